@@ -1,0 +1,133 @@
+# deadzone: `make help` lists the targets.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= gcc
+BUILD := build
+
+VERSION := $(shell sed -n 's/^\#define DEADZONE_VERSION "\(.*\)"/\1/p' proxy/command.h)
+
+BUILD_PACKAGES := gcc make pkg-config libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev
+DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
+CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils
+FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werror
+CPPFLAGS += -I. -D_GNU_SOURCE -DPROFILE_DIR='"$(PREFIX)/share/deadzone/profiles"'
+CFLAGS ?= -O2 -g
+ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -MMD -MP
+LIBRARIES := -levent_core -levent_pthreads -lpcap -linih -ljansson -lpthread -lm
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+
+SOURCES := $(wildcard base/*.c rules/*.c capture/*.c proxy/*.c)
+PARTS := $(filter-out proxy/main.c,$(SOURCES))
+PROFILES := $(wildcard rules/profiles/*.ini)
+UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
+
+.PHONY: all check demo bench fuzz soak layers lint format clean install uninstall help
+.PHONY: deps deps-demo deps-check deps-fuzz test-binaries
+.DELETE_ON_ERROR:
+
+all: deps ## build build/deadzone (installs what the build needs)
+	@$(MAKE) --no-print-directory $(BUILD)/deadzone $(BUILD)/deadzone.1 $(BUILD)/deadzone.ini.5
+
+check: deps-check ## install what is missing, build, run all tests
+	@$(MAKE) --no-print-directory -j2 all test-binaries
+	@python3 test/run.py
+
+demo: deps-demo ## install what is missing, build, and run the main job end to end
+	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
+	@python3 test/demo.py
+
+bench: all ## time the decision core; see doc/performance.md
+	@$(MAKE) --no-print-directory $(BUILD)/bench_core
+	@$(BUILD)/bench_core
+
+T ?= 60
+fuzz: deps-fuzz ## run every fuzzer for T seconds (T=60)
+	@$(MAKE) --no-print-directory -f test/fuzz/Makefile T=$(T)
+
+layers: $(BUILD)/libdeadzone.a ## prove which folder may use what
+	@sh test/layers.sh $(BUILD)
+
+lint: ## format check, as .clang-format says
+	@clang-format --dry-run -Werror $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h proxy/*.h)
+
+format: ## put the sources into the house's format
+	@clang-format -i $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h proxy/*.h test/unit/*.c test/fuzz/*.c test/bench/*.c)
+
+# ---- Building ----
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
+
+$(BUILD)/asan/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(SANITIZE) -c $< -o $@
+
+$(BUILD)/libdeadzone.a: $(PARTS:%.c=$(BUILD)/obj/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/asan/libdeadzone.a: $(PARTS:%.c=$(BUILD)/asan/obj/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/deadzone: $(BUILD)/obj/proxy/main.o $(BUILD)/libdeadzone.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/asan/deadzone: $(BUILD)/asan/obj/proxy/main.o $(BUILD)/asan/libdeadzone.a
+	$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/asan/test/%: $(BUILD)/asan/obj/test/unit/%.o $(BUILD)/asan/libdeadzone.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES) -lcmocka
+
+$(BUILD)/manpage: $(BUILD)/obj/doc/manpage.o $(BUILD)/libdeadzone.a
+	$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/deadzone.1: $(BUILD)/manpage doc/deadzone.1.in
+	$(BUILD)/manpage doc/deadzone.1.in > $@
+
+$(BUILD)/deadzone.ini.5: $(BUILD)/manpage doc/deadzone.ini.5.in
+	$(BUILD)/manpage doc/deadzone.ini.5.in > $@
+
+$(BUILD)/bench_core: $(BUILD)/obj/test/bench/bench_core.o $(BUILD)/libdeadzone.a
+	$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
+
+.PRECIOUS: $(BUILD)/asan/obj/%.o $(BUILD)/obj/%.o
+test-binaries: $(BUILD)/deadzone $(BUILD)/asan/deadzone $(UNIT)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- Installing ----
+
+install: all ## install into PREFIX (/usr/local), below DESTDIR
+	install -D -m 755 $(BUILD)/deadzone $(DESTDIR)$(PREFIX)/bin/deadzone
+	install -D -m 644 $(BUILD)/deadzone.1 $(DESTDIR)$(PREFIX)/share/man/man1/deadzone.1
+	install -D -m 644 $(BUILD)/deadzone.ini.5 $(DESTDIR)$(PREFIX)/share/man/man5/deadzone.ini.5
+	install -d $(DESTDIR)$(PREFIX)/share/deadzone/profiles
+	install -m 644 $(PROFILES) $(DESTDIR)$(PREFIX)/share/deadzone/profiles
+
+uninstall: ## take away what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/deadzone $(DESTDIR)$(PREFIX)/share/man/man1/deadzone.1 \
+	    $(DESTDIR)$(PREFIX)/share/man/man5/deadzone.ini.5
+	rm -rf $(DESTDIR)$(PREFIX)/share/deadzone
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+# ---- What must be there ----
+
+deps:
+	@sh test/deps.sh $(BUILD_PACKAGES)
+deps-demo:
+	@sh test/deps.sh $(DEMO_PACKAGES)
+deps-check:
+	@sh test/deps.sh $(CHECK_PACKAGES)
+deps-fuzz:
+	@sh test/deps.sh $(FUZZ_PACKAGES)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20

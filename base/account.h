@@ -1,0 +1,43 @@
+/*
+ * account: what became of all datagrams of one session and way.
+ *
+ * Invariant, at every moment: received + copies = sent + all of dropped + queued.
+ */
+#ifndef BASE_ACCOUNT_H
+#define BASE_ACCOUNT_H
+
+#include <stdint.h>
+
+#include "base/verdict.h"
+
+struct account {
+	uint64_t received, bytes; /* arrived: datagrams, and bytes of their payloads */
+	uint64_t copies, sent, queued;
+	uint64_t dropped[REASON_COUNT];
+	uint64_t corrupted; /* received ones in which a bit was flipped */
+	uint64_t reordered; /* sent after one that had arrived later; copies aside */
+};
+
+static inline uint64_t account_dropped(const struct account *account)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < REASON_COUNT; i++)
+		sum += account->dropped[i];
+	return sum;
+}
+
+static inline void account_join(struct account *into, const struct account *from)
+{
+	into->received += from->received;
+	into->bytes += from->bytes;
+	into->copies += from->copies;
+	into->sent += from->sent;
+	into->queued += from->queued;
+	for (int i = 0; i < REASON_COUNT; i++)
+		into->dropped[i] += from->dropped[i];
+	into->corrupted += from->corrupted;
+	into->reordered += from->reordered;
+}
+
+#endif

@@ -1,0 +1,242 @@
+#include "base/address.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/chance.h"
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+bool address_same_host(const struct address *a, const struct address *b)
+{
+	return a->family == b->family && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
+}
+
+uint64_t address_hash(const struct address *address)
+{
+	uint64_t high, low;
+
+	memcpy(&high, address->ip, 8);
+	memcpy(&low, address->ip + 8, 8);
+	return chance_mix(high ^ chance_mix(low ^ ((uint64_t)address->scope << 32 | address->port)));
+}
+
+size_t address_ip_size(const struct address *address)
+{
+	return address->family == FAMILY_IPV6 ? 16 : 4;
+}
+
+bool address_is_loopback(const struct address *address)
+{
+	static const uint8_t ipv6[16] = {[15] = 1};
+
+	return address->family == FAMILY_IPV6 ? memcmp(address->ip, ipv6, 16) == 0 : address->ip[0] == 127;
+}
+
+bool address_is_any(const struct address *address)
+{
+	static const uint8_t none[16];
+
+	return memcmp(address->ip, none, 16) == 0;
+}
+
+const char *address_host_text(const struct address *address, char *text, size_t room)
+{
+	char scope[IF_NAMESIZE + 1] = "";
+	char ip[INET6_ADDRSTRLEN] = "?";
+
+	inet_ntop(address->family == FAMILY_IPV6 ? AF_INET6 : AF_INET, address->ip, ip, sizeof(ip));
+	if (address->scope) {
+		scope[0] = '%';
+		if (!if_indextoname(address->scope, scope + 1))
+			snprintf(scope + 1, sizeof(scope) - 1, "%u", address->scope);
+	}
+	snprintf(text, room, "%s%s", ip, scope);
+	return text;
+}
+
+const char *address_text(const struct address *address, char *text, size_t room)
+{
+	char host[ADDRESS_TEXT_ROOM];
+
+	address_host_text(address, host, sizeof(host));
+	snprintf(text, room, address->family == FAMILY_IPV6 ? "[%s]:%u" : "%s:%u", host, address->port);
+	return text;
+}
+
+int address_read_host(const char *text, struct address *address, struct error *error)
+{
+	char host[ADDRESS_TEXT_ROOM];
+	char *percent;
+
+	memset(address, 0, sizeof(*address));
+	snprintf(host, sizeof(host), "%s", text);
+	percent = strchr(host, '%');
+	if (percent)
+		*percent++ = '\0';
+	if (!percent && inet_pton(AF_INET, host, address->ip) == 1) {
+		address->family = FAMILY_IPV4;
+		return 0;
+	}
+	if (strlen(text) >= sizeof(host) || inet_pton(AF_INET6, host, address->ip) != 1) {
+		memset(address, 0, sizeof(*address));
+		return error_set(error, "`%s` is not an IPv4 or IPv6 address", text);
+	}
+	address->family = FAMILY_IPV6;
+	if (!percent)
+		return 0;
+	address->scope = if_nametoindex(percent);
+	if (!address->scope)
+		address->scope = (uint32_t)strtoul(percent, NULL, 10);
+	if (!address->scope)
+		return error_set(error, "`%s` names no network interface of this machine", percent);
+	return 0;
+}
+
+static int port_read(const char *text, uint16_t *port, struct error *error)
+{
+	uint64_t number;
+
+	if (units_whole(text, &number, error) || number > 65535)
+		return error_set(error, "`%s` is not a port; one is 0 to 65535", text);
+	*port = (uint16_t)number;
+	return 0;
+}
+
+int address_split(const char *text, char *host, size_t room, uint16_t *port, struct error *error)
+{
+	const char *colon = strrchr(text, ':');
+	const char *start = text, *end = colon;
+
+	if (text[0] == '[') {
+		start = text + 1;
+		end = strchr(text, ']');
+		if (!end || end[1] != ':')
+			return error_set(error, "`%s` lacks its port, as in [2001:db8::7]:5684", text);
+		colon = end + 1;
+	} else if (!colon) {
+		return error_set(error, "`%s` lacks its port, as in 192.0.2.7:5684", text);
+	} else if (memchr(text, ':', (size_t)(colon - text))) {
+		return error_set(error, "`%s`: an IPv6 address with a port stands in brackets, [2001:db8::7]:5684", text);
+	}
+	if (end == start || (size_t)(end - start) >= room)
+		return error_set(error, "`%s` names no host", text);
+	memcpy(host, start, (size_t)(end - start));
+	host[end - start] = '\0';
+	return port_read(colon + 1, port, error);
+}
+
+int address_read(const char *text, struct address *address, struct error *error)
+{
+	char host[256];
+	uint16_t port;
+
+	if (address_split(text, host, sizeof(host), &port, error))
+		return -1;
+	if (address_read_host(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, address, error))
+		return -1;
+	address->port = port;
+	return 0;
+}
+
+int address_pattern_read(const char *text, struct address_pattern *pattern, struct error *error)
+{
+	char host[ADDRESS_TEXT_ROOM];
+	const char *slash = strchr(text, '/');
+	uint64_t bits;
+
+	*pattern = (struct address_pattern){0};
+	if (!slash) {
+		bool with_port = text[0] == '[' || (strchr(text, ':') && strchr(text, ':') == strrchr(text, ':'));
+
+		if (with_port ? address_read(text, &pattern->address, error)
+		              : address_read_host(text, &pattern->address, error))
+			return -1;
+		pattern->port = pattern->address.port;
+		pattern->bits = (unsigned)address_ip_size(&pattern->address) * 8;
+		if (with_port && pattern->port == 0)
+			return error_set(error, "`%s` has port 0, which no datagram has", text);
+		return 0;
+	}
+	snprintf(host, sizeof(host), "%.*s", (int)(slash - text), text);
+	if (address_read_host(host, &pattern->address, error))
+		return -1;
+	if (units_whole(slash + 1, &bits, error) || bits > address_ip_size(&pattern->address) * 8)
+		return error_set(error, "`%s` is not a prefix; its length is 0 to %zu", text,
+		    address_ip_size(&pattern->address) * 8);
+	pattern->bits = (unsigned)bits;
+	return 0;
+}
+
+static bool same_prefix(const struct address *a, const struct address *b, unsigned bits)
+{
+	unsigned whole = bits / 8, rest = bits % 8;
+
+	if (a->family != b->family || memcmp(a->ip, b->ip, whole) != 0)
+		return false;
+	return rest == 0 || ((a->ip[whole] ^ b->ip[whole]) >> (8 - rest)) == 0;
+}
+
+bool address_pattern_matches(const struct address_pattern *pattern, const struct address *address)
+{
+	return (pattern->port == 0 || pattern->port == address->port) &&
+	       (pattern->address.scope == 0 || pattern->address.scope == address->scope) &&
+	       same_prefix(&pattern->address, address, pattern->bits);
+}
+
+bool address_pattern_covers(const struct address_pattern *outer, const struct address_pattern *inner)
+{
+	return outer->bits <= inner->bits && (outer->port == 0 || outer->port == inner->port) &&
+	       (outer->address.scope == 0 || outer->address.scope == inner->address.scope) &&
+	       same_prefix(&outer->address, &inner->address, outer->bits);
+}
+
+socklen_t address_to_socket(const struct address *address, struct sockaddr_storage *storage)
+{
+	memset(storage, 0, sizeof(*storage));
+	if (address->family == FAMILY_IPV6) {
+		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)storage;
+
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(address->port);
+		in6->sin6_scope_id = address->scope;
+		memcpy(&in6->sin6_addr, address->ip, 16);
+		return sizeof(*in6);
+	}
+	struct sockaddr_in *in = (struct sockaddr_in *)storage;
+
+	in->sin_family = AF_INET;
+	in->sin_port = htons(address->port);
+	memcpy(&in->sin_addr, address->ip, 4);
+	return sizeof(*in);
+}
+
+int address_from_socket(const struct sockaddr *socket, struct address *address)
+{
+	memset(address, 0, sizeof(*address));
+	if (socket->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)socket;
+
+		address->family = FAMILY_IPV6;
+		address->port = ntohs(in6->sin6_port);
+		address->scope = in6->sin6_scope_id;
+		memcpy(address->ip, &in6->sin6_addr, 16);
+		return 0;
+	}
+	if (socket->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)socket;
+
+		address->family = FAMILY_IPV4;
+		address->port = ntohs(in->sin_port);
+		memcpy(address->ip, &in->sin_addr, 4);
+		return 0;
+	}
+	return -1;
+}

@@ -1,0 +1,60 @@
+/*
+ * address: an IPv4 or IPv6 address with a port, and the patterns that match one.
+ *
+ *   192.0.2.7  192.0.2.7:5684  [2001:db8::7]:5684  [fe80::1%eth0]:5684  10.0.0.0/8  2001:db8::/32
+ */
+#ifndef BASE_ADDRESS_H
+#define BASE_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/error.h"
+
+enum family { FAMILY_NONE, FAMILY_IPV4, FAMILY_IPV6 };
+
+/* Unused bytes of `ip` are zero, so that two addresses are equal when their bytes are. */
+struct address {
+	uint8_t ip[16]; /* network order; an IPv4 address takes the first 4 */
+	uint32_t scope; /* interface index of a link-local IPv6 address */
+	uint16_t port;  /* host order */
+	uint16_t family;
+};
+
+/* Matches addresses whose first `bits` are the same, and where `port` is not 0 this port only. */
+struct address_pattern {
+	struct address address;
+	unsigned bits;
+	uint16_t port;
+};
+
+#define ADDRESS_TEXT_ROOM 80
+
+bool address_equal(const struct address *a, const struct address *b);
+bool address_same_host(const struct address *a, const struct address *b);
+uint64_t address_hash(const struct address *address);
+size_t address_ip_size(const struct address *address);
+bool address_is_loopback(const struct address *address);
+bool address_is_any(const struct address *address);
+
+/* "192.0.2.7:40112", "[2001:db8::7]:40112"; without the port where it says host. */
+const char *address_text(const struct address *address, char *text, size_t room);
+const char *address_host_text(const struct address *address, char *text, size_t room);
+
+/* An address without port (0 is stored); one with port; `localhost` with port is 127.0.0.1. */
+int address_read_host(const char *text, struct address *address, struct error *error);
+int address_read(const char *text, struct address *address, struct error *error);
+int address_pattern_read(const char *text, struct address_pattern *pattern, struct error *error);
+bool address_pattern_matches(const struct address_pattern *pattern, const struct address *address);
+/* Everything that `inner` matches is matched by `outer` too. */
+bool address_pattern_covers(const struct address_pattern *outer, const struct address_pattern *inner);
+
+/* Splits "HOST:PORT"; the host may be a name or an address, IPv6 in brackets. */
+int address_split(const char *text, char *host, size_t room, uint16_t *port, struct error *error);
+
+socklen_t address_to_socket(const struct address *address, struct sockaddr_storage *storage);
+int address_from_socket(const struct sockaddr *socket, struct address *address);
+
+#endif

@@ -1,0 +1,81 @@
+#include "base/arena.h"
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK ((size_t)16384)
+
+struct chunk {
+	struct chunk *next;
+	size_t used, room;
+	alignas(max_align_t) uint8_t bytes[];
+};
+
+struct arena {
+	struct chunk *chunks;
+};
+
+struct arena *arena_new(void)
+{
+	struct arena *arena = calloc(1, sizeof(*arena));
+
+	assert(arena);
+	return arena;
+}
+
+void arena_free(struct arena *arena)
+{
+	if (!arena)
+		return;
+	while (arena->chunks) {
+		struct chunk *chunk = arena->chunks;
+
+		arena->chunks = chunk->next;
+		free(chunk);
+	}
+	free(arena);
+}
+
+void *arena_get(struct arena *arena, size_t size)
+{
+	struct chunk *chunk = arena->chunks;
+	size_t step = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+
+	if (!chunk || chunk->room - chunk->used < step) {
+		size_t room = step > CHUNK ? step : CHUNK;
+
+		chunk = calloc(1, sizeof(*chunk) + room);
+		assert(chunk);
+		chunk->room = room;
+		chunk->next = arena->chunks;
+		arena->chunks = chunk;
+	}
+	chunk->used += step;
+	return chunk->bytes + chunk->used - step;
+}
+
+char *arena_text(struct arena *arena, const char *text, size_t size)
+{
+	char *copy = arena_get(arena, size + 1);
+
+	memcpy(copy, text, size);
+	return copy;
+}
+
+void *arena_grow(struct arena *arena, void *array, size_t count, size_t size)
+{
+	void *bigger;
+
+	/* Arrays double: they are full when the count is a power of two (or empty). */
+	if (count & (count - 1))
+		return array;
+	if (count && array) {
+		bigger = arena_get(arena, 2 * count * size);
+		memcpy(bigger, array, count * size);
+		return bigger;
+	}
+	return arena_get(arena, size);
+}

@@ -1,0 +1,56 @@
+#include "base/buckets.h"
+
+#include <math.h>
+
+static unsigned bucket_of(ns_t value)
+{
+	uint64_t v = value > 0 ? (uint64_t)value : 0;
+	unsigned top, index;
+
+	if (v < BUCKETS_STEPS)
+		return (unsigned)v;
+	top = 63u - (unsigned)__builtin_clzll(v);
+	index = (top - 4) * BUCKETS_STEPS + (unsigned)((v >> (top - 5)) & (BUCKETS_STEPS - 1));
+	return index < BUCKETS_COUNT ? index : BUCKETS_COUNT - 1;
+}
+
+static ns_t middle_of(unsigned index)
+{
+	unsigned doubling = index / BUCKETS_STEPS;
+	uint64_t low, width;
+
+	if (doubling == 0)
+		return (ns_t)index;
+	width = UINT64_C(1) << (doubling - 1);
+	low = (BUCKETS_STEPS + index % BUCKETS_STEPS) * width;
+	return (ns_t)(low + width / 2);
+}
+
+void buckets_add(struct buckets *buckets, ns_t value)
+{
+	buckets->in[bucket_of(value)]++;
+	buckets->count++;
+	if (value > buckets->greatest)
+		buckets->greatest = value;
+}
+
+void buckets_join(struct buckets *into, const struct buckets *from)
+{
+	for (unsigned i = 0; i < BUCKETS_COUNT; i++)
+		into->in[i] += from->in[i];
+	into->count += from->count;
+	if (from->greatest > into->greatest)
+		into->greatest = from->greatest;
+}
+
+ns_t buckets_percentile(const struct buckets *buckets, double share)
+{
+	uint64_t rank = (uint64_t)ceil(share * (double)buckets->count), below = 0;
+
+	for (unsigned i = 0; i < BUCKETS_COUNT; i++) {
+		below += buckets->in[i];
+		if (below >= rank && below)
+			return middle_of(i) < buckets->greatest ? middle_of(i) : buckets->greatest;
+	}
+	return 0;
+}

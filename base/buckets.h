@@ -1,0 +1,29 @@
+/*
+ * buckets: percentiles of times, in logarithmic buckets.
+ *
+ * A bucket is at most 1/32 (3.2 %) wide; below 32 ns each value has its own. A percentile is the middle of its
+ * bucket, but never above the greatest value seen, which is kept exactly. Invariant: the counts add up to `count`.
+ */
+#ifndef BASE_BUCKETS_H
+#define BASE_BUCKETS_H
+
+#include <stdint.h>
+
+#include "base/ns.h"
+
+#define BUCKETS_STEPS 32u /* buckets in each doubling */
+#define BUCKETS_COUNT (BUCKETS_STEPS * 44)
+
+struct buckets {
+	uint64_t count;
+	ns_t greatest;
+	uint32_t in[BUCKETS_COUNT];
+};
+
+/* A value below 0 counts as 0. */
+void buckets_add(struct buckets *buckets, ns_t value);
+void buckets_join(struct buckets *into, const struct buckets *from);
+/* The value that `share` (0 to 1) of all are not above; 0 where there is none. */
+ns_t buckets_percentile(const struct buckets *buckets, double share);
+
+#endif

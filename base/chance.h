@@ -1,0 +1,78 @@
+/*
+ * chance: every random choice, as a hash of what it is about.
+ *
+ * There is no generator and no state. A draw is a hash of the seed, who the device is, how many sessions it has
+ * opened before, the direction, the ordinal of the datagram, the name of the link or rule that asks, and the
+ * number of the draw. So no draw can disturb another: taking one rule away, another session, another order of
+ * arrival or another number of threads leaves all the others as they were.
+ *
+ * The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
+ * generators, OOPSLA 2014).
+ */
+#ifndef BASE_CHANCE_H
+#define BASE_CHANCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ns.h"
+#include "base/units.h"
+
+static inline uint64_t chance_mix(uint64_t x)
+{
+	x += UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return x ^ (x >> 31);
+}
+
+/* The key of any bytes: of a name ("link:2g"), of an address. */
+uint64_t chance_hash(uint64_t key, const void *bytes, size_t size);
+
+/* One datagram's (or firing's) luck with one link or rule. `number` tells its draws apart. */
+struct draw {
+	uint64_t key;
+};
+
+static inline struct draw chance_draw(uint64_t session_key, unsigned way, uint64_t ordinal, uint64_t name)
+{
+	return (struct draw){chance_mix(chance_mix(session_key + 4 * ordinal + way) ^ name)};
+}
+
+/* The luck of a copy of it; `salt` tells its copies apart. */
+static inline struct draw chance_copy(struct draw draw, uint64_t salt)
+{
+	return (struct draw){chance_mix(draw.key ^ salt)};
+}
+
+static inline uint64_t chance_bits(struct draw draw, unsigned number)
+{
+	return chance_mix(draw.key + number);
+}
+
+/* Uniform on (0, 1), neither end included. */
+static inline double chance_unit(struct draw draw, unsigned number)
+{
+	return ((double)(chance_bits(draw, number) >> 11) + 0.5) * 0x1p-53;
+}
+
+static inline bool chance_hit(struct draw draw, unsigned number, double share)
+{
+	return share > 0 && chance_unit(draw, number) < share;
+}
+
+/* Uniform on 0 … limit - 1. */
+static inline uint64_t chance_below(struct draw draw, unsigned number, uint64_t limit)
+{
+	return (uint64_t)(((unsigned __int128)chance_bits(draw, number) * limit) >> 64);
+}
+
+/* Uniform on the range, both ends included. */
+ns_t chance_time(struct draw draw, unsigned number, const struct time_range *range);
+
+/* Standard normal: the quantile of a share in (0, 1), and the share below a score. */
+double chance_normal_quantile(double share);
+double chance_normal_share(double score);
+
+#endif

@@ -1,0 +1,147 @@
+#include "base/datagram.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Classes of whole size (header and bytes): steps of 64 bytes up to 2 KiB, then doublings up to 128 KiB. */
+#define STEP 64u
+#define SMALL_CLASSES 32u
+#define CLASSES (SMALL_CLASSES + 6u)
+#define SLAB ((size_t)65536)
+
+struct slab {
+	struct slab *next;
+	size_t used, room;
+};
+
+struct pool {
+	struct datagram *free[CLASSES];
+	struct slab *slabs;
+	size_t taken;
+};
+
+struct pool *pool_new(void)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+
+	assert(pool);
+	return pool;
+}
+
+void pool_free(struct pool *pool)
+{
+	if (!pool)
+		return;
+	while (pool->slabs) {
+		struct slab *slab = pool->slabs;
+
+		pool->slabs = slab->next;
+		free(slab);
+	}
+	free(pool);
+}
+
+static unsigned class_of(size_t whole)
+{
+	unsigned class = SMALL_CLASSES;
+
+	if (whole <= STEP * SMALL_CLASSES)
+		return (unsigned)((whole + STEP - 1) / STEP) - 1;
+	while (whole > (size_t)STEP * SMALL_CLASSES * 2 << (class - SMALL_CLASSES))
+		class ++;
+	return class;
+}
+
+static size_t class_size(unsigned class)
+{
+	return class < SMALL_CLASSES ? STEP *(class + 1)
+	                             : (size_t)STEP * SMALL_CLASSES * 2 << (class - SMALL_CLASSES);
+}
+
+static void *carve(struct pool *pool, size_t size)
+{
+	struct slab *slab = pool->slabs;
+
+	if (!slab || slab->room - slab->used < size) {
+		size_t room = size > SLAB / 4 ? size : SLAB;
+
+		slab = malloc(sizeof(*slab) + STEP + room);
+		if (!slab)
+			return NULL;
+		*slab = (struct slab){.next = pool->slabs, .room = room};
+		pool->slabs = slab;
+	}
+	slab->used += size;
+	return (char *)(slab + 1) + slab->used - size;
+}
+
+struct datagram *pool_get(struct pool *pool, size_t size)
+{
+	unsigned class = class_of(sizeof(struct datagram) + size);
+	struct datagram *datagram = pool->free[class];
+
+	assert(class < CLASSES);
+	if (datagram)
+		pool->free[class] = datagram->next;
+	else
+		datagram = carve(pool, class_size(class));
+	if (!datagram)
+		return NULL;
+	memset(datagram, 0, sizeof(*datagram));
+	datagram->size = (uint32_t)size;
+	datagram->size_class = (uint8_t) class;
+	pool->taken++;
+	return datagram;
+}
+
+void pool_put(struct pool *pool, struct datagram *datagram)
+{
+	datagram->next = pool->free[datagram->size_class];
+	pool->free[datagram->size_class] = datagram;
+	pool->taken--;
+}
+
+size_t pool_taken(const struct pool *pool)
+{
+	return pool->taken;
+}
+
+void datagram_append(struct datagram_list *list, struct datagram *datagram)
+{
+	datagram->next = NULL;
+	if (list->last)
+		list->last->next = datagram;
+	else
+		list->first = datagram;
+	list->last = datagram;
+}
+
+struct datagram *datagram_take(struct datagram_list *list)
+{
+	struct datagram *datagram = list->first;
+
+	if (!datagram)
+		return NULL;
+	list->first = datagram->next;
+	if (!list->first)
+		list->last = NULL;
+	datagram->next = NULL;
+	return datagram;
+}
+
+void datagram_remove(struct datagram_list *list, struct datagram *datagram)
+{
+	struct datagram **link = &list->first, *before = NULL;
+
+	while (*link && *link != datagram) {
+		before = *link;
+		link = &before->next;
+	}
+	if (!*link)
+		return;
+	*link = datagram->next;
+	if (list->last == datagram)
+		list->last = before;
+	datagram->next = NULL;
+}

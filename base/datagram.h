@@ -1,0 +1,82 @@
+/*
+ * datagram: one UDP payload on its way through, and the pool that its memory comes from.
+ *
+ * The pool keeps a list of free datagrams for each size class, so that taking and giving back costs a few
+ * nanoseconds and one that waits takes little more than its bytes. Nothing goes back to the system before
+ * pool_free. One thread owns a pool and its datagrams.
+ */
+#ifndef BASE_DATAGRAM_H
+#define BASE_DATAGRAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/verdict.h"
+
+#define DATAGRAM_MAX 65507 /* bytes of payload in IPv4; IPv6 without jumbograms takes 20 more, UDP over IPv4 not */
+
+struct session;
+struct plan;
+struct parts;
+
+enum datagram_flags {
+	DATAGRAM_GHOST = 1,  /* dropped already, but it still takes its share of the bottleneck */
+	DATAGRAM_HELD = 2,   /* waits for later ones to leave */
+	DATAGRAM_DUE = 4,    /* … and would have left by now */
+	DATAGRAM_JOINED = 8, /* several in one: `parts` says which */
+	DATAGRAM_LATE = 16,  /* waited for what is not the link's doing (a lookup): its lateness does not count */
+};
+
+/* One of the datagrams that a joint one carries. */
+struct part {
+	ns_t arrived;
+	uint64_t id;
+	uint32_t n;
+};
+
+struct parts {
+	uint32_t count;
+	struct part all[];
+};
+
+struct datagram {
+	struct datagram *next; /* in the one list that it is in */
+	struct session *session;
+	union {
+		struct plan *plan;   /* what the link decided on arrival, while it waits in front of the link */
+		struct parts *parts; /* of a joint datagram, behind the link */
+	};
+	struct timer *timeout; /* ends its hold */
+	ns_t arrived;          /* when it, or the one that it is a copy of, came */
+	ns_t due;              /* when it should leave */
+	uint64_t id;           /* packet id in the capture */
+	uint32_t n;            /* ordinal in its session and way */
+	uint32_t size;
+	uint16_t copy;         /* 0: the one that arrived; K: the Kth copy */
+	uint16_t left_own;     /* while held: later ones of its way still to leave, … */
+	uint16_t left_either;  /* … of either way */
+	uint8_t origin, way, tos, flags, size_class;
+	uint8_t bytes[];
+};
+
+struct pool;
+
+struct pool *pool_new(void);
+void pool_free(struct pool *pool);
+/* A datagram with room for `size` bytes and everything else zero; NULL when memory is out. */
+struct datagram *pool_get(struct pool *pool, size_t size);
+void pool_put(struct pool *pool, struct datagram *datagram);
+/* Datagrams taken and not given back. */
+size_t pool_taken(const struct pool *pool);
+
+/* A list in order of arrival: first in, first out. */
+struct datagram_list {
+	struct datagram *first, *last;
+};
+
+void datagram_append(struct datagram_list *list, struct datagram *datagram);
+struct datagram *datagram_take(struct datagram_list *list);
+/* Takes this one out from wherever it stands; does nothing where it does not. */
+void datagram_remove(struct datagram_list *list, struct datagram *datagram);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * ini: the text of ini files, read whole, with the place of every line.
+ *
+ * inih splits lines into sections, keys and values; but it cuts what is too long and passes over what it does not
+ * understand, so the shape of each line is checked here first and only sound lines reach it. Structure is checked
+ * by the tables of keys: unknown sections and keys, keys given twice, empty values. Values are the keys' affair.
+ *
+ * Calls: ini_new, ini_read once or more, ini_set for each `--set`, ini_inherit, then read the sections; ini_free.
+ * Everything handed out lives until ini_free.
+ */
+#ifndef BASE_INI_H
+#define BASE_INI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/keys.h"
+
+#define INI_LINE_MAX 198   /* bytes of a line: inih 55 of Debian would cut a longer one */
+#define INI_SECTION_MAX 49 /* bytes between [ and ] */
+#define INI_FILE_MAX (4u << 20)
+
+struct ini_entry {
+	const char *key, *value;
+	const char *file; /* as it was named; paths in `value` are relative to its folder */
+	int line;
+	bool inherited; /* through `like` */
+};
+
+struct ini_section {
+	const struct section_kind *kind;
+	const char *name;  /* "" where the kind is not named */
+	const char *title; /* "link default" */
+	const char *file;
+	int line;
+	struct ini_entry *entries;
+	size_t entry_count;
+};
+
+struct ini;
+
+/* `profile_dir`: where `include = profile:NAME` looks; NULL: there are none. */
+struct ini *ini_new(const struct section_kind *const *kinds, size_t kind_count, const char *profile_dir,
+    struct complaints *complaints);
+void ini_free(struct ini *ini);
+
+void ini_read(struct ini *ini, const char *path);
+/* The same from memory, for tests and fuzzing; `name` stands for the file. */
+void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size);
+/* "[SECTION] KEY = VALUE": replaces all values of that key. */
+void ini_set(struct ini *ini, const char *assignment);
+/* Carries out `like` in every section that has it. */
+void ini_inherit(struct ini *ini);
+
+size_t ini_count(const struct ini *ini);
+const struct ini_section *ini_section(const struct ini *ini, size_t index);
+const struct ini_section *ini_find(const struct ini *ini, const char *kind, const char *name);
+/* How many sections of this kind stand before `section`: its index in an array of its kind. */
+size_t ini_index(const struct ini *ini, const struct ini_section *section);
+size_t ini_count_kind(const struct ini *ini, const char *kind);
+/* The last entry of this key, or NULL. */
+const struct ini_entry *ini_entry(const struct ini_section *section, const char *key);
+
+/* The texts of all files read, each behind a line that names it, and the settings on top. */
+const char *ini_text(const struct ini *ini);
+
+/* Reads the file that `entry`'s value names, relative to the entry's own file; the text lives as long as the ini. */
+int ini_load(struct reading *reading, const char *path, const char **text, size_t *size);
+
+void ini_complain(const struct ini_section *section, const struct ini_entry *entry,
+    struct complaints *complaints, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void ini_note(const struct ini_section *section, const struct ini_entry *entry, struct complaints *complaints,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,262 @@
+#include "base/keys.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/ini.h"
+#include "base/text.h"
+
+const struct key *keys_find(const struct section_kind *kind, const char *name, int *way)
+{
+	const char *bare = name;
+
+	*way = -1;
+	if (strncmp(name, "up.", 3) == 0) {
+		*way = 0;
+		bare = name + 3;
+	} else if (strncmp(name, "down.", 5) == 0) {
+		*way = 1;
+		bare = name + 5;
+	}
+	for (size_t i = 0; i < kind->key_count; i++)
+		if (strcmp(kind->keys[i].name, bare) == 0)
+			return *way == -1 || (kind->keys[i].flags & KEY_EACH_WAY) ? &kind->keys[i] : NULL;
+	return NULL;
+}
+
+const struct section_kind *keys_kind(const struct section_kind *const *kinds, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(kinds[i]->name, name) == 0)
+			return kinds[i];
+	return NULL;
+}
+
+static int read_parts(const struct key *key, const char *value, void *into, struct reading *reading)
+{
+	char *rest, *part;
+
+	if (!(key->flags & KEY_LIST))
+		return key->read(reading, value, into);
+	rest = arena_text(reading->arena, value, strlen(value));
+	while ((part = strsep(&rest, ","))) {
+		size_t size;
+
+		part += strspn(part, " \t");
+		size = strlen(part);
+		while (size && strchr(" \t", part[size - 1]))
+			part[--size] = '\0';
+		if (!size)
+			return error_set(&reading->error, "`%s` has an empty place between its commas", value);
+		if (key->read(reading, part, into))
+			return -1;
+	}
+	return 0;
+}
+
+/* Reads a value into its place, or where it holds for both ways into both. */
+static int read_value(const struct section_kind *kind, const struct key *key, int way, const char *value,
+    void *into, struct reading *reading)
+{
+	char *base = into;
+
+	if (!(key->flags & KEY_EACH_WAY))
+		return read_parts(key, value, base + key->at, reading);
+	base += kind->ways_at + key->at;
+	if (way >= 0)
+		return read_parts(key, value, base + (size_t)way * kind->way_size, reading);
+	return read_parts(key, value, base, reading) || read_parts(key, value, base + kind->way_size, reading)
+	           ? -1
+	           : 0;
+}
+
+static void read_presets(const struct section_kind *kind, void *into, struct reading *reading)
+{
+	static const struct ini_entry nowhere = {.key = "", .value = "", .file = "", .line = 0};
+
+	reading->entry = &nowhere;
+	for (size_t i = 0; i < kind->key_count; i++)
+		if (kind->keys[i].preset && kind->keys[i].read)
+			read_value(kind, &kind->keys[i], -1, kind->keys[i].preset, into, reading);
+}
+
+void keys_fill(const struct section_kind *kind, const struct ini_section *section, void *into,
+    struct reading *reading, struct complaints *complaints)
+{
+	read_presets(kind, into, reading);
+	/* The wide ones first, so that the specific ones win wherever they stand. */
+	for (int specific = 0; section && specific <= 1; specific++) {
+		for (size_t i = 0; i < section->entry_count; i++) {
+			const struct ini_entry *entry = &section->entries[i];
+			int way;
+			const struct key *key = keys_find(kind, entry->key, &way);
+
+			if ((way >= 0) != (specific == 1) || !key->read)
+				continue;
+			reading->entry = entry;
+			/* What is wrong in an inherited value is told where it stands. */
+			if (read_value(kind, key, way, entry->value, into, reading) && !entry->inherited)
+				ini_complain(section, entry, complaints, "%s", reading->error.text);
+		}
+	}
+}
+
+void *keys_append(struct reading *reading, void *items, size_t *count, size_t size)
+{
+	char *array;
+
+	memcpy(&array, items, sizeof(array));
+	array = arena_grow(reading->arena, array, *count, size);
+	memcpy(items, &array, sizeof(array));
+	return array + size * (*count)++;
+}
+
+int keys_read_time(struct reading *reading, const char *text, void *into)
+{
+	return units_time(text, into, &reading->error);
+}
+
+int keys_read_time_range(struct reading *reading, const char *text, void *into)
+{
+	return units_time_range(text, into, &reading->error);
+}
+
+int keys_read_share(struct reading *reading, const char *text, void *into)
+{
+	return units_share(text, into, &reading->error);
+}
+
+int keys_read_size(struct reading *reading, const char *text, void *into)
+{
+	return units_size(text, into, &reading->error);
+}
+
+int keys_read_rate(struct reading *reading, const char *text, void *into)
+{
+	return units_rate(text, into, &reading->error);
+}
+
+int keys_read_whole(struct reading *reading, const char *text, void *into)
+{
+	return units_whole(text, into, &reading->error);
+}
+
+int keys_read_text(struct reading *reading, const char *text, void *into)
+{
+	*(const char **)into = arena_text(reading->arena, text, strlen(text));
+	return 0;
+}
+
+int keys_choose(struct reading *reading, const char *text, const char *const *words, size_t count)
+{
+	struct text list = {0};
+	const char *nearest = text_nearest(text, words, count);
+
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(words[i], text) == 0)
+			return (int)i;
+	for (size_t i = 0; i < count; i++)
+		text_add(&list, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", words[i]);
+	if (nearest && count > 6)
+		error_set(&reading->error, "`%s` is unknown; the nearest is `%s`", text, nearest);
+	else
+		error_set(&reading->error, "`%s` is unknown; it is %s", text, list.at);
+	text_free(&list);
+	return -1;
+}
+
+int keys_read_yes(struct reading *reading, const char *text, void *into)
+{
+	static const char *const words[] = {"no", "yes"};
+	int choice = keys_choose(reading, text, words, 2);
+
+	if (choice < 0)
+		return -1;
+	*(bool *)into = choice == 1;
+	return 0;
+}
+
+int keys_read_span(struct reading *reading, const char *text, void *into)
+{
+	return units_span(text, into, &reading->error);
+}
+
+int keys_read_span_of_sizes(struct reading *reading, const char *text, void *into)
+{
+	return units_span_of_sizes(text, into, &reading->error);
+}
+
+int keys_read_spans(struct reading *reading, const char *text, void *into)
+{
+	struct spans *spans = into;
+	struct span span;
+
+	if (units_span(text, &span, &reading->error))
+		return -1;
+	*(struct span *)keys_append(reading, &spans->all, &spans->count, sizeof(span)) = span;
+	return 0;
+}
+
+int keys_read_spans_of_sizes(struct reading *reading, const char *text, void *into)
+{
+	struct spans *spans = into;
+	struct span span;
+
+	if (units_span_of_sizes(text, &span, &reading->error))
+		return -1;
+	*(struct span *)keys_append(reading, &spans->all, &spans->count, sizeof(span)) = span;
+	return 0;
+}
+
+bool spans_hold(const struct spans *spans, uint64_t number)
+{
+	for (size_t i = 0; i < spans->count; i++)
+		if (span_holds(&spans->all[i], number))
+			return true;
+	return false;
+}
+
+int keys_read_pattern(struct reading *reading, const char *text, void *into)
+{
+	struct patterns *patterns = into;
+	struct address_pattern pattern;
+
+	if (address_pattern_read(text, &pattern, &reading->error))
+		return -1;
+	*(struct address_pattern *)keys_append(reading, &patterns->all, &patterns->count, sizeof(pattern)) = pattern;
+	return 0;
+}
+
+int keys_read_address(struct reading *reading, const char *text, void *into)
+{
+	struct addresses *addresses = into;
+	struct address address;
+
+	if (address_read(text, &address, &reading->error))
+		return -1;
+	*(struct address *)keys_append(reading, &addresses->all, &addresses->count, sizeof(address)) = address;
+	return 0;
+}
+
+int keys_read_host(struct reading *reading, const char *text, void *into)
+{
+	struct addresses *addresses = into;
+	struct address address;
+
+	if (address_read_host(text, &address, &reading->error))
+		return -1;
+	*(struct address *)keys_append(reading, &addresses->all, &addresses->count, sizeof(address)) = address;
+	return 0;
+}
+
+int keys_read_endpoint(struct reading *reading, const char *text, void *into)
+{
+	char host[256];
+	uint16_t port;
+
+	if (address_split(text, host, sizeof(host), &port, &reading->error))
+		return -1;
+	if (!port)
+		return error_set(&reading->error, "`%s` has port 0; a cloud has one of 1 to 65535", text);
+	return keys_read_text(reading, text, into);
+}

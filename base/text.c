@@ -1,0 +1,110 @@
+#include "base/text.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void make_room(struct text *text, size_t more)
+{
+	size_t room = text->room ? text->room : 64;
+
+	while (room < text->size + more + 1)
+		room *= 2;
+	if (room == text->room)
+		return;
+	text->at = realloc(text->at, room);
+	assert(text->at);
+	text->room = room;
+}
+
+void text_add_bytes(struct text *text, const void *bytes, size_t size)
+{
+	make_room(text, size);
+	if (size)
+		memcpy(text->at + text->size, bytes, size);
+	text->size += size;
+	text->at[text->size] = '\0';
+}
+
+void text_add_list(struct text *text, const char *format, va_list list)
+{
+	va_list again;
+	int size;
+
+	va_copy(again, list);
+	size = vsnprintf(NULL, 0, format, again);
+	va_end(again);
+	assert(size >= 0);
+	make_room(text, (size_t)size);
+	vsnprintf(text->at + text->size, (size_t)size + 1, format, list);
+	text->size += (size_t)size;
+}
+
+void text_add(struct text *text, const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	text_add_list(text, format, list);
+	va_end(list);
+}
+
+void text_clear(struct text *text)
+{
+	text->size = 0;
+	if (text->at)
+		text->at[0] = '\0';
+}
+
+void text_free(struct text *text)
+{
+	free(text->at);
+	*text = (struct text){0};
+}
+
+#define NAME_MAX_SIZE 40
+
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[NAME_MAX_SIZE + 1];
+	size_t m = strlen(a), n = strlen(b);
+
+	if (m > NAME_MAX_SIZE || n > NAME_MAX_SIZE)
+		return NAME_MAX_SIZE;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= m; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t above = row[j];
+			size_t best = corner + (a[i - 1] != b[j - 1]);
+
+			if (above + 1 < best)
+				best = above + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+			corner = above;
+		}
+	}
+	return row[n];
+}
+
+const char *text_nearest(const char *written, const char *const *names, size_t count)
+{
+	const char *nearest = NULL;
+	size_t least = strlen(written) / 2 + 1;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t d = distance(written, names[i]);
+
+		if (d < least) {
+			least = d;
+			nearest = names[i];
+		}
+	}
+	return nearest;
+}

@@ -1,0 +1,25 @@
+/*
+ * text: a string that grows. `at` is always terminated once something was added; free with text_free.
+ * Out of memory ends the process by assert: texts serve messages and captures' comments, not traffic.
+ */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+struct text {
+	char *at;
+	size_t size, room;
+};
+
+void text_add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_add_list(struct text *text, const char *format, va_list list) __attribute__((format(printf, 2, 0)));
+void text_add_bytes(struct text *text, const void *bytes, size_t size);
+void text_clear(struct text *text);
+void text_free(struct text *text);
+
+/* The nearest of `names` to what was written, by edit distance, or NULL where nothing is near. */
+const char *text_nearest(const char *written, const char *const *names, size_t count);
+
+#endif

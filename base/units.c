@@ -1,0 +1,235 @@
+#include "base/units.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIGURE_ROOM 64
+
+/* Splits "1.5ms" into its figure and its unit. The figure is plain decimal: no sign, exponent or blank. */
+static int figure_read(const char *text, double *figure, const char **unit, struct error *error)
+{
+	char digits[FIGURE_ROOM];
+	size_t size = strspn(text, "0123456789.");
+	const char *dot = memchr(text, '.', size);
+
+	if (text[0] == '-')
+		return error_set(error, "`%s` is negative; 0 is the least", text);
+	if (size == 0 || (dot && (size == 1 || memchr(dot + 1, '.', size - (size_t)(dot + 1 - text)))))
+		return error_set(error, "`%s` is not a number", text);
+	if (size >= sizeof(digits))
+		return error_set(error, "`%s` has too many digits", text);
+	memcpy(digits, text, size);
+	digits[size] = '\0';
+	*figure = strtod(digits, NULL);
+	*unit = text + size;
+	return 0;
+}
+
+struct unit {
+	const char *name;
+	double worth;
+};
+
+static const struct unit *unit_find(const struct unit *units, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(units[i].name, name) == 0)
+			return &units[i];
+	return NULL;
+}
+
+int units_time(const char *text, ns_t *time, struct error *error)
+{
+	static const struct unit units[] = {
+	    {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+	const struct unit *unit;
+	const char *name;
+	double figure;
+
+	if (figure_read(text, &figure, &name, error))
+		return -1;
+	if (*name == '\0' && figure == 0) {
+		*time = 0;
+		return 0;
+	}
+	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
+	if (!unit)
+		return error_set(error, *name ? "`%s` has no unit of time; a time is 250us, 20ms, 1.5s, 2m or 1h"
+		                              : "`%s` lacks its unit; a time is 250us, 20ms, 1.5s, 2m or 1h",
+		    text);
+	if (figure * unit->worth > (double)UNITS_TIME_MAX)
+		return error_set(error, "`%s` is out of range; 100000h is the most", text);
+	*time = llround(figure * unit->worth);
+	return 0;
+}
+
+int units_time_range(const char *text, struct time_range *range, struct error *error)
+{
+	char low[FIGURE_ROOM];
+	const char *dash = strchr(text, '-');
+
+	if (!dash || dash == text) {
+		if (units_time(text, &range->low, error))
+			return -1;
+		range->high = range->low;
+		return 0;
+	}
+	if ((size_t)(dash - text) >= sizeof(low))
+		return error_set(error, "`%s` is not a time or a range like 1s-10s", text);
+	memcpy(low, text, (size_t)(dash - text));
+	low[dash - text] = '\0';
+	if (units_time(low, &range->low, error) || units_time(dash + 1, &range->high, error))
+		return -1;
+	if (range->high < range->low)
+		return error_set(error, "the range `%s` runs backwards; the smaller time comes first", text);
+	return 0;
+}
+
+int units_share(const char *text, double *share, struct error *error)
+{
+	const char *unit;
+	double figure;
+
+	if (figure_read(text, &figure, &unit, error))
+		return -1;
+	if (strcmp(unit, "%") != 0 && !(figure == 0 && *unit == '\0'))
+		return error_set(error, "`%s` lacks its unit; a share is 2%% or 0.5%%", text);
+	if (figure > 100)
+		return error_set(error, "`%s` is out of range; a share is 0%% to 100%%", text);
+	*share = figure / 100;
+	return 0;
+}
+
+static int whole_of(const char *text, double value, uint64_t *number, struct error *error)
+{
+	if (value > 9e15)
+		return error_set(error, "`%s` is out of range", text);
+	if (value != floor(value))
+		return error_set(error, "`%s` is not a whole number", text);
+	*number = (uint64_t)value;
+	return 0;
+}
+
+int units_size(const char *text, uint64_t *bytes, struct error *error)
+{
+	static const struct unit units[] = {
+	    {"", 1}, {"B", 1}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
+	const struct unit *unit;
+	const char *name;
+	double figure;
+
+	if (figure_read(text, &figure, &name, error))
+		return -1;
+	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
+	if (!unit)
+		return error_set(error, "`%s` has no unit of size; a size is 1200B, 64KiB or 10MiB", text);
+	return whole_of(text, figure * unit->worth, bytes, error);
+}
+
+int units_rate(const char *text, uint64_t *bits_per_second, struct error *error)
+{
+	static const struct unit units[] = {{"bit", 1}, {"kbit", 1e3}, {"Mbit", 1e6}, {"Gbit", 1e9}};
+	const struct unit *unit;
+	const char *name;
+	double figure;
+
+	if (figure_read(text, &figure, &name, error))
+		return -1;
+	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
+	if (!unit)
+		return error_set(error, *name ? "`%s` has no unit of rate; a rate is 18kbit or 1.5Mbit (per second)"
+		                              : "`%s` lacks its unit; a rate is 18kbit or 1.5Mbit (per second)",
+		    text);
+	if (figure * unit->worth < 1 || figure * unit->worth > 1e12)
+		return error_set(error, "`%s` is out of range; a rate is 1bit to 1000Gbit", text);
+	*bits_per_second = (uint64_t)llround(figure * unit->worth);
+	return 0;
+}
+
+int units_whole(const char *text, uint64_t *number, struct error *error)
+{
+	const char *unit;
+	double figure;
+
+	if (figure_read(text, &figure, &unit, error))
+		return -1;
+	if (*unit)
+		return error_set(error, "`%s` is not a whole number", text);
+	return whole_of(text, figure, number, error);
+}
+
+typedef int read_number(const char *text, uint64_t *number, struct error *error);
+
+static int span_read(const char *text, struct span *span, read_number *read, struct error *error)
+{
+	char low[FIGURE_ROOM];
+	const char *dash = strchr(text, '-');
+	size_t size = dash ? (size_t)(dash - text) : strlen(text);
+
+	*span = (struct span){.low = 0, .high = UNITS_NO_LIMIT};
+	if (size >= sizeof(low) || strcmp(text, "-") == 0)
+		return error_set(error, "`%s` is not a range; one is `7`, `5-9`, `5-` or `-9`", text);
+	memcpy(low, text, size);
+	low[size] = '\0';
+	if (size && read(low, &span->low, error))
+		return -1;
+	if (!dash)
+		span->high = span->low;
+	else if (dash[1] && read(dash + 1, &span->high, error))
+		return -1;
+	if (span->high < span->low)
+		return error_set(error, "the range `%s` runs backwards; the smaller number comes first", text);
+	return 0;
+}
+
+int units_span(const char *text, struct span *span, struct error *error)
+{
+	return span_read(text, span, units_whole, error);
+}
+
+int units_span_of_sizes(const char *text, struct span *span, struct error *error)
+{
+	return span_read(text, span, units_size, error);
+}
+
+const char *units_time_text(ns_t time, char *text, size_t room)
+{
+	static const struct {
+		ns_t worth;
+		const char *name;
+	} units[] = {{NS_S, "s"}, {NS_MS, "ms"}, {NS_US, "us"}};
+	size_t i = 0;
+
+	while (i < 2 && time < units[i].worth)
+		i++;
+	if (time == 0)
+		snprintf(text, room, "0s");
+	else
+		snprintf(text, room, "%.12g%s", (double)time / (double)units[i].worth, units[i].name);
+	return text;
+}
+
+const char *units_size_text(uint64_t bytes, char *text, size_t room)
+{
+	if (bytes && bytes % 1048576 == 0)
+		snprintf(text, room, "%" PRIu64 "MiB", bytes / 1048576);
+	else if (bytes && bytes % 1024 == 0)
+		snprintf(text, room, "%" PRIu64 "KiB", bytes / 1024);
+	else
+		snprintf(text, room, "%" PRIu64 "B", bytes);
+	return text;
+}
+
+const char *units_span_text(const struct span *span, char *text, size_t room)
+{
+	if (span->high == UNITS_NO_LIMIT)
+		snprintf(text, room, "%" PRIu64 "-", span->low);
+	else if (span->low == span->high)
+		snprintf(text, room, "%" PRIu64, span->low);
+	else
+		snprintf(text, room, "%" PRIu64 "-%" PRIu64, span->low, span->high);
+	return text;
+}

@@ -1,0 +1,25 @@
+#include "base/verdict.h"
+
+const char *const verdict_ways[WAYS] = {"up", "down"};
+
+const char *const verdict_reasons[REASON_COUNT] = {"none", "loss", "rule", "blackout", "queue", "mtu",
+    "nat-expired", "overload", "not-allowed", "max-sessions", "error"};
+
+const char *const verdict_origins[ORIGIN_COUNT] = {"arrived", "duplicate", "decoy", "replay", "inject", "link"};
+
+void verdict_by(struct verdict *verdict, uint16_t name)
+{
+	for (unsigned i = 0; i < verdict->by_count; i++)
+		if (verdict->by[i] == name)
+			return;
+	if (verdict->by_count < VERDICT_BY_MAX)
+		verdict->by[verdict->by_count++] = name;
+}
+
+void verdict_deed(struct verdict *verdict, struct deed deed)
+{
+	if (verdict->deed_count < VERDICT_DEEDS_MAX)
+		verdict->deeds[verdict->deed_count++] = deed;
+	else
+		verdict->deeds_left_out++;
+}

@@ -1,0 +1,159 @@
+#include "capture/blocks.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "capture/pcapng.h"
+
+#define LINKTYPE_ETHERNET 1
+#define SYSLOG_PORT 514
+#define SYSLOG_PRIORITY 134 /* local0.info: 16 * 8 + 6 */
+#define RESOLUTION_NS 9
+
+static void interface_block(struct text *out, const char *name, const char *description)
+{
+	size_t start = pcapng_begin(out, PCAPNG_INTERFACE);
+	const uint8_t resolution = RESOLUTION_NS;
+
+	pcapng_add32(out, LINKTYPE_ETHERNET); /* link type, then two reserved bytes of zero */
+	pcapng_add32(out, PCAPNG_SNAPLEN);
+	pcapng_option_text(out, PCAPNG_INTERFACE_NAME, name);
+	pcapng_option_text(out, PCAPNG_INTERFACE_DESCRIPTION, description);
+	pcapng_option(out, PCAPNG_INTERFACE_RESOLUTION, &resolution, 1);
+	pcapng_option(out, PCAPNG_END, NULL, 0);
+	pcapng_end(out, start);
+}
+
+void blocks_head(struct text *out, const char *version, uint64_t seed, const char *ini)
+{
+	size_t start = pcapng_begin(out, PCAPNG_SECTION);
+	struct text comment = {0};
+	struct utsname system;
+
+	pcapng_add32(out, PCAPNG_MAGIC);
+	pcapng_add32(out, 1);          /* version 1.0: major and minor, 16 bits each */
+	pcapng_add32(out, UINT32_MAX); /* section length -1: not known */
+	pcapng_add32(out, UINT32_MAX);
+	if (uname(&system) == 0) {
+		pcapng_option_text(out, PCAPNG_SECTION_HARDWARE, system.machine);
+		pcapng_option_text(out, PCAPNG_SECTION_OS, system.sysname);
+	}
+	pcapng_option_text(out, PCAPNG_SECTION_APPLICATION, version);
+	text_add(&comment, "seed=%" PRIu64 "\n%s", seed, ini);
+	pcapng_comment(out, comment.at);
+	text_free(&comment);
+	pcapng_option(out, PCAPNG_END, NULL, 0);
+	pcapng_end(out, start);
+	interface_block(out, "device", "between devices and the proxy");
+	interface_block(out, "cloud", "between the proxy and the cloud");
+	interface_block(out, "events", "what happened, as syslog lines");
+}
+
+size_t blocks_packet_headers(uint8_t *headers, const struct record *record)
+{
+	uint64_t sum = record->kept < record->size ? record->payload_sum
+	                                           : packet_sum(0, record_payload(record), record->size);
+
+	return packet_headers(headers, &record->ends, record->size, sum);
+}
+
+/* RFC 3164: "<134>Nov 23 05:18:00 deadzone deadzone: s=3 …", on loopback to port 514. */
+static void event_block(struct text *out, const struct record *record)
+{
+	struct packet_ends ends = {.from = {.family = FAMILY_IPV4, .port = SYSLOG_PORT, .ip = {127, 0, 0, 1}},
+	    .to = {.family = FAMILY_IPV4, .port = SYSLOG_PORT, .ip = {127, 0, 0, 1}},
+	    .sender = PARTY_PROXY,
+	    .receiver = PARTY_PROXY};
+	uint8_t headers[PACKET_HEADERS_MAX];
+	time_t seconds = (time_t)(record->at / NS_S);
+	struct text line = {0};
+	struct tm local;
+	char stamp[32];
+	size_t header_size, start;
+
+	localtime_r(&seconds, &local);
+	strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &local);
+	text_add(&line, "<%d>%s deadzone deadzone: %.*s", SYSLOG_PRIORITY, stamp, (int)record->size,
+	    (const char *)record_payload(record));
+	header_size = packet_headers(headers, &ends, line.size, packet_sum(0, (const uint8_t *)line.at, line.size));
+	start = pcapng_packet_begin(out, &(struct pcapng_packet){.interface = INTERFACE_EVENTS,
+	                                     .at = record->at,
+	                                     .headers = headers,
+	                                     .header_size = header_size,
+	                                     .payload = line.at,
+	                                     .payload_size = line.size,
+	                                     .original = line.size});
+	pcapng_end(out, start);
+	text_free(&line);
+}
+
+static void packet_block(struct text *out, const struct record *record, const struct names *names)
+{
+	uint8_t headers[PACKET_HEADERS_MAX];
+	uint32_t flags = record->flags;
+	struct text comment = {0};
+	size_t start = pcapng_packet_begin(out, &(struct pcapng_packet){.interface = record->interface,
+	                                            .at = record->at,
+	                                            .headers = headers,
+	                                            .header_size = blocks_packet_headers(headers, record),
+	                                            .payload = record_payload(record),
+	                                            .payload_size = record->kept,
+	                                            .original = record->size});
+
+	if (record->kind == RECORD_ARRIVED) {
+		comment_arrived(&comment, (const struct verdict *)(record + 1), names);
+	} else {
+		struct departure departure = record->departure;
+
+		departure.parts = (const struct part *)(record + 1);
+		comment_departed(&comment, &departure);
+	}
+	pcapng_option(out, PCAPNG_COMMENT, comment.at, comment.size < 65535 ? comment.size : 65535);
+	pcapng_option(out, PCAPNG_PACKET_FLAGS, &flags, 4);
+	pcapng_option(out, PCAPNG_PACKET_ID, &record->id, 8);
+	pcapng_option(out, PCAPNG_END, NULL, 0);
+	pcapng_end(out, start);
+	text_free(&comment);
+}
+
+void blocks_record(struct text *out, const struct record *record, const struct names *names)
+{
+	if (record->kind == RECORD_EVENT)
+		event_block(out, record);
+	else
+		packet_block(out, record, names);
+}
+
+static void option_time(struct text *out, uint16_t code, ns_t at)
+{
+	uint32_t words[2] = {(uint32_t)((uint64_t)at >> 32), (uint32_t)at};
+
+	pcapng_option(out, code, words, 8);
+}
+
+void blocks_tail(struct text *out, const struct capture_closing *closing, ns_t began, uint64_t lost)
+{
+	for (uint32_t interface = 0; interface < INTERFACE_COUNT; interface++) {
+		size_t start = pcapng_begin(out, PCAPNG_STATISTICS);
+		struct text comment = {0};
+
+		pcapng_add32(out, interface);
+		pcapng_add_time(out, closing->at);
+		if (interface == INTERFACE_EVENTS) {
+			text_add(&comment, "capture_lost=%" PRIu64 "\n%s", lost, closing->comment ? closing->comment : "");
+			pcapng_comment(out, comment.at);
+		}
+		option_time(out, PCAPNG_STATISTICS_START, began);
+		option_time(out, PCAPNG_STATISTICS_END, closing->at);
+		if (interface != INTERFACE_EVENTS) {
+			pcapng_option(out, PCAPNG_STATISTICS_RECEIVED, &closing->received[interface], 8);
+			pcapng_option(out, PCAPNG_STATISTICS_DROPPED, &closing->dropped[interface], 8);
+			pcapng_option(out, PCAPNG_STATISTICS_OS_DROPPED, &closing->kernel_drops[interface], 8);
+		}
+		pcapng_option(out, PCAPNG_END, NULL, 0);
+		pcapng_end(out, start);
+		text_free(&comment);
+	}
+}

@@ -1,0 +1,386 @@
+#include "capture/capture.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/text.h"
+#include "capture/blocks.h"
+#include "capture/classic.h"
+#include "capture/file.h"
+#include "capture/pcapng.h"
+#include "capture/ring.h"
+
+#define RING_SIZE ((size_t)32 << 20)
+#define PAUSE (20 * NS_MS)      /* between two looks into the ring */
+#define BATCH ((size_t)1 << 20) /* bytes of blocks made before they are written */
+#define RETRY NS_S              /* a file that could not be written is tried again after this */
+
+struct capture {
+	struct capture_options options;
+	struct ring *ring;
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_uint_fast64_t written, lost_here, lost_there; /* records; lost by the ring, and by the disk */
+
+	/* The capture thread's own. */
+	struct file *file;
+	struct classic *classic;
+	struct text out;
+	uint64_t out_records;
+	char *ini;
+	ns_t opened_at, latest, retry_at;
+	bool in_trouble;
+
+	pthread_mutex_t lock; /* of trouble, name and closing */
+	char trouble[512], name[4096];
+	const struct capture_closing *closing;
+};
+
+/* ---- The relay's side ---- */
+
+static uint32_t kept_of(const struct capture *capture, uint32_t size)
+{
+	return size < capture->options.snaplen ? size : capture->options.snaplen;
+}
+
+static struct record *record_new(struct capture *capture, uint32_t extra, uint32_t size)
+{
+	uint32_t kept = kept_of(capture, size);
+	size_t whole = sizeof(struct record) + extra + kept;
+	struct record *record;
+
+	while (!(record = ring_room(capture->ring, whole)) && capture->options.patient)
+		nanosleep(&(struct timespec){.tv_nsec = NS_MS / 10}, NULL);
+	if (!record) {
+		atomic_fetch_add_explicit(&capture->lost_here, 1, memory_order_relaxed);
+		return NULL;
+	}
+	/* The departure is filled where there is one. */
+	memset(record, 0, offsetof(struct record, departure));
+	record->extra = extra;
+	record->size = size;
+	record->kept = kept;
+	return record;
+}
+
+static void record_payload_set(struct record *record, const uint8_t *bytes)
+{
+	if (record->kept)
+		memcpy((uint8_t *)(record + 1) + record->extra, bytes, record->kept);
+	if (record->kept < record->size)
+		record->payload_sum = packet_sum(0, bytes, record->size);
+}
+
+static uint32_t aligned(size_t size)
+{
+	return (uint32_t)((size + 7) & ~(size_t)7);
+}
+
+void capture_arrived(struct capture *capture, const struct capture_path *path, const struct verdict *verdict,
+    const uint8_t *bytes, uint8_t tos, uint64_t id, ns_t at)
+{
+	size_t verdict_size = offsetof(struct verdict, deeds) + verdict->deed_count * sizeof(struct deed);
+	struct record *record = record_new(capture, aligned(verdict_size), verdict->size);
+	bool up = verdict->way == WAY_UP;
+
+	if (!record)
+		return;
+	record->kind = RECORD_ARRIVED;
+	record->interface = up ? INTERFACE_DEVICE : INTERFACE_CLOUD;
+	record->flags = PCAPNG_INBOUND;
+	record->at = at;
+	record->id = id;
+	record->ends = (struct packet_ends){.from = up ? path->device : path->cloud,
+	    .to = up ? path->device_side : path->cloud_side,
+	    .sender = up ? PARTY_DEVICE : PARTY_CLOUD,
+	    .receiver = PARTY_PROXY,
+	    .tos = tos,
+	    .id = (uint16_t)id};
+	memcpy(record + 1, verdict, verdict_size);
+	record_payload_set(record, bytes);
+	ring_put(capture->ring);
+}
+
+void capture_departed(struct capture *capture, const struct capture_path *path, const struct departure *departure,
+    const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id, ns_t at)
+{
+	size_t parts_size = departure->part_count * sizeof(struct part);
+	struct record *record = record_new(capture, aligned(parts_size), size);
+	bool up = departure->way == WAY_UP;
+
+	if (!record)
+		return;
+	record->kind = RECORD_DEPARTED;
+	record->interface = up ? INTERFACE_CLOUD : INTERFACE_DEVICE;
+	record->flags = PCAPNG_OUTBOUND;
+	record->at = at;
+	record->id = id;
+	record->ends = (struct packet_ends){.from = up ? path->cloud_side : path->device_side,
+	    .to = up ? path->cloud : path->device,
+	    .sender = PARTY_PROXY,
+	    .receiver = up ? PARTY_CLOUD : PARTY_DEVICE,
+	    .tos = tos,
+	    .id = (uint16_t)id};
+	record->departure = *departure;
+	if (parts_size)
+		memcpy(record + 1, departure->parts, parts_size);
+	record_payload_set(record, bytes);
+	ring_put(capture->ring);
+}
+
+static void put_text(struct capture *capture, enum record_kind kind, const char *text, ns_t at)
+{
+	size_t size = strlen(text), whole = sizeof(struct record) + size;
+	struct record *record;
+
+	while (!(record = ring_room(capture->ring, whole)) && capture->options.patient)
+		nanosleep(&(struct timespec){.tv_nsec = NS_MS / 10}, NULL);
+	if (!record) {
+		atomic_fetch_add_explicit(&capture->lost_here, 1, memory_order_relaxed);
+		return;
+	}
+	memset(record, 0, sizeof(*record));
+	record->kind = (uint8_t)kind;
+	record->size = record->kept = (uint32_t)size;
+	record->at = at;
+	memcpy(record + 1, text, size);
+	ring_put(capture->ring);
+}
+
+void capture_event(struct capture *capture, const char *text, ns_t at)
+{
+	put_text(capture, RECORD_EVENT, text, at);
+}
+
+int capture_rotate(struct capture *capture, const char *ini)
+{
+	if (file_is_stream(capture->file))
+		return -1;
+	put_text(capture, RECORD_ROTATE, ini ? ini : "", 0);
+	return 0;
+}
+
+bool capture_starts_anew(const struct capture *capture)
+{
+	return !file_is_stream(capture->file) &&
+	       (file_has_pattern(capture->file) || capture->options.rotate_size || capture->options.rotate_time);
+}
+
+uint64_t capture_written(const struct capture *capture)
+{
+	return atomic_load_explicit(&capture->written, memory_order_relaxed);
+}
+
+uint64_t capture_lost(const struct capture *capture)
+{
+	return atomic_load_explicit(&capture->lost_here, memory_order_relaxed) +
+	       atomic_load_explicit(&capture->lost_there, memory_order_relaxed);
+}
+
+bool capture_trouble(struct capture *capture, char *text, size_t room)
+{
+	bool trouble;
+
+	pthread_mutex_lock(&capture->lock);
+	trouble = capture->trouble[0];
+	snprintf(text, room, "%s", capture->trouble);
+	capture->trouble[0] = '\0';
+	pthread_mutex_unlock(&capture->lock);
+	return trouble;
+}
+
+const char *capture_name(const struct capture *capture)
+{
+	return capture->name;
+}
+
+/* ---- The thread ---- */
+
+static ns_t wall_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * NS_S + now.tv_nsec;
+}
+
+/* Tells the first of a series of failures. */
+static void tell(struct capture *capture, const struct error *error)
+{
+	if (capture->in_trouble)
+		return;
+	capture->in_trouble = true;
+	pthread_mutex_lock(&capture->lock);
+	snprintf(capture->trouble, sizeof(capture->trouble), "%s; what is not written is counted as lost", error->text);
+	pthread_mutex_unlock(&capture->lock);
+}
+
+static void head(struct capture *capture)
+{
+	if (capture->classic)
+		classic_head(capture->classic, &capture->out);
+	else
+		blocks_head(&capture->out, capture->options.version, capture->options.seed, capture->ini);
+}
+
+static int open_next(struct capture *capture, ns_t at, struct error *error)
+{
+	if (file_open(capture->file, at, error))
+		return -1;
+	pthread_mutex_lock(&capture->lock);
+	snprintf(capture->name, sizeof(capture->name), "%s", file_name(capture->file));
+	pthread_mutex_unlock(&capture->lock);
+	capture->opened_at = at;
+	head(capture);
+	return 0;
+}
+
+static void flush(struct capture *capture)
+{
+	struct error error;
+	bool blocked = capture->in_trouble && wall_clock() < capture->retry_at;
+	bool failed = blocked || !file_is_open(capture->file) ||
+	              file_write(capture->file, capture->out.at, capture->out.size, &error);
+
+	if (!capture->out.size)
+		return;
+	if (failed && !blocked) {
+		if (file_is_open(capture->file))
+			tell(capture, &error);
+		capture->retry_at = wall_clock() + RETRY;
+	}
+	if (!failed)
+		capture->in_trouble = false;
+	atomic_fetch_add_explicit(
+	    failed ? &capture->lost_there : &capture->written, capture->out_records, memory_order_relaxed);
+	capture->out_records = 0;
+	text_clear(&capture->out);
+}
+
+static void rotate(struct capture *capture)
+{
+	struct error error;
+
+	flush(capture);
+	file_close(capture->file);
+	if (open_next(capture, wall_clock(), &error)) {
+		tell(capture, &error);
+		capture->retry_at = wall_clock() + RETRY;
+	}
+}
+
+static bool rotation_due(const struct capture *capture)
+{
+	uint64_t size = file_size(capture->file) + capture->out.size;
+	bool by_size = capture->options.rotate_size && size >= capture->options.rotate_size;
+	bool by_time =
+	    capture->options.rotate_time && capture->latest - capture->opened_at >= capture->options.rotate_time;
+
+	return (by_size || by_time) && !file_is_stream(capture->file);
+}
+
+static void take_record(struct capture *capture, const struct record *record)
+{
+	if (record->kind == RECORD_ROTATE) {
+		if (record->size) {
+			free(capture->ini);
+			capture->ini = strndup((const char *)record_payload(record), record->size);
+			assert(capture->ini);
+		}
+		rotate(capture);
+		return;
+	}
+	capture->latest = record->at;
+	if (capture->classic)
+		classic_record(capture->classic, &capture->out, record);
+	else
+		blocks_record(&capture->out, record, capture->options.names);
+	capture->out_records++;
+}
+
+static void drain(struct capture *capture)
+{
+	const struct record *record;
+
+	if (!file_is_open(capture->file) && wall_clock() >= capture->retry_at)
+		rotate(capture);
+	while ((record = ring_peek(capture->ring))) {
+		take_record(capture, record);
+		ring_taken(capture->ring);
+		if (capture->out.size >= BATCH)
+			flush(capture);
+		if (rotation_due(capture))
+			rotate(capture);
+	}
+	flush(capture);
+}
+
+static void *run(void *user)
+{
+	struct capture *capture = user;
+
+	while (!atomic_load(&capture->stop)) {
+		drain(capture);
+		nanosleep(&(struct timespec){.tv_nsec = PAUSE}, NULL);
+	}
+	drain(capture);
+	if (!capture->classic && capture->closing)
+		blocks_tail(&capture->out, capture->closing, capture->options.at, capture_lost(capture));
+	capture->retry_at = 0;
+	flush(capture);
+	return NULL;
+}
+
+struct capture *capture_open(const struct capture_options *options, struct error *error)
+{
+	struct capture *capture = calloc(1, sizeof(*capture));
+
+	assert(capture);
+	capture->options = *options;
+	capture->ring = ring_new(RING_SIZE);
+	capture->file = file_new(options->path, options->keep);
+	capture->ini = strdup(options->ini);
+	assert(capture->ini);
+	pthread_mutex_init(&capture->lock, NULL);
+	if (options->format == CAPTURE_PCAP)
+		capture->classic = classic_new();
+	if (open_next(capture, options->at, error) == 0) {
+		flush(capture); /* the head is there as soon as the file is */
+		if (pthread_create(&capture->thread, NULL, run, capture) == 0)
+			return capture;
+		error_set(error, "no thread can be started for the capture");
+	}
+	file_free(capture->file);
+	classic_free(capture->classic);
+	ring_free(capture->ring);
+	text_free(&capture->out);
+	free(capture->ini);
+	free(capture);
+	return NULL;
+}
+
+void capture_close(struct capture *capture, const struct capture_closing *closing)
+{
+	if (!capture)
+		return;
+	capture->closing = closing;
+	atomic_store(&capture->stop, true);
+	pthread_join(capture->thread, NULL);
+}
+
+void capture_free(struct capture *capture)
+{
+	if (!capture)
+		return;
+	pthread_mutex_destroy(&capture->lock);
+	file_free(capture->file);
+	classic_free(capture->classic);
+	ring_free(capture->ring);
+	text_free(&capture->out);
+	free(capture->ini);
+	free(capture);
+}

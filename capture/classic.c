@@ -1,0 +1,86 @@
+#include "capture/classic.h"
+
+#include <assert.h>
+#include <pcap/pcap.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture/pcapng.h"
+
+/* libpcap writes into memory: from there whole records go the way of all blocks, so that none is cut by a kill. */
+struct classic {
+	pcap_t *pcap;
+	pcap_dumper_t *dumper;
+	char *bytes;
+	size_t size;
+};
+
+struct classic *classic_new(void)
+{
+	struct classic *classic = calloc(1, sizeof(*classic));
+
+	assert(classic);
+	classic->pcap =
+	    pcap_open_dead_with_tstamp_precision(DLT_EN10MB, (int)PCAPNG_SNAPLEN, PCAP_TSTAMP_PRECISION_NANO);
+	assert(classic->pcap);
+	return classic;
+}
+
+static void dumper_close(struct classic *classic)
+{
+	if (classic->dumper)
+		pcap_dump_close(classic->dumper);
+	free(classic->bytes);
+	classic->dumper = NULL;
+	classic->bytes = NULL;
+}
+
+void classic_free(struct classic *classic)
+{
+	if (!classic)
+		return;
+	dumper_close(classic);
+	pcap_close(classic->pcap);
+	free(classic);
+}
+
+/* Hands over what libpcap has written, and starts the memory anew. */
+static void take(struct classic *classic, struct text *out)
+{
+	FILE *stream = pcap_dump_file(classic->dumper);
+
+	pcap_dump_flush(classic->dumper);
+	text_add_bytes(out, classic->bytes, classic->size);
+	fseek(stream, 0, SEEK_SET);
+}
+
+void classic_head(struct classic *classic, struct text *out)
+{
+	FILE *stream;
+
+	dumper_close(classic);
+	stream = open_memstream(&classic->bytes, &classic->size);
+	assert(stream);
+	classic->dumper = pcap_dump_fopen(classic->pcap, stream);
+	assert(classic->dumper);
+	take(classic, out);
+}
+
+void classic_record(struct classic *classic, struct text *out, const struct record *record)
+{
+	uint8_t packet[PACKET_HEADERS_MAX + DATAGRAM_MAX];
+	size_t header_size;
+	struct pcap_pkthdr header = {0};
+
+	if (record->kind == RECORD_EVENT || (record->kind == RECORD_DEPARTED && record->departure.reason))
+		return;
+	header_size = blocks_packet_headers(packet, record);
+	memcpy(packet + header_size, record_payload(record), record->kept);
+	header.ts.tv_sec = record->at / NS_S;
+	header.ts.tv_usec = record->at % NS_S; /* nanoseconds, as the precision says */
+	header.caplen = (bpf_u_int32)(header_size + record->kept);
+	header.len = (bpf_u_int32)(header_size + record->size);
+	pcap_dump((u_char *)classic->dumper, &header, packet);
+	take(classic, out);
+}

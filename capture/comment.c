@@ -1,0 +1,110 @@
+#include "capture/comment.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* Milliseconds with three decimals, rounded to the nearest microsecond. */
+static void add_time(struct text *out, const char *key, ns_t time)
+{
+	ns_t us = ((time < 0 ? -time : time) + 500) / 1000;
+
+	text_add(out, " %s=%s%" PRId64 ".%03dms", key, time < 0 && us ? "-" : "", us / 1000, (int)(us % 1000));
+}
+
+static const char *type_name(unsigned type, char *text, size_t room)
+{
+	static const char *const names[] = {
+	    "change_cipher_spec", "alert", "handshake", "application_data", "heartbeat", "cid", "ack"};
+
+	if (type >= 20 && type <= 26)
+		return names[type - 20];
+	if (type == 254)
+		return "session_move";
+	if (type == DTLS_UNIFIED)
+		return "unified";
+	snprintf(text, room, "type:%u", type);
+	return text;
+}
+
+static void add_dtls(struct text *out, const struct verdict *verdict)
+{
+	char text[16];
+
+	if (verdict->type == DTLS_NONE) {
+		text_add(out, " dtls=none");
+		return;
+	}
+	text_add(out, " dtls=%s/%u/", type_name(verdict->type, text, sizeof(text)), verdict->epoch);
+	if (verdict->number == DTLS_NUMBER_HIDDEN)
+		text_add(out, "-");
+	else
+		text_add(out, "%" PRIu64, verdict->number);
+}
+
+static void add_hold(struct text *out, const struct verdict *verdict, const struct names *names)
+{
+	static const char *const words[] = {
+	    [HOLD_LOOKUP] = "lookup", [HOLD_BLACKOUT] = "blackout", [HOLD_PACK] = "pack", [HOLD_SLEEP] = "sleep"};
+
+	switch ((enum hold)verdict->hold) {
+	case HOLD_NONE: break;
+	case HOLD_REORDER: text_add(out, " hold=reorder:%up", verdict->hold_count); break;
+	case HOLD_RULE: text_add(out, " hold=%s", names_get(names, verdict->hold_name)); break;
+	case HOLD_LOOKUP:
+	case HOLD_BLACKOUT:
+	case HOLD_PACK:
+	case HOLD_SLEEP: text_add(out, " hold=%s", words[verdict->hold]); break;
+	}
+}
+
+static void add_deeds(struct text *out, const struct verdict *verdict)
+{
+	for (unsigned i = 0; i < verdict->deed_count; i++) {
+		const struct deed *deed = &verdict->deeds[i];
+
+		text_add(out, i ? "," : " did=");
+		switch ((enum deed_kind)deed->kind) {
+		case DEED_CORRUPT: text_add(out, "corrupt:%u.%u", deed->byte, deed->value); break;
+		case DEED_SET: text_add(out, "set:%u:%u", deed->byte, deed->value); break;
+		case DEED_TRUNCATE: text_add(out, "truncate:%u", deed->byte); break;
+		}
+	}
+	if (verdict->deeds_left_out)
+		text_add(out, ",and:%u", verdict->deeds_left_out);
+}
+
+void comment_arrived(struct text *out, const struct verdict *verdict, const struct names *names)
+{
+	text_add(out, "s=%u dir=%s n=%u verdict=%s", verdict->session, verdict_ways[verdict->way], verdict->n,
+	    verdict->reason ? "drop" : "send");
+	for (unsigned i = 0; i < verdict->by_count; i++)
+		text_add(out, "%s%s", i ? "," : " by=", names_get(names, verdict->by[i]));
+	if (verdict->reason)
+		text_add(out, " reason=%s", verdict_reasons[verdict->reason]);
+	else if (verdict->delay != NS_UNKNOWN)
+		add_time(out, "delay", verdict->delay);
+	if (!verdict->reason)
+		add_hold(out, verdict, names);
+	add_deeds(out, verdict);
+	if (verdict->copies)
+		text_add(out, " copies=%u", verdict->copies);
+	add_dtls(out, verdict);
+	if (verdict->device)
+		text_add(out, " %s", names_get(names, verdict->device));
+}
+
+void comment_departed(struct text *out, const struct departure *departure)
+{
+	text_add(out, "s=%u dir=%s n=%u %s", departure->session, verdict_ways[departure->way], departure->n,
+	    departure->reason ? "unsent" : "sent");
+	if (departure->copy)
+		text_add(out, " copy=%u of=%s", departure->copy, verdict_origins[departure->origin]);
+	for (uint32_t i = 0; i < departure->part_count; i++)
+		text_add(out, "%s%u", i ? "," : " packed=", departure->parts[i].n);
+	if (departure->reason) {
+		text_add(out, " reason=%s", verdict_reasons[departure->reason]);
+		return;
+	}
+	add_time(out, "delay", departure->delay);
+	add_time(out, "late", departure->late);
+}

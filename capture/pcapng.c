@@ -1,0 +1,84 @@
+#include "capture/pcapng.h"
+
+#include <string.h>
+
+#define OPTION_MAX 65535
+
+void pcapng_add32(struct text *out, uint32_t value)
+{
+	text_add_bytes(out, &value, 4);
+}
+
+void pcapng_add_time(struct text *out, ns_t at)
+{
+	pcapng_add32(out, (uint32_t)((uint64_t)at >> 32));
+	pcapng_add32(out, (uint32_t)at);
+}
+
+void pcapng_pad(struct text *out)
+{
+	static const char zero[4];
+
+	text_add_bytes(out, zero, (4 - out->size % 4) % 4);
+}
+
+size_t pcapng_begin(struct text *out, uint32_t type)
+{
+	size_t start = out->size;
+
+	pcapng_add32(out, type);
+	pcapng_add32(out, 0); /* total length, known at the end */
+	return start;
+}
+
+void pcapng_end(struct text *out, size_t start)
+{
+	uint32_t size = (uint32_t)(out->size - start) + 4;
+
+	pcapng_add32(out, size);
+	memcpy(out->at + start + 4, &size, 4);
+}
+
+void pcapng_option(struct text *out, uint16_t code, const void *value, size_t size)
+{
+	uint16_t head[2] = {code, (uint16_t)size};
+
+	text_add_bytes(out, head, 4);
+	if (size)
+		text_add_bytes(out, value, size);
+	pcapng_pad(out);
+}
+
+void pcapng_option_text(struct text *out, uint16_t code, const char *value)
+{
+	size_t size = strlen(value);
+
+	pcapng_option(out, code, value, size < OPTION_MAX ? size : OPTION_MAX);
+}
+
+void pcapng_comment(struct text *out, const char *comment)
+{
+	size_t left = strlen(comment);
+
+	do {
+		size_t take = left < OPTION_MAX ? left : OPTION_MAX;
+
+		pcapng_option(out, PCAPNG_COMMENT, comment, take);
+		comment += take;
+		left -= take;
+	} while (left);
+}
+
+size_t pcapng_packet_begin(struct text *out, const struct pcapng_packet *packet)
+{
+	size_t start = pcapng_begin(out, PCAPNG_PACKET);
+
+	pcapng_add32(out, packet->interface);
+	pcapng_add_time(out, packet->at);
+	pcapng_add32(out, (uint32_t)(packet->header_size + packet->payload_size));
+	pcapng_add32(out, (uint32_t)(packet->header_size + packet->original));
+	text_add_bytes(out, packet->headers, packet->header_size);
+	text_add_bytes(out, packet->payload, packet->payload_size);
+	pcapng_pad(out);
+	return start;
+}

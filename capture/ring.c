@@ -1,0 +1,91 @@
+#include "capture/ring.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define ALIGN 16u
+#define SKIP UINT64_MAX /* the rest up to the end is unused */
+
+/* Head and tail count bytes ever put and taken; each stands in a cache line of its own. */
+struct ring {
+	_Alignas(64) atomic_size_t head;
+	size_t tail_seen; /* the putting thread's last look at tail */
+	size_t room;      /* asked for by ring_room, not yet put */
+	_Alignas(64) atomic_size_t tail;
+	_Alignas(64) size_t size;
+	uint8_t *bytes;
+};
+
+struct ring *ring_new(size_t size)
+{
+	struct ring *ring = aligned_alloc(64, sizeof(*ring));
+
+	assert(ring && size && (size & (size - 1)) == 0);
+	*ring = (struct ring){.size = size, .bytes = malloc(size)};
+	assert(ring->bytes);
+	return ring;
+}
+
+void ring_free(struct ring *ring)
+{
+	if (!ring)
+		return;
+	free(ring->bytes);
+	free(ring);
+}
+
+static uint64_t *length_at(struct ring *ring, size_t at)
+{
+	return (uint64_t *)(void *)(ring->bytes + (at & (ring->size - 1)));
+}
+
+/* Each record is its whole length, then its bytes, aligned; none wraps around. */
+void *ring_room(struct ring *ring, size_t size)
+{
+	size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	size_t whole = (ALIGN + size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+	size_t to_end = ring->size - (head & (ring->size - 1));
+	size_t need = whole > to_end ? to_end + whole : whole;
+
+	if (head + need - ring->tail_seen > ring->size) {
+		ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+		if (head + need - ring->tail_seen > ring->size)
+			return NULL;
+	}
+	if (whole > to_end) {
+		*length_at(ring, head) = SKIP;
+		head += to_end;
+	}
+	*length_at(ring, head) = whole;
+	ring->room = need;
+	return (uint8_t *)length_at(ring, head) + ALIGN;
+}
+
+void ring_put(struct ring *ring)
+{
+	size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+
+	atomic_store_explicit(&ring->head, head + ring->room, memory_order_release);
+}
+
+void *ring_peek(struct ring *ring)
+{
+	size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+	size_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
+
+	if (tail == head)
+		return NULL;
+	if (*length_at(ring, tail) == SKIP) {
+		tail += ring->size - (tail & (ring->size - 1));
+		atomic_store_explicit(&ring->tail, tail, memory_order_release);
+	}
+	return (uint8_t *)length_at(ring, tail) + ALIGN;
+}
+
+void ring_taken(struct ring *ring)
+{
+	size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+
+	atomic_store_explicit(&ring->tail, tail + *length_at(ring, tail), memory_order_release);
+}

@@ -1,0 +1,487 @@
+/* run: the relay, from the ini files to the summary. */
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "proxy/command.h"
+#include "proxy/log.h"
+#include "proxy/relay.h"
+#include "proxy/setup.h"
+#include "proxy/summary.h"
+
+#define SIGNALS 5
+#define STATUS_EVERY 1 /* seconds: the live status, and a look at how the capture does */
+
+struct running {
+	const struct command_line *line;
+	struct setup_source source;
+	struct names *names;
+	struct setup *setup;
+	struct event_base *base;
+	struct relay *relay;
+	struct capture *capture;
+	struct summary *summary;
+	struct event *signals[SIGNALS];
+	struct event *ticks;
+	const char *capture_path, *json_path;
+	uint64_t seed;
+	unsigned generation;
+	int status;
+	uint64_t last_received, last_dropped;
+	bool stopping;
+};
+
+/* Reads the configuration; NULL after its errors were printed. */
+static struct setup *setup_read(const struct running *running, size_t *errors)
+{
+	struct complaints *complaints = complaints_new();
+	struct setup *setup = setup_new(&running->source, SETUP_RUN, running->names, complaints);
+
+	complaints_print(complaints, stderr);
+	*errors = complaints_count(complaints, COMPLAINT_ERROR);
+	complaints_free(complaints);
+	if (!*errors)
+		return setup;
+	setup_free(setup);
+	return NULL;
+}
+
+static void facts_fill(const struct running *running, struct summary_facts *facts)
+{
+	*facts =
+	    (struct summary_facts){.setup = running->setup, .version = DEADZONE_VERSION, .seed = running->seed};
+	relay_facts(running->relay, facts);
+	if (running->stopping)
+		facts->ended = relay_wall(running->relay, relay_now());
+}
+
+static void write_json(struct running *running, const struct summary_facts *facts, int status)
+{
+	struct error error;
+
+	if (!running->json_path || !summary_write_json(running->summary, relay_core(running->relay), facts, status,
+	                               running->json_path, &error))
+		return;
+	log_error("--json: %s", error.text);
+	running->status = EXIT_FAILED;
+}
+
+/* ---- Signals ---- */
+
+static void die_now(int number)
+{
+	static const char text[] = "deadzone: stopped at once\n";
+
+	(void)number;
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(EXIT_FAILED);
+	_exit(EXIT_FAILED);
+}
+
+static void on_stop(evutil_socket_t number, short what, void *user)
+{
+	struct running *running = user;
+
+	(void)number;
+	(void)what;
+	if (running->stopping)
+		_exit(EXIT_FAILED);
+	running->stopping = true;
+	relay_stop(running->relay);
+	event_base_loopbreak(running->base);
+}
+
+static void capture_reloaded(struct running *running)
+{
+	struct text text = {0};
+
+	if (!running->capture)
+		return;
+	if (capture_starts_anew(running->capture)) {
+		capture_rotate(running->capture, ini_text(running->setup->ini));
+		return;
+	}
+	text_add(&text, "reload generation=%u\n%s", running->generation, ini_text(running->setup->ini));
+	capture_event(running->capture, text.at, relay_wall(running->relay, relay_now()));
+	text_free(&text);
+}
+
+static void on_reload(evutil_socket_t number, short what, void *user)
+{
+	struct running *running = user;
+	size_t errors;
+	struct setup *setup = setup_read(running, &errors), *before = running->setup;
+	char text[80];
+
+	(void)number;
+	(void)what;
+	if (!setup) {
+		snprintf(text, sizeof(text), "reload failed errors=%zu", errors);
+		log_error("%s", text);
+		if (running->capture)
+			capture_event(running->capture, text, relay_wall(running->relay, relay_now()));
+		return;
+	}
+	running->setup = setup;
+	running->generation++;
+	relay_reload(running->relay, setup, running->seed);
+	setup_free(before);
+	capture_reloaded(running);
+	log_error("reload ok generation=%u", running->generation);
+}
+
+static void on_summary(evutil_socket_t number, short what, void *user)
+{
+	struct running *running = user;
+	struct summary_facts facts;
+
+	(void)number;
+	(void)what;
+	facts_fill(running, &facts);
+	log_status("");
+	summary_print(running->summary, relay_core(running->relay), &facts, stderr);
+	write_json(running, &facts, -1);
+}
+
+static void on_rotate(evutil_socket_t number, short what, void *user)
+{
+	struct running *running = user;
+
+	(void)number;
+	(void)what;
+	if (!running->capture)
+		log_error("there is no capture to start anew");
+	else if (capture_rotate(running->capture, NULL))
+		log_error("the capture goes to standard output: no new file can be started");
+}
+
+static int signals_open(struct running *running)
+{
+	static const struct {
+		int number;
+		event_callback_fn call;
+	} rows[SIGNALS] = {{SIGINT, on_stop}, {SIGTERM, on_stop}, {SIGHUP, on_reload}, {SIGUSR1, on_summary},
+	    {SIGUSR2, on_rotate}};
+
+	for (int i = 0; i < SIGNALS; i++) {
+		running->signals[i] = evsignal_new(running->base, rows[i].number, rows[i].call, running);
+		if (!running->signals[i] || event_add(running->signals[i], NULL))
+			return -1;
+	}
+	return 0;
+}
+
+/* From here on nothing runs in the loop: a further signal ends at once, also where the disk is slow. */
+static void signals_close(struct running *running)
+{
+	struct sigaction now = {.sa_handler = die_now};
+
+	for (int i = 0; i < SIGNALS; i++)
+		if (running->signals[i])
+			event_free(running->signals[i]);
+	sigaction(SIGINT, &now, NULL);
+	sigaction(SIGTERM, &now, NULL);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
+}
+
+/* ---- Once a second ---- */
+
+static void show_status(struct running *running)
+{
+	struct core *core = relay_core(running->relay);
+	struct account totals[WAYS];
+	uint64_t received, dropped;
+	char text[200];
+
+	summary_totals(running->summary, core, totals);
+	received = totals[WAY_UP].received + totals[WAY_DOWN].received;
+	dropped = account_dropped(&totals[WAY_UP]) + account_dropped(&totals[WAY_DOWN]);
+	snprintf(text, sizeof(text), "%zu sessions  %" PRIu64 " datagrams/s  %" PRIu64 " dropped/s  %" PRIu64 " waiting",
+	    core_session_count(core), received - running->last_received, dropped - running->last_dropped,
+	    totals[WAY_UP].queued + totals[WAY_DOWN].queued);
+	running->last_received = received;
+	running->last_dropped = dropped;
+	log_status(text);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *user)
+{
+	struct running *running = user;
+	char text[512];
+
+	(void)fd;
+	(void)what;
+	if (running->capture && capture_trouble(running->capture, text, sizeof(text)))
+		log_error("capture: %s", text);
+	if (log_is_terminal() && log_level() >= LOG_NORMAL)
+		show_status(running);
+}
+
+static int ticks_open(struct running *running)
+{
+	struct timeval every = {.tv_sec = STATUS_EVERY};
+
+	running->ticks = event_new(running->base, -1, EV_PERSIST, on_tick, running);
+	return running->ticks ? event_add(running->ticks, &every) : -1;
+}
+
+/* ---- Start ---- */
+
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static uint64_t seed_of(const struct setup *setup)
+{
+	uint32_t random = 0;
+
+	if (setup->proxy.seed_given)
+		return setup->proxy.seed;
+	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		;
+	return random;
+}
+
+static int base_open(struct running *running)
+{
+	struct event_config *config = event_config_new();
+
+	if (config)
+		event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	running->base = config ? event_base_new_with_config(config) : NULL;
+	if (config)
+		event_config_free(config);
+	return running->base ? 0 : -1;
+}
+
+static int capture_start(struct running *running)
+{
+	const struct capture_settings *settings = &running->setup->capture;
+	struct capture_options options = {.path = running->capture_path ? running->capture_path : settings->file,
+	    .format = settings->format,
+	    .snaplen = (uint32_t)settings->snaplen,
+	    .rotate_size = settings->rotate_size,
+	    .rotate_time = settings->rotate_time,
+	    .keep = (unsigned)settings->keep,
+	    .names = running->names,
+	    .version = "deadzone " DEADZONE_VERSION,
+	    .seed = running->seed,
+	    .ini = ini_text(running->setup->ini),
+	    .at = relay_wall(running->relay, relay_now())};
+	struct error error;
+
+	if (!options.path)
+		return EXIT_DONE;
+	running->capture = capture_open(&options, &error);
+	if (!running->capture) {
+		log_error("capture: %s", error.text);
+		return EXIT_USAGE;
+	}
+	relay_capture(running->relay, running->capture);
+	return EXIT_DONE;
+}
+
+/* A file that the command line names and that cannot be opened is an error at once, not at the end. */
+static int json_check(const struct running *running)
+{
+	int fd;
+
+	if (!running->json_path || strcmp(running->json_path, "-") == 0)
+		return EXIT_DONE;
+	fd = open(running->json_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0) {
+		log_error("--json: `%s` cannot be written: %s", running->json_path, strerror(errno));
+		return EXIT_USAGE;
+	}
+	close(fd);
+	return EXIT_DONE;
+}
+
+static void say_ready(const struct running *running)
+{
+	char text[ADDRESS_TEXT_ROOM];
+
+	for (size_t i = 0; i < relay_listener_count(running->relay); i++)
+		log_error("ready listen=%s upstream=%s seed=%" PRIu64,
+		    address_text(relay_listener(running->relay, i), text, sizeof(text)), running->setup->proxy.upstream,
+		    running->seed);
+}
+
+static int start(struct running *running)
+{
+	struct relay_options options = {.names = running->names, .summary = running->summary, .seed = running->seed};
+	struct error error;
+	int status = json_check(running);
+
+	if (status)
+		return status;
+	raise_file_limit();
+	evthread_use_pthreads();
+	if (base_open(running) || signals_open(running) || ticks_open(running)) {
+		log_error("the event loop cannot be set up");
+		return EXIT_FAILED;
+	}
+	options.base = running->base;
+	running->relay = relay_new(&options, running->setup, &error);
+	if (!running->relay) {
+		log_error("%s", error.text);
+		return EXIT_FAILED;
+	}
+	status = capture_start(running);
+	if (!status)
+		say_ready(running);
+	return status;
+}
+
+/* ---- End ---- */
+
+static void tell_failures(const struct running *running, const struct summary_facts *facts)
+{
+	struct check_failure failures[32];
+	size_t count =
+	    summary_checks(running->summary, relay_core(running->relay), facts, failures, 32);
+
+	for (size_t i = 0; i < count && i < 32; i++) {
+		const struct check_failure *f = &failures[i];
+		char got[64];
+
+		snprintf(got, sizeof(got), "%" PRId64, f->number);
+		if (f->is_rule && f->session)
+			log_error("rule %s: expected to fire %s times, but fired %s times in session %u", f->subject, f->want,
+			    got, f->session);
+		else if (f->is_rule)
+			log_error("rule %s: expected to fire %s times, but fired %s times", f->subject, f->want, got);
+		else
+			log_error("%s: wanted %s, got %s", f->subject, f->want, f->got[0] ? f->got : got);
+	}
+	if (count > 32)
+		log_error("… and %zu checks more failed", count - 32);
+}
+
+static void finish(struct running *running)
+{
+	struct summary_facts facts;
+	struct capture_closing closing = {0};
+	struct text statistics = {0};
+	struct check_failure first;
+	char trouble[512];
+
+	log_status("");
+	signals_close(running);
+	event_free(running->ticks);
+	facts_fill(running, &facts);
+	summary_statistics(running->summary, relay_core(running->relay), &facts, &statistics);
+	relay_closing(running->relay, &closing);
+	closing.comment = statistics.at;
+	if (running->capture) {
+		capture_close(running->capture, &closing);
+		if (capture_trouble(running->capture, trouble, sizeof(trouble)))
+			log_error("capture: %s", trouble);
+		facts_fill(running, &facts);
+	}
+	text_free(&statistics);
+	if (summary_checks(running->summary, relay_core(running->relay), &facts, &first, 1) && !running->status)
+		running->status = EXIT_CHECK;
+	if (log_level() >= LOG_NORMAL) {
+		summary_print(running->summary, relay_core(running->relay), &facts, stderr);
+		if (running->capture)
+			fprintf(stderr, "capture in %s\n", capture_name(running->capture));
+	}
+	tell_failures(running, &facts);
+	write_json(running, &facts, running->status);
+}
+
+static void clean_up(struct running *running)
+{
+	relay_free(running->relay);
+	capture_free(running->capture);
+	if (running->base)
+		event_base_free(running->base);
+	libevent_global_shutdown();
+	summary_free(running->summary);
+	setup_free(running->setup);
+	names_free(running->names);
+}
+
+static int run(const struct command_line *line)
+{
+	struct running running = {.line = line, .generation = 1};
+	size_t quiet, verbose, errors;
+
+	command_values(line, "quiet", &quiet);
+	command_values(line, "verbose", &verbose);
+	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
+	running.source.file = command_value(line, "config");
+	running.source.sets = command_values(line, "set", &running.source.set_count);
+	running.capture_path = command_value(line, "write");
+	running.json_path = command_value(line, "json");
+	if (!running.source.file) {
+		log_error("run: `-c FILE` is missing; `deadzone help run` says more");
+		return EXIT_USAGE;
+	}
+	running.names = names_new();
+	running.setup = setup_read(&running, &errors);
+	if (!running.setup) {
+		names_free(running.names);
+		return EXIT_USAGE;
+	}
+	running.summary = summary_new();
+	running.seed = seed_of(running.setup);
+	running.status = start(&running);
+	if (!running.status) {
+		if (event_base_dispatch(running.base) < 0) {
+			log_error("the event loop failed");
+			running.status = EXIT_FAILED;
+		}
+		finish(&running);
+	} else {
+		if (running.capture)
+			capture_close(running.capture, NULL);
+		for (int i = 0; i < SIGNALS; i++)
+			if (running.signals[i])
+				event_free(running.signals[i]);
+		if (running.ticks)
+			event_free(running.ticks);
+	}
+	clean_up(&running);
+	return running.status;
+}
+
+static const struct option_row options[] = {
+    {'c', "config", "FILE", false, "the ini file"},
+    {'w', "write", "FILE", false, "capture file; - is standard output, for `| wireshark -k -i -`"},
+    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated"},
+    {0, "json", "FILE", false, "the summary at the end, for machines; - is standard output"},
+    {'q', "quiet", NULL, false, "only errors and the ready line"},
+    {'v', "verbose", NULL, true, "every verdict too"},
+};
+
+const struct command command_run_row = {
+    .name = "run",
+    .words = "",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .run = run,
+    .what = "relay until SIGINT or SIGTERM",
+    .more = "When all listeners are bound and all rules are armed it writes a line for each listener,\n"
+            "`deadzone: ready listen=ADDR:PORT upstream=HOST:PORT seed=N`.\n\n"
+            "SIGINT or SIGTERM stop cleanly, a second one ends at once. SIGHUP reads the ini files again.\n"
+            "SIGUSR1 prints the summary so far and writes the --json file. SIGUSR2 starts a new capture file.",
+};

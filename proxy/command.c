@@ -1,0 +1,183 @@
+#include "proxy/command.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "proxy/log.h"
+#include "proxy/summary.h"
+
+const struct command *const command_table[] = {
+    &command_run_row, &command_check_row, &command_profiles_row, &command_help_row};
+const size_t command_count = sizeof(command_table) / sizeof(*command_table);
+
+static size_t row_of(const struct command *command, const char *option)
+{
+	for (size_t i = 0; i < command->option_count; i++) {
+		const struct option_row *row = &command->options[i];
+
+		if ((row->word && strcmp(row->word, option) == 0) ||
+		    (row->letter && option[0] == row->letter && !option[1]))
+			return i;
+	}
+	return command->option_count;
+}
+
+const char *const *command_values(const struct command_line *line, const char *option, size_t *count)
+{
+	size_t row = row_of(line->command, option);
+
+	*count = row < line->command->option_count ? line->counts[row] : 0;
+	return *count ? line->values[row] : NULL;
+}
+
+const char *command_value(const struct command_line *line, const char *option)
+{
+	size_t count;
+	const char *const *values = command_values(line, option, &count);
+
+	return count ? values[0] : NULL;
+}
+
+static int wrong(const struct command *command, const char *what, const char *about)
+{
+	log_error("%s: %s `%s`; `deadzone help %s` says more", command->name, what, about, command->name);
+	return EXIT_USAGE;
+}
+
+static int unknown_option(const struct command *command, const char *word)
+{
+	const char *names[16] = {0}, *nearest;
+	size_t count = 0;
+
+	for (size_t i = 0; i < command->option_count; i++)
+		if (command->options[i].word)
+			names[count++] = command->options[i].word;
+	nearest = text_nearest(word + strspn(word, "-"), names, count);
+	if (!nearest)
+		return wrong(command, "there is no option", word);
+	log_error("%s: there is no option `%s`; the nearest is `--%s`", command->name, word, nearest);
+	return EXIT_USAGE;
+}
+
+static int keep(struct command_line *line, size_t row, const char *value)
+{
+	const struct option_row *option = &line->command->options[row];
+
+	if (line->counts[row] && !option->repeated)
+		return wrong(line->command, "given twice:", option->word ? option->word : value);
+	if (line->counts[row] == OPTION_VALUES_MAX)
+		return wrong(line->command, "given too often:", option->word ? option->word : value);
+	line->values[row][line->counts[row]++] = value;
+	return 0;
+}
+
+/* "--word", "--word=value" or "--word value". */
+static int take_long(struct command_line *line, int count, char **words, int *at)
+{
+	const struct command *command = line->command;
+	char name[64];
+	const char *equals = strchr(words[*at], '=');
+	size_t row;
+
+	snprintf(name, sizeof(name), "%.*s", (int)(equals ? equals - words[*at] - 2 : 60), words[*at] + 2);
+	row = row_of(command, name);
+	if (row == command->option_count || !name[0] || !name[1])
+		return unknown_option(command, words[*at]);
+	if (!command->options[row].takes)
+		return equals ? wrong(command, "takes no value:", words[*at]) : keep(line, row, "");
+	if (equals)
+		return keep(line, row, equals + 1);
+	if (*at + 1 == count)
+		return wrong(command, "lacks its value:", words[*at]);
+	return keep(line, row, words[++*at]);
+}
+
+/* "-qv", "-cFILE" or "-c FILE". */
+static int take_short(struct command_line *line, int count, char **words, int *at)
+{
+	const struct command *command = line->command;
+
+	for (const char *c = words[*at] + 1; *c; c++) {
+		size_t row = row_of(command, (char[]){*c, '\0'});
+		int status;
+
+		if (row == command->option_count)
+			return unknown_option(command, words[*at]);
+		if (command->options[row].takes) {
+			if (c[1])
+				return keep(line, row, c + 1);
+			if (*at + 1 == count)
+				return wrong(command, "lacks its value:", words[*at]);
+			return keep(line, row, words[++*at]);
+		}
+		if ((status = keep(line, row, "")))
+			return status;
+	}
+	return 0;
+}
+
+int command_parse(const struct command *command, int count, char **words, struct command_line *line)
+{
+	int rest = 0, status = 0;
+
+	*line = (struct command_line){.command = command};
+	for (int at = 0; at < count && !status; at++) {
+		if (strcmp(words[at], "--") == 0) {
+			while (++at < count)
+				words[rest++] = words[at];
+		} else if (strncmp(words[at], "--", 2) == 0) {
+			status = take_long(line, count, words, &at);
+		} else if (words[at][0] == '-' && words[at][1]) {
+			status = take_short(line, count, words, &at);
+		} else {
+			words[rest++] = words[at];
+		}
+	}
+	if (status)
+		return status;
+	line->words = (const char *const *)words;
+	line->word_count = (size_t)rest;
+	if (line->word_count > command->words_most)
+		return wrong(command, "there is a word too many:", words[command->words_most]);
+	if (line->word_count < command->words_least)
+		return wrong(command, "lacks", command->words);
+	return 0;
+}
+
+static void print_usage(const struct command *command, FILE *out)
+{
+	fprintf(out, "deadzone %s%s%s%s", command->name, command->option_count ? " [OPTIONS]" : "",
+	    *command->words ? " " : "", command->words);
+}
+
+void command_print_help(const struct command *command, FILE *out)
+{
+	fputs("usage: ", out);
+	print_usage(command, out);
+	fprintf(out, "\n\n%s\n", command->what);
+	for (size_t i = 0; i < command->option_count; i++) {
+		const struct option_row *row = &command->options[i];
+		char left[64];
+
+		snprintf(left, sizeof(left), "%s%c%s%s%s%s%s", row->letter ? "-" : "  ", row->letter ? row->letter : ' ',
+		    row->letter && row->word ? ", " : "", row->word ? "--" : "", row->word ? row->word : "",
+		    row->takes ? " " : "", row->takes ? row->takes : "");
+		fprintf(out, "%s  %-24s %s\n", i ? "" : "\n", left, row->what);
+	}
+	if (*command->more)
+		fprintf(out, "\n%s\n", command->more);
+}
+
+void command_print_all(FILE *out)
+{
+	fputs("deadzone: a network impairment proxy for over-the-air update testing\n\n"
+	      "It stands between devices and their cloud, relays their DTLS datagrams, makes the network between\n"
+	      "them as bad as an ini file says, and writes what it saw and did to a capture that Wireshark opens.\n\n",
+	    out);
+	for (size_t i = 0; i < command_count; i++)
+		fprintf(out, "  deadzone %-9s %s\n", command_table[i]->name, command_table[i]->what);
+	fputs("\n  deadzone --version | --help | help COMMAND | help ini\n\n"
+	      "Exit status: 0 done; 1 it failed while running; 2 the command line or an ini file is wrong;\n"
+	      "3 a check that was asked for (expect, expect_sessions, max_lateness, strict) did not hold.\n",
+	    out);
+}

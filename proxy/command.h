@@ -1,0 +1,62 @@
+/*
+ * command: the words after `deadzone`: one table of commands and their options, which dispatch, --help, the man
+ * page and the messages about wrong words all read.
+ */
+#ifndef PROXY_COMMAND_H
+#define PROXY_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define DEADZONE_VERSION "1.0.0"
+
+/* One option of a command; those that take a value name it. */
+struct option_row {
+	char letter;      /* 0: none */
+	const char *word; /* NULL: none */
+	const char *takes;
+	bool repeated;
+	const char *what;
+};
+
+#define OPTION_VALUES_MAX 64
+
+/* What stood on the command line. */
+struct command_line {
+	const struct command *command;
+	const char *values[16][OPTION_VALUES_MAX]; /* by the option's row */
+	size_t counts[16];
+	const char *const *words; /* what is no option */
+	size_t word_count;
+};
+
+typedef int command_run(const struct command_line *line);
+
+struct command {
+	const char *name;
+	const char *words; /* what it takes beside options, for help */
+	size_t words_least, words_most;
+	const struct option_row *options;
+	size_t option_count;
+	command_run *run;
+	const char *what;
+	const char *more; /* paragraphs for `help COMMAND` and the man page */
+};
+
+extern const struct command *const command_table[];
+extern const size_t command_count;
+
+extern const struct command command_run_row, command_check_row, command_simulate_row, command_profiles_row,
+    command_help_row;
+
+/* Value of an option, or NULL; how often it was given. */
+const char *command_value(const struct command_line *line, const char *option);
+const char *const *command_values(const struct command_line *line, const char *option, size_t *count);
+
+/* Reads the words; gives 0, or EXIT_USAGE after telling what is wrong. */
+int command_parse(const struct command *command, int count, char **words, struct command_line *line);
+void command_print_help(const struct command *command, FILE *out);
+void command_print_all(FILE *out);
+
+#endif

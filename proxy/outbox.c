@@ -1,0 +1,185 @@
+/* outbox: sends gathered into batches, and what a full socket could not take. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/inside.h"
+#include "proxy/log.h"
+
+#define RETRIES 4 /* of a datagram whose send only told news about an earlier one */
+
+static void sending_of(const struct relay *relay, const struct datagram *datagram, struct sending *sending)
+{
+	const struct session *session = datagram->session;
+	const struct carrier *carrier = session->carrier;
+	const struct listener *listener = &relay->listeners[session->listener];
+
+	*sending = (struct sending){.bytes = datagram->bytes, .size = datagram->size, .tos = datagram->tos};
+	if (datagram->way == WAY_UP)
+		return;
+	sending->to = session->device;
+	if (address_is_any(&listener->bound)) {
+		sending->from = carrier->device_side;
+		sending->interface = carrier->interface;
+	}
+}
+
+/* News about an earlier datagram (RFC 1122 4.1.3.3): this one was not sent, and is sent again. */
+static bool is_news(int error)
+{
+	return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN ||
+	       error == EPROTO || error == ENOPROTOOPT;
+}
+
+static bool is_full(int error)
+{
+	return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS;
+}
+
+/* Sends a run of datagrams on one socket; gives how many are done with. The rest must wait for it. */
+static int send_run(struct outlet *out, struct datagram **run, int count)
+{
+	struct relay *relay = out->relay;
+	struct sending sendings[SOCKET_BATCH];
+	int done = 0, retries = 0;
+
+	for (int i = 0; i < count; i++)
+		sending_of(relay, run[i], &sendings[i]);
+	while (done < count) {
+		ns_t at = relay_now();
+		int went = batch_send(out->fd, sendings + done, count - done);
+
+		if (went > 0) {
+			for (int i = 0; i < went; i++)
+				relay_sent(relay, run[done + i], at);
+			done += went;
+			retries = 0;
+		} else if (is_full(errno)) {
+			break;
+		} else if (is_news(errno) && retries++ < RETRIES) {
+			relay->network_news++;
+		} else {
+			log_detail("a datagram of %u bytes cannot be sent: %s", run[done]->size, strerror(errno));
+			relay_unsent(relay, run[done++], REASON_ERROR, at);
+			retries = 0;
+		}
+	}
+	return done;
+}
+
+static void writable(evutil_socket_t fd, short what, void *user)
+{
+	struct outlet *out = user;
+
+	(void)fd;
+	(void)what;
+	outlet_resume(out);
+	relay_turn(out->relay);
+}
+
+static void wait_for_room(struct outlet *out)
+{
+	struct relay *relay = out->relay;
+
+	if (!out->writable)
+		out->writable = event_new(relay->base, out->fd, EV_WRITE, writable, out);
+	event_add(out->writable, NULL);
+	if (!relay->told_full)
+		log_tell("a socket's send buffer is full: datagrams wait for it, and count as late");
+	relay->told_full = true;
+}
+
+/* A joint or delayed one may wait here beside the pool's own lists: `next` is free once it was handed over. */
+static void backlog_add(struct outlet *out, struct datagram *datagram)
+{
+	datagram_append(&out->backlog, datagram);
+	if (out->fd >= 0)
+		wait_for_room(out);
+}
+
+void outlet_resume(struct outlet *out)
+{
+	struct datagram *run[SOCKET_BATCH];
+
+	while (out->fd >= 0 && out->backlog.first) {
+		struct datagram *at = out->backlog.first;
+		int count = 0, done;
+
+		for (; at && count < SOCKET_BATCH; at = at->next)
+			run[count++] = at;
+		/* Taken off first: what is sent goes back to the pool. */
+		for (int i = 0; i < count; i++)
+			datagram_take(&out->backlog);
+		done = send_run(out, run, count);
+		if (done == count)
+			continue;
+		struct datagram_list rest = out->backlog;
+
+		out->backlog = (struct datagram_list){0};
+		while (done < count)
+			datagram_append(&out->backlog, run[done++]);
+		while ((at = datagram_take(&rest)))
+			datagram_append(&out->backlog, at);
+		wait_for_room(out);
+		return;
+	}
+}
+
+void outlet_drop(struct outlet *out, enum reason reason)
+{
+	struct datagram *datagram;
+
+	while ((datagram = datagram_take(&out->backlog)))
+		relay_unsent(out->relay, datagram, reason, relay_now());
+}
+
+void outlet_close(struct outlet *out)
+{
+	outlet_drop(out, REASON_ERROR);
+	if (out->writable)
+		event_free(out->writable);
+	if (out->fd >= 0)
+		close(out->fd);
+	out->writable = NULL;
+	out->fd = -1;
+}
+
+void outbox_add(struct relay *relay, struct datagram *datagram)
+{
+	struct session *session = datagram->session;
+	struct carrier *carrier = session->carrier;
+	struct outlet *out = &relay->listeners[session->listener].out;
+
+	if (datagram->way == WAY_UP) {
+		out = &carrier->out;
+		if (!carrier_ready(carrier, datagram->due)) {
+			relay_unsent(relay, datagram, REASON_ERROR, relay_now());
+			return;
+		}
+	}
+	relay->gathered[relay->gathered_count++] = (struct gathered){.datagram = datagram, .out = out};
+	if (relay->gathered_count == SOCKET_BATCH)
+		outbox_flush(relay);
+}
+
+void outbox_flush(struct relay *relay)
+{
+	struct datagram *run[SOCKET_BATCH];
+	int count = relay->gathered_count;
+
+	for (int start = 0; start < count;) {
+		struct outlet *out = relay->gathered[start].out;
+		int size = 0, done = 0;
+
+		while (start + size < count && relay->gathered[start + size].out == out) {
+			run[size] = relay->gathered[start + size].datagram;
+			size++;
+		}
+		if (out->fd >= 0 && !out->backlog.first)
+			done = send_run(out, run, size);
+		while (done < size)
+			backlog_add(out, run[done++]);
+		start += size;
+	}
+	relay->gathered_count = 0;
+}

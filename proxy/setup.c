@@ -1,0 +1,295 @@
+#include "proxy/setup.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+#ifndef PROFILE_DIR
+#define PROFILE_DIR "/usr/local/share/deadzone/profiles"
+#endif
+
+static int read_seed(struct reading *reading, const char *text, void *into)
+{
+	struct proxy_settings *settings =
+	    (struct proxy_settings *)(void *)((char *)into - offsetof(struct proxy_settings, seed));
+
+	settings->seed_given = true;
+	return units_whole(text, into, &reading->error);
+}
+
+static int read_idle(struct reading *reading, const char *text, void *into)
+{
+	if (units_time(text, into, &reading->error))
+		return -1;
+	return *(ns_t *)into > 0 ? 0 : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
+}
+
+static int read_max_sessions(struct reading *reading, const char *text, void *into)
+{
+	uint64_t *number = into;
+
+	if (units_whole(text, number, &reading->error))
+		return -1;
+	if (*number < 1 || *number > 1000000)
+		return error_set(&reading->error, "`%s` is out of range; it is 1 to 1000000", text);
+	return 0;
+}
+
+static int read_workers(struct reading *reading, const char *text, void *into)
+{
+	uint64_t *number = into;
+
+	if (units_whole(text, number, &reading->error))
+		return -1;
+	if (*number != 1)
+		return error_set(&reading->error, "more than one worker is not supported yet; it is 1");
+	return 0;
+}
+
+static int read_max_lateness(struct reading *reading, const char *text, void *into)
+{
+	if (units_time(text, into, &reading->error))
+		return -1;
+	return *(ns_t *)into > 0 ? 0 : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
+}
+
+static int read_expect_sessions(struct reading *reading, const char *text, void *into)
+{
+	struct proxy_settings *settings =
+	    (struct proxy_settings *)(void *)((char *)into - offsetof(struct proxy_settings, expect_sessions));
+
+	settings->expect_sessions_given = true;
+	return units_span(text, into, &reading->error);
+}
+
+static int read_receive_buffer(struct reading *reading, const char *text, void *into)
+{
+	uint64_t *bytes = into;
+
+	if (units_size(text, bytes, &reading->error))
+		return -1;
+	if (*bytes < 4096 || *bytes > (UINT64_C(1) << 30))
+		return error_set(&reading->error, "`%s` is out of range; it is 4KiB to 1GiB", text);
+	return 0;
+}
+
+static int read_format(struct reading *reading, const char *text, void *into)
+{
+	static const char *const words[] = {"pcapng", "pcap"};
+	int choice = keys_choose(reading, text, words, 2);
+
+	if (choice < 0)
+		return -1;
+	*(enum capture_format *)into = (enum capture_format)choice;
+	return 0;
+}
+
+static int read_snaplen(struct reading *reading, const char *text, void *into)
+{
+	uint64_t *bytes = into;
+
+	if (units_size(text, bytes, &reading->error))
+		return -1;
+	if (*bytes < 1 || *bytes > 65535)
+		return error_set(&reading->error, "`%s` is out of range; it is 1 to 65535 bytes", text);
+	return 0;
+}
+
+static int read_rotate_size(struct reading *reading, const char *text, void *into)
+{
+	uint64_t *bytes = into;
+
+	if (units_size(text, bytes, &reading->error))
+		return -1;
+	if (*bytes < 65536)
+		return error_set(&reading->error, "`%s` is out of range; 64KiB is the least", text);
+	return 0;
+}
+
+static int read_rotate_time(struct reading *reading, const char *text, void *into)
+{
+	if (units_time(text, into, &reading->error))
+		return -1;
+	if (*(ns_t *)into < NS_S)
+		return error_set(&reading->error, "`%s` is out of range; 1s is the least", text);
+	return 0;
+}
+
+static int read_keep(struct reading *reading, const char *text, void *into)
+{
+	uint64_t *number = into;
+
+	if (units_whole(text, number, &reading->error))
+		return -1;
+	if (*number < 1 || *number > 100000)
+		return error_set(&reading->error, "`%s` is out of range; it is 1 to 100000 files", text);
+	return 0;
+}
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+#define AT(field) offsetof(struct proxy_settings, field)
+
+static const struct key proxy_keys[] = {
+    {"listen", KEY_LIST, NULL, AT(listen), keys_read_address, "address and port", "address and port that devices talk to; IPv4 or IPv6 (V6ONLY); port 0 takes a free one", "required by run"},
+    {"upstream", KEY_PLAIN, NULL, AT(upstream), keys_read_endpoint, "host and port", "the cloud: host name or address, and port; looked up without blocking the relay, again for later sessions", "required by run"},
+    {"include", KEY_LIST, NULL, 0, NULL, "file, or profile:NAME", "another ini file, its path relative to the file that names it; its sections come before those of the file that names it", "none"},
+    {"seed", KEY_PLAIN, NULL, AT(seed), read_seed, "number", "every random choice derives from it", "random, printed"},
+    {"idle_timeout", KEY_PLAIN, "2h", AT(idle_timeout), read_idle, "time", "a session ends after this long without a datagram", NULL},
+    {"max_sessions", KEY_PLAIN, "10000", AT(max_sessions), read_max_sessions, "number", "past it, the longest silent session that the cloud never answered makes room, else the further device is refused", NULL},
+    {"max_queued", KEY_PLAIN, "64MiB", AT(max_queued), keys_read_size, "size", "most bytes held for later, all sessions together; past it, new datagrams drop with reason overload", NULL},
+    {"allow", KEY_LIST, NULL, AT(allow), keys_read_pattern, "address, prefix, or address and port", "only these device addresses are served", "all"},
+    {"workers", KEY_PLAIN, "1", AT(workers), read_workers, "number", "threads; more than 1 is not supported yet", NULL},
+    {"precise", KEY_PLAIN, "no", AT(precise), keys_read_yes, "yes or no", "poll through the last stretch before a datagram is due: finer timing for more CPU", NULL},
+    {"max_lateness", KEY_PLAIN, NULL, AT(max_lateness), read_max_lateness, "time", "a p99 of lateness_us above this gives exit status 3", "none"},
+    {"strict", KEY_PLAIN, "no", AT(strict), keys_read_yes, "yes or no", "yes: datagrams that the kernel dropped, or a capture that lost records, give exit status 3", NULL},
+    {"expect_sessions", KEY_PLAIN, NULL, AT(expect_sessions), read_expect_sessions, "range", "how many sessions there must have been, else exit status 3", "none"},
+    {"receive_buffer", KEY_PLAIN, "4MiB", AT(receive_buffer), read_receive_buffer, "size", "kernel buffer of each socket that receives", NULL},
+    {"source", KEY_LIST, NULL, AT(source), keys_read_host, "address", "local addresses that upstream sockets leave from, in turn", "any"},
+};
+
+#undef AT
+#define AT(field) offsetof(struct capture_settings, field)
+
+static const struct key capture_keys[] = {
+    {"file", KEY_PLAIN, NULL, AT(file), keys_read_text, "path", "where to write; strftime patterns are expanded; - is standard output", "none"},
+    {"format", KEY_PLAIN, "pcapng", AT(format), read_format, "pcapng or pcap", "pcap is classic, nanosecond, without verdicts", NULL},
+    {"keylog", KEY_LIST | KEY_UNSUPPORTED, NULL, 0, NULL, "file", "a TLS key log file whose lines go into the capture", NULL},
+    {"keylog_wait", KEY_UNSUPPORTED, NULL, 0, NULL, "time", "packets are held back so long, so that keys stand before them", NULL},
+    {"rotate_size", KEY_PLAIN, NULL, AT(rotate_size), read_rotate_size, "size", "start a new file at this size", "none"},
+    {"rotate_time", KEY_PLAIN, NULL, AT(rotate_time), read_rotate_time, "time", "start a new file at this age", "none"},
+    {"keep", KEY_PLAIN, NULL, AT(keep), read_keep, "number", "keep this many files, the newest", "all"},
+    {"snaplen", KEY_PLAIN, "65535B", AT(snaplen), read_snaplen, "size", "most payload bytes kept of a datagram", NULL},
+};
+
+static const struct key control_keys[] = {
+    {"listen", KEY_LIST | KEY_UNSUPPORTED, NULL, 0, NULL, "address and port, or unix:PATH", "where HTTP requests are answered", NULL},
+    {"token", KEY_UNSUPPORTED, NULL, 0, NULL, "file", "its first line must come with every request", NULL},
+};
+
+static const struct section_kind proxy_kind = {"proxy", false, proxy_keys, COUNT(proxy_keys), sizeof(struct proxy_settings), 0, 0, "the relay itself"};
+static const struct section_kind capture_kind = {"capture", false, capture_keys, COUNT(capture_keys), sizeof(struct capture_settings), 0, 0, "what is written down"};
+static const struct section_kind control_kind = {"control", false, control_keys, COUNT(control_keys), 0, 0, 0, "steering it while it runs (not supported yet)"};
+
+const struct section_kind *const setup_kinds[] = {
+    &proxy_kind, &capture_kind, &config_device_kind, &config_link_kind, &config_rule_kind, &control_kind};
+const size_t setup_kind_count = COUNT(setup_kinds);
+
+const char *setup_profile_dir(void)
+{
+	static char path[PATH_MAX + 32];
+	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	char *slash;
+
+	if (size > 0) {
+		path[size] = '\0';
+		slash = strrchr(path, '/');
+		strcpy(slash, "/../rules/profiles");
+		if (access(path, R_OK) == 0)
+			return path;
+		strcpy(slash, "/../share/deadzone/profiles");
+		if (access(path, R_OK) == 0)
+			return path;
+	}
+	return PROFILE_DIR;
+}
+
+/* ---- Checks across sections ---- */
+
+static void require(struct setup *setup, const struct setup_source *source, const char *key, struct complaints *complaints)
+{
+	const struct ini_section *section = ini_find(setup->ini, "proxy", "");
+	struct place place = {.file = source->file, .line = 0, .section = "proxy"};
+
+	if (section && ini_entry(section, key))
+		return;
+	if (section)
+		place = (struct place){.file = section->file, .line = section->line, .section = "proxy"};
+	complaints_add(complaints, COMPLAINT_ERROR, &place, "lacks `%s = …`, which `deadzone run` needs", key);
+}
+
+static void listeners_check(struct setup *setup, struct complaints *complaints)
+{
+	for (size_t i = 0; i < setup->config->device_count; i++) {
+		const struct device *device = &setup->config->devices[i];
+		const struct ini_section *section = ini_find(setup->ini, "device", device->name);
+
+		for (size_t k = 0; k < device->listener.count; k++) {
+			char text[ADDRESS_TEXT_ROOM];
+			size_t at = 0;
+
+			while (at < setup->proxy.listen.count &&
+			       !address_equal(&setup->proxy.listen.all[at], &device->listener.all[k]))
+				at++;
+			if (at == setup->proxy.listen.count)
+				ini_complain(section, ini_entry(section, "listener"), complaints,
+				    "[proxy] does not listen on `%s`", address_text(&device->listener.all[k], text, sizeof(text)));
+		}
+	}
+}
+
+static void listen_check(struct setup *setup, struct complaints *complaints)
+{
+	const struct ini_section *section = ini_find(setup->ini, "proxy", "");
+	const struct addresses *listen = &setup->proxy.listen;
+	char text[ADDRESS_TEXT_ROOM];
+	struct address upstream;
+	struct error error;
+
+	for (size_t i = 0; i < listen->count; i++)
+		for (size_t k = 0; k < i; k++)
+			if (listen->all[i].port && address_equal(&listen->all[i], &listen->all[k]))
+				ini_complain(section, ini_entry(section, "listen"), complaints, "`%s` is listed twice",
+				    address_text(&listen->all[i], text, sizeof(text)));
+	if (!setup->proxy.upstream || address_read(setup->proxy.upstream, &upstream, &error))
+		return;
+	for (size_t i = 0; i < listen->count; i++)
+		if (address_equal(&listen->all[i], &upstream))
+			ini_complain(section, ini_entry(section, "upstream"), complaints,
+			    "`%s` leads back to our own listener; every datagram would go round for ever", setup->proxy.upstream);
+}
+
+struct setup *setup_new(
+    const struct setup_source *source, enum setup_use use, struct names *names, struct complaints *complaints)
+{
+	struct setup *setup = calloc(1, sizeof(*setup));
+	const struct ini_section *proxy;
+	struct reading reading = {.names = names};
+
+	if (!setup)
+		abort();
+	setup->ini = ini_new(setup_kinds, setup_kind_count, setup_profile_dir(), complaints);
+	if (source->file)
+		ini_read(setup->ini, source->file);
+	for (size_t i = 0; i < source->set_count; i++)
+		ini_set(setup->ini, source->sets[i]);
+	ini_inherit(setup->ini);
+	setup->arena = arena_new();
+	reading.arena = setup->arena;
+	reading.ini = setup->ini;
+	proxy = ini_find(setup->ini, "proxy", "");
+	keys_fill(&proxy_kind, proxy, &setup->proxy, &reading, complaints);
+	keys_fill(&capture_kind, ini_find(setup->ini, "capture", ""), &setup->capture, &reading, complaints);
+	setup->config = config_new(setup->ini, names, complaints);
+	if (use == SETUP_RUN) {
+		require(setup, source, "listen", complaints);
+		require(setup, source, "upstream", complaints);
+	}
+	if (proxy && setup->proxy.listen.count)
+		listeners_check(setup, complaints);
+	if (proxy)
+		listen_check(setup, complaints);
+	return setup;
+}
+
+void setup_free(struct setup *setup)
+{
+	if (!setup)
+		return;
+	config_free(setup->config);
+	arena_free(setup->arena);
+	ini_free(setup->ini);
+	free(setup);
+}

@@ -1,0 +1,70 @@
+/*
+ * setup: a configuration as a whole: the ini files and settings read, checked, and turned into what the program
+ * runs by. Built anew for a reload; the old one is freed when nothing reads it any more.
+ */
+#ifndef PROXY_SETUP_H
+#define PROXY_SETUP_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/ini.h"
+#include "capture/capture.h"
+#include "rules/config.h"
+
+/* [proxy] */
+struct proxy_settings {
+	struct addresses listen;
+	const char *upstream;
+	uint64_t seed;
+	bool seed_given;
+	ns_t idle_timeout;
+	uint64_t max_sessions, max_queued;
+	struct patterns allow;
+	uint64_t workers;
+	bool precise;
+	ns_t max_lateness; /* 0: none */
+	bool strict;
+	struct span expect_sessions;
+	bool expect_sessions_given;
+	uint64_t receive_buffer;
+	struct addresses source; /* ports are 0 */
+};
+
+/* [capture] */
+struct capture_settings {
+	const char *file;
+	enum capture_format format;
+	uint64_t rotate_size, keep, snaplen;
+	ns_t rotate_time;
+};
+
+struct setup {
+	struct ini *ini;
+	struct arena *arena;
+	struct proxy_settings proxy;
+	struct capture_settings capture;
+	struct config *config;
+};
+
+/* What the command line gave. */
+struct setup_source {
+	const char *file;
+	const char *const *sets;
+	size_t set_count;
+};
+
+enum setup_use { SETUP_CHECK, SETUP_RUN, SETUP_SIMULATE };
+
+/* Reads all; every error and note goes into `complaints`. Never NULL; usable only where there was no error. */
+struct setup *setup_new(const struct setup_source *source, enum setup_use use, struct names *names,
+    struct complaints *complaints);
+void setup_free(struct setup *setup);
+
+/* The tables, for `help ini` and deadzone.ini(5). */
+extern const struct section_kind *const setup_kinds[];
+extern const size_t setup_kind_count;
+/* Where shipped profiles are: in the tree, or where `make install` puts them. NULL where neither is. */
+const char *setup_profile_dir(void);
+
+#endif

@@ -1,0 +1,290 @@
+#include "proxy/socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BUFFER 65536
+#define CONTROL_ROOM 256
+
+struct batch {
+	struct mmsghdr messages[SOCKET_BATCH];
+	struct iovec vectors[SOCKET_BATCH];
+	struct sockaddr_storage from[SOCKET_BATCH];
+	_Alignas(16) uint8_t control[SOCKET_BATCH][CONTROL_ROOM];
+	struct received received[SOCKET_BATCH];
+	uint8_t buffers[SOCKET_BATCH][BUFFER];
+};
+
+struct batch *batch_new(void)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	assert(batch);
+	for (int i = 0; i < SOCKET_BATCH; i++) {
+		batch->vectors[i] = (struct iovec){.iov_base = batch->buffers[i], .iov_len = BUFFER};
+		batch->messages[i].msg_hdr = (struct msghdr){.msg_name = &batch->from[i],
+		    .msg_iov = &batch->vectors[i],
+		    .msg_iovlen = 1,
+		    .msg_control = batch->control[i]};
+	}
+	return batch;
+}
+
+void batch_free(struct batch *batch)
+{
+	free(batch);
+}
+
+static void read_control(struct received *received, struct msghdr *header)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+			struct timespec stamp;
+
+			memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
+			received->stamp = stamp.tv_sec * NS_S + stamp.tv_nsec;
+		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+			memcpy(&received->kernel_drops, CMSG_DATA(c), sizeof(uint32_t));
+			received->drops_told = true;
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+			received->tos = *CMSG_DATA(c);
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+			int tclass;
+
+			memcpy(&tclass, CMSG_DATA(c), sizeof(tclass));
+			received->tos = (uint8_t)tclass;
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			received->to.family = FAMILY_IPV4;
+			memcpy(received->to.ip, &info.ipi_addr, 4);
+			received->interface = (unsigned)info.ipi_ifindex;
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			received->to.family = FAMILY_IPV6;
+			memcpy(received->to.ip, &info.ipi6_addr, 16);
+			received->interface = info.ipi6_ifindex;
+		}
+	}
+}
+
+int batch_read(struct batch *batch, int fd)
+{
+	int count;
+
+	for (int i = 0; i < SOCKET_BATCH; i++) {
+		batch->messages[i].msg_hdr.msg_namelen = sizeof(batch->from[i]);
+		batch->messages[i].msg_hdr.msg_controllen = CONTROL_ROOM;
+	}
+	count = recvmmsg(fd, batch->messages, SOCKET_BATCH, MSG_DONTWAIT, NULL);
+	if (count < 0)
+		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
+	for (int i = 0; i < count; i++) {
+		struct received *received = &batch->received[i];
+
+		*received = (struct received){.bytes = batch->buffers[i], .size = batch->messages[i].msg_len};
+		if (batch->messages[i].msg_hdr.msg_namelen)
+			address_from_socket((struct sockaddr *)&batch->from[i], &received->from);
+		read_control(received, &batch->messages[i].msg_hdr);
+	}
+	return count;
+}
+
+const struct received *batch_get(const struct batch *batch, int index)
+{
+	return &batch->received[index];
+}
+
+/* ---- Sending ---- */
+
+static void control_add(struct msghdr *header, int level, int type, const void *data, size_t size)
+{
+	struct cmsghdr *c = (struct cmsghdr *)(void *)((char *)header->msg_control + header->msg_controllen);
+
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(c), data, size);
+	header->msg_controllen += CMSG_SPACE(size);
+}
+
+static void write_control(struct msghdr *header, const struct sending *sending, bool ipv6)
+{
+	if (sending->tos) {
+		int tos = sending->tos;
+
+		control_add(header, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof(tos));
+	}
+	if (sending->from.family == FAMILY_IPV4) {
+		struct in_pktinfo info = {.ipi_ifindex = 0};
+
+		memcpy(&info.ipi_spec_dst, sending->from.ip, 4);
+		control_add(header, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	} else if (sending->from.family == FAMILY_IPV6) {
+		struct in6_pktinfo info = {.ipi6_ifindex = sending->to.scope ? sending->interface : 0};
+
+		memcpy(&info.ipi6_addr, sending->from.ip, 16);
+		control_add(header, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	}
+	if (!header->msg_controllen)
+		header->msg_control = NULL;
+}
+
+static bool is_ipv6(int fd)
+{
+	int domain = AF_INET;
+	socklen_t size = sizeof(domain);
+
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+	return domain == AF_INET6;
+}
+
+int batch_send(int fd, const struct sending *sendings, int count)
+{
+	struct mmsghdr messages[SOCKET_BATCH];
+	struct iovec vectors[SOCKET_BATCH];
+	struct sockaddr_storage to[SOCKET_BATCH];
+	_Alignas(16) uint8_t control[SOCKET_BATCH][CONTROL_ROOM / 2];
+	int sent;
+
+	assert(count <= SOCKET_BATCH);
+	for (int i = 0; i < count; i++) {
+		const struct sending *one = &sendings[i];
+		struct msghdr *header = &messages[i].msg_hdr;
+		bool ipv6 = one->to.family == FAMILY_IPV6;
+
+		vectors[i] = (struct iovec){.iov_base = (void *)(uintptr_t)one->bytes, .iov_len = one->size};
+		*header = (struct msghdr){.msg_iov = &vectors[i], .msg_iovlen = 1, .msg_control = control[i]};
+		if (one->to.family) {
+			header->msg_name = &to[i];
+			header->msg_namelen = address_to_socket(&one->to, &to[i]);
+		} else if (one->tos) {
+			ipv6 = is_ipv6(fd);
+		}
+		write_control(header, one, ipv6);
+	}
+	do {
+		sent = sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (sent < 0 && errno == EINTR);
+	return sent;
+}
+
+/* ---- Opening ---- */
+
+static void set_on(int fd, int level, int option)
+{
+	int on = 1;
+
+	setsockopt(fd, level, option, &on, sizeof(on));
+}
+
+static int socket_open(enum family family, uint64_t receive_buffer, struct error *error)
+{
+	int fd = socket(
+	    family == FAMILY_IPV6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
+	int size = (int)(receive_buffer / 2); /* the kernel doubles it */
+
+	if (fd < 0)
+		return error_set(error, "no socket can be opened: %s", strerror(errno));
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	set_on(fd, SOL_SOCKET, SO_TIMESTAMPNS);
+	set_on(fd, SOL_SOCKET, SO_RXQ_OVFL);
+	if (family == FAMILY_IPV6) {
+		set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+		set_on(fd, IPPROTO_IPV6, IPV6_RECVTCLASS);
+	} else {
+		set_on(fd, IPPROTO_IP, IP_RECVTOS);
+	}
+	return fd;
+}
+
+static void local_address(int fd, struct address *local)
+{
+	struct sockaddr_storage storage;
+	socklen_t size = sizeof(storage);
+
+	if (getsockname(fd, (struct sockaddr *)&storage, &size) == 0)
+		address_from_socket((struct sockaddr *)&storage, local);
+}
+
+int socket_listen(const struct address *address, uint64_t receive_buffer, struct address *bound, struct error *error)
+{
+	int fd = socket_open((enum family)address->family, receive_buffer, error);
+	struct sockaddr_storage storage;
+	socklen_t size = address_to_socket(address, &storage);
+	char text[ADDRESS_TEXT_ROOM];
+
+	if (fd < 0)
+		return -1;
+	if (address->family == FAMILY_IPV6)
+		set_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
+	else
+		set_on(fd, IPPROTO_IP, IP_PKTINFO);
+	if (bind(fd, (struct sockaddr *)&storage, size)) {
+		error_set(error, "`%s` cannot be listened on: %s", address_text(address, text, sizeof(text)), strerror(errno));
+		close(fd);
+		return -1;
+	}
+	local_address(fd, bound);
+	return fd;
+}
+
+int socket_connect(const struct address *cloud, const struct address *source, uint64_t receive_buffer,
+    struct address *local, struct error *error)
+{
+	int fd = socket_open((enum family)cloud->family, receive_buffer, error);
+	struct sockaddr_storage storage;
+	char text[ADDRESS_TEXT_ROOM];
+	socklen_t size;
+
+	if (fd < 0)
+		return -1;
+	if (source->family) {
+		size = address_to_socket(source, &storage);
+		if (bind(fd, (struct sockaddr *)&storage, size)) {
+			error_set(error, "source `%s` cannot be used: %s", address_host_text(source, text, sizeof(text)),
+			    strerror(errno));
+			close(fd);
+			return -1;
+		}
+	}
+	size = address_to_socket(cloud, &storage);
+	if (connect(fd, (struct sockaddr *)&storage, size)) {
+		error_set(error, "`%s` cannot be reached: %s", address_text(cloud, text, sizeof(text)), strerror(errno));
+		close(fd);
+		return -1;
+	}
+	local_address(fd, local);
+	return fd;
+}
+
+uint64_t socket_receive_buffer(int fd)
+{
+	int bytes = 0;
+	socklen_t size = sizeof(bytes);
+
+	getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size);
+	return (uint64_t)bytes;
+}
+
+uint32_t socket_kernel_drops(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &size))
+		return 0;
+	return size > SK_MEMINFO_DROPS * sizeof(uint32_t) ? info[SK_MEMINFO_DROPS] : 0;
+}

@@ -1,0 +1,94 @@
+/*
+ * action: what a rule does: the words behind `do =`, read into one struct each.
+ *
+ * One table has a row for every action: its word, what it takes, whether it needs a datagram (one that does cannot
+ * stand in a timed rule or be asked for from outside), and its help. Carrying actions out is rules/judge's and
+ * rules/core's affair.
+ */
+#ifndef RULES_ACTION_H
+#define RULES_ACTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/keys.h"
+#include "rules/dtls.h"
+
+enum act {
+	ACT_DROP,
+	ACT_DELAY,
+	ACT_HOLD,
+	ACT_DUPLICATE,
+	ACT_CORRUPT,
+	ACT_SET,
+	ACT_DECOY,
+	ACT_TRUNCATE,
+	ACT_REPLAY,
+	ACT_PERMUTE,
+	ACT_INJECT,
+	ACT_PACK,
+	ACT_BLACKOUT,
+	ACT_REBIND,
+	ACT_LINK,
+	ACT_BYPASS,
+	ACT_NOTE,
+	ACT_COUNT
+};
+
+#define ACTION_COPIES_MAX 1000
+#define ACTION_BITS_MAX 64
+#define ACTION_HOLD_MAX 65535
+#define ACTION_REPLAY_MAX 64
+#define ACTION_PERMUTE_MAX 16
+#define ACTION_PACK_SIZE 1400
+#define ACTION_NO_BYTE UINT32_MAX
+
+enum blackout_mode { BLACKOUT_DROP, BLACKOUT_HOLD };
+enum rebind_what { REBIND_PORT, REBIND_ADDRESS };
+
+/* Which kinds of record: the bits of enum dtls_kind, and content types by number. */
+struct kinds {
+	uint32_t kinds;
+	uint32_t types[8];
+	bool any_types;
+};
+
+struct action {
+	enum act act;
+	struct time_range time; /* delay, duplicate's distance, pack's wait, blackout's length */
+	uint32_t count;         /* hold: datagrams; duplicate, decoy: copies or bits; corrupt: bits; replay: back */
+	uint32_t byte;          /* corrupt, decoy, set: where; or ACTION_NO_BYTE */
+	uint32_t size;          /* truncate, pack, inject: bytes */
+	uint8_t value;          /* set */
+	bool either;            /* hold */
+	bool ways[WAYS];        /* blackout */
+	enum blackout_mode mode;
+	enum rebind_what what;
+	unsigned link;      /* index of the link */
+	bool by_kind;       /* replay */
+	struct kinds kinds; /* replay */
+	unsigned kept;      /* replay by kind: which of the session's firsts */
+	uint8_t order[ACTION_PERMUTE_MAX]; /* permute: `count` numbers from 0 */
+	const uint8_t *bytes; /* inject */
+};
+
+struct action_row {
+	const char *word;
+	const char *takes;
+	const char *what;
+	bool timed; /* needs no datagram */
+};
+
+extern const struct action_row action_table[ACT_COUNT];
+
+struct actions {
+	struct action *all;
+	size_t count;
+};
+
+/* Readers for tables of keys: one action more into a struct actions; one kind more into a struct kinds. */
+key_read action_read;
+key_read kinds_read;
+
+#endif

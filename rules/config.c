@@ -1,0 +1,375 @@
+#include "rules/config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/chance.h"
+#include "base/ini.h"
+
+#define QUEUE_NOTE (10 * NS_S) /* a queue that holds more is told */
+#define QUEUE_NOTE_SIZE 500    /* bytes of the datagrams that it is judged by */
+#define WORD_ROOM 32
+
+static const char *const way_prefix[WAYS] = {"up.", "down."};
+
+/* The entry that holds for one way of a link: the specific one, else the wide one, else NULL. */
+static const struct ini_entry *entry_for(const struct ini_section *section, const char *key, enum way way)
+{
+	char name[WORD_ROOM];
+	const struct ini_entry *entry;
+
+	snprintf(name, sizeof(name), "%s%s", way_prefix[way], key);
+	entry = ini_entry(section, name);
+	return entry ? entry : ini_entry(section, key);
+}
+
+/* ---- Links ---- */
+
+struct link_check {
+	const struct ini_section *section;
+	struct complaints *complaints;
+	struct link_way *figures;
+	enum way way;
+};
+
+/* Two keys that exclude each other: an own one sets aside an inherited one; two of equal standing are an error. */
+static bool excluded(const struct link_check *check, const char *key, const char *other)
+{
+	const struct ini_entry *a = entry_for(check->section, key, check->way);
+	const struct ini_entry *b = entry_for(check->section, other, check->way);
+
+	if (!a || !b)
+		return false;
+	if (a->inherited == b->inherited)
+		ini_complain(check->section, a, check->complaints, "stands in place of `%s`; only one of them may be given",
+		    b->key);
+	return a->inherited && !b->inherited;
+}
+
+static void loss_build(const struct link_check *check)
+{
+	struct link_way *w = check->figures;
+	const struct ini_entry *run = entry_for(check->section, "loss_run", check->way);
+	double least;
+
+	if (w->gilbert.given && (excluded(check, "gilbert_elliott", "loss") || excluded(check, "gilbert_elliott", "loss_run")))
+		w->gilbert = (struct gilbert){0};
+	if (w->gilbert.given) {
+		w->chained = true;
+		return;
+	}
+	if (w->loss_run == 0)
+		return;
+	if (w->loss >= 1) {
+		ini_complain(check->section, run, check->complaints, "has no meaning where loss is 100%%");
+		return;
+	}
+	least = w->loss / (1 - w->loss);
+	if (w->loss_run < least) {
+		ini_complain(check->section, run, check->complaints,
+		    "a loss of %.6g%% comes in runs of at least loss / (1 - loss) = %.6g in the mean", w->loss * 100, least);
+		return;
+	}
+	w->chained = true;
+	w->gilbert = (struct gilbert){
+	    .to_good = 1 / w->loss_run, .to_bad = w->loss / (w->loss_run * (1 - w->loss)), .loss_bad = 1};
+}
+
+/* How long the queue may keep a small datagram. */
+static double queue_seconds(const struct link_way *w)
+{
+	uint64_t overhead = w->overhead == OVERHEAD_IP ? 28 : w->overhead;
+	double each = (double)w->packet_time / (double)NS_S;
+	double packets = (double)w->queue.value;
+
+	if (w->rate)
+		each += (double)(8 * (QUEUE_NOTE_SIZE + overhead)) / (double)w->rate;
+	if (w->queue.kind == AMOUNT_TIME)
+		return each > 0 ? packets / (double)NS_S : 0;
+	return (w->queue.kind == AMOUNT_BYTES ? packets / QUEUE_NOTE_SIZE : packets) * each;
+}
+
+static void way_check(const struct link_check *check)
+{
+	struct link_way *w = check->figures;
+	const struct ini_entry *queue = entry_for(check->section, "queue", check->way);
+	double seconds = queue_seconds(w);
+
+	loss_build(check);
+	if (w->rate && w->trace.count) {
+		if (excluded(check, "trace", "rate"))
+			w->trace = (struct trace){0};
+		else
+			w->rate = 0;
+	}
+	if (w->dist.kind == DIST_LOGNORMAL && w->jitter) {
+		if (w->latency)
+			dist_lognormal(&w->dist, (double)w->latency, (double)w->jitter);
+		else
+			ini_complain(check->section, entry_for(check->section, "distribution", check->way), check->complaints,
+			    "lognormal needs a latency above 0, which is its mean");
+	}
+	if (seconds * (double)NS_S > (double)QUEUE_NOTE)
+		ini_note(check->section, queue, check->complaints,
+		    "the queue%s holds up to %.0f s of 500-byte datagrams; a shorter one (`queue = 20p`) is nearer to "
+		    "real networks",
+		    queue ? "" : " (1000p by default)", seconds);
+	w->clean = !w->latency && !w->jitter && !w->loss && !w->chained && !w->reorder && !w->duplicate && !w->corrupt &&
+	           !w->rate && !w->packet_time && !w->trace.count && !w->mtu && !w->wake_after;
+}
+
+static void link_build(struct config *config, const struct ini_section *section, struct reading *reading,
+    struct complaints *complaints)
+{
+	struct link *link = arena_grow(config->arena, config->links, config->link_count, sizeof(*link));
+	char title[WORD_ROOM + 64];
+
+	config->links = link;
+	link += config->link_count++;
+	keys_fill(&config_link_kind, section, link, reading, complaints);
+	link->name = section ? section->name : "clean";
+	link->id = names_add(reading->names, "link:", link->name);
+	snprintf(title, sizeof(title), "link:%s", link->name);
+	link->luck = chance_hash(0, title, strlen(title));
+	for (int way = 0; way < WAYS; way++) {
+		struct link_check check = {section, complaints, &link->ways[way], (enum way)way};
+
+		if (section)
+			way_check(&check);
+		else
+			link->ways[way].clean = true;
+	}
+}
+
+/* ---- Devices ---- */
+
+static bool patterns_cover(const struct patterns *outer, const struct patterns *inner)
+{
+	if (!outer->count)
+		return true;
+	if (!inner->count)
+		return false;
+	for (size_t i = 0; i < inner->count; i++) {
+		size_t k = 0;
+
+		while (k < outer->count && !address_pattern_covers(&outer->all[k], &inner->all[i]))
+			k++;
+		if (k == outer->count)
+			return false;
+	}
+	return true;
+}
+
+static bool addresses_cover(const struct addresses *outer, const struct addresses *inner)
+{
+	if (!outer->count)
+		return true;
+	if (!inner->count)
+		return false;
+	for (size_t i = 0; i < inner->count; i++) {
+		size_t k = 0;
+
+		while (k < outer->count && !address_equal(&outer->all[k], &inner->all[i]))
+			k++;
+		if (k == outer->count)
+			return false;
+	}
+	return true;
+}
+
+static void device_build(struct config *config, const struct ini_section *section, struct reading *reading,
+    struct complaints *complaints)
+{
+	struct device *device = arena_grow(config->arena, config->devices, config->device_count, sizeof(*device));
+	config->devices = device;
+	device += config->device_count++;
+	device->link = config->default_link;
+	keys_fill(&config_device_kind, section, device, reading, complaints);
+	device->name = section->name;
+	device->id = names_add(reading->names, "dev=", section->name);
+	for (struct device *earlier = config->devices; earlier < device; earlier++) {
+		if (!patterns_cover(&earlier->address, &device->address) ||
+		    !addresses_cover(&earlier->listener, &device->listener))
+			continue;
+		ini_note(section, NULL, complaints,
+		    "is never reached: [device %s] stands before it and takes all of its sessions", earlier->name);
+		break;
+	}
+}
+
+const struct device *config_device(
+    const struct config *config, const struct address *device, const struct address *listener)
+{
+	for (size_t i = 0; i < config->device_count; i++) {
+		const struct device *d = &config->devices[i];
+		bool here = d->listener.count == 0, matches = d->address.count == 0;
+
+		for (size_t k = 0; k < d->listener.count && !here; k++)
+			here = address_equal(&d->listener.all[k], listener);
+		for (size_t k = 0; k < d->address.count && !matches; k++)
+			matches = address_pattern_matches(&d->address.all[k], device);
+		if (here && matches)
+			return d;
+	}
+	return NULL;
+}
+
+/* ---- Rules ---- */
+
+static void timed_check(const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
+{
+	static const char *const foreign[] = {"direction", "dtls", "dtls_not", "epoch", "record", "attempt", "carried",
+	    "size", "nth", "probability", "after", "until"};
+
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(*foreign); i++) {
+		const struct ini_entry *entry = ini_entry(section, foreign[i]);
+
+		if (entry)
+			ini_complain(section, entry, complaints,
+			    "looks at a datagram, and a rule with `at` or `every` has none; beside them stand device, session, "
+			    "since, limit, expect and scope");
+	}
+	for (size_t i = 0, k = 0; i < section->entry_count; i++) {
+		if (strcmp(section->entries[i].key, "do") != 0 || k >= rule->actions.count)
+			continue;
+		if (!action_table[rule->actions.all[k].act].timed)
+			ini_complain(section, &section->entries[i], complaints,
+			    "`%s` needs a datagram; a rule with `at` or `every` can do blackout, rebind, link and note",
+			    action_table[rule->actions.all[k].act].word);
+		k++;
+	}
+	if (rule->every_given && rule->every.high == 0)
+		ini_complain(section, ini_entry(section, "every"), complaints, "0 never ends; `every` takes a time above 0");
+	if (rule->every_given && rule->every.low == 0 && rule->every.high)
+		ini_complain(section, ini_entry(section, "every"), complaints,
+		    "the range starts at 0; `every` takes times above 0");
+}
+
+static void never_check(const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
+{
+	const struct ini_entry *until = ini_entry(section, "until");
+	bool any_dtls = rule->dtls.kinds || rule->dtls.any_types;
+
+	if (until && rule->until <= rule->after)
+		ini_note(section, until, complaints, "the rule can never match: `until` is not above `after`");
+	if (rule->limit == 0)
+		ini_note(section, ini_entry(section, "limit"), complaints, "the rule can never fire: its limit is 0");
+	if (rule->probability == 0)
+		ini_note(section, ini_entry(section, "probability"), complaints, "the rule can never fire: its chance is 0%%");
+	if (rule->since == rule->index + 1)
+		ini_note(section, ini_entry(section, "since"), complaints,
+		    "the rule can never match: it sleeps until it has fired itself");
+	if (any_dtls && !rule->dtls.any_types && (rule->dtls.kinds & ~rule->dtls_not.kinds) == 0)
+		ini_note(section, ini_entry(section, "dtls_not"), complaints,
+		    "the rule can never match: `dtls_not` excludes all that `dtls` asks for");
+	if (rule->by_attempt && rule->attempt.high == 0)
+		ini_note(section, ini_entry(section, "attempt"), complaints, "the rule can never match: the first try is 1");
+	for (size_t i = 0; i < rule->sizes.count; i++)
+		if (rule->sizes.all[i].low > 65535)
+			ini_note(section, ini_entry(section, "size"), complaints,
+			    "the rule can never match: no datagram is larger than 65507 bytes");
+	for (size_t i = 0; i < rule->sessions.count; i++)
+		if (rule->sessions.all[i].high == 0)
+			ini_note(section, ini_entry(section, "session"), complaints,
+			    "the rule can never match: the first session is 1");
+}
+
+/* An action that replays a kind has that kind's first datagram kept in each session. */
+static void replay_build(struct config *config, struct action *action)
+{
+	if (!action->by_kind) {
+		if (action->count > config->recent)
+			config->recent = action->count;
+		return;
+	}
+	for (action->kept = 0; action->kept < config->first_count; action->kept++)
+		if (memcmp(&config->firsts[action->kept], &action->kinds, sizeof(action->kinds)) == 0)
+			return;
+	config->firsts = arena_grow(config->arena, config->firsts, config->first_count, sizeof(*config->firsts));
+	config->firsts[config->first_count++] = action->kinds;
+}
+
+static void rule_build(struct config *config, const struct ini_section *section, struct reading *reading,
+    struct complaints *complaints)
+{
+	struct rule *rule = arena_grow(config->arena, config->rules, config->rule_count, sizeof(*rule));
+	char title[WORD_ROOM + 64];
+
+	config->rules = rule;
+	rule += config->rule_count;
+	*rule = (struct rule){.name = section->name,
+	    .index = (unsigned)config->rule_count++,
+	    .limit = UNITS_NO_LIMIT,
+	    .epoch = {.high = UNITS_NO_LIMIT},
+	    .attempt = {.high = UNITS_NO_LIMIT},
+	    .carried = {.high = UNITS_NO_LIMIT}};
+	keys_fill(&config_rule_kind, section, rule, reading, complaints);
+	rule->id = names_add(reading->names, "rule:", section->name);
+	snprintf(title, sizeof(title), "rule:%s", section->name);
+	rule->luck = chance_hash(0, title, strlen(title));
+	rule->at_given = ini_entry(section, "at");
+	rule->every_given = ini_entry(section, "every");
+	rule->timed = rule->at_given || rule->every_given;
+	rule->by_dtls = ini_entry(section, "dtls") || ini_entry(section, "dtls_not");
+	rule->by_epoch = ini_entry(section, "epoch") || ini_entry(section, "record");
+	rule->by_attempt = ini_entry(section, "attempt");
+	rule->by_carried = ini_entry(section, "carried");
+	config->any_attempt |= rule->by_attempt;
+	if (!ini_entry(section, "do"))
+		ini_complain(section, NULL, complaints, "does nothing: it lacks `do = …`");
+	for (size_t i = 0; i < rule->actions.count; i++) {
+		if (rule->actions.all[i].act == ACT_REPLAY)
+			replay_build(config, &rule->actions.all[i]);
+		if (rule->actions.all[i].act == ACT_REBIND)
+			ini_complain(section, ini_entry(section, "do"), complaints, "`rebind` is not supported yet");
+	}
+	if (rule->timed)
+		timed_check(rule, section, complaints);
+	never_check(rule, section, complaints);
+}
+
+static void watchers_build(struct config *config)
+{
+	for (size_t i = 0; i < config->rule_count; i++) {
+		struct indexes *watchers;
+
+		if (!config->rules[i].since)
+			continue;
+		watchers = &config->rules[config->rules[i].since - 1].watchers;
+		watchers->all = arena_grow(config->arena, watchers->all, watchers->count, sizeof(unsigned));
+		watchers->all[watchers->count++] = (unsigned)i;
+	}
+}
+
+/* ---- */
+
+struct config *config_new(const struct ini *ini, struct names *names, struct complaints *complaints)
+{
+	struct arena *arena = arena_new();
+	struct config *config = arena_get(arena, sizeof(*config));
+	struct reading reading = {.arena = arena, .ini = ini, .names = names};
+	const struct ini_section *fallback = ini_find(ini, "link", "default");
+
+	config->arena = arena;
+	if (fallback)
+		config->default_link = (unsigned)ini_index(ini, fallback) + 1;
+	link_build(config, NULL, &reading, complaints);
+	for (size_t i = 0; i < ini_count(ini); i++) {
+		const struct ini_section *section = ini_section(ini, i);
+
+		if (section->kind == &config_device_kind)
+			device_build(config, section, &reading, complaints);
+		else if (section->kind == &config_link_kind)
+			link_build(config, section, &reading, complaints);
+		else if (section->kind == &config_rule_kind)
+			rule_build(config, section, &reading, complaints);
+	}
+	watchers_build(config);
+	return config;
+}
+
+void config_free(struct config *config)
+{
+	if (config)
+		arena_free(config->arena);
+}

@@ -1,0 +1,163 @@
+/*
+ * config: [device], [link] and [rule] as read: built whole, checked whole, and then only read.
+ *
+ * Everything lives in one arena. A running core holds one config; a reload builds another and swaps it in.
+ */
+#ifndef RULES_CONFIG_H
+#define RULES_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/keys.h"
+#include "base/ns.h"
+#include "base/units.h"
+#include "rules/action.h"
+#include "rules/dist.h"
+
+enum order { ORDER_KEEP, ORDER_FREE };
+enum loss_at { LOSS_ENTRY, LOSS_EXIT };
+enum amount_kind { AMOUNT_PACKETS, AMOUNT_BYTES, AMOUNT_TIME };
+
+struct amount {
+	enum amount_kind kind;
+	uint64_t value; /* datagrams, bytes of payload, or nanoseconds */
+};
+
+/* The four figures of a two-state chain; `given` tells that they stand in the ini file. */
+struct gilbert {
+	bool given;
+	double to_bad, to_good, loss_bad, loss_good;
+};
+
+/* Delivery opportunities of 1504 bytes (mahimahi's format). */
+struct trace {
+	const uint32_t *at_ms; /* never falling */
+	size_t count;
+	uint32_t period_ms; /* the last stamp: there it starts again */
+};
+
+#define TRACE_OPPORTUNITY 1504
+
+struct wake_delay {
+	struct time_range time;
+	bool next_up;
+};
+
+#define OVERHEAD_IP UINT64_MAX /* `overhead = ip` */
+
+/* One direction of a link. Times in ns, shares 0 to 1, rate in bits a second. */
+struct link_way {
+	ns_t latency, jitter;
+	double correlation;
+	struct dist dist;
+	enum order order;
+	double loss, loss_run;
+	struct gilbert gilbert; /* in force where `chained`, also when made from loss and loss_run */
+	bool chained;
+	enum loss_at loss_at;
+	double reorder, duplicate, corrupt;
+	struct amount reorder_by;
+	ns_t reorder_wait;
+	uint64_t rate;
+	ns_t packet_time;
+	uint64_t overhead;
+	struct amount queue;
+	struct trace trace;
+	uint64_t mtu;
+	ns_t wake_after;
+	struct wake_delay wake_delay;
+	bool clean; /* passes everything at once */
+};
+
+struct link {
+	const char *name;
+	uint16_t id;   /* "link:NAME" in names */
+	uint64_t luck; /* of its name */
+	struct link_way ways[WAYS];
+};
+
+struct device {
+	const char *name;
+	uint16_t id; /* "dev=NAME" in names */
+	struct patterns address;
+	struct addresses listener;
+	unsigned link; /* index; 0 is the clean link */
+	const char *upstream; /* NULL: [proxy] upstream */
+	const char *identity; /* NULL: its address */
+};
+
+enum scope { SCOPE_SESSION, SCOPE_ALL };
+enum rule_way { RULE_BOTH, RULE_UP, RULE_DOWN, RULE_EITHER };
+
+struct record_span {
+	uint64_t epoch;
+	struct span numbers;
+};
+
+struct records {
+	struct record_span *all;
+	size_t count;
+};
+
+struct indexes {
+	unsigned *all;
+	size_t count;
+};
+
+/* A condition that was not given has no spans, or the widest. */
+struct rule {
+	const char *name;
+	uint16_t id; /* "rule:NAME" in names */
+	unsigned index;
+	uint64_t luck;
+	struct indexes devices;
+	struct spans sessions;
+	enum rule_way way;
+	struct kinds dtls, dtls_not;
+	struct span epoch, attempt, carried;
+	struct records records;
+	struct spans sizes, nth;
+	double probability;
+	uint64_t limit; /* UNITS_NO_LIMIT: none */
+	ns_t after, until; /* until 0: without end */
+	unsigned since;    /* index + 1 of the rule; 0: none */
+	struct time_range at, every;
+	bool timed, at_given, every_given;
+	struct span expect;
+	bool expect_given, expect_each;
+	enum scope scope;
+	struct actions actions;
+	/* What of a datagram must be looked at, so that the rest costs nothing. */
+	bool by_dtls, by_epoch, by_attempt, by_carried;
+	struct indexes watchers; /* rules whose `since` is this one */
+};
+
+struct config {
+	struct arena *arena;
+	struct device *devices;
+	size_t device_count;
+	struct link *links; /* the first is the clean link, which no section names */
+	size_t link_count;
+	unsigned default_link; /* of sessions without a [device]: [link default], or the clean link */
+	struct rule *rules;
+	size_t rule_count;
+	bool any_attempt;
+	unsigned recent; /* how many datagrams back `replay N` reaches at most */
+	struct kinds *firsts; /* kinds whose first datagram `replay KIND` needs */
+	size_t first_count;
+};
+
+extern const struct section_kind config_device_kind, config_link_kind, config_rule_kind;
+
+/* Reads the sections of an ini whose `like`s were carried out; complaints tell what is wrong. Never NULL. */
+struct config *config_new(const struct ini *ini, struct names *names, struct complaints *complaints);
+void config_free(struct config *config);
+
+/* The device section for an address at a listener, or NULL. */
+const struct device *config_device(
+    const struct config *config, const struct address *device, const struct address *listener);
+
+#endif

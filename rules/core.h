@@ -1,0 +1,128 @@
+/*
+ * core: the whole behaviour, on virtual time, without a socket, a clock or a file.
+ *
+ * One core serves one thread: `deadzone run` gives it the kernel's stamps, `deadzone simulate` those of a capture.
+ *
+ *   core_advance(now)      what became due by then happens, in order
+ *   core_session(…)        finds or opens the session of a device
+ *   core_arrive(…)         judges one datagram; the verdict is filled at once
+ *   core_next(&outcome)    what the world must do now, in order: send, record as unsent, tell an event
+ *   core_sent / core_failed / core_release    the caller's answer; the datagram is the core's again
+ *   core_due()             when to call core_advance next
+ *
+ * A datagram without delay is among the outcomes after core_advance(now) with the `now` of its arrival.
+ *
+ * Times may come a little out of order between sockets; the core never steps back: what is due earlier than
+ * something already done is done now.
+ *
+ * Invariant: for every session and way, received + copies = sent + dropped + queued, after every call.
+ */
+#ifndef RULES_CORE_H
+#define RULES_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/account.h"
+#include "base/verdict.h"
+#include "rules/session.h"
+
+struct core;
+
+struct core_limits {
+	uint64_t seed;
+	ns_t idle_timeout;
+	uint64_t max_sessions;
+	uint64_t max_queued; /* bytes */
+};
+
+struct arrival {
+	enum way way;
+	uint8_t tos;
+	const uint8_t *bytes;
+	size_t size;
+	ns_t at;
+};
+
+enum outcome_kind {
+	OUTCOME_SEND,   /* hand `datagram` to the network; answer with core_sent or core_failed */
+	OUTCOME_UNSENT, /* `datagram` died after its arrival was recorded; answer with core_release */
+	OUTCOME_EVENT,  /* `text` */
+	OUTCOME_ENDED   /* `session` ended: close what carries it; answer with core_session_release */
+};
+
+struct outcome {
+	enum outcome_kind kind;
+	enum reason reason;
+	ns_t at;
+	struct session *session; /* NULL: of no session */
+	struct datagram *datagram;
+	const char *text; /* until the next core_next */
+};
+
+/* How often a rule's conditions held and it acted, over all sessions. */
+struct rule_totals {
+	uint64_t matched, fired;
+};
+
+/* `config` is read until core_reload or core_free, `names` until core_free; both stay the caller's. */
+struct core *core_new(
+    const struct config *config, const struct names *names, const struct core_limits *limits, ns_t now);
+void core_free(struct core *core);
+
+/* Swaps the configuration whole: sessions, counters and what waits go on; running sessions are matched anew against
+ * [device]. The old one is not read after this call. `listening`: the listeners' configured addresses, by index. */
+void core_reload(struct core *core, const struct config *config, const struct core_limits *limits,
+    const struct address *listening, ns_t now);
+
+/* Finds the session of a device at a listener, or opens one; NULL where max_sessions refuses (then `*opened` is
+ * false). `listening` is the listener's address as configured. */
+struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
+    const struct address *device, ns_t now, bool *opened);
+/* Something came from its device or cloud: it is not silent. core_arrive does this by itself. */
+void core_session_touch(struct core *core, struct session *session, enum way way, ns_t now);
+/* One more reason to keep the session in memory, and one less. */
+void core_session_hold(struct session *session);
+void core_session_release(struct core *core, struct session *session);
+
+/* Judges a datagram. Its packet id is core_arrivals() after the call. */
+void core_arrive(struct core *core, struct session *session, const struct arrival *arrival, struct verdict *verdict);
+uint64_t core_arrivals(const struct core *core);
+/* A datagram that no session takes (not-allowed, max-sessions): counts it and fills its verdict. */
+void core_refuse(
+    struct core *core, enum reason reason, const struct arrival *arrival, struct verdict *verdict);
+
+void core_advance(struct core *core, ns_t now);
+ns_t core_due(const struct core *core);
+/* Nothing more arrives: timed rules end, what waits still comes. */
+void core_last_arrival(struct core *core);
+
+bool core_next(struct core *core, struct outcome *outcome);
+void core_sent(struct core *core, struct datagram *datagram, ns_t at);
+void core_failed(struct core *core, struct datagram *datagram, enum reason reason);
+void core_release(struct core *core, struct datagram *datagram);
+
+/* An event that the caller knows of: it takes its place among the outcomes. */
+void core_event(struct core *core, struct session *session, ns_t at, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Live sessions, the oldest first; then what is known of all. */
+struct session *core_oldest(const struct core *core);
+size_t core_session_count(const struct core *core);
+uint32_t core_sessions_ever(const struct core *core);
+const struct account *core_refused(const struct core *core, enum way way);
+const struct buckets *core_lateness(const struct core *core);
+const struct rule_totals *core_rule(const struct core *core, unsigned index);
+uint64_t core_queued_bytes(const struct core *core);
+/* Datagrams in memory: 0 once all have been answered for. */
+size_t core_datagrams(const struct core *core);
+
+/* Rules with `expect … each`: sessions in which they fired too seldom or too often. */
+struct each_failure {
+	unsigned rule;
+	uint32_t session, got;
+};
+size_t core_each_failures(struct core *core, struct each_failure *failures, size_t room);
+
+#endif

@@ -1,0 +1,338 @@
+#include "rules/dtls.h"
+
+#include <string.h>
+
+const char *const dtls_kinds[DTLS_KIND_COUNT] = {"handshake", "client_hello", "server_hello",
+    "hello_verify_request", "hello_request", "certificate", "server_key_exchange", "certificate_request",
+    "server_hello_done", "certificate_verify", "client_key_exchange", "new_session_ticket",
+    "certificate_status", "finished", "change_cipher_spec", "alert", "application_data", "cid", "encrypted",
+    "ack", "heartbeat", "unified", "session_move", "none"};
+
+#define HEADER 13
+#define HANDSHAKE_HEADER 12
+#define TYPE_CHANGE_CIPHER_SPEC 20
+#define TYPE_ALERT 21
+#define TYPE_HANDSHAKE 22
+#define TYPE_APPLICATION_DATA 23
+#define TYPE_HEARTBEAT 24
+#define TYPE_CID 25
+#define TYPE_ACK 26
+#define TYPE_CID_MOVED 253
+#define TYPE_SESSION_MOVE 254
+#define UNIFIED_MASK 0xe0
+#define UNIFIED_BITS 0x20
+#define UNIFIED_CID 0x10
+#define UNIFIED_LONG_NUMBER 0x08
+#define UNIFIED_LENGTH 0x04
+#define MESSAGE_CLIENT_HELLO 1
+#define MESSAGE_SERVER_HELLO 2
+#define EXTENSION_SUPPORTED_VERSIONS 43
+#define EXTENSION_CONNECTION_ID 54
+#define VERSION_1_3 0xfefc
+
+static unsigned read16(const uint8_t *at)
+{
+	return (unsigned)at[0] << 8 | at[1];
+}
+
+static uint32_t read24(const uint8_t *at)
+{
+	return (uint32_t)at[0] << 16 | (uint32_t)at[1] << 8 | at[2];
+}
+
+static uint64_t read48(const uint8_t *at)
+{
+	return (uint64_t)read24(at) << 24 | read24(at + 3);
+}
+
+void dtls_init(struct dtls_session *session)
+{
+	*session = (struct dtls_session){.cid_size = {DTLS_CID_UNKNOWN, DTLS_CID_UNKNOWN}};
+}
+
+static bool type_has_cid(unsigned type)
+{
+	return type == TYPE_CID || type == TYPE_CID_MOVED;
+}
+
+static bool plain_header(const uint8_t *at, const uint8_t *end)
+{
+	unsigned version;
+
+	if (end - at < HEADER)
+		return false;
+	version = read16(at + 1);
+	return ((at[0] >= TYPE_CHANGE_CIPHER_SPEC && at[0] <= TYPE_ACK) || at[0] == TYPE_CID_MOVED ||
+	           at[0] == TYPE_SESSION_MOVE) &&
+	       (version == 0xfeff || version == 0xfefd || version == 0x0100);
+}
+
+static void take_body(struct dtls_walk *walk, struct dtls_record *record, size_t length)
+{
+	size_t left = (size_t)(walk->end - walk->at);
+
+	record->body = walk->at;
+	record->body_size = length < left ? length : left;
+	walk->at += record->body_size;
+}
+
+static void plain_next(struct dtls_walk *walk, struct dtls_record *record)
+{
+	const uint8_t *at = walk->at;
+	size_t cid = 0;
+
+	*record = (struct dtls_record){.type = at[0], .epoch = (uint16_t)read16(at + 3), .number = read48(at + 5)};
+	if (type_has_cid(at[0])) {
+		cid = walk->session->cid_size[walk->way];
+		record->cid = at + 11;
+		if (cid == DTLS_CID_UNKNOWN || (size_t)(walk->end - at) < HEADER + cid) {
+			walk->at = at + 11;
+			take_body(walk, record, SIZE_MAX);
+			return;
+		}
+		record->cid_size = (uint8_t)cid;
+	}
+	walk->at = at + HEADER + cid;
+	take_body(walk, record, read16(at + 11 + cid));
+}
+
+/* Reads a unified header with a connection ID of this length; gives false where it is not whole. */
+static bool unified_take(struct dtls_walk *walk, struct dtls_record *record, size_t cid)
+{
+	const uint8_t *at = walk->at;
+	uint8_t bits = at[0];
+	size_t size = 1 + cid + (bits & UNIFIED_LONG_NUMBER ? 2 : 1) + (bits & UNIFIED_LENGTH ? 2 : 0);
+	size_t left = (size_t)(walk->end - at);
+
+	if (left < size)
+		return false;
+	*record = (struct dtls_record){.type = DTLS_UNIFIED,
+	    .epoch = bits & 3,
+	    .number = DTLS_NUMBER_HIDDEN,
+	    .cid = bits & UNIFIED_CID ? at + 1 : NULL,
+	    .cid_size = (uint8_t)cid};
+	walk->at = at + size;
+	take_body(walk, record, bits & UNIFIED_LENGTH ? read16(at + size - 2) : SIZE_MAX);
+	return true;
+}
+
+static size_t unified_cid(const struct dtls_walk *walk)
+{
+	size_t cid = walk->session->cid_size[walk->way];
+
+	if (!(walk->at[0] & UNIFIED_CID))
+		return 0;
+	return cid == DTLS_CID_UNKNOWN ? 0 : cid;
+}
+
+/* Where no hello was seen: do records with lengths lead exactly to the end, all with a CID of this length? */
+static bool lengths_fit(const struct dtls_walk *from, size_t cid)
+{
+	struct dtls_walk walk = *from;
+
+	while (walk.at < walk.end) {
+		size_t own = walk.at[0] & UNIFIED_CID ? cid : 0;
+		size_t header = 1 + own + (walk.at[0] & UNIFIED_LONG_NUMBER ? 2 : 1) + 2;
+		size_t left = (size_t)(walk.end - walk.at), length;
+
+		if ((walk.at[0] & UNIFIED_MASK) != UNIFIED_BITS || !(walk.at[0] & UNIFIED_LENGTH) || left < header)
+			return false;
+		length = read16(walk.at + header - 2);
+		if (length < 16 || length > left - header) /* RFC 9147 4.2.3: 16 bytes of ciphertext at least */
+			return false;
+		walk.at += header + length;
+	}
+	return true;
+}
+
+static bool unified_next(struct dtls_walk *walk, struct dtls_record *record)
+{
+	if (walk->session->version_1_3 || walk->unified_sure)
+		return unified_take(walk, record, unified_cid(walk));
+	for (size_t cid = 0; cid <= (walk->at[0] & UNIFIED_CID ? 20u : 0u); cid++) {
+		if (lengths_fit(walk, cid)) {
+			walk->unified_sure = true;
+			return unified_take(walk, record, walk->at[0] & UNIFIED_CID ? cid : 0);
+		}
+	}
+	return false;
+}
+
+void dtls_walk(struct dtls_walk *walk, const struct dtls_session *session, enum way way, const uint8_t *bytes,
+    size_t size)
+{
+	*walk = (struct dtls_walk){.at = bytes, .end = bytes + size, .session = session, .way = way};
+}
+
+bool dtls_next(struct dtls_walk *walk, struct dtls_record *record)
+{
+	if (walk->at >= walk->end)
+		return false;
+	if (plain_header(walk->at, walk->end)) {
+		plain_next(walk, record);
+		return true;
+	}
+	return (walk->at[0] & UNIFIED_MASK) == UNIFIED_BITS && unified_next(walk, record);
+}
+
+/* ---- Handshake messages in the clear ---- */
+
+static uint32_t kind_bit(enum dtls_kind kind)
+{
+	return UINT32_C(1) << kind;
+}
+
+static uint32_t message_kind(unsigned type)
+{
+	switch (type) {
+	case 0: return kind_bit(DTLS_KIND_HELLO_REQUEST);
+	case 1: return kind_bit(DTLS_KIND_CLIENT_HELLO);
+	case 2: return kind_bit(DTLS_KIND_SERVER_HELLO);
+	case 3: return kind_bit(DTLS_KIND_HELLO_VERIFY_REQUEST);
+	case 4: return kind_bit(DTLS_KIND_NEW_SESSION_TICKET);
+	case 11: return kind_bit(DTLS_KIND_CERTIFICATE);
+	case 12: return kind_bit(DTLS_KIND_SERVER_KEY_EXCHANGE);
+	case 13: return kind_bit(DTLS_KIND_CERTIFICATE_REQUEST);
+	case 14: return kind_bit(DTLS_KIND_SERVER_HELLO_DONE);
+	case 15: return kind_bit(DTLS_KIND_CERTIFICATE_VERIFY);
+	case 16: return kind_bit(DTLS_KIND_CLIENT_KEY_EXCHANGE);
+	case 22: return kind_bit(DTLS_KIND_CERTIFICATE_STATUS);
+	default: return 0;
+	}
+}
+
+/* A bounded reader over a hello's body: every step checks what is left, and past the end all is empty. */
+struct bounded {
+	const uint8_t *at, *end;
+};
+
+static const uint8_t *bounded_skip(struct bounded *in, size_t size)
+{
+	const uint8_t *at = in->at;
+
+	if ((size_t)(in->end - in->at) < size) {
+		in->at = in->end;
+		return NULL;
+	}
+	in->at += size;
+	return at;
+}
+
+static void bounded_skip_vector(struct bounded *in, size_t length_size)
+{
+	const uint8_t *at = bounded_skip(in, length_size);
+
+	if (at)
+		bounded_skip(in, length_size == 1 ? at[0] : read16(at));
+}
+
+static void extension_learn(
+    struct dtls_session *session, enum way way, unsigned type, const uint8_t *at, size_t size)
+{
+	/* The one who says a connection ID wants to be sent it: it stands in records of the other way. */
+	if (type == EXTENSION_CONNECTION_ID && size >= 1 && at[0] == size - 1)
+		session->cid_size[way_back(way)] = at[0];
+	if (type == EXTENSION_SUPPORTED_VERSIONS && way == WAY_DOWN && size == 2 && read16(at) == VERSION_1_3)
+		session->version_1_3 = true;
+}
+
+static void hello_learn(struct dtls_session *session, enum way way, unsigned message, const uint8_t *body,
+    size_t size, struct dtls_peek *peek)
+{
+	struct bounded in = {.at = body, .end = body + size};
+	const uint8_t *random, *header;
+
+	if (!bounded_skip(&in, 2) || !(random = bounded_skip(&in, DTLS_RANDOM_SIZE)))
+		return;
+	if (message == MESSAGE_CLIENT_HELLO &&
+	    (!session->hello_seen || memcmp(random, session->random, DTLS_RANDOM_SIZE) != 0)) {
+		dtls_init(session);
+		session->hello_seen = true;
+		memcpy(session->random, random, DTLS_RANDOM_SIZE);
+		peek->new_hello = true;
+	}
+	bounded_skip_vector(&in, 1); /* session_id */
+	if (message == MESSAGE_CLIENT_HELLO) {
+		bounded_skip_vector(&in, 1); /* cookie */
+		bounded_skip_vector(&in, 2); /* cipher_suites */
+		bounded_skip_vector(&in, 1); /* compression_methods */
+	} else {
+		bounded_skip(&in, 3); /* cipher_suite, compression_method */
+	}
+	bounded_skip(&in, 2); /* length of all extensions */
+	while ((header = bounded_skip(&in, 4))) {
+		const uint8_t *value = bounded_skip(&in, read16(header + 2));
+
+		if (value)
+			extension_learn(session, way, read16(header), value, read16(header + 2));
+	}
+}
+
+static void messages_look(
+    struct dtls_session *session, enum way way, const struct dtls_record *record, struct dtls_peek *peek)
+{
+	const uint8_t *at = record->body, *end = record->body + record->body_size;
+
+	while (end - at >= HANDSHAKE_HEADER) {
+		uint32_t offset = read24(at + 6), length = read24(at + 9);
+		size_t left = (size_t)(end - at) - HANDSHAKE_HEADER;
+		size_t size = length < left ? length : left;
+
+		peek->kinds |= message_kind(at[0]);
+		if (!peek->message.there)
+			peek->message = (struct dtls_message){
+			    .there = true, .key = {(uint32_t)at[0] << 16 | read16(at + 4), offset}};
+		if (offset == 0 && (at[0] == MESSAGE_CLIENT_HELLO || at[0] == MESSAGE_SERVER_HELLO))
+			hello_learn(session, way, at[0], at + HANDSHAKE_HEADER, size, peek);
+		at += HANDSHAKE_HEADER + size;
+	}
+}
+
+static uint32_t record_kinds(const struct dtls_record *record)
+{
+	uint32_t kinds = 0;
+
+	if (record->type == DTLS_UNIFIED)
+		kinds |= kind_bit(DTLS_KIND_UNIFIED) | kind_bit(DTLS_KIND_ENCRYPTED);
+	else if (record->epoch > 0)
+		kinds |= kind_bit(DTLS_KIND_ENCRYPTED);
+	if (record->cid || record->cid_size)
+		kinds |= kind_bit(DTLS_KIND_CID);
+	switch (record->type) {
+	case TYPE_CHANGE_CIPHER_SPEC: kinds |= kind_bit(DTLS_KIND_CHANGE_CIPHER_SPEC); break;
+	case TYPE_ALERT: kinds |= kind_bit(DTLS_KIND_ALERT); break;
+	case TYPE_HANDSHAKE: kinds |= kind_bit(DTLS_KIND_HANDSHAKE); break;
+	case TYPE_APPLICATION_DATA: kinds |= kind_bit(DTLS_KIND_APPLICATION_DATA); break;
+	case TYPE_HEARTBEAT: kinds |= kind_bit(DTLS_KIND_HEARTBEAT); break;
+	case TYPE_ACK: kinds |= kind_bit(DTLS_KIND_ACK); break;
+	case TYPE_SESSION_MOVE: kinds |= kind_bit(DTLS_KIND_SESSION_MOVE); break;
+	default: break;
+	}
+	if (record->type == TYPE_HANDSHAKE && record->epoch == 1)
+		kinds |= kind_bit(DTLS_KIND_FINISHED);
+	return kinds;
+}
+
+void dtls_look(
+    struct dtls_session *session, enum way way, const uint8_t *bytes, size_t size, struct dtls_peek *peek)
+{
+	struct dtls_walk walk;
+	struct dtls_record record;
+
+	*peek = (struct dtls_peek){.first = {.type = DTLS_NONE}};
+	dtls_walk(&walk, session, way, bytes, size);
+	while (dtls_next(&walk, &record)) {
+		if (peek->first.type == DTLS_NONE)
+			peek->first = record;
+		peek->kinds |= record_kinds(&record);
+		if (record.type != TYPE_HANDSHAKE)
+			continue;
+		if (record.epoch == 0)
+			messages_look(session, way, &record, peek);
+		else if (!peek->message.there)
+			peek->message = (struct dtls_message){
+			    .there = true, .encrypted = true, .key = {(uint32_t)record.body_size, record.epoch}};
+	}
+	if (peek->first.type == DTLS_NONE)
+		peek->kinds = kind_bit(DTLS_KIND_NONE);
+}

@@ -1,0 +1,113 @@
+/*
+ * dtls: a peek at the records of a datagram: what can be told without keys.
+ *
+ * Read are DTLS 1.0 and 1.2 records (RFC 4347, RFC 6347), several in a datagram, handshake messages in the clear
+ * with their fragments; DTLS 1.3 (RFC 9147) plaintext records, unified headers with and without connection ID, and
+ * ACKs; records with a connection ID (RFC 9146, content type 25); content types 253 (laid out as 25) and 254 (laid
+ * out as any other), which Particle's Device OS uses.
+ *
+ * What is taken for a record:
+ *   - thirteen bytes of header, whole, with one of the content types 20-26, 253 or 254 and the version of DTLS
+ *     1.0, 1.2 or of OpenSSL's old "bad" one (0x0100);
+ *   - a unified header (first bits 001), in a session whose hellos agreed on DTLS 1.3; in any other only where it
+ *     carries lengths and these lead exactly to the datagram's end: a byte of noise is not enough.
+ * A record whose length points past the datagram's end is taken as one that was cut: it is the last, its kind
+ * stands, and nothing past the end is read. Bytes behind the last record that are no record (Particle's device id
+ * behind a moved record) are passed over. Where nothing is a record the datagram is `none`, as plain CoAP is: its
+ * first byte (0x40-0x7f) is neither a content type nor a unified header.
+ *
+ * The length of a connection ID is learned from the hellos (extension 54); without them a record that has one is
+ * taken to reach to the datagram's end.
+ */
+#ifndef RULES_DTLS_H
+#define RULES_DTLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/verdict.h"
+
+/* Kinds of records, as the condition `dtls` names them; dtls_kinds has the words in this order. */
+enum dtls_kind {
+	DTLS_KIND_HANDSHAKE,
+	DTLS_KIND_CLIENT_HELLO,
+	DTLS_KIND_SERVER_HELLO,
+	DTLS_KIND_HELLO_VERIFY_REQUEST,
+	DTLS_KIND_HELLO_REQUEST,
+	DTLS_KIND_CERTIFICATE,
+	DTLS_KIND_SERVER_KEY_EXCHANGE,
+	DTLS_KIND_CERTIFICATE_REQUEST,
+	DTLS_KIND_SERVER_HELLO_DONE,
+	DTLS_KIND_CERTIFICATE_VERIFY,
+	DTLS_KIND_CLIENT_KEY_EXCHANGE,
+	DTLS_KIND_NEW_SESSION_TICKET,
+	DTLS_KIND_CERTIFICATE_STATUS,
+	DTLS_KIND_FINISHED,
+	DTLS_KIND_CHANGE_CIPHER_SPEC,
+	DTLS_KIND_ALERT,
+	DTLS_KIND_APPLICATION_DATA,
+	DTLS_KIND_CID,
+	DTLS_KIND_ENCRYPTED,
+	DTLS_KIND_ACK,
+	DTLS_KIND_HEARTBEAT,
+	DTLS_KIND_UNIFIED,
+	DTLS_KIND_SESSION_MOVE,
+	DTLS_KIND_NONE,
+	DTLS_KIND_COUNT
+};
+
+extern const char *const dtls_kinds[DTLS_KIND_COUNT];
+
+#define DTLS_CID_UNKNOWN 0xff
+#define DTLS_RANDOM_SIZE 32
+
+/* What a session's hellos told. Zeroed at first by dtls_init. */
+struct dtls_session {
+	uint8_t cid_size[WAYS]; /* in records of that way; DTLS_CID_UNKNOWN */
+	bool version_1_3;       /* a ServerHello chose it */
+	bool hello_seen;
+	uint8_t random[DTLS_RANDOM_SIZE]; /* of the last ClientHello of epoch 0 */
+};
+
+struct dtls_record {
+	uint16_t type; /* content type, or DTLS_UNIFIED */
+	uint16_t epoch; /* of a unified header the two bits that it shows */
+	uint64_t number; /* DTLS_NUMBER_HIDDEN in a unified header */
+	const uint8_t *cid;
+	uint8_t cid_size; /* 0 where there is none, or its length is not known */
+	const uint8_t *body;
+	size_t body_size; /* what is there of it */
+};
+
+/* Steps through the records of a datagram. */
+struct dtls_walk {
+	const uint8_t *at, *end;
+	const struct dtls_session *session;
+	enum way way;
+	bool unified_sure; /* lengths lead exactly to the end */
+};
+
+/* How the first handshake record is known again: `attempt`. */
+struct dtls_message {
+	bool there;
+	bool encrypted;
+	uint32_t key[2]; /* in the clear: type and message_seq, fragment offset; encrypted: the record's size */
+};
+
+struct dtls_peek {
+	uint32_t kinds; /* a bit for each enum dtls_kind */
+	struct dtls_record first;
+	struct dtls_message message;
+	bool new_hello; /* a ClientHello of epoch 0 with another random than the last: a handshake begins */
+};
+
+void dtls_init(struct dtls_session *session);
+void dtls_walk(struct dtls_walk *walk, const struct dtls_session *session, enum way way, const uint8_t *bytes,
+    size_t size);
+bool dtls_next(struct dtls_walk *walk, struct dtls_record *record);
+/* Looks at a datagram of the session, in order of arrival, and learns from its hellos. */
+void dtls_look(
+    struct dtls_session *session, enum way way, const uint8_t *bytes, size_t size, struct dtls_peek *peek);
+
+#endif

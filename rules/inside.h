@@ -1,0 +1,126 @@
+/*
+ * inside: what the files of the core share: core.c (sessions, outcomes, accounts), judge.c (a datagram arrives:
+ * rules and actions), path.c (in front of the link, across it, behind it), timer.c (what a time brings).
+ *
+ *   core_arrive ─ judge ─┬─ dropped
+ *                        └─ path_start ── permute, pack, blackout hold ── path_enter ── link ── schedule
+ *   core_advance ─ path_leave ── holds ── OUTCOME_SEND
+ */
+#ifndef RULES_INSIDE_H
+#define RULES_INSIDE_H
+
+#include "rules/core.h"
+#include "rules/rule.h"
+#include "rules/schedule.h"
+
+enum timer_kind {
+	TIMER_IDLE,     /* of a session */
+	TIMER_DARK,     /* a blackout ends */
+	TIMER_RULE,     /* subject: struct rule_state */
+	TIMER_HELD,     /* subject: struct datagram, which waited long enough */
+	TIMER_GROUP,    /* subject: struct group */
+	TIMER_PACK      /* subject: struct session_way */
+};
+
+/* Freed when its time comes; a subject of NULL says that it is no longer wanted. */
+struct timer {
+	enum timer_kind kind;
+	struct session *session; /* NULL: of the core */
+	void *subject;
+};
+
+/* What a firing with scope = all still does to sessions that open later. */
+struct standing {
+	const struct rule *rule;
+	const struct action *action;
+	ns_t until; /* blackout */
+};
+
+/* How many sessions an address (or identity) has opened at a listener. */
+struct opened {
+	uint64_t key;
+	uint32_t count;
+	uint32_t live; /* of an identity: sessions that draw from it now */
+};
+
+struct core {
+	const struct config *config;
+	const struct names *names;
+	struct core_limits limits;
+	ns_t now, began;
+	struct pool *pool;
+	struct schedule *schedule;
+	uint64_t arrivals, queued_bytes, seen_all;
+	bool last_arrived;
+
+	struct session **hash;
+	size_t hash_size;
+	struct session *oldest, *newest;
+	struct session *silent_oldest, *silent_newest;
+	size_t session_count;
+	uint32_t sessions_ever;
+	struct opened *opened;
+	size_t opened_size, opened_count;
+
+	struct rule_state *shared; /* of rules with scope = all, by the rule's index; others unused */
+	struct rule_totals *totals;
+	struct standing *standing;
+	size_t standing_count, standing_room;
+	struct each_failure *each;
+	size_t each_count, each_room;
+
+	struct outcome *outcomes;
+	size_t outcome_first, outcome_count, outcome_room;
+	char *told; /* the text of the outcome handed out last */
+
+	struct account refused[WAYS];
+	struct buckets *lateness;
+};
+
+static inline struct session_way *way_of(const struct datagram *datagram)
+{
+	return &datagram->session->ways[datagram->way];
+}
+
+/* core.c */
+void core_outcome(struct core *core, const struct outcome *outcome);
+struct datagram *core_datagram(struct core *core, struct session *session, enum way way, size_t size);
+void core_datagram_free(struct core *core, struct datagram *datagram);
+/* It dies after its arrival was recorded: counted, and told as unsent. */
+void core_unsent(struct core *core, struct datagram *datagram, enum reason reason, ns_t at);
+/* Accounts of one that waits for later from here on. */
+void core_count_queued(struct core *core, struct datagram *datagram);
+struct link_state *core_link_state(struct session *session, const struct link *link);
+void core_session_end(struct core *core, struct session *session, enum session_end end, ns_t now);
+
+/* judge.c */
+/* Carries out those actions that need no datagram, for one session. `rule` names who asks. */
+void judge_act(struct core *core, struct session *session, const struct action *action, uint16_t by, ns_t now,
+    size_t index, struct draw draw);
+void judge_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now);
+void judge_remember(struct core *core, struct standing standing);
+
+/* path.c */
+enum dark { DARK_NOT, DARK_HOLD, DARK_DROP };
+enum dark path_dark(const struct session_way *way, ns_t now);
+void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct verdict *verdict);
+void path_leave(struct core *core, struct datagram *datagram, ns_t now);
+void path_light(struct core *core, struct session *session, ns_t now);
+void path_wake(struct core *core, struct session *session, ns_t now);
+void path_held_expired(struct core *core, struct datagram *datagram, ns_t now);
+void path_group_join(struct core *core, struct rule_state *state, const struct action *action, struct datagram *datagram,
+    ns_t now);
+void path_group_leave(struct rule_state *state, struct datagram *datagram);
+void path_group_send(struct core *core, struct group *group, ns_t now);
+void path_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now);
+void path_pack_send(struct core *core, struct session_way *way, ns_t now);
+struct plan *path_plan_keep(struct datagram *datagram);
+/* Everything that this session still holds in front of the link dies. */
+void path_forget(struct core *core, struct session *session, enum reason reason, ns_t now);
+
+/* timer.c */
+struct timer *timer_new(struct core *core, enum timer_kind kind, struct session *session, void *subject, ns_t due);
+void timer_run(struct core *core, struct timer *timer, ns_t now);
+void timer_rule_arm(struct core *core, struct session *session, struct rule_state *state, ns_t from);
+
+#endif

@@ -1,0 +1,363 @@
+#include "rules/link.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The numbers of a datagram's draws on a link. */
+enum link_draw {
+	DRAW_LOSS,
+	DRAW_STATE,
+	DRAW_SCORE,
+	DRAW_CORRUPT,
+	DRAW_CORRUPT_BIT,
+	DRAW_DUPLICATE,
+	DRAW_LATENCY,
+	DRAW_REORDER,
+	DRAW_WAKE
+};
+
+void link_state_init(
+    struct link_state *state, const struct link *link, uint64_t session_key, uint32_t header, ns_t began)
+{
+	*state = (struct link_state){
+	    .link = link, .session_key = session_key, .header = header, .began = began, .carried = began};
+	for (int way = 0; way < WAYS; way++)
+		state->ways[way].last_due = state->ways[way].busy = state->ways[way].awake = INT64_MIN;
+}
+
+void link_state_fini(struct link_state *state)
+{
+	for (int way = 0; way < WAYS; way++)
+		free(state->ways[way].waiting);
+}
+
+static struct draw draw_of(const struct link_state *state, enum way way, uint64_t n)
+{
+	return chance_draw(state->session_key, way, n, state->link->luck);
+}
+
+/* ---- Chains ---- */
+
+static void gilbert_step(struct link_way_state *s, const struct gilbert *g, struct draw draw)
+{
+	double both = g->to_bad + g->to_good;
+
+	if (s->stepped == 1)
+		s->bad = both > 0 && chance_unit(draw, DRAW_STATE) < g->to_bad / both; /* from the stationary state */
+	else if (chance_hit(draw, DRAW_STATE, s->bad ? g->to_good : g->to_bad))
+		s->bad = !s->bad;
+}
+
+static void score_step(struct link_way_state *s, double correlation, struct draw draw)
+{
+	double fresh = chance_normal_quantile(chance_unit(draw, DRAW_SCORE));
+
+	if (s->stepped == 1)
+		s->score = fresh;
+	else
+		s->score = correlation * s->score + sqrt(1 - correlation * correlation) * fresh;
+}
+
+/* Brings the chains to the ordinal `n`: one step for every ordinal, also for those that never came here. */
+static void chains_step(struct link_state *state, enum way way, uint32_t n)
+{
+	const struct link_way *w = &state->link->ways[way];
+	struct link_way_state *s = &state->ways[way];
+	bool scored = w->correlation > 0 && w->jitter;
+
+	if (!w->chained && !scored) {
+		s->stepped = n;
+		return;
+	}
+	while (s->stepped < n) {
+		struct draw draw = draw_of(state, way, ++s->stepped);
+
+		if (w->chained)
+			gilbert_step(s, &w->gilbert, draw);
+		if (scored)
+			score_step(s, w->correlation, draw);
+	}
+}
+
+/* ---- Deciding ---- */
+
+static bool lost(const struct link_way *w, const struct link_way_state *s, struct draw draw)
+{
+	if (w->chained)
+		return chance_hit(draw, DRAW_LOSS, s->bad ? w->gilbert.loss_bad : w->gilbert.loss_good);
+	return chance_hit(draw, DRAW_LOSS, w->loss);
+}
+
+static ns_t lag_of(const struct link_way *w, const struct link_way_state *s, struct draw draw)
+{
+	double deviate, lag;
+
+	if (!w->jitter)
+		return w->latency;
+	deviate = w->correlation > 0 ? dist_at_score(&w->dist, s->score)
+	                             : dist_at_share(&w->dist, chance_unit(draw, DRAW_LATENCY));
+	if (w->dist.kind == DIST_LOGNORMAL)
+		lag = deviate;
+	else
+		lag = (double)w->latency + (double)w->jitter * deviate;
+	if (lag <= 0)
+		return 0;
+	return lag < (double)UNITS_TIME_MAX ? llround(lag) : UNITS_TIME_MAX;
+}
+
+static void corrupt(struct datagram *datagram, struct draw draw, struct link_decision *decision)
+{
+	uint64_t bit = chance_below(draw, DRAW_CORRUPT_BIT, (uint64_t)datagram->size * 8);
+
+	datagram->bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	decision->corrupted = true;
+	decision->deed =
+	    (struct deed){.kind = DEED_CORRUPT, .byte = (uint16_t)(bit / 8), .value = (uint8_t)(bit % 8)};
+}
+
+void link_decide(struct link_state *state, enum arrival_kind kind, struct datagram *datagram, struct plan *plan,
+    struct link_decision *decision)
+{
+	const struct link_way *w = &state->link->ways[datagram->way];
+	struct link_way_state *s = &state->ways[datagram->way];
+
+	*decision = (struct link_decision){0};
+	plan->link = state;
+	if (w->clean) {
+		if (kind == LINK_ORIGINAL)
+			s->stepped = datagram->n;
+		return;
+	}
+	plan->draw = draw_of(state, (enum way)datagram->way, datagram->n);
+	if (kind == LINK_ORIGINAL)
+		chains_step(state, (enum way)datagram->way, datagram->n);
+	else
+		plan->draw = chance_copy(plan->draw, plan->salt);
+	if (w->mtu && datagram->size + state->header > w->mtu) {
+		decision->reason = REASON_MTU;
+		return;
+	}
+	if (lost(w, s, plan->draw)) {
+		if (w->loss_at == LOSS_ENTRY) {
+			decision->reason = REASON_LOSS;
+			return;
+		}
+		plan->lost_at_exit = true;
+	}
+	if (datagram->size && chance_hit(plan->draw, DRAW_CORRUPT, w->corrupt))
+		corrupt(datagram, plan->draw, decision);
+	decision->twice = kind == LINK_ORIGINAL && chance_hit(plan->draw, DRAW_DUPLICATE, w->duplicate);
+	plan->lag = lag_of(w, s, plan->draw);
+	plan->reordered = chance_hit(plan->draw, DRAW_REORDER, w->reorder);
+}
+
+void link_decide_copy(struct link_state *state, struct datagram *copy, struct plan *plan)
+{
+	const struct link_way *w = &state->link->ways[copy->way];
+	struct link_way_state *s = &state->ways[copy->way];
+
+	plan->link = state;
+	plan->draw = chance_copy(draw_of(state, (enum way)copy->way, copy->n), plan->salt);
+	plan->lag = lag_of(w, s, plan->draw);
+	plan->lost_at_exit = w->loss_at == LOSS_EXIT && lost(w, s, plan->draw);
+	plan->reordered = chance_hit(plan->draw, DRAW_REORDER, w->reorder);
+}
+
+/* ---- The bottleneck ---- */
+
+static void waiting_prune(struct link_way_state *s, ns_t now)
+{
+	while (s->waiting_count && s->waiting[s->waiting_first].start <= now) {
+		s->waiting_bytes -= s->waiting[s->waiting_first].size;
+		s->waiting_first = (s->waiting_first + 1) % s->waiting_room;
+		s->waiting_count--;
+	}
+}
+
+static bool waiting_push(struct link_way_state *s, ns_t start, uint32_t size)
+{
+	if (s->waiting_count == s->waiting_room) {
+		uint32_t room = s->waiting_room ? 2 * s->waiting_room : 8;
+		struct link_waiting *ring = malloc(room * sizeof(*ring));
+
+		if (!ring)
+			return false;
+		for (uint32_t i = 0; i < s->waiting_count; i++)
+			ring[i] = s->waiting[(s->waiting_first + i) % s->waiting_room];
+		free(s->waiting);
+		s->waiting = ring;
+		s->waiting_room = room;
+		s->waiting_first = 0;
+	}
+	s->waiting[(s->waiting_first + s->waiting_count++) % s->waiting_room] =
+	    (struct link_waiting){.start = start, .size = size};
+	s->waiting_bytes += size;
+	return true;
+}
+
+static bool queue_full(
+    const struct link_way *w, const struct link_way_state *s, uint32_t size, ns_t start, ns_t now)
+{
+	switch (w->queue.kind) {
+	case AMOUNT_PACKETS: return s->waiting_count >= w->queue.value;
+	case AMOUNT_BYTES: return s->waiting_bytes + size > w->queue.value;
+	case AMOUNT_TIME: return (uint64_t)(start - now) > w->queue.value;
+	}
+	return false;
+}
+
+static ns_t opportunity_time(const struct link_state *state, const struct trace *trace, const struct link_way_state *s)
+{
+	return state->began + ((ns_t)(s->cycle * trace->period_ms) + trace->at_ms[s->opportunity]) * NS_MS;
+}
+
+static void opportunity_next(const struct trace *trace, struct link_way_state *s)
+{
+	if (++s->opportunity == trace->count) {
+		s->opportunity = 0;
+		s->cycle++;
+	}
+	s->opportunity_left = TRACE_OPPORTUNITY;
+}
+
+/* The first opportunity at `from` or later; what is left of one that is not over yet serves too. */
+static void opportunity_seek(
+    const struct link_state *state, const struct trace *trace, struct link_way_state *s, ns_t from)
+{
+	uint64_t elapsed_ms = from > state->began ? (uint64_t)((from - state->began + NS_MS - 1) / NS_MS) : 0;
+	uint64_t cycle = elapsed_ms / trace->period_ms;
+
+	if (!s->opportunity_open) {
+		s->opportunity_open = true;
+		s->opportunity_left = TRACE_OPPORTUNITY;
+	}
+	if (cycle > s->cycle + 1) {
+		/* The cycle before: its last stamp is the instant at which this one starts. */
+		s->cycle = cycle - 1;
+		s->opportunity = (uint32_t)trace->count - 1;
+		s->opportunity_left = TRACE_OPPORTUNITY;
+	}
+	while (s->opportunity_left == 0 || opportunity_time(state, trace, s) < from)
+		opportunity_next(trace, s);
+}
+
+/* When a datagram that comes to the wire at `from` starts and ends; the state moves on only in the second call. */
+struct service {
+	ns_t start, end;
+};
+
+static struct service trace_serve(
+    const struct link_state *state, const struct trace *trace, struct link_way_state *s, ns_t from, uint64_t bytes)
+{
+	struct service service;
+
+	opportunity_seek(state, trace, s, from);
+	service.start = service.end = opportunity_time(state, trace, s);
+	while (bytes > s->opportunity_left) {
+		bytes -= s->opportunity_left;
+		opportunity_next(trace, s);
+		service.end = opportunity_time(state, trace, s);
+	}
+	s->opportunity_left -= (uint32_t)bytes;
+	return service;
+}
+
+static struct service serve(
+    const struct link_state *state, const struct link_way *w, struct link_way_state *s, ns_t from, uint32_t size)
+{
+	uint64_t bytes = size + (w->overhead == OVERHEAD_IP ? state->header : w->overhead);
+	struct service service = {.start = from, .end = from};
+
+	if (w->trace.count)
+		service = trace_serve(state, &w->trace, s, from, bytes);
+	else if (w->rate)
+		service.end = ns_add(from, (ns_t)((unsigned __int128)bytes * 8 * (uint64_t)NS_S / w->rate));
+	service.end = ns_add(service.end, w->packet_time);
+	return service;
+}
+
+/* Takes a datagram through the bottleneck: when it is over the wire, or REASON_QUEUE. */
+static enum reason bottleneck(struct link_state *state, const struct link_way *w, struct link_way_state *s,
+    uint32_t size, ns_t now, ns_t *over)
+{
+	ns_t from = now > s->busy ? now : s->busy;
+	struct link_way_state before;
+	struct service service;
+
+	*over = now;
+	if (!w->rate && !w->packet_time && !w->trace.count)
+		return REASON_NONE;
+	waiting_prune(s, now);
+	before = *s;
+	service = serve(state, w, s, from, size);
+	if (service.start > now && (queue_full(w, s, size, service.start, now) || !waiting_push(s, service.start, size))) {
+		*s = before; /* a dropped one uses no opportunity */
+		return REASON_QUEUE;
+	}
+	s->busy = service.end;
+	*over = service.end;
+	return REASON_NONE;
+}
+
+/* ---- Entering ---- */
+
+/* Gives false where the datagram must wait until the device sends. */
+static bool sleep_through(
+    struct link_state *state, const struct link_way *w, struct link_way_state *s, const struct datagram *datagram,
+    const struct plan *plan, ns_t *now)
+{
+	if (!w->wake_after)
+		return true;
+	if (*now >= s->awake && *now - state->carried >= w->wake_after) {
+		if (w->wake_delay.next_up && datagram->way == WAY_DOWN)
+			return false;
+		if (!w->wake_delay.next_up)
+			s->awake = ns_add(*now, chance_time(plan->draw, DRAW_WAKE, &w->wake_delay.time));
+	}
+	if (s->awake > *now)
+		*now = s->awake;
+	return true;
+}
+
+void link_enter(struct link_state *state, enum arrival_kind kind, const struct datagram *datagram,
+    const struct plan *plan, ns_t now, struct passage *passage)
+{
+	const struct link_way *w = &state->link->ways[datagram->way];
+	struct link_way_state *s = &state->ways[datagram->way];
+	ns_t over;
+
+	*passage = (struct passage){.outcome = PASSAGE_LEAVES, .due = now};
+	if (!sleep_through(state, w, s, datagram, plan, &now)) {
+		passage->outcome = PASSAGE_SLEEPS;
+		return;
+	}
+	passage->reason = bottleneck(state, w, s, datagram->size, now, &over);
+	if (!passage->reason && over > state->carried)
+		state->carried = over;
+	if (!passage->reason && plan->lost_at_exit)
+		passage->reason = REASON_LOSS;
+	if (passage->reason) {
+		passage->outcome = PASSAGE_DROPPED;
+		return;
+	}
+	passage->due = ns_add(over, plan->lag);
+	if (w->order == ORDER_KEEP) {
+		if (passage->due < s->last_due)
+			passage->due = s->last_due;
+		if (kind == LINK_ORIGINAL)
+			s->last_due = passage->due;
+	}
+	if (plan->reordered && w->reorder_by.kind == AMOUNT_TIME) {
+		passage->due = ns_add(passage->due, (ns_t)w->reorder_by.value);
+	} else if (plan->reordered) {
+		passage->hold = (uint32_t)w->reorder_by.value;
+		passage->hold_most = w->reorder_wait;
+	}
+}
+
+void link_wake(struct link_state *state, ns_t now)
+{
+	if (now > state->carried)
+		state->carried = now;
+}

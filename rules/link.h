@@ -1,0 +1,105 @@
+/*
+ * link: one session's state on one link, and a datagram's way across it.
+ *
+ * Two steps. link_decide judges on arrival what needs no clock: mtu, loss, corruption, duplication, latency,
+ * reordering; it steps the chains (Gilbert, AR(1)) to the datagram's ordinal, whether or not earlier ones reached
+ * the link. link_enter then takes the datagram through what does look at the clock: sleep, bottleneck, order. The
+ * two follow at once unless something holds the datagram in front of the link.
+ *
+ *   arrival ── link_decide ──(blackout, permute, pack)── link_enter ── due
+ *
+ * Sources: RFC 4737 (reordering), Gilbert 1960 and Elliott 1963 (loss in runs), tc-netem(8), mahimahi's traces.
+ */
+#ifndef RULES_LINK_H
+#define RULES_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/chance.h"
+#include "base/datagram.h"
+#include "base/verdict.h"
+#include "rules/config.h"
+
+/* One that waits for the wire. */
+struct link_waiting {
+	ns_t start; /* when its first bit goes */
+	uint32_t size;
+};
+
+struct link_way_state {
+	ns_t last_due; /* order = keep: none leaves before */
+	ns_t busy;     /* the bottleneck serves until then */
+	ns_t awake;    /* asleep until then */
+	double score;  /* AR(1) */
+	uint32_t stepped; /* ordinal that the chains stand at */
+	bool bad;         /* Gilbert */
+	uint32_t opportunity_left; /* trace: bytes left of the current opportunity, … */
+	uint32_t opportunity;      /* … its index, … */
+	uint64_t cycle;            /* … and how often the trace has run through */
+	bool opportunity_open;
+	struct link_waiting *waiting; /* a ring */
+	uint32_t waiting_first, waiting_count, waiting_room;
+	uint64_t waiting_bytes;
+};
+
+struct link_state {
+	struct link_state *next; /* of the same session */
+	const struct link *link;
+	ns_t began;   /* of the session: time 0 of traces */
+	ns_t carried; /* either way was in use until then */
+	uint64_t session_key;
+	uint32_t header; /* bytes of IP and UDP: 28 or 48 */
+	struct link_way_state ways[WAYS];
+};
+
+/* What was decided for a datagram before it enters. */
+struct plan {
+	struct link_state *link; /* NULL: the link is skipped */
+	struct draw draw;
+	uint64_t salt; /* a copy's: what tells its draws from those of its original */
+	ns_t lag;   /* latency and jitter, never below 0 */
+	ns_t extra; /* what rules add behind the link */
+	ns_t offset; /* a copy enters this long after its original */
+	uint32_t hold_own, hold_either; /* a rule's: later datagrams to wait for */
+	uint16_t hold_name;
+	bool lost_at_exit, reordered, ahead, in_blackout;
+	struct datagram_list copies; /* that enter with it */
+	struct parts *parts;         /* of a joint datagram */
+};
+
+/* What came of entering. */
+struct passage {
+	enum { PASSAGE_LEAVES, PASSAGE_DROPPED, PASSAGE_SLEEPS } outcome;
+	enum reason reason;
+	ns_t due;
+	uint32_t hold; /* later datagrams of its way to wait for (reorder_by), … */
+	ns_t hold_most; /* … but no longer than this after it is due */
+};
+
+enum arrival_kind { LINK_ORIGINAL, LINK_COPY };
+
+void link_state_init(
+    struct link_state *state, const struct link *link, uint64_t session_key, uint32_t header, ns_t began);
+void link_state_fini(struct link_state *state);
+
+/* Decides for a datagram: gives REASON_NONE, or why it is dropped. A copy uses the chains without stepping them.
+ * Flips a bit in `bytes` where corruption says so, and tells it in `deed` (`corrupted`). `twice`: duplicate it. */
+struct link_decision {
+	enum reason reason;
+	bool twice, corrupted;
+	struct deed deed;
+};
+
+void link_decide(struct link_state *state, enum arrival_kind kind, struct datagram *datagram, struct plan *plan,
+    struct link_decision *decision);
+/* The part that a link's own copy decides for itself: its latency and its loss at the exit. */
+void link_decide_copy(struct link_state *state, struct datagram *copy, struct plan *plan);
+
+void link_enter(struct link_state *state, enum arrival_kind kind, const struct datagram *datagram,
+    const struct plan *plan, ns_t now, struct passage *passage);
+
+/* The device has sent: what slept until then may go. */
+void link_wake(struct link_state *state, ns_t now);
+
+#endif

@@ -1,0 +1,474 @@
+/*
+ * path: a datagram's way after the rules: what holds it in front of the link (permute, pack, a blackout with hold),
+ * the link itself, and what holds it behind (reorder_by, a rule's hold).
+ *
+ *   judged ─┬─ group (permute) ─┬─ dark (blackout hold) ── link ──┬── schedule ── due ──┬── sent
+ *           └─ pack ────────────┘                      asleep ────┘      held (hold N) ─┘
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/inside.h"
+
+#define HOLD_MOST NS_S /* a rule's hold, permute: no longer than this */
+
+enum dark path_dark(const struct session_way *way, ns_t now)
+{
+	if (now < way->dark_drop)
+		return DARK_DROP;
+	return now < way->dark_hold ? DARK_HOLD : DARK_NOT;
+}
+
+/* A plan starts on the stack of who judges; one that must wait keeps it. */
+struct plan *path_plan_keep(struct datagram *datagram)
+{
+	struct plan *kept = malloc(sizeof(*kept));
+
+	assert(kept);
+	*kept = *datagram->plan;
+	datagram->plan = kept;
+	return kept;
+}
+
+/* ---- Behind the link ---- */
+
+/* One of its session has left: those that wait for later ones to leave count it. */
+static void count_left(struct core *core, struct session *session, enum way way, uint64_t id, ns_t now)
+{
+	for (int w = 0; w < WAYS; w++) {
+		struct datagram_list *held = &session->ways[w].held;
+		struct datagram *next;
+
+		for (struct datagram *d = held->first; d; d = next) {
+			next = d->next;
+			if (d->id >= id)
+				continue;
+			if (d->left_own && w == (int)way)
+				d->left_own--;
+			if (d->left_either)
+				d->left_either--;
+			if (d->left_own || d->left_either || !(d->flags & DATAGRAM_DUE))
+				continue;
+			d->timeout->subject = NULL;
+			datagram_remove(held, d);
+			d->flags &= (uint8_t)~DATAGRAM_HELD;
+			d->due = now;
+			/* Through the schedule, so that several go in the order in which they came. */
+			if (schedule_put(core->schedule, now, SCHEDULE_LEAVES, d))
+				core_unsent(core, d, REASON_OVERLOAD, now);
+		}
+	}
+}
+
+static void hand_over(struct core *core, struct datagram *datagram, ns_t now)
+{
+	struct session *session = datagram->session;
+	enum way way = (enum way)datagram->way;
+
+	core_outcome(core, &(struct outcome){.kind = OUTCOME_SEND, .at = now, .session = session, .datagram = datagram});
+	if (datagram->copy || !(session->ways[0].held.first || session->ways[1].held.first))
+		return;
+	if (!(datagram->flags & DATAGRAM_JOINED))
+		return count_left(core, session, way, datagram->id, now);
+	for (uint32_t i = 0; i < datagram->parts->count; i++)
+		count_left(core, session, way, datagram->parts->all[i].id, now);
+}
+
+void path_leave(struct core *core, struct datagram *datagram, ns_t now)
+{
+	if (datagram->session->end)
+		return core_unsent(core, datagram, REASON_MAX_SESSIONS, now);
+	if (datagram->flags & DATAGRAM_HELD) {
+		if (datagram->left_own || datagram->left_either) {
+			datagram->flags |= DATAGRAM_DUE;
+			return;
+		}
+		datagram->timeout->subject = NULL;
+		datagram_remove(&way_of(datagram)->held, datagram);
+		datagram->flags &= (uint8_t)~DATAGRAM_HELD;
+	}
+	hand_over(core, datagram, now);
+}
+
+void path_held_expired(struct core *core, struct datagram *datagram, ns_t now)
+{
+	datagram_remove(&way_of(datagram)->held, datagram);
+	datagram->flags &= (uint8_t)~DATAGRAM_HELD;
+	datagram->due = now;
+	path_leave(core, datagram, now);
+}
+
+/* Waits behind the link for later ones to leave, once it is due, but no longer than `most`. */
+static void hold(struct core *core, struct datagram *datagram, const struct plan *plan, const struct passage *passage)
+{
+	uint32_t own = plan->hold_own > passage->hold ? plan->hold_own : passage->hold;
+	ns_t most = passage->hold ? passage->hold_most : 0;
+
+	if (!own && !plan->hold_either)
+		return;
+	if (plan->hold_own || plan->hold_either)
+		most = most > HOLD_MOST ? most : HOLD_MOST;
+	datagram->timeout =
+	    timer_new(core, TIMER_HELD, datagram->session, datagram, ns_add(datagram->due, most));
+	if (!datagram->timeout)
+		return;
+	datagram->flags |= DATAGRAM_HELD;
+	datagram->left_own = (uint16_t)own;
+	datagram->left_either = (uint16_t)plan->hold_either;
+	datagram_append(&way_of(datagram)->held, datagram);
+}
+
+/* ---- The link ---- */
+
+static bool is_ghost(const struct datagram *datagram)
+{
+	return datagram->flags & DATAGRAM_GHOST;
+}
+
+static void tell_hold(struct verdict *verdict, enum hold hold, uint16_t name, uint32_t count)
+{
+	if (!verdict)
+		return;
+	verdict->delay = NS_UNKNOWN;
+	if (verdict->hold)
+		return;
+	verdict->hold = (uint8_t)hold;
+	verdict->hold_name = name;
+	verdict->hold_count = count;
+}
+
+/* Dies at the link: at the instant of its arrival the verdict says so, later a record of its own. */
+static void die(struct core *core, struct datagram *datagram, struct plan *plan, enum reason reason, ns_t now,
+    struct verdict *verdict)
+{
+	datagram->parts = plan->parts;
+	if (is_ghost(datagram)) {
+		core_datagram_free(core, datagram);
+	} else if (verdict) {
+		verdict->reason = (uint8_t)reason;
+		way_of(datagram)->account.queued--;
+		way_of(datagram)->account.dropped[reason]++;
+		core->queued_bytes -= datagram->size;
+		core_datagram_free(core, datagram);
+	} else {
+		core_unsent(core, datagram, reason, now);
+	}
+}
+
+static void enter_copies(struct core *core, struct datagram_list *copies, bool ahead, ns_t now)
+{
+	struct datagram_list rest = {0};
+	struct datagram *copy;
+
+	while ((copy = datagram_take(copies))) {
+		if (copy->plan->ahead != ahead)
+			datagram_append(&rest, copy);
+		else if (copy->plan->offset == 0 || is_ghost(copy))
+			path_enter(core, copy, now, NULL);
+		else if (schedule_put(core->schedule, ns_add(now, copy->plan->offset), SCHEDULE_ENTERS, copy))
+			path_enter(core, copy, now, NULL);
+	}
+	*copies = rest;
+}
+
+/* What comes of the link: leaves at a time, dies, or sleeps with its plan. Gives true where the plan is done. */
+static bool cross(
+    struct core *core, struct datagram *datagram, struct plan *plan, ns_t now, struct verdict *verdict)
+{
+	struct passage passage = {.outcome = PASSAGE_LEAVES, .due = now};
+	struct session_way *way = way_of(datagram);
+
+	if (plan->link)
+		link_enter(
+		    plan->link, datagram->copy ? LINK_COPY : LINK_ORIGINAL, datagram, plan, now, &passage);
+	if (passage.outcome == PASSAGE_SLEEPS) {
+		datagram_append(&way->asleep, datagram);
+		tell_hold(verdict, HOLD_SLEEP, 0, 0);
+		return false;
+	}
+	if (passage.outcome == PASSAGE_DROPPED) {
+		die(core, datagram, plan, passage.reason, now, verdict);
+		return true;
+	}
+	datagram->parts = plan->parts;
+	datagram->due = ns_add(passage.due, plan->extra);
+	if (schedule_put(core->schedule, datagram->due, SCHEDULE_LEAVES, datagram)) {
+		core_unsent(core, datagram, REASON_OVERLOAD, now);
+		return true;
+	}
+	hold(core, datagram, plan, &passage);
+	if (verdict && !verdict->hold)
+		verdict->delay = datagram->due - datagram->arrived;
+	if (plan->hold_own || plan->hold_either)
+		tell_hold(verdict, HOLD_RULE, plan->hold_name, 0);
+	else if (passage.hold)
+		tell_hold(verdict, HOLD_REORDER, 0, passage.hold);
+	return true;
+}
+
+void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct verdict *verdict)
+{
+	struct session_way *way = way_of(datagram);
+	struct plan *plan = datagram->plan;
+	struct datagram_list copies;
+	bool kept = verdict == NULL;
+
+	if (datagram->session->end) {
+		die(core, datagram, plan, REASON_MAX_SESSIONS, now, NULL);
+		free(plan);
+		return;
+	}
+	/* By the core's time too: where the end has been and gone, none may wait for it. */
+	if (plan->in_blackout && path_dark(way, now > core->now ? now : core->now) != DARK_NOT) {
+		if (!kept)
+			path_plan_keep(datagram);
+		datagram_append(&way->dark, datagram);
+		tell_hold(verdict, HOLD_BLACKOUT, 0, 0);
+		return;
+	}
+	plan->in_blackout = false;
+	copies = plan->copies;
+	plan->copies = (struct datagram_list){0};
+	enter_copies(core, &copies, true, now);
+	if (!cross(core, datagram, plan, now, verdict)) {
+		if (!kept)
+			path_plan_keep(datagram);
+	} else if (kept) {
+		free(plan);
+	}
+	enter_copies(core, &copies, false, now);
+}
+
+/* ---- In front of the link ---- */
+
+static void enter_all(struct core *core, struct datagram_list *list, ns_t now)
+{
+	struct datagram_list waiting = *list;
+	struct datagram *datagram;
+
+	*list = (struct datagram_list){0};
+	while ((datagram = datagram_take(&waiting)))
+		path_enter(core, datagram, now, NULL);
+}
+
+/* A blackout's end may have come: what it held enters the links, in order, as if it came now. */
+void path_light(struct core *core, struct session *session, ns_t now)
+{
+	bool ended[WAYS];
+
+	for (int w = 0; w < WAYS; w++) {
+		const struct session_way *way = &session->ways[w];
+
+		ended[w] = (way->dark_drop > way->dark_hold ? way->dark_drop : way->dark_hold) == now;
+	}
+	if (session->end)
+		return;
+	if (ended[WAY_UP] && ended[WAY_DOWN])
+		core_event(core, session, now, "blackout-ends");
+	else if (ended[WAY_UP] || ended[WAY_DOWN])
+		core_event(core, session, now, "blackout-ends %s", verdict_ways[ended[WAY_UP] ? WAY_UP : WAY_DOWN]);
+	for (int w = 0; w < WAYS; w++)
+		if (path_dark(&session->ways[w], now) == DARK_NOT)
+			enter_all(core, &session->ways[w].dark, now);
+}
+
+/* The device has sent: what slept until then goes. */
+void path_wake(struct core *core, struct session *session, ns_t now)
+{
+	if (!session->ways[WAY_DOWN].asleep.first)
+		return;
+	for (struct link_state *state = session->links; state; state = state->next)
+		link_wake(state, now);
+	enter_all(core, &session->ways[WAY_DOWN].asleep, now);
+}
+
+void path_group_join(struct core *core, struct rule_state *state, const struct action *action,
+    struct datagram *datagram, ns_t now)
+{
+	int which = state->rule->way == RULE_EITHER ? 0 : datagram->way;
+	struct group *group = state->groups[which];
+
+	if (!group) {
+		group = calloc(1, sizeof(*group));
+		assert(group);
+		state->groups[which] = group;
+	}
+	if (group->count == 0) {
+		group->size = action->count;
+		memcpy(group->order, action->order, sizeof(group->order));
+		group->timer = timer_new(core, TIMER_GROUP, datagram->session, group, ns_add(now, HOLD_MOST));
+	}
+	group->slots[group->count++] = datagram;
+}
+
+/* It died after joining: its place stays empty. */
+void path_group_leave(struct rule_state *state, struct datagram *datagram)
+{
+	for (int which = 0; which < WAYS; which++)
+		for (uint32_t i = 0; state->groups[which] && i < state->groups[which]->count; i++)
+			if (state->groups[which]->slots[i] == datagram)
+				state->groups[which]->slots[i] = NULL;
+}
+
+/* Whole: in its order; not whole by its time: in order of arrival. */
+void path_group_send(struct core *core, struct group *group, ns_t now)
+{
+	struct group sent = *group;
+	bool whole = sent.count == sent.size;
+
+	if (group->timer && whole)
+		group->timer->subject = NULL;
+	*group = (struct group){0};
+	for (uint32_t i = 0; i < sent.count; i++) {
+		struct datagram *datagram = sent.slots[whole ? sent.order[i] : i];
+
+		if (datagram)
+			path_enter(core, datagram, now, NULL);
+	}
+}
+
+/* ---- pack ---- */
+
+static void enter_orphans(struct core *core, struct plan *plan, ns_t now)
+{
+	enter_copies(core, &plan->copies, true, now);
+	enter_copies(core, &plan->copies, false, now);
+}
+
+void path_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now)
+{
+	struct session_way *way = way_of(datagram);
+
+	if (!way->pack) {
+		way->pack = calloc(1, sizeof(*way->pack));
+		assert(way->pack);
+		way->pack->most = most;
+		way->pack->timer = timer_new(core, TIMER_PACK, datagram->session, way, ns_add(now, wait));
+	}
+	path_plan_keep(datagram);
+	datagram_append(&way->pack->parts, datagram);
+	way->pack->count++;
+	way->pack->size += datagram->size;
+}
+
+/* Makes one of its parts, with the ordinal and the draws of the first. */
+static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
+{
+	struct datagram *first = pack->parts.first, *joint, *part;
+	struct parts *parts;
+	uint32_t at = 0, index = 0;
+
+	joint = core_datagram(core, first->session, (enum way)first->way, pack->size);
+	parts = malloc(sizeof(*parts) + pack->count * sizeof(*parts->all));
+	assert(joint && parts);
+	parts->count = pack->count;
+	joint->n = first->n;
+	joint->id = first->id;
+	joint->arrived = first->arrived;
+	joint->tos = first->tos;
+	joint->flags = DATAGRAM_JOINED;
+	joint->plan = first->plan;
+	joint->plan->parts = parts;
+	while ((part = datagram_take(&pack->parts))) {
+		memcpy(joint->bytes + at, part->bytes, part->size);
+		at += part->size;
+		parts->all[index++] = (struct part){.arrived = part->arrived, .id = part->id, .n = part->n};
+		if (part != first) {
+			struct datagram *copy;
+
+			while ((copy = datagram_take(&part->plan->copies)))
+				datagram_append(&joint->plan->copies, copy);
+			free(part->plan);
+		}
+		part->plan = NULL;
+		core_datagram_free(core, part);
+	}
+	return joint;
+}
+
+void path_pack_send(struct core *core, struct session_way *way, ns_t now)
+{
+	struct pack *pack = way->pack;
+	struct datagram *joint;
+	struct link_decision decision = {0};
+	struct plan *plan;
+
+	way->pack = NULL;
+	if (pack->timer)
+		pack->timer->subject = NULL;
+	joint = pack_join_parts(core, pack);
+	free(pack);
+	plan = joint->plan;
+	if (plan->link)
+		link_decide(plan->link, LINK_ORIGINAL, joint, plan, &decision);
+	if (decision.reason) {
+		enter_orphans(core, plan, now);
+		die(core, joint, plan, decision.reason, now, NULL);
+		free(plan);
+		return;
+	}
+	path_enter(core, joint, now, NULL);
+}
+
+/* ---- Ends ---- */
+
+static void forget_all(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
+{
+	struct datagram *datagram;
+
+	while ((datagram = datagram_take(list))) {
+		struct plan *plan = datagram->plan;
+
+		forget_all(core, &plan->copies, reason, now);
+		die(core, datagram, plan, reason, now, NULL);
+		free(plan);
+	}
+}
+
+/* Those behind the link no longer wait for one another: what is due dies, the rest when it comes. */
+static void forget_held(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
+{
+	struct datagram *datagram;
+
+	while ((datagram = datagram_take(list))) {
+		datagram->timeout->subject = NULL;
+		datagram->flags &= (uint8_t)~DATAGRAM_HELD;
+		if (datagram->flags & DATAGRAM_DUE)
+			core_unsent(core, datagram, reason, now);
+	}
+}
+
+void path_forget(struct core *core, struct session *session, enum reason reason, ns_t now)
+{
+	for (int w = 0; w < WAYS; w++) {
+		struct session_way *way = &session->ways[w];
+
+		forget_all(core, &way->dark, reason, now);
+		forget_all(core, &way->asleep, reason, now);
+		forget_held(core, &way->held, reason, now);
+		if (way->pack) {
+			struct pack *pack = way->pack;
+
+			way->pack = NULL;
+			pack->timer->subject = NULL;
+			forget_all(core, &pack->parts, reason, now);
+			free(pack);
+		}
+	}
+	for (size_t i = 0; i < session->rule_count; i++) {
+		for (int w = 0; w < WAYS; w++) {
+			struct group *group = session->rules[i].groups[w];
+			struct datagram_list list = {0};
+
+			for (uint32_t k = 0; group && k < group->count; k++)
+				if (group->slots[k])
+					datagram_append(&list, group->slots[k]);
+			if (group && group->count && group->timer)
+				group->timer->subject = NULL;
+			if (group)
+				*group = (struct group){0};
+			forget_all(core, &list, reason, now);
+		}
+	}
+}

@@ -1,0 +1,167 @@
+#include "rules/rule.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Enough for the messages of a handshake many times over; of more, new ones count as first tries. */
+#define ATTEMPTS_MAX 256
+
+bool rule_concerns(const struct rule *rule, const struct session *session, const struct config *config)
+{
+	bool device = rule->devices.count == 0;
+
+	for (size_t i = 0; i < rule->devices.count && !device; i++)
+		device = session->section == &config->devices[rule->devices.all[i]];
+	return device && (rule->sessions.count == 0 || spans_hold(&rule->sessions, session->number));
+}
+
+uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *message)
+{
+	struct attempt *all = attempts->all;
+
+	for (uint32_t i = 0; i < attempts->count; i++)
+		if (all[i].message.encrypted == message->encrypted && all[i].message.key[0] == message->key[0] &&
+		    all[i].message.key[1] == message->key[1])
+			return ++all[i].count;
+	if (attempts->count == attempts->room) {
+		uint32_t room = attempts->room ? 2 * attempts->room : 8;
+
+		if (room > ATTEMPTS_MAX || !(all = realloc(all, room * sizeof(*all))))
+			return 1;
+		attempts->all = all;
+		attempts->room = room;
+	}
+	all[attempts->count++] = (struct attempt){.message = *message, .count = 1};
+	return 1;
+}
+
+void attempts_clear(struct attempts *attempts)
+{
+	free(attempts->all);
+	*attempts = (struct attempts){0};
+}
+
+static bool type_listed(const struct kinds *kinds, unsigned type)
+{
+	return type < 256 && (kinds->types[type / 32] >> (type % 32) & 1);
+}
+
+bool kinds_match(const struct kinds *kinds, const struct dtls_peek *peek, const struct sight *sight)
+{
+	struct dtls_record record;
+	struct dtls_walk walk;
+
+	if (kinds->kinds & peek->kinds)
+		return true;
+	if (!kinds->any_types)
+		return false;
+	dtls_walk(&walk, &sight->session->dtls, sight->way, sight->bytes, sight->size);
+	while (dtls_next(&walk, &record))
+		if (type_listed(kinds, record.type))
+			return true;
+	return false;
+}
+
+static bool epoch_matches(const struct rule *rule, const struct dtls_record *record)
+{
+	return span_holds(&rule->epoch, record->epoch);
+}
+
+static bool number_matches(const struct rule *rule, const struct dtls_record *record)
+{
+	if (record->number == DTLS_NUMBER_HIDDEN)
+		return false;
+	for (size_t i = 0; i < rule->records.count; i++)
+		if (rule->records.all[i].epoch == record->epoch &&
+		    span_holds(&rule->records.all[i].numbers, record->number))
+			return true;
+	return false;
+}
+
+static bool records_match(const struct rule *rule, const struct sight *sight)
+{
+	bool epoch = false, number = rule->records.count == 0;
+	struct dtls_record record;
+	struct dtls_walk walk;
+
+	dtls_walk(&walk, &sight->session->dtls, sight->way, sight->bytes, sight->size);
+	while (!(epoch && number) && dtls_next(&walk, &record)) {
+		epoch |= epoch_matches(rule, &record);
+		number |= number_matches(rule, &record);
+	}
+	return epoch && number;
+}
+
+static bool way_matches(const struct rule *rule, enum way way)
+{
+	return rule->way == RULE_BOTH || rule->way == RULE_EITHER ||
+	       (rule->way == RULE_UP ? way == WAY_UP : way == WAY_DOWN);
+}
+
+/* `since`, `after` and `until`: awake, and inside its span of time. */
+static bool time_matches(const struct rule_state *state, const struct sight *sight, ns_t began)
+{
+	const struct rule *rule = state->rule;
+	ns_t age;
+
+	if (rule->since) {
+		uint64_t seen = rule->scope == SCOPE_ALL ? sight->seen_all : sight->seen;
+
+		if (!state->restart || seen <= state->restart->seen)
+			return false;
+		began = state->restart->at;
+	}
+	age = sight->now - began;
+	return age >= rule->after && (rule->until == 0 || age < rule->until);
+}
+
+static bool attempt_matches(struct rule_state *state, const struct sight *sight)
+{
+	uint32_t attempt = sight->attempt;
+
+	if (attempt && state->restart)
+		attempt = attempts_count(&state->restart->attempts[sight->way], &sight->peek->message);
+	return attempt && span_holds(&state->rule->attempt, attempt);
+}
+
+static bool dtls_matches(const struct rule *rule, const struct sight *sight)
+{
+	if ((rule->dtls.kinds || rule->dtls.any_types) && !kinds_match(&rule->dtls, sight->peek, sight))
+		return false;
+	return !kinds_match(&rule->dtls_not, sight->peek, sight);
+}
+
+bool rule_matches(struct rule_state *state, const struct sight *sight, ns_t began)
+{
+	const struct rule *rule = state->rule;
+	uint64_t carried = sight->carried;
+
+	if (rule->timed || !way_matches(rule, sight->way) || !time_matches(state, sight, began))
+		return false;
+	/* Before all else that may fail: an attempt counts whatever the other conditions say. */
+	if (rule->by_attempt && !attempt_matches(state, sight))
+		return false;
+	if (rule->sizes.count && !spans_hold(&rule->sizes, sight->size))
+		return false;
+	if (rule->by_dtls && !dtls_matches(rule, sight))
+		return false;
+	if (rule->by_epoch && !records_match(rule, sight))
+		return false;
+	if (rule->by_carried && state->restart)
+		carried -= state->restart->carried[sight->way];
+	if (rule->by_carried && !span_holds(&rule->carried, carried))
+		return false;
+	state->matched[rule->way == RULE_EITHER ? 0 : sight->way]++;
+	return true;
+}
+
+bool rule_fires(const struct rule_state *state, const struct sight *sight, struct draw draw)
+{
+	const struct rule *rule = state->rule;
+
+	if (rule->nth.count && !spans_hold(&rule->nth, state->matched[rule->way == RULE_EITHER ? 0 : sight->way]))
+		return false;
+	if (rule->probability < 1 && !chance_hit(draw, RULE_DRAW_CHANCE, rule->probability))
+		return false;
+	return state->fired < rule->limit;
+}

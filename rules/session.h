@@ -1,0 +1,118 @@
+/*
+ * session: all datagrams of one device address and port at one listener, and what the rules remember of them.
+ *
+ * The core opens, keeps and ends sessions; proxy/ hangs its sockets on `carrier` and reads the accounts. A session
+ * that has ended stays in memory until nothing refers to it: its datagrams on the way, its timers, its carrier.
+ */
+#ifndef RULES_SESSION_H
+#define RULES_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/account.h"
+#include "base/address.h"
+#include "base/buckets.h"
+#include "base/datagram.h"
+#include "rules/config.h"
+#include "rules/dtls.h"
+#include "rules/link.h"
+
+enum session_end { SESSION_LIVE, SESSION_IDLE, SESSION_EVICTED };
+
+/* How often each handshake message went one way. */
+struct attempts {
+	struct attempt {
+		struct dtls_message message;
+		uint32_t count;
+	} * all;
+	uint32_t count, room;
+};
+
+/* What a rule with `since` counts from; allocated by its first firing. */
+struct restart {
+	ns_t at;
+	uint64_t seen;          /* the session's (or core's) count of datagrams: later ones count */
+	uint64_t carried[WAYS]; /* bytes before */
+	struct attempts attempts[WAYS];
+};
+
+/* A group that `permute` waits for to be whole. */
+struct group {
+	struct datagram *slots[ACTION_PERMUTE_MAX];
+	uint8_t order[ACTION_PERMUTE_MAX];
+	uint32_t size, count; /* members that make it whole, and those that are there */
+	struct timer *timer;
+};
+
+/* What one rule remembers, of a session or (scope = all) of all. */
+struct rule_state {
+	const struct rule *rule;
+	uint32_t matched[WAYS]; /* what `nth` counts; RULE_EITHER: the first only */
+	uint32_t fired;         /* what `limit` counts */
+	uint32_t fired_ever;    /* since the session began: what `expect … each` counts */
+	uint32_t rounds;        /* how often its timer has run since it began, … */
+	uint32_t rounds_ever;   /* … and ever: the ordinal of its draws */
+	struct restart *restart;
+	struct group *groups[WAYS];
+	struct timer *timer;
+};
+
+/* The datagrams that will leave as one. */
+struct pack {
+	struct datagram_list parts;
+	uint32_t count;
+	size_t size, most;
+	struct timer *timer;
+};
+
+struct session_way {
+	uint32_t n;       /* ordinal of the newest */
+	uint32_t sent_n;  /* highest ordinal sent */
+	uint64_t carried; /* bytes that rules have seen arrive */
+	struct account account;
+	struct buckets *delays; /* from the first delayed one on; NULL before */
+	ns_t dark_drop, dark_hold; /* blackouts of either mode run until then */
+	uint16_t drop_by, hold_by; /* names of the rules that began them */
+	struct datagram_list dark;   /* wait for a blackout's end */
+	struct datagram_list asleep; /* wait for the device to send */
+	struct datagram_list held;   /* wait for later ones to leave */
+	struct pack *pack;
+	struct attempts attempts;
+	struct datagram **recent; /* ring of the newest, for `replay N` */
+	uint32_t recent_next, recent_room;
+};
+
+struct session {
+	struct session *hash_next;
+	struct session *older, *newer;             /* all live ones, by opening */
+	struct session *silent_older, *silent_newer; /* those that the cloud never answered, by silence */
+	struct address device;
+	unsigned listener; /* index, the caller's */
+	uint32_t number;
+	uint64_t key; /* of its draws */
+	uint64_t identity_key;
+	const struct device *section; /* NULL: none */
+	const struct link *link;      /* crossed now */
+	bool link_set;                /* by an action */
+	bool answered;
+	bool silent_listed;
+	bool identity_used; /* draws derive from the section's identity */
+	bool unresolved; /* its cloud's address is not known yet: set by the caller */
+	enum session_end end;
+	uint32_t refs;
+	uint32_t handshakes, rebinds;
+	uint32_t header; /* bytes of IP and UDP in front of a datagram */
+	uint64_t seen; /* datagrams that rules have seen, either way */
+	ns_t began, last, ended;
+	struct dtls_session dtls;
+	struct session_way ways[WAYS];
+	struct link_state *links;
+	struct rule_state *rules; /* those that apply to it, in file order */
+	size_t rule_count;
+	struct datagram **firsts; /* for `replay KIND` */
+	unsigned first_count;
+	void *carrier; /* the caller's */
+};
+
+#endif

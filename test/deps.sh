@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs those of the named Debian packages that are missing. Quick where none is.
+set -eu
+missing=
+for package in "$@"; do
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+root=
+if [ "$(id -u)" != 0 ]; then
+	command -v sudo >/dev/null || { echo "these packages are missing, and there is no sudo to install them:$missing" >&2; exit 1; }
+	root=sudo
+fi
+echo "installing:$missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() {
+	$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >"$log" 2>&1
+}
+install || { $root apt-get update >"$log" 2>&1 && install; } || { tail -n 20 "$log" >&2; exit 1; }
