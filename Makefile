@@ -2,12 +2,12 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-CC ?= gcc
+CC = gcc
 BUILD := build
 
 VERSION := $(shell sed -n 's/^\#define DEADZONE_VERSION "\(.*\)"/\1/p' proxy/command.h)
 
-BUILD_PACKAGES := gcc make pkg-config libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev
+BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
@@ -60,32 +60,40 @@ format: ## put the sources into the house's format
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
+	@echo "  CC $<"
+	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 $(BUILD)/asan/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(SANITIZE) -c $< -o $@
+	@echo "  CC $< (sanitized)"
+	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(SANITIZE) -c $< -o $@
 
 $(BUILD)/libdeadzone.a: $(PARTS:%.c=$(BUILD)/obj/%.o)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@echo "  AR $@"
+	@$(AR) rcs $@ $^
 
 $(BUILD)/asan/libdeadzone.a: $(PARTS:%.c=$(BUILD)/asan/obj/%.o)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@echo "  AR $@"
+	@$(AR) rcs $@ $^
 
 $(BUILD)/deadzone: $(BUILD)/obj/proxy/main.o $(BUILD)/libdeadzone.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/asan/deadzone: $(BUILD)/asan/obj/proxy/main.o $(BUILD)/asan/libdeadzone.a
-	$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/asan/test/%: $(BUILD)/asan/obj/test/unit/%.o $(BUILD)/asan/libdeadzone.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES) -lcmocka
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES) -lcmocka
 
 $(BUILD)/manpage: $(BUILD)/obj/doc/manpage.o $(BUILD)/libdeadzone.a
-	$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/deadzone.1: $(BUILD)/manpage doc/deadzone.1.in
 	$(BUILD)/manpage doc/deadzone.1.in > $@
@@ -94,7 +102,8 @@ $(BUILD)/deadzone.ini.5: $(BUILD)/manpage doc/deadzone.ini.5.in
 	$(BUILD)/manpage doc/deadzone.ini.5.in > $@
 
 $(BUILD)/bench_core: $(BUILD)/obj/test/bench/bench_core.o $(BUILD)/libdeadzone.a
-	$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
 
 .PRECIOUS: $(BUILD)/asan/obj/%.o $(BUILD)/obj/%.o
 test-binaries: $(BUILD)/deadzone $(BUILD)/asan/deadzone $(UNIT)

@@ -352,35 +352,11 @@ static int start(struct running *running)
 
 /* ---- End ---- */
 
-static void tell_failures(const struct running *running, const struct summary_facts *facts)
-{
-	struct check_failure failures[32];
-	size_t count =
-	    summary_checks(running->summary, relay_core(running->relay), facts, failures, 32);
-
-	for (size_t i = 0; i < count && i < 32; i++) {
-		const struct check_failure *f = &failures[i];
-		char got[64];
-
-		snprintf(got, sizeof(got), "%" PRId64, f->number);
-		if (f->is_rule && f->session)
-			log_error("rule %s: expected to fire %s times, but fired %s times in session %u", f->subject, f->want,
-			    got, f->session);
-		else if (f->is_rule)
-			log_error("rule %s: expected to fire %s times, but fired %s times", f->subject, f->want, got);
-		else
-			log_error("%s: wanted %s, got %s", f->subject, f->want, f->got[0] ? f->got : got);
-	}
-	if (count > 32)
-		log_error("… and %zu checks more failed", count - 32);
-}
-
 static void finish(struct running *running)
 {
 	struct summary_facts facts;
 	struct capture_closing closing = {0};
 	struct text statistics = {0};
-	struct check_failure first;
 	char trouble[512];
 
 	log_status("");
@@ -397,14 +373,13 @@ static void finish(struct running *running)
 		facts_fill(running, &facts);
 	}
 	text_free(&statistics);
-	if (summary_checks(running->summary, relay_core(running->relay), &facts, &first, 1) && !running->status)
-		running->status = EXIT_CHECK;
 	if (log_level() >= LOG_NORMAL) {
 		summary_print(running->summary, relay_core(running->relay), &facts, stderr);
 		if (running->capture)
 			fprintf(stderr, "capture in %s\n", capture_name(running->capture));
 	}
-	tell_failures(running, &facts);
+	if (summary_tell_failures(running->summary, relay_core(running->relay), &facts) && !running->status)
+		running->status = EXIT_CHECK;
 	write_json(running, &facts, running->status);
 }
 

@@ -9,7 +9,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "proxy/log.h"
+
 #define FAILURES_EACH 100
+#define TOLD_MAX 32          /* checks told one by one */
 #define TEXT_SESSIONS_MAX 20 /* listed one by one in the text; JSON has them all */
 
 /* What is kept of one way of a session. */
@@ -183,6 +186,16 @@ static void visit_sessions(const struct summary *summary, struct core *core, vis
 
 /* ---- Checks ---- */
 
+/* One that the user asked for and that does not hold (`failed` in JSON). */
+struct check_failure {
+	char subject[64]; /* the rule's name, or which check */
+	char want[64];
+	char got[64];     /* as text, … */
+	int64_t number;   /* … or where it is "", this number */
+	uint32_t session; /* 0: none */
+	bool is_rule;
+};
+
 struct failing {
 	struct check_failure *all;
 	size_t room, count;
@@ -230,14 +243,13 @@ static void check_rules(struct failing *failing, struct core *core, const struct
 	}
 }
 
-size_t summary_checks(const struct summary *summary, struct core *core, const struct summary_facts *facts,
-    struct check_failure *failures, size_t room)
+static size_t find_failures(
+    struct core *core, const struct summary_facts *facts, struct check_failure *failures, size_t room)
 {
 	const struct proxy_settings *proxy = &facts->setup->proxy;
 	struct failing failing = {.all = failures, .room = room};
 	ns_t late = buckets_percentile(core_lateness(core), 0.99);
 
-	(void)summary;
 	check_rules(&failing, core, facts->setup->config);
 	if (proxy->expect_sessions_given && !span_holds(&proxy->expect_sessions, core_sessions_ever(core))) {
 		struct check_failure *failure = fail(&failing, "expect_sessions");
@@ -258,6 +270,30 @@ size_t summary_checks(const struct summary *summary, struct core *core, const st
 		failure->number = (int64_t)(facts->kernel_drops + facts->capture_lost);
 	}
 	return failing.count;
+}
+
+size_t summary_tell_failures(
+    const struct summary *summary, struct core *core, const struct summary_facts *facts)
+{
+	struct check_failure failures[TOLD_MAX];
+	size_t count = find_failures(core, facts, failures, TOLD_MAX);
+
+	(void)summary;
+	for (size_t i = 0; i < count && i < TOLD_MAX; i++) {
+		const struct check_failure *f = &failures[i];
+		char got[64], where[32] = "";
+
+		snprintf(got, sizeof(got), "%" PRId64, f->number);
+		if (f->session)
+			snprintf(where, sizeof(where), " in session %u", f->session);
+		if (f->is_rule)
+			log_error("rule %s: expected to fire %s times, but it fired %s times%s", f->subject, f->want, got, where);
+		else
+			log_error("%s: wanted %s, got %s", f->subject, f->want, f->got[0] ? f->got : got);
+	}
+	if (count > TOLD_MAX)
+		log_error("… and %zu checks more did not hold", count - TOLD_MAX);
+	return count;
 }
 
 /* ---- Text ---- */
@@ -427,10 +463,10 @@ static void list_session(void *user, const struct session_facts *facts)
 	json_array_append_new(listing->list, one);
 }
 
-static json_t *json_failures(const struct summary *summary, struct core *core, const struct summary_facts *facts)
+static json_t *json_failures(struct core *core, const struct summary_facts *facts)
 {
 	struct check_failure failures[2 * FAILURES_EACH];
-	size_t count = summary_checks(summary, core, facts, failures, 2 * FAILURES_EACH);
+	size_t count = find_failures(core, facts, failures, 2 * FAILURES_EACH);
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < count && i < 2 * FAILURES_EACH; i++) {
@@ -503,7 +539,7 @@ int summary_write_json(const struct summary *summary, struct core *core, const s
 	json_object_set_new(root, "started", json_stamp(facts->started));
 	json_object_set_new(root, "ended", json_stamp(facts->ended));
 	json_object_set_new(root, "exit", status < 0 ? json_null() : json_integer(status));
-	json_object_set_new(root, "failed", json_failures(summary, core, facts));
+	json_object_set_new(root, "failed", json_failures(core, facts));
 	json_object_set_new(root, "sessions", listing.list);
 	if (summary->ended_ever > summary->ended_count)
 		json_object_set_new(root, "sessions_left_out", json_count(summary->ended_ever - summary->ended_count));

@@ -38,20 +38,9 @@ struct summary_facts {
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CHECK = 3 };
 
-/* A check that the user asked for and that does not hold (`failed` in JSON). */
-struct check_failure {
-	char subject[64]; /* rule name, or which check */
-	char want[64];
-	char got[64];    /* as text, … */
-	int64_t number;  /* … or where it is "", this number */
-	uint32_t session; /* 0: none */
-	bool is_rule;
-};
-
-/* Fills the failures; gives how many there are. */
-size_t summary_checks(const struct summary *summary, struct core *core, const struct summary_facts *facts,
-    struct check_failure *failures, size_t room);
-
+/* Tells on standard error each check that the user asked for and that does not hold; gives how many. */
+size_t summary_tell_failures(
+    const struct summary *summary, struct core *core, const struct summary_facts *facts);
 void summary_print(const struct summary *summary, struct core *core, const struct summary_facts *facts, FILE *out);
 int summary_write_json(const struct summary *summary, struct core *core, const struct summary_facts *facts,
     int status, const char *path, struct error *error);

@@ -780,6 +780,15 @@ const struct rule_totals *core_rule(const struct core *core, unsigned index)
 	return &core->totals[index];
 }
 
+uint64_t core_queued(const struct core *core)
+{
+	uint64_t sum = 0;
+
+	for (const struct session *s = core->oldest; s; s = s->newer)
+		sum += s->ways[WAY_UP].account.queued + s->ways[WAY_DOWN].account.queued;
+	return sum;
+}
+
 uint64_t core_queued_bytes(const struct core *core)
 {
 	return core->queued_bytes;

@@ -114,6 +114,7 @@ uint32_t core_sessions_ever(const struct core *core);
 const struct account *core_refused(const struct core *core, enum way way);
 const struct buckets *core_lateness(const struct core *core);
 const struct rule_totals *core_rule(const struct core *core, unsigned index);
+uint64_t core_queued(const struct core *core); /* datagrams that wait, copies included */
 uint64_t core_queued_bytes(const struct core *core);
 /* Datagrams in memory: 0 once all have been answered for. */
 size_t core_datagrams(const struct core *core);

@@ -26,7 +26,7 @@ static void idle_run(struct core *core, struct session *session, ns_t now)
 	bool waits = session->ways[WAY_UP].account.queued || session->ways[WAY_DOWN].account.queued;
 	ns_t due = ns_add(waits ? now : session->last, core->limits.idle_timeout);
 
-	if (session->end)
+	if (session->end || core->last_arrived)
 		return;
 	if (!waits && due <= now)
 		core_session_end(core, session, SESSION_IDLE, now);

@@ -1,0 +1,480 @@
+/* simulate: the same core on a recorded capture, in virtual time, without a socket. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "proxy/command.h"
+#include "proxy/flows.h"
+#include "proxy/log.h"
+#include "proxy/setup.h"
+#include "proxy/summary.h"
+#include "rules/core.h"
+
+/* Addresses of one session's four ends, for the capture; hangs on the session as its carrier. */
+struct ends {
+	struct capture_path path;
+};
+
+struct simulation {
+	struct names *names;
+	struct setup *setup;
+	struct flows *flows;
+	struct core *core;
+	struct capture *capture;
+	struct summary *summary;
+	struct address *listeners; /* those that devices spoke to, by index */
+	size_t listener_count;
+	uint64_t seed;
+	ns_t began, now; /* virtual: stamps of the capture */
+	uint64_t taken, fragments, cut, unknown_links;
+	uint8_t whole[DATAGRAM_MAX + 20]; /* of a datagram that the capture cut: zeros behind what is there */
+};
+
+/* ---- Outcomes ---- */
+
+static const struct capture_path *path_of(const struct session *session)
+{
+	return &((const struct ends *)session->carrier)->path;
+}
+
+static void record_departure(struct simulation *s, struct datagram *datagram, enum reason reason, ns_t at)
+{
+	struct departure departure = {.session = datagram->session->number,
+	    .n = datagram->n,
+	    .way = datagram->way,
+	    .origin = datagram->origin,
+	    .reason = (uint8_t)reason,
+	    .copy = datagram->copy,
+	    .delay = datagram->due - datagram->arrived,
+	    .late = at - datagram->due};
+
+	if (!s->capture)
+		return;
+	if (datagram->flags & DATAGRAM_JOINED) {
+		departure.parts = datagram->parts->all;
+		departure.part_count = datagram->parts->count;
+	}
+	capture_departed(s->capture, path_of(datagram->session), &departure, datagram->bytes, datagram->size,
+	    datagram->tos, datagram->id, at);
+}
+
+static void act_on_outcomes(struct simulation *s)
+{
+	struct outcome outcome;
+
+	while (core_next(s->core, &outcome)) {
+		switch (outcome.kind) {
+		case OUTCOME_SEND:
+			record_departure(s, outcome.datagram, REASON_NONE, outcome.at);
+			core_sent(s->core, outcome.datagram, outcome.at);
+			break;
+		case OUTCOME_UNSENT:
+			record_departure(s, outcome.datagram, outcome.reason, outcome.at);
+			core_release(s->core, outcome.datagram);
+			break;
+		case OUTCOME_EVENT:
+			if (s->capture)
+				capture_event(s->capture, outcome.text, outcome.at);
+			log_detail("%s", outcome.text);
+			break;
+		case OUTCOME_ENDED:
+			summary_session_ended(s->summary, outcome.session);
+			free(outcome.session->carrier);
+			outcome.session->carrier = NULL;
+			core_session_release(s->core, outcome.session);
+			break;
+		}
+	}
+}
+
+static void advance(struct simulation *s, ns_t now)
+{
+	/* Step by step, so that each outcome is recorded before the next one's time. */
+	for (ns_t due = core_due(s->core); due <= now; due = core_due(s->core)) {
+		core_advance(s->core, due);
+		act_on_outcomes(s);
+	}
+	core_advance(s->core, now);
+	act_on_outcomes(s);
+}
+
+/* ---- Arrivals ---- */
+
+static bool allowed(const struct simulation *s, const struct address *device)
+{
+	const struct patterns *allow = &s->setup->proxy.allow;
+
+	for (size_t i = 0; i < allow->count; i++)
+		if (address_pattern_matches(&allow->all[i], device))
+			return true;
+	return allow->count == 0;
+}
+
+static unsigned listener_of(struct simulation *s, const struct address *side)
+{
+	size_t i = 0;
+
+	while (i < s->listener_count && !address_equal(&s->listeners[i], side))
+		i++;
+	if (i < s->listener_count)
+		return (unsigned)i;
+	if ((i & (i - 1)) == 0) {
+		s->listeners = realloc(s->listeners, (i ? 2 * i : 1) * sizeof(*side));
+		assert(s->listeners);
+	}
+	s->listeners[s->listener_count++] = *side;
+	return (unsigned)i;
+}
+
+/* The [proxy] listen address that a device spoke to: the same one, or the wildcard of its port. */
+static struct address configured(const struct simulation *s, const struct address *side)
+{
+	const struct addresses *listen = &s->setup->proxy.listen;
+
+	for (size_t i = 0; i < listen->count; i++)
+		if (address_equal(&listen->all[i], side))
+			return *side;
+	for (size_t i = 0; i < listen->count; i++)
+		if (listen->all[i].family == side->family && listen->all[i].port == side->port &&
+		    address_is_any(&listen->all[i]))
+			return listen->all[i];
+	/* A run that took a free port for the only listener. */
+	return listen->count == 1 && listen->all[0].port == 0 ? listen->all[0] : *side;
+}
+
+static struct session *session_for(struct simulation *s, const struct flow *flow, ns_t at)
+{
+	struct address listening = configured(s, &flow->device_side);
+	struct session *session;
+	bool opened;
+
+	session = core_session(
+	    s->core, listener_of(s, &flow->device_side), &listening, &flow->device, at, &opened);
+	if (session && !session->carrier) {
+		struct ends *ends = calloc(1, sizeof(*ends));
+
+		assert(ends);
+		ends->path = (struct capture_path){.device = flow->device,
+		    .device_side = flow->device_side,
+		    .cloud_side = flow->cloud_side,
+		    .cloud = flow->cloud};
+		if (!ends->path.cloud.family || !ends->path.cloud_side.family)
+			ends->path.cloud.family = ends->path.cloud_side.family = flow->device.family;
+		session->carrier = ends;
+	}
+	act_on_outcomes(s);
+	return session;
+}
+
+static void refuse(struct simulation *s, enum reason reason, const struct flow *flow, const struct arrival *arrival)
+{
+	struct capture_path path = {.device = flow->device, .device_side = flow->device_side};
+	struct verdict verdict;
+
+	core_refuse(s->core, reason, arrival, &verdict);
+	if (s->capture)
+		capture_arrived(
+		    s->capture, &path, &verdict, arrival->bytes, arrival->tos, core_arrivals(s->core), arrival->at);
+}
+
+static void take(struct simulation *s, const struct flow *flow, const struct arrival *arrival)
+{
+	struct session *session;
+	struct verdict verdict;
+
+	advance(s, arrival->at);
+	if (!allowed(s, &flow->device))
+		return refuse(s, REASON_NOT_ALLOWED, flow, arrival);
+	session = session_for(s, flow, arrival->at);
+	if (!session)
+		return refuse(s, REASON_MAX_SESSIONS, flow, arrival);
+	core_arrive(s->core, session, arrival, &verdict);
+	if (s->capture)
+		capture_arrived(s->capture, path_of(session), &verdict, arrival->bytes, arrival->tos,
+		    core_arrivals(s->core), arrival->at);
+	advance(s, arrival->at);
+}
+
+static void start_core(struct simulation *s, ns_t now)
+{
+	struct core_limits limits = {.seed = s->seed,
+	    .idle_timeout = s->setup->proxy.idle_timeout,
+	    .max_sessions = s->setup->proxy.max_sessions,
+	    .max_queued = s->setup->proxy.max_queued};
+
+	s->began = s->now = now;
+	s->core = core_new(s->setup->config, s->names, &limits, now);
+}
+
+static void take_packet(struct simulation *s, const struct reader_packet *packet)
+{
+	struct decoded decoded;
+	struct arrival arrival;
+	struct flow flow;
+
+	switch (decode_packet(packet->link_type, packet->bytes, packet->size, &decoded)) {
+	case DECODE_UDP: break;
+	case DECODE_FRAGMENT: s->fragments++; return;
+	case DECODE_LINK_UNKNOWN: s->unknown_links++; return;
+	case DECODE_OTHER: return;
+	}
+	if (!flows_take(s->flows, packet, &decoded, &flow))
+		return;
+	if (packet->at > s->now)
+		s->now = packet->at; /* stamps that step back a little count as no step */
+	arrival = (struct arrival){
+	    .way = flow.way, .tos = decoded.tos, .bytes = decoded.payload, .size = decoded.size, .at = s->now};
+	if (decoded.kept < decoded.size) {
+		s->cut++;
+		memset(s->whole, 0, decoded.size);
+		memcpy(s->whole, decoded.payload, decoded.kept);
+		arrival.bytes = s->whole;
+	}
+	s->taken++;
+	take(s, &flow, &arrival);
+}
+
+/* ---- The run ---- */
+
+static int capture_start(struct simulation *s, const char *path)
+{
+	const struct capture_settings *settings = &s->setup->capture;
+	struct capture_options options = {.path = path ? path : settings->file,
+	    .format = settings->format,
+	    .snaplen = (uint32_t)settings->snaplen,
+	    .rotate_size = settings->rotate_size,
+	    .rotate_time = settings->rotate_time,
+	    .keep = (unsigned)settings->keep,
+	    .patient = true,
+	    .names = s->names,
+	    .version = "deadzone " DEADZONE_VERSION,
+	    .seed = s->seed,
+	    .ini = ini_text(s->setup->ini),
+	    .at = s->began};
+	struct error error;
+
+	if (!options.path)
+		return EXIT_DONE;
+	s->capture = capture_open(&options, &error);
+	if (s->capture)
+		return EXIT_DONE;
+	log_error("capture: %s", error.text);
+	return EXIT_USAGE;
+}
+
+static int feed(struct simulation *s, const char *in, const char *out)
+{
+	struct error error;
+	struct reader *reader = reader_open(in, &error);
+	struct reader_packet packet;
+	int status = EXIT_DONE;
+
+	if (!reader) {
+		log_error("%s", error.text);
+		return EXIT_USAGE;
+	}
+	while (!status && reader_next(reader, &packet, &error)) {
+		if (!s->core) {
+			start_core(s, packet.at);
+			status = capture_start(s, out);
+		}
+		if (!status)
+			take_packet(s, &packet);
+	}
+	if (reader_was_cut(reader))
+		log_error("`%s` ends in the middle of a packet; it was taken up to there", in);
+	reader_close(reader);
+	return status;
+}
+
+/* What waits goes on in virtual time until nothing does. */
+static void run_dry(struct simulation *s)
+{
+	core_last_arrival(s->core);
+	for (ns_t due = core_due(s->core); due != NS_NEVER && core_queued(s->core); due = core_due(s->core)) {
+		if (due > s->now)
+			s->now = due;
+		core_advance(s->core, due);
+		act_on_outcomes(s);
+	}
+}
+
+static void facts_fill(const struct simulation *s, struct summary_facts *facts)
+{
+	*facts = (struct summary_facts){.setup = s->setup,
+	    .version = DEADZONE_VERSION,
+	    .seed = s->seed,
+	    .started = s->began,
+	    .ended = s->now,
+	    .began = s->began,
+	    .now = s->now};
+	if (s->capture) {
+		facts->capture_written = capture_written(s->capture);
+		facts->capture_lost = capture_lost(s->capture);
+	}
+}
+
+static void capture_end(struct simulation *s)
+{
+	struct capture_closing closing = {.at = s->now};
+	struct account totals[WAYS];
+	struct text statistics = {0};
+	struct summary_facts facts;
+	char trouble[512];
+
+	if (!s->capture)
+		return;
+	facts_fill(s, &facts);
+	summary_totals(s->summary, s->core, totals);
+	for (int way = 0; way < WAYS; way++) {
+		closing.received[way] = totals[way].received;
+		closing.dropped[way] = account_dropped(&totals[way]);
+	}
+	summary_statistics(s->summary, s->core, &facts, &statistics);
+	closing.comment = statistics.at;
+	capture_close(s->capture, &closing);
+	text_free(&statistics);
+	if (capture_trouble(s->capture, trouble, sizeof(trouble)))
+		log_error("capture: %s", trouble);
+}
+
+static int conclude(struct simulation *s, const char *json)
+{
+	struct summary_facts facts;
+	struct error error;
+	int status = EXIT_DONE;
+
+	run_dry(s);
+	capture_end(s);
+	facts_fill(s, &facts);
+	if (facts.capture_lost)
+		status = EXIT_FAILED;
+	if (log_level() >= LOG_NORMAL)
+		summary_print(s->summary, s->core, &facts, stderr);
+	if (summary_tell_failures(s->summary, s->core, &facts) && !status)
+		status = EXIT_CHECK;
+	if (json && summary_write_json(s->summary, s->core, &facts, status, json, &error)) {
+		log_error("--json: %s", error.text);
+		status = EXIT_FAILED;
+	}
+	return status;
+}
+
+static void tell_passed_over(const struct simulation *s)
+{
+	if (s->fragments)
+		log_error("%" PRIu64 " IP fragments were passed over", s->fragments);
+	if (s->unknown_links)
+		log_error("%" PRIu64 " packets of an unknown link layer were passed over", s->unknown_links);
+	if (s->cut)
+		log_error("%" PRIu64 " datagrams were cut by the capture; zeros stand for what is missing", s->cut);
+	log_tell("%" PRIu64 " datagrams taken, seed %" PRIu64, s->taken, s->seed);
+}
+
+static void seed_choose(struct simulation *s)
+{
+	uint32_t random = 0;
+
+	if (s->setup->proxy.seed_given)
+		s->seed = s->setup->proxy.seed;
+	else if (!flows_seed(s->flows, &s->seed)) {
+		while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+			;
+		s->seed = random;
+	}
+}
+
+static int simulate(struct simulation *s, const struct command_line *line)
+{
+	struct flows_wish wish = {.device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
+	const char *in = command_value(line, "read");
+	struct error error;
+	int status;
+
+	s->flows = flows_new(in, &wish, &error);
+	if (!s->flows) {
+		log_error("simulate: %s", error.text);
+		return EXIT_USAGE;
+	}
+	if (*flows_told(s->flows))
+		log_tell("%s", flows_told(s->flows));
+	seed_choose(s);
+	s->summary = summary_new();
+	status = feed(s, in, command_value(line, "write"));
+	if (status || !s->core)
+		return status;
+	tell_passed_over(s);
+	return conclude(s, command_value(line, "json"));
+}
+
+static void clean_up(struct simulation *s)
+{
+	for (struct session *session = s->core ? core_oldest(s->core) : NULL; session; session = session->newer)
+		free(session->carrier);
+	capture_free(s->capture);
+	core_free(s->core);
+	summary_free(s->summary);
+	if (s->flows)
+		flows_free(s->flows);
+	free(s->listeners);
+	setup_free(s->setup);
+	names_free(s->names);
+	free(s);
+}
+
+static int run(const struct command_line *line)
+{
+	struct simulation *s = calloc(1, sizeof(*s));
+	struct setup_source source = {.file = command_value(line, "config")};
+	struct complaints *complaints = complaints_new();
+	size_t quiet, verbose;
+	int status;
+
+	assert(s);
+	command_values(line, "quiet", &quiet);
+	command_values(line, "verbose", &verbose);
+	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
+	source.sets = command_values(line, "set", &source.set_count);
+	s->names = names_new();
+	s->setup = setup_new(&source, SETUP_SIMULATE, s->names, complaints);
+	complaints_print(complaints, stderr);
+	status = complaints_count(complaints, COMPLAINT_ERROR) ? EXIT_USAGE : EXIT_DONE;
+	complaints_free(complaints);
+	if (!status && (!source.file || !command_value(line, "read"))) {
+		log_error("simulate: `-c FILE` and `-r CAPTURE` are needed; `deadzone help simulate` says more");
+		status = EXIT_USAGE;
+	}
+	if (!status)
+		status = simulate(s, line);
+	clean_up(s);
+	return status;
+}
+
+static const struct option_row options[] = {
+    {'c', "config", "FILE", false, "the ini file; it needs neither listen nor upstream"},
+    {'r', "read", "CAPTURE", false, "pcap or pcapng of what arrived"},
+    {'w', "write", "FILE", false, "the annotated capture; - is standard output"},
+    {0, "device", "ADDR[:PORT]", false, "take the flows of this device (or prefix)"},
+    {0, "cloud", "ADDR:PORT", false, "take the flows of this cloud"},
+    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated"},
+    {0, "json", "FILE", false, "the summary, for machines; - is standard output"},
+    {'q', "quiet", NULL, false, "only errors"},
+    {'v', "verbose", NULL, true, "events too"},
+};
+
+const struct command command_simulate_row = {
+    .name = "simulate",
+    .words = "",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .run = run,
+    .what = "apply the same rules to a recorded capture, offline, in virtual time",
+    .more = "Reads Ethernet (with VLAN tags), Linux cooked v1 and v2, raw IP and loopback. Of one of our own\n"
+            "captures it takes what arrived on both interfaces; of others the flows of --device or --cloud, or of\n"
+            "whoever has port 5684 or 4433, or whom the first ClientHello went to. Without a seed in the ini file it\n"
+            "takes that of the capture.",
+};

@@ -1,0 +1,227 @@
+#include "proxy/flows.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture/pcapng.h"
+#include "rules/dtls.h"
+
+#define COAPS_PORT 5684  /* RFC 7252 */
+#define OPENSSL_PORT 4433 /* what openssl and Mbed TLS examples listen on */
+
+/* One session of our own captures: who was on either side. */
+struct ends {
+	struct address device, device_side, cloud_side, cloud;
+};
+
+struct flows {
+	struct address_pattern device;
+	bool device_named, ours, seed_known;
+	struct address cloud; /* FAMILY_NONE: by port */
+	uint64_t seed;
+	struct ends *sessions; /* by number */
+	uint32_t session_room;
+	char told[160];
+};
+
+/* "s=3 …": the session's number, or 0. */
+static uint32_t session_in(const char *comment)
+{
+	return strncmp(comment, "s=", 2) == 0 ? (uint32_t)strtoul(comment + 2, NULL, 10) : 0;
+}
+
+static bool dtls_port(const struct address *address)
+{
+	return address->port == COAPS_PORT || address->port == OPENSSL_PORT;
+}
+
+static bool is_client_hello(const struct decoded *decoded)
+{
+	struct dtls_session session;
+	struct dtls_peek peek;
+
+	dtls_init(&session);
+	dtls_look(&session, WAY_UP, decoded->payload, decoded->kept, &peek);
+	return peek.kinds >> DTLS_KIND_CLIENT_HELLO & 1;
+}
+
+static struct ends *ends_get(struct flows *flows, uint32_t session)
+{
+	if (session >= flows->session_room) {
+		uint32_t room = flows->session_room ? flows->session_room : 64;
+
+		while (room <= session)
+			room *= 2;
+		flows->sessions = realloc(flows->sessions, room * sizeof(*flows->sessions));
+		assert(flows->sessions);
+		memset(flows->sessions + flows->session_room, 0, (room - flows->session_room) * sizeof(*flows->sessions));
+		flows->session_room = room;
+	}
+	return &flows->sessions[session];
+}
+
+/* Of our own: both interfaces together tell the four addresses of a session. */
+static void learn_own(struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded)
+{
+	uint32_t number = session_in(packet->comment);
+	bool inbound = (packet->flags & 3) == PCAPNG_INBOUND;
+	struct ends *ends;
+
+	if (!number || number > 10000000)
+		return;
+	ends = ends_get(flows, number);
+	if (strcmp(packet->interface, "device") == 0) {
+		ends->device = inbound ? decoded->from : decoded->to;
+		ends->device_side = inbound ? decoded->to : decoded->from;
+	} else if (strcmp(packet->interface, "cloud") == 0) {
+		ends->cloud_side = inbound ? decoded->to : decoded->from;
+		ends->cloud = inbound ? decoded->from : decoded->to;
+	}
+}
+
+/* Of others: a port that speaks for itself, or the first ClientHello. */
+static bool learn_other(struct flows *flows, const struct decoded *decoded, struct address *hello_to)
+{
+	if (!hello_to->family && is_client_hello(decoded))
+		*hello_to = decoded->to;
+	(void)flows;
+	return dtls_port(&decoded->to) || dtls_port(&decoded->from);
+}
+
+static int learn(struct flows *flows, struct reader *reader, struct error *error)
+{
+	struct reader_packet packet;
+	struct decoded decoded;
+	struct address hello_to = {0};
+	bool by_port = false, any = false;
+	char text[ADDRESS_TEXT_ROOM];
+
+	while (reader_next(reader, &packet, error)) {
+		if (decode_packet(packet.link_type, packet.bytes, packet.size, &decoded) != DECODE_UDP)
+			continue;
+		any = true;
+		flows->ours = reader_is_ours(reader);
+		if (flows->ours)
+			learn_own(flows, &packet, &decoded);
+		else
+			by_port |= learn_other(flows, &decoded, &hello_to);
+	}
+	flows->seed_known = reader_seed(reader, &flows->seed);
+	if (!any)
+		return error_set(error, "it holds no UDP datagrams");
+	if (flows->ours || flows->cloud.family || flows->device_named)
+		return 0;
+	if (by_port) {
+		snprintf(flows->told, sizeof(flows->told), "the cloud is taken to be who has port %d or %d", COAPS_PORT,
+		    OPENSSL_PORT);
+		return 0;
+	}
+	if (!hello_to.family)
+		return error_set(error, "it has neither a DTLS port (%d, %d) nor a ClientHello; name the cloud with --cloud "
+		                        "ADDR:PORT or the device with --device ADDR[:PORT]",
+		    COAPS_PORT, OPENSSL_PORT);
+	flows->cloud = hello_to;
+	snprintf(flows->told, sizeof(flows->told), "the cloud is taken to be %s, whom the first ClientHello went to",
+	    address_text(&hello_to, text, sizeof(text)));
+	return 0;
+}
+
+struct flows *flows_new(const char *path, const struct flows_wish *wish, struct error *error)
+{
+	struct flows *flows = calloc(1, sizeof(*flows));
+	struct reader *reader = NULL;
+	struct error why;
+
+	assert(flows);
+	flows->device_named = wish->device != NULL;
+	if ((wish->device && address_pattern_read(wish->device, &flows->device, error)) ||
+	    (wish->cloud && address_read(wish->cloud, &flows->cloud, error)) || !(reader = reader_open(path, error))) {
+		free(flows);
+		return NULL;
+	}
+	if (learn(flows, reader, &why)) {
+		error_set(error, "`%s`: %s", path, why.text);
+		flows_free(flows);
+		flows = NULL;
+	}
+	reader_close(reader);
+	return flows;
+}
+
+void flows_free(struct flows *flows)
+{
+	free(flows->sessions);
+	free(flows);
+}
+
+static bool wanted(const struct flows *flows, const struct flow *flow)
+{
+	return (!flows->device_named || address_pattern_matches(&flows->device, &flow->device)) &&
+	       (!flows->cloud.family || address_equal(&flows->cloud, &flow->cloud));
+}
+
+static bool take_own(
+    const struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded, struct flow *flow)
+{
+	uint32_t number = session_in(packet->comment);
+	bool device = strcmp(packet->interface, "device") == 0;
+
+	if ((packet->flags & 3) != PCAPNG_INBOUND || !packet->comment[0])
+		return false;
+	*flow = (struct flow){.way = device ? WAY_UP : WAY_DOWN};
+	if (number && number < flows->session_room) {
+		const struct ends *ends = &flows->sessions[number];
+
+		flow->device = ends->device;
+		flow->device_side = ends->device_side;
+		flow->cloud_side = ends->cloud_side;
+		flow->cloud = ends->cloud;
+	} else if (device) { /* refused before there was a session */
+		flow->device = decoded->from;
+		flow->device_side = decoded->to;
+	}
+	return flow->device.family && wanted(flows, flow);
+}
+
+static bool is_up(const struct flows *flows, const struct decoded *decoded)
+{
+	if (flows->cloud.family)
+		return address_equal(&decoded->to, &flows->cloud);
+	if (flows->device_named)
+		return address_pattern_matches(&flows->device, &decoded->from);
+	return dtls_port(&decoded->to);
+}
+
+bool flows_take(
+    const struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded, struct flow *flow)
+{
+	struct decoded back = *decoded;
+
+	if (flows->ours)
+		return take_own(flows, packet, decoded, flow);
+	back.from = decoded->to;
+	back.to = decoded->from;
+	if (is_up(flows, decoded))
+		*flow = (struct flow){.way = WAY_UP, .device = decoded->from, .cloud = decoded->to};
+	else if (is_up(flows, &back))
+		*flow = (struct flow){.way = WAY_DOWN, .device = decoded->to, .cloud = decoded->from};
+	else
+		return false;
+	/* There was no proxy: its two sides bear the addresses of those that it stands for. */
+	flow->device_side = flow->cloud;
+	flow->cloud_side = flow->device;
+	return wanted(flows, flow);
+}
+
+bool flows_seed(const struct flows *flows, uint64_t *seed)
+{
+	*seed = flows->seed;
+	return flows->seed_known;
+}
+
+const char *flows_told(const struct flows *flows)
+{
+	return flows->told;
+}

@@ -1,0 +1,44 @@
+/*
+ * flows: which packets of a capture went from a device to its cloud, and which came back.
+ *
+ * In one of our own captures that is written down: what arrived on its two interfaces, session by session. In any
+ * other the device, the cloud or both are named on the command line; else the cloud is whoever has one of the DTLS
+ * ports 5684 and 4433, or whom the first ClientHello went to.
+ */
+#ifndef PROXY_FLOWS_H
+#define PROXY_FLOWS_H
+
+#include <stdbool.h>
+
+#include "base/address.h"
+#include "base/error.h"
+#include "base/verdict.h"
+#include "capture/decode.h"
+#include "capture/reader.h"
+
+struct flows;
+
+struct flows_wish {
+	const char *device; /* ADDR[:PORT] or prefix; NULL: any */
+	const char *cloud;  /* ADDR:PORT; NULL: any */
+};
+
+/* A datagram that arrived. */
+struct flow {
+	enum way way;
+	struct address device, device_side; /* as the capture has them */
+	struct address cloud_side, cloud;
+};
+
+/* Reads the capture once to learn what belongs together. NULL and why where no flow is found. */
+struct flows *flows_new(const char *path, const struct flows_wish *wish, struct error *error);
+void flows_free(struct flows *flows);
+
+/* Is this packet an arrival of one of the flows? */
+bool flows_take(
+    const struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded, struct flow *flow);
+bool flows_seed(const struct flows *flows, uint64_t *seed);
+/* Words for the user of how the flows were found. */
+const char *flows_told(const struct flows *flows);
+
+#endif
