@@ -91,6 +91,11 @@ $(BUILD)/asan/test/%: $(BUILD)/asan/obj/test/unit/%.o $(BUILD)/asan/libdeadzone.
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES) -lcmocka
 
+$(BUILD)/asan/test/replay: $(BUILD)/asan/obj/test/replay/replay.o $(BUILD)/asan/libdeadzone.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES)
+
 $(BUILD)/manpage: $(BUILD)/obj/doc/manpage.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
@@ -106,7 +111,7 @@ $(BUILD)/bench_core: $(BUILD)/obj/test/bench/bench_core.o $(BUILD)/libdeadzone.a
 	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
 
 .PRECIOUS: $(BUILD)/asan/obj/%.o $(BUILD)/obj/%.o
-test-binaries: $(BUILD)/deadzone $(BUILD)/asan/deadzone $(UNIT)
+test-binaries: $(BUILD)/deadzone $(BUILD)/asan/deadzone $(BUILD)/asan/test/replay $(UNIT)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

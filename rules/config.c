@@ -317,12 +317,9 @@ static void rule_build(struct config *config, const struct ini_section *section,
 	config->any_attempt |= rule->by_attempt;
 	if (!ini_entry(section, "do"))
 		ini_complain(section, NULL, complaints, "does nothing: it lacks `do = …`");
-	for (size_t i = 0; i < rule->actions.count; i++) {
+	for (size_t i = 0; i < rule->actions.count; i++)
 		if (rule->actions.all[i].act == ACT_REPLAY)
 			replay_build(config, &rule->actions.all[i]);
-		if (rule->actions.all[i].act == ACT_REBIND)
-			ini_complain(section, ini_entry(section, "do"), complaints, "`rebind` is not supported yet");
-	}
 	if (rule->timed)
 		timed_check(rule, section, complaints);
 	never_check(rule, section, complaints);

@@ -719,9 +719,23 @@ static void verdict_start(
 	verdict->device = session && session->section ? session->section->id : 0;
 }
 
+/* What its records are, for the capture alone: nothing is learned from a datagram that no rule sees. */
+static void tell_records(
+    struct verdict *verdict, const struct dtls_session *known, const struct arrival *arrival)
+{
+	struct dtls_session session = *known;
+	struct dtls_peek peek;
+
+	dtls_look(&session, arrival->way, arrival->bytes, arrival->size, &peek);
+	verdict->type = peek.first.type;
+	verdict->epoch = peek.first.epoch;
+	verdict->number = peek.first.number;
+}
+
 void core_refuse(struct core *core, enum reason reason, const struct arrival *arrival, struct verdict *verdict)
 {
 	struct account *account = &core->refused[arrival->way];
+	struct dtls_session strange;
 
 	core->arrivals++;
 	account->received++;
@@ -729,6 +743,8 @@ void core_refuse(struct core *core, enum reason reason, const struct arrival *ar
 	account->dropped[reason]++;
 	verdict_start(verdict, NULL, arrival, (uint32_t)account->received);
 	verdict->reason = (uint8_t)reason;
+	dtls_init(&strange);
+	tell_records(verdict, &strange, arrival);
 }
 
 static void look(struct core *core, struct session *session, const struct arrival *arrival, struct dtls_peek *peek,
@@ -782,6 +798,7 @@ void core_arrive(struct core *core, struct session *session, const struct arriva
 		drop(&j, REASON_OVERLOAD, 0);
 	if (verdict->reason) {
 		way->account.dropped[REASON_OVERLOAD]++;
+		tell_records(verdict, &session->dtls, arrival);
 		return;
 	}
 	j.datagram->n = way->n;
@@ -798,8 +815,6 @@ void core_arrive(struct core *core, struct session *session, const struct arriva
 	verdict->number = peek.first.number;
 	remember_recent(core, way, &sight);
 	remember_firsts(core, session, &sight);
-	if (arrival->way == WAY_UP)
-		path_wake(core, session, arrival->at);
 
 	dark = path_dark(way, arrival->at);
 	if (dark == DARK_DROP)
@@ -809,6 +824,9 @@ void core_arrive(struct core *core, struct session *session, const struct arriva
 	finish(&j);
 	if (verdict->copies)
 		remember_copies(core, session, &sight, verdict->copies);
+	/* Behind it: the datagram that wakes the radio pays for that itself. */
+	if (arrival->way == WAY_UP)
+		path_wake(core, session, arrival->at);
 }
 
 uint64_t core_arrivals(const struct core *core)
