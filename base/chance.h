@@ -54,7 +54,7 @@ static inline uint64_t chance_bits(struct draw draw, unsigned number)
 /* Uniform on (0, 1), neither end included. */
 static inline double chance_unit(struct draw draw, unsigned number)
 {
-	return ((double)(chance_bits(draw, number) >> 11) + 0.5) * 0x1p-53;
+	return ((double)(chance_bits(draw, number) >> 12) + 0.5) * 0x1p-52;
 }
 
 static inline bool chance_hit(struct draw draw, unsigned number, double share)

@@ -49,7 +49,8 @@ struct datagram {
 	struct timer *timeout; /* ends its hold */
 	ns_t arrived;          /* when it, or the one that it is a copy of, came */
 	ns_t due;              /* when it should leave */
-	uint64_t id;           /* packet id in the capture */
+	uint64_t id;           /* packet id in the capture: of the arrival whose bytes these are */
+	uint64_t order;        /* number of the arrival that it comes from: of equal due times the lower leaves first */
 	uint32_t n;            /* ordinal in its session and way */
 	uint32_t size;
 	uint16_t copy;         /* 0: the one that arrived; K: the Kth copy */

@@ -447,8 +447,13 @@ static bool assignment_sound(struct file *file, const char *line)
 		complain_line(file, "`%s` has no key before `=`", line);
 		return false;
 	}
+	if (strpbrk(name, " \t;")) {
+		complain_line(file, "`%s` is no key; a key is one word", name);
+		return false;
+	}
 	value = line + key + 1;
-	comment = strstr(value, " ;");
+	for (comment = strchr(value, ';'); comment && !strchr(" \t", comment[-1]);)
+		comment = strchr(comment + 1, ';');
 	for (const char *at = strchr(value, '#'); at && (!comment || at < comment); at = strchr(at + 1, '#')) {
 		if (at > value && strchr(" \t", at[-1])) {
 			complain_key(file, name, "` #` starts no comment after a value; ` ;` does");
@@ -467,12 +472,12 @@ static bool line_sound(struct file *file, const char *line, size_t size)
 		complain_line(file, "there is a NUL byte in this line; an ini file is plain text");
 		return false;
 	}
-	if (line[blank] == '\0' || line[blank] == ';' || line[blank] == '#')
-		return false;
 	if (size > INI_LINE_MAX) {
 		complain_line(file, "this line has %zu bytes; %d are the most", size, INI_LINE_MAX);
 		return false;
 	}
+	if (line[blank] == '\0' || line[blank] == ';' || line[blank] == '#')
+		return false;
 	if (blank) {
 		complain_line(
 		    file, "`%s` does not start in the first column; indented lines mean nothing here", line + blank);
@@ -548,6 +553,7 @@ static void include_read(struct file *file, struct ini_section *section, const s
 static void text_read(struct file *file, const char *text, size_t size)
 {
 	struct ini *ini = file->ini;
+	int refused;
 
 	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		text += 3;
@@ -555,7 +561,12 @@ static void text_read(struct file *file, const char *text, size_t size)
 	}
 	file->next = text;
 	file->end = text + size;
-	ini_parse_stream(next_line, file, take, file);
+	/* Each line was found sound before inih saw it: what it still refuses must not pass in silence. */
+	file->line = 0;
+	if ((refused = ini_parse_stream(next_line, file, take, file))) {
+		file->line = refused;
+		complain_line(file, "this line is not understood");
+	}
 
 	for (size_t i = 0; i < file->count; i++) {
 		struct ini_section *section = file->sections[i];

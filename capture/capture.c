@@ -29,6 +29,7 @@ struct capture {
 	/* The capture thread's own. */
 	struct file *file;
 	struct classic *classic;
+	struct text head; /* of the file that is open: written before anything else */
 	struct text out;
 	uint64_t out_records;
 	char *ini;
@@ -221,10 +222,11 @@ static void tell(struct capture *capture, const struct error *error)
 
 static void head(struct capture *capture)
 {
+	text_clear(&capture->head);
 	if (capture->classic)
-		classic_head(capture->classic, &capture->out);
+		classic_head(capture->classic, &capture->head);
 	else
-		blocks_head(&capture->out, capture->options.version, capture->options.seed, capture->ini);
+		blocks_head(&capture->head, capture->options.version, capture->options.seed, capture->ini);
 }
 
 static int open_next(struct capture *capture, ns_t at, struct error *error)
@@ -239,20 +241,29 @@ static int open_next(struct capture *capture, ns_t at, struct error *error)
 	return 0;
 }
 
+static int write_out(struct capture *capture, struct error *error)
+{
+	if (!file_is_open(capture->file))
+		return -1;
+	if (file_size(capture->file) == 0 && file_write(capture->file, capture->head.at, capture->head.size, error)) {
+		tell(capture, error);
+		return -1;
+	}
+	if (capture->out.size && file_write(capture->file, capture->out.at, capture->out.size, error)) {
+		tell(capture, error);
+		return -1;
+	}
+	return 0;
+}
+
 static void flush(struct capture *capture)
 {
 	struct error error;
 	bool blocked = capture->in_trouble && wall_clock() < capture->retry_at;
-	bool failed = blocked || !file_is_open(capture->file) ||
-	              file_write(capture->file, capture->out.at, capture->out.size, &error);
+	bool failed = blocked || write_out(capture, &error);
 
-	if (!capture->out.size)
-		return;
-	if (failed && !blocked) {
-		if (file_is_open(capture->file))
-			tell(capture, &error);
+	if (failed && !blocked)
 		capture->retry_at = wall_clock() + RETRY;
-	}
 	if (!failed)
 		capture->in_trouble = false;
 	atomic_fetch_add_explicit(
@@ -358,6 +369,7 @@ struct capture *capture_open(const struct capture_options *options, struct error
 	classic_free(capture->classic);
 	ring_free(capture->ring);
 	text_free(&capture->out);
+	text_free(&capture->head);
 	free(capture->ini);
 	free(capture);
 	return NULL;
@@ -381,6 +393,7 @@ void capture_free(struct capture *capture)
 	classic_free(capture->classic);
 	ring_free(capture->ring);
 	text_free(&capture->out);
+	text_free(&capture->head);
 	free(capture->ini);
 	free(capture);
 }

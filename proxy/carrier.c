@@ -2,61 +2,150 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proxy/inside.h"
 #include "proxy/log.h"
 
 #define RETRY NS_S
 
-static void readable(evutil_socket_t fd, short what, void *user)
+static void port_close(struct relay *relay, struct port *port, enum reason reason)
 {
-	struct carrier *carrier = user;
-
-	(void)what;
-	relay_read(carrier->relay, fd, NULL, carrier);
+	if (port->readable)
+		event_free(port->readable);
+	if (port->out.fd >= 0)
+		relay->closed_drops += socket_kernel_drops(port->out.fd);
+	if (relay->reading == port)
+		relay->reading = NULL;
+	outlet_drop(&port->out, reason);
+	outlet_close(&port->out);
+	free(port);
 }
 
-static const struct address *next_source(struct relay *relay, enum family family)
+/* Closes those behind `port`, the present one or an older. */
+static void ports_close_older(struct relay *relay, struct port *port)
+{
+	while (port->older) {
+		struct port *old = port->older;
+
+		port->older = old->older;
+		port_close(relay, old, REASON_ERROR);
+	}
+}
+
+static void readable(evutil_socket_t fd, short what, void *user)
+{
+	struct port *port = user;
+	struct port *at = port->carrier->port;
+
+	if (what & EV_READ)
+		return relay_read(port->carrier->relay, fd, NULL, port);
+	/* An old one that nothing came to for long: it goes, and those that are older still. */
+	while (at && at->older != port)
+		at = at->older;
+	if (at)
+		ports_close_older(port->carrier->relay, at);
+}
+
+static const struct address *source_of(const struct carrier *carrier)
 {
 	static const struct address any;
-	const struct addresses *source = &relay->setup->proxy.source;
+	const struct addresses *source = &carrier->relay->setup->proxy.source;
+	unsigned wanted = carrier->source + carrier->session->nat.addresses;
 
 	for (size_t tries = 0; tries < source->count; tries++) {
-		const struct address *one = &source->all[relay->next_source++ % source->count];
+		const struct address *one = &source->all[(wanted + tries) % source->count];
 
-		if (one->family == family)
+		if (one->family == carrier->cloud.family)
 			return one;
 	}
 	return &any;
+}
+
+static bool was_used(const struct carrier *carrier, uint16_t number)
+{
+	for (unsigned i = 0; i < carrier->used_count && i < PORTS_USED_MAX; i++)
+		if (carrier->used[i] == number)
+			return true;
+	return false;
+}
+
+/* A socket with a source port that the session has not had before. Those that it has had are held meanwhile. */
+static int fresh_socket(struct carrier *carrier, struct address *local, struct error *error)
+{
+	int refused[8], count = 0, fd = -1;
+
+	do {
+		if (fd >= 0)
+			refused[count++] = fd;
+		fd = socket_connect(
+		    &carrier->cloud, source_of(carrier), carrier->relay->setup->proxy.receive_buffer, local, error);
+	} while (fd >= 0 && count < 8 && was_used(carrier, local->port));
+	while (count)
+		close(refused[--count]);
+	if (fd >= 0)
+		carrier->used[carrier->used_count++ % PORTS_USED_MAX] = local->port;
+	return fd;
 }
 
 /* The cloud's address is known: a socket towards it. */
 static void connect_to(struct carrier *carrier, ns_t now)
 {
 	struct relay *relay = carrier->relay;
+	struct port *port = carrier->port;
 	struct error error;
 
 	carrier->session->unresolved = false;
-	carrier->out.fd = socket_connect(&carrier->cloud, next_source(relay, (enum family)carrier->cloud.family),
-	    relay->setup->proxy.receive_buffer, &carrier->local, &error);
-	if (carrier->out.fd < 0) {
+	port->out.fd = fresh_socket(carrier, &port->out.local, &error);
+	if (port->out.fd < 0) {
 		carrier->retry_at = now + RETRY;
 		if (!relay->told_socket)
 			log_error("session %u has no way to its cloud: %s", carrier->session->number, error.text);
 		relay->told_socket = true;
-		outlet_drop(&carrier->out, REASON_ERROR);
+		outlet_drop(&port->out, REASON_ERROR);
 		return;
 	}
-	relay_check_buffer(relay, carrier->out.fd);
-	carrier->readable = event_new(relay->base, carrier->out.fd, EV_READ | EV_PERSIST, readable, carrier);
-	assert(carrier->readable);
-	event_add(carrier->readable, NULL);
+	relay_check_buffer(relay, port->out.fd);
+	port->readable = event_new(relay->base, port->out.fd, EV_READ | EV_PERSIST, readable, port);
+	assert(port->readable);
+	event_add(port->readable, NULL);
 	/* What waited for the address was not late by the link's doing. */
-	for (struct datagram *d = carrier->out.backlog.first; d; d = d->next) {
+	for (struct datagram *d = port->out.backlog.first; d; d = d->next) {
 		d->due = now;
 		d->flags |= DATAGRAM_LATE;
 	}
-	outlet_resume(&carrier->out);
+	outlet_resume(&port->out);
+}
+
+static struct port *port_new(struct carrier *carrier, uint32_t mapping)
+{
+	struct port *port = calloc(1, sizeof(*port));
+
+	assert(port);
+	port->carrier = carrier;
+	port->out = (struct outlet){.relay = carrier->relay, .fd = -1};
+	port->mapping = mapping;
+	return port;
+}
+
+/* The NAT has made another mapping: another source port. The old one stays open, silently, for a while. */
+static void port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
+{
+	static const struct timeval patience = {.tv_sec = PORTS_OLD_SECONDS};
+	struct relay *relay = carrier->relay;
+	struct port *old = carrier->port, *at;
+	int count = 0;
+
+	outbox_flush(relay); /* what was gathered leaves by the port that it was meant for */
+	carrier->port = port_new(carrier, mapping);
+	carrier->port->older = old;
+	event_add(old->readable, &patience);
+	for (at = old; at->older && ++count < PORTS_OLD_MAX; at = at->older)
+		;
+	ports_close_older(relay, at);
+	connect_to(carrier, now);
+	if (carrier->port->out.fd >= 0)
+		core_event(relay->core, carrier->session, now, "nat-rebound port=%u", carrier->port->out.local.port);
 }
 
 static void wait_for_lookup(struct carrier *carrier)
@@ -79,7 +168,7 @@ static void ask(struct carrier *carrier, enum upstream_state state, ns_t now)
 	case UPSTREAM_FAILED:
 		carrier->session->unresolved = false;
 		carrier->retry_at = now + RETRY;
-		outlet_drop(&carrier->out, REASON_ERROR);
+		outlet_drop(&carrier->port->out, REASON_ERROR);
 		break;
 	}
 }
@@ -93,22 +182,29 @@ void carrier_open(struct relay *relay, struct session *session)
 	assert(carrier);
 	carrier->relay = relay;
 	carrier->session = session;
-	carrier->out = (struct outlet){.relay = relay, .fd = -1};
+	carrier->port = port_new(carrier, 1);
+	carrier->source = relay->next_source++;
 	carrier->device_side = relay->listeners[session->listener].bound;
 	carrier->upstream = own ? upstreams_get(relay->upstreams, own) : relay->upstream;
 	session->carrier = carrier;
 	ask(carrier, upstream_ask(carrier->upstream, (enum family)session->device.family, now, &carrier->cloud), now);
 }
 
-bool carrier_ready(struct carrier *carrier, ns_t now)
+bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now)
 {
-	if (carrier->out.fd >= 0 || carrier->waiting)
+	struct port *port = carrier->port;
+
+	if (port->out.fd >= 0 && mapping > port->mapping)
+		port_change(carrier, mapping, now);
+	port = carrier->port;
+	if (port->out.fd >= 0 || carrier->waiting)
 		return true;
 	if (now < carrier->retry_at)
 		return false;
 	ask(carrier,
 	    upstream_ask(carrier->upstream, (enum family)carrier->session->device.family, now, &carrier->cloud), now);
-	return carrier->out.fd >= 0 || carrier->waiting;
+	port->mapping = mapping;
+	return port->out.fd >= 0 || carrier->waiting;
 }
 
 /* A lookup is over: those that waited for it go on, or lose what they held. */
@@ -150,12 +246,8 @@ void carrier_close(struct relay *relay, struct carrier *carrier)
 		link = &(*link)->waiting_next;
 	if (carrier->waiting)
 		*link = carrier->waiting_next;
-	if (carrier->readable)
-		event_free(carrier->readable);
-	if (carrier->out.fd >= 0)
-		relay->closed_drops += socket_kernel_drops(carrier->out.fd);
-	outlet_drop(&carrier->out, carrier->session->end ? REASON_MAX_SESSIONS : REASON_ERROR);
-	outlet_close(&carrier->out);
+	ports_close_older(relay, carrier->port);
+	port_close(relay, carrier->port, carrier->session->end ? REASON_MAX_SESSIONS : REASON_ERROR);
 	carrier->session->carrier = NULL;
 	free(carrier);
 }

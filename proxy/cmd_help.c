@@ -34,7 +34,7 @@ static void print_actions(void)
 		char left[96];
 
 		snprintf(left, sizeof(left), "%s %s", action_table[i].word, action_table[i].takes);
-		printf("  %-44s %s%s\n", left, action_table[i].what, i == ACT_REBIND ? " (not supported yet)" : "");
+		printf("  %-44s %s%s\n", left, action_table[i].what, action_table[i].unsupported ? " (not supported yet)" : "");
 	}
 	printf("\nkinds of record for `dtls`, `dtls_not` and `replay`:");
 	for (int i = 0; i < DTLS_KIND_COUNT; i++)

@@ -19,6 +19,7 @@
 #include "proxy/summary.h"
 
 #define SIGNALS 5
+#define EVENT_TEXT_MAX 60000
 #define STATUS_EVERY 1 /* seconds: the live status, and a look at how the capture does */
 
 struct running {
@@ -102,6 +103,7 @@ static void on_stop(evutil_socket_t number, short what, void *user)
 
 static void capture_reloaded(struct running *running)
 {
+	const char *ini = ini_text(running->setup->ini);
 	struct text text = {0};
 
 	if (!running->capture)
@@ -110,8 +112,12 @@ static void capture_reloaded(struct running *running)
 		capture_rotate(running->capture, ini_text(running->setup->ini));
 		return;
 	}
-	text_add(&text, "reload generation=%u\n%s", running->generation, ini_text(running->setup->ini));
-	capture_event(running->capture, text.at, relay_wall(running->relay, relay_now()));
+	/* A packet holds so much; a longer text goes into several. */
+	for (size_t at = 0, size = strlen(ini), part = 1; at < size || part == 1; at += EVENT_TEXT_MAX, part++) {
+		text_clear(&text);
+		text_add(&text, "reload generation=%u part=%zu\n%.*s", running->generation, part, EVENT_TEXT_MAX, ini + at);
+		capture_event(running->capture, text.at, relay_wall(running->relay, relay_now()));
+	}
 	text_free(&text);
 }
 

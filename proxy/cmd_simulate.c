@@ -227,7 +227,7 @@ static void take_packet(struct simulation *s, const struct reader_packet *packet
 	if (packet->at > s->now)
 		s->now = packet->at; /* stamps that step back a little count as no step */
 	arrival = (struct arrival){
-	    .way = flow.way, .tos = decoded.tos, .bytes = decoded.payload, .size = decoded.size, .at = s->now};
+	    .way = flow.way, .tos = decoded.tos, .bytes = decoded.payload, .size = decoded.size, .at = s->now, .mapping = flow.mapping};
 	if (decoded.kept < decoded.size) {
 		s->cut++;
 		memset(s->whole, 0, decoded.size);

@@ -11,10 +11,22 @@
 #define COAPS_PORT 5684  /* RFC 7252 */
 #define OPENSSL_PORT 4433 /* what openssl and Mbed TLS examples listen on */
 
-/* One session of our own captures: who was on either side. */
+#define PORTS_MAX 64
+
+/* One session of our own captures: who was on either side, and its source ports in the order in which they came. */
 struct ends {
 	struct address device, device_side, cloud_side, cloud;
+	uint16_t ports[PORTS_MAX];
+	unsigned port_count;
 };
+
+static uint32_t port_number(struct ends *ends, uint16_t port)
+{
+	for (unsigned i = 0; i < ends->port_count; i++)
+		if (ends->ports[i] == port)
+			return i + 1;
+	return 0;
+}
 
 struct flows {
 	struct address_pattern device;
@@ -78,6 +90,8 @@ static void learn_own(struct flows *flows, const struct reader_packet *packet, c
 	} else if (strcmp(packet->interface, "cloud") == 0) {
 		ends->cloud_side = inbound ? decoded->to : decoded->from;
 		ends->cloud = inbound ? decoded->from : decoded->to;
+		if (!port_number(ends, ends->cloud_side.port) && ends->port_count < PORTS_MAX)
+			ends->ports[ends->port_count++] = ends->cloud_side.port;
 	}
 }
 
@@ -172,12 +186,14 @@ static bool take_own(
 		return false;
 	*flow = (struct flow){.way = device ? WAY_UP : WAY_DOWN};
 	if (number && number < flows->session_room) {
-		const struct ends *ends = &flows->sessions[number];
+		struct ends *ends = &flows->sessions[number];
 
 		flow->device = ends->device;
 		flow->device_side = ends->device_side;
 		flow->cloud_side = ends->cloud_side;
 		flow->cloud = ends->cloud;
+		if (!device)
+			flow->mapping = port_number(ends, decoded->to.port);
 	} else if (device) { /* refused before there was a session */
 		flow->device = decoded->from;
 		flow->device_side = decoded->to;

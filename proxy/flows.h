@@ -28,6 +28,7 @@ struct flow {
 	enum way way;
 	struct address device, device_side; /* as the capture has them */
 	struct address cloud_side, cloud;
+	uint32_t mapping; /* down: number of the session's source port that it came to; 0: not known */
 };
 
 /* Reads the capture once to learn what belongs together. NULL and why where no flow is found. */

@@ -77,6 +77,10 @@ struct lookup *lookup_start(
 	snprintf(lookup->host, sizeof(lookup->host), "%s", host);
 	snprintf(lookup->port, sizeof(lookup->port), "%u", port);
 	lookup->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (lookup->ready < 0) {
+		free(lookup);
+		return NULL;
+	}
 	lookup->event = event_new(base, lookup->ready, EV_READ, arrived, lookup);
 	event_add(lookup->event, NULL);
 	pthread_attr_init(&detached);

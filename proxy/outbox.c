@@ -51,7 +51,7 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 
 		if (went > 0) {
 			for (int i = 0; i < went; i++)
-				relay_sent(relay, run[done + i], at);
+				relay_sent(out, run[done + i], at);
 			done += went;
 			retries = 0;
 		} else if (is_full(errno)) {
@@ -60,7 +60,7 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 			relay->network_news++;
 		} else {
 			log_detail("a datagram of %u bytes cannot be sent: %s", run[done]->size, strerror(errno));
-			relay_unsent(relay, run[done++], REASON_ERROR, at);
+			relay_unsent(out, run[done++], REASON_ERROR, at);
 			retries = 0;
 		}
 	}
@@ -130,7 +130,7 @@ void outlet_drop(struct outlet *out, enum reason reason)
 	struct datagram *datagram;
 
 	while ((datagram = datagram_take(&out->backlog)))
-		relay_unsent(out->relay, datagram, reason, relay_now());
+		relay_unsent(out, datagram, reason, relay_now());
 }
 
 void outlet_close(struct outlet *out)
@@ -144,18 +144,18 @@ void outlet_close(struct outlet *out)
 	out->fd = -1;
 }
 
-void outbox_add(struct relay *relay, struct datagram *datagram)
+void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping)
 {
 	struct session *session = datagram->session;
 	struct carrier *carrier = session->carrier;
 	struct outlet *out = &relay->listeners[session->listener].out;
 
 	if (datagram->way == WAY_UP) {
-		out = &carrier->out;
-		if (!carrier_ready(carrier, datagram->due)) {
-			relay_unsent(relay, datagram, REASON_ERROR, relay_now());
+		if (!carrier_ready(carrier, mapping, datagram->due)) {
+			relay_unsent(&carrier->port->out, datagram, REASON_ERROR, relay_now());
 			return;
 		}
+		out = &carrier->port->out;
 	}
 	relay->gathered[relay->gathered_count++] = (struct gathered){.datagram = datagram, .out = out};
 	if (relay->gathered_count == SOCKET_BATCH)

@@ -39,7 +39,9 @@ ns_t relay_wall(const struct relay *relay, ns_t at)
 
 /* ---- Recording and accounting ---- */
 
-static struct capture_path path_of(const struct relay *relay, const struct session *session)
+/* `cloud_side`: the source port that it came to or left by. */
+static struct capture_path path_of(
+    const struct relay *relay, const struct session *session, const struct address *cloud_side)
 {
 	const struct carrier *carrier = session->carrier;
 	struct capture_path path = {
@@ -47,7 +49,7 @@ static struct capture_path path_of(const struct relay *relay, const struct sessi
 
 	if (carrier) {
 		path.device_side = carrier->device_side;
-		path.cloud_side = carrier->local;
+		path.cloud_side = *cloud_side;
 		path.cloud = carrier->cloud;
 	}
 	/* Where the cloud is not known yet its headers hold zeros, of the device's family. */
@@ -56,7 +58,8 @@ static struct capture_path path_of(const struct relay *relay, const struct sessi
 	return path;
 }
 
-static void record_departure(struct relay *relay, struct datagram *datagram, enum reason reason, ns_t at)
+static void record_departure(struct relay *relay, const struct address *cloud_side, struct datagram *datagram,
+    enum reason reason, ns_t at)
 {
 	struct departure departure = {.session = datagram->session->number,
 	    .n = datagram->n,
@@ -70,7 +73,7 @@ static void record_departure(struct relay *relay, struct datagram *datagram, enu
 
 	if (!relay->capture)
 		return;
-	path = path_of(relay, datagram->session);
+	path = path_of(relay, datagram->session, cloud_side);
 	if (datagram->flags & DATAGRAM_JOINED) {
 		departure.parts = datagram->parts->all;
 		departure.part_count = datagram->parts->count;
@@ -79,19 +82,31 @@ static void record_departure(struct relay *relay, struct datagram *datagram, enu
 	    datagram->id, relay_wall(relay, at));
 }
 
-void relay_sent(struct relay *relay, struct datagram *datagram, ns_t at)
+/* On its way down a datagram has no source port of its own: the present one stands in the session's path. */
+static const struct address *cloud_side_of(const struct outlet *out, const struct datagram *datagram)
 {
+	const struct carrier *carrier = datagram->session->carrier;
+
+	return datagram->way == WAY_UP ? &out->local : &carrier->port->out.local;
+}
+
+void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at)
+{
+	struct relay *relay = out->relay;
+
 	/* The kernel's receive stamps and our clock differ by a hair: never sent before it came. */
 	if (at < datagram->due)
 		at = datagram->due;
-	record_departure(relay, datagram, REASON_NONE, at);
+	record_departure(relay, cloud_side_of(out, datagram), datagram, REASON_NONE, at);
 	core_sent(relay->core, datagram, at);
 }
 
-void relay_unsent(struct relay *relay, struct datagram *datagram, enum reason reason, ns_t at)
+void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at)
 {
+	struct relay *relay = out->relay;
+
 	core_failed(relay->core, datagram, reason);
-	record_departure(relay, datagram, reason, at);
+	record_departure(relay, cloud_side_of(out, datagram), datagram, reason, at);
 	core_release(relay->core, datagram);
 }
 
@@ -130,17 +145,24 @@ static void session_ended(struct relay *relay, struct session *session)
 	core_session_release(relay->core, session);
 }
 
+/* An evicted session has no carrier any more when what it still had on its way dies. */
+static void unsent(struct relay *relay, struct datagram *datagram, enum reason reason, ns_t at)
+{
+	static const struct address none;
+	const struct carrier *carrier = datagram->session->carrier;
+
+	record_departure(relay, carrier ? &carrier->port->out.local : &none, datagram, reason, at);
+	core_release(relay->core, datagram);
+}
+
 static void act_on_outcomes(struct relay *relay)
 {
 	struct outcome outcome;
 
 	while (core_next(relay->core, &outcome)) {
 		switch (outcome.kind) {
-		case OUTCOME_SEND: outbox_add(relay, outcome.datagram); break;
-		case OUTCOME_UNSENT:
-			record_departure(relay, outcome.datagram, outcome.reason, outcome.at);
-			core_release(relay->core, outcome.datagram);
-			break;
+		case OUTCOME_SEND: outbox_add(relay, outcome.datagram, outcome.mapping); break;
+		case OUTCOME_UNSENT: unsent(relay, outcome.datagram, outcome.reason, outcome.at); break;
 		case OUTCOME_EVENT: tell_event(relay, outcome.text, outcome.at); break;
 		case OUTCOME_ENDED: session_ended(relay, outcome.session); break;
 		}
@@ -208,6 +230,10 @@ static void refuse(struct relay *relay, enum reason reason, const struct listene
 	struct verdict verdict;
 	char text[ADDRESS_TEXT_ROOM];
 
+	if (address_is_any(&listener->bound) && received->to.family) {
+		path.device_side = received->to;
+		path.device_side.port = listener->bound.port;
+	}
 	core_refuse(relay->core, reason, arrival, &verdict);
 	if (relay->capture)
 		capture_arrived(relay->capture, &path, &verdict, received->bytes, received->tos,
@@ -228,6 +254,9 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	struct carrier *carrier;
 	bool opened;
 
+	/* Opening a session may end another: what was gathered of that one is on its way already. */
+	if (core_session_count(relay->core) >= relay->setup->proxy.max_sessions)
+		outbox_flush(relay);
 	if (!allowed(relay, &received->from))
 		reason = REASON_NOT_ALLOWED;
 	else
@@ -257,18 +286,24 @@ static void tell_verdict(const struct verdict *verdict)
 	    verdict->reason ? "drop reason=" : "send", verdict->reason ? verdict_reasons[verdict->reason] : "");
 }
 
-static void take(struct relay *relay, struct listener *listener, struct carrier *carrier,
+static void take(struct relay *relay, struct listener *listener, struct port *port,
     const struct received *received, ns_t offset, ns_t now)
 {
+	const struct carrier *carrier = port ? port->carrier : NULL;
+	struct address local = {0}; /* kept: the port may be closed by what becomes due first */
+
 	struct arrival arrival = {.way = listener ? WAY_UP : WAY_DOWN,
 	    .tos = received->tos,
 	    .bytes = received->bytes,
 	    .size = received->size,
-	    .at = received->stamp ? received->stamp + offset : now};
+	    .at = received->stamp ? received->stamp + offset : now,
+	    .mapping = port ? port->mapping : 0};
 	struct session *session = carrier ? carrier->session : NULL;
 	struct verdict verdict;
 	struct capture_path path;
 
+	if (port)
+		local = port->out.local;
 	if (arrival.at > now)
 		arrival.at = now;
 	advance(relay, arrival.at);
@@ -279,20 +314,22 @@ static void take(struct relay *relay, struct listener *listener, struct carrier 
 	core_arrive(relay->core, session, &arrival, &verdict);
 	tell_verdict(&verdict);
 	if (relay->capture) {
-		path = path_of(relay, session);
+		carrier = session->carrier;
+		path = path_of(relay, session, port ? &local : &carrier->port->out.local);
 		capture_arrived(relay->capture, &path, &verdict, received->bytes, received->tos,
 		    core_arrivals(relay->core), relay_wall(relay, arrival.at));
 	}
 	advance(relay, arrival.at);
 }
 
-void relay_read(struct relay *relay, int fd, struct listener *listener, struct carrier *carrier)
+void relay_read(struct relay *relay, int fd, struct listener *listener, struct port *port)
 {
-	struct session *session = carrier ? carrier->session : NULL;
+	struct session *session = port ? port->carrier->session : NULL;
 
 	/* A session that ends below stays in memory until this turn is over. */
 	if (session)
 		core_session_hold(session);
+	relay->reading = port;
 	for (int reads = 0; reads < READS_EACH_WAKE && !relay->stopping; reads++) {
 		int count = batch_read(relay->batch, fd);
 		ns_t now = relay_now(), offset = now - wall_now();
@@ -305,15 +342,16 @@ void relay_read(struct relay *relay, int fd, struct listener *listener, struct c
 			const struct received *received = batch_get(relay->batch, i);
 
 			if (received->drops_told)
-				*(listener ? &listener->kernel_drops : &carrier->kernel_drops) = received->kernel_drops;
-			take(relay, listener, carrier, received, offset, now);
-			if (session && session->end)
+				*(listener ? &listener->kernel_drops : &port->kernel_drops) = received->kernel_drops;
+			take(relay, listener, port, received, offset, now);
+			if (relay->reading != port)
 				break;
 		}
-		if (count < SOCKET_BATCH || (session && session->end))
+		if (count < SOCKET_BATCH || relay->reading != port)
 			break;
 		outbox_flush(relay);
 	}
+	relay->reading = NULL;
 	relay_turn(relay);
 	if (session)
 		core_session_release(relay->core, session);
@@ -502,8 +540,8 @@ static void kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
 	for (struct session *s = core_oldest(relay->core); s; s = s->newer) {
 		const struct carrier *carrier = s->carrier;
 
-		if (carrier)
-			drops[WAY_DOWN] += drops_of(carrier->out.fd, carrier->kernel_drops);
+		for (const struct port *port = carrier ? carrier->port : NULL; port; port = port->older)
+			drops[WAY_DOWN] += drops_of(port->out.fd, port->kernel_drops);
 	}
 }
 

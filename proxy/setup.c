@@ -230,25 +230,64 @@ static void listeners_check(struct setup *setup, struct complaints *complaints)
 	}
 }
 
+/* A NAT that outlives the session is none. */
+static void nat_check(const struct setup *setup, struct complaints *complaints)
+{
+	for (size_t i = 0; i < setup->config->device_count; i++) {
+		const struct device *device = &setup->config->devices[i];
+		const struct ini_section *section = ini_find(setup->ini, "device", device->name);
+		static const char *const keys[] = {"nat_timeout", "nat_timeout_stream"};
+		const ns_t times[] = {device->nat_timeout, device->nat_timeout_stream};
+
+		for (int k = 0; k < 2; k++) {
+			const struct ini_entry *entry = ini_entry(section, keys[k]);
+
+			if (entry && times[k] >= setup->proxy.idle_timeout)
+				ini_note(section, entry, complaints,
+				    "is not below idle_timeout: the session ends before its mapping is forgotten");
+		}
+	}
+}
+
+/* What can be told before a name is looked up; the rest is refused when it is. */
+static void upstream_check(const struct setup *setup, const struct ini_section *section, const char *text,
+    struct complaints *complaints)
+{
+	const struct addresses *listen = &setup->proxy.listen;
+	struct address upstream;
+	struct error error;
+
+	if (address_read(text, &upstream, &error))
+		return;
+	for (size_t i = 0; i < listen->count; i++) {
+		const struct address *own = &listen->all[i];
+
+		if (own->port != upstream.port || own->family != upstream.family)
+			continue;
+		if (address_same_host(own, &upstream) ||
+		    (address_is_any(own) && (address_is_loopback(&upstream) || address_is_any(&upstream))))
+			ini_complain(section, ini_entry(section, "upstream"), complaints,
+			    "`%s` leads back to our own listener; every datagram would go round for ever", text);
+	}
+}
+
 static void listen_check(struct setup *setup, struct complaints *complaints)
 {
 	const struct ini_section *section = ini_find(setup->ini, "proxy", "");
 	const struct addresses *listen = &setup->proxy.listen;
 	char text[ADDRESS_TEXT_ROOM];
-	struct address upstream;
-	struct error error;
 
 	for (size_t i = 0; i < listen->count; i++)
 		for (size_t k = 0; k < i; k++)
 			if (listen->all[i].port && address_equal(&listen->all[i], &listen->all[k]))
 				ini_complain(section, ini_entry(section, "listen"), complaints, "`%s` is listed twice",
 				    address_text(&listen->all[i], text, sizeof(text)));
-	if (!setup->proxy.upstream || address_read(setup->proxy.upstream, &upstream, &error))
-		return;
-	for (size_t i = 0; i < listen->count; i++)
-		if (address_equal(&listen->all[i], &upstream))
-			ini_complain(section, ini_entry(section, "upstream"), complaints,
-			    "`%s` leads back to our own listener; every datagram would go round for ever", setup->proxy.upstream);
+	if (setup->proxy.upstream)
+		upstream_check(setup, section, setup->proxy.upstream, complaints);
+	for (size_t i = 0; i < setup->config->device_count; i++)
+		if (setup->config->devices[i].upstream)
+			upstream_check(setup, ini_find(setup->ini, "device", setup->config->devices[i].name),
+			    setup->config->devices[i].upstream, complaints);
 }
 
 struct setup *setup_new(
@@ -277,6 +316,7 @@ struct setup *setup_new(
 		require(setup, source, "listen", complaints);
 		require(setup, source, "upstream", complaints);
 	}
+	nat_check(setup, complaints);
 	if (proxy && setup->proxy.listen.count)
 		listeners_check(setup, complaints);
 	if (proxy)

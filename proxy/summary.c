@@ -230,6 +230,10 @@ static void check_rules(struct failing *failing, struct core *core, const struct
 		units_span_text(&rule->expect, failure->want, sizeof(failure->want));
 	}
 	for (size_t i = 0; i < count; i++) {
+		if (i == FAILURES_EACH) {
+			failing->count += count - i;
+			break;
+		}
 		const struct rule *rule = &config->rules[each[i].rule];
 		struct check_failure *failure = fail(failing, rule->name);
 		size_t size;

@@ -39,7 +39,7 @@ const struct action_row action_table[ACT_COUNT] = {
     [ACT_REBIND] = {"rebind", "[port or address]",
         "the NAT mapping is replaced: the next up datagram leaves from a new source port (`address`: also from "
         "the next `source`)",
-        true, true},
+        true, false},
     [ACT_LINK] = {"link", "NAME", "the session goes over to another link", true, false},
     [ACT_BYPASS] = {"bypass", "", "the link is skipped: sent at once", false, false},
     [ACT_NOTE] = {"note", "", "nothing; it is counted and stands in the capture", true, false},

@@ -256,9 +256,6 @@ static void never_check(const struct rule *rule, const struct ini_section *secti
 		ini_note(section, ini_entry(section, "limit"), complaints, "the rule can never fire: its limit is 0");
 	if (rule->probability == 0)
 		ini_note(section, ini_entry(section, "probability"), complaints, "the rule can never fire: its chance is 0%%");
-	if (rule->since == rule->index + 1)
-		ini_note(section, ini_entry(section, "since"), complaints,
-		    "the rule can never match: it sleeps until it has fired itself");
 	if (any_dtls && !rule->dtls.any_types && (rule->dtls.kinds & ~rule->dtls_not.kinds) == 0)
 		ini_note(section, ini_entry(section, "dtls_not"), complaints,
 		    "the rule can never match: `dtls_not` excludes all that `dtls` asks for");
@@ -325,6 +322,22 @@ static void rule_build(struct config *config, const struct ini_section *section,
 	never_check(rule, section, complaints);
 }
 
+/* A rule that waits for itself, also by way of others, never wakes. */
+static void circles_check(const struct config *config, const struct ini *ini, struct complaints *complaints)
+{
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct ini_section *section = ini_find(ini, "rule", config->rules[i].name);
+		size_t at = i, steps = 0;
+
+		do {
+			at = config->rules[at].since ? config->rules[at].since - 1 : i;
+		} while (at != i && config->rules[at].since && ++steps < config->rule_count);
+		if (config->rules[i].since && at == i)
+			ini_note(section, ini_entry(section, "since"), complaints,
+			    "the rule can never match: it sleeps until it has fired itself");
+	}
+}
+
 static void watchers_build(struct config *config)
 {
 	for (size_t i = 0; i < config->rule_count; i++) {
@@ -362,6 +375,7 @@ struct config *config_new(const struct ini *ini, struct names *names, struct com
 			rule_build(config, section, &reading, complaints);
 	}
 	watchers_build(config);
+	circles_check(config, ini, complaints);
 	return config;
 }
 

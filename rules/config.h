@@ -79,6 +79,8 @@ struct link {
 	struct link_way ways[WAYS];
 };
 
+enum nat_refresh { NAT_REFRESH_UP, NAT_REFRESH_BOTH };
+
 struct device {
 	const char *name;
 	uint16_t id; /* "dev=NAME" in names */
@@ -87,6 +89,8 @@ struct device {
 	unsigned link; /* index; 0 is the clean link */
 	const char *upstream; /* NULL: [proxy] upstream */
 	const char *identity; /* NULL: its address */
+	ns_t nat_timeout, nat_timeout_stream; /* 0: none; the latter: as the former */
+	enum nat_refresh nat_refresh;
 };
 
 enum scope { SCOPE_SESSION, SCOPE_ALL };

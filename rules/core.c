@@ -34,7 +34,7 @@ struct core *core_new(
 	for (size_t i = 0; i < config->rule_count; i++) {
 		core->shared[i].rule = &config->rules[i];
 		if (config->rules[i].scope == SCOPE_ALL && !config->rules[i].since)
-			timer_rule_arm(core, NULL, &core->shared[i], now);
+			timer_rule_arm(core, NULL, &core->shared[i], now, now);
 	}
 	return core;
 }
@@ -307,6 +307,12 @@ struct link_state *core_link_state(struct session *session, const struct link *l
 	return state;
 }
 
+/* Under which its sessions at this listener are counted. */
+static uint64_t opened_key(const struct session *session)
+{
+	return session->identity_key ^ chance_mix(session->listener + 1);
+}
+
 static void draw_from(struct core *core, struct session *session)
 {
 	const char *identity = session->section ? session->section->identity : NULL;
@@ -327,7 +333,8 @@ static void draw_from(struct core *core, struct session *session)
 		}
 	}
 	session->identity_key = who;
-	opened = opened_get(core, who ^ chance_mix(session->listener + 1));
+	opened = opened_get(core, opened_key(session));
+	opened->live++;
 	session->key = chance_mix(chance_mix(core->limits.seed ^ who) + opened->count++);
 }
 
@@ -380,6 +387,7 @@ static struct session *session_open(
 	session->link =
 	    &core->config->links[session->section ? session->section->link : core->config->default_link];
 	session->refs = 1;
+	session->nat.told = NS_NEVER;
 	for (int way = 0; way < WAYS; way++)
 		session->ways[way].dark_drop = session->ways[way].dark_hold = INT64_MIN;
 	dtls_init(&session->dtls);
@@ -399,9 +407,9 @@ static struct session *session_open(
 	rules_attach(core, session);
 	for (size_t i = 0; i < session->rule_count; i++)
 		if (session->rules[i].rule->scope == SCOPE_SESSION && !session->rules[i].rule->since)
-			timer_rule_arm(core, session, &session->rules[i], now);
+			timer_rule_arm(core, session, &session->rules[i], now, now);
 	standing_apply(core, session, now);
-	timer_new(core, TIMER_IDLE, session, session, ns_add(now, core->limits.idle_timeout));
+	timer_idle_set(core, session);
 	return session;
 }
 
@@ -441,9 +449,12 @@ static void each_check(struct core *core, const struct session *session)
 	for (size_t i = 0; i < session->rule_count; i++) {
 		const struct rule *rule = session->rules[i].rule;
 
-		if (!rule->expect_each || span_holds(&rule->expect, session->rules[i].fired_ever) ||
-		    core->each_count == EACH_MOST)
+		if (!rule->expect_each || span_holds(&rule->expect, session->rules[i].fired_ever))
 			continue;
+		if (core->each_count == EACH_MOST) {
+			core->each_left_out++;
+			continue;
+		}
 		if (core->each_count == core->each_room) {
 			core->each_room = core->each_room ? 2 * core->each_room : 8;
 			core->each = realloc(core->each, core->each_room * sizeof(*core->each));
@@ -467,6 +478,7 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	core->session_count--;
 	if (session->identity_used)
 		opened_get(core, chance_mix(session->identity_key))->live = 0;
+	opened_get(core, opened_key(session))->live--;
 	each_check(core, session);
 	for (int way = 0; way < WAYS; way++) {
 		struct account *account = &session->ways[way].account;
@@ -477,15 +489,15 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	session->end = end;
 	session->ended = now;
 	path_forget(core, session, REASON_MAX_SESSIONS, now);
+	timer_cancel_all(core, session);
 	core_event(core, session, now, "session-ends %s", end == SESSION_IDLE ? "idle" : "max-sessions");
 	core_outcome(core, &(struct outcome){.kind = OUTCOME_ENDED, .at = now, .session = session});
 }
 
-static void rules_free(struct rule_state *rules, size_t count)
+static void rules_free(struct core *core, struct rule_state *rules, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (rules[i].timer)
-			rules[i].timer->subject = NULL;
+		timer_cancel(core, &rules[i].timer);
 		for (int way = 0; way < WAYS; way++) {
 			free(rules[i].groups[way]);
 			if (rules[i].restart)
@@ -519,7 +531,7 @@ static void session_free(struct core *core, struct session *session)
 		if (session->firsts[i])
 			pool_put(core->pool, session->firsts[i]);
 	free(session->firsts);
-	rules_free(session->rules, session->rule_count);
+	rules_free(core, session->rules, session->rule_count);
 	free(session);
 }
 
@@ -567,7 +579,8 @@ void core_last_arrival(struct core *core)
 
 static const struct link *link_named(const struct config *config, const char *name)
 {
-	for (size_t i = 0; i < config->link_count; i++)
+	/* The last one first: a user's own [link clean] stands before the one that no section names. */
+	for (size_t i = config->link_count; i-- > 0;)
 		if (strcmp(config->links[i].name, name) == 0)
 			return &config->links[i];
 	return NULL;
@@ -588,8 +601,10 @@ static void state_move(struct rule_state *into, struct rule_state *from)
 
 	*into = *from;
 	into->rule = rule;
-	if (into->timer)
+	if (into->timer) {
 		into->timer->subject = into;
+		into->timer->slot = &into->timer;
+	}
 	*from = (struct rule_state){.rule = from->rule};
 }
 
@@ -603,12 +618,12 @@ static void state_rearm(struct core *core, struct session *session, struct rule_
     const struct rule *before, ns_t began, ns_t now)
 {
 	if (state->rule->since && !state->restart)
-		return;
-	if (before && same_times(before, state->rule))
+		return timer_cancel(core, &state->timer);
+	if (before && same_times(before, state->rule) && state->timer)
 		return;
 	if (state->restart)
 		began = state->restart->at;
-	timer_rule_arm(core, session, state, state->rounds ? now : began);
+	timer_rule_arm(core, session, state, state->rounds ? now : began, now);
 }
 
 static void session_rules_reload(struct core *core, struct session *session, ns_t now)
@@ -623,19 +638,19 @@ static void session_rules_reload(struct core *core, struct session *session, ns_
 
 		if (from)
 			state_move(state, from);
-		if (state->rule->scope == SCOPE_SESSION)
+		if (state->rule->scope == SCOPE_ALL)
+			timer_cancel(core, &state->timer);
+		else
 			state_rearm(core, session, state, from ? from->rule : NULL, session->began, now);
 	}
 	/* What a rule that is gone had gathered goes on its way. */
 	for (size_t i = 0; i < old_count; i++)
 		for (int way = 0; way < WAYS; way++)
 			if (old[i].groups[way] && old[i].groups[way]->count) {
-				old[i].groups[way]->size = ACTION_PERMUTE_MAX + 1;
-				if (old[i].groups[way]->timer)
-					old[i].groups[way]->timer->subject = NULL;
+				old[i].groups[way]->size = ACTION_PERMUTE_MAX + 1; /* never whole: in order of arrival */
 				path_group_send(core, old[i].groups[way], now);
 			}
-	rules_free(old, old_count);
+	rules_free(core, old, old_count);
 }
 
 static void session_reload(
@@ -650,6 +665,8 @@ static void session_reload(
 		link = &config->links[session->section ? session->section->link : config->default_link];
 	session->link = link;
 	session_rules_reload(core, session, now);
+	timer_idle_set(core, session);
+	timer_nat_arm(core, session);
 }
 
 /* Points what a session keeps of links at the new ones of the same name; of one that is gone, at the clean link. */
@@ -659,10 +676,39 @@ static void links_reload(struct session *session, const struct config *config)
 		const struct link *link = link_named(config, state->link->name);
 
 		state->link = link ? link : &config->links[0];
+		for (int way = 0; way < WAYS; way++) {
+			struct link_way_state *s = &state->ways[way];
+
+			/* Another trace may be shorter: its place is sought anew. */
+			s->opportunity_open = false;
+			s->opportunity = s->opportunity_left = 0;
+			s->cycle = 0;
+		}
 	}
 }
 
-static void memory_reload(struct core *core, struct session *session)
+/* Firsts stay where the new configuration asks for the same kinds; what is behind `replay N` is gathered anew. */
+static void firsts_reload(
+    struct core *core, struct session *session, const struct config *before, const struct config *config)
+{
+	struct datagram **firsts = config->first_count ? calloc(config->first_count, sizeof(*firsts)) : NULL;
+
+	for (size_t i = 0; session->firsts && i < session->first_count; i++) {
+		size_t k = 0;
+
+		while (k < config->first_count && memcmp(&config->firsts[k], &before->firsts[i], sizeof(struct kinds)) != 0)
+			k++;
+		if (firsts && k < config->first_count)
+			firsts[k] = session->firsts[i];
+		else if (session->firsts[i])
+			pool_put(core->pool, session->firsts[i]);
+	}
+	free(session->firsts);
+	session->firsts = firsts;
+	session->first_count = firsts ? (unsigned)config->first_count : 0;
+}
+
+static void recent_forget(struct core *core, struct session *session)
 {
 	for (int w = 0; w < WAYS; w++) {
 		struct session_way *way = &session->ways[w];
@@ -672,12 +718,8 @@ static void memory_reload(struct core *core, struct session *session)
 				pool_put(core->pool, way->recent[i]);
 		free(way->recent);
 		way->recent = NULL;
+		way->recent_next = 0;
 	}
-	for (unsigned i = 0; session->firsts && i < session->first_count; i++)
-		if (session->firsts[i])
-			pool_put(core->pool, session->firsts[i]);
-	free(session->firsts);
-	session->firsts = NULL;
 }
 
 static void shared_reload(struct core *core, const struct config *config, ns_t now)
@@ -696,14 +738,34 @@ static void shared_reload(struct core *core, const struct config *config, ns_t n
 		state->rule = &config->rules[i];
 		if (from)
 			core->totals[i] = totals[from->rule->index];
-		if (state->rule->scope != SCOPE_ALL)
-			continue;
 		if (from)
 			state_move(state, from);
+		if (state->rule->scope != SCOPE_ALL) {
+			timer_cancel(core, &state->timer);
+			continue;
+		}
 		state_rearm(core, NULL, state, from ? from->rule : NULL, core->began, now);
 	}
-	rules_free(old, old_count);
+	rules_free(core, old, old_count);
 	free(totals);
+}
+
+/* Failures of sessions that have ended name rules by index: by the new one, where the rule is still there. */
+static void each_reload(struct core *core, const struct config *config)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < core->each_count; i++) {
+		struct each_failure failure = core->each[i];
+		const char *name = core->config->rules[failure.rule].name;
+
+		for (size_t k = 0; k < config->rule_count; k++)
+			if (strcmp(config->rules[k].name, name) == 0) {
+				failure.rule = (unsigned)k;
+				core->each[kept++] = failure;
+			}
+	}
+	core->each_count = kept;
 }
 
 /* Standing acts point into the old configuration: kept by name where rule and action are still there. */
@@ -732,8 +794,10 @@ static void standing_reload(struct core *core, const struct config *config)
 void core_reload(struct core *core, const struct config *config, const struct core_limits *limits,
     const struct address *listening, ns_t now)
 {
+	const struct config *before = core->config;
 	struct text name = {0};
 
+	each_reload(core, config);
 	shared_reload(core, config, now);
 	standing_reload(core, config);
 	core->config = config;
@@ -742,7 +806,8 @@ void core_reload(struct core *core, const struct config *config, const struct co
 		text_clear(&name);
 		text_add(&name, "%s", session->link->name);
 		links_reload(session, config);
-		memory_reload(core, session);
+		recent_forget(core, session);
+		firsts_reload(core, session, before, config);
 		session_reload(core, session, &listening[session->listener], session->link_set ? name.at : NULL, now);
 	}
 	text_free(&name);
@@ -801,14 +866,16 @@ size_t core_datagrams(const struct core *core)
 
 size_t core_each_failures(struct core *core, struct each_failure *failures, size_t room)
 {
-	size_t ended = core->each_count, count;
+	size_t ended = core->each_count, left_out = core->each_left_out, count;
 
 	for (struct session *session = core->oldest; session; session = session->newer)
 		each_check(core, session);
 	count = core->each_count < room ? core->each_count : room;
 	if (count)
 		memcpy(failures, core->each, count * sizeof(*failures));
+	count = core->each_count + core->each_left_out;
 	core->each_count = ended; /* those that live on may yet hold */
+	core->each_left_out = left_out;
 	return count;
 }
 
@@ -826,9 +893,11 @@ static void drop_list(struct core *core, struct datagram_list *list)
 
 static void drop_plan(struct core *core, struct datagram *datagram)
 {
-	drop_list(core, &datagram->plan->copies);
-	free(datagram->plan->parts);
-	free(datagram->plan);
+	struct plan *plan = datagram->plan;
+
+	drop_list(core, &plan->copies);
+	datagram->parts = plan->parts; /* which core_datagram_free frees */
+	free(plan);
 	core_datagram_free(core, datagram);
 }
 
@@ -876,22 +945,16 @@ void core_free(struct core *core)
 		else if (outcome.kind == OUTCOME_ENDED)
 			core_session_release(core, outcome.session);
 	}
-	for (struct session *session = core->oldest; session; session = session->newer)
+	for (struct session *session = core->oldest; session; session = session->newer) {
+		timer_cancel_all(core, session);
 		session_drop(core, session);
+	}
+	rules_free(core, core->shared, core->config->rule_count);
 	while (schedule_next(core->schedule, NS_NEVER, &entry)) {
-		if (schedule_kind(&entry) == SCHEDULE_LEAVES) {
+		if (schedule_kind(&entry) == SCHEDULE_LEAVES)
 			core_datagram_free(core, entry.what);
-		} else if (schedule_kind(&entry) == SCHEDULE_ENTERS) {
+		else
 			drop_plan(core, entry.what);
-		} else {
-			struct timer *timer = entry.what;
-
-			if (timer->kind == TIMER_RULE && timer->subject)
-				((struct rule_state *)timer->subject)->timer = NULL;
-			if (timer->session)
-				core_session_release(core, timer->session);
-			free(timer);
-		}
 	}
 	while (core->oldest) {
 		struct session *session = core->oldest;
@@ -900,7 +963,6 @@ void core_free(struct core *core)
 		core_session_release(core, session);
 	}
 	assert(pool_taken(core->pool) == 0);
-	rules_free(core->shared, core->config->rule_count);
 	free(core->totals);
 	free(core->standing);
 	free(core->each);

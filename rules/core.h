@@ -43,6 +43,7 @@ struct arrival {
 	const uint8_t *bytes;
 	size_t size;
 	ns_t at;
+	uint32_t mapping; /* down: the number of the NAT mapping that it came to; 0: the present one */
 };
 
 enum outcome_kind {
@@ -58,6 +59,7 @@ struct outcome {
 	ns_t at;
 	struct session *session; /* NULL: of no session */
 	struct datagram *datagram;
+	uint32_t mapping; /* OUTCOME_SEND, up: the NAT mapping that it leaves by */
 	const char *text; /* until the next core_next */
 };
 
@@ -124,6 +126,7 @@ struct each_failure {
 	unsigned rule;
 	uint32_t session, got;
 };
+/* Gives how many there are; fills in as many as there is room for, and as are remembered one by one. */
 size_t core_each_failures(struct core *core, struct each_failure *failures, size_t room);
 
 #endif

@@ -16,17 +16,21 @@
 enum timer_kind {
 	TIMER_IDLE,     /* of a session */
 	TIMER_DARK,     /* a blackout ends */
+	TIMER_NAT,      /* a mapping may have been forgotten */
 	TIMER_RULE,     /* subject: struct rule_state */
 	TIMER_HELD,     /* subject: struct datagram, which waited long enough */
 	TIMER_GROUP,    /* subject: struct group */
 	TIMER_PACK      /* subject: struct session_way */
 };
 
-/* Freed when its time comes; a subject of NULL says that it is no longer wanted. */
+/* Lives until its time comes or it is cancelled; `slot` is where its owner keeps the pointer, NULL from then on. */
 struct timer {
+	struct schedule_place place;
 	enum timer_kind kind;
 	struct session *session; /* NULL: of the core */
 	void *subject;
+	struct timer **slot;
+	struct timer *before, *after; /* of the same session */
 };
 
 /* What a firing with scope = all still does to sessions that open later. */
@@ -67,7 +71,7 @@ struct core {
 	struct standing *standing;
 	size_t standing_count, standing_room;
 	struct each_failure *each;
-	size_t each_count, each_room;
+	size_t each_count, each_room, each_left_out;
 
 	struct outcome *outcomes;
 	size_t outcome_first, outcome_count, outcome_room;
@@ -100,6 +104,9 @@ void judge_act(struct core *core, struct session *session, const struct action *
 void judge_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now);
 void judge_remember(struct core *core, struct standing standing);
 
+/* timer.c, too: sees to it that the end of the NAT mapping is told */
+void timer_nat_arm(struct core *core, struct session *session);
+
 /* path.c */
 enum dark { DARK_NOT, DARK_HOLD, DARK_DROP };
 enum dark path_dark(const struct session_way *way, ns_t now);
@@ -115,12 +122,22 @@ void path_group_send(struct core *core, struct group *group, ns_t now);
 void path_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now);
 void path_pack_send(struct core *core, struct session_way *way, ns_t now);
 struct plan *path_plan_keep(struct datagram *datagram);
+void path_make_ghost(struct core *core, struct datagram *datagram, struct verdict *verdict);
 /* Everything that this session still holds in front of the link dies. */
 void path_forget(struct core *core, struct session *session, enum reason reason, ns_t now);
 
 /* timer.c */
-struct timer *timer_new(struct core *core, enum timer_kind kind, struct session *session, void *subject, ns_t due);
+/* Sets `*slot`, which must be NULL. Where memory is out it stays so: what was to come at that time does not come. */
+void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session, void *subject,
+    ns_t due);
+void timer_cancel(struct core *core, struct timer **slot);
+/* All of a session that ends. */
+void timer_cancel_all(struct core *core, struct session *session);
+void timer_idle_set(struct core *core, struct session *session);
+/* The next end of a blackout of the session. */
+void timer_dark_set(struct core *core, struct session *session, ns_t now);
 void timer_run(struct core *core, struct timer *timer, ns_t now);
-void timer_rule_arm(struct core *core, struct session *session, struct rule_state *state, ns_t from);
+/* Sets a timed rule's next time, counted from `from`; what would have been before `now` is missed. */
+void timer_rule_arm(struct core *core, struct session *session, struct rule_state *state, ns_t from, ns_t now);
 
 #endif

@@ -42,30 +42,53 @@ static struct rule_state *find_state(struct session *session, unsigned rule)
 	return NULL;
 }
 
-/* Every count and time of the rule starts anew, with the next datagram. */
-static void restart(struct core *core, struct session *session, struct rule_state *state, ns_t now)
+static struct restart *restart_of(struct rule_state *state, ns_t now, uint64_t seen)
 {
 	if (!state->restart)
 		state->restart = calloc(1, sizeof(*state->restart));
 	assert(state->restart);
 	state->restart->at = now;
-	state->restart->seen = session ? session->seen : core->seen_all;
-	for (int way = 0; way < WAYS; way++) {
-		state->restart->carried[way] = session ? session->ways[way].carried : 0;
-		attempts_clear(&state->restart->attempts[way]);
-		state->matched[way] = 0;
-	}
-	state->fired = 0;
-	state->rounds = 0;
-	timer_rule_arm(core, session, state, now);
+	state->restart->seen = seen;
+	return state->restart;
 }
 
-static void restart_in(struct core *core, struct session *session, unsigned rule, ns_t now)
+/* What is counted in the session itself, whatever the rule's scope: bytes carried, and attempts. */
+static void restart_own(struct session *session, struct rule_state *own, ns_t now)
 {
-	struct rule_state *state = find_state(session, rule);
+	struct restart *anew = restart_of(own, now, session->seen);
 
-	if (state)
-		restart(core, session, state, now);
+	for (int way = 0; way < WAYS; way++) {
+		anew->carried[way] = session->ways[way].carried;
+		attempts_clear(&anew->attempts[way]);
+	}
+}
+
+static void restart_counts(struct core *core, struct session *session, struct rule_state *state, ns_t now)
+{
+	state->matched[WAY_UP] = state->matched[WAY_DOWN] = 0;
+	state->fired = state->rounds = 0;
+	timer_rule_arm(core, session, state, now, now);
+}
+
+/* Every count and time of a watching rule starts anew, with the next datagram: in the session where the other one
+ * fired (NULL: in all), or where its scope is all sessions in all of them. */
+static void restart(struct core *core, struct session *session, const struct rule *watcher, ns_t now)
+{
+	struct rule_state *own;
+	bool all = watcher->scope == SCOPE_ALL;
+	bool only = session && !all;
+
+	if (all) {
+		restart_of(&core->shared[watcher->index], now, core->seen_all);
+		restart_counts(core, NULL, &core->shared[watcher->index], now);
+	}
+	for (struct session *s = only ? session : core->oldest; s; s = only ? NULL : s->newer) {
+		if (!(own = find_state(s, watcher->index)))
+			continue;
+		restart_own(s, own, now);
+		if (!all)
+			restart_counts(core, s, own, now);
+	}
 }
 
 void judge_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now)
@@ -78,16 +101,8 @@ void judge_fired(struct core *core, struct session *session, struct rule_state *
 	for (struct session *s = session ? session : core->oldest; s; s = session ? NULL : s->newer)
 		if ((own = find_state(s, rule->index)))
 			own->fired_ever++;
-	for (size_t i = 0; i < rule->watchers.count; i++) {
-		unsigned watcher = rule->watchers.all[i];
-
-		if (core->config->rules[watcher].scope == SCOPE_ALL) {
-			restart(core, NULL, &core->shared[watcher], now);
-			continue;
-		}
-		for (struct session *s = session ? session : core->oldest; s; s = session ? NULL : s->newer)
-			restart_in(core, s, watcher, now);
-	}
+	for (size_t i = 0; i < rule->watchers.count; i++)
+		restart(core, session, &core->config->rules[rule->watchers.all[i]], now);
 }
 
 /* ---- Actions without a datagram ---- */
@@ -96,6 +111,7 @@ static void blackout(struct core *core, struct session *session, const struct ac
     ns_t now)
 {
 	ns_t until = ns_add(now, length);
+	bool raised = false;
 	char time[32];
 	const char *ways = action->ways[WAY_UP] && action->ways[WAY_DOWN] ? ""
 	                   : action->ways[WAY_UP]                        ? " up"
@@ -108,9 +124,11 @@ static void blackout(struct core *core, struct session *session, const struct ac
 		if (!action->ways[w] || *dark >= until)
 			continue;
 		*dark = until;
+		raised = true;
 		*(action->mode == BLACKOUT_HOLD ? &way->hold_by : &way->drop_by) = by;
 	}
-	timer_new(core, TIMER_DARK, session, session, until);
+	if (raised)
+		timer_dark_set(core, session, now);
 	core_event(core, session, now, "blackout-begins %s%s%s by=%s", units_time_text(length, time, sizeof(time)), ways,
 	    action->mode == BLACKOUT_HOLD ? " hold" : "", names_get(core->names, by));
 }
@@ -131,6 +149,10 @@ void judge_act(struct core *core, struct session *session, const struct action *
 		break;
 	case ACT_LINK: link_change(core, session, action->link, by, now); break;
 	case ACT_NOTE: core_event(core, session, now, "note by=%s", names_get(core->names, by)); break;
+	case ACT_REBIND:
+		nat_rebind(&session->nat, action->what);
+		core_event(core, session, now, "nat-expired by=%s", names_get(core->names, by));
+		break;
 	default: break;
 	}
 }
@@ -166,7 +188,8 @@ static void act_widely(struct judging *j, const struct rule *rule, size_t index,
 		judge_act(core, j->session, action, rule->id, j->sight->now, index, draw);
 		return;
 	}
-	judge_remember(core, (struct standing){.rule = rule,
+	if (action->act != ACT_REBIND)
+		judge_remember(core, (struct standing){.rule = rule,
 	                         .action = action,
 	                         .until = ns_add(j->sight->now,
 	                             chance_time(draw, rule_draw(index, 0), &action->time))});
@@ -209,6 +232,7 @@ static struct datagram *copy_make(struct judging *j, const struct copying *from)
 		memcpy(copy->bytes, from->bytes, from->size);
 	copy->n = from->n;
 	copy->id = from->id;
+	copy->order = j->core->arrivals;
 	copy->arrived = j->sight->now;
 	copy->due = j->sight->now;
 	copy->copy = from->number;
@@ -223,6 +247,12 @@ static struct datagram *copy_make(struct judging *j, const struct copying *from)
 	return copy;
 }
 
+/* K of "copy=K"; past the last number they share it. */
+static uint16_t next_number(uint32_t copies)
+{
+	return (uint16_t)(copies < UINT16_MAX ? copies + 1 : UINT16_MAX);
+}
+
 /* A copy of the datagram as it is now. */
 static struct datagram *copy_own(struct judging *j, enum origin origin, uint64_t salt)
 {
@@ -232,7 +262,7 @@ static struct datagram *copy_own(struct judging *j, enum origin origin, uint64_t
 	                        .id = j->datagram->id,
 	                        .bytes = j->datagram->bytes,
 	                        .size = j->datagram->size,
-	                        .number = (uint16_t)(j->verdict->copies + 1),
+	                        .number = next_number(j->verdict->copies),
 	                        .salt = salt});
 }
 
@@ -338,13 +368,14 @@ static bool replay(struct judging *j, const struct rule *rule, size_t index, con
 
 	if (!kept)
 		return false;
+	kept->copy = next_number(kept->copy);
 	copy_make(j, &(struct copying){.origin = ORIGIN_REPLAY,
 	                 .way = (enum way)kept->way,
 	                 .n = kept->n,
 	                 .id = kept->id,
 	                 .bytes = kept->bytes,
 	                 .size = kept->size,
-	                 .number = ++kept->copy,
+	                 .number = kept->copy,
 	                 .salt = salt_of(rule, index, 0) + j->datagram->n});
 	return true;
 }
@@ -357,7 +388,7 @@ static bool inject(struct judging *j, const struct rule *rule, size_t index, con
 	                 .id = j->datagram->id,
 	                 .bytes = action->bytes,
 	                 .size = action->size,
-	                 .number = (uint16_t)(j->verdict->copies + 1),
+	                 .number = next_number(j->verdict->copies),
 	                 .salt = salt_of(rule, index, 0)});
 	return true;
 }
@@ -410,13 +441,13 @@ static bool apply(struct judging *j, struct rule_state *own, size_t index, struc
 		j->pack = action;
 		return true;
 	case ACT_BLACKOUT: return start_blackout(j, rule, index, draw);
-	case ACT_LINK: act_widely(j, rule, index, draw); return true;
+	case ACT_LINK:
+	case ACT_REBIND: act_widely(j, rule, index, draw); return true;
 	case ACT_BYPASS: j->bypass = true; return true;
 	case ACT_NOTE:
 		core_event(j->core, j->session, j->sight->now, "note by=%s dir=%s n=%u",
 		    names_get(j->core->names, rule->id), verdict_ways[j->sight->way], j->sight->n);
 		return true;
-	case ACT_REBIND:
 	case ACT_COUNT: break;
 	}
 	return false;
@@ -433,7 +464,7 @@ static void judge_rules(struct judging *j)
 		struct draw draw;
 		bool acted = false;
 
-		if (!rule_matches(state, j->sight, rule->scope == SCOPE_ALL ? j->core->began : session->began))
+		if (!rule_matches(state, own, j->sight, rule->scope == SCOPE_ALL ? j->core->began : session->began))
 			continue;
 		j->core->totals[rule->index].matched++;
 		if (j->verdict->reason)
@@ -499,12 +530,12 @@ static void remember_copies(struct core *core, struct session *session, const st
 
 	for (unsigned i = 0; way->recent && i <= core->config->recent; i++)
 		if (way->recent[i] && way->recent[i]->n == sight->n && way->recent[i]->copy < copies)
-			way->recent[i]->copy = (uint16_t)copies;
+			way->recent[i]->copy = (uint16_t)(copies < UINT16_MAX ? copies : UINT16_MAX);
 	for (size_t i = 0; session->firsts && i < core->config->first_count; i++) {
 		struct datagram *first = session->firsts[i];
 
 		if (first && first->n == sight->n && first->way == sight->way && first->copy < copies)
-			first->copy = (uint16_t)copies;
+			first->copy = (uint16_t)(copies < UINT16_MAX ? copies : UINT16_MAX);
 	}
 }
 
@@ -534,6 +565,7 @@ static void decide_copies(struct judging *j, bool in_blackout)
 		struct link_decision decision = {0};
 
 		copy->plan->in_blackout = in_blackout;
+		link_step(link, (enum way)copy->way, j->session->ways[copy->way].n);
 		if (j->core->queued_bytes > j->core->limits.max_queued)
 			decision.reason = REASON_OVERLOAD;
 		else if (copy->origin != ORIGIN_LINK)
@@ -587,7 +619,8 @@ static void orphans_enter(struct judging *j)
 	j->plan->copies = (struct datagram_list){0};
 	while ((copy = datagram_take(&copies))) {
 		if (copy->plan->offset == 0 ||
-		    schedule_put(j->core->schedule, ns_add(j->sight->now, copy->plan->offset), SCHEDULE_ENTERS, copy))
+		    schedule_put(j->core->schedule, ns_add(j->sight->now, copy->plan->offset), copy->order,
+		        SCHEDULE_ENTERS, copy))
 			path_enter(j->core, copy, j->sight->now, NULL);
 	}
 }
@@ -600,6 +633,17 @@ static bool corrupted(const struct verdict *verdict)
 	return false;
 }
 
+/* The group that it joined may be whole now. */
+static void group_finish(struct judging *j)
+{
+	for (int w = 0; w < WAYS; w++) {
+		struct group *group = j->group->groups[w];
+
+		if (group && group->count && group->count == group->size)
+			path_group_send(j->core, group, j->sight->now);
+	}
+}
+
 /* Not dropped by a rule or the link: into what holds it, or across the link. */
 static void set_off(struct judging *j)
 {
@@ -610,26 +654,15 @@ static void set_off(struct judging *j)
 
 	if (j->session->unresolved && j->sight->way == WAY_UP)
 		verdict->hold = HOLD_LOOKUP;
-	if (j->plan->lost_at_exit && (dark || j->group)) {
-		/* Decided now, but it still takes its place on the wire. */
-		drop(j, REASON_LOSS, j->plan->link->link->id);
-		j->datagram->flags |= DATAGRAM_GHOST;
-		way->account.queued--;
-		way->account.dropped[REASON_LOSS]++;
-		j->core->queued_bytes -= j->datagram->size;
-	}
+	if (j->plan->lost_at_exit && (dark || j->group))
+		path_make_ghost(j->core, j->datagram, verdict);
 	if (j->group) {
 		path_plan_keep(j->datagram);
 		if (!verdict->hold && !verdict->reason) {
 			verdict->hold = HOLD_RULE;
 			verdict->hold_name = j->group->rule->id;
 		}
-		for (int w = 0; w < WAYS; w++) {
-			struct group *group = j->group->groups[w];
-
-			if (group && group->count && group->count == group->size)
-				path_group_send(j->core, group, now);
-		}
+		group_finish(j);
 		return;
 	}
 	if (dark && verdict->reason) { /* a ghost */
@@ -648,7 +681,9 @@ static bool packs(struct judging *j)
 
 	if (j->group)
 		return false;
-	if (way->pack && way->pack->size + size <= way->pack->most)
+	/* What a blackout holds and what it does not hold cannot leave together. */
+	if (way->pack && way->pack->size + size <= way->pack->most &&
+	    way->pack->parts.first->plan->in_blackout == j->plan->in_blackout)
 		return true;
 	if (way->pack)
 		path_pack_send(j->core, way, j->sight->now);
@@ -671,6 +706,8 @@ static void dropped(struct judging *j)
 		path_group_leave(j->group, j->datagram);
 	core_datagram_free(j->core, j->datagram);
 	orphans_enter(j);
+	if (j->group)
+		group_finish(j);
 }
 
 /* Behind the rules: the link decides, then the datagram and its copies set off, or die. */
@@ -799,16 +836,31 @@ void core_arrive(struct core *core, struct session *session, const struct arriva
 	if (verdict->reason) {
 		way->account.dropped[REASON_OVERLOAD]++;
 		tell_records(verdict, &session->dtls, arrival);
+		/* It is too much to take in, but the device has sent: what slept until then makes room. */
+		if (arrival->way == WAY_UP)
+			path_wake(core, session, arrival->at);
 		return;
 	}
 	j.datagram->n = way->n;
-	j.datagram->id = core->arrivals;
+	j.datagram->id = j.datagram->order = core->arrivals;
 	j.datagram->arrived = j.datagram->due = arrival->at;
 	j.datagram->tos = arrival->tos;
 	j.datagram->plan = &plan;
 	if (arrival->size)
 		memcpy(j.datagram->bytes, arrival->bytes, arrival->size);
 
+	if (arrival->way == WAY_DOWN) {
+		/* A NAT that has forgotten is silent: no rule sees what comes to it. */
+		if (!nat_lives(&session->nat, session->section, arrival->mapping, arrival->at)) {
+			core_datagram_free(core, j.datagram);
+			drop(&j, REASON_NAT_EXPIRED, 0);
+			way->account.dropped[REASON_NAT_EXPIRED]++;
+			tell_records(verdict, &session->dtls, arrival);
+			return;
+		}
+		nat_in(&session->nat, session->section, arrival->at);
+		timer_nat_arm(core, session);
+	}
 	look(core, session, arrival, &peek, &sight);
 	verdict->type = peek.first.type;
 	verdict->epoch = peek.first.epoch;

@@ -246,6 +246,24 @@ static int read_wake_delay(struct reading *reading, const char *text, void *into
 	return units_time_range(text, &delay->time, &reading->error);
 }
 
+static int read_nat_timeout(struct reading *reading, const char *text, void *into)
+{
+	if (units_time(text, into, &reading->error))
+		return -1;
+	return *(ns_t *)into > 0 ? 0 : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
+}
+
+static int read_nat_refresh(struct reading *reading, const char *text, void *into)
+{
+	static const char *const words[] = {"up", "both"};
+	int choice = keys_choose(reading, text, words, 2);
+
+	if (choice < 0)
+		return -1;
+	*(enum nat_refresh *)into = (enum nat_refresh)choice;
+	return 0;
+}
+
 static int read_way(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"both", "up", "down", "either"};
@@ -321,9 +339,9 @@ static const struct key device_keys[] = {
     {"address", KEY_LIST, NULL, offsetof(struct device, address), keys_read_pattern, "address, prefix, or address and port", "only sessions of these device addresses", "any"},
     {"listener", KEY_LIST, NULL, offsetof(struct device, listener), keys_read_address, "address and port", "the [proxy] listen address and port that the device spoke to", "any"},
     {"link", KEY_PLAIN, NULL, offsetof(struct device, link), read_link, "name of a [link]", "the link that its datagrams cross", "default if it exists, else a clean link"},
-    {"nat_timeout", KEY_UNSUPPORTED, NULL, 0, NULL, "time", "the NAT mapping lasts this long after the last datagram that refreshed it", NULL},
-    {"nat_timeout_stream", KEY_UNSUPPORTED, NULL, 0, NULL, "time", "the same, once datagrams have gone both ways", NULL},
-    {"nat_refresh", KEY_UNSUPPORTED, NULL, 0, NULL, "up or both", "which direction refreshes the mapping (RFC 4787 REQ-6)", NULL},
+    {"nat_timeout", KEY_PLAIN, NULL, offsetof(struct device, nat_timeout), read_nat_timeout, "time", "the NAT mapping lasts this long after the last datagram that refreshed it", "none"},
+    {"nat_timeout_stream", KEY_PLAIN, NULL, offsetof(struct device, nat_timeout_stream), read_nat_timeout, "time", "the same, once datagrams have gone both ways", "as nat_timeout"},
+    {"nat_refresh", KEY_PLAIN, "up", offsetof(struct device, nat_refresh), read_nat_refresh, "up or both", "which direction refreshes the mapping (RFC 4787 REQ-6)", NULL},
     {"upstream", KEY_PLAIN, NULL, offsetof(struct device, upstream), keys_read_endpoint, "host and port", "another cloud for these devices", "[proxy] upstream"},
     {"identity", KEY_PLAIN, NULL, offsetof(struct device, identity), keys_read_text, "name", "draws derive from this name in place of the address: the same luck on another bench or lease", "the address"},
     {"follow_cid", KEY_UNSUPPORTED, NULL, 0, NULL, "yes or no", "a DTLS connection ID seen in a known session continues it from another address", NULL},

@@ -59,8 +59,7 @@ static void score_step(struct link_way_state *s, double correlation, struct draw
 		s->score = correlation * s->score + sqrt(1 - correlation * correlation) * fresh;
 }
 
-/* Brings the chains to the ordinal `n`: one step for every ordinal, also for those that never came here. */
-static void chains_step(struct link_state *state, enum way way, uint32_t n)
+void link_step(struct link_state *state, enum way way, uint32_t n)
 {
 	const struct link_way *w = &state->link->ways[way];
 	struct link_way_state *s = &state->ways[way];
@@ -131,7 +130,7 @@ void link_decide(struct link_state *state, enum arrival_kind kind, struct datagr
 	}
 	plan->draw = draw_of(state, (enum way)datagram->way, datagram->n);
 	if (kind == LINK_ORIGINAL)
-		chains_step(state, (enum way)datagram->way, datagram->n);
+		link_step(state, (enum way)datagram->way, datagram->n);
 	else
 		plan->draw = chance_copy(plan->draw, plan->salt);
 	if (w->mtu && datagram->size + state->header > w->mtu) {
@@ -358,6 +357,6 @@ void link_enter(struct link_state *state, enum arrival_kind kind, const struct d
 
 void link_wake(struct link_state *state, ns_t now)
 {
-	if (now > state->carried)
+	if (state->link->ways[WAY_DOWN].wake_delay.next_up && now > state->carried)
 		state->carried = now;
 }

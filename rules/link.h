@@ -83,6 +83,9 @@ void link_state_init(
     struct link_state *state, const struct link *link, uint64_t session_key, uint32_t header, ns_t began);
 void link_state_fini(struct link_state *state);
 
+/* Brings the chains to the ordinal `n`: one step for every ordinal, also for those that never came here. */
+void link_step(struct link_state *state, enum way way, uint32_t n);
+
 /* Decides for a datagram: gives REASON_NONE, or why it is dropped. A copy uses the chains without stepping them.
  * Flips a bit in `bytes` where corruption says so, and tells it in `deed` (`corrupted`). `twice`: duplicate it. */
 struct link_decision {
@@ -99,7 +102,7 @@ void link_decide_copy(struct link_state *state, struct datagram *copy, struct pl
 void link_enter(struct link_state *state, enum arrival_kind kind, const struct datagram *datagram,
     const struct plan *plan, ns_t now, struct passage *passage);
 
-/* The device has sent: what slept until then may go. */
+/* The device has sent: on a link that sleeps until then, nothing sleeps now. */
 void link_wake(struct link_state *state, ns_t now);
 
 #endif

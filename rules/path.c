@@ -50,12 +50,12 @@ static void count_left(struct core *core, struct session *session, enum way way,
 				d->left_either--;
 			if (d->left_own || d->left_either || !(d->flags & DATAGRAM_DUE))
 				continue;
-			d->timeout->subject = NULL;
+			timer_cancel(core, &d->timeout);
 			datagram_remove(held, d);
 			d->flags &= (uint8_t)~DATAGRAM_HELD;
 			d->due = now;
 			/* Through the schedule, so that several go in the order in which they came. */
-			if (schedule_put(core->schedule, now, SCHEDULE_LEAVES, d))
+			if (schedule_put(core->schedule, now, d->order, SCHEDULE_LEAVES, d))
 				core_unsent(core, d, REASON_OVERLOAD, now);
 		}
 	}
@@ -66,7 +66,16 @@ static void hand_over(struct core *core, struct datagram *datagram, ns_t now)
 	struct session *session = datagram->session;
 	enum way way = (enum way)datagram->way;
 
-	core_outcome(core, &(struct outcome){.kind = OUTCOME_SEND, .at = now, .session = session, .datagram = datagram});
+	if (way == WAY_UP) {
+		if (nat_out(&session->nat, session->section, now))
+			session->rebinds++;
+		timer_nat_arm(core, session);
+	}
+	core_outcome(core, &(struct outcome){.kind = OUTCOME_SEND,
+	                       .at = now,
+	                       .session = session,
+	                       .datagram = datagram,
+	                       .mapping = session->nat.mapping});
 	if (datagram->copy || !(session->ways[0].held.first || session->ways[1].held.first))
 		return;
 	if (!(datagram->flags & DATAGRAM_JOINED))
@@ -84,7 +93,7 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 			datagram->flags |= DATAGRAM_DUE;
 			return;
 		}
-		datagram->timeout->subject = NULL;
+		timer_cancel(core, &datagram->timeout);
 		datagram_remove(&way_of(datagram)->held, datagram);
 		datagram->flags &= (uint8_t)~DATAGRAM_HELD;
 	}
@@ -109,8 +118,7 @@ static void hold(struct core *core, struct datagram *datagram, const struct plan
 		return;
 	if (plan->hold_own || plan->hold_either)
 		most = most > HOLD_MOST ? most : HOLD_MOST;
-	datagram->timeout =
-	    timer_new(core, TIMER_HELD, datagram->session, datagram, ns_add(datagram->due, most));
+	timer_set(core, &datagram->timeout, TIMER_HELD, datagram->session, datagram, ns_add(datagram->due, most));
 	if (!datagram->timeout)
 		return;
 	datagram->flags |= DATAGRAM_HELD;
@@ -136,6 +144,18 @@ static void tell_hold(struct verdict *verdict, enum hold hold, uint16_t name, ui
 	verdict->hold = (uint8_t)hold;
 	verdict->hold_name = name;
 	verdict->hold_count = count;
+}
+
+/* Lost at the exit, and that is known now; but it still takes its place on the wire when it comes to it. */
+void path_make_ghost(struct core *core, struct datagram *datagram, struct verdict *verdict)
+{
+	struct account *account = &way_of(datagram)->account;
+
+	verdict->reason = REASON_LOSS;
+	datagram->flags |= DATAGRAM_GHOST;
+	account->queued--;
+	account->dropped[REASON_LOSS]++;
+	core->queued_bytes -= datagram->size;
 }
 
 /* Dies at the link: at the instant of its arrival the verdict says so, later a record of its own. */
@@ -166,7 +186,7 @@ static void enter_copies(struct core *core, struct datagram_list *copies, bool a
 			datagram_append(&rest, copy);
 		else if (copy->plan->offset == 0 || is_ghost(copy))
 			path_enter(core, copy, now, NULL);
-		else if (schedule_put(core->schedule, ns_add(now, copy->plan->offset), SCHEDULE_ENTERS, copy))
+		else if (schedule_put(core->schedule, ns_add(now, copy->plan->offset), copy->order, SCHEDULE_ENTERS, copy))
 			path_enter(core, copy, now, NULL);
 	}
 	*copies = rest;
@@ -184,6 +204,8 @@ static bool cross(
 		    plan->link, datagram->copy ? LINK_COPY : LINK_ORIGINAL, datagram, plan, now, &passage);
 	if (passage.outcome == PASSAGE_SLEEPS) {
 		datagram_append(&way->asleep, datagram);
+		if (verdict && plan->lost_at_exit)
+			path_make_ghost(core, datagram, verdict);
 		tell_hold(verdict, HOLD_SLEEP, 0, 0);
 		return false;
 	}
@@ -193,7 +215,7 @@ static bool cross(
 	}
 	datagram->parts = plan->parts;
 	datagram->due = ns_add(passage.due, plan->extra);
-	if (schedule_put(core->schedule, datagram->due, SCHEDULE_LEAVES, datagram)) {
+	if (schedule_put(core->schedule, datagram->due, datagram->order, SCHEDULE_LEAVES, datagram)) {
 		core_unsent(core, datagram, REASON_OVERLOAD, now);
 		return true;
 	}
@@ -230,6 +252,8 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 	plan->in_blackout = false;
 	copies = plan->copies;
 	plan->copies = (struct datagram_list){0};
+	for (struct datagram *copy = copies.first; copy; copy = copy->next)
+		copy->plan->in_blackout = false;
 	enter_copies(core, &copies, true, now);
 	if (!cross(core, datagram, plan, now, verdict)) {
 		if (!kept)
@@ -276,11 +300,10 @@ void path_light(struct core *core, struct session *session, ns_t now)
 /* The device has sent: what slept until then goes. */
 void path_wake(struct core *core, struct session *session, ns_t now)
 {
-	if (!session->ways[WAY_DOWN].asleep.first)
-		return;
 	for (struct link_state *state = session->links; state; state = state->next)
 		link_wake(state, now);
-	enter_all(core, &session->ways[WAY_DOWN].asleep, now);
+	if (session->ways[WAY_DOWN].asleep.first)
+		enter_all(core, &session->ways[WAY_DOWN].asleep, now);
 }
 
 void path_group_join(struct core *core, struct rule_state *state, const struct action *action,
@@ -297,8 +320,9 @@ void path_group_join(struct core *core, struct rule_state *state, const struct a
 	if (group->count == 0) {
 		group->size = action->count;
 		memcpy(group->order, action->order, sizeof(group->order));
-		group->timer = timer_new(core, TIMER_GROUP, datagram->session, group, ns_add(now, HOLD_MOST));
+		timer_set(core, &group->timer, TIMER_GROUP, datagram->session, group, ns_add(now, HOLD_MOST));
 	}
+	assert(group->count < ACTION_PERMUTE_MAX);
 	group->slots[group->count++] = datagram;
 }
 
@@ -314,17 +338,19 @@ void path_group_leave(struct rule_state *state, struct datagram *datagram)
 /* Whole: in its order; not whole by its time: in order of arrival. */
 void path_group_send(struct core *core, struct group *group, ns_t now)
 {
-	struct group sent = *group;
-	bool whole = sent.count == sent.size;
+	struct group sent;
+	bool whole = group->count == group->size;
 
-	if (group->timer && whole)
-		group->timer->subject = NULL;
+	timer_cancel(core, &group->timer);
+	sent = *group;
 	*group = (struct group){0};
 	for (uint32_t i = 0; i < sent.count; i++) {
 		struct datagram *datagram = sent.slots[whole ? sent.order[i] : i];
 
-		if (datagram)
-			path_enter(core, datagram, now, NULL);
+		if (!datagram)
+			continue;
+		datagram->order = core->arrivals; /* from here on its place among equals is the new one */
+		path_enter(core, datagram, now, NULL);
 	}
 }
 
@@ -344,7 +370,7 @@ void path_pack_join(struct core *core, struct datagram *datagram, ns_t wait, siz
 		way->pack = calloc(1, sizeof(*way->pack));
 		assert(way->pack);
 		way->pack->most = most;
-		way->pack->timer = timer_new(core, TIMER_PACK, datagram->session, way, ns_add(now, wait));
+		timer_set(core, &way->pack->timer, TIMER_PACK, datagram->session, way, ns_add(now, wait));
 	}
 	path_plan_keep(datagram);
 	datagram_append(&way->pack->parts, datagram);
@@ -365,6 +391,7 @@ static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
 	parts->count = pack->count;
 	joint->n = first->n;
 	joint->id = first->id;
+	joint->order = first->order;
 	joint->arrived = first->arrived;
 	joint->tos = first->tos;
 	joint->flags = DATAGRAM_JOINED;
@@ -387,6 +414,33 @@ static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
 	return joint;
 }
 
+/* The link sends a joint datagram twice. */
+static void copy_joint(struct core *core, const struct datagram *joint, ns_t now)
+{
+	struct datagram *copy = core_datagram(core, joint->session, (enum way)joint->way, joint->size);
+	struct plan plan = {.salt = chance_mix(joint->plan->link->link->luck)};
+	uint16_t number = 1;
+
+	if (!copy)
+		return;
+	for (const struct datagram *other = joint->plan->copies.first; other; other = other->next)
+		number++;
+	memcpy(copy->bytes, joint->bytes, joint->size);
+	copy->n = joint->n;
+	copy->id = joint->id;
+	copy->order = joint->order;
+	copy->arrived = copy->due = now;
+	copy->copy = number;
+	copy->origin = ORIGIN_LINK;
+	copy->tos = joint->tos;
+	copy->plan = &plan;
+	link_decide_copy(joint->plan->link, copy, &plan);
+	path_plan_keep(copy);
+	way_of(copy)->account.copies++;
+	core_count_queued(core, copy);
+	datagram_append(&joint->plan->copies, copy);
+}
+
 void path_pack_send(struct core *core, struct session_way *way, ns_t now)
 {
 	struct pack *pack = way->pack;
@@ -394,14 +448,17 @@ void path_pack_send(struct core *core, struct session_way *way, ns_t now)
 	struct link_decision decision = {0};
 	struct plan *plan;
 
+	timer_cancel(core, &pack->timer);
 	way->pack = NULL;
-	if (pack->timer)
-		pack->timer->subject = NULL;
 	joint = pack_join_parts(core, pack);
 	free(pack);
 	plan = joint->plan;
 	if (plan->link)
 		link_decide(plan->link, LINK_ORIGINAL, joint, plan, &decision);
+	if (decision.corrupted)
+		way->account.corrupted++;
+	if (decision.twice)
+		copy_joint(core, joint, now);
 	if (decision.reason) {
 		enter_orphans(core, plan, now);
 		die(core, joint, plan, decision.reason, now, NULL);
@@ -432,7 +489,7 @@ static void forget_held(struct core *core, struct datagram_list *list, enum reas
 	struct datagram *datagram;
 
 	while ((datagram = datagram_take(list))) {
-		datagram->timeout->subject = NULL;
+		timer_cancel(core, &datagram->timeout);
 		datagram->flags &= (uint8_t)~DATAGRAM_HELD;
 		if (datagram->flags & DATAGRAM_DUE)
 			core_unsent(core, datagram, reason, now);
@@ -451,7 +508,7 @@ void path_forget(struct core *core, struct session *session, enum reason reason,
 			struct pack *pack = way->pack;
 
 			way->pack = NULL;
-			pack->timer->subject = NULL;
+			timer_cancel(core, &pack->timer);
 			forget_all(core, &pack->parts, reason, now);
 			free(pack);
 		}
@@ -464,10 +521,10 @@ void path_forget(struct core *core, struct session *session, enum reason reason,
 			for (uint32_t k = 0; group && k < group->count; k++)
 				if (group->slots[k])
 					datagram_append(&list, group->slots[k]);
-			if (group && group->count && group->timer)
-				group->timer->subject = NULL;
-			if (group)
+			if (group) {
+				timer_cancel(core, &group->timer);
 				*group = (struct group){0};
+			}
 			forget_all(core, &list, reason, now);
 		}
 	}

@@ -98,30 +98,31 @@ static bool way_matches(const struct rule *rule, enum way way)
 	       (rule->way == RULE_UP ? way == WAY_UP : way == WAY_DOWN);
 }
 
-/* `since`, `after` and `until`: awake, and inside its span of time. */
-static bool time_matches(const struct rule_state *state, const struct sight *sight, ns_t began)
+/* `since`: awake from the datagram behind the other's firing on. */
+static bool is_awake(const struct rule_state *state, const struct sight *sight)
+{
+	uint64_t seen = state->rule->scope == SCOPE_ALL ? sight->seen_all : sight->seen;
+
+	return !state->rule->since || (state->restart && seen > state->restart->seen);
+}
+
+/* `after` and `until`. */
+static bool in_span(const struct rule_state *state, const struct sight *sight, ns_t began)
 {
 	const struct rule *rule = state->rule;
-	ns_t age;
+	ns_t age = sight->now - (state->restart ? state->restart->at : began);
 
-	if (rule->since) {
-		uint64_t seen = rule->scope == SCOPE_ALL ? sight->seen_all : sight->seen;
-
-		if (!state->restart || seen <= state->restart->seen)
-			return false;
-		began = state->restart->at;
-	}
-	age = sight->now - began;
 	return age >= rule->after && (rule->until == 0 || age < rule->until);
 }
 
-static bool attempt_matches(struct rule_state *state, const struct sight *sight)
+/* Counted in the session, from the latest restart on. */
+static bool attempt_matches(struct rule_state *own, const struct sight *sight)
 {
 	uint32_t attempt = sight->attempt;
 
-	if (attempt && state->restart)
-		attempt = attempts_count(&state->restart->attempts[sight->way], &sight->peek->message);
-	return attempt && span_holds(&state->rule->attempt, attempt);
+	if (attempt && own->restart)
+		attempt = attempts_count(&own->restart->attempts[sight->way], &sight->peek->message);
+	return attempt && span_holds(&own->rule->attempt, attempt);
 }
 
 static bool dtls_matches(const struct rule *rule, const struct sight *sight)
@@ -131,15 +132,23 @@ static bool dtls_matches(const struct rule *rule, const struct sight *sight)
 	return !kinds_match(&rule->dtls_not, sight->peek, sight);
 }
 
-bool rule_matches(struct rule_state *state, const struct sight *sight, ns_t began)
+static bool carried_matches(const struct rule_state *own, const struct sight *sight)
+{
+	uint64_t before = own->restart ? own->restart->carried[sight->way] : 0;
+
+	return span_holds(&own->rule->carried, sight->carried - before);
+}
+
+bool rule_matches(struct rule_state *state, struct rule_state *own, const struct sight *sight, ns_t began)
 {
 	const struct rule *rule = state->rule;
-	uint64_t carried = sight->carried;
 
-	if (rule->timed || !way_matches(rule, sight->way) || !time_matches(state, sight, began))
+	if (rule->timed || !way_matches(rule, sight->way) || !is_awake(state, sight))
 		return false;
 	/* Before all else that may fail: an attempt counts whatever the other conditions say. */
-	if (rule->by_attempt && !attempt_matches(state, sight))
+	if (rule->by_attempt && !attempt_matches(own, sight))
+		return false;
+	if (!in_span(state, sight, began))
 		return false;
 	if (rule->sizes.count && !spans_hold(&rule->sizes, sight->size))
 		return false;
@@ -147,9 +156,7 @@ bool rule_matches(struct rule_state *state, const struct sight *sight, ns_t bega
 		return false;
 	if (rule->by_epoch && !records_match(rule, sight))
 		return false;
-	if (rule->by_carried && state->restart)
-		carried -= state->restart->carried[sight->way];
-	if (rule->by_carried && !span_holds(&rule->carried, carried))
+	if (rule->by_carried && !carried_matches(own, sight))
 		return false;
 	state->matched[rule->way == RULE_EITHER ? 0 : sight->way]++;
 	return true;

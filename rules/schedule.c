@@ -4,11 +4,12 @@
 #include <stdlib.h>
 
 #define ARITY 4
+#define PUTS_MASK ((UINT64_C(1) << 22) - 1)
 
 struct schedule {
 	struct schedule_entry *heap;
 	size_t count, room;
-	uint64_t order;
+	uint64_t puts;
 };
 
 struct schedule *schedule_new(void)
@@ -32,39 +33,25 @@ static bool before(const struct schedule_entry *a, const struct schedule_entry *
 	return a->due != b->due ? a->due < b->due : a->order < b->order;
 }
 
-int schedule_put(struct schedule *schedule, ns_t due, enum schedule_kind kind, void *what)
+static void set(struct schedule *schedule, size_t at, struct schedule_entry entry)
 {
-	struct schedule_entry entry = {.due = due, .order = schedule->order << 2 | kind, .what = what};
-	size_t at = schedule->count;
+	schedule->heap[at] = entry;
+	if (schedule_kind(&entry) == SCHEDULE_TIMER)
+		((struct schedule_place *)entry.what)->at = at;
+}
 
-	if (at == schedule->room) {
-		size_t room = at ? 2 * at : 64;
-		void *heap = realloc(schedule->heap, room * sizeof(entry));
-
-		if (!heap)
-			return -1;
-		schedule->heap = heap;
-		schedule->room = room;
-	}
-	schedule->order++;
-	schedule->count++;
+static void rise(struct schedule *schedule, size_t at, struct schedule_entry entry)
+{
 	while (at && before(&entry, &schedule->heap[(at - 1) / ARITY])) {
-		schedule->heap[at] = schedule->heap[(at - 1) / ARITY];
+		set(schedule, at, schedule->heap[(at - 1) / ARITY]);
 		at = (at - 1) / ARITY;
 	}
-	schedule->heap[at] = entry;
-	return 0;
+	set(schedule, at, entry);
 }
 
-ns_t schedule_due(const struct schedule *schedule)
+static void sink(struct schedule *schedule, size_t at, struct schedule_entry entry)
 {
-	return schedule->count ? schedule->heap[0].due : NS_NEVER;
-}
-
-static void sink(struct schedule *schedule, struct schedule_entry entry)
-{
-	struct schedule_entry *heap = schedule->heap;
-	size_t at = 0;
+	const struct schedule_entry *heap = schedule->heap;
 
 	for (;;) {
 		size_t child = at * ARITY + 1, least, end;
@@ -78,10 +65,46 @@ static void sink(struct schedule *schedule, struct schedule_entry entry)
 				least = child;
 		if (!before(&heap[least], &entry))
 			break;
-		heap[at] = heap[least];
+		set(schedule, at, heap[least]);
 		at = least;
 	}
-	heap[at] = entry;
+	set(schedule, at, entry);
+}
+
+int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum schedule_kind kind, void *what)
+{
+	struct schedule_entry entry = {.due = due, .what = what};
+
+	if (schedule->count == schedule->room) {
+		size_t room = schedule->room ? 2 * schedule->room : 64;
+		void *heap = realloc(schedule->heap, room * sizeof(entry));
+
+		if (!heap)
+			return -1;
+		schedule->heap = heap;
+		schedule->room = room;
+	}
+	entry.order = arrival << 24 | (schedule->puts++ & PUTS_MASK) << 2 | kind;
+	rise(schedule, schedule->count++, entry);
+	return 0;
+}
+
+void schedule_remove(struct schedule *schedule, const struct schedule_place *place)
+{
+	size_t at = place->at;
+	struct schedule_entry last = schedule->heap[--schedule->count];
+
+	if (at == schedule->count)
+		return;
+	if (at && before(&last, &schedule->heap[(at - 1) / ARITY]))
+		rise(schedule, at, last);
+	else
+		sink(schedule, at, last);
+}
+
+ns_t schedule_due(const struct schedule *schedule)
+{
+	return schedule->count ? schedule->heap[0].due : NS_NEVER;
 }
 
 bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *entry)
@@ -90,7 +113,7 @@ bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *e
 		return false;
 	*entry = schedule->heap[0];
 	if (--schedule->count)
-		sink(schedule, schedule->heap[schedule->count]);
+		sink(schedule, 0, schedule->heap[schedule->count]);
 	return true;
 }
 

@@ -1,7 +1,9 @@
 /*
- * schedule: what waits, by the time at which it is due; of equal times, what was put in first comes first.
+ * schedule: what waits, by the time at which it is due; of equal times, what arrived first comes first, and of one
+ * arrival, what was put in first.
  *
- * A 4-ary heap of small entries. What an entry points to is a datagram or a timer, which its kind tells.
+ * A 4-ary heap of small entries. What an entry points to is a datagram or a timer, which its kind tells. A timer
+ * begins with a struct schedule_place, by which it can be taken out before its time.
  * Invariant: schedule_next never gives an entry that is due after one left behind.
  */
 #ifndef RULES_SCHEDULE_H
@@ -21,16 +23,23 @@ enum schedule_kind {
 
 struct schedule_entry {
 	ns_t due;
-	uint64_t order; /* of putting in, and the kind in the two low bits */
+	uint64_t order; /* number of the arrival, of the putting in, and the kind: 40, 22 and 2 bits */
 	void *what;
+};
+
+/* Where a timer stands; kept up to date while it waits. */
+struct schedule_place {
+	size_t at;
 };
 
 struct schedule;
 
 struct schedule *schedule_new(void);
 void schedule_free(struct schedule *schedule);
-/* 0, or -1 when memory is out (then nothing was put in). */
-int schedule_put(struct schedule *schedule, ns_t due, enum schedule_kind kind, void *what);
+/* 0, or -1 when memory is out (then nothing was put in). `arrival`: of equal due times the lower comes first. */
+int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum schedule_kind kind, void *what);
+/* Takes a timer out that is in. */
+void schedule_remove(struct schedule *schedule, const struct schedule_place *place);
 /* When the earliest entry is due; NS_NEVER where there is none. */
 ns_t schedule_due(const struct schedule *schedule);
 /* Takes the earliest entry out if it is due at `now` or before. */

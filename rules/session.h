@@ -17,6 +17,7 @@
 #include "rules/config.h"
 #include "rules/dtls.h"
 #include "rules/link.h"
+#include "rules/nat.h"
 
 enum session_end { SESSION_LIVE, SESSION_IDLE, SESSION_EVICTED };
 
@@ -106,6 +107,9 @@ struct session {
 	uint64_t seen; /* datagrams that rules have seen, either way */
 	ns_t began, last, ended;
 	struct dtls_session dtls;
+	struct nat nat;
+	struct timer *timers; /* all of them */
+	struct timer *idle_timer, *dark_timer, *nat_timer;
 	struct session_way ways[WAYS];
 	struct link_state *links;
 	struct rule_state *rules; /* those that apply to it, in file order */

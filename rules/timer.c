@@ -1,37 +1,141 @@
 /* timer: what a time brings, rather than a datagram. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "rules/inside.h"
 
-struct timer *timer_new(struct core *core, enum timer_kind kind, struct session *session, void *subject, ns_t due)
+void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session, void *subject,
+    ns_t due)
 {
 	struct timer *timer = malloc(sizeof(*timer));
 
+	assert(!*slot);
 	if (!timer)
-		return NULL;
-	*timer = (struct timer){.kind = kind, .session = session, .subject = subject};
-	if (schedule_put(core->schedule, due, SCHEDULE_TIMER, timer)) {
+		return;
+	*timer = (struct timer){.kind = kind, .session = session, .subject = subject, .slot = slot};
+	if (schedule_put(core->schedule, due, core->arrivals, SCHEDULE_TIMER, timer)) {
 		free(timer);
-		return NULL;
+		return;
 	}
+	*slot = timer;
+	if (!session)
+		return;
+	core_session_hold(session);
+	timer->after = session->timers;
+	if (session->timers)
+		session->timers->before = timer;
+	session->timers = timer;
+}
+
+/* Takes it out of its owner's hands: what is left is to free it and its hold on the session. */
+static void detach(struct timer *timer)
+{
+	*timer->slot = NULL;
+	if (!timer->session)
+		return;
+	*(timer->before ? &timer->before->after : &timer->session->timers) = timer->after;
+	if (timer->after)
+		timer->after->before = timer->before;
+}
+
+static void dispose(struct core *core, struct timer *timer)
+{
+	struct session *session = timer->session;
+
+	free(timer);
 	if (session)
-		core_session_hold(session);
-	return timer;
+		core_session_release(core, session);
+}
+
+void timer_cancel(struct core *core, struct timer **slot)
+{
+	struct timer *timer = *slot;
+
+	if (!timer)
+		return;
+	schedule_remove(core->schedule, &timer->place);
+	detach(timer);
+	dispose(core, timer);
+}
+
+void timer_cancel_all(struct core *core, struct session *session)
+{
+	while (session->timers)
+		timer_cancel(core, session->timers->slot);
 }
 
 /* ---- Idle sessions ---- */
 
+static bool waits(const struct session *session)
+{
+	return session->ways[WAY_UP].account.queued || session->ways[WAY_DOWN].account.queued;
+}
+
+void timer_idle_set(struct core *core, struct session *session)
+{
+	ns_t from = waits(session) && core->now > session->last ? core->now : session->last;
+
+	timer_cancel(core, &session->idle_timer);
+	timer_set(core, &session->idle_timer, TIMER_IDLE, session, session, ns_add(from, core->limits.idle_timeout));
+}
+
 static void idle_run(struct core *core, struct session *session, ns_t now)
 {
-	bool waits = session->ways[WAY_UP].account.queued || session->ways[WAY_DOWN].account.queued;
-	ns_t due = ns_add(waits ? now : session->last, core->limits.idle_timeout);
-
-	if (session->end || core->last_arrived)
+	if (core->last_arrived)
 		return;
-	if (!waits && due <= now)
+	if (!waits(session) && ns_add(session->last, core->limits.idle_timeout) <= now)
 		core_session_end(core, session, SESSION_IDLE, now);
 	else
-		timer_new(core, TIMER_IDLE, session, session, due);
+		timer_idle_set(core, session);
+}
+
+/* ---- Blackouts ---- */
+
+void timer_dark_set(struct core *core, struct session *session, ns_t now)
+{
+	ns_t next = NS_NEVER;
+
+	for (int w = 0; w < WAYS; w++) {
+		const struct session_way *way = &session->ways[w];
+
+		if (way->dark_drop > now && way->dark_drop < next)
+			next = way->dark_drop;
+		if (way->dark_hold > now && way->dark_hold < next)
+			next = way->dark_hold;
+	}
+	timer_cancel(core, &session->dark_timer);
+	if (next != NS_NEVER)
+		timer_set(core, &session->dark_timer, TIMER_DARK, session, session, next);
+}
+
+static void dark_run(struct core *core, struct session *session, ns_t now)
+{
+	timer_dark_set(core, session, now);
+	path_light(core, session, now);
+}
+
+/* ---- NAT mappings ---- */
+
+/* A mapping that is refreshed lets its timer come and sets it anew then; one that ends earlier sets it at once. */
+void timer_nat_arm(struct core *core, struct session *session)
+{
+	ns_t expiry = nat_expiry(&session->nat, session->section);
+
+	if (expiry == NS_NEVER || core->last_arrived || (session->nat_timer && session->nat.told <= expiry))
+		return;
+	timer_cancel(core, &session->nat_timer);
+	session->nat.told = expiry;
+	timer_set(core, &session->nat_timer, TIMER_NAT, session, session, expiry);
+}
+
+static void nat_run(struct core *core, struct session *session, ns_t now)
+{
+	if (nat_expiry(&session->nat, session->section) > now) {
+		timer_nat_arm(core, session);
+		return;
+	}
+	session->nat.lost = true;
+	core_event(core, session, now, "nat-expired");
 }
 
 /* ---- Timed rules ---- */
@@ -43,20 +147,36 @@ static struct draw round_draw(const struct core *core, const struct session *ses
 	return chance_draw(key, WAYS, state->rounds_ever, state->rule->luck);
 }
 
-/* The draws of a round: 0 is when it comes; the actions' follow. */
-void timer_rule_arm(struct core *core, struct session *session, struct rule_state *state, ns_t from)
+/* A round that was missed is not made up for. Of very many at once the rest is passed over without drawing. */
+#define ROUNDS_MISSED_MAX 100000
+
+/* When the next round comes, counted from `from`; NS_NEVER: there is none. Draw 0 of a round says when it comes. */
+static ns_t round_due(
+    const struct core *core, const struct session *session, const struct rule_state *state, ns_t from)
 {
 	const struct rule *rule = state->rule;
 	const struct time_range *wait = state->rounds == 0 && rule->at_given ? &rule->at : &rule->every;
+
+	if (state->rounds > 0 && !rule->every_given)
+		return NS_NEVER;
+	return ns_add(from, chance_time(round_draw(core, session, state), 0, wait));
+}
+
+void timer_rule_arm(struct core *core, struct session *session, struct rule_state *state, ns_t from, ns_t now)
+{
 	ns_t due;
 
-	if (state->timer)
-		state->timer->subject = NULL;
-	state->timer = NULL;
-	if (!rule->timed || core->last_arrived || (state->rounds > 0 && !rule->every_given) || state->fired >= rule->limit)
+	timer_cancel(core, &state->timer);
+	if (!state->rule->timed || core->last_arrived || state->fired >= state->rule->limit)
 		return;
-	due = ns_add(from, chance_time(round_draw(core, session, state), 0, wait));
-	state->timer = timer_new(core, TIMER_RULE, session, state, due);
+	due = round_due(core, session, state, from);
+	for (int missed = 0; due < now; missed++) {
+		state->rounds++;
+		state->rounds_ever++;
+		due = round_due(core, session, state, missed < ROUNDS_MISSED_MAX ? due : now);
+	}
+	if (due != NS_NEVER)
+		timer_set(core, &state->timer, TIMER_RULE, session, state, due);
 }
 
 static void act_everywhere(struct core *core, const struct rule_state *state, struct draw draw, ns_t now)
@@ -67,6 +187,10 @@ static void act_everywhere(struct core *core, const struct rule_state *state, st
 		const struct action *action = &rule->actions.all[i];
 		struct time_range range = action->time;
 
+		if (action->act == ACT_NOTE) {
+			core_event(core, NULL, now, "note by=%s", names_get(core->names, rule->id));
+			continue;
+		}
 		if (action->act == ACT_BLACKOUT || action->act == ACT_LINK)
 			judge_remember(core, (struct standing){.rule = rule,
 			                         .action = action,
@@ -80,11 +204,11 @@ static void act_everywhere(struct core *core, const struct rule_state *state, st
 static void rule_run(struct core *core, struct session *session, struct rule_state *state, ns_t now)
 {
 	const struct rule *rule = state->rule;
-	struct draw draw = round_draw(core, session, state);
+	struct draw draw;
 
-	state->timer = NULL;
-	if (core->last_arrived || (session && session->end))
+	if (core->last_arrived)
 		return;
+	draw = round_draw(core, session, state);
 	state->rounds++;
 	state->rounds_ever++;
 	core->totals[rule->index].matched++;
@@ -97,7 +221,7 @@ static void rule_run(struct core *core, struct session *session, struct rule_sta
 	judge_fired(core, session, state, now);
 	/* A rule that woke itself up again (`since` of its own watcher) was armed there. */
 	if (!state->timer)
-		timer_rule_arm(core, session, state, now);
+		timer_rule_arm(core, session, state, now, now);
 }
 
 void timer_run(struct core *core, struct timer *timer, ns_t now)
@@ -105,17 +229,15 @@ void timer_run(struct core *core, struct timer *timer, ns_t now)
 	struct session *session = timer->session;
 	void *subject = timer->subject;
 
-	if (subject) {
-		switch (timer->kind) {
-		case TIMER_IDLE: idle_run(core, session, now); break;
-		case TIMER_DARK: path_light(core, session, now); break;
-		case TIMER_RULE: rule_run(core, session, subject, now); break;
-		case TIMER_HELD: path_held_expired(core, subject, now); break;
-		case TIMER_GROUP: path_group_send(core, subject, now); break;
-		case TIMER_PACK: path_pack_send(core, subject, now); break;
-		}
+	detach(timer);
+	switch (timer->kind) {
+	case TIMER_IDLE: idle_run(core, session, now); break;
+	case TIMER_NAT: nat_run(core, session, now); break;
+	case TIMER_DARK: dark_run(core, session, now); break;
+	case TIMER_RULE: rule_run(core, session, subject, now); break;
+	case TIMER_HELD: path_held_expired(core, subject, now); break;
+	case TIMER_GROUP: path_group_send(core, subject, now); break;
+	case TIMER_PACK: path_pack_send(core, subject, now); break;
 	}
-	free(timer);
-	if (session)
-		core_session_release(core, session);
+	dispose(core, timer);
 }

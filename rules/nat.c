@@ -1,0 +1,52 @@
+#include "rules/nat.h"
+
+static ns_t timeout_of(const struct nat *nat, const struct device *device)
+{
+	if (!device)
+		return 0;
+	return nat->stream && device->nat_timeout_stream ? device->nat_timeout_stream : device->nat_timeout;
+}
+
+ns_t nat_expiry(const struct nat *nat, const struct device *device)
+{
+	ns_t timeout = timeout_of(nat, device);
+
+	return timeout && nat->mapping && !nat->lost ? ns_add(nat->refreshed, timeout) : NS_NEVER;
+}
+
+bool nat_lives(const struct nat *nat, const struct device *device, uint32_t mapping, ns_t now)
+{
+	if (!nat->mapping)
+		return !timeout_of(nat, device);
+	if (mapping && mapping < nat->mapping)
+		return false;
+	return !nat->lost && now < nat_expiry(nat, device);
+}
+
+bool nat_out(struct nat *nat, const struct device *device, ns_t now)
+{
+	bool another = nat->mapping && !nat_lives(nat, device, nat->mapping, now);
+
+	if (!nat->mapping || another) {
+		nat->mapping++;
+		nat->lost = nat->stream = false;
+		nat->refreshed = now;
+	} else if (now > nat->refreshed) {
+		nat->refreshed = now;
+	}
+	return another;
+}
+
+void nat_in(struct nat *nat, const struct device *device, ns_t now)
+{
+	nat->stream = true;
+	if (device && device->nat_refresh == NAT_REFRESH_BOTH && now > nat->refreshed)
+		nat->refreshed = now;
+}
+
+void nat_rebind(struct nat *nat, enum rebind_what what)
+{
+	nat->lost = true;
+	if (what == REBIND_ADDRESS)
+		nat->addresses++;
+}
