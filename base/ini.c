@@ -1,12 +1,14 @@
 #include "base/ini.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/text.h"
@@ -317,8 +319,9 @@ static void header_read(struct file *file, const char *inside)
 	if (!twin)
 		twin = find_in(ini->sections, ini->count, kind, name);
 	if (twin)
-		return complain_line(file, "[%s] is here a second time; the first is at %s:%d", twin->title,
-		    twin->file, twin->line);
+		return complain_line(file, "[%s] is here a second time; the first is at %s:%d; `like` and --set change what "
+		                           "another file says",
+		    twin->title, twin->file, twin->line);
 	file->section = section_new(ini, kind, name, file->name, file->line);
 	file->skip = false;
 	file->sections = arena_grow(ini->arena, file->sections, file->count, sizeof(*file->sections));
@@ -521,17 +524,51 @@ static char *next_line(char *line, int room, void *user)
 
 static void file_read(struct ini *ini, const struct file *from, const char *path, const struct place *named_at);
 
-static const char *include_path(struct file *file, const struct ini_entry *entry)
+#define PROFILES_MAX 256
+
+static int is_ini(const struct dirent *entry)
+{
+	const char *dot = strrchr(entry->d_name, '.');
+
+	return dot && dot != entry->d_name && strcmp(dot, ".ini") == 0;
+}
+
+static void suggest_profile(const struct file *file, const char *written, const struct place *place)
+{
+	const char *names[PROFILES_MAX], *nearest = NULL;
+	struct dirent **entries = NULL;
+	const char *dir = file->ini->profile_dir ? file->ini->profile_dir : ".";
+	int count = scandir(dir, &entries, is_ini, alphasort);
+
+	for (int i = 0; i < count && i < PROFILES_MAX; i++) {
+		entries[i]->d_name[strlen(entries[i]->d_name) - 4] = '\0';
+		names[i] = entries[i]->d_name;
+	}
+	if (count > 0)
+		nearest = text_nearest(written, names, (size_t)(count < PROFILES_MAX ? count : PROFILES_MAX));
+	complaints_add(file->ini->complaints, COMPLAINT_ERROR, place,
+	    nearest ? "there is no profile `%s`; the nearest is `%s`" : "there is no profile `%s`; `deadzone profiles` "
+	                                                                "lists them",
+	    written, nearest);
+	for (int i = 0; i < count; i++)
+		free(entries[i]);
+	free(entries);
+}
+
+/* The file that an `include` names; NULL after complaining of a profile that there is not. */
+static const char *include_path(struct file *file, const struct ini_entry *entry, const struct place *place)
 {
 	static const char profile[] = "profile:";
+	const char *name = entry->value + sizeof(profile) - 1, *result = NULL;
 	struct text path = {0};
-	const char *result;
 
 	if (strncmp(entry->value, profile, sizeof(profile) - 1) != 0)
 		return path_beside(file->ini->arena, file->name, entry->value);
-	text_add(&path, "%s/%s.ini", file->ini->profile_dir ? file->ini->profile_dir : "profiles",
-	    entry->value + sizeof(profile) - 1);
-	result = arena_text(file->ini->arena, path.at, path.size);
+	text_add(&path, "%s/%s.ini", file->ini->profile_dir ? file->ini->profile_dir : ".", name);
+	if (name_sound(name) && access(path.at, F_OK) == 0)
+		result = arena_text(file->ini->arena, path.at, path.size);
+	else
+		suggest_profile(file, name, place);
 	text_free(&path);
 	return result;
 }
@@ -544,8 +581,12 @@ static void include_read(struct file *file, struct ini_section *section, const s
 	for (char *one = strsep(&rest, ","); one; one = strsep(&rest, ",")) {
 		struct ini_entry part = *entry;
 
+		const char *path;
+
 		part.value = trimmed(file->ini->arena, one);
-		file_read(file->ini, file, include_path(file, &part), &place);
+		path = include_path(file, &part, &place);
+		if (path)
+			file_read(file->ini, file, path, &place);
 	}
 }
 
@@ -587,8 +628,12 @@ static void text_read(struct file *file, const char *text, size_t size)
 		if (file->depth > 1 && strcmp(file->sections[i]->kind->name, "proxy") == 0)
 			continue;
 		if (twin) {
-			ini_complain(file->sections[i], NULL, ini->complaints,
-			    "is here a second time; the first is at %s:%d", twin->file, twin->line);
+			struct place place = {.file = file->sections[i]->file, .line = file->sections[i]->line};
+
+			complaints_add(ini->complaints, COMPLAINT_ERROR, &place,
+			    "[%s] is here a second time; the first is at %s:%d; `like` and --set change what another file "
+			    "says",
+			    twin->title, twin->file, twin->line);
 			continue;
 		}
 		ini->sections = arena_grow(ini->arena, ini->sections, ini->count, sizeof(struct ini_section *));

@@ -16,6 +16,15 @@ static int is_ini(const struct dirent *entry)
 	return dot && dot != entry->d_name && strcmp(dot, ".ini") == 0;
 }
 
+/* By name without the extension: "lte" before "lte-m". */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	size_t x = strlen((*a)->d_name) - 4, y = strlen((*b)->d_name) - 4;
+	int order = strncmp((*a)->d_name, (*b)->d_name, x < y ? x : y);
+
+	return order ? order : (x > y) - (x < y);
+}
+
 /* A profile's first line is a comment that says what it is. */
 static void print_profile(const char *dir, const char *file)
 {
@@ -39,7 +48,7 @@ static int run(const struct command_line *line)
 {
 	const char *dir = setup_profile_dir();
 	struct dirent **entries;
-	int count = scandir(dir, &entries, is_ini, alphasort);
+	int count = scandir(dir, &entries, is_ini, by_name);
 
 	(void)line;
 	if (count < 0) {
@@ -59,5 +68,6 @@ const struct command command_profiles_row = {
     .words = "",
     .run = run,
     .what = "list the shipped profiles of real networks",
-    .more = "A profile is used with `include = profile:NAME` in [proxy]; it defines [link default] or a [device].",
+    .more = "A profile is used with `include = profile:NAME` in [proxy]. Most define [link default]; those of NATs a\n"
+            "[device] for all, handover a [rule].",
 };

@@ -179,19 +179,20 @@ const size_t setup_kind_count = COUNT(setup_kinds);
 
 const char *setup_profile_dir(void)
 {
-	static char path[PATH_MAX + 32];
+	static const char *const beside[] = {"/../rules/profiles", "/../../rules/profiles", "/../share/deadzone/profiles"};
+	static char found[PATH_MAX];
+	char path[PATH_MAX + 32];
 	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - 1);
 	char *slash;
 
-	if (size > 0) {
-		path[size] = '\0';
-		slash = strrchr(path, '/');
-		strcpy(slash, "/../rules/profiles");
-		if (access(path, R_OK) == 0)
-			return path;
-		strcpy(slash, "/../share/deadzone/profiles");
-		if (access(path, R_OK) == 0)
-			return path;
+	if (size <= 0)
+		return PROFILE_DIR;
+	path[size] = '\0';
+	slash = strrchr(path, '/');
+	for (size_t i = 0; i < COUNT(beside); i++) {
+		strcpy(slash, beside[i]);
+		if (realpath(path, found))
+			return found;
 	}
 	return PROFILE_DIR;
 }
