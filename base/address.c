@@ -124,7 +124,8 @@ int address_split(const char *text, char *host, size_t room, uint16_t *port, str
 	} else if (!colon) {
 		return error_set(error, "`%s` lacks its port, as in 192.0.2.7:5684", text);
 	} else if (memchr(text, ':', (size_t)(colon - text))) {
-		return error_set(error, "`%s`: an IPv6 address with a port stands in brackets, [2001:db8::7]:5684", text);
+		return error_set(
+		    error, "`%s`: an IPv6 address with a port stands in brackets, [2001:db8::7]:5684", text);
 	}
 	if (end == start || (size_t)(end - start) >= room)
 		return error_set(error, "`%s` names no host", text);
@@ -154,7 +155,8 @@ int address_pattern_read(const char *text, struct address_pattern *pattern, stru
 
 	*pattern = (struct address_pattern){0};
 	if (!slash) {
-		bool with_port = text[0] == '[' || (strchr(text, ':') && strchr(text, ':') == strrchr(text, ':'));
+		bool with_port = text[0] == '[' ||
+		                 (strchr(text, ':') && strchr(text, ':') == strrchr(text, ':'));
 
 		if (with_port ? address_read(text, &pattern->address, error)
 		              : address_read_host(text, &pattern->address, error))

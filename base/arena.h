@@ -15,7 +15,8 @@ void arena_free(struct arena *arena);
 void *arena_get(struct arena *arena, size_t size);
 char *arena_text(struct arena *arena, const char *text, size_t size);
 
-/* Room for one more element behind `count` elements of `size` bytes; gives the array, which may have moved. */
+/* Room for one more element behind `count` elements of `size` bytes; gives the array, which may have moved.
+ */
 void *arena_grow(struct arena *arena, void *array, size_t count, size_t size);
 
 #endif

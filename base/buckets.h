@@ -1,8 +1,9 @@
 /*
  * buckets: percentiles of times, in logarithmic buckets.
  *
- * A bucket is at most 1/32 (3.2 %) wide; below 32 ns each value has its own. A percentile is the middle of its
- * bucket, but never above the greatest value seen, which is kept exactly. Invariant: the counts add up to `count`.
+ * A bucket is at most 1/32 (3.2 %) wide; below 32 ns each value has its own. A percentile is the middle of
+ * its bucket, but never above the greatest value seen, which is kept exactly. Invariant: the counts add up to
+ * `count`.
  */
 #ifndef BASE_BUCKETS_H
 #define BASE_BUCKETS_H

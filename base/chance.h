@@ -1,10 +1,10 @@
 /*
  * chance: every random choice, as a hash of what it is about.
  *
- * There is no generator and no state. A draw is a hash of the seed, who the device is, how many sessions it has
- * opened before, the direction, the ordinal of the datagram, the name of the link or rule that asks, and the
- * number of the draw. So no draw can disturb another: taking one rule away, another session, another order of
- * arrival or another number of threads leaves all the others as they were.
+ * There is no generator and no state. A draw is a hash of the seed, who the device is, how many sessions it
+ * has opened before, the direction, the ordinal of the datagram, the name of the link or rule that asks, and
+ * the number of the draw. So no draw can disturb another: taking one rule away, another session, another
+ * order of arrival or another number of threads leaves all the others as they were.
  *
  * The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
  * generators, OOPSLA 2014).

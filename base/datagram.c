@@ -55,7 +55,7 @@ static unsigned class_of(size_t whole)
 
 static size_t class_size(unsigned class)
 {
-	return class < SMALL_CLASSES ? STEP *(class + 1)
+	return class < SMALL_CLASSES ? STEP * (class + 1)
 	                             : (size_t)STEP * SMALL_CLASSES * 2 << (class - SMALL_CLASSES);
 }
 

@@ -13,7 +13,8 @@
 
 #include "base/verdict.h"
 
-#define DATAGRAM_MAX 65507 /* bytes of payload in IPv4; IPv6 without jumbograms takes 20 more, UDP over IPv4 not */
+#define DATAGRAM_MAX                                                                                         \
+	65507 /* bytes of payload in IPv4; IPv6 without jumbograms takes 20 more, UDP over IPv4 not */
 
 struct session;
 struct plan;
@@ -24,7 +25,8 @@ enum datagram_flags {
 	DATAGRAM_HELD = 2,   /* waits for later ones to leave */
 	DATAGRAM_DUE = 4,    /* … and would have left by now */
 	DATAGRAM_JOINED = 8, /* several in one: `parts` says which */
-	DATAGRAM_LATE = 16,  /* waited for what is not the link's doing (a lookup): its lateness does not count */
+	DATAGRAM_LATE =
+	    16, /* waited for what is not the link's doing (a lookup): its lateness does not count */
 };
 
 /* One of the datagrams that a joint one carries. */
@@ -43,19 +45,20 @@ struct datagram {
 	struct datagram *next; /* in the one list that it is in */
 	struct session *session;
 	union {
-		struct plan *plan;   /* what the link decided on arrival, while it waits in front of the link */
+		struct plan *plan; /* what the link decided on arrival, while it waits in front of the link */
 		struct parts *parts; /* of a joint datagram, behind the link */
 	};
 	struct timer *timeout; /* ends its hold */
 	ns_t arrived;          /* when it, or the one that it is a copy of, came */
 	ns_t due;              /* when it should leave */
 	uint64_t id;           /* packet id in the capture: of the arrival whose bytes these are */
-	uint64_t order;        /* number of the arrival that it comes from: of equal due times the lower leaves first */
-	uint32_t n;            /* ordinal in its session and way */
+	uint64_t
+	    order;  /* number of the arrival that it comes from: of equal due times the lower leaves first */
+	uint32_t n; /* ordinal in its session and way */
 	uint32_t size;
-	uint16_t copy;         /* 0: the one that arrived; K: the Kth copy */
-	uint16_t left_own;     /* while held: later ones of its way still to leave, … */
-	uint16_t left_either;  /* … of either way */
+	uint16_t copy;        /* 0: the one that arrived; K: the Kth copy */
+	uint16_t left_own;    /* while held: later ones of its way still to leave, … */
+	uint16_t left_either; /* … of either way */
 	uint8_t origin, way, tos, flags, size_class;
 	uint8_t bytes[];
 };

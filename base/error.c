@@ -87,15 +87,15 @@ void complaints_add(struct complaints *complaints, enum complaint_kind kind, con
 	va_end(list);
 
 	if (!known(complaints, head.at, text.at)) {
-		complaints->all =
-		    arena_grow(complaints->arena, complaints->all, complaints->count, sizeof(*complaints->all));
+		complaints->all = arena_grow(
+		    complaints->arena, complaints->all, complaints->count, sizeof(*complaints->all));
 		one = &complaints->all[complaints->count];
 		*one = (struct complaint){.kind = kind,
-	    .file = file_index(complaints, place->file),
-	    .line = place->line,
-	    .order = complaints->count,
-	    .head = arena_text(complaints->arena, head.at, head.size),
-	    .text = arena_text(complaints->arena, text.at, text.size)};
+		    .file = file_index(complaints, place->file),
+		    .line = place->line,
+		    .order = complaints->count,
+		    .head = arena_text(complaints->arena, head.at, head.size),
+		    .text = arena_text(complaints->arena, text.at, text.size)};
 		complaints->count++;
 	}
 	text_free(&head);

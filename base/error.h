@@ -1,8 +1,8 @@
 /*
  * error: what is wrong, in words for the user, handed back up to proxy/, which alone prints.
  *
- * `struct error` holds one sentence about one value. `struct complaints` gathers the errors and notes of a whole
- * reading, each with the place that it is about, so that all of them are told and not only the first.
+ * `struct error` holds one sentence about one value. `struct complaints` gathers the errors and notes of a
+ * whole reading, each with the place that it is about, so that all of them are told and not only the first.
  */
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
@@ -19,7 +19,8 @@ int error_set(struct error *error, const char *format, ...) __attribute__((forma
 
 enum complaint_kind { COMPLAINT_ERROR, COMPLAINT_NOTE };
 
-/* Where something stands: file and line (0: the command line), and the section as "link default" (or NULL). */
+/* Where something stands: file and line (0: the command line), and the section as "link default" (or NULL).
+ */
 struct place {
 	const char *file;
 	int line;
@@ -35,7 +36,8 @@ void complaints_add(struct complaints *complaints, enum complaint_kind kind, con
     const char *format, ...) __attribute__((format(printf, 4, 5)));
 size_t complaints_count(const struct complaints *complaints, enum complaint_kind kind);
 
-/* Prints every complaint, a line each, in the order of the files as they were first named, then of the lines. */
+/* Prints every complaint, a line each, in the order of the files as they were first named, then of the lines.
+ */
 void complaints_print(struct complaints *complaints, FILE *out);
 
 /* The text of complaint `index` in the order in which they were added (without its place), or NULL. */

@@ -1,45 +1,10 @@
+/* ini: what was read: sections and entries, and inheritance between them. */
 #include "base/ini.h"
 
-#include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
-#include <ini.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/arena.h"
-#include "base/text.h"
-
-#define DEPTH_MAX 16
-#define SETTINGS "--set"
-
-struct ini {
-	struct arena *arena;
-	const struct section_kind *const *kinds;
-	size_t kind_count;
-	const char *profile_dir;
-	struct complaints *complaints;
-	struct ini_section **sections;
-	size_t count;
-	struct text text;
-};
-
-/* One file while it is read. */
-struct file {
-	struct ini *ini;
-	const char *name;
-	const char *next, *end; /* what is left of its text */
-	int line;
-	struct ini_section **sections; /* its own; they join the ini's after those of its includes */
-	size_t count;
-	struct ini_section *section; /* the one that lines belong to now; NULL before the first */
-	bool skip;                   /* inside a section whose header is wrong: its keys are not judged */
-	const char *stack[DEPTH_MAX];
-	size_t depth;
-};
+#include "base/ini_inside.h"
 
 struct ini *ini_new(const struct section_kind *const *kinds, size_t kind_count, const char *profile_dir,
     struct complaints *complaints)
@@ -79,7 +44,7 @@ const char *ini_text(const struct ini *ini)
 	return ini->text.at;
 }
 
-static struct ini_section *find_in(
+struct ini_section *ini_find_in(
     struct ini_section **sections, size_t count, const struct section_kind *kind, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
@@ -90,7 +55,7 @@ static struct ini_section *find_in(
 
 const struct ini_section *ini_find(const struct ini *ini, const char *kind, const char *name)
 {
-	return find_in(ini->sections, ini->count, keys_kind(ini->kinds, ini->kind_count, kind), name);
+	return ini_find_in(ini->sections, ini->count, keys_kind(ini->kinds, ini->kind_count, kind), name);
 }
 
 size_t ini_index(const struct ini *ini, const struct ini_section *section)
@@ -119,7 +84,7 @@ const struct ini_entry *ini_entry(const struct ini_section *section, const char 
 	return NULL;
 }
 
-static struct place place_of(const struct ini_section *section, const struct ini_entry *entry)
+struct place ini_place(const struct ini_section *section, const struct ini_entry *entry)
 {
 	return (struct place){.file = entry ? entry->file : section->file,
 	    .line = entry ? entry->line : section->line,
@@ -130,7 +95,7 @@ static struct place place_of(const struct ini_section *section, const struct ini
 static void add_list(const struct ini_section *section, const struct ini_entry *entry,
     struct complaints *complaints, enum complaint_kind kind, const char *format, va_list list)
 {
-	struct place place = place_of(section, entry);
+	struct place place = ini_place(section, entry);
 	struct text text = {0};
 
 	text_add_list(&text, format, list);
@@ -158,602 +123,17 @@ void ini_note(const struct ini_section *section, const struct ini_entry *entry, 
 	va_end(list);
 }
 
-static void add_line(struct file *file, const char *key, const char *format, va_list list)
-    __attribute__((format(printf, 3, 0)));
-static void add_line(struct file *file, const char *key, const char *format, va_list list)
+void ini_entry_add(struct ini *ini, struct ini_section *section, const struct ini_entry *entry)
 {
-	struct place place = {.file = file->name, .line = file->line, .key = key};
-	struct text text = {0};
-
-	if (file->section)
-		place.section = file->section->title;
-	text_add_list(&text, format, list);
-	complaints_add(file->ini->complaints, COMPLAINT_ERROR, &place, "%s", text.at);
-	text_free(&text);
-}
-
-/* About the line that is being read; or about a key that it names. */
-static void complain_line(struct file *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void complain_line(struct file *file, const char *format, ...)
-{
-	va_list list;
-
-	va_start(list, format);
-	add_line(file, NULL, format, list);
-	va_end(list);
-}
-
-static void complain_key(struct file *file, const char *key, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static void complain_key(struct file *file, const char *key, const char *format, ...)
-{
-	va_list list;
-
-	va_start(list, format);
-	add_line(file, key, format, list);
-	va_end(list);
-}
-
-/* ---- Files ---- */
-
-static int file_load(
-    struct arena *arena, const char *path, const char **text, size_t *size, struct error *error)
-{
-	struct text whole = {0};
-	struct stat status;
-	char block[65536];
-	size_t got;
-	FILE *in = fopen(path, "re");
-
-	if (!in)
-		return error_set(error, "`%s` cannot be read: %s", path, strerror(errno));
-	if (fstat(fileno(in), &status) == 0 && S_ISDIR(status.st_mode)) {
-		fclose(in);
-		return error_set(error, "`%s` cannot be read: it is a directory", path);
-	}
-	while ((got = fread(block, 1, sizeof(block), in)) > 0 && whole.size <= INI_FILE_MAX)
-		text_add_bytes(&whole, block, got);
-	if (ferror(in) || whole.size > INI_FILE_MAX) {
-		error_set(error, "`%s` cannot be read: %s", path,
-		    ferror(in) ? strerror(errno) : "it is larger than 4MiB");
-		fclose(in);
-		text_free(&whole);
-		return -1;
-	}
-	fclose(in);
-	*text = arena_text(arena, whole.size ? whole.at : "", whole.size);
-	*size = whole.size;
-	text_free(&whole);
-	return 0;
-}
-
-/* A path that a file names is relative to that file. */
-static const char *path_beside(struct arena *arena, const char *file, const char *path)
-{
-	const char *slash = strrchr(file, '/');
-	struct text whole = {0};
-	const char *result;
-
-	if (path[0] == '/' || !slash || strcmp(file, SETTINGS) == 0)
-		return path;
-	text_add_bytes(&whole, file, (size_t)(slash + 1 - file));
-	text_add(&whole, "%s", path);
-	result = arena_text(arena, whole.at, whole.size);
-	text_free(&whole);
-	return result;
-}
-
-int ini_load(struct reading *reading, const char *path, const char **text, size_t *size)
-{
-	return file_load(
-	    reading->arena, path_beside(reading->arena, reading->entry->file, path), text, size, &reading->error);
-}
-
-/* ---- Lines ---- */
-
-static bool name_sound(const char *name)
-{
-	for (; *name; name++)
-		if (!isalnum((unsigned char)*name) && !strchr("._-", *name))
-			return false;
-	return true;
-}
-
-static void suggest_section(struct file *file, const char *written)
-{
-	const char *names[16] = {0};
-	const char *nearest;
-	size_t count = file->ini->kind_count < 16 ? file->ini->kind_count : 16;
-
-	for (size_t i = 0; i < count; i++)
-		names[i] = file->ini->kinds[i]->name;
-	nearest = text_nearest(written, names, count);
-	if (nearest)
-		complain_line(file, "unknown section [%s]; the nearest is [%s]", written, nearest);
-	else
-		complain_line(file, "unknown section [%s]; there are [proxy], [capture], [device NAME], [link NAME], "
-		                    "[rule NAME] and [control]",
-		    written);
-}
-
-static struct ini_section *section_new(
-    struct ini *ini, const struct section_kind *kind, const char *name, const char *file, int line)
-{
-	struct ini_section *section = arena_get(ini->arena, sizeof(*section));
-	struct text title = {0};
-
-	text_add(&title, *name ? "%s %s" : "%s", kind->name, name);
-	*section = (struct ini_section){.kind = kind,
-	    .name = arena_text(ini->arena, name, strlen(name)),
-	    .title = arena_text(ini->arena, title.at, title.size),
-	    .file = file,
-	    .line = line};
-	text_free(&title);
-	return section;
-}
-
-/* A header "link default", already cut from its brackets: opens that section, or complains and skips its keys. */
-static void header_read(struct file *file, const char *inside)
-{
-	struct ini *ini = file->ini;
-	char word[INI_SECTION_MAX + 1];
-	const char *name = inside + strcspn(inside, " \t");
-	const struct section_kind *kind;
-	struct ini_section *twin;
-
-	file->section = NULL;
-	file->skip = true;
-	snprintf(word, sizeof(word), "%.*s", (int)(name - inside), inside);
-	name += strspn(name, " \t");
-	kind = keys_kind(ini->kinds, ini->kind_count, word);
-	if (!kind)
-		return suggest_section(file, inside);
-	if (kind->named && !*name)
-		return complain_line(file, "[%s] lacks its name, as in [%s NAME]", word, word);
-	if (!kind->named && *name)
-		return complain_line(file, "[%s] takes no name; it is written [%s]", inside, word);
-	if (!name_sound(name))
-		return complain_line(
-		    file, "[%s] is no good name; names are letters, digits, `.`, `_` and `-`", inside);
-	twin = find_in(file->sections, file->count, kind, name);
-	if (!twin)
-		twin = find_in(ini->sections, ini->count, kind, name);
-	if (twin)
-		return complain_line(file, "[%s] is here a second time; the first is at %s:%d; `like` and --set change what "
-		                           "another file says",
-		    twin->title, twin->file, twin->line);
-	file->section = section_new(ini, kind, name, file->name, file->line);
-	file->skip = false;
-	file->sections = arena_grow(ini->arena, file->sections, file->count, sizeof(*file->sections));
-	file->sections[file->count++] = file->section;
-}
-
-static void suggest_key(struct file *file, const char *written)
-{
-	const struct section_kind *kind = file->section->kind;
-	const char *names[64] = {0};
-	size_t count = 0;
-	const char *dot = strchr(written, '.');
-	const char *bare = dot && (strncmp(written, "up.", 3) == 0 || strncmp(written, "down.", 5) == 0) ? dot + 1
-	                                                                                                 : written;
-	const char *nearest;
-
-	for (; count < kind->key_count && count < 64; count++)
-		names[count] = kind->keys[count].name;
-	nearest = text_nearest(bare, names, count);
-	if (nearest && bare != written && strcmp(nearest, bare) == 0)
-		complain_key(file, written, "this key takes no direction; it is written `%s`", nearest);
-	else if (nearest)
-		complain_key(file, written, "unknown key; the nearest is `%s%s`",
-		    bare == written ? "" : strncmp(written, "up.", 3) == 0 ? "up." : "down.", nearest);
-	else
-		complain_key(file, written, "unknown key; `deadzone help ini` lists those of [%s]", kind->name);
-}
-
-static void entry_add(struct ini *ini, struct ini_section *section, const struct ini_entry *entry)
-{
-	section->entries = arena_grow(ini->arena, section->entries, section->entry_count, sizeof(*section->entries));
+	section->entries = arena_grow(
+	    ini->arena, section->entries, section->entry_count, sizeof(*section->entries));
 	section->entries[section->entry_count++] = *entry;
 }
 
-static char *trimmed(struct arena *arena, const char *text)
-{
-	size_t size;
+/* ---- Inheritance ---- */
 
-	text += strspn(text, " \t");
-	size = strlen(text);
-	while (size && strchr(" \t", text[size - 1]))
-		size--;
-	return arena_text(arena, text, size);
-}
-
-/* What inih made of one sound line. */
-static int take(void *user, const char *section, const char *name, const char *value)
-{
-	struct file *file = user;
-	struct ini *ini = file->ini;
-	struct ini_entry entry = {.file = file->name, .line = file->line};
-	const struct ini_entry *twin;
-	const struct key *key;
-	int way;
-
-	(void)section;
-	if (file->skip)
-		return 1;
-	if (!file->section) {
-		complain_key(file, name, "stands before any section");
-		return 1;
-	}
-	key = keys_find(file->section->kind, name, &way);
-	if (!key) {
-		suggest_key(file, name);
-		return 1;
-	}
-	entry.key = trimmed(ini->arena, name);
-	entry.value = trimmed(ini->arena, value);
-	twin = ini_entry(file->section, name);
-	if (key->flags & KEY_UNSUPPORTED)
-		ini_complain(file->section, &entry, ini->complaints, "this key is not supported yet");
-	else if (!*entry.value)
-		ini_complain(file->section, &entry, ini->complaints, "has no value; it takes %s", key->takes);
-	else if (twin && !(key->flags & (KEY_LIST | KEY_REPEATED)))
-		ini_complain(file->section, &entry, ini->complaints,
-		    "is here a second time; the first is in line %d", twin->line);
-	else
-		entry_add(ini, file->section, &entry);
-	return 1;
-}
-
-/* The shape of a line that should be `[section]`; gives true where inih may have it. */
-static bool header_sound(struct file *file, const char *line, char *inside)
-{
-	const char *close = strchr(line, ']');
-	const char *rest;
-
-	file->section = NULL;
-	file->skip = true;
-	if (!close) {
-		complain_line(file, "`%s` lacks its `]`", line);
-		return false;
-	}
-	if (close - line - 1 > INI_SECTION_MAX) {
-		complain_line(file, "there are %td bytes between `[` and `]`; %d are the most", close - line - 1,
-		    INI_SECTION_MAX);
-		return false;
-	}
-	rest = close + 1 + strspn(close + 1, " \t");
-	if (*rest && !(*rest == ';' && rest > close + 1)) {
-		complain_line(file, "there is text after `]`; a key stands in a line of its own, a comment is ` ; …`");
-		return false;
-	}
-	memcpy(inside, line + 1, (size_t)(close - line - 1));
-	inside[close - line - 1] = '\0';
-	return true;
-}
-
-/* The shape of a line that should be `key = value`. */
-static bool assignment_sound(struct file *file, const char *line)
-{
-	size_t key = strcspn(line, "=:");
-	char *name = trimmed(file->ini->arena, arena_text(file->ini->arena, line, key));
-	const char *value, *comment;
-
-	if (line[key] == '\0') {
-		complain_line(file, "`%s` is no assignment; one is `key = value`", line);
-		return false;
-	}
-	if (line[key] == ':') {
-		complain_key(file, name, "is followed by `:`; an assignment is `key = value`");
-		return false;
-	}
-	if (!*name) {
-		complain_line(file, "`%s` has no key before `=`", line);
-		return false;
-	}
-	if (strpbrk(name, " \t;")) {
-		complain_line(file, "`%s` is no key; a key is one word", name);
-		return false;
-	}
-	value = line + key + 1;
-	for (comment = strchr(value, ';'); comment && !strchr(" \t", comment[-1]);)
-		comment = strchr(comment + 1, ';');
-	for (const char *at = strchr(value, '#'); at && (!comment || at < comment); at = strchr(at + 1, '#')) {
-		if (at > value && strchr(" \t", at[-1])) {
-			complain_key(file, name, "` #` starts no comment after a value; ` ;` does");
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool line_sound(struct file *file, const char *line, size_t size)
-{
-	size_t blank = strspn(line, " \t");
-	char inside[INI_SECTION_MAX + 1];
-
-	if (strlen(line) != size) {
-		complain_line(file, "there is a NUL byte in this line; an ini file is plain text");
-		return false;
-	}
-	if (size > INI_LINE_MAX) {
-		complain_line(file, "this line has %zu bytes; %d are the most", size, INI_LINE_MAX);
-		return false;
-	}
-	if (line[blank] == '\0' || line[blank] == ';' || line[blank] == '#')
-		return false;
-	if (blank) {
-		complain_line(
-		    file, "`%s` does not start in the first column; indented lines mean nothing here", line + blank);
-		return false;
-	}
-	if (line[0] != '[')
-		return assignment_sound(file, line);
-	if (header_sound(file, line, inside))
-		header_read(file, inside);
-	return false; /* inih need not know: sections are kept here, where none is cut or passed over */
-}
-
-/* inih asks for the next line: gives the sound ones, and an empty one in place of every other. */
-static char *next_line(char *line, int room, void *user)
-{
-	struct file *file = user;
-	const char *start = file->next;
-	const char *end;
-	char *copy;
-	size_t size;
-
-	if (start >= file->end)
-		return NULL;
-	end = memchr(start, '\n', (size_t)(file->end - start));
-	file->next = end ? end + 1 : file->end;
-	file->line++;
-	if (!end)
-		end = file->end;
-	if (end > start && end[-1] == '\r')
-		end--;
-	size = (size_t)(end - start);
-	copy = arena_text(file->ini->arena, start, size);
-	if (line_sound(file, copy, size) && size + 2 <= (size_t)room) {
-		memcpy(line, copy, size);
-		memcpy(line + size, "\n", 2);
-	} else {
-		memcpy(line, "\n", 2);
-	}
-	return line;
-}
-
-static void file_read(struct ini *ini, const struct file *from, const char *path, const struct place *named_at);
-
-#define PROFILES_MAX 256
-
-static int is_ini(const struct dirent *entry)
-{
-	const char *dot = strrchr(entry->d_name, '.');
-
-	return dot && dot != entry->d_name && strcmp(dot, ".ini") == 0;
-}
-
-static void suggest_profile(const struct file *file, const char *written, const struct place *place)
-{
-	const char *names[PROFILES_MAX], *nearest = NULL;
-	struct dirent **entries = NULL;
-	const char *dir = file->ini->profile_dir ? file->ini->profile_dir : ".";
-	int count = scandir(dir, &entries, is_ini, alphasort);
-
-	for (int i = 0; i < count && i < PROFILES_MAX; i++) {
-		entries[i]->d_name[strlen(entries[i]->d_name) - 4] = '\0';
-		names[i] = entries[i]->d_name;
-	}
-	if (count > 0)
-		nearest = text_nearest(written, names, (size_t)(count < PROFILES_MAX ? count : PROFILES_MAX));
-	complaints_add(file->ini->complaints, COMPLAINT_ERROR, place,
-	    nearest ? "there is no profile `%s`; the nearest is `%s`" : "there is no profile `%s`; `deadzone profiles` "
-	                                                                "lists them",
-	    written, nearest);
-	for (int i = 0; i < count; i++)
-		free(entries[i]);
-	free(entries);
-}
-
-/* The file that an `include` names; NULL after complaining of a profile that there is not. */
-static const char *include_path(struct file *file, const struct ini_entry *entry, const struct place *place)
-{
-	static const char profile[] = "profile:";
-	const char *name = entry->value + sizeof(profile) - 1, *result = NULL;
-	struct text path = {0};
-
-	if (strncmp(entry->value, profile, sizeof(profile) - 1) != 0)
-		return path_beside(file->ini->arena, file->name, entry->value);
-	text_add(&path, "%s/%s.ini", file->ini->profile_dir ? file->ini->profile_dir : ".", name);
-	if (name_sound(name) && access(path.at, F_OK) == 0)
-		result = arena_text(file->ini->arena, path.at, path.size);
-	else
-		suggest_profile(file, name, place);
-	text_free(&path);
-	return result;
-}
-
-static void include_read(struct file *file, struct ini_section *section, const struct ini_entry *entry)
-{
-	struct place place = place_of(section, entry);
-	char *rest = arena_text(file->ini->arena, entry->value, strlen(entry->value));
-
-	for (char *one = strsep(&rest, ","); one; one = strsep(&rest, ",")) {
-		struct ini_entry part = *entry;
-
-		const char *path;
-
-		part.value = trimmed(file->ini->arena, one);
-		path = include_path(file, &part, &place);
-		if (path)
-			file_read(file->ini, file, path, &place);
-	}
-}
-
-/* Reads the sections of a text that is `depth` includes deep, first those of the files that it includes. */
-static void text_read(struct file *file, const char *text, size_t size)
-{
-	struct ini *ini = file->ini;
-	int refused;
-
-	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
-		text += 3;
-		size -= 3;
-	}
-	file->next = text;
-	file->end = text + size;
-	/* Each line was found sound before inih saw it: what it still refuses must not pass in silence. */
-	file->line = 0;
-	if ((refused = ini_parse_stream(next_line, file, take, file))) {
-		file->line = refused;
-		complain_line(file, "this line is not understood");
-	}
-
-	for (size_t i = 0; i < file->count; i++) {
-		struct ini_section *section = file->sections[i];
-
-		if (strcmp(section->kind->name, "proxy") != 0)
-			continue;
-		if (file->depth > 1)
-			ini_complain(section, NULL, ini->complaints,
-			    "an included file has no [proxy]; it belongs into the file that includes it");
-		for (size_t k = 0; k < section->entry_count; k++)
-			if (strcmp(section->entries[k].key, "include") == 0)
-				include_read(file, section, &section->entries[k]);
-	}
-	for (size_t i = 0; i < file->count; i++) {
-		const struct ini_section *twin =
-		    find_in(ini->sections, ini->count, file->sections[i]->kind, file->sections[i]->name);
-
-		if (file->depth > 1 && strcmp(file->sections[i]->kind->name, "proxy") == 0)
-			continue;
-		if (twin) {
-			struct place place = {.file = file->sections[i]->file, .line = file->sections[i]->line};
-
-			complaints_add(ini->complaints, COMPLAINT_ERROR, &place,
-			    "[%s] is here a second time; the first is at %s:%d; `like` and --set change what another file "
-			    "says",
-			    twin->title, twin->file, twin->line);
-			continue;
-		}
-		ini->sections = arena_grow(ini->arena, ini->sections, ini->count, sizeof(struct ini_section *));
-		ini->sections[ini->count++] = file->sections[i];
-	}
-	text_add(&ini->text, "; file %s\n", file->name);
-	text_add_bytes(&ini->text, text, strlen(text) < size ? strlen(text) : size);
-	if (size && text[size - 1] != '\n')
-		text_add(&ini->text, "\n");
-}
-
-static void file_read(struct ini *ini, const struct file *from, const char *path, const struct place *named_at)
-{
-	struct file file = {.ini = ini, .name = path};
-	char *real = realpath(path, NULL);
-	struct error error;
-	const char *text;
-	size_t size;
-
-	if (from) {
-		memcpy(file.stack, from->stack, sizeof(file.stack));
-		file.depth = from->depth;
-	}
-	for (size_t i = 0; real && i < file.depth; i++) {
-		if (strcmp(file.stack[i], real) == 0) {
-			complaints_add(ini->complaints, COMPLAINT_ERROR, named_at,
-			    "include loop: `%s` is being read already", path);
-			free(real);
-			return;
-		}
-	}
-	if (file.depth == DEPTH_MAX) {
-		complaints_add(
-		    ini->complaints, COMPLAINT_ERROR, named_at, "includes go more than %d deep", DEPTH_MAX);
-		free(real);
-		return;
-	}
-	file.stack[file.depth++] = arena_text(ini->arena, real ? real : path, strlen(real ? real : path));
-	free(real);
-	if (file_load(ini->arena, path, &text, &size, &error)) {
-		complaints_add(ini->complaints, COMPLAINT_ERROR, named_at, "%s", error.text);
-		return;
-	}
-	text_read(&file, text, size);
-}
-
-void ini_read(struct ini *ini, const char *path)
-{
-	const char *name = arena_text(ini->arena, path, strlen(path));
-	struct place place = {.file = name, .line = 0};
-
-	file_read(ini, NULL, name, &place);
-}
-
-void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size)
-{
-	struct file file = {.ini = ini, .name = arena_text(ini->arena, name, strlen(name))};
-
-	file.stack[file.depth++] = file.name;
-	text_read(&file, arena_text(ini->arena, text, size), size);
-}
-
-/* ---- Settings on top, and inheritance ---- */
-
-static void entries_drop(struct ini_section *section, const char *key)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < section->entry_count; i++)
-		if (strcmp(section->entries[i].key, key) != 0)
-			section->entries[kept++] = section->entries[i];
-	section->entry_count = kept;
-}
-
-void ini_set(struct ini *ini, const char *assignment)
-{
-	struct file file = {.ini = ini, .name = SETTINGS};
-	struct ini_section *own, *section;
-	const char *close = strchr(assignment, ']');
-	char *key, *value;
-	char inside[INI_SECTION_MAX + 1];
-	size_t equals;
-
-	if (assignment[0] != '[' || !close || strpbrk(assignment, "\r\n")) {
-		complain_line(&file, "`%s` is no setting; one is \"[SECTION] KEY = VALUE\"", assignment);
-		return;
-	}
-	key = trimmed(ini->arena, close + 1);
-	if (!header_sound(&file, arena_text(ini->arena, assignment, (size_t)(close + 1 - assignment)), inside))
-		return;
-	/* The header opens a section of its own in `file`; where the files have it too, theirs is changed. */
-	size_t count = ini->count;
-	ini->count = 0;
-	header_read(&file, inside);
-	ini->count = count;
-	own = file.section;
-	if (!own || !assignment_sound(&file, key))
-		return;
-	equals = strcspn(key, "=");
-	value = trimmed(ini->arena, key + equals + 1);
-	key = trimmed(ini->arena, arena_text(ini->arena, key, equals));
-	take(&file, own->title, key, value);
-	if (!own->entry_count)
-		return;
-	if (strcmp(own->kind->name, "proxy") == 0 && strcmp(key, "include") == 0) {
-		include_read(&file, own, &own->entries[0]);
-		return;
-	}
-	section = find_in(ini->sections, ini->count, own->kind, own->name);
-	if (section) {
-		entries_drop(section, own->entries[0].key);
-		entry_add(ini, section, &own->entries[0]);
-	} else {
-		ini->sections = arena_grow(ini->arena, ini->sections, ini->count, sizeof(struct ini_section *));
-		ini->sections[ini->count++] = own;
-	}
-	text_add(&ini->text, "; %s %s\n", SETTINGS, assignment);
-}
-
-/* An own `loss` sets aside an inherited `loss`, `up.loss` and `down.loss`; an own `up.loss` the inherited one. */
+/* An own `loss` sets aside an inherited `loss`, `up.loss` and `down.loss`; an own `up.loss` the inherited
+ * one. */
 static bool set_aside(const struct ini_section *section, size_t own_count, const char *inherited)
 {
 	int way, own_way;
@@ -779,13 +159,15 @@ static void inherit(struct ini *ini, size_t index, enum visit *visits)
 		return;
 	}
 	visits[index] = VISIT_RUNNING;
-	from = find_in(ini->sections, ini->count, section->kind, like->value);
+	from = ini_find_in(ini->sections, ini->count, section->kind, like->value);
 	for (k = 0; from && ini->sections[k] != from;)
 		k++;
 	if (!from) {
-		ini_complain(section, like, ini->complaints, "there is no [%s %s]", section->kind->name, like->value);
+		ini_complain(
+		    section, like, ini->complaints, "there is no [%s %s]", section->kind->name, like->value);
 	} else if (visits[k] == VISIT_RUNNING) {
-		ini_complain(section, like, ini->complaints, "runs in a circle; a section cannot be like itself");
+		ini_complain(
+		    section, like, ini->complaints, "runs in a circle; a section cannot be like itself");
 	} else {
 		inherit(ini, k, visits);
 		for (size_t i = 0; i < from->entry_count; i++) {
@@ -794,7 +176,7 @@ static void inherit(struct ini *ini, size_t index, enum visit *visits)
 			if (set_aside(section, own_count, entry.key))
 				continue;
 			entry.inherited = true;
-			entry_add(ini, section, &entry);
+			ini_entry_add(ini, section, &entry);
 		}
 	}
 	visits[index] = VISIT_DONE;

@@ -1,12 +1,13 @@
 /*
  * ini: the text of ini files, read whole, with the place of every line.
  *
- * inih splits lines into sections, keys and values; but it cuts what is too long and passes over what it does not
- * understand, so the shape of each line is checked here first and only sound lines reach it. Structure is checked
- * by the tables of keys: unknown sections and keys, keys given twice, empty values. Values are the keys' affair.
+ * inih splits lines into sections, keys and values; but it cuts what is too long and passes over what it does
+ * not understand, so the shape of each line is checked here first and only sound lines reach it. Structure is
+ * checked by the tables of keys: unknown sections and keys, keys given twice, empty values. Values are the
+ * keys' affair.
  *
- * Calls: ini_new, ini_read once or more, ini_set for each `--set`, ini_inherit, then read the sections; ini_free.
- * Everything handed out lives until ini_free.
+ * Calls: ini_new, ini_read once or more, ini_set for each `--set`, ini_inherit, then read the sections;
+ * ini_free. Everything handed out lives until ini_free.
  */
 #ifndef BASE_INI_H
 #define BASE_INI_H
@@ -65,7 +66,8 @@ const struct ini_entry *ini_entry(const struct ini_section *section, const char 
 /* The texts of all files read, each behind a line that names it, and the settings on top. */
 const char *ini_text(const struct ini *ini);
 
-/* Reads the file that `entry`'s value names, relative to the entry's own file; the text lives as long as the ini. */
+/* Reads the file that `entry`'s value names, relative to the entry's own file; the text lives as long as the
+ * ini. */
 int ini_load(struct reading *reading, const char *path, const char **text, size_t *size);
 
 void ini_complain(const struct ini_section *section, const struct ini_entry *entry,

@@ -47,7 +47,8 @@ static int read_parts(const struct key *key, const char *value, void *into, stru
 		while (size && strchr(" \t", part[size - 1]))
 			part[--size] = '\0';
 		if (!size)
-			return error_set(&reading->error, "`%s` has an empty place between its commas", value);
+			return error_set(
+			    &reading->error, "`%s` has an empty place between its commas", value);
 		if (key->read(reading, part, into))
 			return -1;
 	}
@@ -223,7 +224,8 @@ int keys_read_pattern(struct reading *reading, const char *text, void *into)
 
 	if (address_pattern_read(text, &pattern, &reading->error))
 		return -1;
-	*(struct address_pattern *)keys_append(reading, &patterns->all, &patterns->count, sizeof(pattern)) = pattern;
+	*(struct address_pattern *)keys_append(
+	    reading, &patterns->all, &patterns->count, sizeof(pattern)) = pattern;
 	return 0;
 }
 
@@ -234,7 +236,8 @@ int keys_read_address(struct reading *reading, const char *text, void *into)
 
 	if (address_read(text, &address, &reading->error))
 		return -1;
-	*(struct address *)keys_append(reading, &addresses->all, &addresses->count, sizeof(address)) = address;
+	*(struct address *)keys_append(
+	    reading, &addresses->all, &addresses->count, sizeof(address)) = address;
 	return 0;
 }
 
@@ -245,7 +248,8 @@ int keys_read_host(struct reading *reading, const char *text, void *into)
 
 	if (address_read_host(text, &address, &reading->error))
 		return -1;
-	*(struct address *)keys_append(reading, &addresses->all, &addresses->count, sizeof(address)) = address;
+	*(struct address *)keys_append(
+	    reading, &addresses->all, &addresses->count, sizeof(address)) = address;
 	return 0;
 }
 

@@ -1,9 +1,9 @@
 /*
  * keys: the tables of ini sections and keys, and what reads values by them.
  *
- * One row says all about a key: its name, what it takes, its default as text (which goes through the same reader),
- * its limits' reader, and its help. The ini reader, the checks, `deadzone help ini` and deadzone.ini(5) all read
- * these rows; no key exists beside them.
+ * One row says all about a key: its name, what it takes, its default as text (which goes through the same
+ * reader), its limits' reader, and its help. The ini reader, the checks, `deadzone help ini` and
+ * deadzone.ini(5) all read these rows; no key exists beside them.
  */
 #ifndef BASE_KEYS_H
 #define BASE_KEYS_H
@@ -34,9 +34,9 @@ typedef int key_read(struct reading *reading, const char *text, void *into);
 
 enum key_flags {
 	KEY_PLAIN = 0,
-	KEY_LIST = 1,      /* marked +: commas, and several times */
-	KEY_REPEATED = 2,  /* several times, each a value of its own (`do`) */
-	KEY_EACH_WAY = 4,  /* also behind `up.` and `down.` */
+	KEY_LIST = 1,        /* marked +: commas, and several times */
+	KEY_REPEATED = 2,    /* several times, each a value of its own (`do`) */
+	KEY_EACH_WAY = 4,    /* also behind `up.` and `down.` */
 	KEY_UNSUPPORTED = 8, /* known, but an error to use: not supported yet */
 	KEY_MANDATORY = 16,  /* an error where the section is read to be run */
 };
@@ -47,8 +47,8 @@ struct key {
 	const char *preset; /* its default as an ini value; NULL: none */
 	size_t at;          /* where its value lies in the section's struct (KEY_EACH_WAY: in one way's) */
 	key_read *read;
-	const char *takes; /* for help: "time", "share", … */
-	const char *what;  /* for help: its meaning in a few words */
+	const char *takes;        /* for help: "time", "share", … */
+	const char *what;         /* for help: its meaning in a few words */
 	const char *preset_words; /* for help, where the default is no plain value */
 };
 
@@ -58,8 +58,8 @@ struct section_kind {
 	bool named;
 	const struct key *keys;
 	size_t key_count;
-	size_t size;               /* of its struct */
-	size_t ways_at, way_size;  /* where the two ways lie in it, and how large each is; 0: it has none */
+	size_t size;              /* of its struct */
+	size_t ways_at, way_size; /* where the two ways lie in it, and how large each is; 0: it has none */
 	const char *what;
 };
 

@@ -2,8 +2,8 @@
  * names: short numbers for the names of links, rules and devices, so that a verdict carries numbers and the
  * capture's thread turns them into text.
  *
- * One owner adds; any thread may read a number that it was handed. A name keeps its number for ever, also across
- * reloads. Number 0 is no name.
+ * One owner adds; any thread may read a number that it was handed. A name keeps its number for ever, also
+ * across reloads. Number 0 is no name.
  */
 #ifndef BASE_NAMES_H
 #define BASE_NAMES_H

@@ -43,8 +43,7 @@ static const struct unit *unit_find(const struct unit *units, size_t count, cons
 
 int units_time(const char *text, ns_t *time, struct error *error)
 {
-	static const struct unit units[] = {
-	    {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+	static const struct unit units[] = {{"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
 	const struct unit *unit;
 	const char *name;
 	double figure;
@@ -57,8 +56,9 @@ int units_time(const char *text, ns_t *time, struct error *error)
 	}
 	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
 	if (!unit)
-		return error_set(error, *name ? "`%s` has no unit of time; a time is 250us, 20ms, 1.5s, 2m or 1h"
-		                              : "`%s` lacks its unit; a time is 250us, 20ms, 1.5s, 2m or 1h",
+		return error_set(error,
+		    *name ? "`%s` has no unit of time; a time is 250us, 20ms, 1.5s, 2m or 1h"
+		          : "`%s` lacks its unit; a time is 250us, 20ms, 1.5s, 2m or 1h",
 		    text);
 	if (figure * unit->worth > (double)UNITS_TIME_MAX)
 		return error_set(error, "`%s` is out of range; 100000h is the most", text);
@@ -140,8 +140,9 @@ int units_rate(const char *text, uint64_t *bits_per_second, struct error *error)
 		return -1;
 	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
 	if (!unit)
-		return error_set(error, *name ? "`%s` has no unit of rate; a rate is 18kbit or 1.5Mbit (per second)"
-		                              : "`%s` lacks its unit; a rate is 18kbit or 1.5Mbit (per second)",
+		return error_set(error,
+		    *name ? "`%s` has no unit of rate; a rate is 18kbit or 1.5Mbit (per second)"
+		          : "`%s` lacks its unit; a rate is 18kbit or 1.5Mbit (per second)",
 		    text);
 	if (figure * unit->worth < 1 || figure * unit->worth > 1e12)
 		return error_set(error, "`%s` is out of range; a rate is 1bit to 1000Gbit", text);
@@ -181,7 +182,8 @@ static int span_read(const char *text, struct span *span, read_number *read, str
 	else if (dash[1] && read(dash + 1, &span->high, error))
 		return -1;
 	if (span->high < span->low)
-		return error_set(error, "the range `%s` runs backwards; the smaller number comes first", text);
+		return error_set(
+		    error, "the range `%s` runs backwards; the smaller number comes first", text);
 	return 0;
 }
 

@@ -26,7 +26,8 @@ struct time_range {
 	ns_t low, high;
 };
 
-/* `low` to `high`, both included; of these every `step`th by number where `step` is not 0 ("every 5": 5, 10 …). */
+/* `low` to `high`, both included; of these every `step`th by number where `step` is not 0 ("every 5": 5, 10
+ * …). */
 struct span {
 	uint64_t low, high, step;
 };

@@ -5,7 +5,8 @@ const char *const verdict_ways[WAYS] = {"up", "down"};
 const char *const verdict_reasons[REASON_COUNT] = {"none", "loss", "rule", "blackout", "queue", "mtu",
     "nat-expired", "overload", "not-allowed", "max-sessions", "error"};
 
-const char *const verdict_origins[ORIGIN_COUNT] = {"arrived", "duplicate", "decoy", "replay", "inject", "link"};
+const char *const verdict_origins[ORIGIN_COUNT] = {
+    "arrived", "duplicate", "decoy", "replay", "inject", "link"};
 
 void verdict_by(struct verdict *verdict, uint16_t name)
 {

@@ -1,9 +1,9 @@
 /*
- * verdict: the words that deciding, relaying and recording share: ways, reasons, holds, copies, and what became of
- * one datagram.
+ * verdict: the words that deciding, relaying and recording share: ways, reasons, holds, copies, and what
+ * became of one datagram.
  *
- * rules/ fills a verdict, capture/ writes it down, proxy/ carries it from one to the other. Names of links and
- * rules stand in it as numbers of base/names.
+ * rules/ fills a verdict, capture/ writes it down, proxy/ carries it from one to the other. Names of links
+ * and rules stand in it as numbers of base/names.
  */
 #ifndef BASE_VERDICT_H
 #define BASE_VERDICT_H
@@ -62,8 +62,8 @@ struct deed {
 
 #define VERDICT_BY_MAX 8
 #define VERDICT_DEEDS_MAX 64
-#define DTLS_NONE 0x100     /* no DTLS record */
-#define DTLS_UNIFIED 0x101  /* a DTLS 1.3 ciphertext record, which shows no content type */
+#define DTLS_NONE 0x100    /* no DTLS record */
+#define DTLS_UNIFIED 0x101 /* a DTLS 1.3 ciphertext record, which shows no content type */
 #define DTLS_NUMBER_HIDDEN UINT64_MAX
 
 struct verdict {
@@ -79,7 +79,7 @@ struct verdict {
 	uint32_t hold_count; /* HOLD_REORDER: datagrams */
 	uint8_t way, reason, hold;
 	uint8_t by_count, deed_count;
-	uint16_t deeds_left_out; /* done, but more than `deeds` has room for */
+	uint16_t deeds_left_out;     /* done, but more than `deeds` has room for */
 	uint16_t by[VERDICT_BY_MAX]; /* who decided, the first that did first */
 	struct deed deeds[VERDICT_DEEDS_MAX];
 };

@@ -77,7 +77,8 @@ static void event_block(struct text *out, const struct record *record)
 	strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &local);
 	text_add(&line, "<%d>%s deadzone deadzone: %.*s", SYSLOG_PRIORITY, stamp, (int)record->size,
 	    (const char *)record_payload(record));
-	header_size = packet_headers(headers, &ends, line.size, packet_sum(0, (const uint8_t *)line.at, line.size));
+	header_size = packet_headers(
+	    headers, &ends, line.size, packet_sum(0, (const uint8_t *)line.at, line.size));
 	start = pcapng_packet_begin(out, &(struct pcapng_packet){.interface = INTERFACE_EVENTS,
 	                                     .at = record->at,
 	                                     .headers = headers,
@@ -142,7 +143,8 @@ void blocks_tail(struct text *out, const struct capture_closing *closing, ns_t b
 		pcapng_add32(out, interface);
 		pcapng_add_time(out, closing->at);
 		if (interface == INTERFACE_EVENTS) {
-			text_add(&comment, "capture_lost=%" PRIu64 "\n%s", lost, closing->comment ? closing->comment : "");
+			text_add(&comment, "capture_lost=%" PRIu64 "\n%s", lost,
+			    closing->comment ? closing->comment : "");
 			pcapng_comment(out, comment.at);
 		}
 		option_time(out, PCAPNG_STATISTICS_START, began);
@@ -150,7 +152,8 @@ void blocks_tail(struct text *out, const struct capture_closing *closing, ns_t b
 		if (interface != INTERFACE_EVENTS) {
 			pcapng_option(out, PCAPNG_STATISTICS_RECEIVED, &closing->received[interface], 8);
 			pcapng_option(out, PCAPNG_STATISTICS_DROPPED, &closing->dropped[interface], 8);
-			pcapng_option(out, PCAPNG_STATISTICS_OS_DROPPED, &closing->kernel_drops[interface], 8);
+			pcapng_option(
+			    out, PCAPNG_STATISTICS_OS_DROPPED, &closing->kernel_drops[interface], 8);
 		}
 		pcapng_option(out, PCAPNG_END, NULL, 0);
 		pcapng_end(out, start);

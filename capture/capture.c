@@ -106,8 +106,8 @@ void capture_arrived(struct capture *capture, const struct capture_path *path, c
 	ring_put(capture->ring);
 }
 
-void capture_departed(struct capture *capture, const struct capture_path *path, const struct departure *departure,
-    const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id, ns_t at)
+void capture_departed(struct capture *capture, const struct capture_path *path,
+    const struct departure *departure, const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id, ns_t at)
 {
 	size_t parts_size = departure->part_count * sizeof(struct part);
 	struct record *record = record_new(capture, aligned(parts_size), size);
@@ -168,7 +168,8 @@ int capture_rotate(struct capture *capture, const char *ini)
 bool capture_starts_anew(const struct capture *capture)
 {
 	return !file_is_stream(capture->file) &&
-	       (file_has_pattern(capture->file) || capture->options.rotate_size || capture->options.rotate_time);
+	       (file_has_pattern(capture->file) || capture->options.rotate_size ||
+	           capture->options.rotate_time);
 }
 
 uint64_t capture_written(const struct capture *capture)
@@ -216,7 +217,8 @@ static void tell(struct capture *capture, const struct error *error)
 		return;
 	capture->in_trouble = true;
 	pthread_mutex_lock(&capture->lock);
-	snprintf(capture->trouble, sizeof(capture->trouble), "%s; what is not written is counted as lost", error->text);
+	snprintf(capture->trouble, sizeof(capture->trouble), "%s; what is not written is counted as lost",
+	    error->text);
 	pthread_mutex_unlock(&capture->lock);
 }
 
@@ -245,7 +247,8 @@ static int write_out(struct capture *capture, struct error *error)
 {
 	if (!file_is_open(capture->file))
 		return -1;
-	if (file_size(capture->file) == 0 && file_write(capture->file, capture->head.at, capture->head.size, error)) {
+	if (file_size(capture->file) == 0 &&
+	    file_write(capture->file, capture->head.at, capture->head.size, error)) {
 		tell(capture, error);
 		return -1;
 	}
@@ -288,8 +291,8 @@ static bool rotation_due(const struct capture *capture)
 {
 	uint64_t size = file_size(capture->file) + capture->out.size;
 	bool by_size = capture->options.rotate_size && size >= capture->options.rotate_size;
-	bool by_time =
-	    capture->options.rotate_time && capture->latest - capture->opened_at >= capture->options.rotate_time;
+	bool by_time = capture->options.rotate_time &&
+	               capture->latest - capture->opened_at >= capture->options.rotate_time;
 
 	return (by_size || by_time) && !file_is_stream(capture->file);
 }

@@ -1,12 +1,14 @@
 /*
  * capture: writes what came, what left and what was decided, from a thread of its own.
  *
- * The relay's thread calls capture_arrived, _left and _event, which copy into a ring and return; they never wait
- * (but for `patient`, which simulate uses: it has time). The capture's thread makes blocks of them and writes at
- * least every 50 ms. What does not fit into the ring or onto the disk is counted as lost and told once.
+ * The relay's thread calls capture_arrived, _left and _event, which copy into a ring and return; they never
+ * wait (but for `patient`, which simulate uses: it has time). The capture's thread makes blocks of them and
+ * writes at least every 50 ms. What does not fit into the ring or onto the disk is counted as lost and told
+ * once.
  *
- * pcapng: one section; interfaces 0 `device`, 1 `cloud`, 2 `events`, all Ethernet. Every packet has one comment
- * (capture/comment.h). Classic pcap, through libpcap, holds the same packets without comments and events.
+ * pcapng: one section; interfaces 0 `device`, 1 `cloud`, 2 `events`, all Ethernet. Every packet has one
+ * comment (capture/comment.h). Classic pcap, through libpcap, holds the same packets without comments and
+ * events.
  *
  * Stamps are wall-clock nanoseconds since 1970.
  */
@@ -28,7 +30,7 @@ enum capture_format { CAPTURE_PCAPNG, CAPTURE_PCAP };
 struct capture_options {
 	const char *path; /* strftime patterns are expanded; "-" is standard output */
 	enum capture_format format;
-	uint32_t snaplen; /* most payload bytes kept of a datagram */
+	uint32_t snaplen;     /* most payload bytes kept of a datagram */
 	uint64_t rotate_size; /* 0: never */
 	ns_t rotate_time;     /* 0: never */
 	unsigned keep;        /* files; 0: all */
@@ -57,19 +59,21 @@ struct capture_closing {
 
 /* Opens the first file at once; NULL and why where that fails. */
 struct capture *capture_open(const struct capture_options *options, struct error *error);
-/* Writes all that is in the ring, then the statistics, and ends the thread; what was counted can still be read. */
+/* Writes all that is in the ring, then the statistics, and ends the thread; what was counted can still be
+ * read. */
 void capture_close(struct capture *capture, const struct capture_closing *closing);
 void capture_free(struct capture *capture);
 
 void capture_arrived(struct capture *capture, const struct capture_path *path, const struct verdict *verdict,
     const uint8_t *bytes, uint8_t tos, uint64_t id, ns_t at);
 /* Sent, or unsent where `departure` has a reason. */
-void capture_departed(struct capture *capture, const struct capture_path *path, const struct departure *departure,
-    const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id, ns_t at);
+void capture_departed(struct capture *capture, const struct capture_path *path,
+    const struct departure *departure, const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id,
+    ns_t at);
 void capture_event(struct capture *capture, const char *text, ns_t at);
 
-/* A new file from here on (SIGUSR2, reload). `ini`: the text in force from now; NULL: as before. -1 where there is
- * none to start (standard output). */
+/* A new file from here on (SIGUSR2, reload). `ini`: the text in force from now; NULL: as before. -1 where
+ * there is none to start (standard output). */
 int capture_rotate(struct capture *capture, const char *ini);
 /* A reload starts a new file: the name has a pattern, or rotation is on. */
 bool capture_starts_anew(const struct capture *capture);

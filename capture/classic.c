@@ -8,7 +8,8 @@
 
 #include "capture/pcapng.h"
 
-/* libpcap writes into memory: from there whole records go the way of all blocks, so that none is cut by a kill. */
+/* libpcap writes into memory: from there whole records go the way of all blocks, so that none is cut by a
+ * kill. */
 struct classic {
 	pcap_t *pcap;
 	pcap_dumper_t *dumper;
@@ -21,8 +22,8 @@ struct classic *classic_new(void)
 	struct classic *classic = calloc(1, sizeof(*classic));
 
 	assert(classic);
-	classic->pcap =
-	    pcap_open_dead_with_tstamp_precision(DLT_EN10MB, (int)PCAPNG_SNAPLEN, PCAP_TSTAMP_PRECISION_NANO);
+	classic->pcap = pcap_open_dead_with_tstamp_precision(
+	    DLT_EN10MB, (int)PCAPNG_SNAPLEN, PCAP_TSTAMP_PRECISION_NANO);
 	assert(classic->pcap);
 	return classic;
 }

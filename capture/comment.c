@@ -8,7 +8,8 @@ static void add_time(struct text *out, const char *key, ns_t time)
 {
 	ns_t us = ((time < 0 ? -time : time) + 500) / 1000;
 
-	text_add(out, " %s=%s%" PRId64 ".%03dms", key, time < 0 && us ? "-" : "", us / 1000, (int)(us % 1000));
+	text_add(
+	    out, " %s=%s%" PRId64 ".%03dms", key, time < 0 && us ? "-" : "", us / 1000, (int)(us % 1000));
 }
 
 static const char *type_name(unsigned type, char *text, size_t room)
@@ -43,8 +44,10 @@ static void add_dtls(struct text *out, const struct verdict *verdict)
 
 static void add_hold(struct text *out, const struct verdict *verdict, const struct names *names)
 {
-	static const char *const words[] = {
-	    [HOLD_LOOKUP] = "lookup", [HOLD_BLACKOUT] = "blackout", [HOLD_PACK] = "pack", [HOLD_SLEEP] = "sleep"};
+	static const char *const words[] = {[HOLD_LOOKUP] = "lookup",
+	    [HOLD_BLACKOUT] = "blackout",
+	    [HOLD_PACK] = "pack",
+	    [HOLD_SLEEP] = "sleep"};
 
 	switch ((enum hold)verdict->hold) {
 	case HOLD_NONE: break;

@@ -19,7 +19,7 @@ struct departure {
 	uint32_t session, n;
 	uint8_t way, origin, reason; /* REASON_NONE: sent */
 	uint16_t copy;
-	ns_t delay, late; /* due after arrival; and what came on top */
+	ns_t delay, late;         /* due after arrival; and what came on top */
 	const struct part *parts; /* of a joint one */
 	uint32_t part_count;
 };

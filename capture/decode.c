@@ -80,7 +80,8 @@ static int link_layer(int link_type, struct view *view)
 	case LINK_LOOP:
 		if (!skip(view, 4) || !view->size)
 			return 0;
-		return view->at[0] >> 4; /* the address family's number differs between systems; the version does not */
+		return view->at[0] >>
+		       4; /* the address family's number differs between systems; the version does not */
 	case LINK_RAW:
 	case LINK_RAW_OLD:
 	case LINK_RAW_BSD:
@@ -131,7 +132,8 @@ static enum decode_result ipv4(struct view view, struct decoded *decoded)
 
 static bool is_extension(unsigned next)
 {
-	return next == 0 || next == 43 || next == 60 || next == 135; /* hop-by-hop, routing, destination, mobility */
+	return next == 0 || next == 43 || next == 60 ||
+	       next == 135; /* hop-by-hop, routing, destination, mobility */
 }
 
 static enum decode_result ipv6(struct view view, struct decoded *decoded)

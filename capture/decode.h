@@ -1,8 +1,8 @@
 /*
  * decode: the UDP datagram inside a captured packet.
  *
- * Link layers: Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, loopback (NULL, LOOP). IPv4 and IPv6 with
- * extension headers. Fragments are not put together.
+ * Link layers: Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, loopback (NULL, LOOP). IPv4 and IPv6
+ * with extension headers. Fragments are not put together.
  */
 #ifndef CAPTURE_DECODE_H
 #define CAPTURE_DECODE_H

@@ -156,7 +156,8 @@ int file_write(struct file *file, const void *bytes, size_t size, struct error *
 			/* Take back the part of a block that got there. */
 			if (left < size && file->seekable && ftruncate(file->fd, (off_t)file->size) == 0)
 				lseek(file->fd, (off_t)file->size, SEEK_SET);
-			return error_set(error, "`%s` cannot be written: %s", file_name(file), strerror(reason));
+			return error_set(
+			    error, "`%s` cannot be written: %s", file_name(file), strerror(reason));
 		}
 		at += wrote;
 		left -= (size_t)wrote;

@@ -1,9 +1,9 @@
 /*
  * file: where a capture goes: names, rotation, and writing whole blocks or nothing.
  *
- * A name's strftime patterns are expanded when the file is opened; a later file whose name would be the same gets
- * -2, -3 … before its extension. What cannot be written whole is taken back, so that a file always ends with a
- * whole block.
+ * A name's strftime patterns are expanded when the file is opened; a later file whose name would be the same
+ * gets -2, -3 … before its extension. What cannot be written whole is taken back, so that a file always ends
+ * with a whole block.
  */
 #ifndef CAPTURE_FILE_H
 #define CAPTURE_FILE_H
@@ -30,7 +30,7 @@ void file_close(struct file *file);
 
 const char *file_name(const struct file *file); /* of the one open or opened last */
 uint64_t file_size(const struct file *file);
-bool file_is_stream(const struct file *file);      /* standard output: nothing to rotate */
+bool file_is_stream(const struct file *file); /* standard output: nothing to rotate */
 bool file_has_pattern(const struct file *file);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * packet: a datagram in made-up Ethernet and real IP and UDP headers, as a capture holds it.
  *
- * Addresses, ports, TOS, lengths and checksums are right for the whole datagram, also where the capture keeps only
- * its first bytes. The MAC addresses are local ones: device, proxy and cloud (behaviour: 02:00:00:00:00:01 to 03).
+ * Addresses, ports, TOS, lengths and checksums are right for the whole datagram, also where the capture keeps
+ * only its first bytes. The MAC addresses are local ones: device, proxy and cloud (behaviour:
+ * 02:00:00:00:00:01 to 03).
  */
 #ifndef CAPTURE_PACKET_H
 #define CAPTURE_PACKET_H
@@ -26,7 +27,8 @@ struct packet_ends {
 /* One's complement sum of bytes, to be folded later; `sum` is what came before (an even number of bytes). */
 uint64_t packet_sum(uint64_t sum, const uint8_t *bytes, size_t size);
 
-/* Writes the headers of a datagram of `size` bytes whose payload sums up to `payload_sum`; gives their size. */
+/* Writes the headers of a datagram of `size` bytes whose payload sums up to `payload_sum`; gives their size.
+ */
 size_t packet_headers(uint8_t *headers, const struct packet_ends *ends, size_t size, uint64_t payload_sum);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * pcapng: blocks of a capture file, built whole in memory (draft-ietf-opsawg-pcapng).
  *
- * A block is begun, gets its options, and is ended; only whole blocks are ever written out. All numbers stand in
- * this machine's byte order, which the section header tells.
+ * A block is begun, gets its options, and is ended; only whole blocks are ever written out. All numbers stand
+ * in this machine's byte order, which the section header tells.
  */
 #ifndef CAPTURE_PCAPNG_H
 #define CAPTURE_PCAPNG_H

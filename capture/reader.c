@@ -69,7 +69,8 @@ struct option {
 };
 
 /* Steps through the options between `*at` and `end`; false at their end or where they are broken. */
-static bool option_next(const struct reader *reader, const uint8_t **at, const uint8_t *end, struct option *option)
+static bool option_next(
+    const struct reader *reader, const uint8_t **at, const uint8_t *end, struct option *option)
 {
 	size_t padded;
 
@@ -242,7 +243,8 @@ static bool packet_read(struct reader *reader, struct reader_packet *packet)
 	    .original = get32(reader, b + 16),
 	    .interface = interface->name};
 	kept = (kept + 3) & ~(size_t)3;
-	packet_options(reader, b + 20 + (kept < reader->block_size - 20 ? kept : reader->block_size - 20), packet);
+	packet_options(
+	    reader, b + 20 + (kept < reader->block_size - 20 ? kept : reader->block_size - 20), packet);
 	return true;
 }
 
@@ -322,14 +324,16 @@ struct reader *reader_open(const char *path, struct error *error)
 	assert(reader);
 	reader->in = fopen(path, "re");
 	if (!reader->in || fread(&magic, 1, 4, reader->in) < 4) {
-		error_set(error, "`%s` cannot be read: %s", path, reader->in ? "it holds no packets" : strerror(errno));
+		error_set(error, "`%s` cannot be read: %s", path,
+		    reader->in ? "it holds no packets" : strerror(errno));
 		reader_close(reader);
 		return NULL;
 	}
 	rewind(reader->in);
 	if (magic == PCAPNG_SECTION)
 		return reader;
-	reader->pcap = pcap_fopen_offline_with_tstamp_precision(reader->in, PCAP_TSTAMP_PRECISION_NANO, reason);
+	reader->pcap = pcap_fopen_offline_with_tstamp_precision(
+	    reader->in, PCAP_TSTAMP_PRECISION_NANO, reason);
 	if (reader->pcap) {
 		reader->in = NULL; /* libpcap closes it */
 		return reader;

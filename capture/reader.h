@@ -1,9 +1,10 @@
 /*
  * reader: packets out of a pcap or pcapng file, whoever wrote it.
  *
- * pcapng blocks are read here (libpcap refuses files whose interfaces differ, and passes over comments); classic
- * pcap goes through libpcap. Files from strangers: every length is checked; a file that ends in the middle of a
- * block is read up to there. Numbers of either byte order, any timestamp resolution, several sections.
+ * pcapng blocks are read here (libpcap refuses files whose interfaces differ, and passes over comments);
+ * classic pcap goes through libpcap. Files from strangers: every length is checked; a file that ends in the
+ * middle of a block is read up to there. Numbers of either byte order, any timestamp resolution, several
+ * sections.
  */
 #ifndef CAPTURE_READER_H
 #define CAPTURE_READER_H
@@ -22,11 +23,11 @@ struct reader;
 
 /* One packet; what it points to lives until the next reader_next. */
 struct reader_packet {
-	ns_t at; /* since 1970 */
+	ns_t at;       /* since 1970 */
 	int link_type; /* DLT of libpcap's savefile */
 	const uint8_t *bytes;
-	size_t size;     /* in the file */
-	size_t original; /* on the wire */
+	size_t size;           /* in the file */
+	size_t original;       /* on the wire */
 	const char *interface; /* its name; "" where there is none */
 	const char *comment;   /* "" where there is none */
 	uint32_t flags;        /* epb_flags, 0 where there are none */

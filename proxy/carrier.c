@@ -70,7 +70,8 @@ static bool was_used(const struct carrier *carrier, uint16_t number)
 	return false;
 }
 
-/* A socket with a source port that the session has not had before. Those that it has had are held meanwhile. */
+/* A socket with a source port that the session has not had before. Those that it has had are held meanwhile.
+ */
 static int fresh_socket(struct carrier *carrier, struct address *local, struct error *error)
 {
 	int refused[8], count = 0, fd = -1;
@@ -78,8 +79,8 @@ static int fresh_socket(struct carrier *carrier, struct address *local, struct e
 	do {
 		if (fd >= 0)
 			refused[count++] = fd;
-		fd = socket_connect(
-		    &carrier->cloud, source_of(carrier), carrier->relay->setup->proxy.receive_buffer, local, error);
+		fd = socket_connect(&carrier->cloud, source_of(carrier),
+		    carrier->relay->setup->proxy.receive_buffer, local, error);
 	} while (fd >= 0 && count < 8 && was_used(carrier, local->port));
 	while (count)
 		close(refused[--count]);
@@ -100,7 +101,8 @@ static void connect_to(struct carrier *carrier, ns_t now)
 	if (port->out.fd < 0) {
 		carrier->retry_at = now + RETRY;
 		if (!relay->told_socket)
-			log_error("session %u has no way to its cloud: %s", carrier->session->number, error.text);
+			log_error(
+			    "session %u has no way to its cloud: %s", carrier->session->number, error.text);
 		relay->told_socket = true;
 		outlet_drop(&port->out, REASON_ERROR);
 		return;
@@ -145,7 +147,8 @@ static void port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
 	ports_close_older(relay, at);
 	connect_to(carrier, now);
 	if (carrier->port->out.fd >= 0)
-		core_event(relay->core, carrier->session, now, "nat-rebound port=%u", carrier->port->out.local.port);
+		core_event(
+		    relay->core, carrier->session, now, "nat-rebound port=%u", carrier->port->out.local.port);
 }
 
 static void wait_for_lookup(struct carrier *carrier)
@@ -187,7 +190,8 @@ void carrier_open(struct relay *relay, struct session *session)
 	carrier->device_side = relay->listeners[session->listener].bound;
 	carrier->upstream = own ? upstreams_get(relay->upstreams, own) : relay->upstream;
 	session->carrier = carrier;
-	ask(carrier, upstream_ask(carrier->upstream, (enum family)session->device.family, now, &carrier->cloud), now);
+	ask(carrier,
+	    upstream_ask(carrier->upstream, (enum family)session->device.family, now, &carrier->cloud), now);
 }
 
 bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now)
@@ -202,7 +206,9 @@ bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now)
 	if (now < carrier->retry_at)
 		return false;
 	ask(carrier,
-	    upstream_ask(carrier->upstream, (enum family)carrier->session->device.family, now, &carrier->cloud), now);
+	    upstream_ask(
+	        carrier->upstream, (enum family)carrier->session->device.family, now, &carrier->cloud),
+	    now);
 	port->mapping = mapping;
 	return port->out.fd >= 0 || carrier->waiting;
 }
@@ -221,7 +227,9 @@ void carrier_news(void *user, struct upstream *upstream)
 		if (carrier->upstream == upstream) {
 			carrier->waiting = false;
 			ask(carrier,
-			    upstream_look(upstream, (enum family)carrier->session->device.family, &carrier->cloud), now);
+			    upstream_look(
+			        upstream, (enum family)carrier->session->device.family, &carrier->cloud),
+			    now);
 		} else {
 			carrier->waiting_next = still;
 			still = carrier;

@@ -31,6 +31,8 @@ const struct command command_check_row = {
     .words_most = 1000,
     .run = run,
     .what = "read ini files, print every error and note, run nothing",
-    .more = "Each FILE is a configuration of its own with its includes; fragments without [proxy] are welcome.\n"
-            "Nothing is printed where all is well. Exit status: 0, or 2 where there is an error; notes do not fail.",
+    .more =
+        "Each FILE is a configuration of its own with its includes; fragments without [proxy] are welcome.\n"
+        "Nothing is printed where all is well. Exit status: 0, or 2 where there is an error; notes do not "
+        "fail.",
 };

@@ -34,7 +34,8 @@ static void print_actions(void)
 		char left[96];
 
 		snprintf(left, sizeof(left), "%s %s", action_table[i].word, action_table[i].takes);
-		printf("  %-44s %s%s\n", left, action_table[i].what, action_table[i].unsupported ? " (not supported yet)" : "");
+		printf("  %-44s %s%s\n", left, action_table[i].what,
+		    action_table[i].unsupported ? " (not supported yet)" : "");
 	}
 	printf("\nkinds of record for `dtls`, `dtls_not` and `replay`:");
 	for (int i = 0; i < DTLS_KIND_COUNT; i++)
@@ -44,7 +45,8 @@ static void print_actions(void)
 
 static void print_ini(void)
 {
-	puts("An ini file has sections of keys: `key = value`. Lists take commas; a key marked + may also be given\n"
+	puts("An ini file has sections of keys: `key = value`. Lists take commas; a key marked + may also be "
+	     "given\n"
 	     "several times. Comments: `;` or `#` at the start of a line, ` ;` after a value.\n"
 	     "time 250us 20ms 1.5s 2m 1h; share 2%; size 1200B 64KiB 10MiB; rate 18kbit 1.5Mbit; count 50p;\n"
 	     "range N, A-B, A-, -B. Behind each key: what it takes, its meaning, and (its default).\n");
@@ -71,7 +73,9 @@ static int run(const struct command_line *line)
 		command_print_help(command_table[i], stdout);
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 	}
-	log_error("help: there is no command `%s`; `deadzone --help` lists them, `deadzone help ini` the ini keys", about);
+	log_error(
+	    "help: there is no command `%s`; `deadzone --help` lists them, `deadzone help ini` the ini keys",
+	    about);
 	return EXIT_USAGE;
 }
 

@@ -68,6 +68,7 @@ const struct command command_profiles_row = {
     .words = "",
     .run = run,
     .what = "list the shipped profiles of real networks",
-    .more = "A profile is used with `include = profile:NAME` in [proxy]. Most define [link default]; those of NATs a\n"
+    .more = "A profile is used with `include = profile:NAME` in [proxy]. Most define [link default]; those "
+            "of NATs a\n"
             "[device] for all, handover a [rule].",
 };

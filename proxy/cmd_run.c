@@ -58,8 +58,8 @@ static struct setup *setup_read(const struct running *running, size_t *errors)
 
 static void facts_fill(const struct running *running, struct summary_facts *facts)
 {
-	*facts =
-	    (struct summary_facts){.setup = running->setup, .version = DEADZONE_VERSION, .seed = running->seed};
+	*facts = (struct summary_facts){
+	    .setup = running->setup, .version = DEADZONE_VERSION, .seed = running->seed};
 	relay_facts(running->relay, facts);
 	if (running->stopping)
 		facts->ended = relay_wall(running->relay, relay_now());
@@ -69,8 +69,8 @@ static void write_json(struct running *running, const struct summary_facts *fact
 {
 	struct error error;
 
-	if (!running->json_path || !summary_write_json(running->summary, relay_core(running->relay), facts, status,
-	                               running->json_path, &error))
+	if (!running->json_path || !summary_write_json(running->summary, relay_core(running->relay), facts,
+	                               status, running->json_path, &error))
 		return;
 	log_error("--json: %s", error.text);
 	running->status = EXIT_FAILED;
@@ -113,9 +113,11 @@ static void capture_reloaded(struct running *running)
 		return;
 	}
 	/* A packet holds so much; a longer text goes into several. */
-	for (size_t at = 0, size = strlen(ini), part = 1; at < size || part == 1; at += EVENT_TEXT_MAX, part++) {
+	for (size_t at = 0, size = strlen(ini), part = 1; at < size || part == 1;
+	     at += EVENT_TEXT_MAX, part++) {
 		text_clear(&text);
-		text_add(&text, "reload generation=%u part=%zu\n%.*s", running->generation, part, EVENT_TEXT_MAX, ini + at);
+		text_add(&text, "reload generation=%u part=%zu\n%.*s", running->generation, part,
+		    EVENT_TEXT_MAX, ini + at);
 		capture_event(running->capture, text.at, relay_wall(running->relay, relay_now()));
 	}
 	text_free(&text);
@@ -213,7 +215,8 @@ static void show_status(struct running *running)
 	summary_totals(running->summary, core, totals);
 	received = totals[WAY_UP].received + totals[WAY_DOWN].received;
 	dropped = account_dropped(&totals[WAY_UP]) + account_dropped(&totals[WAY_DOWN]);
-	snprintf(text, sizeof(text), "%zu sessions  %" PRIu64 " datagrams/s  %" PRIu64 " dropped/s  %" PRIu64 " waiting",
+	snprintf(text, sizeof(text),
+	    "%zu sessions  %" PRIu64 " datagrams/s  %" PRIu64 " dropped/s  %" PRIu64 " waiting",
 	    core_session_count(core), received - running->last_received, dropped - running->last_dropped,
 	    totals[WAY_UP].queued + totals[WAY_DOWN].queued);
 	running->last_received = received;
@@ -280,7 +283,8 @@ static int base_open(struct running *running)
 static int capture_start(struct running *running)
 {
 	const struct capture_settings *settings = &running->setup->capture;
-	struct capture_options options = {.path = running->capture_path ? running->capture_path : settings->file,
+	struct capture_options options = {
+	    .path = running->capture_path ? running->capture_path : settings->file,
 	    .format = settings->format,
 	    .snaplen = (uint32_t)settings->snaplen,
 	    .rotate_size = settings->rotate_size,
@@ -326,13 +330,14 @@ static void say_ready(const struct running *running)
 
 	for (size_t i = 0; i < relay_listener_count(running->relay); i++)
 		log_error("ready listen=%s upstream=%s seed=%" PRIu64,
-		    address_text(relay_listener(running->relay, i), text, sizeof(text)), running->setup->proxy.upstream,
-		    running->seed);
+		    address_text(relay_listener(running->relay, i), text, sizeof(text)),
+		    running->setup->proxy.upstream, running->seed);
 }
 
 static int start(struct running *running)
 {
-	struct relay_options options = {.names = running->names, .summary = running->summary, .seed = running->seed};
+	struct relay_options options = {
+	    .names = running->names, .summary = running->summary, .seed = running->seed};
 	struct error error;
 	int status = json_check(running);
 
@@ -461,8 +466,9 @@ const struct command command_run_row = {
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,
     .what = "relay until SIGINT or SIGTERM",
-    .more = "When all listeners are bound and all rules are armed it writes a line for each listener,\n"
-            "`deadzone: ready listen=ADDR:PORT upstream=HOST:PORT seed=N`.\n\n"
-            "SIGINT or SIGTERM stop cleanly, a second one ends at once. SIGHUP reads the ini files again.\n"
-            "SIGUSR1 prints the summary so far and writes the --json file. SIGUSR2 starts a new capture file.",
+    .more =
+        "When all listeners are bound and all rules are armed it writes a line for each listener,\n"
+        "`deadzone: ready listen=ADDR:PORT upstream=HOST:PORT seed=N`.\n\n"
+        "SIGINT or SIGTERM stop cleanly, a second one ends at once. SIGHUP reads the ini files again.\n"
+        "SIGUSR1 prints the summary so far and writes the --json file. SIGUSR2 starts a new capture file.",
 };

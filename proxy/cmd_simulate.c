@@ -170,15 +170,16 @@ static struct session *session_for(struct simulation *s, const struct flow *flow
 	return session;
 }
 
-static void refuse(struct simulation *s, enum reason reason, const struct flow *flow, const struct arrival *arrival)
+static void refuse(
+    struct simulation *s, enum reason reason, const struct flow *flow, const struct arrival *arrival)
 {
 	struct capture_path path = {.device = flow->device, .device_side = flow->device_side};
 	struct verdict verdict;
 
 	core_refuse(s->core, reason, arrival, &verdict);
 	if (s->capture)
-		capture_arrived(
-		    s->capture, &path, &verdict, arrival->bytes, arrival->tos, core_arrivals(s->core), arrival->at);
+		capture_arrived(s->capture, &path, &verdict, arrival->bytes, arrival->tos,
+		    core_arrivals(s->core), arrival->at);
 }
 
 static void take(struct simulation *s, const struct flow *flow, const struct arrival *arrival)
@@ -226,8 +227,12 @@ static void take_packet(struct simulation *s, const struct reader_packet *packet
 		return;
 	if (packet->at > s->now)
 		s->now = packet->at; /* stamps that step back a little count as no step */
-	arrival = (struct arrival){
-	    .way = flow.way, .tos = decoded.tos, .bytes = decoded.payload, .size = decoded.size, .at = s->now, .mapping = flow.mapping};
+	arrival = (struct arrival){.way = flow.way,
+	    .tos = decoded.tos,
+	    .bytes = decoded.payload,
+	    .size = decoded.size,
+	    .at = s->now,
+	    .mapping = flow.mapping};
 	if (decoded.kept < decoded.size) {
 		s->cut++;
 		memset(s->whole, 0, decoded.size);
@@ -371,7 +376,8 @@ static void tell_passed_over(const struct simulation *s)
 	if (s->unknown_links)
 		log_error("%" PRIu64 " packets of an unknown link layer were passed over", s->unknown_links);
 	if (s->cut)
-		log_error("%" PRIu64 " datagrams were cut by the capture; zeros stand for what is missing", s->cut);
+		log_error(
+		    "%" PRIu64 " datagrams were cut by the capture; zeros stand for what is missing", s->cut);
 	log_tell("%" PRIu64 " datagrams taken, seed %" PRIu64, s->taken, s->seed);
 }
 
@@ -390,7 +396,8 @@ static void seed_choose(struct simulation *s)
 
 static int simulate(struct simulation *s, const struct command_line *line)
 {
-	struct flows_wish wish = {.device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
+	struct flows_wish wish = {
+	    .device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
 	const char *in = command_value(line, "read");
 	struct error error;
 	int status;
@@ -413,7 +420,8 @@ static int simulate(struct simulation *s, const struct command_line *line)
 
 static void clean_up(struct simulation *s)
 {
-	for (struct session *session = s->core ? core_oldest(s->core) : NULL; session; session = session->newer)
+	for (struct session *session = s->core ? core_oldest(s->core) : NULL; session;
+	     session = session->newer)
 		free(session->carrier);
 	capture_free(s->capture);
 	core_free(s->core);
@@ -445,7 +453,8 @@ static int run(const struct command_line *line)
 	status = complaints_count(complaints, COMPLAINT_ERROR) ? EXIT_USAGE : EXIT_DONE;
 	complaints_free(complaints);
 	if (!status && (!source.file || !command_value(line, "read"))) {
-		log_error("simulate: `-c FILE` and `-r CAPTURE` are needed; `deadzone help simulate` says more");
+		log_error(
+		    "simulate: `-c FILE` and `-r CAPTURE` are needed; `deadzone help simulate` says more");
 		status = EXIT_USAGE;
 	}
 	if (!status)
@@ -473,8 +482,11 @@ const struct command command_simulate_row = {
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,
     .what = "apply the same rules to a recorded capture, offline, in virtual time",
-    .more = "Reads Ethernet (with VLAN tags), Linux cooked v1 and v2, raw IP and loopback. Of one of our own\n"
-            "captures it takes what arrived on both interfaces; of others the flows of --device or --cloud, or of\n"
-            "whoever has port 5684 or 4433, or whom the first ClientHello went to. Without a seed in the ini file it\n"
-            "takes that of the capture.",
+    .more =
+        "Reads Ethernet (with VLAN tags), Linux cooked v1 and v2, raw IP and loopback. Of one of our own\n"
+        "captures it takes what arrived on both interfaces; of others the flows of --device or --cloud, or "
+        "of\n"
+        "whoever has port 5684 or 4433, or whom the first ClientHello went to. Without a seed in the ini "
+        "file it\n"
+        "takes that of the capture.",
 };

@@ -159,9 +159,10 @@ void command_print_help(const struct command *command, FILE *out)
 		const struct option_row *row = &command->options[i];
 		char left[64];
 
-		snprintf(left, sizeof(left), "%s%c%s%s%s%s%s", row->letter ? "-" : "  ", row->letter ? row->letter : ' ',
-		    row->letter && row->word ? ", " : "", row->word ? "--" : "", row->word ? row->word : "",
-		    row->takes ? " " : "", row->takes ? row->takes : "");
+		snprintf(left, sizeof(left), "%s%c%s%s%s%s%s", row->letter ? "-" : "  ",
+		    row->letter ? row->letter : ' ', row->letter && row->word ? ", " : "",
+		    row->word ? "--" : "", row->word ? row->word : "", row->takes ? " " : "",
+		    row->takes ? row->takes : "");
 		fprintf(out, "%s  %-24s %s\n", i ? "" : "\n", left, row->what);
 	}
 	if (*command->more)
@@ -171,8 +172,10 @@ void command_print_help(const struct command *command, FILE *out)
 void command_print_all(FILE *out)
 {
 	fputs("deadzone: a network impairment proxy for over-the-air update testing\n\n"
-	      "It stands between devices and their cloud, relays their DTLS datagrams, makes the network between\n"
-	      "them as bad as an ini file says, and writes what it saw and did to a capture that Wireshark opens.\n\n",
+	      "It stands between devices and their cloud, relays their DTLS datagrams, makes the network "
+	      "between\n"
+	      "them as bad as an ini file says, and writes what it saw and did to a capture that Wireshark "
+	      "opens.\n\n",
 	    out);
 	for (size_t i = 0; i < command_count; i++)
 		fprintf(out, "  deadzone %-9s %s\n", command_table[i]->name, command_table[i]->what);

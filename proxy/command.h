@@ -1,6 +1,6 @@
 /*
- * command: the words after `deadzone`: one table of commands and their options, which dispatch, --help, the man
- * page and the messages about wrong words all read.
+ * command: the words after `deadzone`: one table of commands and their options, which dispatch, --help, the
+ * man page and the messages about wrong words all read.
  */
 #ifndef PROXY_COMMAND_H
 #define PROXY_COMMAND_H

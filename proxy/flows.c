@@ -8,12 +8,13 @@
 #include "capture/pcapng.h"
 #include "rules/dtls.h"
 
-#define COAPS_PORT 5684  /* RFC 7252 */
+#define COAPS_PORT 5684   /* RFC 7252 */
 #define OPENSSL_PORT 4433 /* what openssl and Mbed TLS examples listen on */
 
 #define PORTS_MAX 64
 
-/* One session of our own captures: who was on either side, and its source ports in the order in which they came. */
+/* One session of our own captures: who was on either side, and its source ports in the order in which they
+ * came. */
 struct ends {
 	struct address device, device_side, cloud_side, cloud;
 	uint16_t ports[PORTS_MAX];
@@ -68,7 +69,8 @@ static struct ends *ends_get(struct flows *flows, uint32_t session)
 			room *= 2;
 		flows->sessions = realloc(flows->sessions, room * sizeof(*flows->sessions));
 		assert(flows->sessions);
-		memset(flows->sessions + flows->session_room, 0, (room - flows->session_room) * sizeof(*flows->sessions));
+		memset(flows->sessions + flows->session_room, 0,
+		    (room - flows->session_room) * sizeof(*flows->sessions));
 		flows->session_room = room;
 	}
 	return &flows->sessions[session];
@@ -128,16 +130,18 @@ static int learn(struct flows *flows, struct reader *reader, struct error *error
 	if (flows->ours || flows->cloud.family || flows->device_named)
 		return 0;
 	if (by_port) {
-		snprintf(flows->told, sizeof(flows->told), "the cloud is taken to be who has port %d or %d", COAPS_PORT,
-		    OPENSSL_PORT);
+		snprintf(flows->told, sizeof(flows->told), "the cloud is taken to be who has port %d or %d",
+		    COAPS_PORT, OPENSSL_PORT);
 		return 0;
 	}
 	if (!hello_to.family)
-		return error_set(error, "it has neither a DTLS port (%d, %d) nor a ClientHello; name the cloud with --cloud "
-		                        "ADDR:PORT or the device with --device ADDR[:PORT]",
+		return error_set(error,
+		    "it has neither a DTLS port (%d, %d) nor a ClientHello; name the cloud with --cloud "
+		    "ADDR:PORT or the device with --device ADDR[:PORT]",
 		    COAPS_PORT, OPENSSL_PORT);
 	flows->cloud = hello_to;
-	snprintf(flows->told, sizeof(flows->told), "the cloud is taken to be %s, whom the first ClientHello went to",
+	snprintf(flows->told, sizeof(flows->told),
+	    "the cloud is taken to be %s, whom the first ClientHello went to",
 	    address_text(&hello_to, text, sizeof(text)));
 	return 0;
 }
@@ -151,7 +155,8 @@ struct flows *flows_new(const char *path, const struct flows_wish *wish, struct 
 	assert(flows);
 	flows->device_named = wish->device != NULL;
 	if ((wish->device && address_pattern_read(wish->device, &flows->device, error)) ||
-	    (wish->cloud && address_read(wish->cloud, &flows->cloud, error)) || !(reader = reader_open(path, error))) {
+	    (wish->cloud && address_read(wish->cloud, &flows->cloud, error)) ||
+	    !(reader = reader_open(path, error))) {
 		free(flows);
 		return NULL;
 	}
@@ -176,8 +181,8 @@ static bool wanted(const struct flows *flows, const struct flow *flow)
 	       (!flows->cloud.family || address_equal(&flows->cloud, &flow->cloud));
 }
 
-static bool take_own(
-    const struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded, struct flow *flow)
+static bool take_own(const struct flows *flows, const struct reader_packet *packet,
+    const struct decoded *decoded, struct flow *flow)
 {
 	uint32_t number = session_in(packet->comment);
 	bool device = strcmp(packet->interface, "device") == 0;
@@ -210,8 +215,8 @@ static bool is_up(const struct flows *flows, const struct decoded *decoded)
 	return dtls_port(&decoded->to);
 }
 
-bool flows_take(
-    const struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded, struct flow *flow)
+bool flows_take(const struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded,
+    struct flow *flow)
 {
 	struct decoded back = *decoded;
 

@@ -1,9 +1,9 @@
 /*
  * flows: which packets of a capture went from a device to its cloud, and which came back.
  *
- * In one of our own captures that is written down: what arrived on its two interfaces, session by session. In any
- * other the device, the cloud or both are named on the command line; else the cloud is whoever has one of the DTLS
- * ports 5684 and 4433, or whom the first ClientHello went to.
+ * In one of our own captures that is written down: what arrived on its two interfaces, session by session. In
+ * any other the device, the cloud or both are named on the command line; else the cloud is whoever has one of
+ * the DTLS ports 5684 and 4433, or whom the first ClientHello went to.
  */
 #ifndef PROXY_FLOWS_H
 #define PROXY_FLOWS_H
@@ -36,8 +36,8 @@ struct flows *flows_new(const char *path, const struct flows_wish *wish, struct 
 void flows_free(struct flows *flows);
 
 /* Is this packet an arrival of one of the flows? */
-bool flows_take(
-    const struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded, struct flow *flow);
+bool flows_take(const struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded,
+    struct flow *flow);
 bool flows_seed(const struct flows *flows, uint64_t *seed);
 /* Words for the user of how the flows were found. */
 const char *flows_told(const struct flows *flows);

@@ -1,7 +1,7 @@
 /*
  * inside: what the files of the relay share: relay.c (listeners, reading, the walk, the timer), carrier.c (a
- * session's socket towards its cloud, and the wait for the cloud's address), outbox.c (sending in batches, and what
- * a full socket could not take).
+ * session's socket towards its cloud, and the wait for the cloud's address), outbox.c (sending in batches,
+ * and what a full socket could not take).
  */
 #ifndef PROXY_INSIDE_H
 #define PROXY_INSIDE_H
@@ -38,9 +38,9 @@ struct port {
 	uint32_t kernel_drops;
 };
 
-#define PORTS_OLD_MAX 8                /* of a session; the oldest goes first */
-#define PORTS_OLD_SECONDS 600          /* without a datagram, an old one is closed */
-#define PORTS_USED_MAX 64              /* numbers that are remembered, never to be taken again */
+#define PORTS_OLD_MAX 8       /* of a session; the oldest goes first */
+#define PORTS_OLD_SECONDS 600 /* without a datagram, an old one is closed */
+#define PORTS_USED_MAX 64     /* numbers that are remembered, never to be taken again */
 
 /* What carries a session to its cloud. */
 struct carrier {
@@ -79,7 +79,7 @@ struct relay {
 	struct gathered gathered[SOCKET_BATCH];
 	int gathered_count;
 	struct carrier *waiting; /* for a lookup */
-	struct port *reading; /* the one being read; NULL once it was closed meanwhile */
+	struct port *reading;    /* the one being read; NULL once it was closed meanwhile */
 	int timer_fd;
 	struct event *timer;
 	ns_t armed;
@@ -104,8 +104,8 @@ void relay_check_buffer(struct relay *relay, int fd);
 /* carrier.c */
 void carrier_open(struct relay *relay, struct session *session);
 void carrier_close(struct relay *relay, struct carrier *carrier);
-/* A datagram for the cloud: opens the socket where the address is known by now, or another for a new mapping; false
- * where it must be dropped. */
+/* A datagram for the cloud: opens the socket where the address is known by now, or another for a new mapping;
+ * false where it must be dropped. */
 bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now);
 void carrier_news(void *user, struct upstream *upstream);
 

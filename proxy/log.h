@@ -1,7 +1,8 @@
 /*
  * log: what the user is told on standard error. The level is the program's only variable that all may see.
  *
- * On a terminal a status line may stand below the messages: it is wiped before a message and drawn again after it.
+ * On a terminal a status line may stand below the messages: it is wiped before a message and drawn again
+ * after it.
  */
 #ifndef PROXY_LOG_H
 #define PROXY_LOG_H

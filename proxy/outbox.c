@@ -59,7 +59,8 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 		} else if (is_news(errno) && retries++ < RETRIES) {
 			relay->network_news++;
 		} else {
-			log_detail("a datagram of %u bytes cannot be sent: %s", run[done]->size, strerror(errno));
+			log_detail(
+			    "a datagram of %u bytes cannot be sent: %s", run[done]->size, strerror(errno));
 			relay_unsent(out, run[done++], REASON_ERROR, at);
 			retries = 0;
 		}
@@ -89,7 +90,8 @@ static void wait_for_room(struct outlet *out)
 	relay->told_full = true;
 }
 
-/* A joint or delayed one may wait here beside the pool's own lists: `next` is free once it was handed over. */
+/* A joint or delayed one may wait here beside the pool's own lists: `next` is free once it was handed over.
+ */
 static void backlog_add(struct outlet *out, struct datagram *datagram)
 {
 	datagram_append(&out->backlog, datagram);

@@ -12,9 +12,10 @@
 #include "proxy/inside.h"
 #include "proxy/log.h"
 
-#define READS_EACH_WAKE 4         /* batches of one socket before others get their turn */
-#define PRECISE_LEAD (80 * NS_US) /* `precise`: armed so much early, then polled; longer would lose the time slice */
-#define EVENTS_EACH_SECOND 50     /* lines told on standard error; the capture has all */
+#define READS_EACH_WAKE 4 /* batches of one socket before others get their turn */
+#define PRECISE_LEAD                                                                                         \
+	(80 * NS_US) /* `precise`: armed so much early, then polled; longer would lose the time slice */
+#define EVENTS_EACH_SECOND 50 /* lines told on standard error; the capture has all */
 
 ns_t relay_now(void)
 {
@@ -260,8 +261,8 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	if (!allowed(relay, &received->from))
 		reason = REASON_NOT_ALLOWED;
 	else
-		session = core_session(
-		    relay->core, listener->index, &listener->configured, &received->from, arrival->at, &opened);
+		session = core_session(relay->core, listener->index, &listener->configured, &received->from,
+		    arrival->at, &opened);
 	act_on_outcomes(relay);
 	if (!session) {
 		refuse(relay, reason, listener, received, arrival);
@@ -282,8 +283,9 @@ static void tell_verdict(const struct verdict *verdict)
 {
 	if (log_level() < LOG_VERBOSE)
 		return;
-	log_detail("s=%u dir=%s n=%u size=%u %s%s", verdict->session, verdict_ways[verdict->way], verdict->n, verdict->size,
-	    verdict->reason ? "drop reason=" : "send", verdict->reason ? verdict_reasons[verdict->reason] : "");
+	log_detail("s=%u dir=%s n=%u size=%u %s%s", verdict->session, verdict_ways[verdict->way], verdict->n,
+	    verdict->size, verdict->reason ? "drop reason=" : "send",
+	    verdict->reason ? verdict_reasons[verdict->reason] : "");
 }
 
 static void take(struct relay *relay, struct listener *listener, struct port *port,
@@ -342,7 +344,8 @@ void relay_read(struct relay *relay, int fd, struct listener *listener, struct p
 			const struct received *received = batch_get(relay->batch, i);
 
 			if (received->drops_told)
-				*(listener ? &listener->kernel_drops : &port->kernel_drops) = received->kernel_drops;
+				*(listener ? &listener->kernel_drops
+				           : &port->kernel_drops) = received->kernel_drops;
 			take(relay, listener, port, received, offset, now);
 			if (relay->reading != port)
 				break;
@@ -379,20 +382,19 @@ void relay_check_buffer(struct relay *relay, int fd)
 	    given, wanted);
 }
 
-static int listener_open(
-    struct relay *relay, struct listener *listener, unsigned index, struct error *error)
+static int listener_open(struct relay *relay, struct listener *listener, unsigned index, struct error *error)
 {
 	*listener = (struct listener){.relay = relay,
 	    .index = index,
 	    .configured = relay->setup->proxy.listen.all[index],
 	    .out = {.relay = relay}};
-	listener->out.fd =
-	    socket_listen(&listener->configured, relay->setup->proxy.receive_buffer, &listener->bound, error);
+	listener->out.fd = socket_listen(
+	    &listener->configured, relay->setup->proxy.receive_buffer, &listener->bound, error);
 	if (listener->out.fd < 0)
 		return -1;
 	relay_check_buffer(relay, listener->out.fd);
-	listener->readable =
-	    event_new(relay->base, listener->out.fd, EV_READ | EV_PERSIST, listener_readable, listener);
+	listener->readable = event_new(
+	    relay->base, listener->out.fd, EV_READ | EV_PERSIST, listener_readable, listener);
 	assert(listener->readable);
 	event_add(listener->readable, NULL);
 	return 0;

@@ -31,7 +31,8 @@ struct relay_options {
 	uint64_t seed;
 };
 
-/* Opens the listeners; NULL and why where one cannot be. The setup is read until relay_reload or relay_free. */
+/* Opens the listeners; NULL and why where one cannot be. The setup is read until relay_reload or relay_free.
+ */
 struct relay *relay_new(const struct relay_options *options, const struct setup *setup, struct error *error);
 void relay_free(struct relay *relay);
 /* From here on everything is recorded; NULL: nothing is. */

@@ -24,7 +24,8 @@ static int read_idle(struct reading *reading, const char *text, void *into)
 {
 	if (units_time(text, into, &reading->error))
 		return -1;
-	return *(ns_t *)into > 0 ? 0 : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
+	return *(ns_t *)into > 0 ? 0
+	                         : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
 }
 
 static int read_max_sessions(struct reading *reading, const char *text, void *into)
@@ -53,13 +54,15 @@ static int read_max_lateness(struct reading *reading, const char *text, void *in
 {
 	if (units_time(text, into, &reading->error))
 		return -1;
-	return *(ns_t *)into > 0 ? 0 : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
+	return *(ns_t *)into > 0 ? 0
+	                         : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
 }
 
 static int read_expect_sessions(struct reading *reading, const char *text, void *into)
 {
-	struct proxy_settings *settings =
-	    (struct proxy_settings *)(void *)((char *)into - offsetof(struct proxy_settings, expect_sessions));
+	struct proxy_settings *settings = (struct proxy_settings *)(void *)((char *)into -
+	                                                                    offsetof(struct proxy_settings,
+	                                                                        expect_sessions));
 
 	settings->expect_sessions_given = true;
 	return units_span(text, into, &reading->error);
@@ -133,45 +136,79 @@ static int read_keep(struct reading *reading, const char *text, void *into)
 #define AT(field) offsetof(struct proxy_settings, field)
 
 static const struct key proxy_keys[] = {
-    {"listen", KEY_LIST, NULL, AT(listen), keys_read_address, "address and port", "address and port that devices talk to; IPv4 or IPv6 (V6ONLY); port 0 takes a free one", "required by run"},
-    {"upstream", KEY_PLAIN, NULL, AT(upstream), keys_read_endpoint, "host and port", "the cloud: host name or address, and port; looked up without blocking the relay, again for later sessions", "required by run"},
-    {"include", KEY_LIST, NULL, 0, NULL, "file, or profile:NAME", "another ini file, its path relative to the file that names it; its sections come before those of the file that names it", "none"},
-    {"seed", KEY_PLAIN, NULL, AT(seed), read_seed, "number", "every random choice derives from it", "random, printed"},
-    {"idle_timeout", KEY_PLAIN, "2h", AT(idle_timeout), read_idle, "time", "a session ends after this long without a datagram", NULL},
-    {"max_sessions", KEY_PLAIN, "10000", AT(max_sessions), read_max_sessions, "number", "past it, the longest silent session that the cloud never answered makes room, else the further device is refused", NULL},
-    {"max_queued", KEY_PLAIN, "64MiB", AT(max_queued), keys_read_size, "size", "most bytes held for later, all sessions together; past it, new datagrams drop with reason overload", NULL},
-    {"allow", KEY_LIST, NULL, AT(allow), keys_read_pattern, "address, prefix, or address and port", "only these device addresses are served", "all"},
-    {"workers", KEY_PLAIN, "1", AT(workers), read_workers, "number", "threads; more than 1 is not supported yet", NULL},
-    {"precise", KEY_PLAIN, "no", AT(precise), keys_read_yes, "yes or no", "poll through the last stretch before a datagram is due: finer timing for more CPU", NULL},
-    {"max_lateness", KEY_PLAIN, NULL, AT(max_lateness), read_max_lateness, "time", "a p99 of lateness_us above this gives exit status 3", "none"},
-    {"strict", KEY_PLAIN, "no", AT(strict), keys_read_yes, "yes or no", "yes: datagrams that the kernel dropped, or a capture that lost records, give exit status 3", NULL},
-    {"expect_sessions", KEY_PLAIN, NULL, AT(expect_sessions), read_expect_sessions, "range", "how many sessions there must have been, else exit status 3", "none"},
-    {"receive_buffer", KEY_PLAIN, "4MiB", AT(receive_buffer), read_receive_buffer, "size", "kernel buffer of each socket that receives", NULL},
-    {"source", KEY_LIST, NULL, AT(source), keys_read_host, "address", "local addresses that upstream sockets leave from, in turn", "any"},
+    {"listen", KEY_LIST, NULL, AT(listen), keys_read_address, "address and port",
+        "address and port that devices talk to; IPv4 or IPv6 (V6ONLY); port 0 takes a free one",
+        "required by run"},
+    {"upstream", KEY_PLAIN, NULL, AT(upstream), keys_read_endpoint, "host and port",
+        "the cloud: host name or address, and port; looked up without blocking the relay, again for later "
+        "sessions",
+        "required by run"},
+    {"include", KEY_LIST, NULL, 0, NULL, "file, or profile:NAME",
+        "another ini file, its path relative to the file that names it; its sections come before those of "
+        "the file that names it",
+        "none"},
+    {"seed", KEY_PLAIN, NULL, AT(seed), read_seed, "number", "every random choice derives from it",
+        "random, printed"},
+    {"idle_timeout", KEY_PLAIN, "2h", AT(idle_timeout), read_idle, "time",
+        "a session ends after this long without a datagram", NULL},
+    {"max_sessions", KEY_PLAIN, "10000", AT(max_sessions), read_max_sessions, "number",
+        "past it, the longest silent session that the cloud never answered makes room, else the further "
+        "device is refused",
+        NULL},
+    {"max_queued", KEY_PLAIN, "64MiB", AT(max_queued), keys_read_size, "size",
+        "most bytes held for later, all sessions together; past it, new datagrams drop with reason overload",
+        NULL},
+    {"allow", KEY_LIST, NULL, AT(allow), keys_read_pattern, "address, prefix, or address and port",
+        "only these device addresses are served", "all"},
+    {"workers", KEY_PLAIN, "1", AT(workers), read_workers, "number",
+        "threads; more than 1 is not supported yet", NULL},
+    {"precise", KEY_PLAIN, "no", AT(precise), keys_read_yes, "yes or no",
+        "poll through the last stretch before a datagram is due: finer timing for more CPU", NULL},
+    {"max_lateness", KEY_PLAIN, NULL, AT(max_lateness), read_max_lateness, "time",
+        "a p99 of lateness_us above this gives exit status 3", "none"},
+    {"strict", KEY_PLAIN, "no", AT(strict), keys_read_yes, "yes or no",
+        "yes: datagrams that the kernel dropped, or a capture that lost records, give exit status 3", NULL},
+    {"expect_sessions", KEY_PLAIN, NULL, AT(expect_sessions), read_expect_sessions, "range",
+        "how many sessions there must have been, else exit status 3", "none"},
+    {"receive_buffer", KEY_PLAIN, "4MiB", AT(receive_buffer), read_receive_buffer, "size",
+        "kernel buffer of each socket that receives", NULL},
+    {"source", KEY_LIST, NULL, AT(source), keys_read_host, "address",
+        "local addresses that upstream sockets leave from, in turn", "any"},
 };
 
 #undef AT
 #define AT(field) offsetof(struct capture_settings, field)
 
 static const struct key capture_keys[] = {
-    {"file", KEY_PLAIN, NULL, AT(file), keys_read_text, "path", "where to write; strftime patterns are expanded; - is standard output", "none"},
-    {"format", KEY_PLAIN, "pcapng", AT(format), read_format, "pcapng or pcap", "pcap is classic, nanosecond, without verdicts", NULL},
-    {"keylog", KEY_LIST | KEY_UNSUPPORTED, NULL, 0, NULL, "file", "a TLS key log file whose lines go into the capture", NULL},
-    {"keylog_wait", KEY_UNSUPPORTED, NULL, 0, NULL, "time", "packets are held back so long, so that keys stand before them", NULL},
-    {"rotate_size", KEY_PLAIN, NULL, AT(rotate_size), read_rotate_size, "size", "start a new file at this size", "none"},
-    {"rotate_time", KEY_PLAIN, NULL, AT(rotate_time), read_rotate_time, "time", "start a new file at this age", "none"},
+    {"file", KEY_PLAIN, NULL, AT(file), keys_read_text, "path",
+        "where to write; strftime patterns are expanded; - is standard output", "none"},
+    {"format", KEY_PLAIN, "pcapng", AT(format), read_format, "pcapng or pcap",
+        "pcap is classic, nanosecond, without verdicts", NULL},
+    {"keylog", KEY_LIST | KEY_UNSUPPORTED, NULL, 0, NULL, "file",
+        "a TLS key log file whose lines go into the capture", NULL},
+    {"keylog_wait", KEY_UNSUPPORTED, NULL, 0, NULL, "time",
+        "packets are held back so long, so that keys stand before them", NULL},
+    {"rotate_size", KEY_PLAIN, NULL, AT(rotate_size), read_rotate_size, "size",
+        "start a new file at this size", "none"},
+    {"rotate_time", KEY_PLAIN, NULL, AT(rotate_time), read_rotate_time, "time",
+        "start a new file at this age", "none"},
     {"keep", KEY_PLAIN, NULL, AT(keep), read_keep, "number", "keep this many files, the newest", "all"},
-    {"snaplen", KEY_PLAIN, "65535B", AT(snaplen), read_snaplen, "size", "most payload bytes kept of a datagram", NULL},
+    {"snaplen", KEY_PLAIN, "65535B", AT(snaplen), read_snaplen, "size",
+        "most payload bytes kept of a datagram", NULL},
 };
 
 static const struct key control_keys[] = {
-    {"listen", KEY_LIST | KEY_UNSUPPORTED, NULL, 0, NULL, "address and port, or unix:PATH", "where HTTP requests are answered", NULL},
+    {"listen", KEY_LIST | KEY_UNSUPPORTED, NULL, 0, NULL, "address and port, or unix:PATH",
+        "where HTTP requests are answered", NULL},
     {"token", KEY_UNSUPPORTED, NULL, 0, NULL, "file", "its first line must come with every request", NULL},
 };
 
-static const struct section_kind proxy_kind = {"proxy", false, proxy_keys, COUNT(proxy_keys), sizeof(struct proxy_settings), 0, 0, "the relay itself"};
-static const struct section_kind capture_kind = {"capture", false, capture_keys, COUNT(capture_keys), sizeof(struct capture_settings), 0, 0, "what is written down"};
-static const struct section_kind control_kind = {"control", false, control_keys, COUNT(control_keys), 0, 0, 0, "steering it while it runs (not supported yet)"};
+static const struct section_kind proxy_kind = {
+    "proxy", false, proxy_keys, COUNT(proxy_keys), sizeof(struct proxy_settings), 0, 0, "the relay itself"};
+static const struct section_kind capture_kind = {"capture", false, capture_keys, COUNT(capture_keys),
+    sizeof(struct capture_settings), 0, 0, "what is written down"};
+static const struct section_kind control_kind = {"control", false, control_keys, COUNT(control_keys), 0, 0, 0,
+    "steering it while it runs (not supported yet)"};
 
 const struct section_kind *const setup_kinds[] = {
     &proxy_kind, &capture_kind, &config_device_kind, &config_link_kind, &config_rule_kind, &control_kind};
@@ -179,7 +216,8 @@ const size_t setup_kind_count = COUNT(setup_kinds);
 
 const char *setup_profile_dir(void)
 {
-	static const char *const beside[] = {"/../rules/profiles", "/../../rules/profiles", "/../share/deadzone/profiles"};
+	static const char *const beside[] = {
+	    "/../rules/profiles", "/../../rules/profiles", "/../share/deadzone/profiles"};
 	static char found[PATH_MAX];
 	char path[PATH_MAX + 32];
 	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - 1);
@@ -199,7 +237,8 @@ const char *setup_profile_dir(void)
 
 /* ---- Checks across sections ---- */
 
-static void require(struct setup *setup, const struct setup_source *source, const char *key, struct complaints *complaints)
+static void require(
+    struct setup *setup, const struct setup_source *source, const char *key, struct complaints *complaints)
 {
 	const struct ini_section *section = ini_find(setup->ini, "proxy", "");
 	struct place place = {.file = source->file, .line = 0, .section = "proxy"};
@@ -208,7 +247,8 @@ static void require(struct setup *setup, const struct setup_source *source, cons
 		return;
 	if (section)
 		place = (struct place){.file = section->file, .line = section->line, .section = "proxy"};
-	complaints_add(complaints, COMPLAINT_ERROR, &place, "lacks `%s = …`, which `deadzone run` needs", key);
+	complaints_add(
+	    complaints, COMPLAINT_ERROR, &place, "lacks `%s = …`, which `deadzone run` needs", key);
 }
 
 static void listeners_check(struct setup *setup, struct complaints *complaints)
@@ -226,7 +266,8 @@ static void listeners_check(struct setup *setup, struct complaints *complaints)
 				at++;
 			if (at == setup->proxy.listen.count)
 				ini_complain(section, ini_entry(section, "listener"), complaints,
-				    "[proxy] does not listen on `%s`", address_text(&device->listener.all[k], text, sizeof(text)));
+				    "[proxy] does not listen on `%s`",
+				    address_text(&device->listener.all[k], text, sizeof(text)));
 		}
 	}
 }
@@ -245,7 +286,8 @@ static void nat_check(const struct setup *setup, struct complaints *complaints)
 
 			if (entry && times[k] >= setup->proxy.idle_timeout)
 				ini_note(section, entry, complaints,
-				    "is not below idle_timeout: the session ends before its mapping is forgotten");
+				    "is not below idle_timeout: the session ends before its mapping is "
+				    "forgotten");
 		}
 	}
 }
@@ -268,7 +310,8 @@ static void upstream_check(const struct setup *setup, const struct ini_section *
 		if (address_same_host(own, &upstream) ||
 		    (address_is_any(own) && (address_is_loopback(&upstream) || address_is_any(&upstream))))
 			ini_complain(section, ini_entry(section, "upstream"), complaints,
-			    "`%s` leads back to our own listener; every datagram would go round for ever", text);
+			    "`%s` leads back to our own listener; every datagram would go round for ever",
+			    text);
 	}
 }
 
@@ -281,7 +324,8 @@ static void listen_check(struct setup *setup, struct complaints *complaints)
 	for (size_t i = 0; i < listen->count; i++)
 		for (size_t k = 0; k < i; k++)
 			if (listen->all[i].port && address_equal(&listen->all[i], &listen->all[k]))
-				ini_complain(section, ini_entry(section, "listen"), complaints, "`%s` is listed twice",
+				ini_complain(section, ini_entry(section, "listen"), complaints,
+				    "`%s` is listed twice",
 				    address_text(&listen->all[i], text, sizeof(text)));
 	if (setup->proxy.upstream)
 		upstream_check(setup, section, setup->proxy.upstream, complaints);

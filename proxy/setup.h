@@ -1,6 +1,6 @@
 /*
- * setup: a configuration as a whole: the ini files and settings read, checked, and turned into what the program
- * runs by. Built anew for a reload; the old one is freed when nothing reads it any more.
+ * setup: a configuration as a whole: the ini files and settings read, checked, and turned into what the
+ * program runs by. Built anew for a reload; the old one is freed when nothing reads it any more.
  */
 #ifndef PROXY_SETUP_H
 #define PROXY_SETUP_H
@@ -56,7 +56,8 @@ struct setup_source {
 
 enum setup_use { SETUP_CHECK, SETUP_RUN, SETUP_SIMULATE };
 
-/* Reads all; every error and note goes into `complaints`. Never NULL; usable only where there was no error. */
+/* Reads all; every error and note goes into `complaints`. Never NULL; usable only where there was no error.
+ */
 struct setup *setup_new(const struct setup_source *source, enum setup_use use, struct names *names,
     struct complaints *complaints);
 void setup_free(struct setup *setup);

@@ -124,7 +124,8 @@ static void write_control(struct msghdr *header, const struct sending *sending, 
 	if (sending->tos) {
 		int tos = sending->tos;
 
-		control_add(header, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof(tos));
+		control_add(
+		    header, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof(tos));
 	}
 	if (sending->from.family == FAMILY_IPV4) {
 		struct in_pktinfo info = {.ipi_ifindex = 0};
@@ -191,8 +192,8 @@ static void set_on(int fd, int level, int option)
 
 static int socket_open(enum family family, uint64_t receive_buffer, struct error *error)
 {
-	int fd = socket(
-	    family == FAMILY_IPV6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
+	int fd = socket(family == FAMILY_IPV6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	    IPPROTO_UDP);
 	int size = (int)(receive_buffer / 2); /* the kernel doubles it */
 
 	if (fd < 0)
@@ -219,7 +220,8 @@ static void local_address(int fd, struct address *local)
 		address_from_socket((struct sockaddr *)&storage, local);
 }
 
-int socket_listen(const struct address *address, uint64_t receive_buffer, struct address *bound, struct error *error)
+int socket_listen(
+    const struct address *address, uint64_t receive_buffer, struct address *bound, struct error *error)
 {
 	int fd = socket_open((enum family)address->family, receive_buffer, error);
 	struct sockaddr_storage storage;
@@ -233,7 +235,8 @@ int socket_listen(const struct address *address, uint64_t receive_buffer, struct
 	else
 		set_on(fd, IPPROTO_IP, IP_PKTINFO);
 	if (bind(fd, (struct sockaddr *)&storage, size)) {
-		error_set(error, "`%s` cannot be listened on: %s", address_text(address, text, sizeof(text)), strerror(errno));
+		error_set(error, "`%s` cannot be listened on: %s", address_text(address, text, sizeof(text)),
+		    strerror(errno));
 		close(fd);
 		return -1;
 	}
@@ -254,15 +257,16 @@ int socket_connect(const struct address *cloud, const struct address *source, ui
 	if (source->family) {
 		size = address_to_socket(source, &storage);
 		if (bind(fd, (struct sockaddr *)&storage, size)) {
-			error_set(error, "source `%s` cannot be used: %s", address_host_text(source, text, sizeof(text)),
-			    strerror(errno));
+			error_set(error, "source `%s` cannot be used: %s",
+			    address_host_text(source, text, sizeof(text)), strerror(errno));
 			close(fd);
 			return -1;
 		}
 	}
 	size = address_to_socket(cloud, &storage);
 	if (connect(fd, (struct sockaddr *)&storage, size)) {
-		error_set(error, "`%s` cannot be reached: %s", address_text(cloud, text, sizeof(text)), strerror(errno));
+		error_set(error, "`%s` cannot be reached: %s", address_text(cloud, text, sizeof(text)),
+		    strerror(errno));
 		close(fd);
 		return -1;
 	}

@@ -87,7 +87,9 @@ static void session_facts(struct session_facts *facts, const struct session *ses
 	    .rebinds = session->rebinds,
 	    .began = session->began,
 	    .last = session->last,
-	    .ended = session->end == SESSION_IDLE ? "idle" : session->end == SESSION_EVICTED ? "max-sessions" : "stop"};
+	    .ended = session->end == SESSION_IDLE      ? "idle"
+	             : session->end == SESSION_EVICTED ? "max-sessions"
+	                                               : "stop"};
 	copy_text(facts->section, sizeof(facts->section), session->section ? session->section->name : "");
 	copy_text(facts->link, sizeof(facts->link), session->link->name);
 	copy_text(facts->identity, sizeof(facts->identity),
@@ -131,7 +133,8 @@ void summary_totals(const struct summary *summary, struct core *core, struct acc
 	}
 }
 
-static void total_delays(const struct summary *summary, struct core *core, enum way way, struct way_facts *facts)
+static void total_delays(
+    const struct summary *summary, struct core *core, enum way way, struct way_facts *facts)
 {
 	struct buckets *all = malloc(sizeof(*all));
 
@@ -204,7 +207,8 @@ struct failing {
 
 static struct check_failure *fail(struct failing *failing, const char *subject)
 {
-	struct check_failure *failure = failing->count < failing->room ? &failing->all[failing->count] : &failing->spill;
+	struct check_failure *failure = failing->count < failing->room ? &failing->all[failing->count]
+	                                                               : &failing->spill;
 
 	failing->count++;
 	*failure = (struct check_failure){0};
@@ -291,7 +295,8 @@ size_t summary_tell_failures(
 		if (f->session)
 			snprintf(where, sizeof(where), " in session %u", f->session);
 		if (f->is_rule)
-			log_error("rule %s: expected to fire %s times, but it fired %s times%s", f->subject, f->want, got, where);
+			log_error("rule %s: expected to fire %s times, but it fired %s times%s", f->subject,
+			    f->want, got, where);
 		else
 			log_error("%s: wanted %s, got %s", f->subject, f->want, f->got[0] ? f->got : got);
 	}
@@ -306,12 +311,13 @@ static void print_way(FILE *out, const char *name, const struct way_facts *facts
 {
 	const struct account *a = &facts->account;
 
-	fprintf(out, "  %-5s %9" PRIu64 " received %8" PRIu64 " copies %9" PRIu64 " sent %8" PRIu64 " dropped %7" PRIu64
-	             " queued",
+	fprintf(out,
+	    "  %-5s %9" PRIu64 " received %8" PRIu64 " copies %9" PRIu64 " sent %8" PRIu64
+	    " dropped %7" PRIu64 " queued",
 	    name, a->received, a->copies, a->sent, account_dropped(a), a->queued);
 	if (facts->delayed)
-		fprintf(out, "   delay p50 %.1f p99 %.1f max %.1f ms", (double)facts->p50 / 1e6, (double)facts->p99 / 1e6,
-		    (double)facts->greatest / 1e6);
+		fprintf(out, "   delay p50 %.1f p99 %.1f max %.1f ms", (double)facts->p50 / 1e6,
+		    (double)facts->p99 / 1e6, (double)facts->greatest / 1e6);
 	fputc('\n', out);
 	if (account_dropped(a)) {
 		fprintf(out, "        dropped:");
@@ -321,7 +327,8 @@ static void print_way(FILE *out, const char *name, const struct way_facts *facts
 		fputc('\n', out);
 	}
 	if (a->corrupted || a->reordered)
-		fprintf(out, "        corrupted %" PRIu64 ", reordered %" PRIu64 "\n", a->corrupted, a->reordered);
+		fprintf(out, "        corrupted %" PRIu64 ", reordered %" PRIu64 "\n", a->corrupted,
+		    a->reordered);
 }
 
 struct printing {
@@ -340,10 +347,12 @@ static void print_session(void *user, const struct session_facts *facts)
 		return;
 	}
 	printing->printed++;
-	fprintf(printing->out, "session %u  device %s%s%s  link %s  %.1f s  handshakes %u%s%s\n", facts->number,
-	    address_text(&facts->device, device, sizeof(device)), facts->section[0] ? "  section " : "", facts->section,
-	    facts->link, (double)(facts->last - facts->began) / 1e9, facts->handshakes,
-	    strcmp(facts->ended, "stop") == 0 ? "" : "  ended ", strcmp(facts->ended, "stop") == 0 ? "" : facts->ended);
+	fprintf(printing->out, "session %u  device %s%s%s  link %s  %.1f s  handshakes %u%s%s\n",
+	    facts->number, address_text(&facts->device, device, sizeof(device)),
+	    facts->section[0] ? "  section " : "", facts->section, facts->link,
+	    (double)(facts->last - facts->began) / 1e9, facts->handshakes,
+	    strcmp(facts->ended, "stop") == 0 ? "" : "  ended ",
+	    strcmp(facts->ended, "stop") == 0 ? "" : facts->ended);
 	for (int way = 0; way < WAYS; way++)
 		print_way(printing->out, verdict_ways[way], &facts->ways[way]);
 }
@@ -353,12 +362,13 @@ static void print_rules(struct core *core, const struct config *config, FILE *ou
 	for (size_t i = 0; i < config->rule_count; i++) {
 		const struct rule_totals *totals = core_rule(core, (unsigned)i);
 
-		fprintf(out, "rule %-24s matched %" PRIu64 "  fired %" PRIu64 "%s\n", config->rules[i].name, totals->matched,
-		    totals->fired, totals->fired ? "" : "   (it never fired)");
+		fprintf(out, "rule %-24s matched %" PRIu64 "  fired %" PRIu64 "%s\n", config->rules[i].name,
+		    totals->matched, totals->fired, totals->fired ? "" : "   (it never fired)");
 	}
 }
 
-void summary_print(const struct summary *summary, struct core *core, const struct summary_facts *facts, FILE *out)
+void summary_print(
+    const struct summary *summary, struct core *core, const struct summary_facts *facts, FILE *out)
 {
 	struct printing printing = {.out = out, .now = facts->now};
 	const struct buckets *late = core_lateness(core);
@@ -378,12 +388,15 @@ void summary_print(const struct summary *summary, struct core *core, const struc
 		    (double)buckets_percentile(late, 0.5) / 1e3, (double)buckets_percentile(late, 0.99) / 1e3,
 		    (double)buckets_percentile(late, 0.999) / 1e3, (double)late->greatest / 1e3);
 	if (facts->kernel_drops)
-		fprintf(out, "kernel dropped %" PRIu64 " datagrams before the proxy could read them: raise receive_buffer\n",
+		fprintf(out,
+		    "kernel dropped %" PRIu64
+		    " datagrams before the proxy could read them: raise receive_buffer\n",
 		    facts->kernel_drops);
 	if (facts->network_news)
 		fprintf(out, "network errors told by ICMP: %" PRIu64 "\n", facts->network_news);
 	if (facts->capture_written || facts->capture_lost)
-		fprintf(out, "capture written %" PRIu64 "  lost %" PRIu64 "\n", facts->capture_written, facts->capture_lost);
+		fprintf(out, "capture written %" PRIu64 "  lost %" PRIu64 "\n", facts->capture_written,
+		    facts->capture_lost);
 	fflush(out);
 }
 
@@ -476,10 +489,11 @@ static json_t *json_failures(struct core *core, const struct summary_facts *fact
 	for (size_t i = 0; i < count && i < 2 * FAILURES_EACH; i++) {
 		json_t *one = json_object();
 
-		json_object_set_new(one, failures[i].is_rule ? "rule" : "check", json_string(failures[i].subject));
-		json_object_set_new(one, "want", json_string(failures[i].want));
 		json_object_set_new(
-		    one, "got", failures[i].got[0] ? json_string(failures[i].got) : json_integer(failures[i].number));
+		    one, failures[i].is_rule ? "rule" : "check", json_string(failures[i].subject));
+		json_object_set_new(one, "want", json_string(failures[i].want));
+		json_object_set_new(one, "got",
+		    failures[i].got[0] ? json_string(failures[i].got) : json_integer(failures[i].number));
 		if (failures[i].session)
 			json_object_set_new(one, "session", json_integer(failures[i].session));
 		json_array_append_new(list, one);
@@ -523,7 +537,8 @@ static json_t *json_lateness(struct core *core)
 	json_t *object = json_object();
 
 	for (size_t i = 0; i < 3; i++)
-		json_object_set_new(object, rows[i].name, json_integer(buckets_percentile(late, rows[i].share) / NS_US));
+		json_object_set_new(
+		    object, rows[i].name, json_integer(buckets_percentile(late, rows[i].share) / NS_US));
 	json_object_set_new(object, "max", json_integer(late->greatest / NS_US));
 	return object;
 }
@@ -546,7 +561,8 @@ int summary_write_json(const struct summary *summary, struct core *core, const s
 	json_object_set_new(root, "failed", json_failures(core, facts));
 	json_object_set_new(root, "sessions", listing.list);
 	if (summary->ended_ever > summary->ended_count)
-		json_object_set_new(root, "sessions_left_out", json_count(summary->ended_ever - summary->ended_count));
+		json_object_set_new(
+		    root, "sessions_left_out", json_count(summary->ended_ever - summary->ended_count));
 	json_object_set_new(root, "totals", json_totals(summary, core));
 	json_object_set_new(root, "rules", json_rules(core, facts->setup->config));
 	json_object_set_new(root, "lateness_us", json_lateness(core));
@@ -556,15 +572,16 @@ int summary_write_json(const struct summary *summary, struct core *core, const s
 	json_object_set_new(root, "kernel_drops", json_count(facts->kernel_drops));
 	json_object_set_new(root, "icmp_errors", json_count(facts->network_news));
 
-	failed = !out || json_dumpf(root, out, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) || fputc('\n', out) == EOF;
+	failed = !out || json_dumpf(root, out, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) ||
+	         fputc('\n', out) == EOF;
 	if (out && (out == stdout ? fflush(out) : fclose(out)))
 		failed = 1;
 	json_decref(root);
 	return failed ? error_set(error, "`%s` cannot be written: %s", path, strerror(errno)) : 0;
 }
 
-void summary_statistics(const struct summary *summary, struct core *core, const struct summary_facts *facts,
-    struct text *out)
+void summary_statistics(
+    const struct summary *summary, struct core *core, const struct summary_facts *facts, struct text *out)
 {
 	const struct buckets *late = core_lateness(core);
 	const struct config *config = facts->setup->config;

@@ -9,7 +9,9 @@
 #include "proxy/log.h"
 #include "proxy/lookup.h"
 
-#define FRESH NS_S /* an answer serves sessions that begin within this time, and a failure is not retried before */
+#define FRESH                                                                                                \
+	NS_S /* an answer serves sessions that begin within this time, and a failure is not retried before   \
+	      */
 
 struct upstream {
 	struct upstream *next;
@@ -78,7 +80,8 @@ static bool is_local(const struct address *address)
 	for (at = list; at && !found; at = at->ifa_next) {
 		struct address own;
 
-		found = at->ifa_addr && address_from_socket(at->ifa_addr, &own) == 0 && address_same_host(&own, address);
+		found = at->ifa_addr && address_from_socket(at->ifa_addr, &own) == 0 &&
+		        address_same_host(&own, address);
 	}
 	freeifaddrs(list);
 	return found;
@@ -91,7 +94,8 @@ static bool leads_back(const struct upstreams *upstreams, const struct address *
 
 		if (own->port != address->port || own->family != address->family)
 			continue;
-		if (address_same_host(own, address) || ((address_is_any(own) || address_is_any(address)) && is_local(address)))
+		if (address_same_host(own, address) ||
+		    ((address_is_any(own) || address_is_any(address)) && is_local(address)))
 			return true;
 	}
 	return false;
@@ -115,7 +119,8 @@ static size_t learn(struct upstream *upstream, const struct address *addresses, 
 		if (!leads_back(upstream->all, &addresses[i]))
 			good[kept++] = addresses[i];
 	if (kept < count)
-		log_error("upstream %s leads back to our own listener: that address is refused", upstream->text);
+		log_error(
+		    "upstream %s leads back to our own listener: that address is refused", upstream->text);
 	if (kept) {
 		memcpy(upstream->known, good, kept * sizeof(*good));
 		upstream->known_count = kept;
@@ -139,7 +144,8 @@ static void answered(void *user, const struct lookup_result *result)
 
 static void look_up(struct upstream *upstream)
 {
-	upstream->lookup = lookup_start(upstream->all->base, upstream->host, upstream->port, answered, upstream);
+	upstream->lookup = lookup_start(
+	    upstream->all->base, upstream->host, upstream->port, answered, upstream);
 	if (upstream->lookup)
 		return;
 	upstream->failed = !upstream->known_count;
@@ -167,7 +173,8 @@ struct upstream *upstreams_get(struct upstreams *upstreams, const char *text)
 	if (address_read(text, &address, &error) == 0) {
 		upstream->literal = true;
 		upstream->failed = learn(upstream, &address, 1) == 0;
-	} else if (address_split(text, upstream->host, sizeof(upstream->host), &upstream->port, &error) == 0) {
+	} else if (address_split(text, upstream->host, sizeof(upstream->host), &upstream->port, &error) ==
+	           0) {
 		look_up(upstream);
 	}
 	return upstream;
@@ -178,7 +185,8 @@ const char *upstream_text(const struct upstream *upstream)
 	return upstream->text;
 }
 
-enum upstream_state upstream_look(const struct upstream *upstream, enum family family, struct address *address)
+enum upstream_state upstream_look(
+    const struct upstream *upstream, enum family family, struct address *address)
 {
 	if (upstream->lookup)
 		return UPSTREAM_WAITING;

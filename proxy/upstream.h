@@ -1,9 +1,9 @@
 /*
  * upstream: the clouds that datagrams go to: their names, and what the names stand for now.
  *
- * A name is looked up at start and again for a session that begins more than a second after the last answer; until
- * then it waits. Where a later lookup fails, what was known before goes on to be used, and that is told. An answer
- * that leads back to one of our own listeners is refused.
+ * A name is looked up at start and again for a session that begins more than a second after the last answer;
+ * until then it waits. Where a later lookup fails, what was known before goes on to be used, and that is
+ * told. An answer that leads back to one of our own listeners is refused.
  */
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H
@@ -32,11 +32,12 @@ const char *upstream_text(const struct upstream *upstream);
 
 enum upstream_state { UPSTREAM_KNOWN, UPSTREAM_WAITING, UPSTREAM_FAILED };
 
-/* For a session that begins now, or tries again: known (and its address for this family), or a lookup runs, or it
- * failed less than a second ago. */
+/* For a session that begins now, or tries again: known (and its address for this family), or a lookup runs,
+ * or it failed less than a second ago. */
 enum upstream_state upstream_ask(
     struct upstream *upstream, enum family family, ns_t now, struct address *address);
 /* The same without starting a lookup. */
-enum upstream_state upstream_look(const struct upstream *upstream, enum family family, struct address *address);
+enum upstream_state upstream_look(
+    const struct upstream *upstream, enum family family, struct address *address);
 
 #endif

@@ -12,7 +12,8 @@ const struct action_row action_table[ACT_COUNT] = {
         false, false},
     [ACT_DUPLICATE] = {"duplicate", "[N] [T]", "N more copies (1), each T after the other (0)", false, false},
     [ACT_CORRUPT] = {"corrupt", "[N] [at BYTE]",
-        "N bits flipped (1), at positions drawn from the seed, or the N lowest bits of byte BYTE, then of the "
+        "N bits flipped (1), at positions drawn from the seed, or the N lowest bits of byte BYTE, then of "
+        "the "
         "next",
         false, false},
     [ACT_SET] = {"set", "BYTE VALUE", "that byte becomes VALUE (0-255)", false, false},
@@ -20,24 +21,29 @@ const struct action_row action_table[ACT_COUNT] = {
         "a copy corrupted so is sent just ahead of the untouched datagram", false, false},
     [ACT_TRUNCATE] = {"truncate", "N", "cut to N bytes", false, false},
     [ACT_REPLAY] = {"replay", "N or KIND",
-        "the datagram N before this one, or the session's first with a record of this dtls kind, is sent again "
+        "the datagram N before this one, or the session's first with a record of this dtls kind, is sent "
+        "again "
         "after this one",
         false, false},
     [ACT_PERMUTE] = {"permute", "ORDER",
         "groups of as many matched datagrams as ORDER has numbers are held until the group is whole (or for "
         "1s) and sent in that order: `permute 3 1 2`",
         false, false},
-    [ACT_INJECT] = {"inject", "HEX", "a datagram of these bytes is sent after this one, the same way", false, false},
+    [ACT_INJECT] = {"inject", "HEX", "a datagram of these bytes is sent after this one, the same way", false,
+        false},
     [ACT_PACK] = {"pack", "T [SIZE]",
-        "this datagram and the next ones of its direction leave as one, T after the first, or before it would "
+        "this datagram and the next ones of its direction leave as one, T after the first, or before it "
+        "would "
         "grow past SIZE (1400 bytes)",
         false, false},
     [ACT_BLACKOUT] = {"blackout", "T [both or up or down] [drop or hold]",
-        "from now, for T, nothing that arrives passes (both, drop when left out); `hold` keeps it and lets it "
+        "from now, for T, nothing that arrives passes (both, drop when left out); `hold` keeps it and lets "
+        "it "
         "go, in order, when the blackout ends",
         true, false},
     [ACT_REBIND] = {"rebind", "[port or address]",
-        "the NAT mapping is replaced: the next up datagram leaves from a new source port (`address`: also from "
+        "the NAT mapping is replaced: the next up datagram leaves from a new source port (`address`: also "
+        "from "
         "the next `source`)",
         true, false},
     [ACT_LINK] = {"link", "NAME", "the session goes over to another link", true, false},
@@ -69,7 +75,8 @@ static bool is_time(const char *word)
 	return units_time_range(word, &range, &error) == 0 && units_whole(word, &number, &error) != 0;
 }
 
-static int read_count(struct reading *reading, const char *word, uint32_t least, uint32_t most, uint32_t *count)
+static int read_count(
+    struct reading *reading, const char *word, uint32_t least, uint32_t most, uint32_t *count)
 {
 	uint64_t number;
 
@@ -97,7 +104,8 @@ static int read_one_time(struct reading *reading, const char *word, struct actio
 
 static int read_hold(struct reading *reading, const struct words *words, struct action *action)
 {
-	if (words->count < 2 || words->count > 3 || (words->count == 3 && strcmp(words->all[2], "either") != 0))
+	if (words->count < 2 || words->count > 3 ||
+	    (words->count == 3 && strcmp(words->all[2], "either") != 0))
 		return wrong(reading, ACT_HOLD);
 	action->either = words->count == 3;
 	return read_count(reading, words->all[1], 1, ACTION_HOLD_MAX, &action->count);
@@ -176,7 +184,8 @@ static int read_permute(struct reading *reading, const struct words *words, stru
 	uint32_t seen = 0;
 
 	if (words->count < 3 || words->count - 1 > ACTION_PERMUTE_MAX)
-		return error_set(&reading->error, "`%s` is not right; ORDER is 2 to %d numbers, as in `permute 3 1 2`",
+		return error_set(&reading->error,
+		    "`%s` is not right; ORDER is 2 to %d numbers, as in `permute 3 1 2`",
 		    reading->entry->value, ACTION_PERMUTE_MAX);
 	action->count = (uint32_t)words->count - 1;
 	for (size_t i = 1; i < words->count; i++) {
@@ -188,8 +197,9 @@ static int read_permute(struct reading *reading, const struct words *words, stru
 		seen |= UINT32_C(1) << (place - 1);
 	}
 	if (seen != (UINT32_C(1) << action->count) - 1)
-		return error_set(&reading->error, "`%s` names a place twice; ORDER holds each of 1 to %u once",
-		    reading->entry->value, action->count);
+		return error_set(&reading->error,
+		    "`%s` names a place twice; ORDER holds each of 1 to %u once", reading->entry->value,
+		    action->count);
 	return 0;
 }
 
@@ -208,15 +218,15 @@ static int read_inject(struct reading *reading, const struct words *words, struc
 	uint8_t *bytes;
 
 	if (!size || size % 2)
-		return error_set(&reading->error, "`%s` is not right; `inject` takes bytes as pairs of hex digits",
-		    reading->entry->value);
+		return error_set(&reading->error,
+		    "`%s` is not right; `inject` takes bytes as pairs of hex digits", reading->entry->value);
 	bytes = arena_get(reading->arena, size / 2);
 	for (size_t i = 0; i < size; i += 2) {
 		int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
 
 		if (high < 0 || low < 0)
-			return error_set(&reading->error, "`%.2s` is not a hex byte; `inject` takes pairs of hex digits",
-			    hex + i);
+			return error_set(&reading->error,
+			    "`%.2s` is not a hex byte; `inject` takes pairs of hex digits", hex + i);
 		bytes[i / 2] = (uint8_t)(high << 4 | low);
 	}
 	action->bytes = bytes;
@@ -297,7 +307,9 @@ static int read_link(struct reading *reading, const struct words *words, struct 
 static int read_by_act(struct reading *reading, const struct words *words, struct action *action)
 {
 	switch (action->act) {
-	case ACT_DELAY: return words->count == 2 ? read_time(reading, words->all[1], action) : wrong(reading, ACT_DELAY);
+	case ACT_DELAY:
+		return words->count == 2 ? read_time(reading, words->all[1], action)
+		                         : wrong(reading, ACT_DELAY);
 	case ACT_HOLD: return read_hold(reading, words, action);
 	case ACT_DUPLICATE: return read_duplicate(reading, words, action);
 	case ACT_CORRUPT:
@@ -357,7 +369,8 @@ int kinds_read(struct reading *reading, const char *text, void *into)
 
 	if (strncmp(text, "type:", 5) == 0) {
 		if (units_whole(text + 5, &type, &reading->error) || type > 255)
-			return error_set(&reading->error, "`%s` is no content type; one is type:0 to type:255", text);
+			return error_set(
+			    &reading->error, "`%s` is no content type; one is type:0 to type:255", text);
 		kinds->types[type / 32] |= UINT32_C(1) << (type % 32);
 		kinds->any_types = true;
 		return 0;

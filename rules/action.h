@@ -1,9 +1,9 @@
 /*
  * action: what a rule does: the words behind `do =`, read into one struct each.
  *
- * One table has a row for every action: its word, what it takes, whether it needs a datagram (one that does cannot
- * stand in a timed rule or be asked for from outside), and its help. Carrying actions out is rules/judge's and
- * rules/core's affair.
+ * One table has a row for every action: its word, what it takes, whether it needs a datagram (one that does
+ * cannot stand in a timed rule or be asked for from outside), and its help. Carrying actions out is
+ * rules/judge's and rules/core's affair.
  */
 #ifndef RULES_ACTION_H
 #define RULES_ACTION_H
@@ -57,20 +57,20 @@ struct kinds {
 struct action {
 	enum act act;
 	struct time_range time; /* delay, duplicate's distance, pack's wait, blackout's length */
-	uint32_t count;         /* hold: datagrams; duplicate, decoy: copies or bits; corrupt: bits; replay: back */
-	uint32_t byte;          /* corrupt, decoy, set: where; or ACTION_NO_BYTE */
-	uint32_t size;          /* truncate, pack, inject: bytes */
-	uint8_t value;          /* set */
-	bool either;            /* hold */
-	bool ways[WAYS];        /* blackout */
+	uint32_t count;  /* hold: datagrams; duplicate, decoy: copies or bits; corrupt: bits; replay: back */
+	uint32_t byte;   /* corrupt, decoy, set: where; or ACTION_NO_BYTE */
+	uint32_t size;   /* truncate, pack, inject: bytes */
+	uint8_t value;   /* set */
+	bool either;     /* hold */
+	bool ways[WAYS]; /* blackout */
 	enum blackout_mode mode;
 	enum rebind_what what;
-	unsigned link;      /* index of the link */
-	bool by_kind;       /* replay */
-	struct kinds kinds; /* replay */
-	unsigned kept;      /* replay by kind: which of the session's firsts */
+	unsigned link;                     /* index of the link */
+	bool by_kind;                      /* replay */
+	struct kinds kinds;                /* replay */
+	unsigned kept;                     /* replay by kind: which of the session's firsts */
 	uint8_t order[ACTION_PERMUTE_MAX]; /* permute: `count` numbers from 0 */
-	const uint8_t *bytes; /* inject */
+	const uint8_t *bytes;              /* inject */
 };
 
 struct action_row {

@@ -32,7 +32,8 @@ struct link_check {
 	enum way way;
 };
 
-/* Two keys that exclude each other: an own one sets aside an inherited one; two of equal standing are an error. */
+/* Two keys that exclude each other: an own one sets aside an inherited one; two of equal standing are an
+ * error. */
 static bool excluded(const struct link_check *check, const char *key, const char *other)
 {
 	const struct ini_entry *a = entry_for(check->section, key, check->way);
@@ -41,8 +42,8 @@ static bool excluded(const struct link_check *check, const char *key, const char
 	if (!a || !b)
 		return false;
 	if (a->inherited == b->inherited)
-		ini_complain(check->section, a, check->complaints, "stands in place of `%s`; only one of them may be given",
-		    b->key);
+		ini_complain(check->section, a, check->complaints,
+		    "stands in place of `%s`; only one of them may be given", b->key);
 	return a->inherited && !b->inherited;
 }
 
@@ -52,7 +53,8 @@ static void loss_build(const struct link_check *check)
 	const struct ini_entry *run = entry_for(check->section, "loss_run", check->way);
 	double least;
 
-	if (w->gilbert.given && (excluded(check, "gilbert_elliott", "loss") || excluded(check, "gilbert_elliott", "loss_run")))
+	if (w->gilbert.given &&
+	    (excluded(check, "gilbert_elliott", "loss") || excluded(check, "gilbert_elliott", "loss_run")))
 		w->gilbert = (struct gilbert){0};
 	if (w->gilbert.given) {
 		w->chained = true;
@@ -67,7 +69,8 @@ static void loss_build(const struct link_check *check)
 	least = w->loss / (1 - w->loss);
 	if (w->loss_run < least) {
 		ini_complain(check->section, run, check->complaints,
-		    "a loss of %.6g%% comes in runs of at least loss / (1 - loss) = %.6g in the mean", w->loss * 100, least);
+		    "a loss of %.6g%% comes in runs of at least loss / (1 - loss) = %.6g in the mean",
+		    w->loss * 100, least);
 		return;
 	}
 	w->chained = true;
@@ -106,16 +109,17 @@ static void way_check(const struct link_check *check)
 		if (w->latency)
 			dist_lognormal(&w->dist, (double)w->latency, (double)w->jitter);
 		else
-			ini_complain(check->section, entry_for(check->section, "distribution", check->way), check->complaints,
-			    "lognormal needs a latency above 0, which is its mean");
+			ini_complain(check->section, entry_for(check->section, "distribution", check->way),
+			    check->complaints, "lognormal needs a latency above 0, which is its mean");
 	}
 	if (seconds * (double)NS_S > (double)QUEUE_NOTE)
 		ini_note(check->section, queue, check->complaints,
-		    "the queue%s holds up to %.0f s of 500-byte datagrams; a shorter one (`queue = 20p`) is nearer to "
+		    "the queue%s holds up to %.0f s of 500-byte datagrams; a shorter one (`queue = 20p`) is "
+		    "nearer to "
 		    "real networks",
 		    queue ? "" : " (1000p by default)", seconds);
-	w->clean = !w->latency && !w->jitter && !w->loss && !w->chained && !w->reorder && !w->duplicate && !w->corrupt &&
-	           !w->rate && !w->packet_time && !w->trace.count && !w->mtu && !w->wake_after;
+	w->clean = !w->latency && !w->jitter && !w->loss && !w->chained && !w->reorder && !w->duplicate &&
+	           !w->corrupt && !w->rate && !w->packet_time && !w->trace.count && !w->mtu && !w->wake_after;
 }
 
 static void link_build(struct config *config, const struct ini_section *section, struct reading *reading,
@@ -180,7 +184,8 @@ static bool addresses_cover(const struct addresses *outer, const struct addresse
 static void device_build(struct config *config, const struct ini_section *section, struct reading *reading,
     struct complaints *complaints)
 {
-	struct device *device = arena_grow(config->arena, config->devices, config->device_count, sizeof(*device));
+	struct device *device = arena_grow(
+	    config->arena, config->devices, config->device_count, sizeof(*device));
 	config->devices = device;
 	device += config->device_count++;
 	device->link = config->default_link;
@@ -192,7 +197,8 @@ static void device_build(struct config *config, const struct ini_section *sectio
 		    !addresses_cover(&earlier->listener, &device->listener))
 			continue;
 		ini_note(section, NULL, complaints,
-		    "is never reached: [device %s] stands before it and takes all of its sessions", earlier->name);
+		    "is never reached: [device %s] stands before it and takes all of its sessions",
+		    earlier->name);
 		break;
 	}
 }
@@ -216,17 +222,19 @@ const struct device *config_device(
 
 /* ---- Rules ---- */
 
-static void timed_check(const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
+static void timed_check(
+    const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
 {
-	static const char *const foreign[] = {"direction", "dtls", "dtls_not", "epoch", "record", "attempt", "carried",
-	    "size", "nth", "probability", "after", "until"};
+	static const char *const foreign[] = {"direction", "dtls", "dtls_not", "epoch", "record", "attempt",
+	    "carried", "size", "nth", "probability", "after", "until"};
 
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(*foreign); i++) {
 		const struct ini_entry *entry = ini_entry(section, foreign[i]);
 
 		if (entry)
 			ini_complain(section, entry, complaints,
-			    "looks at a datagram, and a rule with `at` or `every` has none; beside them stand device, session, "
+			    "looks at a datagram, and a rule with `at` or `every` has none; beside them "
+			    "stand device, session, "
 			    "since, limit, expect and scope");
 	}
 	for (size_t i = 0, k = 0; i < section->entry_count; i++) {
@@ -234,33 +242,40 @@ static void timed_check(const struct rule *rule, const struct ini_section *secti
 			continue;
 		if (!action_table[rule->actions.all[k].act].timed)
 			ini_complain(section, &section->entries[i], complaints,
-			    "`%s` needs a datagram; a rule with `at` or `every` can do blackout, rebind, link and note",
+			    "`%s` needs a datagram; a rule with `at` or `every` can do blackout, rebind, "
+			    "link and note",
 			    action_table[rule->actions.all[k].act].word);
 		k++;
 	}
 	if (rule->every_given && rule->every.high == 0)
-		ini_complain(section, ini_entry(section, "every"), complaints, "0 never ends; `every` takes a time above 0");
+		ini_complain(section, ini_entry(section, "every"), complaints,
+		    "0 never ends; `every` takes a time above 0");
 	if (rule->every_given && rule->every.low == 0 && rule->every.high)
 		ini_complain(section, ini_entry(section, "every"), complaints,
 		    "the range starts at 0; `every` takes times above 0");
 }
 
-static void never_check(const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
+static void never_check(
+    const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
 {
 	const struct ini_entry *until = ini_entry(section, "until");
 	bool any_dtls = rule->dtls.kinds || rule->dtls.any_types;
 
 	if (until && rule->until <= rule->after)
-		ini_note(section, until, complaints, "the rule can never match: `until` is not above `after`");
+		ini_note(
+		    section, until, complaints, "the rule can never match: `until` is not above `after`");
 	if (rule->limit == 0)
-		ini_note(section, ini_entry(section, "limit"), complaints, "the rule can never fire: its limit is 0");
+		ini_note(section, ini_entry(section, "limit"), complaints,
+		    "the rule can never fire: its limit is 0");
 	if (rule->probability == 0)
-		ini_note(section, ini_entry(section, "probability"), complaints, "the rule can never fire: its chance is 0%%");
+		ini_note(section, ini_entry(section, "probability"), complaints,
+		    "the rule can never fire: its chance is 0%%");
 	if (any_dtls && !rule->dtls.any_types && (rule->dtls.kinds & ~rule->dtls_not.kinds) == 0)
 		ini_note(section, ini_entry(section, "dtls_not"), complaints,
 		    "the rule can never match: `dtls_not` excludes all that `dtls` asks for");
 	if (rule->by_attempt && rule->attempt.high == 0)
-		ini_note(section, ini_entry(section, "attempt"), complaints, "the rule can never match: the first try is 1");
+		ini_note(section, ini_entry(section, "attempt"), complaints,
+		    "the rule can never match: the first try is 1");
 	for (size_t i = 0; i < rule->sizes.count; i++)
 		if (rule->sizes.all[i].low > 65535)
 			ini_note(section, ini_entry(section, "size"), complaints,
@@ -282,7 +297,8 @@ static void replay_build(struct config *config, struct action *action)
 	for (action->kept = 0; action->kept < config->first_count; action->kept++)
 		if (memcmp(&config->firsts[action->kept], &action->kinds, sizeof(action->kinds)) == 0)
 			return;
-	config->firsts = arena_grow(config->arena, config->firsts, config->first_count, sizeof(*config->firsts));
+	config->firsts = arena_grow(
+	    config->arena, config->firsts, config->first_count, sizeof(*config->firsts));
 	config->firsts[config->first_count++] = action->kinds;
 }
 

@@ -86,9 +86,9 @@ struct device {
 	uint16_t id; /* "dev=NAME" in names */
 	struct patterns address;
 	struct addresses listener;
-	unsigned link; /* index; 0 is the clean link */
-	const char *upstream; /* NULL: [proxy] upstream */
-	const char *identity; /* NULL: its address */
+	unsigned link;                        /* index; 0 is the clean link */
+	const char *upstream;                 /* NULL: [proxy] upstream */
+	const char *identity;                 /* NULL: its address */
 	ns_t nat_timeout, nat_timeout_stream; /* 0: none; the latter: as the former */
 	enum nat_refresh nat_refresh;
 };
@@ -125,7 +125,7 @@ struct rule {
 	struct records records;
 	struct spans sizes, nth;
 	double probability;
-	uint64_t limit; /* UNITS_NO_LIMIT: none */
+	uint64_t limit;    /* UNITS_NO_LIMIT: none */
 	ns_t after, until; /* until 0: without end */
 	unsigned since;    /* index + 1 of the rule; 0: none */
 	struct time_range at, every;
@@ -149,7 +149,7 @@ struct config {
 	struct rule *rules;
 	size_t rule_count;
 	bool any_attempt;
-	unsigned recent; /* how many datagrams back `replay N` reaches at most */
+	unsigned recent;      /* how many datagrams back `replay N` reaches at most */
 	struct kinds *firsts; /* kinds whose first datagram `replay KIND` needs */
 	size_t first_count;
 };

@@ -1,7 +1,8 @@
 /*
  * core: the whole behaviour, on virtual time, without a socket, a clock or a file.
  *
- * One core serves one thread: `deadzone run` gives it the kernel's stamps, `deadzone simulate` those of a capture.
+ * One core serves one thread: `deadzone run` gives it the kernel's stamps, `deadzone simulate` those of a
+ * capture.
  *
  *   core_advance(now)      what became due by then happens, in order
  *   core_session(…)        finds or opens the session of a device
@@ -73,13 +74,14 @@ struct core *core_new(
     const struct config *config, const struct names *names, const struct core_limits *limits, ns_t now);
 void core_free(struct core *core);
 
-/* Swaps the configuration whole: sessions, counters and what waits go on; running sessions are matched anew against
- * [device]. The old one is not read after this call. `listening`: the listeners' configured addresses, by index. */
+/* Swaps the configuration whole: sessions, counters and what waits go on; running sessions are matched anew
+ * against [device]. The old one is not read after this call. `listening`: the listeners' configured
+ * addresses, by index. */
 void core_reload(struct core *core, const struct config *config, const struct core_limits *limits,
     const struct address *listening, ns_t now);
 
-/* Finds the session of a device at a listener, or opens one; NULL where max_sessions refuses (then `*opened` is
- * false). `listening` is the listener's address as configured. */
+/* Finds the session of a device at a listener, or opens one; NULL where max_sessions refuses (then `*opened`
+ * is false). `listening` is the listener's address as configured. */
 struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now, bool *opened);
 /* Something came from its device or cloud: it is not silent. core_arrive does this by itself. */
@@ -89,7 +91,8 @@ void core_session_hold(struct session *session);
 void core_session_release(struct core *core, struct session *session);
 
 /* Judges a datagram. Its packet id is core_arrivals() after the call. */
-void core_arrive(struct core *core, struct session *session, const struct arrival *arrival, struct verdict *verdict);
+void core_arrive(
+    struct core *core, struct session *session, const struct arrival *arrival, struct verdict *verdict);
 uint64_t core_arrivals(const struct core *core);
 /* A datagram that no session takes (not-allowed, max-sessions): counts it and fills its verdict. */
 void core_refuse(

@@ -8,7 +8,7 @@
 #include "base/chance.h"
 
 #define PARETO_SHAPE 3.0
-#define PARETO_MEAN 1.5              /* a / (a - 1) */
+#define PARETO_MEAN 1.5                       /* a / (a - 1) */
 #define PARETO_DEVIATION 0.866025403784438647 /* sqrt(a / ((a - 1)^2 (a - 2))) */
 #define TABLE_SCALE 8192.0
 
@@ -36,7 +36,8 @@ static double pareto_above(double x)
 #define WEIGHT_NORMAL 0.25
 #define WEIGHT_PARETO 0.75
 
-/* The share of (normal/4 + 3 pareto/4) / sqrt(10/16) that lies above x: the pareto's, averaged over the normal. */
+/* The share of (normal/4 + 3 pareto/4) / sqrt(10/16) that lies above x: the pareto's, averaged over the
+ * normal. */
 static double paretonormal_above(double x, const double *points, const double *weights)
 {
 	double sum = 0, value = x * sqrt(WEIGHT_NORMAL * WEIGHT_NORMAL + WEIGHT_PARETO * WEIGHT_PARETO);
@@ -136,8 +137,9 @@ int dist_read_table(
 		} else {
 			value = strtod(at, &stop);
 			if (stop == at || !isfinite(value) || fabs(value) > 1e9)
-				return error_set(
-				    error, "line %d of the table is not a number; an iproute2 table holds numbers", line);
+				return error_set(error,
+				    "line %d of the table is not a number; an iproute2 table holds numbers",
+				    line);
 			table = arena_grow(arena, table, count, sizeof(*table));
 			table[count++] = value / TABLE_SCALE;
 			at = stop;

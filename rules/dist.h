@@ -1,12 +1,12 @@
 /*
  * dist: distributions of jitter, by their quantile functions.
  *
- * A deviate is what jitter is multiplied by: mean 0 and standard deviation 1 for normal, pareto and paretonormal;
- * within ±1 for uniform; a table's entry / 8192 for a file (the scale of tc-netem's tables). lognormal is not a
- * multiple of jitter: its parameters come from mean and standard deviation together.
+ * A deviate is what jitter is multiplied by: mean 0 and standard deviation 1 for normal, pareto and
+ * paretonormal; within ±1 for uniform; a table's entry / 8192 for a file (the scale of tc-netem's tables).
+ * lognormal is not a multiple of jitter: its parameters come from mean and standard deviation together.
  *
- * Source of the shapes: tc-netem(8) and iproute2's netem/ generators: pareto of shape 3, and a quarter normal plus
- * three quarters pareto for paretonormal (independent, scaled back to deviation 1).
+ * Source of the shapes: tc-netem(8) and iproute2's netem/ generators: pareto of shape 3, and a quarter normal
+ * plus three quarters pareto for paretonormal (independent, scaled back to deviation 1).
  */
 #ifndef RULES_DIST_H
 #define RULES_DIST_H

@@ -81,7 +81,8 @@ static void plain_next(struct dtls_walk *walk, struct dtls_record *record)
 	const uint8_t *at = walk->at;
 	size_t cid = 0;
 
-	*record = (struct dtls_record){.type = at[0], .epoch = (uint16_t)read16(at + 3), .number = read48(at + 5)};
+	*record = (struct dtls_record){
+	    .type = at[0], .epoch = (uint16_t)read16(at + 3), .number = read48(at + 5)};
 	if (type_has_cid(at[0])) {
 		cid = walk->session->cid_size[walk->way];
 		record->cid = at + 11;
@@ -135,10 +136,12 @@ static bool lengths_fit(const struct dtls_walk *from, size_t cid)
 		size_t header = 1 + own + (walk.at[0] & UNIFIED_LONG_NUMBER ? 2 : 1) + 2;
 		size_t left = (size_t)(walk.end - walk.at), length;
 
-		if ((walk.at[0] & UNIFIED_MASK) != UNIFIED_BITS || !(walk.at[0] & UNIFIED_LENGTH) || left < header)
+		if ((walk.at[0] & UNIFIED_MASK) != UNIFIED_BITS || !(walk.at[0] & UNIFIED_LENGTH) ||
+		    left < header)
 			return false;
 		length = read16(walk.at + header - 2);
-		if (length < 16 || length > left - header) /* RFC 9147 4.2.3: 16 bytes of ciphertext at least */
+		if (length < 16 ||
+		    length > left - header) /* RFC 9147 4.2.3: 16 bytes of ciphertext at least */
 			return false;
 		walk.at += header + length;
 	}
@@ -330,8 +333,9 @@ void dtls_look(
 		if (record.epoch == 0)
 			messages_look(session, way, &record, peek);
 		else if (!peek->message.there)
-			peek->message = (struct dtls_message){
-			    .there = true, .encrypted = true, .key = {(uint32_t)record.body_size, record.epoch}};
+			peek->message = (struct dtls_message){.there = true,
+			    .encrypted = true,
+			    .key = {(uint32_t)record.body_size, record.epoch}};
 	}
 	if (peek->first.type == DTLS_NONE)
 		peek->kinds = kind_bit(DTLS_KIND_NONE);

@@ -1,23 +1,23 @@
 /*
  * dtls: a peek at the records of a datagram: what can be told without keys.
  *
- * Read are DTLS 1.0 and 1.2 records (RFC 4347, RFC 6347), several in a datagram, handshake messages in the clear
- * with their fragments; DTLS 1.3 (RFC 9147) plaintext records, unified headers with and without connection ID, and
- * ACKs; records with a connection ID (RFC 9146, content type 25); content types 253 (laid out as 25) and 254 (laid
- * out as any other), which Particle's Device OS uses.
+ * Read are DTLS 1.0 and 1.2 records (RFC 4347, RFC 6347), several in a datagram, handshake messages in the
+ * clear with their fragments; DTLS 1.3 (RFC 9147) plaintext records, unified headers with and without
+ * connection ID, and ACKs; records with a connection ID (RFC 9146, content type 25); content types 253 (laid
+ * out as 25) and 254 (laid out as any other), which Particle's Device OS uses.
  *
  * What is taken for a record:
- *   - thirteen bytes of header, whole, with one of the content types 20-26, 253 or 254 and the version of DTLS
- *     1.0, 1.2 or of OpenSSL's old "bad" one (0x0100);
- *   - a unified header (first bits 001), in a session whose hellos agreed on DTLS 1.3; in any other only where it
- *     carries lengths and these lead exactly to the datagram's end: a byte of noise is not enough.
- * A record whose length points past the datagram's end is taken as one that was cut: it is the last, its kind
- * stands, and nothing past the end is read. Bytes behind the last record that are no record (Particle's device id
- * behind a moved record) are passed over. Where nothing is a record the datagram is `none`, as plain CoAP is: its
- * first byte (0x40-0x7f) is neither a content type nor a unified header.
+ *   - thirteen bytes of header, whole, with one of the content types 20-26, 253 or 254 and the version of
+ * DTLS 1.0, 1.2 or of OpenSSL's old "bad" one (0x0100);
+ *   - a unified header (first bits 001), in a session whose hellos agreed on DTLS 1.3; in any other only
+ * where it carries lengths and these lead exactly to the datagram's end: a byte of noise is not enough. A
+ * record whose length points past the datagram's end is taken as one that was cut: it is the last, its kind
+ * stands, and nothing past the end is read. Bytes behind the last record that are no record (Particle's
+ * device id behind a moved record) are passed over. Where nothing is a record the datagram is `none`, as
+ * plain CoAP is: its first byte (0x40-0x7f) is neither a content type nor a unified header.
  *
- * The length of a connection ID is learned from the hellos (extension 54); without them a record that has one is
- * taken to reach to the datagram's end.
+ * The length of a connection ID is learned from the hellos (extension 54); without them a record that has one
+ * is taken to reach to the datagram's end.
  */
 #ifndef RULES_DTLS_H
 #define RULES_DTLS_H
@@ -71,8 +71,8 @@ struct dtls_session {
 };
 
 struct dtls_record {
-	uint16_t type; /* content type, or DTLS_UNIFIED */
-	uint16_t epoch; /* of a unified header the two bits that it shows */
+	uint16_t type;   /* content type, or DTLS_UNIFIED */
+	uint16_t epoch;  /* of a unified header the two bits that it shows */
 	uint64_t number; /* DTLS_NUMBER_HIDDEN in a unified header */
 	const uint8_t *cid;
 	uint8_t cid_size; /* 0 where there is none, or its length is not known */
@@ -92,7 +92,8 @@ struct dtls_walk {
 struct dtls_message {
 	bool there;
 	bool encrypted;
-	uint32_t key[2]; /* in the clear: type and message_seq, fragment offset; encrypted: the record's size */
+	uint32_t
+	    key[2]; /* in the clear: type and message_seq, fragment offset; encrypted: the record's size */
 };
 
 struct dtls_peek {

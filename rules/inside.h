@@ -1,6 +1,7 @@
 /*
- * inside: what the files of the core share: core.c (sessions, outcomes, accounts), judge.c (a datagram arrives:
- * rules and actions), path.c (in front of the link, across it, behind it), timer.c (what a time brings).
+ * inside: what the files of the core share: core.c (sessions, outcomes, accounts), judge.c (a datagram
+ * arrives: rules and actions), path.c (in front of the link, across it, behind it), timer.c (what a time
+ * brings).
  *
  *   core_arrive ─ judge ─┬─ dropped
  *                        └─ path_start ── permute, pack, blackout hold ── path_enter ── link ── schedule
@@ -14,16 +15,17 @@
 #include "rules/schedule.h"
 
 enum timer_kind {
-	TIMER_IDLE,     /* of a session */
-	TIMER_DARK,     /* a blackout ends */
-	TIMER_NAT,      /* a mapping may have been forgotten */
-	TIMER_RULE,     /* subject: struct rule_state */
-	TIMER_HELD,     /* subject: struct datagram, which waited long enough */
-	TIMER_GROUP,    /* subject: struct group */
-	TIMER_PACK      /* subject: struct session_way */
+	TIMER_IDLE,  /* of a session */
+	TIMER_DARK,  /* a blackout ends */
+	TIMER_NAT,   /* a mapping may have been forgotten */
+	TIMER_RULE,  /* subject: struct rule_state */
+	TIMER_HELD,  /* subject: struct datagram, which waited long enough */
+	TIMER_GROUP, /* subject: struct group */
+	TIMER_PACK   /* subject: struct session_way */
 };
 
-/* Lives until its time comes or it is cancelled; `slot` is where its owner keeps the pointer, NULL from then on. */
+/* Lives until its time comes or it is cancelled; `slot` is where its owner keeps the pointer, NULL from then
+ * on. */
 struct timer {
 	struct schedule_place place;
 	enum timer_kind kind;
@@ -95,14 +97,48 @@ void core_unsent(struct core *core, struct datagram *datagram, enum reason reaso
 /* Accounts of one that waits for later from here on. */
 void core_count_queued(struct core *core, struct datagram *datagram);
 struct link_state *core_link_state(struct session *session, const struct link *link);
+
+/* session.c */
+/* The rules that concern it, with nothing counted yet. */
+void session_rules_attach(struct core *core, struct session *session);
+void session_rules_free(struct core *core, struct rule_state *rules, size_t count);
+/* Remembers where `expect … each` does not hold. */
+void session_each_check(struct core *core, const struct session *session);
 void core_session_end(struct core *core, struct session *session, enum session_end end, ns_t now);
 
-/* judge.c */
+/* act.c */
 /* Carries out those actions that need no datagram, for one session. `rule` names who asks. */
 void judge_act(struct core *core, struct session *session, const struct action *action, uint16_t by, ns_t now,
     size_t index, struct draw draw);
 void judge_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now);
 void judge_remember(struct core *core, struct standing standing);
+/* The state that counts for a rule: the session's own, or with scope = all the one of all. */
+struct rule_state *act_state(struct core *core, struct rule_state *own);
+
+/* One datagram while it is judged. */
+struct judging {
+	struct core *core;
+	struct session *session;
+	const struct sight *sight;
+	struct datagram *datagram; /* NULL where a blackout took it before the rules */
+	struct plan *plan;
+	struct verdict *verdict;
+	uint16_t decider;          /* name of the rule that dropped it */
+	struct rule_state *group;  /* whose group it joined */
+	const struct action *pack; /* that wants it packed */
+	bool bypass;
+};
+
+static inline struct session_way *judging_way(const struct judging *j)
+{
+	return &j->session->ways[j->sight->way];
+}
+
+void judging_drop(struct judging *j, enum reason reason, uint16_t decider);
+/* A copy of the datagram as it is now; NULL where memory is out. */
+struct datagram *act_copy(struct judging *j, enum origin origin, uint64_t salt);
+/* Carries out one action of a rule; false where it leaves the datagram alone. */
+bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct draw draw);
 
 /* timer.c, too: sees to it that the end of the NAT mapping is told */
 void timer_nat_arm(struct core *core, struct session *session);
@@ -115,8 +151,8 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now);
 void path_light(struct core *core, struct session *session, ns_t now);
 void path_wake(struct core *core, struct session *session, ns_t now);
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now);
-void path_group_join(struct core *core, struct rule_state *state, const struct action *action, struct datagram *datagram,
-    ns_t now);
+void path_group_join(struct core *core, struct rule_state *state, const struct action *action,
+    struct datagram *datagram, ns_t now);
 void path_group_leave(struct rule_state *state, struct datagram *datagram);
 void path_group_send(struct core *core, struct group *group, ns_t now);
 void path_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now);
@@ -127,9 +163,10 @@ void path_make_ghost(struct core *core, struct datagram *datagram, struct verdic
 void path_forget(struct core *core, struct session *session, enum reason reason, ns_t now);
 
 /* timer.c */
-/* Sets `*slot`, which must be NULL. Where memory is out it stays so: what was to come at that time does not come. */
-void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session, void *subject,
-    ns_t due);
+/* Sets `*slot`, which must be NULL. Where memory is out it stays so: what was to come at that time does not
+ * come. */
+void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session,
+    void *subject, ns_t due);
 void timer_cancel(struct core *core, struct timer **slot);
 /* All of a session that ends. */
 void timer_cancel_all(struct core *core, struct session *session);
@@ -138,6 +175,7 @@ void timer_idle_set(struct core *core, struct session *session);
 void timer_dark_set(struct core *core, struct session *session, ns_t now);
 void timer_run(struct core *core, struct timer *timer, ns_t now);
 /* Sets a timed rule's next time, counted from `from`; what would have been before `now` is missed. */
-void timer_rule_arm(struct core *core, struct session *session, struct rule_state *state, ns_t from, ns_t now);
+void timer_rule_arm(
+    struct core *core, struct session *session, struct rule_state *state, ns_t from, ns_t now);
 
 #endif

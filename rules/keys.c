@@ -65,7 +65,8 @@ static int read_distribution(struct reading *reading, const char *text, void *in
 	choice = keys_choose(reading, text, words, 5);
 	if (choice < 0)
 		return error_set(&reading->error,
-		    "`%s` is unknown; it is uniform, normal, pareto, paretonormal, lognormal or file PATH", text);
+		    "`%s` is unknown; it is uniform, normal, pareto, paretonormal, lognormal or file PATH",
+		    text);
 	dist_init(into, (enum dist_kind)choice, reading->arena);
 	return 0;
 }
@@ -98,10 +99,11 @@ static int read_loss_run(struct reading *reading, const char *text, void *into)
 	double run = strtod(text, &end);
 
 	if (text[0] < '0' || text[0] > '9' || *end || strpbrk(text, "xXeEpP"))
-		return error_set(&reading->error, "`%s` is not a number; it is the mean number lost in a row, as 4 or 2.5",
-		    text);
+		return error_set(&reading->error,
+		    "`%s` is not a number; it is the mean number lost in a row, as 4 or 2.5", text);
 	if (run < 1 || run > 1e6)
-		return error_set(&reading->error, "`%s` is out of range; a run is 1 to 1000000 datagrams", text);
+		return error_set(
+		    &reading->error, "`%s` is out of range; a run is 1 to 1000000 datagrams", text);
 	*(double *)into = run;
 	return 0;
 }
@@ -122,8 +124,8 @@ static int read_gilbert(struct reading *reading, const char *text, void *into)
 			return -1;
 	}
 	if (count < 2)
-		return error_set(&reading->error, "`%s` is too short; it is P R [LOSS_BAD [LOSS_GOOD]], as `1%% 25%%`",
-		    text);
+		return error_set(&reading->error,
+		    "`%s` is too short; it is P R [LOSS_BAD [LOSS_GOOD]], as `1%% 25%%`", text);
 	*(struct gilbert *)into = gilbert;
 	return 0;
 }
@@ -168,7 +170,8 @@ static int read_reorder_by(struct reading *reading, const char *text, void *into
 	if (read_amount(reading, text, amount, false))
 		return -1;
 	if (amount->kind == AMOUNT_PACKETS && (amount->value < 1 || amount->value > ACTION_HOLD_MAX))
-		return error_set(&reading->error, "`%s` is out of range; it is 1p to %dp", text, ACTION_HOLD_MAX);
+		return error_set(
+		    &reading->error, "`%s` is out of range; it is 1p to %dp", text, ACTION_HOLD_MAX);
 	return 0;
 }
 
@@ -183,7 +186,8 @@ static int read_overhead(struct reading *reading, const char *text, void *into)
 	if (units_size(text, overhead, &reading->error))
 		return -1;
 	if (*overhead > 65535)
-		return error_set(&reading->error, "`%s` is out of range; it is ip, or 0 to 65535 bytes", text);
+		return error_set(
+		    &reading->error, "`%s` is out of range; it is ip, or 0 to 65535 bytes", text);
 	return 0;
 }
 
@@ -214,11 +218,13 @@ static int read_trace(struct reading *reading, const char *path, void *into)
 		struct error error;
 
 		if (length) {
-			if (units_whole(arena_text(reading->arena, at, length), &stamp, &error) || stamp > UINT32_MAX)
-				return error_set(&reading->error, "`%s`, line %d: a trace has one millisecond stamp a line", path,
-				    line);
+			if (units_whole(arena_text(reading->arena, at, length), &stamp, &error) ||
+			    stamp > UINT32_MAX)
+				return error_set(&reading->error,
+				    "`%s`, line %d: a trace has one millisecond stamp a line", path, line);
 			if (count && stamp < stamps[count - 1])
-				return error_set(&reading->error, "`%s`, line %d: the stamps of a trace never fall", path, line);
+				return error_set(&reading->error,
+				    "`%s`, line %d: the stamps of a trace never fall", path, line);
 			stamps = arena_grow(reading->arena, stamps, count, sizeof(*stamps));
 			stamps[count++] = (uint32_t)stamp;
 		}
@@ -227,8 +233,8 @@ static int read_trace(struct reading *reading, const char *path, void *into)
 		at += *at == '\n';
 	}
 	if (!count || !stamps[count - 1])
-		return error_set(&reading->error, "`%s` ends at 0 ms; a trace has a last stamp above 0, where it repeats",
-		    path);
+		return error_set(&reading->error,
+		    "`%s` ends at 0 ms; a trace has a last stamp above 0, where it repeats", path);
 	*trace = (struct trace){.at_ms = stamps, .count = count, .period_ms = stamps[count - 1]};
 	return 0;
 }
@@ -240,7 +246,8 @@ static int read_wake_delay(struct reading *reading, const char *text, void *into
 	*delay = (struct wake_delay){.next_up = strcmp(text, "next-up") == 0};
 	if (delay->next_up) {
 		if (strncmp(reading->entry->key, "up.", 3) == 0)
-			return error_set(&reading->error, "`next-up` is for down: what the device sends waits for nothing");
+			return error_set(&reading->error,
+			    "`next-up` is for down: what the device sends waits for nothing");
 		return 0;
 	}
 	return units_time_range(text, &delay->time, &reading->error);
@@ -250,7 +257,8 @@ static int read_nat_timeout(struct reading *reading, const char *text, void *int
 {
 	if (units_time(text, into, &reading->error))
 		return -1;
-	return *(ns_t *)into > 0 ? 0 : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
+	return *(ns_t *)into > 0 ? 0
+	                         : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
 }
 
 static int read_nat_refresh(struct reading *reading, const char *text, void *into)
@@ -292,9 +300,12 @@ static int read_record(struct reading *reading, const char *text, void *into)
 	const char *colon = strchr(text, ':');
 	struct record_span record;
 
-	if (!colon || units_whole(arena_text(reading->arena, text, (size_t)(colon - text)), &record.epoch, &reading->error) ||
+	if (!colon ||
+	    units_whole(
+	        arena_text(reading->arena, text, (size_t)(colon - text)), &record.epoch, &reading->error) ||
 	    units_span(colon + 1, &record.numbers, &reading->error))
-		return error_set(&reading->error, "`%s` is no record; one is EPOCH:NUMBER, as 0:2 or 1:0-5", text);
+		return error_set(
+		    &reading->error, "`%s` is no record; one is EPOCH:NUMBER, as 0:2 or 1:0-5", text);
 	*(struct record_span *)keys_append(reading, &records->all, &records->count, sizeof(record)) = record;
 	return 0;
 }
@@ -308,7 +319,8 @@ static int read_nth(struct reading *reading, const char *text, void *into)
 		if (units_whole(text + 6 + strspn(text + 6, " "), &span.step, &reading->error))
 			return -1;
 		if (span.step == 0)
-			return error_set(&reading->error, "`%s` counts nothing; `every` takes 1 or more", text);
+			return error_set(
+			    &reading->error, "`%s` counts nothing; `every` takes 1 or more", text);
 	} else if (units_span(text, &span, &reading->error)) {
 		return -1;
 	} else if (span.high == 0) {
@@ -326,9 +338,10 @@ static int read_expect(struct reading *reading, const char *text, void *into)
 	rule->expect_given = true;
 	rule->expect_each = blank && strcmp(blank + strspn(blank, " "), "each") == 0;
 	if (blank && !rule->expect_each)
-		return error_set(&reading->error, "`%s` is not right; it is a range like 1- or 3, and `each` behind it", text);
-	return units_span(
-	    arena_text(reading->arena, text, blank ? (size_t)(blank - text) : strlen(text)), into, &reading->error);
+		return error_set(&reading->error,
+		    "`%s` is not right; it is a range like 1- or 3, and `each` behind it", text);
+	return units_span(arena_text(reading->arena, text, blank ? (size_t)(blank - text) : strlen(text)),
+	    into, &reading->error);
 }
 
 /* ---- The tables ---- */
@@ -336,16 +349,27 @@ static int read_expect(struct reading *reading, const char *text, void *into)
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 static const struct key device_keys[] = {
-    {"address", KEY_LIST, NULL, offsetof(struct device, address), keys_read_pattern, "address, prefix, or address and port", "only sessions of these device addresses", "any"},
-    {"listener", KEY_LIST, NULL, offsetof(struct device, listener), keys_read_address, "address and port", "the [proxy] listen address and port that the device spoke to", "any"},
-    {"link", KEY_PLAIN, NULL, offsetof(struct device, link), read_link, "name of a [link]", "the link that its datagrams cross", "default if it exists, else a clean link"},
-    {"nat_timeout", KEY_PLAIN, NULL, offsetof(struct device, nat_timeout), read_nat_timeout, "time", "the NAT mapping lasts this long after the last datagram that refreshed it", "none"},
-    {"nat_timeout_stream", KEY_PLAIN, NULL, offsetof(struct device, nat_timeout_stream), read_nat_timeout, "time", "the same, once datagrams have gone both ways", "as nat_timeout"},
-    {"nat_refresh", KEY_PLAIN, "up", offsetof(struct device, nat_refresh), read_nat_refresh, "up or both", "which direction refreshes the mapping (RFC 4787 REQ-6)", NULL},
-    {"upstream", KEY_PLAIN, NULL, offsetof(struct device, upstream), keys_read_endpoint, "host and port", "another cloud for these devices", "[proxy] upstream"},
-    {"identity", KEY_PLAIN, NULL, offsetof(struct device, identity), keys_read_text, "name", "draws derive from this name in place of the address: the same luck on another bench or lease", "the address"},
-    {"follow_cid", KEY_UNSUPPORTED, NULL, 0, NULL, "yes or no", "a DTLS connection ID seen in a known session continues it from another address", NULL},
-    {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [device]", "takes all keys of that section, then its own", "none"},
+    {"address", KEY_LIST, NULL, offsetof(struct device, address), keys_read_pattern,
+        "address, prefix, or address and port", "only sessions of these device addresses", "any"},
+    {"listener", KEY_LIST, NULL, offsetof(struct device, listener), keys_read_address, "address and port",
+        "the [proxy] listen address and port that the device spoke to", "any"},
+    {"link", KEY_PLAIN, NULL, offsetof(struct device, link), read_link, "name of a [link]",
+        "the link that its datagrams cross", "default if it exists, else a clean link"},
+    {"nat_timeout", KEY_PLAIN, NULL, offsetof(struct device, nat_timeout), read_nat_timeout, "time",
+        "the NAT mapping lasts this long after the last datagram that refreshed it", "none"},
+    {"nat_timeout_stream", KEY_PLAIN, NULL, offsetof(struct device, nat_timeout_stream), read_nat_timeout,
+        "time", "the same, once datagrams have gone both ways", "as nat_timeout"},
+    {"nat_refresh", KEY_PLAIN, "up", offsetof(struct device, nat_refresh), read_nat_refresh, "up or both",
+        "which direction refreshes the mapping (RFC 4787 REQ-6)", NULL},
+    {"upstream", KEY_PLAIN, NULL, offsetof(struct device, upstream), keys_read_endpoint, "host and port",
+        "another cloud for these devices", "[proxy] upstream"},
+    {"identity", KEY_PLAIN, NULL, offsetof(struct device, identity), keys_read_text, "name",
+        "draws derive from this name in place of the address: the same luck on another bench or lease",
+        "the address"},
+    {"follow_cid", KEY_UNSUPPORTED, NULL, 0, NULL, "yes or no",
+        "a DTLS connection ID seen in a known session continues it from another address", NULL},
+    {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [device]", "takes all keys of that section, then its own",
+        "none"},
 };
 
 #define AT(field) offsetof(struct link_way, field)
@@ -353,56 +377,114 @@ static const struct key device_keys[] = {
 static const struct key link_keys[] = {
     {"latency", KEY_EACH_WAY, "0", AT(latency), keys_read_time, "time", "one-way delay", NULL},
     {"jitter", KEY_EACH_WAY, "0", AT(jitter), keys_read_time, "time", "spread around latency", NULL},
-    {"distribution", KEY_EACH_WAY, "uniform", AT(dist), read_distribution, "uniform, normal, pareto, paretonormal, lognormal or file PATH", "of jitter: uniform is within it either side; the others have mean latency and standard deviation jitter; a file is an iproute2 table, latency + jitter x entry / 8192", NULL},
-    {"correlation", KEY_EACH_WAY, "0%", AT(correlation), keys_read_share, "share", "of successive jitter values: AR(1) on standard normal scores", NULL},
-    {"order", KEY_EACH_WAY, "keep", AT(order), read_order, "keep or free", "keep: a datagram never leaves before an earlier one of its session and direction by what the link gives; free: it may", NULL},
+    {"distribution", KEY_EACH_WAY, "uniform", AT(dist), read_distribution,
+        "uniform, normal, pareto, paretonormal, lognormal or file PATH",
+        "of jitter: uniform is within it either side; the others have mean latency and standard deviation "
+        "jitter; a file is an iproute2 table, latency + jitter x entry / 8192",
+        NULL},
+    {"correlation", KEY_EACH_WAY, "0%", AT(correlation), keys_read_share, "share",
+        "of successive jitter values: AR(1) on standard normal scores", NULL},
+    {"order", KEY_EACH_WAY, "keep", AT(order), read_order, "keep or free",
+        "keep: a datagram never leaves before an earlier one of its session and direction by what the link "
+        "gives; free: it may",
+        NULL},
     {"loss", KEY_EACH_WAY, "0%", AT(loss), keys_read_share, "share", "of datagrams lost", NULL},
-    {"loss_run", KEY_EACH_WAY, NULL, AT(loss_run), read_loss_run, "number", "mean number of datagrams lost in a row; the share stays loss", "none: independent losses"},
-    {"gilbert_elliott", KEY_EACH_WAY, NULL, AT(gilbert), read_gilbert, "P R [LOSS_BAD [LOSS_GOOD]]", "chance good to bad, bad to good, loss in bad (100%), in good (0%); in place of the two above", "none"},
-    {"loss_at", KEY_EACH_WAY, "entry", AT(loss_at), read_loss_at, "entry or exit", "lost before the bottleneck, or after it, having used its share of the rate", NULL},
-    {"reorder", KEY_EACH_WAY, "0%", AT(reorder), keys_read_share, "share", "of datagrams held back (RFC 4737: the late one is the reordered one)", NULL},
-    {"reorder_by", KEY_EACH_WAY, "1p", AT(reorder_by), read_reorder_by, "datagrams (3p) or time", "until this many later ones of its direction have left, or for this long", NULL},
-    {"reorder_wait", KEY_EACH_WAY, "1s", AT(reorder_wait), keys_read_time, "time", "one that waits for later datagrams that never come leaves after this", NULL},
-    {"duplicate", KEY_EACH_WAY, "0%", AT(duplicate), keys_read_share, "share", "of datagrams sent twice", NULL},
-    {"corrupt", KEY_EACH_WAY, "0%", AT(corrupt), keys_read_share, "share", "of datagrams with one bit flipped", NULL},
-    {"rate", KEY_EACH_WAY, NULL, AT(rate), keys_read_rate, "rate", "bottleneck; datagrams queue behind one another and leave it when their last bit has", "none"},
-    {"packet_time", KEY_EACH_WAY, "0", AT(packet_time), keys_read_time, "time", "fixed cost of every datagram at the bottleneck", NULL},
-    {"overhead", KEY_EACH_WAY, "ip", AT(overhead), read_overhead, "ip or size", "bytes added to each datagram when rate counts; ip is 28, for an IPv6 device 48", NULL},
-    {"queue", KEY_EACH_WAY, "1000p", AT(queue), read_queue, "datagrams (50p), bytes (64KiB) or time (2s)", "most that waits at the bottleneck; beyond, tail drop", NULL},
-    {"trace", KEY_EACH_WAY, NULL, AT(trace), read_trace, "file", "delivery opportunities, a millisecond stamp a line, each worth 1504 bytes (mahimahi's format); in place of rate", "none"},
-    {"mtu", KEY_EACH_WAY, NULL, AT(mtu), read_mtu, "size", "IP packet size: datagram + 28 bytes (IPv6 device: 48); a larger one drops", "none"},
-    {"wake_after", KEY_EACH_WAY, NULL, AT(wake_after), keys_read_time, "time", "radio sleep: after neither direction has carried anything for this long …", "none"},
-    {"wake_delay", KEY_EACH_WAY, "0", AT(wake_delay), read_wake_delay, "time, range or next-up", "… the next datagram and those behind it wait so much longer; next-up: until the device next sends", NULL},
-    {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [link]", "takes all keys of that section, then its own", "none"},
+    {"loss_run", KEY_EACH_WAY, NULL, AT(loss_run), read_loss_run, "number",
+        "mean number of datagrams lost in a row; the share stays loss", "none: independent losses"},
+    {"gilbert_elliott", KEY_EACH_WAY, NULL, AT(gilbert), read_gilbert, "P R [LOSS_BAD [LOSS_GOOD]]",
+        "chance good to bad, bad to good, loss in bad (100%), in good (0%); in place of the two above",
+        "none"},
+    {"loss_at", KEY_EACH_WAY, "entry", AT(loss_at), read_loss_at, "entry or exit",
+        "lost before the bottleneck, or after it, having used its share of the rate", NULL},
+    {"reorder", KEY_EACH_WAY, "0%", AT(reorder), keys_read_share, "share",
+        "of datagrams held back (RFC 4737: the late one is the reordered one)", NULL},
+    {"reorder_by", KEY_EACH_WAY, "1p", AT(reorder_by), read_reorder_by, "datagrams (3p) or time",
+        "until this many later ones of its direction have left, or for this long", NULL},
+    {"reorder_wait", KEY_EACH_WAY, "1s", AT(reorder_wait), keys_read_time, "time",
+        "one that waits for later datagrams that never come leaves after this", NULL},
+    {"duplicate", KEY_EACH_WAY, "0%", AT(duplicate), keys_read_share, "share", "of datagrams sent twice",
+        NULL},
+    {"corrupt", KEY_EACH_WAY, "0%", AT(corrupt), keys_read_share, "share",
+        "of datagrams with one bit flipped", NULL},
+    {"rate", KEY_EACH_WAY, NULL, AT(rate), keys_read_rate, "rate",
+        "bottleneck; datagrams queue behind one another and leave it when their last bit has", "none"},
+    {"packet_time", KEY_EACH_WAY, "0", AT(packet_time), keys_read_time, "time",
+        "fixed cost of every datagram at the bottleneck", NULL},
+    {"overhead", KEY_EACH_WAY, "ip", AT(overhead), read_overhead, "ip or size",
+        "bytes added to each datagram when rate counts; ip is 28, for an IPv6 device 48", NULL},
+    {"queue", KEY_EACH_WAY, "1000p", AT(queue), read_queue, "datagrams (50p), bytes (64KiB) or time (2s)",
+        "most that waits at the bottleneck; beyond, tail drop", NULL},
+    {"trace", KEY_EACH_WAY, NULL, AT(trace), read_trace, "file",
+        "delivery opportunities, a millisecond stamp a line, each worth 1504 bytes (mahimahi's format); in "
+        "place of rate",
+        "none"},
+    {"mtu", KEY_EACH_WAY, NULL, AT(mtu), read_mtu, "size",
+        "IP packet size: datagram + 28 bytes (IPv6 device: 48); a larger one drops", "none"},
+    {"wake_after", KEY_EACH_WAY, NULL, AT(wake_after), keys_read_time, "time",
+        "radio sleep: after neither direction has carried anything for this long …", "none"},
+    {"wake_delay", KEY_EACH_WAY, "0", AT(wake_delay), read_wake_delay, "time, range or next-up",
+        "… the next datagram and those behind it wait so much longer; next-up: until the device next sends",
+        NULL},
+    {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [link]", "takes all keys of that section, then its own",
+        "none"},
 };
 
 #undef AT
 #define AT(field) offsetof(struct rule, field)
 
 static const struct key rule_keys[] = {
-    {"device", KEY_LIST, NULL, AT(devices), read_device, "names of [device] sections", "sessions of these sections", "all"},
-    {"session", KEY_LIST, NULL, AT(sessions), keys_read_spans, "list of numbers", "sessions by number: 1, 3-5", "all"},
-    {"direction", KEY_PLAIN, "both", AT(way), read_way, "up, down, both or either", "both: each direction counts for itself; either: both, counted together", NULL},
-    {"dtls", KEY_LIST, NULL, AT(dtls), kinds_read, "kinds of record", "any record in the datagram is one of these", "any"},
-    {"dtls_not", KEY_LIST, NULL, AT(dtls_not), kinds_read, "kinds of record", "no record in the datagram is one of these", "none"},
-    {"epoch", KEY_PLAIN, NULL, AT(epoch), keys_read_span, "range", "epoch of any record in the datagram", "any"},
-    {"record", KEY_LIST, NULL, AT(records), read_record, "EPOCH:RANGE", "a record with this epoch and sequence number, where they are in the clear", "any"},
-    {"attempt", KEY_PLAIN, NULL, AT(attempt), keys_read_span, "range", "the datagram's first handshake record goes this way for the Nth time", "any"},
-    {"carried", KEY_PLAIN, NULL, AT(carried), keys_read_span_of_sizes, "range of bytes", "bytes of datagrams that have arrived in this session and direction so far, this one included", "any"},
-    {"size", KEY_LIST, NULL, AT(sizes), keys_read_spans_of_sizes, "range of bytes", "bytes of the datagram: 33, 500-600", "any"},
-    {"nth", KEY_LIST, NULL, AT(nth), read_nth, "list", "ordinals among the datagrams that meet all other conditions: 75, 10-20, every 5, 40-", "all"},
-    {"probability", KEY_PLAIN, "100%", AT(probability), keys_read_share, "share", "by chance, drawn after nth", NULL},
-    {"limit", KEY_PLAIN, NULL, AT(limit), keys_read_whole, "number", "fires at most so often in a session", "none"},
-    {"after", KEY_PLAIN, "0", AT(after), keys_read_time, "time", "live from this time of the session's life on", NULL},
-    {"until", KEY_PLAIN, NULL, AT(until), keys_read_time, "time", "live up to this time of the session's life", "its end"},
-    {"since", KEY_PLAIN, NULL, AT(since), read_rule, "name of a [rule]", "asleep until that rule has fired in this session; every count and time starts anew there", "none"},
-    {"at", KEY_PLAIN, NULL, AT(at), keys_read_time_range, "time or range", "in place of datagram conditions: fires at this time of the session's life", "none"},
-    {"every", KEY_PLAIN, NULL, AT(every), keys_read_time_range, "time or range", "fires again and again", "none"},
-    {"expect", KEY_PLAIN, NULL, AT(expect), read_expect, "RANGE [each]", "how often it must have fired by the end of the run (each: in every session of its device); else the exit status is 3", "none"},
-    {"scope", KEY_PLAIN, "session", AT(scope), read_scope, "session or all", "where nth and limit are counted and at and every run", NULL},
+    {"device", KEY_LIST, NULL, AT(devices), read_device, "names of [device] sections",
+        "sessions of these sections", "all"},
+    {"session", KEY_LIST, NULL, AT(sessions), keys_read_spans, "list of numbers",
+        "sessions by number: 1, 3-5", "all"},
+    {"direction", KEY_PLAIN, "both", AT(way), read_way, "up, down, both or either",
+        "both: each direction counts for itself; either: both, counted together", NULL},
+    {"dtls", KEY_LIST, NULL, AT(dtls), kinds_read, "kinds of record",
+        "any record in the datagram is one of these", "any"},
+    {"dtls_not", KEY_LIST, NULL, AT(dtls_not), kinds_read, "kinds of record",
+        "no record in the datagram is one of these", "none"},
+    {"epoch", KEY_PLAIN, NULL, AT(epoch), keys_read_span, "range", "epoch of any record in the datagram",
+        "any"},
+    {"record", KEY_LIST, NULL, AT(records), read_record, "EPOCH:RANGE",
+        "a record with this epoch and sequence number, where they are in the clear", "any"},
+    {"attempt", KEY_PLAIN, NULL, AT(attempt), keys_read_span, "range",
+        "the datagram's first handshake record goes this way for the Nth time", "any"},
+    {"carried", KEY_PLAIN, NULL, AT(carried), keys_read_span_of_sizes, "range of bytes",
+        "bytes of datagrams that have arrived in this session and direction so far, this one included",
+        "any"},
+    {"size", KEY_LIST, NULL, AT(sizes), keys_read_spans_of_sizes, "range of bytes",
+        "bytes of the datagram: 33, 500-600", "any"},
+    {"nth", KEY_LIST, NULL, AT(nth), read_nth, "list",
+        "ordinals among the datagrams that meet all other conditions: 75, 10-20, every 5, 40-", "all"},
+    {"probability", KEY_PLAIN, "100%", AT(probability), keys_read_share, "share",
+        "by chance, drawn after nth", NULL},
+    {"limit", KEY_PLAIN, NULL, AT(limit), keys_read_whole, "number", "fires at most so often in a session",
+        "none"},
+    {"after", KEY_PLAIN, "0", AT(after), keys_read_time, "time",
+        "live from this time of the session's life on", NULL},
+    {"until", KEY_PLAIN, NULL, AT(until), keys_read_time, "time",
+        "live up to this time of the session's life", "its end"},
+    {"since", KEY_PLAIN, NULL, AT(since), read_rule, "name of a [rule]",
+        "asleep until that rule has fired in this session; every count and time starts anew there", "none"},
+    {"at", KEY_PLAIN, NULL, AT(at), keys_read_time_range, "time or range",
+        "in place of datagram conditions: fires at this time of the session's life", "none"},
+    {"every", KEY_PLAIN, NULL, AT(every), keys_read_time_range, "time or range", "fires again and again",
+        "none"},
+    {"expect", KEY_PLAIN, NULL, AT(expect), read_expect, "RANGE [each]",
+        "how often it must have fired by the end of the run (each: in every session of its device); else the "
+        "exit status is 3",
+        "none"},
+    {"scope", KEY_PLAIN, "session", AT(scope), read_scope, "session or all",
+        "where nth and limit are counted and at and every run", NULL},
     {"do", KEY_REPEATED, NULL, AT(actions), action_read, "an action", "what is done; see below", "required"},
 };
 
-const struct section_kind config_device_kind = {"device", true, device_keys, COUNT(device_keys), sizeof(struct device), 0, 0, "which sessions, and what they live on; the first section in file order whose conditions match is taken"};
-const struct section_kind config_link_kind = {"link", true, link_keys, COUNT(link_keys), sizeof(struct link), offsetof(struct link, ways), sizeof(struct link_way), "an emulated network path; each key may stand alone (both directions) or behind up. or down."};
-const struct section_kind config_rule_kind = {"rule", true, rule_keys, COUNT(rule_keys), sizeof(struct rule), 0, 0, "when something matches or a time comes, do something; every rule that matches acts, in file order"};
+const struct section_kind config_device_kind = {"device", true, device_keys, COUNT(device_keys),
+    sizeof(struct device), 0, 0,
+    "which sessions, and what they live on; the first section in file order whose conditions match is taken"};
+const struct section_kind config_link_kind = {"link", true, link_keys, COUNT(link_keys), sizeof(struct link),
+    offsetof(struct link, ways), sizeof(struct link_way),
+    "an emulated network path; each key may stand alone (both directions) or behind up. or down."};
+const struct section_kind config_rule_kind = {"rule", true, rule_keys, COUNT(rule_keys), sizeof(struct rule),
+    0, 0,
+    "when something matches or a time comes, do something; every rule that matches acts, in file order"};

@@ -44,7 +44,8 @@ static void gilbert_step(struct link_way_state *s, const struct gilbert *g, stru
 	double both = g->to_bad + g->to_good;
 
 	if (s->stepped == 1)
-		s->bad = both > 0 && chance_unit(draw, DRAW_STATE) < g->to_bad / both; /* from the stationary state */
+		s->bad = both > 0 &&
+		         chance_unit(draw, DRAW_STATE) < g->to_bad / both; /* from the stationary state */
 	else if (chance_hit(draw, DRAW_STATE, s->bad ? g->to_good : g->to_bad))
 		s->bad = !s->bad;
 }
@@ -111,12 +112,12 @@ static void corrupt(struct datagram *datagram, struct draw draw, struct link_dec
 
 	datagram->bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	decision->corrupted = true;
-	decision->deed =
-	    (struct deed){.kind = DEED_CORRUPT, .byte = (uint16_t)(bit / 8), .value = (uint8_t)(bit % 8)};
+	decision->deed = (struct deed){
+	    .kind = DEED_CORRUPT, .byte = (uint16_t)(bit / 8), .value = (uint8_t)(bit % 8)};
 }
 
-void link_decide(struct link_state *state, enum arrival_kind kind, struct datagram *datagram, struct plan *plan,
-    struct link_decision *decision)
+void link_decide(struct link_state *state, enum arrival_kind kind, struct datagram *datagram,
+    struct plan *plan, struct link_decision *decision)
 {
 	const struct link_way *w = &state->link->ways[datagram->way];
 	struct link_way_state *s = &state->ways[datagram->way];
@@ -189,8 +190,8 @@ static bool waiting_push(struct link_way_state *s, ns_t start, uint32_t size)
 		s->waiting_room = room;
 		s->waiting_first = 0;
 	}
-	s->waiting[(s->waiting_first + s->waiting_count++) % s->waiting_room] =
-	    (struct link_waiting){.start = start, .size = size};
+	s->waiting[(s->waiting_first + s->waiting_count++) % s->waiting_room] = (struct link_waiting){
+	    .start = start, .size = size};
 	s->waiting_bytes += size;
 	return true;
 }
@@ -206,7 +207,8 @@ static bool queue_full(
 	return false;
 }
 
-static ns_t opportunity_time(const struct link_state *state, const struct trace *trace, const struct link_way_state *s)
+static ns_t opportunity_time(
+    const struct link_state *state, const struct trace *trace, const struct link_way_state *s)
 {
 	return state->began + ((ns_t)(s->cycle * trace->period_ms) + trace->at_ms[s->opportunity]) * NS_MS;
 }
@@ -241,13 +243,14 @@ static void opportunity_seek(
 		opportunity_next(trace, s);
 }
 
-/* When a datagram that comes to the wire at `from` starts and ends; the state moves on only in the second call. */
+/* When a datagram that comes to the wire at `from` starts and ends; the state moves on only in the second
+ * call. */
 struct service {
 	ns_t start, end;
 };
 
-static struct service trace_serve(
-    const struct link_state *state, const struct trace *trace, struct link_way_state *s, ns_t from, uint64_t bytes)
+static struct service trace_serve(const struct link_state *state, const struct trace *trace,
+    struct link_way_state *s, ns_t from, uint64_t bytes)
 {
 	struct service service;
 
@@ -262,8 +265,8 @@ static struct service trace_serve(
 	return service;
 }
 
-static struct service serve(
-    const struct link_state *state, const struct link_way *w, struct link_way_state *s, ns_t from, uint32_t size)
+static struct service serve(const struct link_state *state, const struct link_way *w,
+    struct link_way_state *s, ns_t from, uint32_t size)
 {
 	uint64_t bytes = size + (w->overhead == OVERHEAD_IP ? state->header : w->overhead);
 	struct service service = {.start = from, .end = from};
@@ -290,7 +293,8 @@ static enum reason bottleneck(struct link_state *state, const struct link_way *w
 	waiting_prune(s, now);
 	before = *s;
 	service = serve(state, w, s, from, size);
-	if (service.start > now && (queue_full(w, s, size, service.start, now) || !waiting_push(s, service.start, size))) {
+	if (service.start > now &&
+	    (queue_full(w, s, size, service.start, now) || !waiting_push(s, service.start, size))) {
 		*s = before; /* a dropped one uses no opportunity */
 		return REASON_QUEUE;
 	}
@@ -302,9 +306,8 @@ static enum reason bottleneck(struct link_state *state, const struct link_way *w
 /* ---- Entering ---- */
 
 /* Gives false where the datagram must wait until the device sends. */
-static bool sleep_through(
-    struct link_state *state, const struct link_way *w, struct link_way_state *s, const struct datagram *datagram,
-    const struct plan *plan, ns_t *now)
+static bool sleep_through(struct link_state *state, const struct link_way *w, struct link_way_state *s,
+    const struct datagram *datagram, const struct plan *plan, ns_t *now)
 {
 	if (!w->wake_after)
 		return true;

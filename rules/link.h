@@ -2,13 +2,14 @@
  * link: one session's state on one link, and a datagram's way across it.
  *
  * Two steps. link_decide judges on arrival what needs no clock: mtu, loss, corruption, duplication, latency,
- * reordering; it steps the chains (Gilbert, AR(1)) to the datagram's ordinal, whether or not earlier ones reached
- * the link. link_enter then takes the datagram through what does look at the clock: sleep, bottleneck, order. The
- * two follow at once unless something holds the datagram in front of the link.
+ * reordering; it steps the chains (Gilbert, AR(1)) to the datagram's ordinal, whether or not earlier ones
+ * reached the link. link_enter then takes the datagram through what does look at the clock: sleep,
+ * bottleneck, order. The two follow at once unless something holds the datagram in front of the link.
  *
  *   arrival ── link_decide ──(blackout, permute, pack)── link_enter ── due
  *
- * Sources: RFC 4737 (reordering), Gilbert 1960 and Elliott 1963 (loss in runs), tc-netem(8), mahimahi's traces.
+ * Sources: RFC 4737 (reordering), Gilbert 1960 and Elliott 1963 (loss in runs), tc-netem(8), mahimahi's
+ * traces.
  */
 #ifndef RULES_LINK_H
 #define RULES_LINK_H
@@ -28,12 +29,12 @@ struct link_waiting {
 };
 
 struct link_way_state {
-	ns_t last_due; /* order = keep: none leaves before */
-	ns_t busy;     /* the bottleneck serves until then */
-	ns_t awake;    /* asleep until then */
-	double score;  /* AR(1) */
-	uint32_t stepped; /* ordinal that the chains stand at */
-	bool bad;         /* Gilbert */
+	ns_t last_due;             /* order = keep: none leaves before */
+	ns_t busy;                 /* the bottleneck serves until then */
+	ns_t awake;                /* asleep until then */
+	double score;              /* AR(1) */
+	uint32_t stepped;          /* ordinal that the chains stand at */
+	bool bad;                  /* Gilbert */
 	uint32_t opportunity_left; /* trace: bytes left of the current opportunity, … */
 	uint32_t opportunity;      /* … its index, … */
 	uint64_t cycle;            /* … and how often the trace has run through */
@@ -57,10 +58,10 @@ struct link_state {
 struct plan {
 	struct link_state *link; /* NULL: the link is skipped */
 	struct draw draw;
-	uint64_t salt; /* a copy's: what tells its draws from those of its original */
-	ns_t lag;   /* latency and jitter, never below 0 */
-	ns_t extra; /* what rules add behind the link */
-	ns_t offset; /* a copy enters this long after its original */
+	uint64_t salt;                  /* a copy's: what tells its draws from those of its original */
+	ns_t lag;                       /* latency and jitter, never below 0 */
+	ns_t extra;                     /* what rules add behind the link */
+	ns_t offset;                    /* a copy enters this long after its original */
 	uint32_t hold_own, hold_either; /* a rule's: later datagrams to wait for */
 	uint16_t hold_name;
 	bool lost_at_exit, reordered, ahead, in_blackout;
@@ -73,7 +74,7 @@ struct passage {
 	enum { PASSAGE_LEAVES, PASSAGE_DROPPED, PASSAGE_SLEEPS } outcome;
 	enum reason reason;
 	ns_t due;
-	uint32_t hold; /* later datagrams of its way to wait for (reorder_by), … */
+	uint32_t hold;  /* later datagrams of its way to wait for (reorder_by), … */
 	ns_t hold_most; /* … but no longer than this after it is due */
 };
 
@@ -86,16 +87,17 @@ void link_state_fini(struct link_state *state);
 /* Brings the chains to the ordinal `n`: one step for every ordinal, also for those that never came here. */
 void link_step(struct link_state *state, enum way way, uint32_t n);
 
-/* Decides for a datagram: gives REASON_NONE, or why it is dropped. A copy uses the chains without stepping them.
- * Flips a bit in `bytes` where corruption says so, and tells it in `deed` (`corrupted`). `twice`: duplicate it. */
+/* Decides for a datagram: gives REASON_NONE, or why it is dropped. A copy uses the chains without stepping
+ * them. Flips a bit in `bytes` where corruption says so, and tells it in `deed` (`corrupted`). `twice`:
+ * duplicate it. */
 struct link_decision {
 	enum reason reason;
 	bool twice, corrupted;
 	struct deed deed;
 };
 
-void link_decide(struct link_state *state, enum arrival_kind kind, struct datagram *datagram, struct plan *plan,
-    struct link_decision *decision);
+void link_decide(struct link_state *state, enum arrival_kind kind, struct datagram *datagram,
+    struct plan *plan, struct link_decision *decision);
 /* The part that a link's own copy decides for itself: its latency and its loss at the exit. */
 void link_decide_copy(struct link_state *state, struct datagram *copy, struct plan *plan);
 

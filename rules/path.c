@@ -1,6 +1,6 @@
 /*
- * path: a datagram's way after the rules: what holds it in front of the link (permute, pack, a blackout with hold),
- * the link itself, and what holds it behind (reorder_by, a rule's hold).
+ * path: a datagram's way after the rules: what holds it in front of the link (permute, pack, a blackout with
+ * hold), the link itself, and what holds it behind (reorder_by, a rule's hold).
  *
  *   judged ─┬─ group (permute) ─┬─ dark (blackout hold) ── link ──┬── schedule ── due ──┬── sent
  *           └─ pack ────────────┘                      asleep ────┘      held (hold N) ─┘
@@ -109,7 +109,8 @@ void path_held_expired(struct core *core, struct datagram *datagram, ns_t now)
 }
 
 /* Waits behind the link for later ones to leave, once it is due, but no longer than `most`. */
-static void hold(struct core *core, struct datagram *datagram, const struct plan *plan, const struct passage *passage)
+static void hold(
+    struct core *core, struct datagram *datagram, const struct plan *plan, const struct passage *passage)
 {
 	uint32_t own = plan->hold_own > passage->hold ? plan->hold_own : passage->hold;
 	ns_t most = passage->hold ? passage->hold_most : 0;
@@ -118,7 +119,8 @@ static void hold(struct core *core, struct datagram *datagram, const struct plan
 		return;
 	if (plan->hold_own || plan->hold_either)
 		most = most > HOLD_MOST ? most : HOLD_MOST;
-	timer_set(core, &datagram->timeout, TIMER_HELD, datagram->session, datagram, ns_add(datagram->due, most));
+	timer_set(
+	    core, &datagram->timeout, TIMER_HELD, datagram->session, datagram, ns_add(datagram->due, most));
 	if (!datagram->timeout)
 		return;
 	datagram->flags |= DATAGRAM_HELD;
@@ -186,13 +188,15 @@ static void enter_copies(struct core *core, struct datagram_list *copies, bool a
 			datagram_append(&rest, copy);
 		else if (copy->plan->offset == 0 || is_ghost(copy))
 			path_enter(core, copy, now, NULL);
-		else if (schedule_put(core->schedule, ns_add(now, copy->plan->offset), copy->order, SCHEDULE_ENTERS, copy))
+		else if (schedule_put(core->schedule, ns_add(now, copy->plan->offset), copy->order,
+		             SCHEDULE_ENTERS, copy))
 			path_enter(core, copy, now, NULL);
 	}
 	*copies = rest;
 }
 
-/* What comes of the link: leaves at a time, dies, or sleeps with its plan. Gives true where the plan is done. */
+/* What comes of the link: leaves at a time, dies, or sleeps with its plan. Gives true where the plan is done.
+ */
 static bool cross(
     struct core *core, struct datagram *datagram, struct plan *plan, ns_t now, struct verdict *verdict)
 {
@@ -291,7 +295,8 @@ void path_light(struct core *core, struct session *session, ns_t now)
 	if (ended[WAY_UP] && ended[WAY_DOWN])
 		core_event(core, session, now, "blackout-ends");
 	else if (ended[WAY_UP] || ended[WAY_DOWN])
-		core_event(core, session, now, "blackout-ends %s", verdict_ways[ended[WAY_UP] ? WAY_UP : WAY_DOWN]);
+		core_event(
+		    core, session, now, "blackout-ends %s", verdict_ways[ended[WAY_UP] ? WAY_UP : WAY_DOWN]);
 	for (int w = 0; w < WAYS; w++)
 		if (path_dark(&session->ways[w], now) == DARK_NOT)
 			enter_all(core, &session->ways[w].dark, now);

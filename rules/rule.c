@@ -20,8 +20,8 @@ uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *me
 	struct attempt *all = attempts->all;
 
 	for (uint32_t i = 0; i < attempts->count; i++)
-		if (all[i].message.encrypted == message->encrypted && all[i].message.key[0] == message->key[0] &&
-		    all[i].message.key[1] == message->key[1])
+		if (all[i].message.encrypted == message->encrypted &&
+		    all[i].message.key[0] == message->key[0] && all[i].message.key[1] == message->key[1])
 			return ++all[i].count;
 	if (attempts->count == attempts->room) {
 		uint32_t room = attempts->room ? 2 * attempts->room : 8;
@@ -166,7 +166,8 @@ bool rule_fires(const struct rule_state *state, const struct sight *sight, struc
 {
 	const struct rule *rule = state->rule;
 
-	if (rule->nth.count && !spans_hold(&rule->nth, state->matched[rule->way == RULE_EITHER ? 0 : sight->way]))
+	if (rule->nth.count &&
+	    !spans_hold(&rule->nth, state->matched[rule->way == RULE_EITHER ? 0 : sight->way]))
 		return false;
 	if (rule->probability < 1 && !chance_hit(draw, RULE_DRAW_CHANCE, rule->probability))
 		return false;

@@ -41,8 +41,8 @@ struct sight {
 /* Does this rule look at sessions of this section and number at all? */
 bool rule_concerns(const struct rule *rule, const struct session *session, const struct config *config);
 bool kinds_match(const struct kinds *kinds, const struct dtls_peek *peek, const struct sight *sight);
-/* Counts the datagram where it matches, and tells so. `state` counts (of all sessions with scope = all), `own` is the
- * session's. `began`: when the rule's time began without `since`. */
+/* Counts the datagram where it matches, and tells so. `state` counts (of all sessions with scope = all),
+ * `own` is the session's. `began`: when the rule's time began without `since`. */
 bool rule_matches(struct rule_state *state, struct rule_state *own, const struct sight *sight, ns_t began);
 /* For one that matched and was counted: nth, then chance, then limit. */
 bool rule_fires(const struct rule_state *state, const struct sight *sight, struct draw draw);

@@ -1,10 +1,10 @@
 /*
- * schedule: what waits, by the time at which it is due; of equal times, what arrived first comes first, and of one
- * arrival, what was put in first.
+ * schedule: what waits, by the time at which it is due; of equal times, what arrived first comes first, and
+ * of one arrival, what was put in first.
  *
- * A 4-ary heap of small entries. What an entry points to is a datagram or a timer, which its kind tells. A timer
- * begins with a struct schedule_place, by which it can be taken out before its time.
- * Invariant: schedule_next never gives an entry that is due after one left behind.
+ * A 4-ary heap of small entries. What an entry points to is a datagram or a timer, which its kind tells. A
+ * timer begins with a struct schedule_place, by which it can be taken out before its time. Invariant:
+ * schedule_next never gives an entry that is due after one left behind.
  */
 #ifndef RULES_SCHEDULE_H
 #define RULES_SCHEDULE_H
@@ -36,7 +36,8 @@ struct schedule;
 
 struct schedule *schedule_new(void);
 void schedule_free(struct schedule *schedule);
-/* 0, or -1 when memory is out (then nothing was put in). `arrival`: of equal due times the lower comes first. */
+/* 0, or -1 when memory is out (then nothing was put in). `arrival`: of equal due times the lower comes first.
+ */
 int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum schedule_kind kind, void *what);
 /* Takes a timer out that is in. */
 void schedule_remove(struct schedule *schedule, const struct schedule_place *place);

@@ -1,8 +1,9 @@
 /*
  * session: all datagrams of one device address and port at one listener, and what the rules remember of them.
  *
- * The core opens, keeps and ends sessions; proxy/ hangs its sockets on `carrier` and reads the accounts. A session
- * that has ended stays in memory until nothing refers to it: its datagrams on the way, its timers, its carrier.
+ * The core opens, keeps and ends sessions; proxy/ hangs its sockets on `carrier` and reads the accounts. A
+ * session that has ended stays in memory until nothing refers to it: its datagrams on the way, its timers,
+ * its carrier.
  */
 #ifndef RULES_SESSION_H
 #define RULES_SESSION_H
@@ -72,9 +73,9 @@ struct session_way {
 	uint32_t sent_n;  /* highest ordinal sent */
 	uint64_t carried; /* bytes that rules have seen arrive */
 	struct account account;
-	struct buckets *delays; /* from the first delayed one on; NULL before */
-	ns_t dark_drop, dark_hold; /* blackouts of either mode run until then */
-	uint16_t drop_by, hold_by; /* names of the rules that began them */
+	struct buckets *delays;      /* from the first delayed one on; NULL before */
+	ns_t dark_drop, dark_hold;   /* blackouts of either mode run until then */
+	uint16_t drop_by, hold_by;   /* names of the rules that began them */
 	struct datagram_list dark;   /* wait for a blackout's end */
 	struct datagram_list asleep; /* wait for the device to send */
 	struct datagram_list held;   /* wait for later ones to leave */
@@ -86,7 +87,7 @@ struct session_way {
 
 struct session {
 	struct session *hash_next;
-	struct session *older, *newer;             /* all live ones, by opening */
+	struct session *older, *newer;               /* all live ones, by opening */
 	struct session *silent_older, *silent_newer; /* those that the cloud never answered, by silence */
 	struct address device;
 	unsigned listener; /* index, the caller's */
@@ -99,12 +100,12 @@ struct session {
 	bool answered;
 	bool silent_listed;
 	bool identity_used; /* draws derive from the section's identity */
-	bool unresolved; /* its cloud's address is not known yet: set by the caller */
+	bool unresolved;    /* its cloud's address is not known yet: set by the caller */
 	enum session_end end;
 	uint32_t refs;
 	uint32_t handshakes, rebinds;
 	uint32_t header; /* bytes of IP and UDP in front of a datagram */
-	uint64_t seen; /* datagrams that rules have seen, either way */
+	uint64_t seen;   /* datagrams that rules have seen, either way */
 	ns_t began, last, ended;
 	struct dtls_session dtls;
 	struct nat nat;

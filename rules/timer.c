@@ -4,8 +4,8 @@
 
 #include "rules/inside.h"
 
-void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session, void *subject,
-    ns_t due)
+void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session,
+    void *subject, ns_t due)
 {
 	struct timer *timer = malloc(sizeof(*timer));
 
@@ -76,7 +76,8 @@ void timer_idle_set(struct core *core, struct session *session)
 	ns_t from = waits(session) && core->now > session->last ? core->now : session->last;
 
 	timer_cancel(core, &session->idle_timer);
-	timer_set(core, &session->idle_timer, TIMER_IDLE, session, session, ns_add(from, core->limits.idle_timeout));
+	timer_set(core, &session->idle_timer, TIMER_IDLE, session, session,
+	    ns_add(from, core->limits.idle_timeout));
 }
 
 static void idle_run(struct core *core, struct session *session, ns_t now)
@@ -116,7 +117,8 @@ static void dark_run(struct core *core, struct session *session, ns_t now)
 
 /* ---- NAT mappings ---- */
 
-/* A mapping that is refreshed lets its timer come and sets it anew then; one that ends earlier sets it at once. */
+/* A mapping that is refreshed lets its timer come and sets it anew then; one that ends earlier sets it at
+ * once. */
 void timer_nat_arm(struct core *core, struct session *session)
 {
 	ns_t expiry = nat_expiry(&session->nat, session->section);
@@ -140,17 +142,20 @@ static void nat_run(struct core *core, struct session *session, ns_t now)
 
 /* ---- Timed rules ---- */
 
-static struct draw round_draw(const struct core *core, const struct session *session, const struct rule_state *state)
+static struct draw round_draw(
+    const struct core *core, const struct session *session, const struct rule_state *state)
 {
 	uint64_t key = session ? session->key : chance_mix(core->limits.seed);
 
 	return chance_draw(key, WAYS, state->rounds_ever, state->rule->luck);
 }
 
-/* A round that was missed is not made up for. Of very many at once the rest is passed over without drawing. */
+/* A round that was missed is not made up for. Of very many at once the rest is passed over without drawing.
+ */
 #define ROUNDS_MISSED_MAX 100000
 
-/* When the next round comes, counted from `from`; NS_NEVER: there is none. Draw 0 of a round says when it comes. */
+/* When the next round comes, counted from `from`; NS_NEVER: there is none. Draw 0 of a round says when it
+ * comes. */
 static ns_t round_due(
     const struct core *core, const struct session *session, const struct rule_state *state, ns_t from)
 {
@@ -192,9 +197,10 @@ static void act_everywhere(struct core *core, const struct rule_state *state, st
 			continue;
 		}
 		if (action->act == ACT_BLACKOUT || action->act == ACT_LINK)
-			judge_remember(core, (struct standing){.rule = rule,
-			                         .action = action,
-			                         .until = ns_add(now, chance_time(draw, rule_draw(i, 0), &range))});
+			judge_remember(
+			    core, (struct standing){.rule = rule,
+			              .action = action,
+			              .until = ns_add(now, chance_time(draw, rule_draw(i, 0), &range))});
 		for (struct session *session = core->oldest; session; session = session->newer)
 			if (rule_concerns(rule, session, core->config))
 				judge_act(core, session, action, rule->id, now, i, draw);

@@ -1,8 +1,9 @@
 /*
  * bench_core: the decision core alone: how many datagrams a second it judges, schedules and gives back.
  *
- * 10 sessions, 100-byte DTLS application data at 100,000 a second of virtual time; once over a clean link, once with
- * a link of jitter and loss and 20 rules of mixed kinds; then a million datagrams that wait at once.
+ * 10 sessions, 100-byte DTLS application data at 100,000 a second of virtual time; once over a clean link,
+ * once with a link of jitter and loss and 20 rules of mixed kinds; then a million datagrams that wait at
+ * once.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -20,18 +21,20 @@
 #define STEP (10 * NS_US)
 
 static const char clean[] = "";
-static const char busy[] = "[link default]\nlatency = 5ms\njitter = 1ms\ndistribution = normal\nloss = 1%\n"
-                           "[rule r1]\nsize = 2000-\ndo = drop\n[rule r2]\ndtls = client_hello\nattempt = 2\ndo = drop\n"
-                           "[rule r3]\nnth = 100000\ndo = delay 1ms\n[rule r4]\nprobability = 0.1%\ndo = delay 2ms\n"
-                           "[rule r5]\ndirection = down\nnth = every 1000\ndo = note\n[rule r6]\nepoch = 3\ndo = drop\n"
-                           "[rule r7]\nrecord = 1:5-6\ndo = delay 1ms\n[rule r8]\ncarried = 1GiB-\ndo = drop\n"
-                           "[rule r9]\nafter = 1h\ndo = drop\n[rule r10]\nsince = r3\ndo = delay 1us\n"
-                           "[rule r11]\nat = 1h\ndo = blackout 1s\n[rule r12]\ndtls = alert\ndo = drop\n"
-                           "[rule r13]\nnth = every 500\ndo = duplicate\n[rule r14]\nnth = every 700\ndo = corrupt\n"
-                           "[rule r15]\nsize = 33\ndo = drop\n[rule r16]\ndtls_not = application_data\ndo = drop\n"
-                           "[rule r17]\nscope = all\nnth = every 900\ndo = delay 3ms\n[rule r18]\nlimit = 3\ndo = note\n"
-                           "[rule r19]\ndirection = either\nnth = 40-50\ndo = hold 1\n[rule r20]\nsession = 99\ndo = drop\n";
-static const char waiting[] = "[proxy]\nmax_queued = 1GiB\n[link default]\nlatency = 10s\njitter = 1s\norder = free\n";
+static const char busy[] =
+    "[link default]\nlatency = 5ms\njitter = 1ms\ndistribution = normal\nloss = 1%\n"
+    "[rule r1]\nsize = 2000-\ndo = drop\n[rule r2]\ndtls = client_hello\nattempt = 2\ndo = drop\n"
+    "[rule r3]\nnth = 100000\ndo = delay 1ms\n[rule r4]\nprobability = 0.1%\ndo = delay 2ms\n"
+    "[rule r5]\ndirection = down\nnth = every 1000\ndo = note\n[rule r6]\nepoch = 3\ndo = drop\n"
+    "[rule r7]\nrecord = 1:5-6\ndo = delay 1ms\n[rule r8]\ncarried = 1GiB-\ndo = drop\n"
+    "[rule r9]\nafter = 1h\ndo = drop\n[rule r10]\nsince = r3\ndo = delay 1us\n"
+    "[rule r11]\nat = 1h\ndo = blackout 1s\n[rule r12]\ndtls = alert\ndo = drop\n"
+    "[rule r13]\nnth = every 500\ndo = duplicate\n[rule r14]\nnth = every 700\ndo = corrupt\n"
+    "[rule r15]\nsize = 33\ndo = drop\n[rule r16]\ndtls_not = application_data\ndo = drop\n"
+    "[rule r17]\nscope = all\nnth = every 900\ndo = delay 3ms\n[rule r18]\nlimit = 3\ndo = note\n"
+    "[rule r19]\ndirection = either\nnth = 40-50\ndo = hold 1\n[rule r20]\nsession = 99\ndo = drop\n";
+static const char waiting[] =
+    "[proxy]\nmax_queued = 1GiB\n[link default]\nlatency = 10s\njitter = 1s\norder = free\n";
 
 static double seconds(void)
 {
@@ -100,7 +103,8 @@ static void run(const char *what, const char *ini)
 		device.port = (uint16_t)(1000 + i % SESSIONS);
 		arrival.way = i / SESSIONS % 2 ? WAY_DOWN : WAY_UP;
 		core_advance(core, arrival.at);
-		core_arrive(core, core_session(core, 0, &listening, &device, arrival.at, &opened), &arrival, &verdict);
+		core_arrive(core, core_session(core, 0, &listening, &device, arrival.at, &opened), &arrival,
+		    &verdict);
 		core_advance(core, arrival.at);
 		sent += take_outcomes(core);
 	}
@@ -114,8 +118,8 @@ static void run(const char *what, const char *ini)
 	printf("%-34s %6.2f million datagrams a second   (%.0f ns each; %" PRIu64 " sent", what,
 	    DATAGRAMS / (seconds() - began) / 1e6, (seconds() - began) / DATAGRAMS * 1e9, sent);
 	if (most > 1000)
-		printf("; %" PRIu64 " waited at once: %.0f ns in, %.0f ns out", most, (arrived - began) / DATAGRAMS * 1e9,
-		    (seconds() - arrived) / (double)most * 1e9);
+		printf("; %" PRIu64 " waited at once: %.0f ns in, %.0f ns out", most,
+		    (arrived - began) / DATAGRAMS * 1e9, (seconds() - arrived) / (double)most * 1e9);
 	puts(")");
 	core_free(core);
 	setup_free(setup);

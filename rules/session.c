@@ -1,0 +1,370 @@
+/* session: found, opened, ended; and how many an address has opened before. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/inside.h"
+
+#define OPENED_LEAST 65536
+#define EACH_MOST 1000
+
+/* ---- How many sessions an address has opened ---- */
+
+static struct opened *opened_slot(struct opened *slots, size_t size, uint64_t key)
+{
+	size_t at = key & (size - 1);
+
+	while (slots[at].key && slots[at].key != key)
+		at = (at + 1) & (size - 1);
+	return &slots[at];
+}
+
+/* Grows, or once there are more addresses than it may remember forgets those without a session. */
+static void opened_make_room(struct core *core)
+{
+	size_t most = 4 * core->limits.max_sessions > OPENED_LEAST ? 4 * core->limits.max_sessions
+	                                                           : OPENED_LEAST;
+	size_t size = core->opened_size ? 2 * core->opened_size : 1024, count = 0;
+	bool forget = core->opened_count >= most;
+	struct opened *slots;
+
+	if (core->opened_size && core->opened_count < core->opened_size / 2 && !forget)
+		return;
+	if (forget)
+		size = core->opened_size;
+	slots = calloc(size, sizeof(*slots));
+	assert(slots);
+	for (size_t i = 0; i < core->opened_size; i++) {
+		if (!core->opened[i].key || (forget && !core->opened[i].live))
+			continue;
+		*opened_slot(slots, size, core->opened[i].key) = core->opened[i];
+		count++;
+	}
+	free(core->opened);
+	core->opened = slots;
+	core->opened_size = size;
+	core->opened_count = count;
+}
+
+static struct opened *opened_get(struct core *core, uint64_t key)
+{
+	struct opened *slot;
+
+	opened_make_room(core);
+	slot = opened_slot(core->opened, core->opened_size, key | 1);
+	if (!slot->key) {
+		slot->key = key | 1;
+		core->opened_count++;
+	}
+	return slot;
+}
+
+/* ---- Sessions ---- */
+
+static size_t hash_of(const struct core *core, unsigned listener, const struct address *device)
+{
+	return (address_hash(device) ^ chance_mix(listener)) & (core->hash_size - 1);
+}
+
+static struct session *session_find(const struct core *core, unsigned listener, const struct address *device)
+{
+	struct session *session = core->hash[hash_of(core, listener, device)];
+
+	while (session && !(session->listener == listener && address_equal(&session->device, device)))
+		session = session->hash_next;
+	return session;
+}
+
+static void hash_grow(struct core *core)
+{
+	struct session **hash = calloc(2 * core->hash_size, sizeof(struct session *));
+
+	if (!hash)
+		return;
+	free(core->hash);
+	core->hash = hash;
+	core->hash_size *= 2;
+	for (struct session *s = core->oldest; s; s = s->newer) {
+		size_t at = hash_of(core, s->listener, &s->device);
+
+		s->hash_next = core->hash[at];
+		core->hash[at] = s;
+	}
+}
+
+static void silent_remove(struct core *core, struct session *session)
+{
+	if (!session->silent_listed)
+		return;
+	*(session->silent_older ? &session->silent_older->silent_newer
+	                        : &core->silent_oldest) = session->silent_newer;
+	*(session->silent_newer ? &session->silent_newer->silent_older
+	                        : &core->silent_newest) = session->silent_older;
+	session->silent_listed = false;
+}
+
+static void silent_append(struct core *core, struct session *session)
+{
+	session->silent_older = core->silent_newest;
+	session->silent_newer = NULL;
+	*(core->silent_newest ? &core->silent_newest->silent_newer : &core->silent_oldest) = session;
+	core->silent_newest = session;
+	session->silent_listed = true;
+}
+
+struct link_state *core_link_state(struct session *session, const struct link *link)
+{
+	struct link_state *state = session->links;
+
+	while (state && state->link != link)
+		state = state->next;
+	if (state)
+		return state;
+	state = malloc(sizeof(*state));
+	assert(state);
+	link_state_init(state, link, session->key, session->header, session->began);
+	state->next = session->links;
+	session->links = state;
+	return state;
+}
+
+/* Under which its sessions at this listener are counted. */
+static uint64_t opened_key(const struct session *session)
+{
+	return session->identity_key ^ chance_mix(session->listener + 1);
+}
+
+static void draw_from(struct core *core, struct session *session)
+{
+	const char *identity = session->section ? session->section->identity : NULL;
+	struct opened *opened;
+	uint64_t who = chance_hash(1, session->device.ip, address_ip_size(&session->device));
+
+	if (identity) {
+		uint64_t named = chance_hash(2, identity, strlen(identity));
+
+		opened = opened_get(core, chance_mix(named));
+		if (opened->live) {
+			core_event(core, session, session->began,
+			    "identity %s is in use by another session: this one draws by its address",
+			    identity);
+		} else {
+			opened->live = 1;
+			session->identity_used = true;
+			who = named;
+		}
+	}
+	session->identity_key = who;
+	opened = opened_get(core, opened_key(session));
+	opened->live++;
+	session->key = chance_mix(chance_mix(core->limits.seed ^ who) + opened->count++);
+}
+
+void session_rules_attach(struct core *core, struct session *session)
+{
+	const struct config *config = core->config;
+
+	session->rules = calloc(config->rule_count + 1, sizeof(*session->rules));
+	assert(session->rules);
+	session->rule_count = 0;
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (rule_concerns(&config->rules[i], session, config))
+			session->rules[session->rule_count++].rule = &config->rules[i];
+}
+
+static void standing_apply(struct core *core, struct session *session, ns_t now)
+{
+	for (size_t i = 0; i < core->standing_count; i++) {
+		const struct standing *s = &core->standing[i];
+		struct action rest = *s->action;
+
+		if (!rule_concerns(s->rule, session, core->config))
+			continue;
+		if (rest.act == ACT_BLACKOUT) {
+			if (s->until <= now)
+				continue;
+			rest.time = (struct time_range){s->until - now, s->until - now};
+		}
+		judge_act(core, session, &rest, s->rule->id, now, 0, (struct draw){0});
+	}
+}
+
+static struct session *session_open(struct core *core, unsigned listener, const struct address *listening,
+    const struct address *device, ns_t now)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	char text[ADDRESS_TEXT_ROOM];
+	size_t at;
+
+	if (!session)
+		return NULL;
+	if (core->session_count >= core->hash_size)
+		hash_grow(core);
+	session->device = *device;
+	session->listener = listener;
+	session->number = ++core->sessions_ever;
+	session->header = device->family == FAMILY_IPV6 ? 48 : 28;
+	session->began = session->last = now;
+	session->section = config_device(core->config, device, listening);
+	session->link =
+	    &core->config->links[session->section ? session->section->link : core->config->default_link];
+	session->refs = 1;
+	session->nat.told = NS_NEVER;
+	for (int way = 0; way < WAYS; way++)
+		session->ways[way].dark_drop = session->ways[way].dark_hold = INT64_MIN;
+	dtls_init(&session->dtls);
+
+	at = hash_of(core, listener, device);
+	session->hash_next = core->hash[at];
+	core->hash[at] = session;
+	session->older = core->newest;
+	*(core->newest ? &core->newest->newer : &core->oldest) = session;
+	core->newest = session;
+	core->session_count++;
+	silent_append(core, session);
+
+	core_event(core, session, now, "session-begins device=%s%s%s link=%s",
+	    address_text(device, text, sizeof(text)), session->section ? " dev=" : "",
+	    session->section ? session->section->name : "", session->link->name);
+	draw_from(core, session);
+	session_rules_attach(core, session);
+	for (size_t i = 0; i < session->rule_count; i++)
+		if (session->rules[i].rule->scope == SCOPE_SESSION && !session->rules[i].rule->since)
+			timer_rule_arm(core, session, &session->rules[i], now, now);
+	standing_apply(core, session, now);
+	timer_idle_set(core, session);
+	return session;
+}
+
+struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
+    const struct address *device, ns_t now, bool *opened)
+{
+	struct session *session = session_find(core, listener, device);
+
+	*opened = false;
+	if (session)
+		return session;
+	if (core->session_count >= core->limits.max_sessions) {
+		if (!core->silent_oldest)
+			return NULL;
+		core_session_end(core, core->silent_oldest, SESSION_EVICTED, now);
+	}
+	session = session_open(core, listener, listening, device, now);
+	*opened = session != NULL;
+	return session;
+}
+
+void core_session_touch(struct core *core, struct session *session, enum way way, ns_t now)
+{
+	if (now > session->last)
+		session->last = now;
+	if (session->answered)
+		return;
+	silent_remove(core, session);
+	if (way == WAY_DOWN)
+		session->answered = true;
+	else
+		silent_append(core, session);
+}
+
+void session_each_check(struct core *core, const struct session *session)
+{
+	for (size_t i = 0; i < session->rule_count; i++) {
+		const struct rule *rule = session->rules[i].rule;
+
+		if (!rule->expect_each || span_holds(&rule->expect, session->rules[i].fired_ever))
+			continue;
+		if (core->each_count == EACH_MOST) {
+			core->each_left_out++;
+			continue;
+		}
+		if (core->each_count == core->each_room) {
+			core->each_room = core->each_room ? 2 * core->each_room : 8;
+			core->each = realloc(core->each, core->each_room * sizeof(*core->each));
+			assert(core->each);
+		}
+		core->each[core->each_count++] = (struct each_failure){
+		    .rule = rule->index, .session = session->number, .got = session->rules[i].fired_ever};
+	}
+}
+
+void core_session_end(struct core *core, struct session *session, enum session_end end, ns_t now)
+{
+	struct session **link = &core->hash[hash_of(core, session->listener, &session->device)];
+
+	while (*link != session)
+		link = &(*link)->hash_next;
+	*link = session->hash_next;
+	*(session->older ? &session->older->newer : &core->oldest) = session->newer;
+	*(session->newer ? &session->newer->older : &core->newest) = session->older;
+	silent_remove(core, session);
+	core->session_count--;
+	if (session->identity_used)
+		opened_get(core, chance_mix(session->identity_key))->live = 0;
+	opened_get(core, opened_key(session))->live--;
+	session_each_check(core, session);
+	for (int way = 0; way < WAYS; way++) {
+		struct account *account = &session->ways[way].account;
+
+		account->dropped[REASON_MAX_SESSIONS] += account->queued;
+		account->queued = 0;
+	}
+	session->end = end;
+	session->ended = now;
+	path_forget(core, session, REASON_MAX_SESSIONS, now);
+	timer_cancel_all(core, session);
+	core_event(core, session, now, "session-ends %s", end == SESSION_IDLE ? "idle" : "max-sessions");
+	core_outcome(core, &(struct outcome){.kind = OUTCOME_ENDED, .at = now, .session = session});
+}
+
+void session_rules_free(struct core *core, struct rule_state *rules, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		timer_cancel(core, &rules[i].timer);
+		for (int way = 0; way < WAYS; way++) {
+			free(rules[i].groups[way]);
+			if (rules[i].restart)
+				attempts_clear(&rules[i].restart->attempts[way]);
+		}
+		free(rules[i].restart);
+	}
+	free(rules);
+}
+
+static void session_free(struct core *core, struct session *session)
+{
+	while (session->links) {
+		struct link_state *state = session->links;
+
+		session->links = state->next;
+		link_state_fini(state);
+		free(state);
+	}
+	for (int w = 0; w < WAYS; w++) {
+		struct session_way *way = &session->ways[w];
+
+		for (unsigned i = 0; way->recent && i < way->recent_room; i++)
+			if (way->recent[i])
+				pool_put(core->pool, way->recent[i]);
+		free(way->recent);
+		free(way->delays);
+		attempts_clear(&way->attempts);
+	}
+	for (unsigned i = 0; session->firsts && i < session->first_count; i++)
+		if (session->firsts[i])
+			pool_put(core->pool, session->firsts[i]);
+	free(session->firsts);
+	session_rules_free(core, session->rules, session->rule_count);
+	free(session);
+}
+
+void core_session_hold(struct session *session)
+{
+	session->refs++;
+}
+
+void core_session_release(struct core *core, struct session *session)
+{
+	if (--session->refs == 0)
+		session_free(core, session);
+}
