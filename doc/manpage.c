@@ -3,7 +3,7 @@
  *
  *   manpage FRAME.in > PAGE
  *
- * A line `@commands`, `@options NAME`, `@keys SECTION`, `@actions`, `@kinds` or `@version` in the frame is replaced.
+ * A line `@commands`, `@options NAME`, `@keys SECTION`, `@actions` `or `@kinds` in the frame is replaced.
  */
 #include <assert.h>
 #include <stdbool.h>
@@ -213,11 +213,9 @@ int main(int count, char **words)
 			put_actions();
 		else if (strcmp(what, "kinds") == 0)
 			put_kinds();
-		else if (strcmp(what, "version") == 0)
-			puts(DEADZONE_VERSION);
 		else
-			assert(!"a word in the frame that is not known");
+			fprintf(stderr, "%s: `@%s` is not known\n", words[1], what), count = 0;
 	}
 	fclose(in);
-	return fflush(stdout) ? 1 : 0;
+	return fflush(stdout) || !count;
 }

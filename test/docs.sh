@@ -1,0 +1,40 @@
+#!/bin/sh
+# The pages say what the program says. Prints TAP. usage: docs.sh BUILD
+set -u
+build=${1:-build}
+number=0
+failed=0
+
+check() { # name, offending lines
+	number=$((number + 1))
+	if [ -z "$2" ]; then
+		echo "ok $number - $1"
+	else
+		echo "not ok $number - $1"
+		echo "$2" | sed 's/^/# /'
+		failed=1
+	fi
+}
+
+missing() { # words on standard input, page
+	page=$(mandoc -T utf8 "$2" | sed 's/.\x08//g')
+	while read -r word; do
+		echo "$page" | grep -qF -- "$word" || echo "$1 does not say \`$word\`"
+	done
+}
+
+echo 1..6
+check "the man pages pass mandoc's lint" \
+	"$(mandoc -T lint "$build/deadzone.1" "$build/deadzone.ini.5" 2>/dev/null | grep -v 'referenced manual not found')"
+check "deadzone.ini(5) names every key that \`help ini\` names" \
+	"$("$build/deadzone" help ini | sed -n 's/^  \([a-z_]*\)\( +\)\{0,1\} = .*/\1/p' | missing "deadzone.ini(5)" "$build/deadzone.ini.5")"
+check "deadzone(1) names every command" \
+	"$("$build/deadzone" --help | sed -n 's/^  deadzone \([a-z]*\) .*/\1/p' | missing "deadzone(1)" "$build/deadzone.1")"
+check "deadzone(1) names every option of run" \
+	"$("$build/deadzone" help run | sed -n 's/^  .*--\([a-z]*\).*/--\1/p' | missing "deadzone(1)" "$build/deadzone.1")"
+check "proxy.ini and all profiles pass the check" "$(for f in proxy.ini rules/profiles/*.ini; do "$build/deadzone" check "$f" 2>&1; done)"
+ini=$(mktemp)
+trap 'rm -f "$ini"' EXIT
+sed -n '/^## A first ini file/,/^Then:/s/^    //p' README.md >"$ini"
+check "the README's first ini file passes the check" "$("$build/deadzone" check "$ini" 2>&1; grep -q '^\[proxy\]' "$ini" || echo 'it was not found')"
+exit $failed

@@ -1,0 +1,223 @@
+#!/usr/bin/python3
+"""simulate: what it reads, whom it takes for device and cloud, and that it judges as the live run did."""
+
+import struct
+
+from checks import check, check_equal
+from harness import deadzone, read_json, run_all, test
+from shark import arrivals, read_capture
+
+ETHERNET, NULL, RAW, LOOP, SLL, SLL2 = 1, 0, 101, 108, 113, 276
+DEVICE, CLOUD = ("192.0.2.7", 40112), ("198.51.100.9", 5684)
+DEVICE6, CLOUD6 = ("2001:db8::7", 40112), ("2001:db8::9", 5684)
+
+
+def ip_bytes(address):
+    import socket
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def udp(source, target, payload):
+    return struct.pack("!HHHH", source[1], target[1], 8 + len(payload), 0) + payload
+
+
+def ip(source, target, payload, extension=b""):
+    inner = extension + udp(source, target, payload)
+    if ":" in source[0]:
+        first = 0 if extension else 17
+        return struct.pack("!IHBB", 6 << 28, len(inner), first, 64) + ip_bytes(source[0]) + ip_bytes(target[0]) + inner
+    return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(inner), 1, 0, 64, 17, 0) + ip_bytes(source[0]) + \
+        ip_bytes(target[0]) + inner
+
+
+def framed(link, packet, vlans=()):
+    """The packet as a link layer of this type would carry it."""
+    six = packet[0] >> 4 == 6
+    kind = struct.pack("!H", 0x86DD if six else 0x0800)
+    tags = b"".join(struct.pack("!HH", 0x8100, tag) for tag in vlans)
+    if link == ETHERNET:
+        return bytes(12) + tags + kind + packet
+    if link == SLL:
+        return struct.pack("!HHH", 0, 1, 6) + bytes(8) + kind + packet
+    if link == SLL2:
+        return kind + bytes(18) + packet
+    if link == NULL:
+        return struct.pack("<I", 10 if six else 2) + packet
+    if link == LOOP:
+        return struct.pack("!I", 24 if six else 2) + packet
+    return packet
+
+
+def pcap(link, frames, step=0.01):
+    """A classic file with microsecond stamps."""
+    out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link)
+    for number, frame in enumerate(frames):
+        at = 1_700_000_000_000_000 + int(number * step * 1e6)
+        out += struct.pack("<IIII", at // 1_000_000, at % 1_000_000, len(frame), len(frame)) + frame
+    return out
+
+
+def talk(device, cloud, count, payload=b"hello"):
+    """Datagrams there and back, in turn."""
+    pairs = [(device, cloud), (cloud, device)]
+    return [ip(*pairs[i % 2], payload) for i in range(count)]
+
+
+def simulate(scene, capture, ini="", *words, status=0):
+    """Runs it; gives the summary and what it said."""
+    summary = scene.path("summary.json")
+    done = deadzone("simulate", "-c", scene.path("sim.ini", ini), "-r", capture, "--json", summary, *words)
+    check_equal(done.returncode, status, done.stderr)
+    return (read_json(summary) if status == 0 else None), done.stderr
+
+
+def received(summary):
+    return summary["totals"]["up"]["received"], summary["totals"]["down"]["received"]
+
+
+@test
+def link_layers(scene):
+    for link in (ETHERNET, NULL, RAW, LOOP, SLL, SLL2):
+        for ends in ((DEVICE, CLOUD), (DEVICE6, CLOUD6)):
+            frames = [framed(link, packet) for packet in talk(*ends, 6)]
+            path = scene.path(f"link-{link}.pcap")
+            path.write_bytes(pcap(link, frames))
+            summary, _ = simulate(scene, path)
+            check_equal(received(summary), (3, 3), f"link type {link}, {ends[0][0]}")
+
+
+@test
+def vlan_tags_and_extension_headers(scene):
+    frames = [framed(ETHERNET, packet, vlans=(5, 7)) for packet in talk(DEVICE, CLOUD, 4)]
+    hop = bytes([17, 0, 1, 4, 0, 0, 0, 0])
+    frames.append(framed(ETHERNET, ip(DEVICE6, CLOUD6, b"behind", extension=hop)))
+    path = scene.path("tags.pcap")
+    path.write_bytes(pcap(ETHERNET, frames))
+    summary, _ = simulate(scene, path)
+    check_equal(received(summary), (3, 2))
+
+
+@test
+def fragments_and_noise_are_passed_over_and_told(scene):
+    fragment = bytearray(ip(DEVICE, CLOUD, b"part"))
+    fragment[6:8] = b"\x20\x00"
+    tcp = bytearray(ip(DEVICE, CLOUD, b"tcp"))
+    tcp[9] = 6
+    frames = [framed(ETHERNET, bytes(packet)) for packet in (fragment, tcp, ip(DEVICE, CLOUD, b"whole"))] + [b"\xff" * 9]
+    path = scene.path("noise.pcap")
+    path.write_bytes(pcap(ETHERNET, frames))
+    summary, told = simulate(scene, path)
+    check_equal(received(summary), (1, 0))
+    check("1 IP fragments were passed over" in told, told)
+
+
+@test
+def the_first_client_hello_names_the_cloud(scene):
+    hello = bytes.fromhex("16fefd0000000000000000003a010000" "2e00000000000000" "2efefd") + bytes(43)
+    cloud = ("198.51.100.9", 7777)
+    path = scene.path("hello.pcap")
+    packets = [ip(DEVICE, cloud, hello), ip(cloud, DEVICE, b"answer"), ip(("10.0.0.1", 1), ("10.0.0.2", 2), b"else")]
+    path.write_bytes(pcap(ETHERNET, [framed(ETHERNET, packet) for packet in packets]))
+    summary, told = simulate(scene, path)
+    check_equal(received(summary), (1, 1))
+    check("the first ClientHello went to" in told, told)
+
+
+@test
+def device_and_cloud_by_name(scene):
+    other = ("192.0.2.8", 40000)
+    cloud = ("198.51.100.9", 7777)
+    packets = talk(DEVICE, cloud, 4) + talk(other, cloud, 6)
+    path = scene.path("two.pcap")
+    path.write_bytes(pcap(ETHERNET, [framed(ETHERNET, packet) for packet in packets]))
+    for words, want in ((("--device", "192.0.2.7"), (2, 2)), (("--device", "192.0.2.8:40000"), (3, 3)),
+                        (("--cloud", "198.51.100.9:7777"), (5, 5)), (("--device", "192.0.2.0/24"), (5, 5))):
+        summary, _ = simulate(scene, path, "", *words)
+        check_equal(received(summary), want, str(words))
+    _, told = simulate(scene, path, status=2)
+    check("name the cloud with --cloud" in told, told)
+
+
+@test
+def broken_files(scene):
+    path = scene.path("cut.pcap")
+    path.write_bytes(pcap(ETHERNET, [framed(ETHERNET, packet) for packet in talk(DEVICE, CLOUD, 4)])[:-3])
+    summary, told = simulate(scene, path)
+    check_equal(received(summary), (2, 1))
+    check("ends in the middle" in told, told)
+    for name, content in (("empty.pcap", b""), ("text.pcap", b"this is no capture at all"), ("short.pcapng", b"\x0a\x0d\x0d\x0a\x1c")):
+        path = scene.path(name)
+        path.write_bytes(content)
+        simulate(scene, path, status=2)
+
+
+BUSY = """
+[link default]
+latency = 20ms
+jitter = 15ms
+distribution = normal
+correlation = 50%
+loss = 20%
+loss_run = 2
+duplicate = 10%
+corrupt = 10%
+reorder = 10%
+
+[rule noted]
+nth = every 7
+do = note
+
+[rule chance]
+probability = 20%
+do = delay 5ms
+do = corrupt 2
+
+[rule twice]
+direction = up
+nth = 3,9,15
+do = duplicate 2 3ms
+"""
+
+
+@test
+def equals_the_live_run(scene):
+    cloud = scene.cloud()
+    proxy = scene.proxy(BUSY, upstream=cloud)
+    devices = [scene.device(proxy) for _ in range(3)]
+    for number in range(60):
+        for device in devices:
+            device.send(b"datagram %d" % number)
+    proxy.when_received(180)
+    proxy.stop()
+    live = [packet.comment for packet in arrivals(read_capture(proxy.capture))]
+    out = scene.path("simulated.pcapng")
+    simulate(scene, proxy.capture, BUSY, "-w", out)  # the seed is the capture's
+    again = [packet.comment for packet in arrivals(read_capture(out))]
+    check_equal(len(again), len(live))
+    for one, other in zip(live, again):
+        check_equal(other, one)
+
+
+@test
+def stamps_never_step_back(scene):
+    frames = [framed(ETHERNET, packet) for packet in talk(DEVICE, CLOUD, 400)]
+    path = scene.path("many.pcap")
+    path.write_bytes(pcap(ETHERNET, frames, step=0.0007))
+    out = scene.path("out.pcapng")
+    simulate(scene, path, BUSY, "-w", out)
+    stamps = [packet.time for packet in read_capture(out)]
+    check(len(stamps) > 600, f"{len(stamps)} packets")
+    check(all(a <= b for a, b in zip(stamps, stamps[1:])), "the stamps step back")
+
+
+@test
+def expectations_give_exit_status_3(scene):
+    path = scene.path("one.pcap")
+    path.write_bytes(pcap(ETHERNET, [framed(ETHERNET, packet) for packet in talk(DEVICE, CLOUD, 2)]))
+    ini = "[rule never]\nsize = 9000-\ndo = drop\nexpect = 1-\n"
+    done = deadzone("simulate", "-c", scene.path("e.ini", ini), "-r", path)
+    check_equal(done.returncode, 3)
+    check("rule never: expected to fire 1- times, but it fired 0 times" in done.stderr, done.stderr)
+
+
+run_all()
