@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+"""NAT mappings on the wire: a source port for each, silence where one is forgotten, and all of it in the capture."""
+
+import socket
+
+from checks import check, check_equal
+from harness import run_all, test
+from shark import arrivals, departures, events, read_capture
+
+IP_RECVERR = 11  # linux/in.h
+NAT = "[device any]\nnat_timeout = 150ms\n"
+
+
+def ports(cloud):
+    """Source ports that the cloud has seen, in order, without repetition."""
+    seen = []
+    for _, address, _, _ in cloud.received:
+        if address[1] not in seen:
+            seen.append(address[1])
+    return seen
+
+
+def icmp_errors(cloud):
+    """What the kernel keeps for a socket of ICMP errors about what it has sent."""
+    try:
+        return cloud.udp.recvmsg(1, 256, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
+
+
+@test
+def a_forgotten_mapping_is_silent_and_the_next_takes_another_port(scene):
+    cloud = scene.cloud(answer=None)
+    cloud.udp.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    proxy = scene.proxy(NAT, upstream=cloud)
+    device = scene.device(proxy)
+    device.send(b"one")
+    cloud.expect(1)
+    old = cloud.received[0][1]
+    cloud.udp.sendto(b"in time", old)
+    check_equal(device.receive()[0], b"in time")
+    proxy.told(r"s=1 nat-expired")
+    cloud.udp.sendto(b"too late", old)
+    proxy.when_received(2, "down")
+    device.send(b"two")
+    cloud.expect(2)
+    new = cloud.received[1][1]
+    check(new != old, f"the port stayed {old[1]}")
+    cloud.udp.sendto(b"to the old port", old)
+    cloud.udp.sendto(b"to the new port", new)
+    check_equal(device.receive()[0], b"to the new port")
+    check(not icmp_errors(cloud), "the cloud was told by ICMP")
+    summary = proxy.stop()
+    session = summary["sessions"][0]
+    check_equal(session["rebinds"], 1)
+    check_equal(session["down"]["dropped"], {"nat-expired": 2})
+    packets = read_capture(proxy.capture)
+    told = events(packets)
+    check(any(f"nat-rebound port={new[1]}" in line for line in told), str(told))
+    up_ports = [packet.source[1] for packet in departures(packets) if packet.fields["dir"] == "up"]
+    check_equal(up_ports, [old[1], new[1]])
+    down = [(packet.destination[1], packet.fields.get("reason")) for packet in arrivals(packets)
+            if packet.fields["dir"] == "down"]
+    check_equal(down, [(old[1], None), (old[1], "nat-expired"), (old[1], "nat-expired"), (new[1], None)])
+
+
+@test
+def rebind_takes_a_port_that_the_session_never_had(scene):
+    cloud = scene.cloud()
+    rule = "[rule shift]\ndirection = up\ndo = rebind\nexpect = 12\n"
+    proxy = scene.proxy(rule, upstream=cloud)
+    device = scene.device(proxy)
+    for number in range(12):
+        device.send(b"%d" % number)
+        cloud.expect(number + 1)
+    check_equal(len(set(ports(cloud))), 12)
+    summary = proxy.stop()
+    check_equal(summary["sessions"][0]["rebinds"], 11)
+    check_equal(summary["totals"]["sessions"], 1)
+
+
+@test
+def rebind_address_takes_the_next_source(scene):
+    cloud = scene.cloud(answer=None)
+    rule = "[rule shift]\nnth = 2\ndirection = up\ndo = rebind address\n"
+    proxy = scene.proxy(rule, upstream=cloud, keys="source = 127.0.0.5, 127.0.0.6")
+    device = scene.device(proxy)
+    for number in range(3):
+        device.send(b"%d" % number)
+        cloud.expect(number + 1)
+    check_equal([address[0] for _, address, _, _ in cloud.received], ["127.0.0.5", "127.0.0.6", "127.0.0.6"])
+    proxy.stop()
+
+
+@test
+def rules_count_on_across_a_rebinding(scene):
+    cloud = scene.cloud()
+    rules = "[rule shift]\nnth = 2\ndirection = up\ndo = rebind\n[rule third]\nnth = 3\ndirection = up\ndo = drop\nexpect = 1\n"
+    proxy = scene.proxy(rules, upstream=cloud)
+    device = scene.device(proxy)
+    for number in range(4):
+        device.send(b"%d" % number)
+    check_equal(cloud.expect(3), [b"0", b"1", b"3"])
+    proxy.stop()
+
+
+run_all()
