@@ -4,10 +4,10 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/chance.h"
+#include "base/units.h"
 
 bool address_equal(const struct address *a, const struct address *b)
 {
@@ -74,6 +74,7 @@ const char *address_text(const struct address *address, char *text, size_t room)
 int address_read_host(const char *text, struct address *address, struct error *error)
 {
 	char host[ADDRESS_TEXT_ROOM];
+	uint64_t number;
 	char *percent;
 
 	memset(address, 0, sizeof(*address));
@@ -93,8 +94,8 @@ int address_read_host(const char *text, struct address *address, struct error *e
 	if (!percent)
 		return 0;
 	address->scope = if_nametoindex(percent);
-	if (!address->scope)
-		address->scope = (uint32_t)strtoul(percent, NULL, 10);
+	if (!address->scope && units_whole(percent, &number, error) == 0 && number <= UINT32_MAX)
+		address->scope = (uint32_t)number;
 	if (!address->scope)
 		return error_set(error, "`%s` names no network interface of this machine", percent);
 	return 0;

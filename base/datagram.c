@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Classes of whole size (header and bytes): steps of 64 bytes up to 2 KiB, then doublings up to 128 KiB. */
-#define STEP 64u
-#define SMALL_CLASSES 32u
+/* Classes of whole size (header and bytes): steps of 16 bytes up to 2 KiB, then doublings up to 128 KiB. */
+#define STEP 16u
+#define SMALL_CLASSES 128u
 #define CLASSES (SMALL_CLASSES + 6u)
 #define SLAB ((size_t)65536)
 

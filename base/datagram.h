@@ -13,20 +13,22 @@
 
 #include "base/verdict.h"
 
-#define DATAGRAM_MAX                                                                                         \
-	65507 /* bytes of payload in IPv4; IPv6 without jumbograms takes 20 more, UDP over IPv4 not */
+#define DATAGRAM_MAX 65527 /* bytes of payload: what IPv6 without jumbograms takes; IPv4 takes 20 less */
 
 struct session;
 struct plan;
 struct parts;
 
 enum datagram_flags {
-	DATAGRAM_GHOST = 1,  /* dropped already, but it still takes its share of the bottleneck */
-	DATAGRAM_HELD = 2,   /* waits for later ones to leave */
-	DATAGRAM_DUE = 4,    /* … and would have left by now */
-	DATAGRAM_JOINED = 8, /* several in one: `parts` says which */
-	DATAGRAM_LATE =
-	    16, /* waited for what is not the link's doing (a lookup): its lateness does not count */
+	DATAGRAM_GHOST = 1,      /* dropped already, but it still takes its share of the bottleneck */
+	DATAGRAM_HELD = 2,       /* waits for later ones to leave */
+	DATAGRAM_DUE = 4,        /* … and would have left by now */
+	DATAGRAM_JOINED = 8,     /* several in one: `parts` says which */
+	DATAGRAM_LATE = 16,      /* waited for what is not the link's doing (a lookup): its lateness does not count */
+	DATAGRAM_SCHEDULED = 32, /* stands in the schedule, and in its way's list `going` */
+	DATAGRAM_DEAD = 64,      /* died there: what is left is to free it when its time comes */
+	DATAGRAM_RELEASED = 128, /* … and nobody else refers to it */
+	DATAGRAM_PLANNED = 256,  /* scheduled to enter the link: `plan`, not `parts` */
 };
 
 /* One of the datagrams that a joint one carries. */
@@ -42,7 +44,8 @@ struct parts {
 };
 
 struct datagram {
-	struct datagram *next; /* in the one list that it is in */
+	struct datagram *next;          /* in the one list that it is in: held, asleep, a backlog … */
+	struct datagram *older, *newer; /* while scheduled: in its way's list `going` */
 	struct session *session;
 	union {
 		struct plan *plan; /* what the link decided on arrival, while it waits in front of the link */
@@ -56,10 +59,12 @@ struct datagram {
 	    order;  /* number of the arrival that it comes from: of equal due times the lower leaves first */
 	uint32_t n; /* ordinal in its session and way */
 	uint32_t size;
+	uint32_t after;        /* of equal due times the lower id + after leaves first */
 	uint16_t copy;        /* 0: the one that arrived; K: the Kth copy */
 	uint16_t left_own;    /* while held: later ones of its way still to leave, … */
 	uint16_t left_either; /* … of either way */
-	uint8_t origin, way, tos, flags, size_class;
+	uint16_t flags;
+	uint8_t origin, way, tos, size_class;
 	uint8_t bytes[];
 };
 

@@ -137,10 +137,12 @@ static void suggest_section(struct file *file, const char *written)
 	const char *names[16] = {0};
 	const char *nearest;
 	size_t count = file->ini->kind_count < 16 ? file->ini->kind_count : 16;
+	char word[INI_SECTION_MAX + 1];
 
+	snprintf(word, sizeof(word), "%.*s", (int)strcspn(written, " \t"), written);
 	for (size_t i = 0; i < count; i++)
 		names[i] = file->ini->kinds[i]->name;
-	nearest = text_nearest(written, names, count);
+	nearest = text_nearest(word, names, count);
 	if (nearest)
 		complain_line(file, "unknown section [%s]; the nearest is [%s]", written, nearest);
 	else
@@ -622,6 +624,7 @@ void ini_set(struct ini *ini, const char *assignment)
 	if (!own->entry_count)
 		return;
 	if (strcmp(own->kind->name, "proxy") == 0 && strcmp(key, "include") == 0) {
+		file.stack[file.depth++] = SETTINGS; /* what it names is an included file like any other */
 		include_read(&file, own, &own->entries[0]);
 		return;
 	}

@@ -41,9 +41,32 @@ static const struct unit *unit_find(const struct unit *units, size_t count, cons
 	return NULL;
 }
 
+/* Nanoseconds of "1.5" of a unit, exactly; false where there is a finer rest. The digits are known to be sound. */
+static bool exact_ns(const char *digits, ns_t worth, ns_t *time)
+{
+	__int128 sum = 0, scale = worth;
+	bool fraction = false;
+
+	for (; (*digits >= '0' && *digits <= '9') || *digits == '.'; digits++) {
+		if (*digits == '.') {
+			fraction = true;
+		} else if (!fraction) {
+			sum = sum * 10 + (*digits - '0') * (__int128)worth;
+		} else {
+			if (scale % 10 && *digits != '0')
+				return false;
+			scale /= 10;
+			sum += (*digits - '0') * scale;
+		}
+	}
+	*time = (ns_t)sum;
+	return true;
+}
+
 int units_time(const char *text, ns_t *time, struct error *error)
 {
-	static const struct unit units[] = {{"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+	static const struct unit units[] = {
+	    {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
 	const struct unit *unit;
 	const char *name;
 	double figure;
@@ -62,7 +85,8 @@ int units_time(const char *text, ns_t *time, struct error *error)
 		    text);
 	if (figure * unit->worth > (double)UNITS_TIME_MAX)
 		return error_set(error, "`%s` is out of range; 100000h is the most", text);
-	*time = llround(figure * unit->worth);
+	if (!exact_ns(text, (ns_t)unit->worth, time))
+		return error_set(error, "`%s` is finer than a nanosecond", text);
 	return 0;
 }
 
@@ -146,8 +170,7 @@ int units_rate(const char *text, uint64_t *bits_per_second, struct error *error)
 		    text);
 	if (figure * unit->worth < 1 || figure * unit->worth > 1e12)
 		return error_set(error, "`%s` is out of range; a rate is 1bit to 1000Gbit", text);
-	*bits_per_second = (uint64_t)llround(figure * unit->worth);
-	return 0;
+	return whole_of(text, round(figure * unit->worth * 1e3) / 1e3, bits_per_second, error);
 }
 
 int units_whole(const char *text, uint64_t *number, struct error *error)
@@ -171,7 +194,7 @@ static int span_read(const char *text, struct span *span, read_number *read, str
 	size_t size = dash ? (size_t)(dash - text) : strlen(text);
 
 	*span = (struct span){.low = 0, .high = UNITS_NO_LIMIT};
-	if (size >= sizeof(low) || strcmp(text, "-") == 0)
+	if (size >= sizeof(low) || strcmp(text, "-") == 0 || !*text)
 		return error_set(error, "`%s` is not a range; one is `7`, `5-9`, `5-` or `-9`", text);
 	memcpy(low, text, size);
 	low[size] = '\0';
@@ -201,16 +224,22 @@ const char *units_time_text(ns_t time, char *text, size_t room)
 {
 	static const struct {
 		ns_t worth;
+		int digits;
 		const char *name;
-	} units[] = {{NS_S, "s"}, {NS_MS, "ms"}, {NS_US, "us"}};
+	} units[] = {{NS_S, 9, "s"}, {NS_MS, 6, "ms"}, {NS_US, 3, "us"}};
 	size_t i = 0;
+	int size;
 
 	while (i < 2 && time < units[i].worth)
 		i++;
 	if (time == 0)
-		snprintf(text, room, "0s");
-	else
-		snprintf(text, room, "%.12g%s", (double)time / (double)units[i].worth, units[i].name);
+		i = 0;
+	size = snprintf(text, room, "%" PRId64 ".%0*" PRId64, time / units[i].worth, units[i].digits, time % units[i].worth);
+	while (size > 0 && text[size - 1] == '0')
+		size--;
+	if (size > 0 && text[size - 1] == '.')
+		size--;
+	snprintf(text + size, room - (size_t)size, "%s", units[i].name);
 	return text;
 }
 

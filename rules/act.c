@@ -215,7 +215,7 @@ static struct datagram *copy_make(struct judging *j, const struct copying *from)
 		memcpy(copy->bytes, from->bytes, from->size);
 	copy->n = from->n;
 	copy->id = from->id;
-	copy->order = j->core->arrivals;
+	copy->after = (uint32_t)(j->core->arrivals - from->id);
 	copy->arrived = j->sight->now;
 	copy->due = j->sight->now;
 	copy->copy = from->number;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/chance.h"
+#include "base/datagram.h"
 #include "base/ini.h"
 
 #define QUEUE_NOTE (10 * NS_S) /* a queue that holds more is told */
@@ -256,6 +257,26 @@ static void timed_check(
 		    "the range starts at 0; `every` takes times above 0");
 }
 
+static uint64_t lowest(const struct spans *spans)
+{
+	uint64_t low = UNITS_NO_LIMIT;
+
+	for (size_t i = 0; i < spans->count; i++)
+		if (spans->all[i].low < low)
+			low = spans->all[i].low;
+	return low;
+}
+
+static uint64_t highest(const struct spans *spans)
+{
+	uint64_t high = 0;
+
+	for (size_t i = 0; i < spans->count; i++)
+		if (spans->all[i].high > high)
+			high = spans->all[i].high;
+	return high;
+}
+
 static void never_check(
     const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
 {
@@ -277,14 +298,12 @@ static void never_check(
 	if (rule->by_attempt && rule->attempt.high == 0)
 		ini_note(section, ini_entry(section, "attempt"), complaints,
 		    "the rule can never match: the first try is 1");
-	for (size_t i = 0; i < rule->sizes.count; i++)
-		if (rule->sizes.all[i].low > 65535)
-			ini_note(section, ini_entry(section, "size"), complaints,
-			    "the rule can never match: no datagram is larger than 65507 bytes");
-	for (size_t i = 0; i < rule->sessions.count; i++)
-		if (rule->sessions.all[i].high == 0)
-			ini_note(section, ini_entry(section, "session"), complaints,
-			    "the rule can never match: the first session is 1");
+	if (rule->sizes.count && lowest(&rule->sizes) > DATAGRAM_MAX)
+		ini_note(section, ini_entry(section, "size"), complaints,
+		    "the rule can never match: no datagram is larger than 65527 bytes");
+	if (rule->sessions.count && highest(&rule->sessions) == 0)
+		ini_note(section, ini_entry(section, "session"), complaints,
+		    "the rule can never match: the first session is 1");
 }
 
 /* An action that replays a kind has that kind's first datagram kept in each session. */

@@ -124,7 +124,9 @@ static void count_dropped(struct core *core, struct datagram *datagram, enum rea
 	struct account *account = &way_of(datagram)->account;
 	uint64_t count = datagrams_in(datagram);
 
-	core->queued_bytes -= datagram->size;
+	/* One that dies in the schedule takes its memory with it only when its time comes. */
+	if (!(datagram->flags & DATAGRAM_SCHEDULED))
+		core->queued_bytes -= datagram->size;
 	if (datagram->session->end)
 		return; /* counted when it ended */
 	account->queued -= count;
@@ -134,6 +136,7 @@ static void count_dropped(struct core *core, struct datagram *datagram, enum rea
 void core_unsent(struct core *core, struct datagram *datagram, enum reason reason, ns_t at)
 {
 	count_dropped(core, datagram, reason);
+	datagram->due = at;
 	core_outcome(core, &(struct outcome){.kind = OUTCOME_UNSENT,
 	                       .reason = reason,
 	                       .at = at,
@@ -148,6 +151,10 @@ void core_failed(struct core *core, struct datagram *datagram, enum reason reaso
 
 void core_release(struct core *core, struct datagram *datagram)
 {
+	if (datagram->flags & DATAGRAM_SCHEDULED) { /* it died there, and its place stays until its time comes */
+		datagram->flags |= DATAGRAM_RELEASED;
+		return;
+	}
 	core_datagram_free(core, datagram);
 }
 
@@ -201,8 +208,14 @@ void core_advance(struct core *core, ns_t now)
 		if (entry.due > core->now)
 			core->now = entry.due;
 		switch (schedule_kind(&entry)) {
-		case SCHEDULE_LEAVES: path_leave(core, entry.what, entry.due); break;
-		case SCHEDULE_ENTERS: path_enter(core, entry.what, entry.due, NULL); break;
+		case SCHEDULE_LEAVES:
+			if (path_take_off(core, entry.what))
+				path_leave(core, entry.what, entry.due);
+			break;
+		case SCHEDULE_ENTERS:
+			if (path_take_off(core, entry.what))
+				path_enter(core, entry.what, entry.due, NULL);
+			break;
 		case SCHEDULE_TIMER: timer_run(core, entry.what, entry.due); break;
 		}
 	}
@@ -348,7 +361,7 @@ void core_free(struct core *core)
 	core->last_arrived = true;
 	while (core_next(core, &outcome)) {
 		if (outcome.kind == OUTCOME_SEND || outcome.kind == OUTCOME_UNSENT)
-			core_datagram_free(core, outcome.datagram);
+			core_release(core, outcome.datagram);
 		else if (outcome.kind == OUTCOME_ENDED)
 			core_session_release(core, outcome.session);
 	}
@@ -358,6 +371,8 @@ void core_free(struct core *core)
 	}
 	session_rules_free(core, core->shared, core->config->rule_count);
 	while (schedule_next(core->schedule, NS_NEVER, &entry)) {
+		if (!path_take_off(core, entry.what))
+			continue;
 		if (schedule_kind(&entry) == SCHEDULE_LEAVES)
 			core_datagram_free(core, entry.what);
 		else

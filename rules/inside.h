@@ -145,6 +145,10 @@ void timer_nat_arm(struct core *core, struct session *session);
 
 /* path.c */
 enum dark { DARK_NOT, DARK_HOLD, DARK_DROP };
+/* Puts it into the schedule and among those that are going; -1 when memory is out. */
+int path_schedule(struct core *core, struct datagram *datagram, enum schedule_kind kind, ns_t due);
+/* Its time has come: false where it had died meanwhile (then it must not be touched any more). */
+bool path_take_off(struct core *core, struct datagram *datagram);
 enum dark path_dark(const struct session_way *way, ns_t now);
 void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct verdict *verdict);
 void path_leave(struct core *core, struct datagram *datagram, ns_t now);

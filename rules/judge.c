@@ -177,8 +177,7 @@ static void orphans_enter(struct judging *j)
 	j->plan->copies = (struct datagram_list){0};
 	while ((copy = datagram_take(&copies))) {
 		if (copy->plan->offset == 0 ||
-		    schedule_put(j->core->schedule, ns_add(j->sight->now, copy->plan->offset), copy->order,
-		        SCHEDULE_ENTERS, copy))
+		    path_schedule(j->core, copy, SCHEDULE_ENTERS, ns_add(j->sight->now, copy->plan->offset)))
 			path_enter(j->core, copy, j->sight->now, NULL);
 	}
 }
@@ -404,7 +403,7 @@ void core_arrive(
 		return;
 	}
 	j.datagram->n = way->n;
-	j.datagram->id = j.datagram->order = core->arrivals;
+	j.datagram->id = core->arrivals;
 	j.datagram->arrived = j.datagram->due = arrival->at;
 	j.datagram->tos = arrival->tos;
 	j.datagram->plan = &plan;

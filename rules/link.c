@@ -222,6 +222,22 @@ static void opportunity_next(const struct trace *trace, struct link_way_state *s
 	s->opportunity_left = TRACE_OPPORTUNITY;
 }
 
+/* The first stamp of a cycle at `ms` or later; the count of stamps where there is none. */
+static uint32_t stamp_seek(const struct trace *trace, uint64_t ms)
+{
+	size_t low = 0, high = trace->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (trace->at_ms[middle] < ms)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return (uint32_t)low;
+}
+
 /* The first opportunity at `from` or later; what is left of one that is not over yet serves too. */
 static void opportunity_seek(
     const struct link_state *state, const struct trace *trace, struct link_way_state *s, ns_t from)
@@ -234,9 +250,13 @@ static void opportunity_seek(
 		s->opportunity_left = TRACE_OPPORTUNITY;
 	}
 	if (cycle > s->cycle + 1) {
-		/* The cycle before: its last stamp is the instant at which this one starts. */
+		/* The last stamp of the cycle before is the instant at which this one starts. */
 		s->cycle = cycle - 1;
-		s->opportunity = (uint32_t)trace->count - 1;
+		s->opportunity = stamp_seek(trace, elapsed_ms - s->cycle * trace->period_ms);
+		if (s->opportunity == trace->count) {
+			s->cycle = cycle;
+			s->opportunity = stamp_seek(trace, elapsed_ms - cycle * trace->period_ms);
+		}
 		s->opportunity_left = TRACE_OPPORTUNITY;
 	}
 	while (s->opportunity_left == 0 || opportunity_time(state, trace, s) < from)

@@ -31,6 +31,40 @@ struct plan *path_plan_keep(struct datagram *datagram)
 	return kept;
 }
 
+/* ---- The schedule ---- */
+
+int path_schedule(struct core *core, struct datagram *datagram, enum schedule_kind kind, ns_t due)
+{
+	struct session_way *way = way_of(datagram);
+
+	if (schedule_put(core->schedule, due, datagram->id + datagram->after, kind, datagram))
+		return -1;
+	datagram->flags |= DATAGRAM_SCHEDULED;
+	if (kind == SCHEDULE_ENTERS)
+		datagram->flags |= DATAGRAM_PLANNED;
+	datagram->newer = NULL;
+	datagram->older = way->going;
+	if (way->going)
+		way->going->newer = datagram;
+	way->going = datagram;
+	return 0;
+}
+
+bool path_take_off(struct core *core, struct datagram *datagram)
+{
+	bool dead = datagram->flags & DATAGRAM_DEAD;
+
+	*(datagram->newer ? &datagram->newer->older : &way_of(datagram)->going) = datagram->older;
+	if (datagram->older)
+		datagram->older->newer = datagram->newer;
+	datagram->flags &= (uint16_t)~(DATAGRAM_SCHEDULED | DATAGRAM_PLANNED);
+	if (dead)
+		core->queued_bytes -= datagram->size;
+	if (datagram->flags & DATAGRAM_RELEASED)
+		core_datagram_free(core, datagram);
+	return !dead;
+}
+
 /* ---- Behind the link ---- */
 
 /* One of its session has left: those that wait for later ones to leave count it. */
@@ -52,10 +86,10 @@ static void count_left(struct core *core, struct session *session, enum way way,
 				continue;
 			timer_cancel(core, &d->timeout);
 			datagram_remove(held, d);
-			d->flags &= (uint8_t)~DATAGRAM_HELD;
+			d->flags &= (uint16_t)~DATAGRAM_HELD;
 			d->due = now;
 			/* Through the schedule, so that several go in the order in which they came. */
-			if (schedule_put(core->schedule, now, d->order, SCHEDULE_LEAVES, d))
+			if (path_schedule(core, d, SCHEDULE_LEAVES, now))
 				core_unsent(core, d, REASON_OVERLOAD, now);
 		}
 	}
@@ -86,8 +120,6 @@ static void hand_over(struct core *core, struct datagram *datagram, ns_t now)
 
 void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 {
-	if (datagram->session->end)
-		return core_unsent(core, datagram, REASON_MAX_SESSIONS, now);
 	if (datagram->flags & DATAGRAM_HELD) {
 		if (datagram->left_own || datagram->left_either) {
 			datagram->flags |= DATAGRAM_DUE;
@@ -95,7 +127,7 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 		}
 		timer_cancel(core, &datagram->timeout);
 		datagram_remove(&way_of(datagram)->held, datagram);
-		datagram->flags &= (uint8_t)~DATAGRAM_HELD;
+		datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 	}
 	hand_over(core, datagram, now);
 }
@@ -103,7 +135,7 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now)
 {
 	datagram_remove(&way_of(datagram)->held, datagram);
-	datagram->flags &= (uint8_t)~DATAGRAM_HELD;
+	datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 	datagram->due = now;
 	path_leave(core, datagram, now);
 }
@@ -188,8 +220,7 @@ static void enter_copies(struct core *core, struct datagram_list *copies, bool a
 			datagram_append(&rest, copy);
 		else if (copy->plan->offset == 0 || is_ghost(copy))
 			path_enter(core, copy, now, NULL);
-		else if (schedule_put(core->schedule, ns_add(now, copy->plan->offset), copy->order,
-		             SCHEDULE_ENTERS, copy))
+		else if (path_schedule(core, copy, SCHEDULE_ENTERS, ns_add(now, copy->plan->offset)))
 			path_enter(core, copy, now, NULL);
 	}
 	*copies = rest;
@@ -219,7 +250,7 @@ static bool cross(
 	}
 	datagram->parts = plan->parts;
 	datagram->due = ns_add(passage.due, plan->extra);
-	if (schedule_put(core->schedule, datagram->due, datagram->order, SCHEDULE_LEAVES, datagram)) {
+	if (path_schedule(core, datagram, SCHEDULE_LEAVES, datagram->due)) {
 		core_unsent(core, datagram, REASON_OVERLOAD, now);
 		return true;
 	}
@@ -240,11 +271,6 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 	struct datagram_list copies;
 	bool kept = verdict == NULL;
 
-	if (datagram->session->end) {
-		die(core, datagram, plan, REASON_MAX_SESSIONS, now, NULL);
-		free(plan);
-		return;
-	}
 	/* By the core's time too: where the end has been and gone, none may wait for it. */
 	if (plan->in_blackout && path_dark(way, now > core->now ? now : core->now) != DARK_NOT) {
 		if (!kept)
@@ -354,7 +380,7 @@ void path_group_send(struct core *core, struct group *group, ns_t now)
 
 		if (!datagram)
 			continue;
-		datagram->order = core->arrivals; /* from here on its place among equals is the new one */
+		datagram->after = (uint32_t)(core->arrivals - datagram->id); /* among equals it has the new place */
 		path_enter(core, datagram, now, NULL);
 	}
 }
@@ -396,7 +422,7 @@ static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
 	parts->count = pack->count;
 	joint->n = first->n;
 	joint->id = first->id;
-	joint->order = first->order;
+	joint->after = first->after;
 	joint->arrived = first->arrived;
 	joint->tos = first->tos;
 	joint->flags = DATAGRAM_JOINED;
@@ -433,7 +459,7 @@ static void copy_joint(struct core *core, const struct datagram *joint, ns_t now
 	memcpy(copy->bytes, joint->bytes, joint->size);
 	copy->n = joint->n;
 	copy->id = joint->id;
-	copy->order = joint->order;
+	copy->after = joint->after;
 	copy->arrived = copy->due = now;
 	copy->copy = number;
 	copy->origin = ORIGIN_LINK;
@@ -488,6 +514,22 @@ static void forget_all(struct core *core, struct datagram_list *list, enum reaso
 	}
 }
 
+/* Those on their way die now; their places in the schedule stay until their time comes. */
+static void forget_going(struct core *core, struct datagram *going, enum reason reason, ns_t now)
+{
+	for (struct datagram *d = going; d; d = d->older) {
+		if (d->flags & DATAGRAM_PLANNED) {
+			struct plan *plan = d->plan;
+
+			d->flags &= (uint16_t)~DATAGRAM_PLANNED;
+			d->parts = plan->parts;
+			free(plan);
+		}
+		d->flags |= DATAGRAM_DEAD;
+		core_unsent(core, d, reason, now);
+	}
+}
+
 /* Those behind the link no longer wait for one another: what is due dies, the rest when it comes. */
 static void forget_held(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
 {
@@ -495,7 +537,7 @@ static void forget_held(struct core *core, struct datagram_list *list, enum reas
 
 	while ((datagram = datagram_take(list))) {
 		timer_cancel(core, &datagram->timeout);
-		datagram->flags &= (uint8_t)~DATAGRAM_HELD;
+		datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 		if (datagram->flags & DATAGRAM_DUE)
 			core_unsent(core, datagram, reason, now);
 	}
@@ -509,6 +551,7 @@ void path_forget(struct core *core, struct session *session, enum reason reason,
 		forget_all(core, &way->dark, reason, now);
 		forget_all(core, &way->asleep, reason, now);
 		forget_held(core, &way->held, reason, now);
+		forget_going(core, way->going, reason, now);
 		if (way->pack) {
 			struct pack *pack = way->pack;
 

@@ -76,6 +76,7 @@ struct session_way {
 	struct buckets *delays;      /* from the first delayed one on; NULL before */
 	ns_t dark_drop, dark_hold;   /* blackouts of either mode run until then */
 	uint16_t drop_by, hold_by;   /* names of the rules that began them */
+	struct datagram *going;      /* those that stand in the schedule, the newest first */
 	struct datagram_list dark;   /* wait for a blackout's end */
 	struct datagram_list asleep; /* wait for the device to send */
 	struct datagram_list held;   /* wait for later ones to leave */

@@ -1,0 +1,153 @@
+"""DTLS peers from Debian's packages, for the tests: OpenSSL's s_server and s_client, GnuTLS's, libcoap's.
+
+Their quirks: s_server serves one client for each process; both OpenSSL programs wait for ever in a read after a
+duplicated handshake record unless -nbio is given; s_client and gnutls-cli make one record of each read of
+standard input, so lines are paced by waiting for them at the other end; gnutls-serv serves one client after the
+other and binds all addresses; coap-client exits 0 whatever happened;
+coap-server takes DTLS on its port + 1, and both ports on UDP and TCP.
+"""
+
+import shutil
+import socket
+import subprocess
+
+import harness as h
+
+KEY = "0123456789abcdef0123456789abcdef"
+IDENTITY = "lab"
+PSK_CIPHERS = ("PSK-AES128-CCM8", "PSK-AES128-GCM-SHA256")
+HANDSHAKE_PATIENCE = 40.0  # a lost flight costs 1 s, then 2 s, then 4 s
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            raise h.Skip(f"{program} is not installed")
+
+
+class Peer:
+    """A program that prints what it receives as lines and sends what it is told line by line."""
+
+    def __init__(self, program, port=None):
+        self.program, self.port = program, port
+
+    def say(self, line):
+        self.program.process.stdin.write(line.encode() + b"\n")
+        self.program.process.stdin.flush()
+
+    def hears(self, line):
+        return self.program.told(f"^{line}$", patience=HANDSHAKE_PATIENCE)
+
+
+def start(scene, *words):
+    return Peer(scene.program(*words, stdin=subprocess.PIPE, merge=True))
+
+
+def exchange(client, server, rounds=3):
+    """A few lines each way, each waited for at the other end."""
+    for i in range(rounds):
+        client.say(f"up line {i}")
+        server.hears(f"up line {i}")
+        server.say(f"down line {i}")
+        client.hears(f"down line {i}")
+
+
+def certificate(scene):
+    """(certificate file, key file), made by openssl."""
+    paths = scene.path("cert.pem"), scene.path("key.pem")
+    if not paths[0].exists():
+        done = h.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                     "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
+                     "-out", paths[0], "-keyout", paths[1])
+        h.check_equal(done.returncode, 0, done.stderr)
+    return paths
+
+
+# ---- OpenSSL ----
+
+
+def openssl_secret(cipher):
+    return ["-psk", KEY, "-psk_identity", IDENTITY, "-cipher", cipher]
+
+
+def openssl_server(scene, *secret):
+    server = start(scene, "openssl", "s_server", "-dtls1_2", "-nbio", "-naccept", "1", "-accept", "127.0.0.1:0",
+                   *secret)
+    server.port = int(server.program.told(r"^ACCEPT \S+:(\d+)$")[1])
+    return server
+
+
+def openssl_psk_server(scene, cipher):
+    return openssl_server(scene, "-nocert", *openssl_secret(cipher))
+
+
+def openssl_client(scene, port, *secret):
+    return start(scene, "openssl", "s_client", "-dtls1_2", "-nbio", "-connect", f"127.0.0.1:{port}", *secret)
+
+
+def openssl_psk_client(scene, port, cipher):
+    return openssl_client(scene, port, *openssl_secret(cipher))
+
+
+# ---- GnuTLS ----
+
+GNUTLS_12 = "NORMAL:-VERS-ALL:+VERS-DTLS1.2"
+GNUTLS_PSK = "NORMAL:-KX-ALL:+PSK:-CIPHER-ALL:+AES-128-CCM-8:+AES-128-GCM:-VERS-ALL:+VERS-DTLS1.2"
+
+
+def gnutls_server(scene, *secret):
+    """An echo server, of one client after the other. It does not take port 0."""
+    for _ in range(5):
+        port = h.free_port("0.0.0.0")
+        server = start(scene, "gnutls-serv", "--udp", "--echo", "--noticket", "--port", port, *secret)
+        try:
+            server.program.told(r"UDP echo server ready|Echo Server listening on IPv4", patience=5)
+            h.until(lambda p=port: udp_port_is_held(p), "gnutls-serv's port", 5)
+        except h.Failure:  # another process took the port meanwhile
+            server.program.close()
+            continue
+        server.port = port
+        return server
+    raise h.Failure("gnutls-serv did not come up")
+
+
+def gnutls_psk_server(scene):
+    secrets = scene.path("psk.txt", f"{IDENTITY}:{KEY}\n")
+    return gnutls_server(scene, "--pskpasswd", secrets, "--priority", GNUTLS_PSK)
+
+
+def gnutls_client(scene, port, *secret):
+    return start(scene, "gnutls-cli", "--udp", "--port", port, *secret, "127.0.0.1")
+
+
+def gnutls_psk_client(scene, port):
+    return gnutls_client(scene, port, "--pskusername", IDENTITY, "--pskkey", KEY, "--priority", GNUTLS_PSK)
+
+
+def udp_port_is_held(port):
+    with open("/proc/net/udp", encoding="ascii") as four, open("/proc/net/udp6", encoding="ascii") as six:
+        return any(line.split()[1].endswith(f":{port:04X}") for line in [*four, *six] if ":" in line)
+
+
+# ---- libcoap ----
+
+
+def coap_server(scene):
+    """Takes what is PUT and gives it back on GET; `port` is that of DTLS."""
+    for _ in range(5):
+        port = h.free_port(kinds=(socket.SOCK_DGRAM, socket.SOCK_STREAM), span=2)
+        server = start(scene, "coap-server-openssl", "-A", "127.0.0.1", "-p", port, "-k", KEY, "-h", "hint", "-d", "10")
+        try:
+            h.until(lambda p=port: udp_port_is_held(p + 1), "coap-server's port", 5)
+        except h.Failure:
+            server.program.close()
+            continue
+        server.port = port + 1
+        return server
+    raise h.Failure("coap-server did not come up")
+
+
+def coap(*words, port, path, patience):
+    """coap-client; what it says. Its exit status means nothing."""
+    return h.run("coap-client-openssl", "-k", KEY, "-u", IDENTITY, "-B", patience, *words,
+                 f"coaps://127.0.0.1:{port}/{path}", patience=patience + 20)

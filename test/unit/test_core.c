@@ -1,0 +1,1253 @@
+/*
+ * core: sessions, accounts and reloads through the core's own calls, in virtual time.
+ *
+ * Proven: session numbers; whom draws derive from (address, ordinal, listener, identity); max_sessions, idle
+ * time, overload; expect … each; what a reload keeps and drops; standing acts of scope = all; since; lateness
+ * and delays; copies' numbers; order = keep beside rules; what waits when the end comes.
+ */
+#include "test/unit/unit.h"
+
+#include <unistd.h>
+
+#include "base/text.h"
+#include "rules/core.h"
+
+#define LUCKS 64
+
+/* A core on a configuration, and the transcript of what it handed out. */
+struct stage {
+	struct names *names;
+	struct given given;
+	struct core *core;
+	struct core_limits limits;
+	struct text text;
+	ns_t late;   /* how late the network takes what is due */
+	size_t left; /* datagrams kept for replays: still in memory at the end */
+};
+
+static const struct address listeners[] = {{.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}},
+    {.family = FAMILY_IPV4, .port = 5685, .ip = {192, 0, 2, 1}}};
+
+static struct address device_at(unsigned host, unsigned port)
+{
+	return (struct address){
+	    .family = FAMILY_IPV4, .port = (uint16_t)port, .ip = {10, 0, 0, (uint8_t)host}};
+}
+
+/* ---- A configuration, also one after another ---- */
+
+static void given_open(struct given *given, const char *ini, struct names *names)
+{
+	given_init(given);
+	names_free(given->names);
+	given->names = names;
+	given_text(given, ini);
+	given_build(given);
+	if (complaints_count(given->complaints, COMPLAINT_ERROR))
+		print_error("%s", given->told);
+	assert_int_equal(complaints_count(given->complaints, COMPLAINT_ERROR), 0);
+}
+
+static void given_close(struct given *given)
+{
+	given->names = names_new(); /* its own; the stage's live on */
+	given_free(given);
+}
+
+static void stage_open(struct stage *stage, const char *ini)
+{
+	struct core_limits limits = stage->limits;
+
+	*stage = (struct stage){.names = names_new(), .limits = limits};
+	if (!stage->limits.max_sessions)
+		stage->limits = (struct core_limits){
+		    .seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 100, .max_queued = UINT64_C(1) << 20};
+	given_open(&stage->given, ini, stage->names);
+	stage->core = core_new(stage->given.config, stage->names, &stage->limits, 0);
+	text_add(&stage->text, "%s", "");
+}
+
+static void stage_close(struct stage *stage)
+{
+	assert_int_equal(core_datagrams(stage->core) - stage->left, core_queued(stage->core));
+	core_free(stage->core);
+	given_close(&stage->given);
+	names_free(stage->names);
+	text_free(&stage->text);
+}
+
+static void stage_reload(struct stage *stage, const char *ini, ns_t now)
+{
+	struct given next;
+
+	given_open(&next, ini, stage->names);
+	core_reload(stage->core, next.config, &stage->limits, listeners, now);
+	given_close(&stage->given); /* a look at the old one is a use after free */
+	stage->given = next;
+}
+
+/* ---- The transcript ---- */
+
+static void say_datagram(struct stage *stage, const struct outcome *o, const char *what)
+{
+	const struct datagram *d = o->datagram;
+
+	assert_true(d->due >= d->arrived && d->due <= o->at);
+	text_add(&stage->text, "%g s=%u %s n=%u", (double)o->at / (double)NS_MS, d->session->number,
+	    verdict_ways[d->way], d->n);
+	if (d->copy)
+		text_add(&stage->text, " copy=%u of=%s", d->copy, verdict_origins[d->origin]);
+	if (d->flags & DATAGRAM_JOINED)
+		text_add(&stage->text, " parts=%u", d->parts->count);
+	text_add(&stage->text, " %s\n", what);
+}
+
+static void check_accounts(const struct core *core)
+{
+	for (const struct session *s = core_oldest(core); s; s = s->newer)
+		for (int way = 0; way < WAYS; way++) {
+			const struct account *a = &s->ways[way].account;
+
+			assert_int_equal(a->received + a->copies, a->sent + account_dropped(a) + a->queued);
+		}
+}
+
+static void stage_outcomes(struct stage *stage)
+{
+	struct outcome o;
+
+	while (core_next(stage->core, &o)) {
+		switch (o.kind) {
+		case OUTCOME_SEND:
+			say_datagram(stage, &o, "sent");
+			core_sent(stage->core, o.datagram, o.at + stage->late);
+			break;
+		case OUTCOME_UNSENT:
+			say_datagram(stage, &o, verdict_reasons[o.reason]);
+			core_release(stage->core, o.datagram);
+			break;
+		case OUTCOME_EVENT:
+			text_add(&stage->text, "%g %s\n", (double)o.at / (double)NS_MS, o.text);
+			break;
+		case OUTCOME_ENDED: core_session_release(stage->core, o.session); break;
+		}
+		check_accounts(stage->core);
+	}
+}
+
+/* Step by step, as it would be in real time. */
+static void stage_advance(struct stage *stage, ns_t now)
+{
+	for (ns_t due = core_due(stage->core); due <= now; due = core_due(stage->core)) {
+		core_advance(stage->core, due);
+		stage_outcomes(stage);
+	}
+	core_advance(stage->core, now);
+	stage_outcomes(stage);
+}
+
+/* The transcript since the last look. */
+static void assert_said(struct stage *stage, const char *want)
+{
+	assert_string_equal(stage->text.at, want);
+	text_clear(&stage->text);
+	text_add(&stage->text, "%s", "");
+}
+
+static void unsaid(struct stage *stage)
+{
+	text_clear(&stage->text);
+	text_add(&stage->text, "%s", "");
+}
+
+/* ---- Sessions and arrivals ---- */
+
+static struct session *session_of(struct stage *stage, unsigned host, unsigned port, ns_t now)
+{
+	struct address device = device_at(host, port);
+	bool opened;
+
+	return core_session(stage->core, 0, &listeners[0], &device, now, &opened);
+}
+
+static struct verdict arrive_at(
+    struct stage *stage, struct session *session, enum way way, size_t size, ns_t at)
+{
+	static const uint8_t bytes[2048];
+	struct arrival arrival = {.way = way, .bytes = bytes, .size = size, .at = at};
+	struct verdict verdict;
+
+	core_arrive(stage->core, session, &arrival, &verdict);
+	check_accounts(stage->core);
+	return verdict;
+}
+
+/* From one device, on time. */
+static struct verdict arrive(struct stage *stage, unsigned host, enum way way, size_t size, ns_t at)
+{
+	struct verdict verdict;
+
+	stage_advance(stage, at);
+	verdict = arrive_at(stage, session_of(stage, host, 4000, at), way, size, at);
+	stage_advance(stage, at);
+	return verdict;
+}
+
+/* ---- Numbers ---- */
+
+static void test_session_numbers(void **state)
+{
+	static const struct {
+		unsigned listener, host, port, number;
+		bool opened;
+	} steps[] = {{0, 1, 4000, 1, true}, {0, 2, 4000, 2, true}, {0, 1, 4000, 1, false},
+	    {0, 1, 4001, 3, true}, {1, 1, 4000, 4, true}, {1, 1, 4000, 4, false}, {0, 2, 4000, 2, false}};
+	struct stage stage = {0};
+	bool opened;
+
+	(void)state;
+	stage_open(&stage, "[link default]\n");
+	for (size_t i = 0; i < COUNT(steps); i++) {
+		struct address device = device_at(steps[i].host, steps[i].port);
+		struct session *session = core_session(
+		    stage.core, steps[i].listener, &listeners[steps[i].listener], &device, 0, &opened);
+
+		assert_int_equal(session->number, steps[i].number);
+		assert_int_equal(opened, steps[i].opened);
+	}
+	assert_int_equal(core_session_count(stage.core), 4);
+	assert_int_equal(core_sessions_ever(stage.core), 4);
+	stage_outcomes(&stage);
+	assert_said(&stage, "0 s=1 session-begins device=10.0.0.1:4000 link=default\n"
+	                    "0 s=2 session-begins device=10.0.0.2:4000 link=default\n"
+	                    "0 s=3 session-begins device=10.0.0.1:4001 link=default\n"
+	                    "0 s=4 session-begins device=10.0.0.1:4000 link=default\n");
+	stage_close(&stage);
+}
+
+/* Refused ones count by themselves, with numbers of their own. */
+static void test_refused(void **state)
+{
+	struct arrival arrival = {.way = WAY_UP, .bytes = (const uint8_t *)"\x17", .size = 1};
+	struct stage stage = {0};
+	struct verdict verdict;
+
+	(void)state;
+	stage_open(&stage, "[link default]\n");
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	for (uint32_t n = 1; n <= 3; n++) {
+		core_refuse(
+		    stage.core, n == 2 ? REASON_MAX_SESSIONS : REASON_NOT_ALLOWED, &arrival, &verdict);
+		assert_int_equal(verdict.session, 0);
+		assert_int_equal(verdict.n, n);
+		assert_int_equal(verdict.by_count, 0);
+		assert_int_equal(core_arrivals(stage.core), n + 1);
+	}
+	assert_int_equal(core_refused(stage.core, WAY_UP)->dropped[REASON_NOT_ALLOWED], 2);
+	assert_int_equal(core_refused(stage.core, WAY_UP)->dropped[REASON_MAX_SESSIONS], 1);
+	assert_int_equal(core_refused(stage.core, WAY_UP)->bytes, 3);
+	assert_int_equal(core_refused(stage.core, WAY_DOWN)->received, 0);
+	stage_close(&stage);
+}
+
+/* ---- Whom draws derive from ---- */
+
+#define LOSSY "[link default]\nloss = 50%\n"
+
+/* Which of 64 datagrams a session loses: its draws, as bits. */
+static uint64_t luck(struct stage *stage, struct session *session)
+{
+	uint64_t lost = 0;
+
+	for (unsigned i = 0; i < LUCKS; i++)
+		lost = lost << 1 | (arrive_at(stage, session, WAY_UP, 10, 0).reason == REASON_LOSS);
+	stage_advance(stage, 0);
+	return lost;
+}
+
+/* Of the `nth` session of one address at a listener, in a core of its own. */
+static uint64_t luck_of(const char *ini, unsigned listener, unsigned host, unsigned port, unsigned nth)
+{
+	struct stage stage = {0};
+	struct session *session = NULL;
+	uint64_t lost;
+	bool opened;
+
+	stage_open(&stage, ini);
+	for (unsigned i = 0; i < nth; i++) {
+		struct address device = device_at(host, port + i);
+
+		session = core_session(stage.core, listener, &listeners[listener], &device, 0, &opened);
+	}
+	lost = luck(&stage, session);
+	stage_close(&stage);
+	return lost;
+}
+
+static void test_draws_by_address(void **state)
+{
+	uint64_t first = luck_of(LOSSY, 0, 1, 4000, 1), second = luck_of(LOSSY, 0, 1, 4000, 2);
+
+	(void)state;
+	assert_true(first != 0 && first != UINT64_MAX);
+	assert_true(first == luck_of(LOSSY, 0, 1, 5000, 1)); /* the port says nothing */
+	assert_true(first == luck_of(LOSSY, 1, 1, 4000, 1)); /* each listener counts for itself */
+	assert_true(first != luck_of(LOSSY, 0, 2, 4000, 1));
+	assert_true(first != second);
+	assert_true(second == luck_of(LOSSY, 0, 1, 6000, 2));
+	assert_true(second != luck_of(LOSSY, 0, 1, 6000, 3));
+}
+
+/* The ordinal counts sessions, whether or not the one before has ended. */
+static void test_draws_after_idle(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, LOSSY);
+	assert_true(luck(&stage, session_of(&stage, 1, 4000, 0)) == luck_of(LOSSY, 0, 1, 4000, 1));
+	stage_advance(&stage, 2 * NS_HOUR);
+	assert_int_equal(core_session_count(stage.core), 0);
+	assert_true(luck(&stage, session_of(&stage, 1, 4000, 2 * NS_HOUR)) == luck_of(LOSSY, 0, 1, 4000, 2));
+	stage_close(&stage);
+}
+
+#define NAMED LOSSY "[device a]\nidentity = bench\n"
+
+static void test_identity(void **state)
+{
+	(void)state;
+	assert_true(luck_of(NAMED, 0, 1, 4000, 1) == luck_of(NAMED, 0, 2, 4000, 1));
+	assert_true(luck_of(NAMED, 0, 1, 4000, 1) == luck_of(NAMED, 1, 2, 4000, 1));
+	assert_true(luck_of(NAMED, 0, 1, 4000, 1) != luck_of(LOSSY, 0, 1, 4000, 1));
+}
+
+/* Two at a time may not share one: told, the second goes by its address; once the first is gone it is free
+ * again. */
+static void test_identity_conflict(void **state)
+{
+	struct stage stage = {0};
+	uint64_t named = luck_of(NAMED, 0, 9, 4000, 1);
+
+	(void)state;
+	stage_open(&stage, NAMED);
+	assert_true(luck(&stage, session_of(&stage, 1, 4000, 0)) == named);
+	unsaid(&stage);
+	assert_true(luck(&stage, session_of(&stage, 2, 4000, 0)) == luck_of(LOSSY, 0, 2, 4000, 1));
+	assert_non_null(
+	    strstr(stage.text.at, "0 s=2 identity bench is in use by another session: this one draws by its "
+	                          "address\n"));
+	assert_true(session_of(&stage, 1, 4000, 0)->identity_used);
+	assert_false(session_of(&stage, 2, 4000, 0)->identity_used);
+	stage_advance(&stage, 2 * NS_HOUR);
+	unsaid(&stage);
+	assert_true(session_of(&stage, 3, 4000, 2 * NS_HOUR)->identity_used);
+	stage_outcomes(&stage);
+	assert_null(strstr(stage.text.at, "identity"));
+	/* The second session of that identity: other draws than the first's. */
+	assert_true(luck(&stage, session_of(&stage, 3, 4000, 2 * NS_HOUR)) != named);
+	stage_close(&stage);
+}
+
+/* ---- max_sessions ---- */
+
+static void test_eviction(void **state)
+{
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 3, .max_queued = 1 << 20}};
+
+	(void)state;
+	stage_open(&stage, "[link default]\nlatency = 1s\n");
+	arrive(&stage, 1, WAY_UP, 10, 1 * NS_MS);
+	arrive(&stage, 2, WAY_UP, 10, 2 * NS_MS);
+	arrive(&stage, 3, WAY_UP, 10, 3 * NS_MS);
+	arrive(&stage, 2, WAY_DOWN, 10, 4 * NS_MS);
+	arrive(&stage, 1, WAY_UP, 10, 5 * NS_MS); /* the third is now the longest silent */
+	unsaid(&stage);
+	arrive(&stage, 4, WAY_UP, 10, 6 * NS_MS);
+	assert_said(&stage, "6 s=3 session-ends max-sessions\n"
+	                    "6 s=4 session-begins device=10.0.0.4:4000 link=default\n");
+	stage_advance(&stage, 990 * NS_MS);
+	assert_said(&stage, "");
+	/* What it held drops when it would have been sent. */
+	stage_advance(&stage, 1003 * NS_MS);
+	assert_said(&stage, "1001 s=1 up n=1 sent\n1002 s=2 up n=1 sent\n1003 s=3 up n=1 max-sessions\n");
+	stage_advance(&stage, 3 * NS_S);
+	stage_close(&stage);
+}
+
+/* Where the cloud has answered all of them the further device is refused, and nothing else is disturbed. */
+static void test_no_eviction(void **state)
+{
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = NS_S, .max_sessions = 2, .max_queued = 1 << 20}};
+	struct address third = device_at(3, 4000);
+	bool opened = true;
+
+	(void)state;
+	stage_open(&stage, "[link default]\n");
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	arrive(&stage, 1, WAY_DOWN, 10, 0);
+	arrive(&stage, 2, WAY_DOWN, 10, 0);
+	unsaid(&stage);
+	assert_null(core_session(stage.core, 0, &listeners[0], &third, NS_MS, &opened));
+	assert_false(opened);
+	assert_int_equal(core_sessions_ever(stage.core), 2);
+	stage_advance(&stage, 999 * NS_MS);
+	assert_said(&stage, "");
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "1000 s=1 session-ends idle\n1000 s=2 session-ends idle\n");
+	assert_int_equal(session_of(&stage, 3, 4000, NS_S)->number, 3);
+	stage_outcomes(&stage);
+	stage_close(&stage);
+}
+
+/* All that a session holds, wherever it waits, counts as dropped in the instant in which it is evicted. */
+static void test_eviction_of_what_waits(void **state)
+{
+	static const size_t sizes[] = {1, 2, 4, 5, 6, 3}; /* size 5 leaves at once, its copy does not */
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 1, .max_queued = 1 << 20}};
+	struct session *session;
+
+	(void)state;
+	stage_open(&stage,
+	    "[link default]\n[rule group]\nsize = 1\ndo = permute 3 2 1\n"
+	    "[rule back]\nsize = 2\ndo = hold 5\n[rule joint]\nsize = 3\ndo = pack 30ms\n"
+	    "[rule later]\nsize = 4\ndo = delay 50ms\n[rule copy]\nsize = 5\ndo = duplicate 1 40ms\n"
+	    "[rule dark]\nsize = 6\ndo = blackout 1s hold\n");
+	session = session_of(&stage, 1, 4000, 0);
+	core_session_hold(session);
+	for (size_t i = 0; i < COUNT(sizes); i++)
+		arrive_at(&stage, session, WAY_UP, sizes[i], 0);
+	stage_advance(&stage, 0);
+	assert_int_equal(session->ways[WAY_UP].account.queued, 6);
+	session_of(&stage, 2, 4000, NS_MS);
+	assert_int_equal(session->ways[WAY_UP].account.queued, 0);
+	assert_int_equal(session->ways[WAY_UP].account.dropped[REASON_MAX_SESSIONS], 6);
+	assert_int_equal(session->end, SESSION_EVICTED);
+	stage_advance(&stage, 2 * NS_S);
+	assert_int_equal(core_queued_bytes(stage.core), 0);
+	core_session_release(stage.core, session);
+	stage_close(&stage);
+}
+
+/* ---- Idle sessions, overload ---- */
+
+static void test_idle(void **state)
+{
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = NS_S, .max_sessions = 9, .max_queued = 1 << 20}};
+
+	(void)state;
+	stage_open(&stage,
+	    "[link default]\nlatency = 10s\n[link fast]\n[device a]\naddress = 10.0.0.1\nlink = fast\n"
+	    "[device b]\n");
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	arrive(&stage, 2, WAY_UP, 10, 0);
+	unsaid(&stage);
+	/* Each sign of life counts, from either side; the second still has a datagram on its way. */
+	core_session_touch(stage.core, session_of(&stage, 1, 4000, 0), WAY_DOWN, 600 * NS_MS);
+	stage_advance(&stage, 5 * NS_S);
+	assert_said(&stage, "1600 s=1 session-ends idle\n");
+	stage_advance(&stage, 20 * NS_S);
+	assert_said(&stage, "10000 s=2 up n=1 sent\n11000 s=2 session-ends idle\n");
+	stage_close(&stage);
+}
+
+static void test_overload(void **state)
+{
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9, .max_queued = 100}};
+	struct verdict verdict;
+
+	(void)state;
+	stage_open(&stage, "[link default]\nlatency = 1s\n[rule all]\ndo = note\nlimit = 0\n");
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 60, 0).reason, REASON_NONE);
+	assert_int_equal(arrive(&stage, 2, WAY_DOWN, 40, 0).reason, REASON_NONE);
+	assert_int_equal(core_queued_bytes(stage.core), 100);
+	verdict = arrive(&stage, 1, WAY_UP, 1, NS_MS);
+	assert_int_equal(verdict.reason, REASON_OVERLOAD);
+	assert_int_equal(verdict.session, 1);
+	assert_int_equal(verdict.n, 2);
+	assert_int_equal(verdict.by_count, 0);
+	/* It stands before all else: no rule has seen it. */
+	assert_int_equal(core_rule(stage.core, 0)->matched, 2);
+	stage_advance(&stage, NS_S);
+	assert_int_equal(core_queued_bytes(stage.core), 0);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 100, NS_S).reason, REASON_NONE);
+	stage_advance(&stage, 3 * NS_S);
+	stage_close(&stage);
+}
+
+/* A copy that finds no room is told as unsent; its original goes on. */
+static void test_overload_of_copies(void **state)
+{
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9, .max_queued = 100}};
+
+	(void)state;
+	stage_open(&stage, "[link default]\nlatency = 1s\n[rule all]\ndo = duplicate\n");
+	session_of(&stage, 1, 4000, 0);
+	stage_outcomes(&stage);
+	unsaid(&stage);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 60, 0).copies, 1);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "0 s=1 up n=1 copy=1 of=duplicate overload\n1000 s=1 up n=1 sent\n");
+	stage_close(&stage);
+}
+
+/* ---- expect … each ---- */
+
+static void assert_failures(const struct stage *stage, const struct each_failure *want, size_t count)
+{
+	struct each_failure got[8];
+
+	assert_int_equal(core_each_failures(stage->core, got, COUNT(got)), count);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(got[i].rule, want[i].rule);
+		assert_int_equal(got[i].session, want[i].session);
+		assert_int_equal(got[i].got, want[i].got);
+	}
+}
+
+static void test_each(void **state)
+{
+	static const struct each_failure want[] = {{1, 1, 0}, {1, 2, 3}, {1, 4, 0}};
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = NS_S, .max_sessions = 9, .max_queued = 1 << 20}};
+	struct each_failure one;
+
+	(void)state;
+	stage_open(&stage, "[device a]\naddress = 10.0.0.0/29\n[rule other]\ndo = note\nexpect = 99-\n"
+	                   "[rule twice]\ndevice = a\nsize = 7\nexpect = 1-2 each\ndo = note\n"
+	                   "[rule again]\nsince = other\nsize = 7\nexpect = 0- each\ndo = note\n");
+	arrive(&stage, 1, WAY_UP, 6, 0); /* never fires, and ends */
+	stage_advance(&stage, 2 * NS_S);
+	assert_int_equal(core_session_count(stage.core), 0);
+	for (int i = 0; i < 3; i++)
+		arrive(&stage, 2, WAY_UP, 7, 2 * NS_S);
+	arrive(&stage, 3, WAY_UP, 7, 2 * NS_S);
+	arrive(&stage, 4, WAY_UP, 6, 2 * NS_S);
+	arrive(&stage, 9, WAY_UP, 6, 2 * NS_S); /* no [device a]: asked of nothing */
+	assert_failures(&stage, want, COUNT(want));
+	assert_failures(&stage, want, COUNT(want));                             /* asking changes nothing */
+	assert_int_equal(core_each_failures(stage.core, &one, 1), COUNT(want)); /* all, though one fits */
+	arrive(&stage, 4, WAY_UP, 7, 2 * NS_S);
+	assert_failures(&stage, want, 2);
+	stage_close(&stage);
+}
+
+/* A rule with scope = all fires for the sessions that it acts on. */
+static void test_each_of_all(void **state)
+{
+	static const struct each_failure want[] = {{0, 2, 0}};
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule tick]\nscope = all\nat = 1s\nexpect = 1 each\ndo = note\n");
+	arrive(&stage, 1, WAY_UP, 6, 0);
+	stage_advance(&stage, 2 * NS_S);
+	arrive(&stage, 2, WAY_UP, 6, 2 * NS_S);
+	assert_failures(&stage, want, COUNT(want));
+	stage_close(&stage);
+}
+
+/* ---- Reload ---- */
+
+static void test_reload_keeps_counters(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule third]\nnth = 3\ndo = drop\n[rule few]\nlimit = 3\ndo = note\n");
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	stage_reload(&stage,
+	    "[rule new]\ndo = note\n[rule few]\nlimit = 3\ndo = note\n[rule third]\nnth = 3\ndo = drop\n", 0);
+	assert_int_equal(core_rule(stage.core, 0)->matched, 0);
+	assert_int_equal(core_rule(stage.core, 1)->fired, 2);
+	assert_int_equal(core_rule(stage.core, 2)->matched, 2);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 0).reason, REASON_RULE);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 0).reason, REASON_NONE);
+	assert_int_equal(core_rule(stage.core, 0)->matched, 2);
+	assert_int_equal(core_rule(stage.core, 1)->fired, 3);
+	assert_int_equal(core_rule(stage.core, 2)->fired, 1);
+	/* One that is gone starts anew when it comes back. */
+	stage_reload(&stage, "[link default]\n", 0);
+	stage_reload(&stage, "[rule third]\nnth = 3\ndo = drop\n", 0);
+	assert_int_equal(core_rule(stage.core, 0)->matched, 0);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 0).reason, REASON_NONE);
+	stage_close(&stage);
+}
+
+/* The bottleneck goes on where it was, at the new rate; what is on its way keeps its time. */
+static void test_reload_keeps_links(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[link default]\nrate = 8kbit\noverhead = 0\n");
+	arrive(&stage, 1, WAY_UP, 1000, 0);
+	unsaid(&stage);
+	stage_reload(
+	    &stage, "[link x]\n[link default]\nrate = 16kbit\noverhead = 0\nlatency = 5ms\n", 100 * NS_MS);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 1000, 100 * NS_MS).delay, 1405 * NS_MS);
+	stage_advance(&stage, 10 * NS_S);
+	assert_said(&stage, "1000 s=1 up n=1 sent\n1505 s=1 up n=2 sent\n");
+	stage_close(&stage);
+}
+
+/* The chain of losses goes on too: the same fates as without the reload. */
+static void test_reload_keeps_chains(void **state)
+{
+	static const char ini[] = "[link default]\nloss = 30%\nloss_run = 4\n";
+	uint64_t lost = 0;
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, ini);
+	for (unsigned i = 0; i < LUCKS; i++) {
+		if (i % 10 == 9)
+			stage_reload(&stage, ini, 0);
+		lost = lost << 1 | (arrive(&stage, 1, WAY_UP, 10, 0).reason == REASON_LOSS);
+	}
+	assert_true(lost == luck_of(ini, 0, 1, 4000, 1));
+	stage_close(&stage);
+}
+
+static void test_reload_of_links_set(void **state)
+{
+	static const char both[] =
+	    "[link default]\n[link slow]\nlatency = 1s\n[rule go]\nsize = 7\ndo = link slow\n";
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, both);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 7, 0).delay, NS_S);
+	stage_reload(&stage, both, 0);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 6, 0).delay, NS_S); /* set by an action: stays */
+	stage_reload(&stage, "[link default]\nlatency = 3ms\n", 0);
+	assert_int_equal(arrive(&stage, 1, WAY_DOWN, 6, 0).delay, 3 * NS_MS); /* it is gone */
+	stage_reload(&stage, "[device a]\nlink = b\n[link b]\nlatency = 4ms\n", 0);
+	assert_int_equal(arrive(&stage, 1, WAY_DOWN, 6, 0).delay, 4 * NS_MS); /* matched anew */
+	stage_advance(&stage, 2 * NS_S);
+	stage_close(&stage);
+}
+
+static void test_reload_keeps_what_waits(void **state)
+{
+	static const char ini[] =
+	    "[rule dark]\nsize = 1\ndo = blackout 50ms down hold\n[rule group]\nsize = 2\ndo = permute 2 1\n"
+	    "[rule back]\nsize = 3\ndo = hold 1\n[rule joint]\nsize = 4\ndo = pack 20ms\n";
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, ini);
+	arrive(&stage, 1, WAY_UP, 1, 0);
+	unsaid(&stage);
+	arrive(&stage, 1, WAY_DOWN, 9, NS_MS);
+	arrive(&stage, 1, WAY_UP, 2, 2 * NS_MS);
+	arrive(&stage, 1, WAY_UP, 3, 3 * NS_MS);
+	assert_said(&stage, "");
+	stage_reload(&stage, ini, 4 * NS_MS);
+	stage_advance(&stage, 4 * NS_MS);
+	assert_said(&stage, "");
+	arrive(
+	    &stage, 1, WAY_UP, 2, 5 * NS_MS); /* makes the group whole, and is later than the one held back */
+	assert_said(&stage, "5 s=1 up n=4 sent\n5 s=1 up n=3 sent\n5 s=1 up n=2 sent\n");
+	arrive(&stage, 1, WAY_UP, 4, 6 * NS_MS);
+	stage_reload(&stage, "[link default]\n", 7 * NS_MS);
+	stage_advance(&stage, NS_S); /* packs and blackouts end by themselves, also without their rules */
+	assert_said(&stage, "26 s=1 up n=5 parts=1 sent\n50 s=1 blackout-ends down\n50 s=1 down n=1 sent\n");
+	stage_close(&stage);
+}
+
+/* What a rule that is gone had gathered goes on its way. */
+static void test_reload_drops_rules(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(
+	    &stage, "[rule group]\ndo = permute 3 2 1\n[rule tick]\nat = 10ms\nevery = 10ms\ndo = note\n");
+	arrive(&stage, 1, WAY_UP, 2, 0);
+	arrive(&stage, 1, WAY_UP, 2, 0);
+	unsaid(&stage);
+	stage_advance(&stage, 20 * NS_MS);
+	assert_said(&stage, "10 s=1 note by=rule:tick\n20 s=1 note by=rule:tick\n");
+	stage_reload(&stage, "[rule tock]\nat = 25ms\ndo = note\n", 21 * NS_MS);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "21 s=1 up n=1 sent\n21 s=1 up n=2 sent\n25 s=1 note by=rule:tock\n");
+	stage_close(&stage);
+}
+
+/* A timed rule of unchanged times goes on in its rhythm; one with new times takes them. */
+static void test_reload_of_times(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule a]\nevery = 100ms\ndo = note\n[rule b]\nevery = 100ms\ndo = note\n");
+	arrive(&stage, 1, WAY_UP, 2, 0);
+	stage_advance(&stage, 150 * NS_MS);
+	unsaid(&stage);
+	stage_reload(
+	    &stage, "[rule b]\nevery = 30ms\ndo = note\n[rule a]\nevery = 100ms\ndo = note\n", 150 * NS_MS);
+	stage_advance(&stage, 210 * NS_MS);
+	assert_said(&stage, "180 s=1 note by=rule:b\n200 s=1 note by=rule:a\n210 s=1 note by=rule:b\n");
+	stage_close(&stage);
+}
+
+static void test_reload_keeps_standing(void **state)
+{
+	static const char ini[] = "[rule dark]\nscope = all\nsize = 1\ndo = blackout 100ms\n";
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, ini);
+	arrive(&stage, 1, WAY_UP, 1, 0);
+	stage_reload(&stage, ini, NS_MS);
+	assert_int_equal(arrive(&stage, 2, WAY_UP, 9, 2 * NS_MS).reason, REASON_BLACKOUT);
+	stage_reload(&stage, "[link default]\n", 3 * NS_MS);
+	assert_int_equal(
+	    arrive(&stage, 3, WAY_UP, 9, 4 * NS_MS).reason, REASON_NONE); /* opens after the rule went */
+	assert_int_equal(arrive(&stage, 2, WAY_UP, 9, 5 * NS_MS).reason, REASON_BLACKOUT); /* this one runs */
+	stage_advance(&stage, NS_S);
+	stage_close(&stage);
+}
+
+/* `since` that comes or goes with a reload: a timed rule sleeps or is armed as its new words say. */
+static void test_reload_of_since(void **state)
+{
+	static const char awake[] = "[rule go]\nsize = 1\ndo = note\n[rule tick]\nat = 50ms\ndo = note\n";
+	static const char asleep[] =
+	    "[rule go]\nsize = 1\ndo = note\n[rule tick]\nsince = go\nat = 50ms\ndo = note\n";
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, awake);
+	arrive(&stage, 1, WAY_UP, 9, 0);
+	unsaid(&stage);
+	stage_reload(&stage, asleep, 10 * NS_MS);
+	stage_advance(&stage, 100 * NS_MS);
+	assert_said(&stage, "");
+	arrive(&stage, 1, WAY_UP, 1, 100 * NS_MS);
+	unsaid(&stage);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "150 s=1 note by=rule:tick\n");
+	stage_close(&stage);
+
+	stage_open(&stage, asleep);
+	arrive(&stage, 1, WAY_UP, 9, 0);
+	unsaid(&stage);
+	stage_reload(&stage, awake, 10 * NS_MS);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "50 s=1 note by=rule:tick\n");
+	stage_close(&stage);
+}
+
+/* ---- Reload: what only memory checkers see ---- */
+
+/* `replay N` with a shorter memory than before. */
+static void test_reload_of_memory(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule far]\ndo = replay 40\n");
+	for (int i = 0; i < 100; i++)
+		arrive(&stage, 1, WAY_UP, 10, 0);
+	stage_reload(&stage, "[rule far]\ndo = replay 1\n", 0);
+	unsaid(&stage);
+	arrive(&stage, 1, WAY_UP, 10, NS_MS); /* nothing is remembered of before */
+	arrive(&stage, 1, WAY_UP, 10, NS_MS);
+	assert_said(
+	    &stage, "1 s=1 up n=101 sent\n1 s=1 up n=102 sent\n1 s=1 up n=101 copy=1 of=replay sent\n");
+	stage.left = 2;
+	stage_close(&stage);
+}
+
+/* A session that has ended but is still referred to, with a timed rule of the old configuration. */
+static void test_reload_beside_ended(void **state)
+{
+	static const char ini[] = "[rule tick]\nevery = 10s\ndo = note\n";
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = NS_S, .max_sessions = 9, .max_queued = 1 << 20}};
+
+	(void)state;
+	stage_open(&stage, ini);
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	stage_advance(&stage, 2 * NS_S);
+	assert_int_equal(core_session_count(stage.core), 0);
+	stage_reload(&stage, ini, 3 * NS_S);
+	unsaid(&stage);
+	stage_advance(&stage, 20 * NS_S);
+	assert_said(&stage, "");
+	stage_close(&stage);
+}
+
+static void trace_write(char *path, const char *text)
+{
+	int file = mkstemp(path);
+
+	assert_true(file >= 0);
+	assert_int_equal(write(file, text, strlen(text)), strlen(text));
+	close(file);
+}
+
+/* The new trace is shorter than the place that the old one had come to. */
+static void test_reload_of_trace(void **state)
+{
+	char many[] = "/tmp/deadzone-trace-XXXXXX", few[] = "/tmp/deadzone-trace-XXXXXX", ini[128];
+	struct stage stage = {0};
+
+	(void)state;
+	trace_write(many, "1\n2\n3\n4\n5\n6\n7\n8\n1000\n");
+	trace_write(few, "4\n10\n");
+	snprintf(ini, sizeof(ini), "[link default]\ntrace = %s\n", many);
+	stage_open(&stage, ini);
+	for (int i = 0; i < 6; i++)
+		arrive(&stage, 1, WAY_UP, 1400, 0);
+	snprintf(ini, sizeof(ini), "[link default]\ntrace = %s\n", few);
+	stage_reload(&stage, ini, 7 * NS_MS);
+	stage_advance(&stage, 7 * NS_MS);
+	unsaid(&stage);
+	arrive(&stage, 1, WAY_UP, 1400, 12 * NS_MS);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "14 s=1 up n=7 sent\n");
+	stage_close(&stage);
+	unlink(many);
+	unlink(few);
+}
+
+/* ---- scope = all ---- */
+
+static void test_standing(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[device a]\naddress = 10.0.0.1, 10.0.0.2\n[device b]\n[link default]\n[link "
+	                   "slow]\nlatency = 9ms\n"
+	                   "[rule dark]\nscope = all\ndevice = a\nat = 10ms\ndo = blackout 100ms up\n"
+	                   "[rule move]\nscope = all\nsize = 7\ndo = link slow\n");
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 20 * NS_MS).reason, REASON_BLACKOUT);
+	unsaid(&stage);
+	/* Opens meanwhile: in the dark for the rest of it, if its [device] is meant. */
+	assert_int_equal(arrive(&stage, 2, WAY_UP, 10, 50 * NS_MS).reason, REASON_BLACKOUT);
+	assert_said(&stage, "50 s=2 session-begins device=10.0.0.2:4000 dev=a link=default\n"
+	                    "50 s=2 blackout-begins 60ms up by=rule:dark\n");
+	assert_int_equal(arrive(&stage, 2, WAY_DOWN, 10, 50 * NS_MS).reason, REASON_NONE);
+	assert_int_equal(arrive(&stage, 3, WAY_UP, 10, 50 * NS_MS).reason, REASON_NONE);
+	assert_int_equal(arrive(&stage, 2, WAY_UP, 10, 110 * NS_MS).reason, REASON_NONE);
+	/* From any session, for all of them, also those to come. */
+	assert_int_equal(arrive(&stage, 3, WAY_UP, 7, 111 * NS_MS).delay, 9 * NS_MS);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 112 * NS_MS).delay, 9 * NS_MS);
+	assert_int_equal(arrive(&stage, 4, WAY_UP, 10, 113 * NS_MS).delay, 9 * NS_MS);
+	stage_advance(&stage, NS_S);
+	stage_close(&stage);
+}
+
+/* nth, limit and times count over all sessions, from the proxy's start. */
+static void test_scope_all_counts(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule third]\nscope = all\nnth = every 3\nlimit = 2\ndirection = up\ndo = drop\n"
+	                   "[rule early]\nscope = all\nuntil = 50ms\ndirection = down\ndo = drop\n");
+	for (unsigned i = 1; i <= 12; i++)
+		assert_int_equal(arrive(&stage, i % 4 + 1, WAY_UP, 10, 0).reason,
+		    i == 3 || i == 6 ? REASON_RULE : REASON_NONE);
+	assert_int_equal(arrive(&stage, 1, WAY_DOWN, 10, 49 * NS_MS).reason, REASON_RULE);
+	assert_int_equal(arrive(&stage, 9, WAY_DOWN, 10, 50 * NS_MS).reason, REASON_NONE);
+	stage_close(&stage);
+}
+
+/* ---- since ---- */
+
+static void test_since_across_rules(void **state)
+{
+	/* size, and what becomes of it: a wakes b, b wakes c; each firing starts the counts anew. */
+	static const struct {
+		size_t size;
+		enum reason reason;
+	} steps[] = {
+	    {2, REASON_NONE},
+	    {3, REASON_NONE}, /* both asleep */
+	    {1, REASON_NONE}, /* a fires */
+	    {2, REASON_NONE},
+	    {2, REASON_RULE}, /* b counts two: fires, and wakes c */
+	    {3, REASON_NONE},
+	    {3, REASON_RULE}, /* so does c */
+	    {3, REASON_NONE},
+	    {2, REASON_NONE}, /* nth = 2 is past */
+	    {1, REASON_NONE},
+	    {2, REASON_NONE}, /* a again: b's count is new, … */
+	    {1, REASON_NONE},
+	    {2, REASON_NONE},
+	    {2, REASON_RULE}, /* … and again */
+	    {3, REASON_NONE},
+	    {3, REASON_RULE},
+	};
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage,
+	    "[rule c]\nsince = b\nsize = 3\nnth = 2\ndo = drop\n[rule b]\nsince = a\nsize = 2\nnth = 2\n"
+	    "do = drop\n[rule a]\nsize = 1\ndo = note\n");
+	for (size_t i = 0; i < COUNT(steps); i++)
+		assert_int_equal(
+		    arrive(&stage, 1, WAY_UP, steps[i].size, (ns_t)i * NS_MS).reason, steps[i].reason);
+	/* Another session has its own. */
+	assert_int_equal(arrive(&stage, 2, WAY_UP, 2, 0).reason, REASON_NONE);
+	assert_int_equal(arrive(&stage, 2, WAY_UP, 2, 0).reason, REASON_NONE);
+	stage_close(&stage);
+}
+
+/* The datagram that fires the one does not count for the other, wherever in the file it stands. */
+static void test_since_begins_with_the_next(void **state)
+{
+	static const char *const inis[] = {
+	    "[rule a]\nnth = 1\ndo = note\n[rule b]\nsince = a\nnth = 1\ndo = drop\n",
+	    "[rule b]\nsince = a\nnth = 1\ndo = drop\n[rule a]\nnth = 1\ndo = note\n"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(inis); i++) {
+		struct stage stage = {0};
+
+		stage_open(&stage, inis[i]);
+		assert_int_equal(arrive(&stage, 1, WAY_UP, 5, 0).reason, REASON_NONE);
+		assert_int_equal(arrive(&stage, 1, WAY_UP, 5, 0).reason, REASON_RULE);
+		assert_int_equal(arrive(&stage, 1, WAY_UP, 5, 0).reason, REASON_NONE);
+		stage_close(&stage);
+	}
+}
+
+/* scope = all: `since` means fired in any session, and time runs from there. */
+static void test_since_in_any_session(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage,
+	    "[rule go]\nsize = 1\ndo = note\n[rule then]\nscope = all\nsince = go\nafter = 10ms\nnth = 1\n"
+	    "do = drop\n[rule tick]\nscope = all\nsince = go\nat = 5ms\ndo = note\n");
+	arrive(&stage, 1, WAY_UP, 9, 0);
+	arrive(&stage, 2, WAY_UP, 1, 100 * NS_MS);
+	unsaid(&stage);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 9, 109 * NS_MS).reason, REASON_NONE);
+	assert_said(&stage, "105 note by=rule:tick\n109 s=1 up n=2 sent\n");
+	assert_int_equal(arrive(&stage, 3, WAY_UP, 9, 110 * NS_MS).reason, REASON_RULE);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 9, 111 * NS_MS).reason, REASON_NONE);
+	stage_close(&stage);
+}
+
+/* ---- Lateness and delays ---- */
+
+static void test_lateness(void **state)
+{
+	struct stage stage = {0};
+	const struct buckets *lateness;
+
+	(void)state;
+	stage_open(&stage, "[link default]\nlatency = 20ms\n");
+	lateness = core_lateness(stage.core);
+	assert_int_equal(buckets_percentile(lateness, 0.5), 0);
+	for (int i = 0; i < 100; i++) {
+		stage.late = (i < 98 ? 30 : i == 98 ? 500 : 900) * NS_US;
+		arrive(&stage, 1, WAY_UP, 10, i * NS_S);
+		stage_advance(&stage, i * NS_S + 20 * NS_MS);
+	}
+	assert_int_equal(lateness->count, 100);
+	/* Buckets are at most 1/32 wide, and their middle is told. */
+	assert_near((double)buckets_percentile(lateness, 0.5), 30e3, 30e3 / 32);
+	assert_near((double)buckets_percentile(lateness, 0.99), 500e3, 500e3 / 32);
+	assert_int_equal(lateness->greatest, 900 * NS_US);
+	stage_close(&stage);
+}
+
+static void test_delays(void **state)
+{
+	struct stage stage = {0};
+	struct session *session;
+	const struct session_way *up;
+
+	(void)state;
+	stage_open(&stage,
+	    "[rule late]\nsize = 100-\ndo = delay 40ms\n[rule twice]\nsize = 100\ndo = duplicate 3\n");
+	session = session_of(&stage, 1, 4000, 0);
+	up = &session->ways[WAY_UP];
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	assert_null(up->delays); /* nothing was ever delayed */
+	arrive(&stage, 1, WAY_UP, 100, NS_MS);
+	stage_advance(&stage, NS_S);
+	assert_int_equal(up->delays->count, 1); /* without the copies */
+	for (int i = 0; i < 3; i++)
+		arrive(&stage, 1, WAY_UP, 10, 2 * NS_S);
+	assert_int_equal(up->delays->count, 4);
+	assert_int_equal(buckets_percentile(up->delays, 0.5), 0);
+	assert_int_equal(buckets_percentile(up->delays, 1), 40 * NS_MS);
+	assert_null(session->ways[WAY_DOWN].delays);
+	assert_int_equal(up->account.reordered, 0);
+	/* One that leaves behind a later one is the reordered one. */
+	arrive(&stage, 1, WAY_UP, 101, 3 * NS_S);
+	arrive(&stage, 1, WAY_UP, 10, 3 * NS_S);
+	stage_advance(&stage, 4 * NS_S);
+	assert_int_equal(up->account.reordered, 1);
+	stage_close(&stage);
+}
+
+/* ---- Copies ---- */
+
+static void test_copy_numbers(void **state)
+{
+	struct stage stage = {0};
+	struct verdict verdict;
+
+	(void)state;
+	stage_open(&stage,
+	    "[link default]\nduplicate = 100%\n"
+	    "[rule many]\nsize = 8\ndo = duplicate 2\ndo = decoy\ndo = inject aabb\n[rule again]\nsize = 9\n"
+	    "do = replay 1\n[rule again2]\nsize = 10\ndo = replay 2\ndo = replay 2\n");
+	session_of(&stage, 1, 4000, 0);
+	stage_outcomes(&stage);
+	unsaid(&stage);
+	verdict = arrive(&stage, 1, WAY_UP, 8, 0);
+	assert_int_equal(verdict.copies, 5);
+	/* A decoy goes ahead; the link's own copy is made last. */
+	assert_said(&stage,
+	    "0 s=1 up n=1 copy=3 of=decoy sent\n0 s=1 up n=1 sent\n0 s=1 up n=1 copy=5 of=link sent\n"
+	    "0 s=1 up n=1 copy=1 of=duplicate sent\n0 s=1 up n=1 copy=2 of=duplicate sent\n"
+	    "0 s=1 up n=1 copy=4 of=inject sent\n");
+	/* Replays count on where the datagram's copies stopped, over several datagrams. */
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 9, NS_MS).copies, 2);
+	assert_said(&stage,
+	    "1 s=1 up n=2 sent\n1 s=1 up n=2 copy=2 of=link sent\n1 s=1 up n=1 copy=6 of=replay sent\n");
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 2 * NS_MS).copies, 3);
+	assert_said(&stage, "2 s=1 up n=3 sent\n2 s=1 up n=3 copy=3 of=link sent\n"
+	                    "2 s=1 up n=1 copy=7 of=replay sent\n2 s=1 up n=1 copy=8 of=replay sent\n");
+	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].account.copies, 10);
+	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].account.sent, 13);
+	stage.left = 3;
+	stage_close(&stage);
+}
+
+/* Each copy has draws of its own, the same ones each time. */
+static void test_copy_draws(void **state)
+{
+	uint64_t fates[2][3] = {{0}};
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		struct stage stage = {0};
+
+		stage_open(&stage, LOSSY "[rule more]\ndo = duplicate 2\n");
+		session_of(&stage, 1, 4000, 0);
+		for (unsigned i = 0; i < LUCKS; i++) {
+			stage_outcomes(&stage);
+			unsaid(&stage);
+			if (arrive(&stage, 1, WAY_UP, 10, 0).reason)
+				fates[round][0] |= UINT64_C(1) << (LUCKS - 1 - i);
+			for (unsigned k = 1; k <= 2; k++)
+				if (strstr(stage.text.at,
+				        k == 1 ? "copy=1 of=duplicate loss" : "copy=2 of=duplicate loss"))
+					fates[round][k] |= UINT64_C(1) << (LUCKS - 1 - i);
+		}
+		stage_close(&stage);
+	}
+	assert_memory_equal(fates[0], fates[1], sizeof(fates[0]));
+	assert_true(fates[0][0] != fates[0][1] && fates[0][1] != fates[0][2] && fates[0][0] != fates[0][2]);
+	assert_true(fates[0][0] == luck_of(LOSSY, 0, 1, 4000, 1)); /* having copies changes nothing */
+}
+
+/* ---- order = keep ---- */
+
+static void test_order_beside_rules(void **state)
+{
+	static const struct {
+		const char *ini, *want;
+	} tables[] = {
+	    /* what a rule delays makes no later one wait */
+	    {"[link default]\nlatency = 10ms\n[rule a]\nsize = 1\ndo = delay 50ms\n",
+	        "11 s=1 up n=2 sent\n12 s=1 up n=3 sent\n60 s=1 up n=1 sent\n"},
+	    /* nor what it holds */
+	    {"[link default]\nlatency = 10ms\n[rule a]\nsize = 1\ndo = hold 2\n",
+	        "11 s=1 up n=2 sent\n12 s=1 up n=3 sent\n12 s=1 up n=1 sent\n"},
+	    /* nor a copy, which enters later */
+	    {"[link default]\nlatency = 10ms\n[rule a]\nsize = 1\ndo = duplicate 1 1500us\n",
+	        "10 s=1 up n=1 sent\n11 s=1 up n=2 sent\n11.5 s=1 up n=1 copy=1 of=duplicate sent\n12 s=1 up "
+	        "n=3 sent\n"},
+	    /* nor one that the link itself holds back */
+	    {"[link default]\nlatency = 10ms\n[link odd]\nlatency = 10ms\nreorder = 100%\nreorder_by = 5ms\n"
+	     "[rule a]\nsize = 1\ndo = link odd\n[rule b]\nsize = 2\ndo = link default\n",
+	        "0 s=1 link odd by=rule:a\n1 s=1 link default by=rule:b\n11 s=1 up n=2 sent\n12 s=1 up n=3 "
+	        "sent\n15 s=1 up n=1 sent\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(tables); i++) {
+		struct stage stage = {0};
+
+		stage_open(&stage, tables[i].ini);
+		session_of(&stage, 1, 4000, 0);
+		stage_outcomes(&stage);
+		unsaid(&stage);
+		for (size_t size = 1; size <= 3; size++)
+			arrive(&stage, 1, WAY_UP, size, (ns_t)(size - 1) * NS_MS);
+		stage_advance(&stage, NS_S);
+		assert_said(&stage, tables[i].want);
+		stage_close(&stage);
+	}
+}
+
+/* By what the link gives, none leaves before an earlier one: not behind a rule's delay, but also not ahead.
+ */
+static void test_order_of_jitter(void **state)
+{
+	struct stage stage = {0};
+	ns_t last = 0;
+
+	(void)state;
+	stage_open(&stage, "[link default]\nlatency = 20ms\njitter = 20ms\nduplicate = 30%\n[rule a]\nsize = "
+	                   "1\ndo = delay 10ms\n");
+	for (int i = 0; i < 500; i++) {
+		struct verdict verdict = arrive(&stage, 1, WAY_UP, i % 3 == 0, i * NS_MS);
+		ns_t due = i * NS_MS + verdict.delay - (i % 3 ? 0 : 10 * NS_MS);
+
+		assert_true(due >= last);
+		last = due;
+	}
+	stage_advance(&stage, 2 * NS_S);
+	stage_close(&stage);
+}
+
+/* ---- Groups that lose a member ---- */
+
+static void test_group_with_a_dead_member(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule group]\ndo = permute 2 1\n[rule dead]\nsize = 1\ndo = drop\n");
+	session_of(&stage, 1, 4000, 0);
+	stage_outcomes(&stage);
+	unsaid(&stage);
+	/* The first of two dies: the second makes the group whole. */
+	arrive(&stage, 1, WAY_UP, 1, 0);
+	arrive(&stage, 1, WAY_UP, 2, NS_MS);
+	assert_said(&stage, "1 s=1 up n=2 sent\n");
+	/* The last one dies: it made the group whole all the same. */
+	arrive(&stage, 1, WAY_UP, 2, 2 * NS_MS);
+	arrive(&stage, 1, WAY_UP, 1, 3 * NS_MS);
+	assert_said(&stage, "3 s=1 up n=3 sent\n");
+	/* Again and again, and nothing runs over. */
+	for (int i = 0; i < 40; i++)
+		arrive(&stage, 1, WAY_UP, 1, 4 * NS_MS);
+	arrive(&stage, 1, WAY_UP, 2, 5 * NS_MS);
+	arrive(&stage, 1, WAY_UP, 2, 6 * NS_MS);
+	assert_said(&stage, "6 s=1 up n=46 sent\n6 s=1 up n=45 sent\n");
+	stage_close(&stage);
+}
+
+/* A joint datagram that dies: due when its first part came, and each part counts. */
+static void test_joint_that_dies(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[link default]\nloss = 100%\n[rule all]\ndo = pack 10ms\n");
+	session_of(&stage, 1, 4000, 0);
+	stage_outcomes(&stage);
+	unsaid(&stage);
+	arrive(&stage, 1, WAY_UP, 7, 5 * NS_MS);
+	arrive(&stage, 1, WAY_UP, 8, 6 * NS_MS);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "15 s=1 up n=1 parts=2 loss\n");
+	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].account.dropped[REASON_LOSS], 2);
+	stage_close(&stage);
+}
+
+/* ---- The end while something waits ---- */
+
+static void test_free_in_the_middle(void **state)
+{
+	static const char *const inis[] = {
+	    "[link default]\nlatency = 1s\n[rule a]\ndo = duplicate 2 10ms\n",
+	    "[rule a]\ndo = permute 3 2 1\ndo = duplicate\n",
+	    "[rule a]\ndo = duplicate\ndo = hold 5\n",
+	    "[rule a]\ndo = duplicate 1 5ms\ndo = pack 1s\n",
+	    "[rule a]\nnth = 1\ndo = blackout 1s hold\n[rule b]\ndo = duplicate\n",
+	    "[rule a]\nnth = 1\ndo = blackout 1s hold\n[rule b]\ndo = pack 1ms\n",
+	    "[link default]\nwake_after = 1ms\ndown.wake_delay = next-up\n[rule b]\ndo = pack 1ms\ndo = "
+	    "duplicate\n",
+	    "[link default]\nloss = 50%\nloss_at = exit\nrate = 9kbit\n[rule a]\nnth = 1\ndo = blackout 1s "
+	    "hold\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(inis); i++)
+		for (int end = 0; end < 2; end++) {
+			struct stage stage = {0};
+
+			stage_open(&stage, inis[i]);
+			for (int k = 0; k < 5; k++)
+				arrive(&stage, 1, k % 2 ? WAY_UP : WAY_DOWN, 10, 0);
+			stage_advance(&stage, end * 5 * NS_MS);
+			core_free(stage.core);
+			given_close(&stage.given);
+			names_free(stage.names);
+			text_free(&stage.text);
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_session_numbers),
+	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_draws_by_address),
+	    cmocka_unit_test(test_draws_after_idle),
+	    cmocka_unit_test(test_identity),
+	    cmocka_unit_test(test_identity_conflict),
+	    cmocka_unit_test(test_eviction),
+	    cmocka_unit_test(test_no_eviction),
+	    cmocka_unit_test(test_eviction_of_what_waits),
+	    cmocka_unit_test(test_idle),
+	    cmocka_unit_test(test_overload),
+	    cmocka_unit_test(test_overload_of_copies),
+	    cmocka_unit_test(test_each),
+	    cmocka_unit_test(test_each_of_all),
+	    cmocka_unit_test(test_reload_keeps_counters),
+	    cmocka_unit_test(test_reload_keeps_links),
+	    cmocka_unit_test(test_reload_keeps_chains),
+	    cmocka_unit_test(test_reload_of_links_set),
+	    cmocka_unit_test(test_reload_keeps_what_waits),
+	    cmocka_unit_test(test_reload_drops_rules),
+	    cmocka_unit_test(test_reload_of_times),
+	    cmocka_unit_test(test_reload_keeps_standing),
+	    cmocka_unit_test(test_reload_of_since),
+	    cmocka_unit_test(test_standing),
+	    cmocka_unit_test(test_scope_all_counts),
+	    cmocka_unit_test(test_since_across_rules),
+	    cmocka_unit_test(test_since_begins_with_the_next),
+	    cmocka_unit_test(test_since_in_any_session),
+	    cmocka_unit_test(test_lateness),
+	    cmocka_unit_test(test_delays),
+	    cmocka_unit_test(test_copy_numbers),
+	    cmocka_unit_test(test_copy_draws),
+	    cmocka_unit_test(test_order_beside_rules),
+	    cmocka_unit_test(test_order_of_jitter),
+	    cmocka_unit_test(test_group_with_a_dead_member),
+	    cmocka_unit_test(test_joint_that_dies),
+	    cmocka_unit_test(test_reload_of_memory),
+	    cmocka_unit_test(test_reload_beside_ended),
+	    cmocka_unit_test(test_reload_of_trace),
+	    cmocka_unit_test(test_free_in_the_middle),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

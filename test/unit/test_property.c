@@ -1,0 +1,817 @@
+/*
+ * property: what must hold for every configuration and every traffic, tried on many drawn ones.
+ *
+ * Proven: accounts balance at every step; what is due first leaves first; each datagram ends once and none is
+ * lost; memory returns to zero; the same twice is the same; a rule more changes no draw of the others or of
+ * the links; neither does another session, nor the order in which sessions come between one another.
+ *
+ * Seeds are fixed. A failure prints the number of the case and its ini text.
+ */
+#include "test/unit/unit.h"
+
+#include "base/text.h"
+#include "base/chance.h"
+#include "rules/core.h"
+
+#define DEVICES 4
+#define PACKETS 160
+#define SESSIONS_MAX 200
+#define NO_DEVICE 255
+#define END (5 * NS_S)      /* nothing arrives after it, in any run */
+#define COMPARED (4 * NS_S) /* sessions are compared up to here, by their own time */
+#define EXTRA "zz"          /* the rule that is there or not */
+
+/* ---- Chance ---- */
+
+struct dice {
+	uint64_t state;
+};
+
+static unsigned roll(struct dice *dice, unsigned sides)
+{
+	return (unsigned)(chance_mix(dice->state++) >> 33) % sides;
+}
+
+static bool once_in(struct dice *dice, unsigned times)
+{
+	return roll(dice, times) == 0;
+}
+
+/* One of the words, a line of its own. */
+#define pick(text, dice, words) text_add((text), "%s\n", (words)[roll((dice), COUNT(words))])
+
+/* ---- Configurations ---- */
+
+/* FREE: every datagram's fate is known when it comes, whatever became of the others. BOUND: one may wait for
+ * or push another of its session. ALL: sessions may meet. */
+enum reach { REACH_FREE, REACH_BOUND, REACH_ALL };
+
+static void link_loss(struct text *text, struct dice *dice)
+{
+	static const char *const losses[] = {"loss = 10%", "loss = 40%", "loss = 20%\nloss_run = 3",
+	    "gilbert_elliott = 5% 30%", "gilbert_elliott = 20% 20% 80% 5%", "up.loss = 30%\ndown.loss = 5%",
+	    ""};
+
+	pick(text, dice, losses);
+	if (once_in(dice, 3))
+		text_add(text, "loss_at = exit\n");
+}
+
+static void link_delay(struct text *text, struct dice *dice)
+{
+	static const char *const shapes[] = {"uniform", "normal", "pareto", "lognormal"};
+
+	if (once_in(dice, 3))
+		return;
+	text_add(text, "latency = %ums\njitter = %ums\ndistribution = %s\n", 1 + roll(dice, 50),
+	    roll(dice, 20), shapes[roll(dice, COUNT(shapes))]);
+	if (once_in(dice, 3))
+		text_add(text, "correlation = %u%%\n", roll(dice, 101));
+}
+
+static void link_write(struct text *text, struct dice *dice, enum reach reach, const char *name)
+{
+	static const char *const free_keys[] = {"duplicate = 20%", "corrupt = 15%", "mtu = 120B",
+	    "duplicate = 5%", "reorder = 20%\nreorder_by = 7ms", "up.corrupt = 50%\ndown.mtu = 90B", ""};
+	static const char *const bound_keys[] = {"rate = 40kbit", "rate = 9kbit\nqueue = 3p",
+	    "packet_time = 4ms", "rate = 100kbit\nqueue = 200B\noverhead = 0",
+	    "wake_after = 30ms\nwake_delay = 5ms-20ms", "wake_after = 20ms\ndown.wake_delay = next-up",
+	    "rate = 20kbit\nqueue = 50ms\npacket_time = 1ms", ""};
+	static const char *const holds[] = {"reorder = 30%\nreorder_by = 2p",
+	    "reorder = 15%\nreorder_by = 1p\nreorder_wait = 0",
+	    "reorder = 60%\nreorder_by = 3p\nreorder_wait = 20ms"};
+	unsigned kind = roll(dice, COUNT(free_keys));
+
+	text_add(text, "[link %s]\n", name);
+	link_loss(text, dice);
+	link_delay(text, dice);
+	text_add(text, "%s\n", free_keys[kind]);
+	if (reach == REACH_FREE) {
+		text_add(text, "order = free\n");
+		return;
+	}
+	pick(text, dice, bound_keys);
+	if (kind != 4 && once_in(dice, 3))
+		pick(text, dice, holds);
+	if (once_in(dice, 2))
+		text_add(text, "order = free\n");
+}
+
+static void conditions_write(struct text *text, struct dice *dice, unsigned rules)
+{
+	static const char *const ways[] = {"direction = up", "direction = down", "direction = either"};
+	static const char *const kinds[] = {"dtls = handshake, type:23", "dtls = none",
+	    "dtls_not = encrypted", "epoch = 0", "record = 0:0-2, 1:1", "attempt = 2-", "attempt = 1"};
+	static const char *const sizes[] = {"size = 20-60", "size = 1-30, 100-", "carried = 500-3KiB"};
+	static const char *const counts[] = {"nth = every 3", "nth = 2, 5-9", "nth = 4-", "nth = every 7"};
+	static const char *const chances[] = {
+	    "probability = 50%", "probability = 10%", "limit = 4", "limit = 1"};
+	static const char *const times[] = {"after = 30ms", "until = 200ms", "after = 10ms\nuntil = 400ms"};
+
+	if (once_in(dice, 3))
+		pick(text, dice, ways);
+	if (once_in(dice, 4))
+		pick(text, dice, kinds);
+	if (once_in(dice, 4))
+		pick(text, dice, sizes);
+	if (once_in(dice, 3))
+		pick(text, dice, counts);
+	if (once_in(dice, 2))
+		pick(text, dice, chances);
+	if (once_in(dice, 5))
+		pick(text, dice, times);
+	if (once_in(dice, 5))
+		text_add(text, "since = r%u\n", roll(dice, rules));
+	if (once_in(dice, 6))
+		text_add(text, "device = a\n");
+}
+
+static void actions_write(struct text *text, struct dice *dice, enum reach reach)
+{
+	static const char *const free_acts[] = {"delay 5ms", "delay 1ms-30ms", "duplicate", "duplicate 2 6ms",
+	    "corrupt 3", "corrupt 2 at 1", "set 0 22", "decoy 2", "decoy 1 at 0", "truncate 25",
+	    "inject 0102", "note", "drop", "bypass", "link l1", "link default"};
+	static const char *const bound_acts[] = {"hold 2", "hold 1 either", "permute 3 1 2", "permute 2 1",
+	    "pack 10ms", "pack 25ms 150B", "blackout 20ms", "blackout 5ms-40ms up hold", "blackout 30ms down",
+	    "blackout 15ms hold", "replay 1", "replay 5", "replay client_hello", "rebind", "rebind address"};
+
+	for (unsigned i = 1 + roll(dice, 2); i; i--) {
+		text_add(text, "do = ");
+		if (reach == REACH_FREE || once_in(dice, 2))
+			pick(text, dice, free_acts);
+		else
+			pick(text, dice, bound_acts);
+	}
+}
+
+static void timed_write(struct text *text, struct dice *dice)
+{
+	static const char *const times[] = {
+	    "at = 30ms", "every = 70ms", "at = 20ms-90ms\nevery = 50ms-150ms", "every = 100ms\nlimit = 3"};
+	static const char *const acts[] = {
+	    "blackout 20ms", "blackout 10ms-30ms hold", "link l1", "link default", "note", "rebind"};
+
+	pick(text, dice, times);
+	text_add(text, "do = ");
+	pick(text, dice, acts);
+}
+
+static void config_write(struct text *text, struct dice *dice, enum reach reach)
+{
+	static const char *const nats[] = {"", "nat_timeout = 40ms",
+	    "nat_timeout = 15ms\nnat_timeout_stream = 90ms", "", "nat_timeout = 30ms\nnat_refresh = both"};
+	unsigned rules = 1 + roll(dice, 6);
+
+	text_clear(text);
+	text_add(text, "[device a]\naddress = 10.0.0.1, 10.0.0.3\nlink = l1\n");
+	if (reach != REACH_FREE)
+		pick(text, dice, nats);
+	link_write(text, dice, reach, "default");
+	link_write(text, dice, reach, "l1");
+	for (unsigned i = 0; i < rules; i++) {
+		text_add(text, "[rule r%u]\n", i);
+		if (reach == REACH_ALL && once_in(dice, 4))
+			text_add(text, "scope = all\n");
+		if (reach != REACH_FREE && once_in(dice, 5)) {
+			timed_write(text, dice);
+		} else {
+			conditions_write(text, dice, rules);
+			actions_write(text, dice, reach);
+		}
+	}
+}
+
+/* ---- Traffic ---- */
+
+struct packet {
+	ns_t at;
+	unsigned device, size;
+	enum way way;
+	uint8_t bytes[160];
+};
+
+/* A record that looks like a part of a handshake, or of what follows, with its bytes. */
+static void packet_fill(struct packet *packet, struct dice *dice)
+{
+	static const uint8_t heads[][25] = {
+	    {22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60, 1, 0, 0, 48, 0, 0, 0, 0, 0, 0, 0, 48},
+	    {22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 1, 0, 60, 11, 0, 0, 48, 0, 1, 0, 0, 0, 0, 0, 48},
+	    {22, 254, 253, 0, 1, 0, 0, 0, 0, 0, 0, 0, 40}, {23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 1, 0, 20},
+	    {20, 254, 253, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1}, {64, 1, 0, 10}, {21, 254, 253}};
+
+	packet->size = roll(dice, once_in(dice, 3) ? sizeof(packet->bytes) : 50);
+	memset(packet->bytes, (int)roll(dice, 4), sizeof(packet->bytes));
+	memcpy(packet->bytes, heads[roll(dice, COUNT(heads))], sizeof(heads[0]));
+}
+
+static void traffic_make(struct packet *packets, struct dice *dice)
+{
+	ns_t now = 0;
+
+	for (unsigned i = 0; i < PACKETS; i++) {
+		if (!once_in(dice, 3))
+			now += roll(dice, once_in(dice, 10) ? 90000 : 6000) * NS_US;
+		assert_true(now < COMPARED);
+		packets[i] = (struct packet){
+		    .at = now, .device = roll(dice, DEVICES), .way = once_in(dice, 2) ? WAY_UP : WAY_DOWN};
+		packet_fill(&packets[i], dice);
+	}
+}
+
+/* ---- What came of it ---- */
+
+enum line_kind { LINE_VERDICT, LINE_SENT, LINE_UNSENT, LINE_EVENT };
+
+struct line {
+	enum line_kind kind;
+	unsigned device; /* NO_DEVICE: of none */
+	unsigned way, origin, reason, hold, copy, n, copies, mapping;
+	ns_t at, delay;
+	uint64_t bytes; /* a hash: of the datagram, of what was done to it, of an event's words */
+	bool extra;     /* an event of the extra rule, or a datagram that this rule dropped */
+};
+
+struct log {
+	struct line *lines;
+	size_t count, room;
+};
+
+static void log_add(struct log *log, struct line line)
+{
+	if (log->count == log->room) {
+		log->room = log->room ? 2 * log->room : 1024;
+		log->lines = realloc(log->lines, log->room * sizeof(*log->lines));
+		assert_non_null(log->lines);
+	}
+	log->lines[log->count++] = line;
+}
+
+static bool line_equal(const struct line *a, const struct line *b)
+{
+	return a->kind == b->kind && a->device == b->device && a->way == b->way && a->origin == b->origin &&
+	       a->reason == b->reason && a->hold == b->hold && a->copy == b->copy && a->n == b->n &&
+	       a->copies == b->copies && a->mapping == b->mapping && a->at == b->at && a->delay == b->delay &&
+	       a->bytes == b->bytes;
+}
+
+static void line_print(const char *head, const struct line *line)
+{
+	static const char *const kinds[] = {"verdict", "sent", "unsent", "event"};
+
+	print_error("%s: %s device %u %s n=%u copy=%u at %.6f ms reason=%u hold=%u copies=%u delay %.6f ms\n",
+	    head, kinds[line->kind], line->device, verdict_ways[line->way], line->n, line->copy,
+	    (double)line->at / (double)NS_MS, line->reason, line->hold, line->copies,
+	    (double)line->delay / (double)NS_MS);
+}
+
+/* ---- Running it ---- */
+
+enum ending { END_NONE, END_AWAITED, END_COME };
+
+struct run {
+	const char *ini;
+	struct given given;
+	struct core *core;
+	struct log *log;
+	const ns_t *shift; /* of each device's packets */
+	uint8_t endings[SESSIONS_MAX][WAYS][PACKETS + 1];
+	unsigned copies[SESSIONS_MAX][WAYS]; /* that were handed out */
+};
+
+static const struct address listening = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}};
+
+static unsigned device_of(const struct session *session)
+{
+	return session ? session->device.ip[3] - 1u : NO_DEVICE;
+}
+
+static ns_t shifted(const struct run *run, const struct session *session, ns_t at)
+{
+	return session && run->shift ? at - run->shift[device_of(session)] : at;
+}
+
+static void ends(struct run *run, const struct datagram *datagram, uint32_t n)
+{
+	uint8_t *ending = &run->endings[datagram->session->number][datagram->way][n];
+
+	assert_int_equal(*ending, END_AWAITED); /* it was judged to go on, and has not ended before */
+	*ending = END_COME;
+}
+
+static void gone(struct run *run, const struct outcome *o, enum line_kind kind)
+{
+	const struct datagram *d = o->datagram;
+
+	assert_true(d->due >= d->arrived);
+	if (d->copy)
+		run->copies[d->session->number][d->way]++;
+	else if (d->flags & DATAGRAM_JOINED)
+		for (uint32_t i = 0; i < d->parts->count; i++)
+			ends(run, d, d->parts->all[i].n);
+	else
+		ends(run, d, d->n);
+	log_add(run->log, (struct line){.kind = kind,
+	                      .device = device_of(d->session),
+	                      .way = d->way,
+	                      .origin = d->origin,
+	                      .reason = kind == LINE_UNSENT ? o->reason : REASON_NONE,
+	                      .copy = d->copy,
+	                      .n = d->n,
+	                      .mapping = d->way == WAY_UP ? o->mapping : 0,
+	                      .at = shifted(run, d->session, o->at),
+	                      .delay = d->due - d->arrived,
+	                      .bytes = chance_hash(0, d->bytes, d->size)});
+}
+
+static void event(struct run *run, const struct outcome *o)
+{
+	const char *words = o->text;
+
+	if (o->session)
+		words += strcspn(words, " ") + 1; /* without the session's number */
+	log_add(run->log, (struct line){.kind = LINE_EVENT,
+	                      .device = device_of(o->session),
+	                      .at = shifted(run, o->session, o->at),
+	                      .bytes = chance_hash(0, words, strlen(words)),
+	                      .extra = strstr(words, "rule:" EXTRA) != NULL});
+}
+
+static void check_accounts(const struct core *core)
+{
+	for (const struct session *s = core_oldest(core); s; s = s->newer)
+		for (int way = 0; way < WAYS; way++) {
+			const struct account *a = &s->ways[way].account;
+
+			assert_int_equal(a->received + a->copies, a->sent + account_dropped(a) + a->queued);
+		}
+}
+
+/* What is due first is handed out first, and nothing before it is due. */
+static void outcomes(struct run *run)
+{
+	struct outcome o;
+	ns_t last = INT64_MIN;
+
+	while (core_next(run->core, &o)) {
+		switch (o.kind) {
+		case OUTCOME_SEND:
+			assert_true(o.at >= last && o.at >= o.datagram->due);
+			last = o.at;
+			gone(run, &o, LINE_SENT);
+			core_sent(run->core, o.datagram, o.at);
+			break;
+		case OUTCOME_UNSENT:
+			gone(run, &o, LINE_UNSENT);
+			core_release(run->core, o.datagram);
+			break;
+		case OUTCOME_EVENT: event(run, &o); break;
+		case OUTCOME_ENDED:
+			for (int way = 0; way < WAYS; way++)
+				assert_int_equal(o.session->ways[way].account.queued, 0);
+			core_session_release(run->core, o.session);
+			break;
+		}
+		check_accounts(run->core);
+	}
+}
+
+static void advance(struct run *run, ns_t now)
+{
+	for (ns_t due = core_due(run->core); due <= now; due = core_due(run->core)) {
+		core_advance(run->core, due);
+		outcomes(run);
+	}
+	core_advance(run->core, now);
+	assert_true(core_due(run->core) > now);
+	outcomes(run);
+}
+
+static bool decided_by(const struct run *run, const struct verdict *verdict)
+{
+	return verdict->by_count && strcmp(names_get(run->given.names, verdict->by[0]), "rule:" EXTRA) == 0;
+}
+
+static uint64_t deeds_hash(const struct verdict *verdict)
+{
+	uint64_t hash = verdict->deed_count;
+
+	for (unsigned i = 0; i < verdict->deed_count; i++)
+		hash = chance_mix(
+		    hash ^ ((uint64_t)verdict->deeds[i].kind << 32 | (uint64_t)verdict->deeds[i].byte << 8 |
+		               verdict->deeds[i].value));
+	return hash;
+}
+
+static void arrive(struct run *run, const struct packet *packet, ns_t at)
+{
+	struct arrival arrival = {.way = packet->way, .bytes = packet->bytes, .size = packet->size, .at = at};
+	struct address device = {
+	    .family = FAMILY_IPV4, .port = 4000, .ip = {10, 0, 0, (uint8_t)(packet->device + 1)}};
+	struct session *session;
+	struct verdict verdict;
+	bool opened;
+
+	advance(run, at);
+	session = core_session(run->core, 0, &listening, &device, at, &opened);
+	if (session) {
+		assert_in_range(session->number, 1, SESSIONS_MAX - 1);
+		core_arrive(run->core, session, &arrival, &verdict);
+		run->endings[session->number][packet->way][verdict.n] = verdict.reason ? END_COME
+		                                                                       : END_AWAITED;
+	} else {
+		core_refuse(run->core, REASON_MAX_SESSIONS, &arrival, &verdict);
+	}
+	log_add(run->log, (struct line){.kind = LINE_VERDICT,
+	                      .device = packet->device,
+	                      .way = packet->way,
+	                      .reason = verdict.reason,
+	                      .hold = verdict.hold,
+	                      .n = verdict.n,
+	                      .copies = verdict.copies,
+	                      .at = shifted(run, session, at),
+	                      .delay = verdict.delay,
+	                      .bytes = deeds_hash(&verdict),
+	                      .extra = verdict.reason && decided_by(run, &verdict)});
+	check_accounts(run->core);
+	advance(run, at);
+}
+
+/* ---- The end of a run: nothing is left but what sleeps until its device sends ---- */
+
+static void asleep_check(struct run *run, const struct session *session, enum way way, size_t *left)
+{
+	const struct session_way *w = &session->ways[way];
+	uint64_t queued = 0;
+
+	for (const struct datagram *d = w->asleep.first; d; d = d->next, (*left)++) {
+		if (d->flags & DATAGRAM_GHOST)
+			continue;
+		queued += d->flags & DATAGRAM_JOINED ? d->plan->parts->count : 1;
+		if (d->copy)
+			run->copies[session->number][way]++;
+		else if (d->flags & DATAGRAM_JOINED)
+			for (uint32_t i = 0; i < d->plan->parts->count; i++)
+				ends(run, d, d->plan->parts->all[i].n);
+		else
+			ends(run, d, d->n);
+	}
+	assert_int_equal(w->account.queued, queued);
+	assert_int_equal(w->account.copies, run->copies[session->number][way]);
+}
+
+static size_t remembered(const struct session *session)
+{
+	size_t count = 0;
+
+	for (int way = 0; way < WAYS; way++)
+		for (unsigned i = 0; session->ways[way].recent && i < session->ways[way].recent_room; i++)
+			count += session->ways[way].recent[i] != NULL;
+	for (unsigned i = 0; session->firsts && i < session->first_count; i++)
+		count += session->firsts[i] != NULL;
+	return count;
+}
+
+static void finish(struct run *run)
+{
+	size_t left = 0;
+
+	advance(run, END);
+	core_last_arrival(run->core);
+	while (core_due(run->core) != NS_NEVER)
+		advance(run, core_due(run->core));
+	for (const struct session *s = core_oldest(run->core); s; s = s->newer) {
+		asleep_check(run, s, WAY_UP, &left);
+		asleep_check(run, s, WAY_DOWN, &left);
+		left += remembered(s);
+	}
+	assert_int_equal(core_datagrams(run->core), left);
+	for (unsigned s = 0; s < SESSIONS_MAX; s++)
+		for (int way = 0; way < WAYS; way++)
+			for (unsigned n = 0; n <= PACKETS; n++)
+				assert_int_not_equal(run->endings[s][way][n], END_AWAITED);
+}
+
+static struct core_limits limits_wide(void)
+{
+	return (struct core_limits){
+	    .seed = 7, .idle_timeout = NS_HOUR, .max_sessions = 100, .max_queued = UINT64_C(1) << 30};
+}
+
+/* Runs packets, already in order of time, and gives what came of them; the caller frees its lines. */
+static struct log run_all(const char *ini, const struct core_limits *limits, const struct packet *packets,
+    size_t count, const ns_t *shift)
+{
+	struct log log = {0};
+	struct run *run = calloc(1, sizeof(*run));
+
+	assert_non_null(run);
+	*run = (struct run){.ini = ini, .log = &log, .shift = shift};
+	given_read(&run->given, ini);
+	if (complaints_count(run->given.complaints, COMPLAINT_ERROR))
+		print_error("%s", run->given.told);
+	assert_int_equal(complaints_count(run->given.complaints, COMPLAINT_ERROR), 0);
+	run->core = core_new(run->given.config, run->given.names, limits, 0);
+	for (size_t i = 0; i < count; i++)
+		arrive(run, &packets[i], packets[i].at);
+	finish(run);
+	core_free(run->core);
+	given_free(&run->given);
+	free(run);
+	return log;
+}
+
+/* ---- Comparing ---- */
+
+/* Only these lines are compared. */
+typedef bool line_counts(const struct line *line, const void *about);
+
+/* The first pair that differs is printed, with the case that it comes from. */
+static void assert_same(
+    const struct log *a, const struct log *b, line_counts *counts, const void *about, const char *ini)
+{
+	size_t i = 0, k = 0;
+
+	for (;;) {
+		while (i < a->count && !counts(&a->lines[i], about))
+			i++;
+		while (k < b->count && !counts(&b->lines[k], about))
+			k++;
+		if (i == a->count && k == b->count)
+			return;
+		if (i == a->count || k == b->count || !line_equal(&a->lines[i], &b->lines[k]))
+			break;
+		i++;
+		k++;
+	}
+	print_error("of\n%s", ini);
+	if (i < a->count)
+		line_print("one", &a->lines[i]);
+	if (k < b->count)
+		line_print("two", &b->lines[k]);
+	fail();
+}
+
+static bool every_line(const struct line *line, const void *about)
+{
+	(void)about;
+	return line->kind <= LINE_EVENT;
+}
+
+static bool not_extra(const struct line *line, const void *about)
+{
+	(void)about;
+	return !(line->kind == LINE_EVENT && line->extra);
+}
+
+static bool of_device(const struct line *line, const void *about)
+{
+	return line->device == *(const unsigned *)about && line->at < COMPARED;
+}
+
+/* ---- One case ---- */
+
+struct trial {
+	struct dice dice;
+	struct text ini;
+	struct packet packets[PACKETS];
+};
+
+static struct trial *trial_new(uint64_t seed, enum reach reach)
+{
+	struct trial *trial = calloc(1, sizeof(*trial));
+
+	assert_non_null(trial);
+	trial->dice.state = chance_mix(seed);
+	config_write(&trial->ini, &trial->dice, reach);
+	traffic_make(trial->packets, &trial->dice);
+	return trial;
+}
+
+static void trial_free(struct trial *trial)
+{
+	text_free(&trial->ini);
+	free(trial);
+}
+
+/* ---- Properties ---- */
+
+/* Everything at once, and hardly any room: sessions are evicted and end, and datagrams find no place. */
+static void test_accounts(void **state)
+{
+	static const ns_t idle[] = {30 * NS_MS, 200 * NS_MS, NS_HOUR};
+	static const uint64_t queued[] = {200, 1000, 1 << 20, 1 << 20};
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 700; seed++) {
+		struct trial *trial = trial_new(seed, REACH_ALL);
+		struct core_limits limits = {.seed = seed,
+		    .idle_timeout = idle[roll(&trial->dice, COUNT(idle))],
+		    .max_sessions = 1 + roll(&trial->dice, DEVICES),
+		    .max_queued = queued[roll(&trial->dice, COUNT(queued))]};
+		struct log log = run_all(trial->ini.at, &limits, trial->packets, PACKETS, NULL);
+
+		assert_true(log.count >= PACKETS);
+		free(log.lines);
+		trial_free(trial);
+	}
+}
+
+static void test_same_twice(void **state)
+{
+	struct core_limits limits = limits_wide();
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 150; seed++) {
+		struct trial *trial = trial_new(1000 + seed, REACH_ALL);
+		struct log a = run_all(trial->ini.at, &limits, trial->packets, PACKETS, NULL);
+		struct log b = run_all(trial->ini.at, &limits, trial->packets, PACKETS, NULL);
+
+		assert_same(&a, &b, every_line, NULL, trial->ini.at);
+		free(a.lines);
+		free(b.lines);
+		trial_free(trial);
+	}
+}
+
+/* Another seed gives other draws: what the comparisons here see are draws indeed. */
+static void test_seed_matters(void **state)
+{
+	static const char ini[] = "[link default]\nloss = 50%\nlatency = 9ms\njitter = 9ms\n";
+	struct core_limits limits = limits_wide();
+	struct trial *trial = trial_new(5, REACH_FREE);
+	struct log a = run_all(ini, &limits, trial->packets, PACKETS, NULL), b;
+	size_t same = 0;
+
+	(void)state;
+	limits.seed++;
+	b = run_all(ini, &limits, trial->packets, PACKETS, NULL);
+	for (size_t i = 0; i < a.count && i < b.count; i++)
+		same += line_equal(&a.lines[i], &b.lines[i]);
+	assert_true(same < a.count / 2);
+	free(a.lines);
+	free(b.lines);
+	trial_free(trial);
+}
+
+/* A rule that does nothing, with any conditions, at the end or as the first: all else stays as it was. */
+static void test_note_changes_nothing(void **state)
+{
+	struct core_limits limits = limits_wide();
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 300; seed++) {
+		struct trial *trial = trial_new(2000 + seed, REACH_ALL);
+		struct text more = {0}, rule = {0};
+		struct log a, b;
+
+		text_add(&rule, "[rule " EXTRA "]\n");
+		conditions_write(&rule, &trial->dice, 1);
+		text_add(&rule, "do = note\n");
+		if (once_in(&trial->dice, 2))
+			text_add(&more, "%s%s", trial->ini.at, rule.at);
+		else
+			text_add(&more, "%s%s", rule.at, trial->ini.at);
+		a = run_all(trial->ini.at, &limits, trial->packets, PACKETS, NULL);
+		b = run_all(more.at, &limits, trial->packets, PACKETS, NULL);
+		assert_same(&a, &b, not_extra, NULL, more.at);
+		free(a.lines);
+		free(b.lines);
+		text_free(&more);
+		text_free(&rule);
+		trial_free(trial);
+	}
+}
+
+/* Which datagrams the extra rule dropped. */
+struct dropped {
+	bool of[DEVICES][WAYS][PACKETS + 1];
+};
+
+static bool not_dropped(const struct line *line, const void *about)
+{
+	const struct dropped *dropped = about;
+
+	return line->kind != LINE_EVENT && !dropped->of[line->device][line->way][line->n];
+}
+
+/* A rule at the end that drops some: every datagram that it spares has the draws, and the fate, that it had.
+ */
+static void test_drop_spares_the_others(void **state)
+{
+	struct core_limits limits = limits_wide();
+	size_t struck = 0;
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 300; seed++) {
+		struct trial *trial = trial_new(3000 + seed, REACH_FREE);
+		struct dropped *dropped = calloc(1, sizeof(*dropped));
+		struct log a = run_all(trial->ini.at, &limits, trial->packets, PACKETS, NULL), b;
+
+		assert_non_null(dropped);
+		text_add(&trial->ini, "[rule " EXTRA "]\nprobability = 30%%\ndo = drop\n");
+		b = run_all(trial->ini.at, &limits, trial->packets, PACKETS, NULL);
+		for (size_t i = 0; i < b.count; i++)
+			if (b.lines[i].kind == LINE_VERDICT && b.lines[i].extra) {
+				dropped->of[b.lines[i].device][b.lines[i].way][b.lines[i].n] = true;
+				struck++;
+			}
+		assert_same(&a, &b, not_dropped, dropped, trial->ini.at);
+		free(a.lines);
+		free(b.lines);
+		free(dropped);
+		trial_free(trial);
+	}
+	assert_true(struck > 1000);
+}
+
+static size_t packets_of(const struct packet *all, unsigned device, struct packet *own)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < PACKETS; i++)
+		if (all[i].device == device)
+			own[count++] = all[i];
+	return count;
+}
+
+/* Each session alone has the fate that it has among the others. */
+static void test_other_sessions(void **state)
+{
+	struct core_limits limits = limits_wide();
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 150; seed++) {
+		struct trial *trial = trial_new(4000 + seed, REACH_BOUND);
+		struct packet *own = calloc(PACKETS, sizeof(*own));
+		struct log all = run_all(trial->ini.at, &limits, trial->packets, PACKETS, NULL);
+
+		assert_non_null(own);
+		for (unsigned device = 0; device < DEVICES; device++) {
+			size_t count = packets_of(trial->packets, device, own);
+			struct log alone = run_all(trial->ini.at, &limits, own, count, NULL);
+
+			assert_same(&all, &alone, of_device, &device, trial->ini.at);
+			free(alone.lines);
+		}
+		free(own);
+		free(all.lines);
+		trial_free(trial);
+	}
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct packet *x = *(const struct packet *const *)a, *y = *(const struct packet *const *)b;
+
+	return x->at != y->at ? (x->at > y->at) - (x->at < y->at) : (x > y) - (x < y);
+}
+
+/* The sessions come at other times, between one another in another order: each has the same fate. */
+static void test_interleaving(void **state)
+{
+	struct core_limits limits = limits_wide();
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 150; seed++) {
+		struct trial *trial = trial_new(5000 + seed, REACH_BOUND);
+		struct packet *moved = calloc(2 * PACKETS, sizeof(*moved)), *sorted = moved + PACKETS;
+		const struct packet *order[PACKETS];
+		ns_t shift[DEVICES];
+		struct log a = run_all(trial->ini.at, &limits, trial->packets, PACKETS, NULL), b;
+
+		assert_non_null(moved);
+		for (unsigned device = 0; device < DEVICES; device++)
+			shift[device] = roll(&trial->dice, 300000) * NS_US;
+		for (size_t i = 0; i < PACKETS; i++) {
+			moved[i] = trial->packets[i];
+			moved[i].at += shift[moved[i].device];
+			order[i] = &moved[i];
+		}
+		qsort(order, PACKETS, sizeof(*order), by_time);
+		for (size_t i = 0; i < PACKETS; i++)
+			sorted[i] = *order[i];
+		b = run_all(trial->ini.at, &limits, sorted, PACKETS, shift);
+		for (unsigned device = 0; device < DEVICES; device++)
+			assert_same(&a, &b, of_device, &device, trial->ini.at);
+		free(a.lines);
+		free(b.lines);
+		free(moved);
+		trial_free(trial);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_accounts),
+	    cmocka_unit_test(test_same_twice),
+	    cmocka_unit_test(test_seed_matters),
+	    cmocka_unit_test(test_note_changes_nothing),
+	    cmocka_unit_test(test_drop_spares_the_others),
+	    cmocka_unit_test(test_other_sessions),
+	    cmocka_unit_test(test_interleaving),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,229 @@
+/*
+ * schedule: entries come out by the time at which they are due, of equal times by their arrival, of one
+ * arrival in the order of putting in; never before their time; a timer can be taken out. Proven by small
+ * tables, and by 10^5 random steps against a reference that sorts.
+ */
+#include "test/unit/unit.h"
+
+#include "base/chance.h"
+#include "rules/schedule.h"
+
+/* What entries point to here. A timer must begin with its place. */
+struct mark {
+	struct schedule_place place;
+	ns_t due;
+	uint64_t arrival;
+	uint32_t put; /* how many were put in before */
+	bool out;
+};
+
+static void test_order(void **state)
+{
+	static const struct {
+		ns_t due;
+		uint64_t arrival;
+		int place; /* where it comes out */
+	} rows[] = {{30, 1, 6}, {10, 9, 0}, {20, 5, 3}, {20, 5, 4}, {40, 1, 7}, {20, 4, 2}, {20, 6, 5},
+	    {40, 2, 8}, {20, 0, 1}, {NS_NEVER, 0, 9}};
+	struct schedule *schedule = schedule_new();
+	struct mark marks[COUNT(rows)];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_int_equal(schedule_put(schedule, rows[i].due, rows[i].arrival,
+		                     (enum schedule_kind)(i % 3), &marks[i]),
+		    0);
+	assert_int_equal(schedule_count(schedule), COUNT(rows));
+	for (int place = 0; place < (int)COUNT(rows); place++) {
+		struct schedule_entry entry;
+		size_t i;
+
+		assert_true(schedule_next(schedule, NS_NEVER, &entry));
+		i = (size_t)((struct mark *)entry.what - marks);
+		assert_int_equal(rows[i].place, place);
+		assert_int_equal(entry.due, rows[i].due);
+		assert_int_equal(schedule_kind(&entry), i % 3);
+	}
+	assert_int_equal(schedule_count(schedule), 0);
+	schedule_free(schedule);
+}
+
+static void test_not_before_its_time(void **state)
+{
+	struct schedule *schedule = schedule_new();
+	struct schedule_entry entry;
+
+	(void)state;
+	assert_false(schedule_next(schedule, NS_NEVER, &entry));
+	assert_int_equal(schedule_due(schedule), NS_NEVER);
+	schedule_put(schedule, 10, 0, SCHEDULE_LEAVES, NULL);
+	assert_int_equal(schedule_due(schedule), 10);
+	assert_false(schedule_next(schedule, 9, &entry));
+	assert_true(schedule_next(schedule, 10, &entry));
+	assert_false(schedule_next(schedule, 10, &entry));
+	/* A time before all others is as good as any. */
+	schedule_put(schedule, -5, 0, SCHEDULE_LEAVES, NULL);
+	assert_true(schedule_next(schedule, 0, &entry));
+	schedule_free(schedule);
+	schedule_free(NULL);
+}
+
+static void test_remove(void **state)
+{
+	struct schedule *schedule = schedule_new();
+	struct schedule_entry entry;
+	struct mark timers[3] = {{.due = 30}, {.due = 10}, {.due = 20}};
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		schedule_put(schedule, timers[i].due, 0, SCHEDULE_TIMER, &timers[i]);
+	schedule_remove(schedule, &timers[1].place); /* the earliest */
+	assert_int_equal(schedule_due(schedule), 20);
+	schedule_remove(schedule, &timers[0].place); /* the latest */
+	assert_true(schedule_next(schedule, NS_NEVER, &entry));
+	assert_ptr_equal(entry.what, &timers[2]);
+	schedule_put(schedule, 5, 0, SCHEDULE_TIMER, &timers[0]);
+	schedule_remove(schedule, &timers[0].place); /* the only one */
+	assert_int_equal(schedule_count(schedule), 0);
+	assert_int_equal(schedule_due(schedule), NS_NEVER);
+	schedule_free(schedule);
+}
+
+/* ---- Against a reference ---- */
+
+#define STEPS 100000u
+
+static struct mark marks[STEPS], *sorted[STEPS];
+
+static int by_due(const void *a, const void *b)
+{
+	const struct mark *x = *(struct mark *const *)a, *y = *(struct mark *const *)b;
+
+	if (x->due != y->due)
+		return x->due < y->due ? -1 : 1;
+	if (x->arrival != y->arrival)
+		return x->arrival < y->arrival ? -1 : 1;
+	return x->put < y->put ? -1 : 1;
+}
+
+/* Puts all, timers and datagrams, with many equal times and arrivals. */
+static struct schedule *put_all(void)
+{
+	struct schedule *schedule = schedule_new();
+
+	for (uint32_t i = 0; i < STEPS; i++) {
+		struct draw draw = {chance_mix(i)};
+
+		marks[i] = (struct mark){.due = (ns_t)chance_below(draw, 0, STEPS / 8),
+		    .arrival = chance_below(draw, 1, 4),
+		    .put = i};
+		sorted[i] = &marks[i];
+		assert_int_equal(schedule_put(schedule, marks[i].due, marks[i].arrival,
+		                     i % 2 ? SCHEDULE_TIMER : SCHEDULE_LEAVES, &marks[i]),
+		    0);
+	}
+	return schedule;
+}
+
+static void test_sorts(void **state)
+{
+	struct schedule *schedule = put_all();
+	struct schedule_entry entry;
+
+	(void)state;
+	qsort(sorted, STEPS, sizeof(*sorted), by_due);
+	for (uint32_t i = 0; i < STEPS; i++) {
+		assert_true(schedule_next(schedule, NS_NEVER, &entry));
+		assert_ptr_equal(entry.what, sorted[i]);
+	}
+	schedule_free(schedule);
+}
+
+/* Half of the timers are taken out before their time; the rest comes in order as before. */
+static void test_sorts_without_removed(void **state)
+{
+	struct schedule *schedule = put_all();
+	struct schedule_entry entry;
+	size_t left = STEPS;
+
+	(void)state;
+	for (uint32_t i = 1; i < STEPS; i += 4) {
+		schedule_remove(schedule, &marks[i].place);
+		marks[i].out = true;
+		left--;
+	}
+	assert_int_equal(schedule_count(schedule), left);
+	qsort(sorted, STEPS, sizeof(*sorted), by_due);
+	for (uint32_t i = 0; i < STEPS; i++) {
+		if (sorted[i]->out)
+			continue;
+		assert_true(schedule_next(schedule, NS_NEVER, &entry));
+		assert_ptr_equal(entry.what, sorted[i]);
+	}
+	assert_int_equal(schedule_count(schedule), 0);
+	schedule_free(schedule);
+}
+
+/* Takes out what is due; gives how many. Each comes once, not early, and not behind one that should come
+ * later. */
+static uint32_t drain(struct schedule *schedule, ns_t now, const struct mark **last)
+{
+	struct schedule_entry entry;
+	uint32_t count = 0;
+
+	for (; schedule_next(schedule, now, &entry); count++) {
+		struct mark *mark = entry.what;
+
+		assert_false(mark->out);
+		assert_true(mark->due <= now);
+		if (*last)
+			assert_true(by_due(last, &mark) < 0);
+		mark->out = true;
+		*last = mark;
+	}
+	assert_true(schedule_due(schedule) > now);
+	return count;
+}
+
+/* Puts and takes by turns, as time runs on: nothing put later is due before what came out, so that the whole
+ * sequence is sorted. */
+static void test_mixed(void **state)
+{
+	struct schedule *schedule = schedule_new();
+	const struct mark *last = NULL;
+	uint32_t in = 0, out = 0;
+	ns_t now = 0;
+
+	(void)state;
+	for (uint64_t step = 0; out < STEPS; step++) {
+		struct draw draw = {chance_mix(step)};
+
+		if (in < STEPS && chance_hit(draw, 0, 0.6)) {
+			marks[in] = (struct mark){
+			    .due = now + 1 + (ns_t)chance_below(draw, 1, 1000), .arrival = in, .put = in};
+			schedule_put(schedule, marks[in].due, in, in % 2 ? SCHEDULE_TIMER : SCHEDULE_LEAVES,
+			    &marks[in]);
+			in++;
+			continue;
+		}
+		now += (ns_t)chance_below(draw, 2, 10);
+		out += drain(schedule, now, &last);
+		assert_int_equal(schedule_count(schedule), in - out);
+	}
+	schedule_free(schedule);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_order),
+	    cmocka_unit_test(test_not_before_its_time),
+	    cmocka_unit_test(test_remove),
+	    cmocka_unit_test(test_sorts),
+	    cmocka_unit_test(test_sorts_without_removed),
+	    cmocka_unit_test(test_mixed),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
