@@ -20,11 +20,12 @@ struct plan;
 struct parts;
 
 enum datagram_flags {
-	DATAGRAM_GHOST = 1,      /* dropped already, but it still takes its share of the bottleneck */
-	DATAGRAM_HELD = 2,       /* waits for later ones to leave */
-	DATAGRAM_DUE = 4,        /* … and would have left by now */
-	DATAGRAM_JOINED = 8,     /* several in one: `parts` says which */
-	DATAGRAM_LATE = 16,      /* waited for what is not the link's doing (a lookup): its lateness does not count */
+	DATAGRAM_GHOST = 1,  /* dropped already, but it still takes its share of the bottleneck */
+	DATAGRAM_HELD = 2,   /* waits for later ones to leave */
+	DATAGRAM_DUE = 4,    /* … and would have left by now */
+	DATAGRAM_JOINED = 8, /* several in one: `parts` says which */
+	DATAGRAM_LATE =
+	    16, /* waited for what is not the link's doing (a lookup): its lateness does not count */
 	DATAGRAM_SCHEDULED = 32, /* stands in the schedule, and in its way's list `going` */
 	DATAGRAM_DEAD = 64,      /* died there: what is left is to free it when its time comes */
 	DATAGRAM_RELEASED = 128, /* … and nobody else refers to it */
@@ -59,7 +60,7 @@ struct datagram {
 	    order;  /* number of the arrival that it comes from: of equal due times the lower leaves first */
 	uint32_t n; /* ordinal in its session and way */
 	uint32_t size;
-	uint32_t after;        /* of equal due times the lower id + after leaves first */
+	uint32_t after;       /* of equal due times the lower id + after leaves first */
 	uint16_t copy;        /* 0: the one that arrived; K: the Kth copy */
 	uint16_t left_own;    /* while held: later ones of its way still to leave, … */
 	uint16_t left_either; /* … of either way */

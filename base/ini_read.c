@@ -196,8 +196,8 @@ static void header_read(struct file *file, const char *inside)
 	if (!twin)
 		twin = ini_find_in(ini->sections, ini->count, kind, name);
 	if (twin)
-		return complain_line(
-		    file, "[%s] is here a second time; the first is at %s:%d", twin->title, twin->file, twin->line);
+		return complain_line(file, "[%s] is here a second time; the first is at %s:%d", twin->title,
+		    twin->file, twin->line);
 	file->section = section_new(ini, kind, name, file->name, file->line);
 	file->skip = false;
 	file->sections = arena_grow(ini->arena, file->sections, file->count, sizeof(*file->sections));

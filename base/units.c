@@ -41,7 +41,8 @@ static const struct unit *unit_find(const struct unit *units, size_t count, cons
 	return NULL;
 }
 
-/* Nanoseconds of "1.5" of a unit, exactly; false where there is a finer rest. The digits are known to be sound. */
+/* Nanoseconds of "1.5" of a unit, exactly; false where there is a finer rest. The digits are known to be
+ * sound. */
 static bool exact_ns(const char *digits, ns_t worth, ns_t *time)
 {
 	__int128 sum = 0, scale = worth;
@@ -65,8 +66,7 @@ static bool exact_ns(const char *digits, ns_t worth, ns_t *time)
 
 int units_time(const char *text, ns_t *time, struct error *error)
 {
-	static const struct unit units[] = {
-	    {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+	static const struct unit units[] = {{"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
 	const struct unit *unit;
 	const char *name;
 	double figure;
@@ -234,7 +234,8 @@ const char *units_time_text(ns_t time, char *text, size_t room)
 		i++;
 	if (time == 0)
 		i = 0;
-	size = snprintf(text, room, "%" PRId64 ".%0*" PRId64, time / units[i].worth, units[i].digits, time % units[i].worth);
+	size = snprintf(text, room, "%" PRId64 ".%0*" PRId64, time / units[i].worth, units[i].digits,
+	    time % units[i].worth);
 	while (size > 0 && text[size - 1] == '0')
 		size--;
 	if (size > 0 && text[size - 1] == '.')

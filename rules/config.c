@@ -120,8 +120,8 @@ static void way_check(const struct link_check *check)
 		    "real networks",
 		    queue ? "" : " (1000p by default)", seconds);
 	w->clean = !w->latency && !w->jitter && w->loss <= 0 && !w->chained && w->reorder <= 0 &&
-	           w->duplicate <= 0 && w->corrupt <= 0 && !w->rate && !w->packet_time && !w->trace.count && !w->mtu &&
-	           !w->wake_after;
+	           w->duplicate <= 0 && w->corrupt <= 0 && !w->rate && !w->packet_time && !w->trace.count &&
+	           !w->mtu && !w->wake_after;
 }
 
 static void link_build(struct config *config, const struct ini_section *section, struct reading *reading,

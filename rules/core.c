@@ -151,7 +151,8 @@ void core_failed(struct core *core, struct datagram *datagram, enum reason reaso
 
 void core_release(struct core *core, struct datagram *datagram)
 {
-	if (datagram->flags & DATAGRAM_SCHEDULED) { /* it died there, and its place stays until its time comes */
+	if (datagram->flags &
+	    DATAGRAM_SCHEDULED) { /* it died there, and its place stays until its time comes */
 		datagram->flags |= DATAGRAM_RELEASED;
 		return;
 	}

@@ -167,7 +167,8 @@ void path_make_ghost(struct core *core, struct datagram *datagram, struct verdic
 void path_forget(struct core *core, struct session *session, enum reason reason, ns_t now);
 
 /* timer.c */
-/* Sets `*slot`, which must be NULL. Where memory is out it stays so: what was to come at that time does not
+/* Its place among equals is that of the session's newest datagram: other sessions do not change it.
+ * Sets `*slot`, which must be NULL. Where memory is out it stays so: what was to come at that time does not
  * come. */
 void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session,
     void *subject, ns_t due);

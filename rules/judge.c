@@ -386,6 +386,7 @@ void core_arrive(
 
 	core->arrivals++;
 	core_session_touch(core, session, arrival->way, arrival->at);
+	session->newest = core->arrivals;
 	way->n++;
 	way->account.received++;
 	way->account.bytes += arrival->size;

@@ -57,7 +57,7 @@ bool path_take_off(struct core *core, struct datagram *datagram)
 	*(datagram->newer ? &datagram->newer->older : &way_of(datagram)->going) = datagram->older;
 	if (datagram->older)
 		datagram->older->newer = datagram->newer;
-	datagram->flags &= (uint16_t)~(DATAGRAM_SCHEDULED | DATAGRAM_PLANNED);
+	datagram->flags &= (uint16_t) ~(DATAGRAM_SCHEDULED | DATAGRAM_PLANNED);
 	if (dead)
 		core->queued_bytes -= datagram->size;
 	if (datagram->flags & DATAGRAM_RELEASED)
@@ -380,7 +380,8 @@ void path_group_send(struct core *core, struct group *group, ns_t now)
 
 		if (!datagram)
 			continue;
-		datagram->after = (uint32_t)(core->arrivals - datagram->id); /* among equals it has the new place */
+		/* Among equals it has the new place. */
+		datagram->after = (uint32_t)(datagram->session->newest - datagram->id);
 		path_enter(core, datagram, now, NULL);
 	}
 }

@@ -252,7 +252,8 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 	session = session_open(core, listener, listening, device, now);
 	*opened = session != NULL;
 	if (session)
-		core_advance(core, now); /* what comes at time 0 of its life comes before its first datagram */
+		core_advance(
+		    core, now); /* what comes at time 0 of its life comes before its first datagram */
 	return session;
 }
 

@@ -106,6 +106,7 @@ struct session {
 	uint32_t refs;
 	uint32_t handshakes, rebinds;
 	uint32_t header; /* bytes of IP and UDP in front of a datagram */
+	uint64_t newest; /* packet id of the datagram that came last */
 	uint64_t seen;   /* datagrams that rules have seen, either way */
 	ns_t began, last, ended;
 	struct dtls_session dtls;

@@ -13,7 +13,8 @@ void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, str
 	if (!timer)
 		return;
 	*timer = (struct timer){.kind = kind, .session = session, .subject = subject, .slot = slot};
-	if (schedule_put(core->schedule, due, core->arrivals, SCHEDULE_TIMER, timer)) {
+	if (schedule_put(
+	        core->schedule, due, session ? session->newest : core->arrivals, SCHEDULE_TIMER, timer)) {
 		free(timer);
 		return;
 	}
