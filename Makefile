@@ -39,7 +39,7 @@ demo: deps-demo ## install what is missing, build, and run the main job end to e
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
 	@python3 test/demo.py
 
-bench: all ## time the decision core; see doc/performance.md
+bench: all ## time the decision core
 	@$(MAKE) --no-print-directory $(BUILD)/bench_core
 	@$(BUILD)/bench_core
 

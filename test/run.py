@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Runs all tests, two suites at a time, and tells their outcome.
 
-A suite is a program that speaks TAP on standard output: the unit tests (cmocka), the layers check, the replay
-tests and the end-to-end modules. Each has a time bound. A suite that dies, prints no plan, prints fewer results than
+A suite is a program that speaks TAP on standard output: the unit tests (cmocka), the checks of layers and pages,
+the replay tests, the end-to-end modules and the scenarios. Each has a time bound. A suite that dies, prints no plan, prints fewer results than
 planned or a sanitizer's report counts as failed. The last line is `N passed, N failed` over all tests; the exit
 status is 1 where something failed or nothing ran.
 
@@ -21,7 +21,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parent.parent
 HELPERS = ("checks", "dtls", "harness", "shark", "sockets")  # in test/e2e, no tests of their own
 SUITES_AT_A_TIME = 2
-UNIT_BOUND, LAYERS_BOUND, REPLAY_BOUND, E2E_BOUND = 120, 60, 120, 180  # seconds
+UNIT_BOUND, LAYERS_BOUND, REPLAY_BOUND, E2E_BOUND, SCENARIOS_BOUND = 120, 60, 120, 180, 300  # seconds
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:")
 RESULT = re.compile(r"^(not )?ok\b *\d* *-? *(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)")
@@ -143,7 +143,9 @@ def all_suites():
     suites = [Suite(f"e2e/{path.stem}", [python, str(path)], E2E_BOUND) for path in e2e]
     if (TOP / "test/replay/run.py").exists():
         suites.append(Suite("replay", [python, "test/replay/run.py"], REPLAY_BOUND))
+    suites.insert(0, Suite("scenarios", [python, "test/scenarios/run.py"], SCENARIOS_BOUND))  # the longest first
     suites.append(Suite("layers", ["sh", "test/layers.sh", "build"], LAYERS_BOUND))
+    suites.append(Suite("docs", ["sh", "test/docs.sh", "build"], LAYERS_BOUND))
     for source in sorted((TOP / "test/unit").glob("test_*.c")):
         suites.append(Suite(f"unit/{source.stem}", [f"build/asan/test/{source.stem}"], UNIT_BOUND))
     return suites
