@@ -14,7 +14,8 @@ static unsigned bucket_of(ns_t value)
 	return index < BUCKETS_COUNT ? index : BUCKETS_COUNT - 1;
 }
 
-static ns_t middle_of(unsigned index)
+/* The greatest value that falls into it. */
+static ns_t top_of(unsigned index)
 {
 	unsigned doubling = index / BUCKETS_STEPS;
 	uint64_t low, width;
@@ -23,7 +24,7 @@ static ns_t middle_of(unsigned index)
 		return (ns_t)index;
 	width = UINT64_C(1) << (doubling - 1);
 	low = (BUCKETS_STEPS + index % BUCKETS_STEPS) * width;
-	return (ns_t)(low + width / 2);
+	return (ns_t)(low + width - 1);
 }
 
 void buckets_add(struct buckets *buckets, ns_t value)
@@ -50,7 +51,7 @@ ns_t buckets_percentile(const struct buckets *buckets, double share)
 	for (unsigned i = 0; i < BUCKETS_COUNT; i++) {
 		below += buckets->in[i];
 		if (below >= rank && below)
-			return middle_of(i) < buckets->greatest ? middle_of(i) : buckets->greatest;
+			return top_of(i) < buckets->greatest ? top_of(i) : buckets->greatest;
 	}
 	return 0;
 }

@@ -214,21 +214,19 @@ static void suggest_key(struct file *file, const char *written)
 	                       ? dot + 1
 	                       : written;
 	const char *nearest;
+	int way;
 
 	for (; count < kind->key_count && count < 64; count++)
 		names[count] = kind->keys[count].name;
 	nearest = text_nearest(bare, names, count);
-	if (nearest && bare != written && strcmp(nearest, bare) == 0)
-		complain_key(file, written, "this key takes no direction; it is written `%s`", nearest);
-	else if (nearest)
-		complain_key(file, written, "unknown key; the nearest is `%s%s`",
-		    bare == written                   ? ""
-		    : strncmp(written, "up.", 3) == 0 ? "up."
-		                                      : "down.",
-		    nearest);
-	else
-		complain_key(
+	if (!nearest)
+		return complain_key(
 		    file, written, "unknown key; `deadzone help ini` lists those of [%s]", kind->name);
+	if (bare != written && !(keys_find(kind, nearest, &way)->flags & KEY_EACH_WAY))
+		return complain_key(
+		    file, written, "this key takes no direction; it is written `%s`", nearest);
+	complain_key(
+	    file, written, "unknown key; the nearest is `%.*s%s`", (int)(bare - written), written, nearest);
 }
 
 static char *trimmed(struct arena *arena, const char *text)

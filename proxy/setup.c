@@ -357,7 +357,8 @@ struct setup *setup_new(
 	keys_fill(&proxy_kind, proxy, &setup->proxy, &reading, complaints);
 	keys_fill(&capture_kind, ini_find(setup->ini, "capture", ""), &setup->capture, &reading, complaints);
 	setup->config = config_new(setup->ini, names, complaints);
-	if (use == SETUP_RUN) {
+	/* Where a file could not be read, that is all there is to say. */
+	if (use == SETUP_RUN && (ini_count(setup->ini) || !complaints_count(complaints, COMPLAINT_ERROR))) {
 		require(setup, source, "listen", complaints);
 		require(setup, source, "upstream", complaints);
 	}

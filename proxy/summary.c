@@ -310,25 +310,28 @@ size_t summary_tell_failures(
 static void print_way(FILE *out, const char *name, const struct way_facts *facts)
 {
 	const struct account *a = &facts->account;
+	const char *comma = "";
 
 	fprintf(out,
-	    "  %-5s %9" PRIu64 " received %8" PRIu64 " copies %9" PRIu64 " sent %8" PRIu64
-	    " dropped %7" PRIu64 " queued",
+	    "  %-5s %8" PRIu64 " received %6" PRIu64 " copies %8" PRIu64 " sent %8" PRIu64
+	    " dropped %6" PRIu64 " queued\n",
 	    name, a->received, a->copies, a->sent, account_dropped(a), a->queued);
-	if (facts->delayed)
-		fprintf(out, "   delay p50 %.1f p99 %.1f max %.1f ms", (double)facts->p50 / 1e6,
-		    (double)facts->p99 / 1e6, (double)facts->greatest / 1e6);
-	fputc('\n', out);
 	if (account_dropped(a)) {
-		fprintf(out, "        dropped:");
-		for (int i = 0; i < REASON_COUNT; i++)
-			if (a->dropped[i])
-				fprintf(out, " %s %" PRIu64, verdict_reasons[i], a->dropped[i]);
+		fprintf(out, "        dropped: ");
+		for (int i = 0; i < REASON_COUNT; i++) {
+			if (!a->dropped[i])
+				continue;
+			fprintf(out, "%s%s %" PRIu64, comma, verdict_reasons[i], a->dropped[i]);
+			comma = ", ";
+		}
 		fputc('\n', out);
 	}
 	if (a->corrupted || a->reordered)
 		fprintf(out, "        corrupted %" PRIu64 ", reordered %" PRIu64 "\n", a->corrupted,
 		    a->reordered);
+	if (facts->delayed)
+		fprintf(out, "        delay p50 %.1f, p99 %.1f, max %.1f ms\n", (double)facts->p50 / 1e6,
+		    (double)facts->p99 / 1e6, (double)facts->greatest / 1e6);
 }
 
 struct printing {

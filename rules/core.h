@@ -11,6 +11,9 @@
  *   core_sent / core_failed / core_release    the caller's answer; the datagram is the core's again
  *   core_due()             when to call core_advance next
  *
+ * Take all outcomes before the next core_session: opening one may end another, whose sends would count as
+ * dropped.
+ *
  * A datagram without delay is among the outcomes after core_advance(now) with the `now` of its arrival.
  *
  * Times may come a little out of order between sockets; the core never steps back: what is due earlier than

@@ -212,6 +212,8 @@ static int read_trace(struct reading *reading, const char *path, void *into)
 
 	if (ini_load(reading, path, &text, &size))
 		return -1;
+	if (strlen(text) != size)
+		return error_set(&reading->error, "`%s` holds a NUL byte; a trace is plain text", path);
 	for (at = text; *at; line++) {
 		size_t length = strcspn(at, "\r\n");
 		uint64_t stamp;

@@ -31,6 +31,12 @@ struct plan *path_plan_keep(struct datagram *datagram)
 	return kept;
 }
 
+/* Stamps may step back a little between sockets, but none leaves before it came. */
+static ns_t not_before(const struct datagram *datagram, ns_t due)
+{
+	return due > datagram->arrived ? due : datagram->arrived;
+}
+
 /* ---- The schedule ---- */
 
 int path_schedule(struct core *core, struct datagram *datagram, enum schedule_kind kind, ns_t due)
@@ -87,7 +93,7 @@ static void count_left(struct core *core, struct session *session, enum way way,
 			timer_cancel(core, &d->timeout);
 			datagram_remove(held, d);
 			d->flags &= (uint16_t)~DATAGRAM_HELD;
-			d->due = now;
+			d->due = not_before(d, now);
 			/* Through the schedule, so that several go in the order in which they came. */
 			if (path_schedule(core, d, SCHEDULE_LEAVES, now))
 				core_unsent(core, d, REASON_OVERLOAD, now);
@@ -136,7 +142,7 @@ void path_held_expired(struct core *core, struct datagram *datagram, ns_t now)
 {
 	datagram_remove(&way_of(datagram)->held, datagram);
 	datagram->flags &= (uint16_t)~DATAGRAM_HELD;
-	datagram->due = now;
+	datagram->due = not_before(datagram, now);
 	path_leave(core, datagram, now);
 }
 
@@ -249,7 +255,7 @@ static bool cross(
 		return true;
 	}
 	datagram->parts = plan->parts;
-	datagram->due = ns_add(passage.due, plan->extra);
+	datagram->due = not_before(datagram, ns_add(passage.due, plan->extra));
 	if (path_schedule(core, datagram, SCHEDULE_LEAVES, datagram->due)) {
 		core_unsent(core, datagram, REASON_OVERLOAD, now);
 		return true;

@@ -112,6 +112,8 @@ static bool in_span(const struct rule_state *state, const struct sight *sight, n
 	const struct rule *rule = state->rule;
 	ns_t age = sight->now - (state->restart ? state->restart->at : began);
 
+	if (age < 0) /* its socket was read late: it came a hair before what set the clock of this rule */
+		age = 0;
 	return age >= rule->after && (rule->until == 0 || age < rule->until);
 }
 

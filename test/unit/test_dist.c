@@ -284,7 +284,8 @@ static void test_normal_dist(void **state)
 	size_t size;
 
 	(void)state;
-	/* Which folder is the machine's architecture's affair; that it is there is `make check`'s, which installs it. */
+	/* Which folder is the machine's architecture's affair; that it is there is `make check`'s, which
+	 * installs it. */
 	assert_int_equal(glob("/usr/lib/*/tc/normal.dist", 0, NULL, &found), 0);
 	in = fopen(found.gl_pathv[0], "r");
 	globfree(&found);
