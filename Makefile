@@ -25,14 +25,14 @@ PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
 
 .PHONY: all check demo bench fuzz soak layers lint format clean install uninstall help
-.PHONY: deps deps-demo deps-check deps-fuzz test-binaries
+.PHONY: deps deps-demo deps-check deps-fuzz binaries test-binaries
 .DELETE_ON_ERROR:
 
 all: deps ## build build/deadzone (installs what the build needs)
-	@$(MAKE) --no-print-directory $(BUILD)/deadzone $(BUILD)/deadzone.1 $(BUILD)/deadzone.ini.5
+	@$(MAKE) --no-print-directory -j2 binaries
 
 check: deps-check ## install what is missing, build, run all tests
-	@$(MAKE) --no-print-directory -j2 all test-binaries
+	@$(MAKE) --no-print-directory -j2 binaries test-binaries
 	@python3 test/run.py
 
 demo: deps-demo ## install what is missing, build, and run the main job end to end
@@ -101,16 +101,17 @@ $(BUILD)/manpage: $(BUILD)/obj/doc/manpage.o $(BUILD)/libdeadzone.a
 	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/deadzone.1: $(BUILD)/manpage doc/deadzone.1.in
-	$(BUILD)/manpage doc/deadzone.1.in > $@
+	@$(BUILD)/manpage doc/deadzone.1.in > $@
 
 $(BUILD)/deadzone.ini.5: $(BUILD)/manpage doc/deadzone.ini.5.in
-	$(BUILD)/manpage doc/deadzone.ini.5.in > $@
+	@$(BUILD)/manpage doc/deadzone.ini.5.in > $@
 
 $(BUILD)/bench_core: $(BUILD)/obj/test/bench/bench_core.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
 
 .PRECIOUS: $(BUILD)/asan/obj/%.o $(BUILD)/obj/%.o
+binaries: $(BUILD)/deadzone $(BUILD)/deadzone.1 $(BUILD)/deadzone.ini.5
 test-binaries: $(BUILD)/deadzone $(BUILD)/asan/deadzone $(BUILD)/asan/test/replay $(UNIT)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

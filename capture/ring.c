@@ -48,7 +48,8 @@ void *ring_room(struct ring *ring, size_t size)
 	size_t to_end = ring->size - (head & (ring->size - 1));
 	size_t need = whole > to_end ? to_end + whole : whole;
 
-	assert(whole <= ring->size / 2); /* or it might never fit, wherever the end is */
+	if (whole > ring->size / 2) /* it might never fit, wherever the end is */
+		return NULL;
 	if (head + need - ring->tail_seen > ring->size) {
 		ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
 		if (head + need - ring->tail_seen > ring->size)
