@@ -15,8 +15,8 @@ struct ring;
 struct ring *ring_new(size_t size);
 void ring_free(struct ring *ring);
 
-/* Room for a record of `size` bytes (with its head at most half the ring, or it is always refused), to be filled and handed over by ring_put; NULL
- * where there is none now.
+/* Room for a record of `size` bytes (with its head at most half the ring, or it is always refused), to be
+ * filled and handed over by ring_put; NULL where there is none now.
  */
 void *ring_room(struct ring *ring, size_t size);
 void ring_put(struct ring *ring);

@@ -146,14 +146,17 @@ static struct address configured(const struct simulation *s, const struct addres
 	return listen->count == 1 && listen->all[0].port == 0 ? listen->all[0] : *side;
 }
 
-static struct session *session_for(struct simulation *s, const struct flow *flow, ns_t at)
+static struct session *session_for(
+    struct simulation *s, const struct flow *flow, const struct arrival *arrival)
 {
 	struct address listening = configured(s, &flow->device_side);
+	unsigned listener = listener_of(s, &flow->device_side);
 	struct session *session;
 	bool opened;
 
-	session = core_session(
-	    s->core, listener_of(s, &flow->device_side), &listening, &flow->device, at, &opened);
+	session = arrival->way == WAY_UP ? core_follow(s->core, listener, &flow->device, arrival) : NULL;
+	if (!session)
+		session = core_session(s->core, listener, &listening, &flow->device, arrival->at, &opened);
 	if (session && !session->carrier) {
 		struct ends *ends = calloc(1, sizeof(*ends));
 
@@ -166,6 +169,8 @@ static struct session *session_for(struct simulation *s, const struct flow *flow
 			ends->path.cloud.family = ends->path.cloud_side.family = flow->device.family;
 		session->carrier = ends;
 	}
+	if (session)
+		((struct ends *)session->carrier)->path.device = session->device;
 	act_on_outcomes(s);
 	return session;
 }
@@ -190,7 +195,7 @@ static void take(struct simulation *s, const struct flow *flow, const struct arr
 	advance(s, arrival->at);
 	if (!allowed(s, &flow->device))
 		return refuse(s, REASON_NOT_ALLOWED, flow, arrival);
-	session = session_for(s, flow, arrival->at);
+	session = session_for(s, flow, arrival);
 	if (!session)
 		return refuse(s, REASON_MAX_SESSIONS, flow, arrival);
 	core_arrive(s->core, session, arrival, &verdict);

@@ -193,6 +193,9 @@ static bool take_own(const struct flows *flows, const struct reader_packet *pack
 	if (number && number < flows->session_room) {
 		struct ends *ends = &flows->sessions[number];
 
+		/* A device may move (follow_cid): its session is where it spoke from last. */
+		if (device)
+			ends->device = decoded->from;
 		flow->device = ends->device;
 		flow->device_side = ends->device_side;
 		flow->cloud_side = ends->cloud_side;

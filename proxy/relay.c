@@ -260,7 +260,7 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 		outbox_flush(relay);
 	if (!allowed(relay, &received->from))
 		reason = REASON_NOT_ALLOWED;
-	else
+	else if (!(session = core_follow(relay->core, listener->index, &received->from, arrival)))
 		session = core_session(relay->core, listener->index, &listener->configured, &received->from,
 		    arrival->at, &opened);
 	act_on_outcomes(relay);

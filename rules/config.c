@@ -193,6 +193,7 @@ static void device_build(struct config *config, const struct ini_section *sectio
 	device->link = config->default_link;
 	keys_fill(&config_device_kind, section, device, reading, complaints);
 	device->name = section->name;
+	config->any_follow |= device->follow_cid;
 	device->id = names_add(reading->names, "dev=", section->name);
 	for (struct device *earlier = config->devices; earlier < device; earlier++) {
 		if (!patterns_cover(&earlier->address, &device->address) ||

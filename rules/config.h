@@ -91,6 +91,7 @@ struct device {
 	const char *identity;                 /* NULL: its address */
 	ns_t nat_timeout, nat_timeout_stream; /* 0: none; the latter: as the former */
 	enum nat_refresh nat_refresh;
+	bool follow_cid;
 };
 
 enum scope { SCOPE_SESSION, SCOPE_ALL };
@@ -148,7 +149,7 @@ struct config {
 	unsigned default_link; /* of sessions without a [device]: [link default], or the clean link */
 	struct rule *rules;
 	size_t rule_count;
-	bool any_attempt;
+	bool any_attempt, any_follow;
 	unsigned recent;      /* how many datagrams back `replay N` reaches at most */
 	struct kinds *firsts; /* kinds whose first datagram `replay KIND` needs */
 	size_t first_count;

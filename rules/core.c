@@ -382,6 +382,7 @@ void core_free(struct core *core)
 	while (core->oldest) {
 		struct session *session = core->oldest;
 
+		follow_forget(core, session);
 		core->oldest = session->newer;
 		core_session_release(core, session);
 	}
@@ -393,6 +394,7 @@ void core_free(struct core *core)
 	free(core->told);
 	free(core->opened);
 	free(core->hash);
+	follow_free(core);
 	free(core->lateness);
 	schedule_free(core->schedule);
 	pool_free(core->pool);

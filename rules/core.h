@@ -87,6 +87,11 @@ void core_reload(struct core *core, const struct config *config, const struct co
  * is false). `listening` is the listener's address as configured. */
 struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now, bool *opened);
+/* `[device] follow_cid`: a datagram from an unknown address that carries the connection ID of a known
+ * session, newer than all seen there: that session, which goes on from this address; else NULL. Asked before
+ * core_session. */
+struct session *core_follow(
+    struct core *core, unsigned listener, const struct address *device, const struct arrival *arrival);
 /* Something came from its device or cloud: it is not silent. core_arrive does this by itself. */
 void core_session_touch(struct core *core, struct session *session, enum way way, ns_t now);
 /* One more reason to keep the session in memory, and one less. */

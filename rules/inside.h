@@ -79,6 +79,7 @@ struct core {
 	size_t outcome_first, outcome_count, outcome_room;
 	char *told; /* the text of the outcome handed out last */
 
+	struct follow *follow; /* connection IDs; NULL: none yet */
 	struct account refused[WAYS];
 	struct buckets *lateness;
 };
@@ -98,7 +99,16 @@ void core_unsent(struct core *core, struct datagram *datagram, enum reason reaso
 void core_count_queued(struct core *core, struct datagram *datagram);
 struct link_state *core_link_state(struct session *session, const struct link *link);
 
+/* follow.c */
+/* A record with a connection ID came from the session's device. */
+void follow_see(struct core *core, struct session *session, const struct dtls_record *record);
+void follow_forget(struct core *core, struct session *session);
+void follow_free(struct core *core);
+
 /* session.c */
+struct session *session_find(const struct core *core, unsigned listener, const struct address *device);
+/* It goes on from another address, which no session has. */
+void session_move(struct core *core, struct session *session, const struct address *device);
 /* The rules that concern it, with nothing counted yet. */
 void session_rules_attach(struct core *core, struct session *session);
 void session_rules_free(struct core *core, struct rule_state *rules, size_t count);

@@ -427,6 +427,8 @@ void core_arrive(
 	verdict->type = peek.first.type;
 	verdict->epoch = peek.first.epoch;
 	verdict->number = peek.first.number;
+	if (core->config->any_follow && arrival->way == WAY_UP)
+		follow_see(core, session, &peek.first);
 	remember_recent(core, way, &sight);
 	remember_firsts(core, session, &sight);
 

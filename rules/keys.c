@@ -368,8 +368,11 @@ static const struct key device_keys[] = {
     {"identity", KEY_PLAIN, NULL, offsetof(struct device, identity), keys_read_text, "name",
         "draws derive from this name in place of the address: the same luck on another bench or lease",
         "the address"},
-    {"follow_cid", KEY_UNSUPPORTED, NULL, 0, NULL, "yes or no",
-        "a DTLS connection ID seen in a known session continues it from another address", NULL},
+    {"follow_cid", KEY_PLAIN, "no", offsetof(struct device, follow_cid), keys_read_yes, "yes or no",
+        "a datagram from an unknown address whose DTLS connection ID was seen in a session of this section, "
+        "with "
+        "a higher (epoch, sequence number) than any there, continues it (RFC 9146 section 6)",
+        NULL},
     {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [device]", "takes all keys of that section, then its own",
         "none"},
 };

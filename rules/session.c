@@ -66,7 +66,7 @@ static size_t hash_of(const struct core *core, unsigned listener, const struct a
 	return (address_hash(device) ^ chance_mix(listener)) & (core->hash_size - 1);
 }
 
-static struct session *session_find(const struct core *core, unsigned listener, const struct address *device)
+struct session *session_find(const struct core *core, unsigned listener, const struct address *device)
 {
 	struct session *session = core->hash[hash_of(core, listener, device)];
 
@@ -90,6 +90,23 @@ static void hash_grow(struct core *core)
 		s->hash_next = core->hash[at];
 		core->hash[at] = s;
 	}
+}
+
+static void hash_remove(struct core *core, struct session *session)
+{
+	struct session **link = &core->hash[hash_of(core, session->listener, &session->device)];
+
+	while (*link != session)
+		link = &(*link)->hash_next;
+	*link = session->hash_next;
+}
+
+static void hash_add(struct core *core, struct session *session)
+{
+	size_t at = hash_of(core, session->listener, &session->device);
+
+	session->hash_next = core->hash[at];
+	core->hash[at] = session;
 }
 
 static void silent_remove(struct core *core, struct session *session)
@@ -194,7 +211,6 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 {
 	struct session *session = calloc(1, sizeof(*session));
 	char text[ADDRESS_TEXT_ROOM];
-	size_t at;
 
 	if (!session)
 		return NULL;
@@ -214,9 +230,7 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 		session->ways[way].dark_drop = session->ways[way].dark_hold = INT64_MIN;
 	dtls_init(&session->dtls);
 
-	at = hash_of(core, listener, device);
-	session->hash_next = core->hash[at];
-	core->hash[at] = session;
+	hash_add(core, session);
 	session->older = core->newest;
 	*(core->newest ? &core->newest->newer : &core->oldest) = session;
 	core->newest = session;
@@ -291,13 +305,17 @@ void session_each_check(struct core *core, const struct session *session)
 	}
 }
 
+void session_move(struct core *core, struct session *session, const struct address *device)
+{
+	hash_remove(core, session);
+	session->device = *device;
+	hash_add(core, session);
+}
+
 void core_session_end(struct core *core, struct session *session, enum session_end end, ns_t now)
 {
-	struct session **link = &core->hash[hash_of(core, session->listener, &session->device)];
-
-	while (*link != session)
-		link = &(*link)->hash_next;
-	*link = session->hash_next;
+	hash_remove(core, session);
+	follow_forget(core, session);
 	*(session->older ? &session->older->newer : &core->oldest) = session->newer;
 	*(session->newer ? &session->newer->older : &core->newest) = session->older;
 	silent_remove(core, session);

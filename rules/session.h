@@ -110,6 +110,7 @@ struct session {
 	uint64_t seen;   /* datagrams that rules have seen, either way */
 	ns_t began, last, ended;
 	struct dtls_session dtls;
+	struct followed *followed; /* its connection ID, for follow_cid */
 	struct nat nat;
 	struct timer *timers; /* all of them */
 	struct timer *idle_timer, *dark_timer, *nat_timer;

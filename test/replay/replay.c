@@ -117,7 +117,9 @@ static void arrive(struct replay *r, unsigned device, enum way way, const uint8_
 
 	from.ip[3] = (uint8_t)(6 + device);
 	advance(r, at);
-	session = core_session(r->core, 0, &listening, &from, at, &opened);
+	session = way == WAY_UP ? core_follow(r->core, 0, &from, &arrival) : NULL;
+	if (!session)
+		session = core_session(r->core, 0, &listening, &from, at, &opened);
 	outcomes(r);
 	if (session)
 		core_arrive(r->core, session, &arrival, &verdict);

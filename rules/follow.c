@@ -1,0 +1,161 @@
+/*
+ * follow: a device that comes back from another address and is known by its DTLS connection ID.
+ *
+ * A table leads from (listener, connection ID) to the session in which the ID was seen last on its way up.
+ * The proxy has no keys and cannot check a record as RFC 9146 section 6 asks its receivers to; it asks for
+ * the other half: the record's (epoch, sequence number) must be higher than any seen in that session. Records
+ * of DTLS 1.3 hide their numbers, so they are not followed.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/inside.h"
+
+#define BUCKETS 1024
+#define HEADER_TO_CID 11 /* type, version, epoch, sequence number */
+#define HEADER_BEHIND 2  /* length */
+
+struct followed {
+	struct followed *next;
+	struct session *session;
+	uint64_t key;
+	uint64_t highest; /* epoch and sequence number, as the 64 bits that they are on the wire */
+	uint8_t size;
+	uint8_t cid[255];
+};
+
+struct follow {
+	struct followed *buckets[BUCKETS];
+	uint32_t sizes[256]; /* how many IDs of each length there are */
+};
+
+static uint64_t key_of(unsigned listener, const uint8_t *cid, size_t size)
+{
+	return chance_hash(listener, cid, size);
+}
+
+static struct followed *find(const struct follow *follow, unsigned listener, const uint8_t *cid, size_t size)
+{
+	uint64_t key = key_of(listener, cid, size);
+	struct followed *at = follow->buckets[key % BUCKETS];
+
+	while (at && !(at->key == key && at->size == size && at->session->listener == listener &&
+	                 memcmp(at->cid, cid, size) == 0))
+		at = at->next;
+	return at;
+}
+
+static void unlink_followed(struct follow *follow, struct followed *followed)
+{
+	struct followed **link = &follow->buckets[followed->key % BUCKETS];
+
+	while (*link != followed)
+		link = &(*link)->next;
+	*link = followed->next;
+	follow->sizes[followed->size]--;
+}
+
+static void link_followed(struct follow *follow, struct followed *followed)
+{
+	followed->next = follow->buckets[followed->key % BUCKETS];
+	follow->buckets[followed->key % BUCKETS] = followed;
+	follow->sizes[followed->size]++;
+}
+
+static uint64_t number_of(const struct dtls_record *record)
+{
+	return (uint64_t)record->epoch << 48 | record->number;
+}
+
+void follow_see(struct core *core, struct session *session, const struct dtls_record *record)
+{
+	struct followed *own = session->followed, *other;
+
+	if (!session->section || !session->section->follow_cid || !record->cid_size ||
+	    record->type == DTLS_UNIFIED)
+		return;
+	if (!core->follow) {
+		core->follow = calloc(1, sizeof(*core->follow));
+		assert(core->follow);
+	}
+	if (own && own->size == record->cid_size && memcmp(own->cid, record->cid, own->size) == 0) {
+		if (number_of(record) > own->highest)
+			own->highest = number_of(record);
+		return;
+	}
+	/* One ID leads to one session: the one that used it last. */
+	other = find(core->follow, session->listener, record->cid, record->cid_size);
+	if (other)
+		follow_forget(core, other->session);
+	if (own)
+		unlink_followed(core->follow, own);
+	else
+		own = session->followed = calloc(1, sizeof(*own));
+	assert(own);
+	own->session = session;
+	own->highest = number_of(record);
+	own->size = record->cid_size;
+	memcpy(own->cid, record->cid, own->size);
+	own->key = key_of(session->listener, own->cid, own->size);
+	link_followed(core->follow, own);
+}
+
+void follow_forget(struct core *core, struct session *session)
+{
+	if (!session->followed)
+		return;
+	unlink_followed(core->follow, session->followed);
+	free(session->followed);
+	session->followed = NULL;
+}
+
+void follow_free(struct core *core)
+{
+	free(core->follow);
+}
+
+/* The session of the first connection ID, of whatever length, that fits; and is this record newer than all
+ * seen? */
+static struct session *find_newer(
+    const struct follow *follow, unsigned listener, const struct arrival *arrival)
+{
+	const uint8_t *cid = arrival->bytes + HEADER_TO_CID;
+	uint64_t number = 0;
+
+	for (int i = 3; i < HEADER_TO_CID; i++)
+		number = number << 8 | arrival->bytes[i];
+	for (size_t size = 1; size < 256 && arrival->size >= HEADER_TO_CID + size + HEADER_BEHIND; size++) {
+		struct followed *followed = follow->sizes[size] ? find(follow, listener, cid, size) : NULL;
+
+		/* A reload may have changed its section's mind. */
+		if (followed && number > followed->highest && followed->session->section &&
+		    followed->session->section->follow_cid)
+			return followed->session;
+	}
+	return NULL;
+}
+
+struct session *core_follow(
+    struct core *core, unsigned listener, const struct address *device, const struct arrival *arrival)
+{
+	struct dtls_session strange;
+	struct dtls_peek peek;
+	struct session *session;
+	char text[ADDRESS_TEXT_ROOM];
+
+	if (!core->follow || arrival->size < HEADER_TO_CID + HEADER_BEHIND ||
+	    session_find(core, listener, device))
+		return NULL;
+	dtls_init(&strange);
+	dtls_look(&strange, WAY_UP, arrival->bytes, arrival->size, &peek);
+	if (!(peek.kinds >> DTLS_KIND_CID & 1) || peek.first.type == DTLS_UNIFIED || !peek.first.cid)
+		return NULL;
+	session = find_newer(core->follow, listener, arrival);
+	if (!session)
+		return NULL;
+	session_move(core, session, device);
+	core_event(
+	    core, session, arrival->at, "device-moved device=%s", address_text(device, text, sizeof(text)));
+	return session;
+}
