@@ -148,6 +148,14 @@ int keys_read_text(struct reading *reading, const char *text, void *into)
 	return 0;
 }
 
+int keys_read_texts(struct reading *reading, const char *text, void *into)
+{
+	struct texts *texts = into;
+
+	return keys_read_text(
+	    reading, text, keys_append(reading, &texts->all, &texts->count, sizeof(const char *)));
+}
+
 int keys_choose(struct reading *reading, const char *text, const char *const *words, size_t count)
 {
 	struct text list = {0};

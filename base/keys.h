@@ -95,6 +95,13 @@ key_read keys_read_span_of_sizes; /* struct span */
 key_read keys_read_spans;         /* struct spans, one more */
 key_read keys_read_spans_of_sizes;
 
+struct texts {
+	const char **all;
+	size_t count;
+};
+
+key_read keys_read_texts; /* struct texts, one more */
+
 struct patterns {
 	struct address_pattern *all;
 	size_t count;

@@ -51,6 +51,18 @@ void blocks_head(struct text *out, const char *version, uint64_t seed, const cha
 	interface_block(out, "events", "what happened, as syslog lines");
 }
 
+void blocks_secrets(struct text *out, const char *lines, size_t size)
+{
+	size_t start = pcapng_begin(out, PCAPNG_SECRETS);
+
+	pcapng_add32(out, PCAPNG_SECRETS_TLS);
+	pcapng_add32(out, (uint32_t)size);
+	text_add_bytes(out, lines, size);
+	pcapng_pad(out);
+	pcapng_option(out, PCAPNG_END, NULL, 0);
+	pcapng_end(out, start);
+}
+
 size_t blocks_packet_headers(uint8_t *headers, const struct record *record)
 {
 	uint64_t sum = record->kept < record->size ? record->payload_sum

@@ -30,6 +30,8 @@ static inline const uint8_t *record_payload(const struct record *record)
 
 /* The head of a file: section and interfaces. */
 void blocks_head(struct text *out, const char *version, uint64_t seed, const char *ini);
+/* Lines of a TLS key log: a Decryption Secrets Block, which helps the packets behind it. */
+void blocks_secrets(struct text *out, const char *lines, size_t size);
 void blocks_record(struct text *out, const struct record *record, const struct names *names);
 void blocks_tail(struct text *out, const struct capture_closing *closing, ns_t began, uint64_t lost);
 

@@ -11,6 +11,7 @@
 #include "capture/blocks.h"
 #include "capture/classic.h"
 #include "capture/file.h"
+#include "capture/keylog.h"
 #include "capture/pcapng.h"
 #include "capture/ring.h"
 
@@ -29,7 +30,9 @@ struct capture {
 	/* The capture thread's own. */
 	struct file *file;
 	struct classic *classic;
-	struct text head; /* of the file that is open: written before anything else */
+	struct keylog *keylog;  /* NULL: none is followed */
+	size_t secrets_written; /* of its lines: bytes that stand in the file that is open */
+	struct text head;       /* of the file that is open: written before anything else */
 	struct text out;
 	uint64_t out_records;
 	char *ini;
@@ -239,8 +242,27 @@ static int open_next(struct capture *capture, ns_t at, struct error *error)
 	snprintf(capture->name, sizeof(capture->name), "%s", file_name(capture->file));
 	pthread_mutex_unlock(&capture->lock);
 	capture->opened_at = at;
+	capture->secrets_written = 0;
 	head(capture);
 	return 0;
+}
+
+/* The key log's lines that the file does not hold yet. */
+static int write_secrets(struct capture *capture, struct error *error)
+{
+	const struct text *lines = keylog_lines(capture->keylog);
+	size_t fresh = lines->size - capture->secrets_written;
+	struct text block = {0};
+	int failed;
+
+	if (!fresh)
+		return 0;
+	blocks_secrets(&block, lines->at + capture->secrets_written, fresh);
+	failed = file_write(capture->file, block.at, block.size, error);
+	text_free(&block);
+	if (!failed)
+		capture->secrets_written = lines->size;
+	return failed;
 }
 
 static int write_out(struct capture *capture, struct error *error)
@@ -249,6 +271,10 @@ static int write_out(struct capture *capture, struct error *error)
 		return -1;
 	if (file_size(capture->file) == 0 &&
 	    file_write(capture->file, capture->head.at, capture->head.size, error)) {
+		tell(capture, error);
+		return -1;
+	}
+	if (capture->keylog && write_secrets(capture, error)) {
 		tell(capture, error);
 		return -1;
 	}
@@ -316,13 +342,23 @@ static void take_record(struct capture *capture, const struct record *record)
 	capture->out_records++;
 }
 
-static void drain(struct capture *capture)
+/* Too young to be written: a key that it needs may still come. */
+static bool held_back(const struct capture *capture, const struct record *record, ns_t now)
+{
+	return capture->keylog && !capture->options.patient &&
+	       record->at + capture->options.keylog_wait > now;
+}
+
+static void drain(struct capture *capture, ns_t now)
 {
 	const struct record *record;
 
+	if (capture->keylog)
+		keylog_follow(capture->keylog);
+
 	if (!file_is_open(capture->file) && wall_clock() >= capture->retry_at)
 		rotate(capture);
-	while ((record = ring_peek(capture->ring))) {
+	while ((record = ring_peek(capture->ring)) && !held_back(capture, record, now)) {
 		take_record(capture, record);
 		ring_taken(capture->ring);
 		if (capture->out.size >= BATCH)
@@ -338,10 +374,10 @@ static void *run(void *user)
 	struct capture *capture = user;
 
 	while (!atomic_load(&capture->stop)) {
-		drain(capture);
+		drain(capture, wall_clock());
 		nanosleep(&(struct timespec){.tv_nsec = PAUSE}, NULL);
 	}
-	drain(capture);
+	drain(capture, NS_NEVER);
 	if (!capture->classic && capture->closing)
 		blocks_tail(&capture->out, capture->closing, capture->options.at, capture_lost(capture));
 	capture->retry_at = 0;
@@ -362,6 +398,8 @@ struct capture *capture_open(const struct capture_options *options, struct error
 	pthread_mutex_init(&capture->lock, NULL);
 	if (options->format == CAPTURE_PCAP)
 		capture->classic = classic_new();
+	else if (options->keylog_count)
+		capture->keylog = keylog_new(options->keylogs, options->keylog_count);
 	if (open_next(capture, options->at, error) == 0) {
 		flush(capture); /* the head is there as soon as the file is */
 		if (pthread_create(&capture->thread, NULL, run, capture) == 0)
@@ -370,6 +408,7 @@ struct capture *capture_open(const struct capture_options *options, struct error
 	}
 	file_free(capture->file);
 	classic_free(capture->classic);
+	keylog_free(capture->keylog);
 	ring_free(capture->ring);
 	text_free(&capture->out);
 	text_free(&capture->head);
@@ -394,6 +433,7 @@ void capture_free(struct capture *capture)
 	pthread_mutex_destroy(&capture->lock);
 	file_free(capture->file);
 	classic_free(capture->classic);
+	keylog_free(capture->keylog);
 	ring_free(capture->ring);
 	text_free(&capture->out);
 	text_free(&capture->head);

@@ -10,6 +10,9 @@
  * comment (capture/comment.h). Classic pcap, through libpcap, holds the same packets without comments and
  * events.
  *
+ * With key logs, packets are held back in the ring for keylog_wait, never in the relay; the lines that have
+ * come by then stand before them in a Decryption Secrets Block. A new file starts with all lines so far.
+ *
  * Stamps are wall-clock nanoseconds since 1970.
  */
 #ifndef CAPTURE_CAPTURE_H
@@ -30,11 +33,14 @@ enum capture_format { CAPTURE_PCAPNG, CAPTURE_PCAP };
 struct capture_options {
 	const char *path; /* strftime patterns are expanded; "-" is standard output */
 	enum capture_format format;
-	uint32_t snaplen;     /* most payload bytes kept of a datagram */
-	uint64_t rotate_size; /* 0: never */
-	ns_t rotate_time;     /* 0: never */
-	unsigned keep;        /* files; 0: all */
-	bool patient;         /* wait for room rather than lose */
+	uint32_t snaplen;           /* most payload bytes kept of a datagram */
+	uint64_t rotate_size;       /* 0: never */
+	ns_t rotate_time;           /* 0: never */
+	unsigned keep;              /* files; 0: all */
+	bool patient;               /* wait for room rather than lose */
+	const char *const *keylogs; /* key log files to follow */
+	size_t keylog_count;
+	ns_t keylog_wait; /* packets are held back so long, so that keys stand before those that need them */
 	const struct names *names;
 	const char *version; /* "deadzone 1.0.0" */
 	uint64_t seed;

@@ -17,6 +17,8 @@
 #define PCAPNG_INTERFACE 1u
 #define PCAPNG_STATISTICS 5u
 #define PCAPNG_PACKET 6u
+#define PCAPNG_SECRETS 10u
+#define PCAPNG_SECRETS_TLS 0x544c534bu /* a TLS key log */
 #define PCAPNG_MAGIC 0x1a2b3c4du
 #define PCAPNG_SNAPLEN 262144u
 

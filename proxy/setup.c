@@ -184,10 +184,16 @@ static const struct key capture_keys[] = {
         "where to write; strftime patterns are expanded; - is standard output", "none"},
     {"format", KEY_PLAIN, "pcapng", AT(format), read_format, "pcapng or pcap",
         "pcap is classic, nanosecond, without verdicts", NULL},
-    {"keylog", KEY_LIST | KEY_UNSUPPORTED, NULL, 0, NULL, "file",
-        "a TLS key log file whose lines go into the capture", NULL},
-    {"keylog_wait", KEY_UNSUPPORTED, NULL, 0, NULL, "time",
-        "packets are held back so long, so that keys stand before them", NULL},
+    {"keylog", KEY_LIST, NULL, AT(keylog), keys_read_texts, "file",
+        "a TLS key log file (SSLKEYLOGFILE format) whose lines go into the capture, as they come, so that "
+        "Wireshark "
+        "opens it decrypted",
+        "none"},
+    {"keylog_wait", KEY_PLAIN, "500ms", AT(keylog_wait), keys_read_time, "time",
+        "the writer (never the relay) holds packets back so long, so that keys stand before the packets that "
+        "need "
+        "them",
+        NULL},
     {"rotate_size", KEY_PLAIN, NULL, AT(rotate_size), read_rotate_size, "size",
         "start a new file at this size", "none"},
     {"rotate_time", KEY_PLAIN, NULL, AT(rotate_time), read_rotate_time, "time",
@@ -356,6 +362,10 @@ struct setup *setup_new(
 	proxy = ini_find(setup->ini, "proxy", "");
 	keys_fill(&proxy_kind, proxy, &setup->proxy, &reading, complaints);
 	keys_fill(&capture_kind, ini_find(setup->ini, "capture", ""), &setup->capture, &reading, complaints);
+	if (setup->capture.keylog.count && setup->capture.format == CAPTURE_PCAP)
+		ini_complain(ini_find(setup->ini, "capture", ""),
+		    ini_entry(ini_find(setup->ini, "capture", ""), "keylog"), complaints,
+		    "classic pcap has no place for keys; they need `format = pcapng`");
 	setup->config = config_new(setup->ini, names, complaints);
 	/* Where a file could not be read, that is all there is to say. */
 	if (use == SETUP_RUN && (ini_count(setup->ini) || !complaints_count(complaints, COMPLAINT_ERROR))) {

@@ -37,6 +37,8 @@ struct capture_settings {
 	enum capture_format format;
 	uint64_t rotate_size, keep, snaplen;
 	ns_t rotate_time;
+	struct texts keylog;
+	ns_t keylog_wait;
 };
 
 struct setup {
