@@ -66,6 +66,10 @@ const struct ini_entry *ini_entry(const struct ini_section *section, const char 
 /* The texts of all files read, each behind a line that names it, and the settings on top. */
 const char *ini_text(const struct ini *ini);
 
+/* The names of the profiles in a folder, sorted; free each and the list. NULL and 0 where it cannot be read.
+ */
+char **ini_profile_names(const char *folder, size_t *count);
+
 /* Reads the file that `entry`'s value names, relative to the entry's own file; the text lives as long as the
  * ini. */
 int ini_load(struct reading *reading, const char *path, const char **text, size_t *size);

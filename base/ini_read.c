@@ -401,8 +401,6 @@ static char *next_line(char *line, int room, void *user)
 static void file_read(
     struct ini *ini, const struct file *from, const char *path, const struct place *named_at);
 
-#define PROFILES_MAX 256
-
 static int is_ini(const struct dirent *entry)
 {
 	const char *dot = strrchr(entry->d_name, '.');
@@ -410,27 +408,45 @@ static int is_ini(const struct dirent *entry)
 	return dot && dot != entry->d_name && strcmp(dot, ".ini") == 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char **ini_profile_names(const char *folder, size_t *count)
+{
+	struct dirent **entries = NULL;
+	int found = scandir(folder, &entries, is_ini, NULL);
+	char **names = found < 0 ? NULL : calloc((size_t)found + 1, sizeof(*names));
+
+	*count = 0;
+	for (int i = 0; i < found; i++) {
+		if (names)
+			names[(*count)++] = strndup(
+			    entries[i]->d_name, strlen(entries[i]->d_name) - strlen(".ini"));
+		free(entries[i]);
+	}
+	free(entries);
+	if (names)
+		qsort(names, *count, sizeof(*names), by_name);
+	return names;
+}
+
 static void suggest_profile(const struct file *file, const char *written, const struct place *place)
 {
-	const char *names[PROFILES_MAX], *nearest = NULL;
-	struct dirent **entries = NULL;
-	const char *dir = file->ini->profile_dir ? file->ini->profile_dir : ".";
-	int count = scandir(dir, &entries, is_ini, alphasort);
+	size_t count;
+	char **names = ini_profile_names(file->ini->profile_dir ? file->ini->profile_dir : ".", &count);
+	const char *nearest = text_nearest(written, (const char *const *)names, count);
 
-	for (int i = 0; i < count && i < PROFILES_MAX; i++) {
-		entries[i]->d_name[strlen(entries[i]->d_name) - 4] = '\0';
-		names[i] = entries[i]->d_name;
-	}
-	if (count > 0)
-		nearest = text_nearest(written, names, (size_t)(count < PROFILES_MAX ? count : PROFILES_MAX));
-	complaints_add(file->ini->complaints, COMPLAINT_ERROR, place,
-	    nearest ? "there is no profile `%s`; the nearest is `%s`"
-	            : "there is no profile `%s`; `deadzone profiles` "
-	              "lists them",
-	    written, nearest);
-	for (int i = 0; i < count; i++)
-		free(entries[i]);
-	free(entries);
+	if (nearest)
+		complaints_add(file->ini->complaints, COMPLAINT_ERROR, place,
+		    "there is no profile `%s`; the nearest is `%s`", written, nearest);
+	else
+		complaints_add(file->ini->complaints, COMPLAINT_ERROR, place,
+		    "there is no profile `%s`; `deadzone profiles` lists them", written);
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
 }
 
 /* The file that an `include` names; NULL after complaining of a profile that there is not. */

@@ -217,6 +217,14 @@ int keys_read_spans_of_sizes(struct reading *reading, const char *text, void *in
 	return 0;
 }
 
+bool patterns_match(const struct patterns *patterns, const struct address *address)
+{
+	for (size_t i = 0; i < patterns->count; i++)
+		if (address_pattern_matches(&patterns->all[i], address))
+			return true;
+	return patterns->count == 0;
+}
+
 bool spans_hold(const struct spans *spans, uint64_t number)
 {
 	for (size_t i = 0; i < spans->count; i++)

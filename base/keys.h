@@ -112,6 +112,9 @@ struct addresses {
 	size_t count;
 };
 
+/* One of them matches; an empty list matches all. */
+bool patterns_match(const struct patterns *patterns, const struct address *address);
+
 key_read keys_read_pattern;  /* struct patterns, one more */
 key_read keys_read_address;  /* struct addresses, one more: address and port */
 key_read keys_read_host;     /* struct addresses, one more: address alone */

@@ -96,6 +96,23 @@ void comment_arrived(struct text *out, const struct verdict *verdict, const stru
 		text_add(out, " %s", names_get(names, verdict->device));
 }
 
+void departure_fill(struct departure *departure, const struct datagram *datagram, uint32_t session,
+    enum reason reason, ns_t at)
+{
+	*departure = (struct departure){.session = session,
+	    .n = datagram->n,
+	    .way = datagram->way,
+	    .origin = datagram->origin,
+	    .reason = (uint8_t)reason,
+	    .copy = datagram->copy,
+	    .delay = datagram->due - datagram->arrived,
+	    .late = at - datagram->due};
+	if (datagram->flags & DATAGRAM_JOINED) {
+		departure->parts = datagram->parts->all;
+		departure->part_count = datagram->parts->count;
+	}
+}
+
 void comment_departed(struct text *out, const struct departure *departure)
 {
 	text_add(out, "s=%u dir=%s n=%u %s", departure->session, verdict_ways[departure->way], departure->n,

@@ -24,6 +24,10 @@ struct departure {
 	uint32_t part_count;
 };
 
+/* What there is to say of a datagram that left at `at`, or died then (`reason`). */
+void departure_fill(struct departure *departure, const struct datagram *datagram, uint32_t session,
+    enum reason reason, ns_t at);
+
 void comment_arrived(struct text *out, const struct verdict *verdict, const struct names *names);
 void comment_departed(struct text *out, const struct departure *departure);
 

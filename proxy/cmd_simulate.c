@@ -43,21 +43,11 @@ static const struct capture_path *path_of(const struct session *session)
 
 static void record_departure(struct simulation *s, struct datagram *datagram, enum reason reason, ns_t at)
 {
-	struct departure departure = {.session = datagram->session->number,
-	    .n = datagram->n,
-	    .way = datagram->way,
-	    .origin = datagram->origin,
-	    .reason = (uint8_t)reason,
-	    .copy = datagram->copy,
-	    .delay = datagram->due - datagram->arrived,
-	    .late = at - datagram->due};
+	struct departure departure;
 
 	if (!s->capture)
 		return;
-	if (datagram->flags & DATAGRAM_JOINED) {
-		departure.parts = datagram->parts->all;
-		departure.part_count = datagram->parts->count;
-	}
+	departure_fill(&departure, datagram, datagram->session->number, reason, at);
 	capture_departed(s->capture, path_of(datagram->session), &departure, datagram->bytes, datagram->size,
 	    datagram->tos, datagram->id, at);
 }
@@ -103,16 +93,6 @@ static void advance(struct simulation *s, ns_t now)
 }
 
 /* ---- Arrivals ---- */
-
-static bool allowed(const struct simulation *s, const struct address *device)
-{
-	const struct patterns *allow = &s->setup->proxy.allow;
-
-	for (size_t i = 0; i < allow->count; i++)
-		if (address_pattern_matches(&allow->all[i], device))
-			return true;
-	return allow->count == 0;
-}
 
 static unsigned listener_of(struct simulation *s, const struct address *side)
 {
@@ -193,7 +173,7 @@ static void take(struct simulation *s, const struct flow *flow, const struct arr
 	struct verdict verdict;
 
 	advance(s, arrival->at);
-	if (!allowed(s, &flow->device))
+	if (!patterns_match(&s->setup->proxy.allow, &flow->device))
 		return refuse(s, REASON_NOT_ALLOWED, flow, arrival);
 	session = session_for(s, flow, arrival);
 	if (!session)

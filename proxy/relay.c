@@ -62,23 +62,13 @@ static struct capture_path path_of(
 static void record_departure(struct relay *relay, const struct address *cloud_side, struct datagram *datagram,
     enum reason reason, ns_t at)
 {
-	struct departure departure = {.session = datagram->session->number,
-	    .n = datagram->n,
-	    .way = datagram->way,
-	    .origin = datagram->origin,
-	    .reason = (uint8_t)reason,
-	    .copy = datagram->copy,
-	    .delay = datagram->due - datagram->arrived,
-	    .late = at - datagram->due};
+	struct departure departure;
 	struct capture_path path;
 
 	if (!relay->capture)
 		return;
 	path = path_of(relay, datagram->session, cloud_side);
-	if (datagram->flags & DATAGRAM_JOINED) {
-		departure.parts = datagram->parts->all;
-		departure.part_count = datagram->parts->count;
-	}
+	departure_fill(&departure, datagram, datagram->session->number, reason, at);
 	capture_departed(relay->capture, &path, &departure, datagram->bytes, datagram->size, datagram->tos,
 	    datagram->id, relay_wall(relay, at));
 }
@@ -214,16 +204,6 @@ static void timer_due(evutil_socket_t fd, short what, void *user)
 	relay_turn(relay);
 }
 
-static bool allowed(const struct relay *relay, const struct address *device)
-{
-	const struct patterns *allow = &relay->setup->proxy.allow;
-
-	for (size_t i = 0; i < allow->count; i++)
-		if (address_pattern_matches(&allow->all[i], device))
-			return true;
-	return allow->count == 0;
-}
-
 static void refuse(struct relay *relay, enum reason reason, const struct listener *listener,
     const struct received *received, const struct arrival *arrival)
 {
@@ -258,7 +238,7 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	/* Opening a session may end another: what was gathered of that one is on its way already. */
 	if (core_session_count(relay->core) >= relay->setup->proxy.max_sessions)
 		outbox_flush(relay);
-	if (!allowed(relay, &received->from))
+	if (!patterns_match(&relay->setup->proxy.allow, &received->from))
 		reason = REASON_NOT_ALLOWED;
 	else if (!(session = core_follow(relay->core, listener->index, &received->from, arrival)))
 		session = core_session(relay->core, listener->index, &listener->configured, &received->from,

@@ -211,13 +211,11 @@ const struct device *config_device(
 {
 	for (size_t i = 0; i < config->device_count; i++) {
 		const struct device *d = &config->devices[i];
-		bool here = d->listener.count == 0, matches = d->address.count == 0;
+		bool here = d->listener.count == 0;
 
 		for (size_t k = 0; k < d->listener.count && !here; k++)
 			here = address_equal(&d->listener.all[k], listener);
-		for (size_t k = 0; k < d->address.count && !matches; k++)
-			matches = address_pattern_matches(&d->address.all[k], device);
-		if (here && matches)
+		if (here && patterns_match(&d->address, device))
 			return d;
 	}
 	return NULL;

@@ -112,6 +112,8 @@ void session_move(struct core *core, struct session *session, const struct addre
 /* The rules that concern it, with nothing counted yet. */
 void session_rules_attach(struct core *core, struct session *session);
 void session_rules_free(struct core *core, struct rule_state *rules, size_t count);
+/* Forgets what `replay N` could reach. */
+void session_recent_forget(struct core *core, struct session_way *way);
 /* Remembers where `expect … each` does not hold. */
 void session_each_check(struct core *core, const struct session *session);
 void core_session_end(struct core *core, struct session *session, enum session_end end, ns_t now);

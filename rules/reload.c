@@ -143,20 +143,6 @@ static void firsts_reload(
 	session->first_count = firsts ? (unsigned)config->first_count : 0;
 }
 
-static void recent_forget(struct core *core, struct session *session)
-{
-	for (int w = 0; w < WAYS; w++) {
-		struct session_way *way = &session->ways[w];
-
-		for (unsigned i = 0; way->recent && i < way->recent_room; i++)
-			if (way->recent[i])
-				pool_put(core->pool, way->recent[i]);
-		free(way->recent);
-		way->recent = NULL;
-		way->recent_next = 0;
-	}
-}
-
 static void shared_reload(struct core *core, const struct config *config, ns_t now)
 {
 	struct rule_state *old = core->shared;
@@ -241,7 +227,8 @@ void core_reload(struct core *core, const struct config *config, const struct co
 		text_clear(&name);
 		text_add(&name, "%s", session->link->name);
 		links_reload(session, config);
-		recent_forget(core, session);
+		for (int way = 0; way < WAYS; way++)
+			session_recent_forget(core, &session->ways[way]);
 		firsts_reload(core, session, before, config);
 		session_reload(
 		    core, session, &listening[session->listener], session->link_set ? name.at : NULL, now);

@@ -352,6 +352,16 @@ void session_rules_free(struct core *core, struct rule_state *rules, size_t coun
 	free(rules);
 }
 
+void session_recent_forget(struct core *core, struct session_way *way)
+{
+	for (unsigned i = 0; way->recent && i < way->recent_room; i++)
+		if (way->recent[i])
+			pool_put(core->pool, way->recent[i]);
+	free(way->recent);
+	way->recent = NULL;
+	way->recent_next = 0;
+}
+
 static void session_free(struct core *core, struct session *session)
 {
 	while (session->links) {
@@ -364,10 +374,7 @@ static void session_free(struct core *core, struct session *session)
 	for (int w = 0; w < WAYS; w++) {
 		struct session_way *way = &session->ways[w];
 
-		for (unsigned i = 0; way->recent && i < way->recent_room; i++)
-			if (way->recent[i])
-				pool_put(core->pool, way->recent[i]);
-		free(way->recent);
+		session_recent_forget(core, way);
 		free(way->delays);
 		attempts_clear(&way->attempts);
 	}

@@ -2,19 +2,7 @@
 # The pages say what the program says. Prints TAP. usage: docs.sh BUILD
 set -u
 build=${1:-build}
-number=0
-failed=0
-
-check() { # name, offending lines
-	number=$((number + 1))
-	if [ -z "$2" ]; then
-		echo "ok $number - $1"
-	else
-		echo "not ok $number - $1"
-		echo "$2" | sed 's/^/# /'
-		failed=1
-	fi
-}
+. "$(dirname "$0")/tap.sh"
 
 missing() { # words on standard input, page
 	page=$(mandoc -T utf8 "$2" | sed 's/.\x08//g')

@@ -3,19 +3,7 @@
 # usage: layers.sh BUILD
 set -u
 build=${1:-build}
-number=0
-failed=0
-
-check() { # name, offending lines
-	number=$((number + 1))
-	if [ -z "$2" ]; then
-		echo "ok $number - $1"
-	else
-		echo "not ok $number - $1"
-		echo "$2" | sed 's/^/# /'
-		failed=1
-	fi
-}
+. "$(dirname "$0")/tap.sh"
 
 includes() { # folder, pattern of what it may not include
 	grep -nE "^#include [<\"]($2)" "$1"/*.[ch]

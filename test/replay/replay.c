@@ -48,19 +48,9 @@ static void say_bytes(struct replay *r, const struct datagram *d)
 
 static void departed(struct replay *r, struct datagram *d, enum reason reason, ns_t at)
 {
-	struct departure departure = {.session = d->session->number,
-	    .n = d->n,
-	    .way = d->way,
-	    .origin = d->origin,
-	    .reason = (uint8_t)reason,
-	    .copy = d->copy,
-	    .delay = d->due - d->arrived,
-	    .late = at - d->due};
+	struct departure departure;
 
-	if (d->flags & DATAGRAM_JOINED) {
-		departure.parts = d->parts->all;
-		departure.part_count = d->parts->count;
-	}
+	departure_fill(&departure, d, d->session->number, reason, at);
 	comment_departed(&r->comment, &departure);
 	say_bytes(r, d);
 	say(r, at, r->comment.at);

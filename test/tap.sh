@@ -1,0 +1,14 @@
+# Sourced by the shell tests: check NAME LINES prints one line of TAP; LINES that are there say what is wrong.
+number=0
+failed=0
+
+check() { # name, offending lines
+	number=$((number + 1))
+	if [ -z "$2" ]; then
+		echo "ok $number - $1"
+	else
+		echo "not ok $number - $1"
+		echo "$2" | sed 's/^/# /'
+		failed=1
+	fi
+}
