@@ -9,7 +9,9 @@ VERSION := $(shell sed -n 's/^\#define DEADZONE_VERSION "\(.*\)"/\1/p' proxy/com
 
 BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
-CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils
+CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils \
+    libmbedtls-dev
+STORY_PACKAGES := $(BUILD_PACKAGES) libmbedtls-dev tshark python3
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werror
@@ -24,20 +26,28 @@ PARTS := $(filter-out proxy/main.c,$(SOURCES))
 PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
 
-.PHONY: all check demo bench fuzz soak layers lint format clean install uninstall help
-.PHONY: deps deps-demo deps-check deps-fuzz binaries test-binaries
+.PHONY: all check demo story bench fuzz soak layers lint format clean install uninstall help
+.PHONY: deps deps-demo deps-check deps-story deps-fuzz binaries test-binaries
 .DELETE_ON_ERROR:
 
 all: deps ## build build/deadzone (installs what the build needs)
 	@$(MAKE) --no-print-directory -j2 binaries
 
 check: deps-check ## install what is missing, build, run all tests
-	@$(MAKE) --no-print-directory -j2 binaries test-binaries
+	@$(MAKE) --no-print-directory -j2 binaries test-binaries ota
 	@python3 test/run.py
 
 demo: deps-demo ## install what is missing, build, and run the main job end to end
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
 	@python3 test/demo.py
+
+story: deps-story ## a failed flash reproduced: six cases of an emulated OTA update (ARGS=--full-speed)
+	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone ota
+	@python3 test/ota/story.py $(ARGS)
+
+.PHONY: ota
+ota:
+	@$(MAKE) --no-print-directory -f test/ota/Makefile
 
 bench: all ## time the decision core
 	@$(MAKE) --no-print-directory $(BUILD)/bench_core
@@ -50,11 +60,13 @@ fuzz: deps-fuzz ## run every fuzzer for T seconds (T=60)
 layers: $(BUILD)/libdeadzone.a ## prove which folder may use what
 	@sh test/layers.sh $(BUILD)
 
-lint: ## format check, as .clang-format says
+lint: ## check the format, as .clang-format says
+	@sh test/deps.sh clang-format
 	@clang-format --dry-run -Werror $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h proxy/*.h)
 
 format: ## put the sources into the house's format
-	@clang-format -i $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h proxy/*.h test/unit/*.c test/fuzz/*.c test/bench/*.c)
+	@sh test/deps.sh clang-format
+	@clang-format -i $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h proxy/*.h test/unit/*.c test/unit/*.h test/fuzz/*.c test/bench/*.c test/replay/*.c doc/*.c)
 
 # ---- Building ----
 
@@ -141,6 +153,8 @@ deps-demo:
 	@sh test/deps.sh $(DEMO_PACKAGES)
 deps-check:
 	@sh test/deps.sh $(CHECK_PACKAGES)
+deps-story:
+	@sh test/deps.sh $(STORY_PACKAGES)
 deps-fuzz:
 	@sh test/deps.sh $(FUZZ_PACKAGES)
 

@@ -348,6 +348,7 @@ static bool line_sound(struct file *file, const char *line, size_t size)
 
 	if (strlen(line) != size) {
 		complain_line(file, "there is a NUL byte in this line; an ini file is plain text");
+		file->next = file->end; /* more of this is not worth telling */
 		return false;
 	}
 	if (size > INI_LINE_MAX) {

@@ -198,9 +198,11 @@ bool capture_trouble(struct capture *capture, char *text, size_t room)
 	return trouble;
 }
 
-const char *capture_name(const struct capture *capture)
+void capture_name(struct capture *capture, char *text, size_t room)
 {
-	return capture->name;
+	pthread_mutex_lock(&capture->lock);
+	snprintf(text, room, "%s", capture->name);
+	pthread_mutex_unlock(&capture->lock);
 }
 
 /* ---- The thread ---- */

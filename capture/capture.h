@@ -88,6 +88,7 @@ uint64_t capture_written(const struct capture *capture);
 uint64_t capture_lost(const struct capture *capture);
 /* Takes the message of what went wrong since the last call; false where all is well. */
 bool capture_trouble(struct capture *capture, char *text, size_t room);
-const char *capture_name(const struct capture *capture);
+/* The name of the file that is open, or was last. */
+void capture_name(struct capture *capture, char *text, size_t room);
 
 #endif

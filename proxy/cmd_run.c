@@ -38,6 +38,7 @@ struct running {
 	unsigned generation;
 	int status;
 	uint64_t last_received, last_dropped;
+	char capture_name[4096]; /* as it was told last */
 	bool stopping;
 };
 
@@ -47,6 +48,7 @@ static struct setup *setup_read(const struct running *running, size_t *errors)
 	struct complaints *complaints = complaints_new();
 	struct setup *setup = setup_new(&running->source, SETUP_RUN, running->names, complaints);
 
+	log_status(""); /* what follows stands in lines of its own */
 	complaints_print(complaints, stderr);
 	*errors = complaints_count(complaints, COMPLAINT_ERROR);
 	complaints_free(complaints);
@@ -216,12 +218,24 @@ static void show_status(struct running *running)
 	received = totals[WAY_UP].received + totals[WAY_DOWN].received;
 	dropped = account_dropped(&totals[WAY_UP]) + account_dropped(&totals[WAY_DOWN]);
 	snprintf(text, sizeof(text),
-	    "%zu sessions  %" PRIu64 " datagrams/s  %" PRIu64 " dropped/s  %" PRIu64 " waiting",
-	    core_session_count(core), received - running->last_received, dropped - running->last_dropped,
+	    "%zu session%s  %" PRIu64 " datagrams/s  %" PRIu64 " dropped/s  %" PRIu64 " waiting",
+	    core_session_count(core), core_session_count(core) == 1 ? "" : "s",
+	    received - running->last_received, dropped - running->last_dropped,
 	    totals[WAY_UP].queued + totals[WAY_DOWN].queued);
 	running->last_received = received;
 	running->last_dropped = dropped;
 	log_status(text);
+}
+
+/* SIGUSR2, rotation or a reload started another. */
+static void tell_next_file(struct running *running)
+{
+	char name[4096];
+
+	capture_name(running->capture, name, sizeof(name));
+	if (strcmp(name, running->capture_name) != 0 && running->capture_name[0])
+		log_tell("the capture goes on in %s", name);
+	memcpy(running->capture_name, name, sizeof(name));
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *user)
@@ -233,6 +247,8 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
 	(void)what;
 	if (running->capture && capture_trouble(running->capture, text, sizeof(text)))
 		log_error("capture: %s", text);
+	if (running->capture)
+		tell_next_file(running);
 	if (log_is_terminal() && log_level() >= LOG_NORMAL)
 		show_status(running);
 }
@@ -308,6 +324,7 @@ static int capture_start(struct running *running)
 		return EXIT_USAGE;
 	}
 	relay_capture(running->relay, running->capture);
+	capture_name(running->capture, running->capture_name, sizeof(running->capture_name));
 	return EXIT_DONE;
 }
 
@@ -316,6 +333,13 @@ static int json_check(const struct running *running)
 {
 	int fd;
 
+	const char *capture = running->capture_path ? running->capture_path : running->setup->capture.file;
+
+	if (running->json_path && capture && strcmp(running->json_path, "-") == 0 &&
+	    strcmp(capture, "-") == 0) {
+		log_error("--json and the capture cannot both go to standard output");
+		return EXIT_USAGE;
+	}
 	if (!running->json_path || strcmp(running->json_path, "-") == 0)
 		return EXIT_DONE;
 	fd = open(running->json_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
@@ -389,8 +413,10 @@ static void finish(struct running *running)
 	text_free(&statistics);
 	if (log_level() >= LOG_NORMAL) {
 		summary_print(running->summary, relay_core(running->relay), &facts, stderr);
-		if (running->capture)
-			fprintf(stderr, "capture in %s\n", capture_name(running->capture));
+		if (running->capture) {
+			tell_next_file(running);
+			fprintf(stderr, "capture in %s\n", running->capture_name);
+		}
 	}
 	if (summary_tell_failures(running->summary, relay_core(running->relay), &facts) && !running->status)
 		running->status = EXIT_CHECK;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/error.h"
@@ -230,6 +231,15 @@ static void take_packet(struct simulation *s, const struct reader_packet *packet
 
 /* ---- The run ---- */
 
+/* The same file, by whatever names: writing one would destroy the other before it is read. */
+static bool same_file(const char *a, const char *b)
+{
+	struct stat one, other;
+
+	return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+	       one.st_ino == other.st_ino;
+}
+
 static int capture_start(struct simulation *s, const char *path)
 {
 	const struct capture_settings *settings = &s->setup->capture;
@@ -387,9 +397,15 @@ static int simulate(struct simulation *s, const struct command_line *line)
 	struct flows_wish wish = {
 	    .device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
 	const char *in = command_value(line, "read");
+	const char *out = command_value(line, "write") ? command_value(line, "write")
+	                                               : s->setup->capture.file;
 	struct error error;
 	int status;
 
+	if (out && same_file(in, out)) {
+		log_error("simulate: `%s` is read and cannot be written too; give -w another name", out);
+		return EXIT_USAGE;
+	}
 	s->flows = flows_new(in, &wish, &error);
 	if (!s->flows) {
 		log_error("simulate: %s", error.text);
@@ -403,6 +419,10 @@ static int simulate(struct simulation *s, const struct command_line *line)
 	if (status || !s->core)
 		return status;
 	tell_passed_over(s);
+	if (!s->taken && (wish.device || wish.cloud)) {
+		log_error("simulate: no datagram of `%s` belongs to that device or cloud", in);
+		return EXIT_USAGE;
+	}
 	return conclude(s, command_value(line, "json"));
 }
 

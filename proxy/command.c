@@ -137,6 +137,11 @@ int command_parse(const struct command *command, int count, char **words, struct
 		return status;
 	line->words = (const char *const *)words;
 	line->word_count = (size_t)rest;
+	if (line->word_count > command->words_most && row_of(command, "config") < command->option_count) {
+		log_error("%s: the ini file stands behind -c: `deadzone %s -c %s`", command->name,
+		    command->name, words[command->words_most]);
+		return EXIT_USAGE;
+	}
 	if (line->word_count > command->words_most)
 		return wrong(command, "there is a word too many:", words[command->words_most]);
 	if (line->word_count < command->words_least)

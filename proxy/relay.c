@@ -471,6 +471,11 @@ void relay_stop(struct relay *relay)
 	event_del(relay->timer);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
 static void tell_kept(const struct relay *relay, const struct setup *setup)
 {
 	const struct addresses *before = &relay->setup->proxy.listen, *after = &setup->proxy.listen;
@@ -478,6 +483,8 @@ static void tell_kept(const struct relay *relay, const struct setup *setup)
 	if (before->count != after->count ||
 	    memcmp(before->all, after->all, before->count * sizeof(*before->all)) != 0)
 		log_tell("reload: `listen` keeps its value until the next start");
+	if (!same_text(setup->capture.file, relay->setup->capture.file))
+		log_tell("reload: [capture] keeps its values until the next start");
 	if (setup->proxy.workers != relay->setup->proxy.workers)
 		log_tell("reload: `workers` keeps its value until the next start");
 	if (setup->proxy.seed_given &&

@@ -30,6 +30,7 @@ struct session_facts {
 	uint32_t handshakes, rebinds;
 	ns_t began, last;
 	const char *ended;
+	bool over;
 };
 
 struct summary {
@@ -87,6 +88,7 @@ static void session_facts(struct session_facts *facts, const struct session *ses
 	    .rebinds = session->rebinds,
 	    .began = session->began,
 	    .last = session->last,
+	    .over = session->end != SESSION_LIVE,
 	    .ended = session->end == SESSION_IDLE      ? "idle"
 	             : session->end == SESSION_EVICTED ? "max-sessions"
 	                                               : "stop"};
@@ -317,7 +319,7 @@ static void print_way(FILE *out, const char *name, const struct way_facts *facts
 	    " dropped %6" PRIu64 " queued\n",
 	    name, a->received, a->copies, a->sent, account_dropped(a), a->queued);
 	if (account_dropped(a)) {
-		fprintf(out, "        dropped: ");
+		fprintf(out, "       dropped: ");
 		for (int i = 0; i < REASON_COUNT; i++) {
 			if (!a->dropped[i])
 				continue;
@@ -327,10 +329,10 @@ static void print_way(FILE *out, const char *name, const struct way_facts *facts
 		fputc('\n', out);
 	}
 	if (a->corrupted || a->reordered)
-		fprintf(out, "        corrupted %" PRIu64 ", reordered %" PRIu64 "\n", a->corrupted,
-		    a->reordered);
+		fprintf(
+		    out, "       corrupted %" PRIu64 ", reordered %" PRIu64 "\n", a->corrupted, a->reordered);
 	if (facts->delayed)
-		fprintf(out, "        delay p50 %.1f, p99 %.1f, max %.1f ms\n", (double)facts->p50 / 1e6,
+		fprintf(out, "       delay p50 %.1f, p99 %.1f, max %.1f ms\n", (double)facts->p50 / 1e6,
 		    (double)facts->p99 / 1e6, (double)facts->greatest / 1e6);
 }
 
@@ -460,6 +462,7 @@ static json_t *json_way(const struct way_facts *facts)
 struct listing {
 	json_t *list;
 	ns_t began;
+	bool over; /* the run is: no session goes on */
 };
 
 static void list_session(void *user, const struct session_facts *facts)
@@ -479,7 +482,8 @@ static void list_session(void *user, const struct session_facts *facts)
 	json_object_set_new(one, "rebinds", json_integer(facts->rebinds));
 	json_object_set_new(one, "began", json_seconds(facts->began - listing->began));
 	json_object_set_new(one, "seconds", json_seconds(facts->last - facts->began));
-	json_object_set_new(one, "ended", json_string(facts->ended));
+	json_object_set_new(
+	    one, "ended", listing->over || facts->over ? json_string(facts->ended) : json_null());
 	json_array_append_new(listing->list, one);
 }
 
@@ -549,7 +553,7 @@ static json_t *json_lateness(struct core *core)
 int summary_write_json(const struct summary *summary, struct core *core, const struct summary_facts *facts,
     int status, const char *path, struct error *error)
 {
-	struct listing listing = {.list = json_array(), .began = facts->began};
+	struct listing listing = {.list = json_array(), .began = facts->began, .over = facts->ended != 0};
 	json_t *root = json_object(), *capture = json_object();
 	FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
 	int failed;
@@ -561,7 +565,8 @@ int summary_write_json(const struct summary *summary, struct core *core, const s
 	json_object_set_new(root, "started", json_stamp(facts->started));
 	json_object_set_new(root, "ended", json_stamp(facts->ended));
 	json_object_set_new(root, "exit", status < 0 ? json_null() : json_integer(status));
-	json_object_set_new(root, "failed", json_failures(core, facts));
+	/* While it runs, what was expected may yet come. */
+	json_object_set_new(root, "failed", facts->ended ? json_failures(core, facts) : json_array());
 	json_object_set_new(root, "sessions", listing.list);
 	if (summary->ended_ever > summary->ended_count)
 		json_object_set_new(

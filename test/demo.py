@@ -104,8 +104,9 @@ def fetch(port, into, patience, show):
         if time.monotonic() - began > patience + 5:
             device.kill()
         time.sleep(0.1)
-    if show and sys.stdout.isatty():
-        say()
+    if show:
+        say(f"\r  [{'#' * 40}] {into.stat().st_size if into.exists() else 0:6} of {SIZE} bytes"
+            f"  {time.monotonic() - began:5.1f} s")
     return time.monotonic() - began
 
 
@@ -151,8 +152,9 @@ def show_end(folder, direct, impaired):
     say()
     say(f"  transfer time: {direct:.1f} s directly, {impaired:.1f} s through the bad network")
     say(f"  capture:       {CAPTURE.relative_to(TOP)}; open it with")
-    say(f"                 wireshark -o 'dtls.psk:{KEY.encode().hex()}' {CAPTURE.relative_to(TOP)}")
+    say(f"                 wireshark {CAPTURE.relative_to(TOP)}")
     say("                 what was dropped: frame.comment contains \"verdict=drop\"")
+    say("                 (libcoap chose ECDHE-PSK with ChaCha20: what is inside stays closed without a key log)")
 
 
 def run(folder):

@@ -23,6 +23,6 @@ check "deadzone(1) names every option of run" \
 check "proxy.ini and all profiles pass the check" "$(for f in proxy.ini rules/profiles/*.ini; do "$build/deadzone" check "$f" 2>&1; done)"
 ini=$(mktemp)
 trap 'rm -f "$ini"' EXIT
-sed -n '/^## A first ini file/,/^Then:/s/^    //p' README.md >"$ini"
+sed -n '/^## A first ini file/,/^Then /s/^    //p' README.md >"$ini"
 check "the README's first ini file passes the check" "$("$build/deadzone" check "$ini" 2>&1; grep -q '^\[proxy\]' "$ini" || echo 'it was not found')"
 exit $failed

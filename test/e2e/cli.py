@@ -97,7 +97,7 @@ def wrong_words_are_exit_2(scene):
     refused(2, r"deadzone: .*`rnu`.*`run`|deadzone: .*`rnu`", "rnu")
     refused(2, r"`--conf`.*`--config`", "run", "--conf", "x")
     refused(2, r"`-Z`", "run", "-Z")
-    refused(2, r"too many.*`extra`", "run", "-c", scene.path("a.ini", ""), "extra")
+    refused(2, r"stands behind -c.*`deadzone run -c extra`", "run", "-c", scene.path("a.ini", ""), "extra")
     refused(2, r"^deadzone: run: .*-c", "run")
     refused(2, r"^deadzone: run: ", "run", "-c")
     refused(2, r"^deadzone: check: ", "check")

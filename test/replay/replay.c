@@ -3,10 +3,10 @@
  *
  *   replay FILE.ini FILE.in
  *
- * A line of the list is a time, a way, and bytes as hex, as 'text' or as a size (`*100`); `device=N` in front of
- * the way picks one of many devices (1 when left out); `x10` behind repeats it, `x10/5ms` every 5 ms. A line `end`
- * with a time says that nothing arrives after it. The transcript has what the capture would say, in order, with
- * times from the start.
+ * A line of the list is a time, a way, and bytes as hex, as 'text' or as a size (`*100`); `device=N` in front
+ * of the way picks one of many devices (1 when left out); `x10` behind repeats it, `x10/5ms` every 5 ms. A
+ * line `end` with a time says that nothing arrives after it. The transcript has what the capture would say,
+ * in order, with times from the start.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -97,9 +97,11 @@ static void advance(struct replay *r, ns_t now)
 	outcomes(r);
 }
 
-static void arrive(struct replay *r, unsigned device, enum way way, const uint8_t *bytes, size_t size, ns_t at)
+static void arrive(
+    struct replay *r, unsigned device, enum way way, const uint8_t *bytes, size_t size, ns_t at)
 {
-	struct address from = {.family = FAMILY_IPV4, .port = (uint16_t)(40000 + device), .ip = {192, 0, 2, 7}};
+	struct address from = {
+	    .family = FAMILY_IPV4, .port = (uint16_t)(40000 + device), .ip = {192, 0, 2, 7}};
 	struct arrival arrival = {.way = way, .bytes = bytes, .size = size, .at = at};
 	struct session *session;
 	struct verdict verdict;

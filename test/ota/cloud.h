@@ -1,0 +1,84 @@
+/*
+ * cloud: what an emulated cloud consists of. It keeps one session for each address and port that it hears
+ * from, as Particle's does (doc/particle.md 3.4): a record from an unknown one is ignored in silence, unless
+ * it begins a handshake or is a session move; a moved session goes to its new address only once a record from
+ * there was authentic.
+ *
+ * One image is offered to every device that connects, some time after its HELLO or its move, until it has it.
+ */
+#ifndef OTA_CLOUD_H
+#define OTA_CLOUD_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+
+#include "clock.h"
+#include "coap.h"
+#include "exchange.h"
+#include "image.h"
+#include "link.h"
+
+#define CLOUD_SESSIONS_MAX 32
+#define CLOUD_CHUNKS_MAX 4096
+
+enum protocol { PROTOCOL_OLD, PROTOCOL_V3 };
+
+/* Old: idle, offered, flight, ending (UpdateDone sent), waiting (for ChunkMissed). v3: idle, offered, flight,
+ * ending. */
+enum serve { SERVE_IDLE, SERVE_OFFERED, SERVE_FLIGHT, SERVE_ENDING, SERVE_WAITING, SERVE_DONE, SERVE_DIED };
+
+struct cloud;
+
+struct session {
+	bool used, greeted;
+	unsigned number;
+	struct cloud *cloud;
+	struct sockaddr_in address;
+	uint8_t id[LINK_ID_SIZE];
+	struct link *link;
+	struct exchanges exchanges;
+	enum serve serve;
+	uint64_t due_ms;               /* the next step of serving */
+	bool wanted[CLOUD_CHUNKS_MAX]; /* old: to be sent. v3: not acknowledged; by index in the image */
+	size_t wanted_count;
+	bool asked; /* old: for missing chunks */
+	/* v3 */
+	size_t base, acknowledged, window;  /* chunks */
+	uint64_t sent_ms[CLOUD_CHUNKS_MAX]; /* 0: not yet */
+	uint64_t progress_ms, patience_ms;
+};
+
+struct cloud {
+	struct clock clock;
+	int fd;
+	struct link_setup *setup;
+	enum protocol protocol;
+	struct image image;
+	uint8_t sum[IMAGE_SHA256_SIZE];
+	uint64_t pace_ms;  /* between two chunks */
+	uint64_t begin_ms; /* from HELLO to the offer */
+	bool persistent;   /* old: UpdateDone again after every flight of recovery */
+	uint64_t seed;
+	struct session sessions[CLOUD_SESSIONS_MAX];
+	unsigned begun, moves, ignored, chunks, missed_requests;
+	bool done;
+	const char *died; /* the step of the last update that died */
+};
+
+/* When the next chunk is due: paced from when this one was, so that lateness does not add up. */
+uint64_t serve_next(const struct session *session);
+void serve_die(struct session *session, const char *step);
+void serve_done(struct session *session);
+
+/* The offer; a message; an acknowledgement and a given-up message of ours; time (due_ms has come). */
+void serve_old_begin(struct session *session);
+void serve_old_message(struct session *session, const struct coap_message *message);
+void serve_old_acknowledged(struct session *session, const char *what, const struct coap_message *message);
+void serve_old_tick(struct session *session);
+
+void serve_v3_begin(struct session *session);
+void serve_v3_message(struct session *session, const struct coap_message *message);
+void serve_v3_acknowledged(struct session *session, const char *what, const struct coap_message *message);
+void serve_v3_tick(struct session *session);
+
+#endif
