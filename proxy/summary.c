@@ -1,45 +1,15 @@
-#include "proxy/summary.h"
+/* summary: the accounts gathered, the checks, and the text. */
+#include "proxy/summary_inside.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proxy/log.h"
 
-#define FAILURES_EACH 100
 #define TOLD_MAX 32          /* checks told one by one */
 #define TEXT_SESSIONS_MAX 20 /* listed one by one in the text; JSON has them all */
-
-/* What is kept of one way of a session. */
-struct way_facts {
-	struct account account;
-	bool delayed;
-	ns_t p50, p99, greatest;
-};
-
-struct session_facts {
-	uint32_t number;
-	struct address device;
-	char section[64], identity[64], link[64];
-	struct way_facts ways[WAYS];
-	uint32_t handshakes, rebinds;
-	ns_t began, last;
-	const char *ended;
-	bool over;
-};
-
-struct summary {
-	struct session_facts *ended; /* a ring */
-	size_t ended_count, ended_next, ended_room;
-	uint64_t ended_ever;
-	struct account totals[WAYS];
-	struct buckets *delays[WAYS];
-};
 
 struct summary *summary_new(void)
 {
@@ -152,7 +122,7 @@ static void total_delays(
 	free(all);
 }
 
-static void all_totals(const struct summary *summary, struct core *core, struct way_facts totals[WAYS])
+void summary_all_totals(const struct summary *summary, struct core *core, struct way_facts totals[WAYS])
 {
 	struct account accounts[WAYS];
 
@@ -163,9 +133,6 @@ static void all_totals(const struct summary *summary, struct core *core, struct 
 	}
 }
 
-/* Calls `visit` for every session, in the order of their numbers as far as they are kept. */
-typedef void visit_session(void *user, const struct session_facts *facts);
-
 static int by_number(const void *a, const void *b)
 {
 	const struct session_facts *x = a, *y = b;
@@ -173,7 +140,7 @@ static int by_number(const void *a, const void *b)
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static void visit_sessions(const struct summary *summary, struct core *core, visit_session *visit, void *user)
+void summary_visit(const struct summary *summary, struct core *core, visit_session *visit, void *user)
 {
 	size_t count = summary->ended_count + core_session_count(core), at = summary->ended_count;
 	struct session_facts *all = calloc(count + 1, sizeof(*all));
@@ -190,16 +157,6 @@ static void visit_sessions(const struct summary *summary, struct core *core, vis
 }
 
 /* ---- Checks ---- */
-
-/* One that the user asked for and that does not hold (`failed` in JSON). */
-struct check_failure {
-	char subject[64]; /* the rule's name, or which check */
-	char want[64];
-	char got[64];     /* as text, … */
-	int64_t number;   /* … or where it is "", this number */
-	uint32_t session; /* 0: none */
-	bool is_rule;
-};
 
 struct failing {
 	struct check_failure *all;
@@ -253,7 +210,7 @@ static void check_rules(struct failing *failing, struct core *core, const struct
 	}
 }
 
-static size_t find_failures(
+size_t summary_failures(
     struct core *core, const struct summary_facts *facts, struct check_failure *failures, size_t room)
 {
 	const struct proxy_settings *proxy = &facts->setup->proxy;
@@ -286,7 +243,7 @@ size_t summary_tell_failures(
     const struct summary *summary, struct core *core, const struct summary_facts *facts)
 {
 	struct check_failure failures[TOLD_MAX];
-	size_t count = find_failures(core, facts, failures, TOLD_MAX);
+	size_t count = summary_failures(core, facts, failures, TOLD_MAX);
 
 	(void)summary;
 	for (size_t i = 0; i < count && i < TOLD_MAX; i++) {
@@ -379,8 +336,8 @@ void summary_print(
 	const struct buckets *late = core_lateness(core);
 	struct way_facts totals[WAYS];
 
-	all_totals(summary, core, totals);
-	visit_sessions(summary, core, print_session, &printing);
+	summary_all_totals(summary, core, totals);
+	summary_visit(summary, core, print_session, &printing);
 	if (printing.left_out)
 		fprintf(out, "… and %zu sessions more; --json has them all\n", printing.left_out);
 	fprintf(out, "total  %u session%s  seed %" PRIu64 "\n", core_sessions_ever(core),
@@ -403,189 +360,6 @@ void summary_print(
 		fprintf(out, "capture written %" PRIu64 "  lost %" PRIu64 "\n", facts->capture_written,
 		    facts->capture_lost);
 	fflush(out);
-}
-
-/* ---- JSON ---- */
-
-static json_t *json_ms(ns_t time)
-{
-	return json_real(round((double)time / 1e3) / 1e3);
-}
-
-static json_t *json_seconds(ns_t time)
-{
-	return json_real(round((double)time / 1e6) / 1e3);
-}
-
-static json_t *json_count(uint64_t number)
-{
-	return json_integer((json_int_t)number);
-}
-
-static json_t *json_stamp(ns_t wall)
-{
-	time_t seconds = (time_t)(wall / NS_S);
-	char text[32];
-	struct tm utc;
-
-	gmtime_r(&seconds, &utc);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	return wall ? json_string(text) : json_null();
-}
-
-static json_t *json_way(const struct way_facts *facts)
-{
-	const struct account *a = &facts->account;
-	json_t *way = json_object(), *dropped = json_object(), *delay = json_null();
-
-	for (int i = 0; i < REASON_COUNT; i++)
-		if (a->dropped[i])
-			json_object_set_new(dropped, verdict_reasons[i], json_count(a->dropped[i]));
-	if (facts->delayed) {
-		delay = json_object();
-		json_object_set_new(delay, "p50", json_ms(facts->p50));
-		json_object_set_new(delay, "p99", json_ms(facts->p99));
-		json_object_set_new(delay, "max", json_ms(facts->greatest));
-	}
-	json_object_set_new(way, "received", json_count(a->received));
-	json_object_set_new(way, "bytes", json_count(a->bytes));
-	json_object_set_new(way, "copies", json_count(a->copies));
-	json_object_set_new(way, "sent", json_count(a->sent));
-	json_object_set_new(way, "queued", json_count(a->queued));
-	json_object_set_new(way, "dropped", dropped);
-	json_object_set_new(way, "corrupted", json_count(a->corrupted));
-	json_object_set_new(way, "reordered", json_count(a->reordered));
-	json_object_set_new(way, "delay_ms", delay);
-	return way;
-}
-
-struct listing {
-	json_t *list;
-	ns_t began;
-	bool over; /* the run is: no session goes on */
-};
-
-static void list_session(void *user, const struct session_facts *facts)
-{
-	struct listing *listing = user;
-	json_t *one = json_object();
-	char device[ADDRESS_TEXT_ROOM];
-
-	json_object_set_new(one, "s", json_integer(facts->number));
-	json_object_set_new(one, "device", json_string(address_text(&facts->device, device, sizeof(device))));
-	json_object_set_new(one, "section", facts->section[0] ? json_string(facts->section) : json_null());
-	json_object_set_new(one, "identity", json_string(facts->identity));
-	json_object_set_new(one, "link", json_string(facts->link));
-	for (int way = 0; way < WAYS; way++)
-		json_object_set_new(one, verdict_ways[way], json_way(&facts->ways[way]));
-	json_object_set_new(one, "handshakes", json_integer(facts->handshakes));
-	json_object_set_new(one, "rebinds", json_integer(facts->rebinds));
-	json_object_set_new(one, "began", json_seconds(facts->began - listing->began));
-	json_object_set_new(one, "seconds", json_seconds(facts->last - facts->began));
-	json_object_set_new(
-	    one, "ended", listing->over || facts->over ? json_string(facts->ended) : json_null());
-	json_array_append_new(listing->list, one);
-}
-
-static json_t *json_failures(struct core *core, const struct summary_facts *facts)
-{
-	struct check_failure failures[2 * FAILURES_EACH];
-	size_t count = find_failures(core, facts, failures, 2 * FAILURES_EACH);
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < count && i < 2 * FAILURES_EACH; i++) {
-		json_t *one = json_object();
-
-		json_object_set_new(
-		    one, failures[i].is_rule ? "rule" : "check", json_string(failures[i].subject));
-		json_object_set_new(one, "want", json_string(failures[i].want));
-		json_object_set_new(one, "got",
-		    failures[i].got[0] ? json_string(failures[i].got) : json_integer(failures[i].number));
-		if (failures[i].session)
-			json_object_set_new(one, "session", json_integer(failures[i].session));
-		json_array_append_new(list, one);
-	}
-	return list;
-}
-
-static json_t *json_totals(const struct summary *summary, struct core *core)
-{
-	struct way_facts totals[WAYS];
-	json_t *object = json_object();
-
-	all_totals(summary, core, totals);
-	json_object_set_new(object, "sessions", json_integer(core_sessions_ever(core)));
-	for (int way = 0; way < WAYS; way++)
-		json_object_set_new(object, verdict_ways[way], json_way(&totals[way]));
-	return object;
-}
-
-static json_t *json_rules(struct core *core, const struct config *config)
-{
-	json_t *object = json_object();
-
-	for (size_t i = 0; i < config->rule_count; i++) {
-		json_t *one = json_object();
-
-		json_object_set_new(one, "matched", json_count(core_rule(core, (unsigned)i)->matched));
-		json_object_set_new(one, "fired", json_count(core_rule(core, (unsigned)i)->fired));
-		json_object_set_new(object, config->rules[i].name, one);
-	}
-	return object;
-}
-
-static json_t *json_lateness(struct core *core)
-{
-	static const struct {
-		const char *name;
-		double share;
-	} rows[] = {{"p50", 0.5}, {"p99", 0.99}, {"p999", 0.999}};
-	const struct buckets *late = core_lateness(core);
-	json_t *object = json_object();
-
-	for (size_t i = 0; i < 3; i++)
-		json_object_set_new(
-		    object, rows[i].name, json_integer(buckets_percentile(late, rows[i].share) / NS_US));
-	json_object_set_new(object, "max", json_integer(late->greatest / NS_US));
-	return object;
-}
-
-int summary_write_json(const struct summary *summary, struct core *core, const struct summary_facts *facts,
-    int status, const char *path, struct error *error)
-{
-	struct listing listing = {.list = json_array(), .began = facts->began, .over = facts->ended != 0};
-	json_t *root = json_object(), *capture = json_object();
-	FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
-	int failed;
-
-	visit_sessions(summary, core, list_session, &listing);
-	json_object_set_new(root, "schema", json_integer(1));
-	json_object_set_new(root, "version", json_string(facts->version));
-	json_object_set_new(root, "seed", json_count(facts->seed));
-	json_object_set_new(root, "started", json_stamp(facts->started));
-	json_object_set_new(root, "ended", json_stamp(facts->ended));
-	json_object_set_new(root, "exit", status < 0 ? json_null() : json_integer(status));
-	/* While it runs, what was expected may yet come. */
-	json_object_set_new(root, "failed", facts->ended ? json_failures(core, facts) : json_array());
-	json_object_set_new(root, "sessions", listing.list);
-	if (summary->ended_ever > summary->ended_count)
-		json_object_set_new(
-		    root, "sessions_left_out", json_count(summary->ended_ever - summary->ended_count));
-	json_object_set_new(root, "totals", json_totals(summary, core));
-	json_object_set_new(root, "rules", json_rules(core, facts->setup->config));
-	json_object_set_new(root, "lateness_us", json_lateness(core));
-	json_object_set_new(capture, "written", json_count(facts->capture_written));
-	json_object_set_new(capture, "lost", json_count(facts->capture_lost));
-	json_object_set_new(root, "capture", capture);
-	json_object_set_new(root, "kernel_drops", json_count(facts->kernel_drops));
-	json_object_set_new(root, "icmp_errors", json_count(facts->network_news));
-
-	failed = !out || json_dumpf(root, out, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) ||
-	         fputc('\n', out) == EOF;
-	if (out && (out == stdout ? fflush(out) : fclose(out)))
-		failed = 1;
-	json_decref(root);
-	return failed ? error_set(error, "`%s` cannot be written: %s", path, strerror(errno)) : 0;
 }
 
 void summary_statistics(
