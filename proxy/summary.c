@@ -272,8 +272,8 @@ static void print_way(FILE *out, const char *name, const struct way_facts *facts
 	const char *comma = "";
 
 	fprintf(out,
-	    "  %-5s %8" PRIu64 " received %6" PRIu64 " copies %8" PRIu64 " sent %8" PRIu64
-	    " dropped %6" PRIu64 " queued\n",
+	    "  %-4s received %" PRIu64 "  copies %" PRIu64 "  sent %" PRIu64 "  dropped %" PRIu64
+	    "  queued %" PRIu64 "\n",
 	    name, a->received, a->copies, a->sent, account_dropped(a), a->queued);
 	if (account_dropped(a)) {
 		fprintf(out, "       dropped: ");
