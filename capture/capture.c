@@ -51,18 +51,25 @@ static uint32_t kept_of(const struct capture *capture, uint32_t size)
 	return size < capture->options.snaplen ? size : capture->options.snaplen;
 }
 
-static struct record *record_new(struct capture *capture, uint32_t extra, uint32_t size)
+/* Room in the ring; where there is none the patient wait, and for others the record is lost. */
+static struct record *room_for(struct capture *capture, size_t whole)
 {
-	uint32_t kept = kept_of(capture, size);
-	size_t whole = sizeof(struct record) + extra + kept;
 	struct record *record;
 
 	while (!(record = ring_room(capture->ring, whole)) && capture->options.patient)
 		nanosleep(&(struct timespec){.tv_nsec = NS_MS / 10}, NULL);
-	if (!record) {
+	if (!record)
 		atomic_fetch_add_explicit(&capture->lost_here, 1, memory_order_relaxed);
+	return record;
+}
+
+static struct record *record_new(struct capture *capture, uint32_t extra, uint32_t size)
+{
+	uint32_t kept = kept_of(capture, size);
+	struct record *record = room_for(capture, sizeof(struct record) + extra + kept);
+
+	if (!record)
 		return NULL;
-	}
 	/* The departure is filled where there is one. */
 	memset(record, 0, offsetof(struct record, departure));
 	record->extra = extra;
@@ -138,15 +145,11 @@ void capture_departed(struct capture *capture, const struct capture_path *path,
 
 static void put_text(struct capture *capture, enum record_kind kind, const char *text, ns_t at)
 {
-	size_t size = strlen(text), whole = sizeof(struct record) + size;
-	struct record *record;
+	size_t size = strlen(text);
+	struct record *record = room_for(capture, sizeof(*record) + size);
 
-	while (!(record = ring_room(capture->ring, whole)) && capture->options.patient)
-		nanosleep(&(struct timespec){.tv_nsec = NS_MS / 10}, NULL);
-	if (!record) {
-		atomic_fetch_add_explicit(&capture->lost_here, 1, memory_order_relaxed);
+	if (!record)
 		return;
-	}
 	memset(record, 0, sizeof(*record));
 	record->kind = (uint8_t)kind;
 	record->size = record->kept = (uint32_t)size;
