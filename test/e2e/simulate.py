@@ -4,7 +4,7 @@
 import struct
 
 from checks import check, check_equal
-from harness import deadzone, read_json, run_all, test
+from harness import TOP, deadzone, read_json, run_all, test
 from shark import arrivals, read_capture
 
 ETHERNET, NULL, RAW, LOOP, SLL, SLL2 = 1, 0, 101, 108, 113, 276
@@ -208,6 +208,33 @@ def stamps_never_step_back(scene):
     stamps = [packet.time for packet in read_capture(out)]
     check(len(stamps) > 600, f"{len(stamps)} packets")
     check(all(a <= b for a, b in zip(stamps, stamps[1:])), "the stamps step back")
+
+
+KINDS = """
+[rule unified]
+dtls = unified
+do = note
+[rule cid]
+dtls = cid
+do = note
+[rule hello]
+dtls = client_hello
+do = note
+[rule plain]
+dtls = none
+do = note
+"""
+
+
+@test
+def dtls_1_3_with_connection_ids(scene):
+    """A recorded session of wolfSSL's: after the hellos all records are unified, those both ways with an ID."""
+    summary, _ = simulate(scene, TOP / "test/data/dtls13-cid-cert-wolfssl.pcapng", KINDS)
+    matched = {name: rule["matched"] for name, rule in summary["rules"].items()}
+    check_equal(sum(received(summary)), 20)
+    check_equal((matched["hello"], matched["plain"]), (2, 0))  # the second answers a HelloRetryRequest
+    check(matched["unified"] >= 16 and matched["cid"] == matched["unified"], str(matched))
+    check_equal(summary["sessions"][0]["handshakes"], 1)
 
 
 @test
