@@ -67,15 +67,6 @@ size_t ini_index(const struct ini *ini, const struct ini_section *section)
 	return index;
 }
 
-size_t ini_count_kind(const struct ini *ini, const char *kind)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < ini->count; i++)
-		count += strcmp(ini->sections[i]->kind->name, kind) == 0;
-	return count;
-}
-
 const struct ini_entry *ini_entry(const struct ini_section *section, const char *key)
 {
 	for (size_t i = section->entry_count; i-- > 0;)

@@ -59,7 +59,6 @@ const struct ini_section *ini_section(const struct ini *ini, size_t index);
 const struct ini_section *ini_find(const struct ini *ini, const char *kind, const char *name);
 /* How many sections of this kind stand before `section`: its index in an array of its kind. */
 size_t ini_index(const struct ini *ini, const struct ini_section *section);
-size_t ini_count_kind(const struct ini *ini, const char *kind);
 /* The last entry of this key, or NULL. */
 const struct ini_entry *ini_entry(const struct ini_section *section, const char *key);
 

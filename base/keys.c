@@ -174,6 +174,30 @@ int keys_choose(struct reading *reading, const char *text, const char *const *wo
 	return -1;
 }
 
+int keys_read_word(
+    struct reading *reading, const char *text, const char *const *words, size_t count, void *into)
+{
+	int choice = keys_choose(reading, text, words, count);
+	unsigned value = (unsigned)choice;
+
+	if (choice < 0)
+		return -1;
+	memcpy(into, &value, sizeof(value)); /* an enum without negative values is an unsigned int */
+	return 0;
+}
+
+int keys_read_time_above_0(struct reading *reading, const char *text, void *into)
+{
+	ns_t time;
+
+	if (units_time(text, &time, &reading->error))
+		return -1;
+	if (time == 0)
+		return error_set(&reading->error, "`%s` is out of range; it is above 0", text);
+	*(ns_t *)into = time;
+	return 0;
+}
+
 int keys_read_yes(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"no", "yes"};

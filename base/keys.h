@@ -38,7 +38,6 @@ enum key_flags {
 	KEY_REPEATED = 2,    /* several times, each a value of its own (`do`) */
 	KEY_EACH_WAY = 4,    /* also behind `up.` and `down.` */
 	KEY_UNSUPPORTED = 8, /* known, but an error to use: not supported yet */
-	KEY_MANDATORY = 16,  /* an error where the section is read to be run */
 };
 
 struct key {
@@ -121,6 +120,12 @@ key_read keys_read_host;     /* struct addresses, one more: address alone */
 key_read keys_read_endpoint; /* const char *: host name or address, and port */
 
 bool spans_hold(const struct spans *spans, uint64_t number);
+
+key_read keys_read_time_above_0; /* ns_t */
+
+/* One of `words` into an enum whose values are their indexes. */
+int keys_read_word(
+    struct reading *reading, const char *text, const char *const *words, size_t count, void *into);
 
 /* Index of `text` in `words`, or -1 and an error that lists them and suggests the nearest. */
 int keys_choose(struct reading *reading, const char *text, const char *const *words, size_t count);

@@ -120,11 +120,6 @@ static void tell_event(struct relay *relay, const char *text, ns_t at)
 		relay->untold++;
 }
 
-void relay_event(struct relay *relay, const char *text)
-{
-	tell_event(relay, text, relay_now());
-}
-
 /* ---- The walk ---- */
 
 static void session_ended(struct relay *relay, struct session *session)

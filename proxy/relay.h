@@ -45,8 +45,6 @@ const struct address *relay_listener(const struct relay *relay, size_t index);
 /* Stops reading: what waits stays queued. */
 void relay_stop(struct relay *relay);
 void relay_reload(struct relay *relay, const struct setup *setup, uint64_t seed);
-/* An event of the whole run. */
-void relay_event(struct relay *relay, const char *text);
 
 struct core *relay_core(struct relay *relay);
 /* Fills times, kernel drops and network news. */

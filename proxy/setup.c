@@ -20,14 +20,6 @@ static int read_seed(struct reading *reading, const char *text, void *into)
 	return units_whole(text, into, &reading->error);
 }
 
-static int read_idle(struct reading *reading, const char *text, void *into)
-{
-	if (units_time(text, into, &reading->error))
-		return -1;
-	return *(ns_t *)into > 0 ? 0
-	                         : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
-}
-
 static int read_max_sessions(struct reading *reading, const char *text, void *into)
 {
 	uint64_t *number = into;
@@ -48,14 +40,6 @@ static int read_workers(struct reading *reading, const char *text, void *into)
 	if (*number != 1)
 		return error_set(&reading->error, "more than one worker is not supported yet; it is 1");
 	return 0;
-}
-
-static int read_max_lateness(struct reading *reading, const char *text, void *into)
-{
-	if (units_time(text, into, &reading->error))
-		return -1;
-	return *(ns_t *)into > 0 ? 0
-	                         : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
 }
 
 static int read_expect_sessions(struct reading *reading, const char *text, void *into)
@@ -82,12 +66,8 @@ static int read_receive_buffer(struct reading *reading, const char *text, void *
 static int read_format(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"pcapng", "pcap"};
-	int choice = keys_choose(reading, text, words, 2);
 
-	if (choice < 0)
-		return -1;
-	*(enum capture_format *)into = (enum capture_format)choice;
-	return 0;
+	return keys_read_word(reading, text, words, 2, into);
 }
 
 static int read_snaplen(struct reading *reading, const char *text, void *into)
@@ -149,7 +129,7 @@ static const struct key proxy_keys[] = {
         "none"},
     {"seed", KEY_PLAIN, NULL, AT(seed), read_seed, "number", "every random choice derives from it",
         "random, printed"},
-    {"idle_timeout", KEY_PLAIN, "2h", AT(idle_timeout), read_idle, "time",
+    {"idle_timeout", KEY_PLAIN, "2h", AT(idle_timeout), keys_read_time_above_0, "time",
         "a session ends after this long without a datagram", NULL},
     {"max_sessions", KEY_PLAIN, "10000", AT(max_sessions), read_max_sessions, "number",
         "past it, the longest silent session that the cloud never answered makes room, else the further "
@@ -164,7 +144,7 @@ static const struct key proxy_keys[] = {
         "threads; more than 1 is not supported yet", NULL},
     {"precise", KEY_PLAIN, "no", AT(precise), keys_read_yes, "yes or no",
         "poll through the last stretch before a datagram is due: finer timing for more CPU", NULL},
-    {"max_lateness", KEY_PLAIN, NULL, AT(max_lateness), read_max_lateness, "time",
+    {"max_lateness", KEY_PLAIN, NULL, AT(max_lateness), keys_read_time_above_0, "time",
         "a p99 of lateness_us above this gives exit status 3", "none"},
     {"strict", KEY_PLAIN, "no", AT(strict), keys_read_yes, "yes or no",
         "yes: datagrams that the kernel dropped, or a capture that lost records, give exit status 3", NULL},

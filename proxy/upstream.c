@@ -180,11 +180,6 @@ struct upstream *upstreams_get(struct upstreams *upstreams, const char *text)
 	return upstream;
 }
 
-const char *upstream_text(const struct upstream *upstream)
-{
-	return upstream->text;
-}
-
 enum upstream_state upstream_look(
     const struct upstream *upstream, enum family family, struct address *address)
 {

@@ -27,8 +27,6 @@ void upstreams_refuse(struct upstreams *upstreams, const struct address *own, si
 
 /* The cloud named "HOST:PORT"; starts its first lookup where it is a name. */
 struct upstream *upstreams_get(struct upstreams *upstreams, const char *text);
-/* Its name as given. */
-const char *upstream_text(const struct upstream *upstream);
 
 enum upstream_state { UPSTREAM_KNOWN, UPSTREAM_WAITING, UPSTREAM_FAILED };
 

@@ -74,23 +74,15 @@ static int read_distribution(struct reading *reading, const char *text, void *in
 static int read_order(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"keep", "free"};
-	int choice = keys_choose(reading, text, words, 2);
 
-	if (choice < 0)
-		return -1;
-	*(enum order *)into = (enum order)choice;
-	return 0;
+	return keys_read_word(reading, text, words, 2, into);
 }
 
 static int read_loss_at(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"entry", "exit"};
-	int choice = keys_choose(reading, text, words, 2);
 
-	if (choice < 0)
-		return -1;
-	*(enum loss_at *)into = (enum loss_at)choice;
-	return 0;
+	return keys_read_word(reading, text, words, 2, into);
 }
 
 static int read_loss_run(struct reading *reading, const char *text, void *into)
@@ -255,45 +247,25 @@ static int read_wake_delay(struct reading *reading, const char *text, void *into
 	return units_time_range(text, &delay->time, &reading->error);
 }
 
-static int read_nat_timeout(struct reading *reading, const char *text, void *into)
-{
-	if (units_time(text, into, &reading->error))
-		return -1;
-	return *(ns_t *)into > 0 ? 0
-	                         : error_set(&reading->error, "`%s` is out of range; it is above 0", text);
-}
-
 static int read_nat_refresh(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"up", "both"};
-	int choice = keys_choose(reading, text, words, 2);
 
-	if (choice < 0)
-		return -1;
-	*(enum nat_refresh *)into = (enum nat_refresh)choice;
-	return 0;
+	return keys_read_word(reading, text, words, 2, into);
 }
 
 static int read_way(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"both", "up", "down", "either"};
-	int choice = keys_choose(reading, text, words, 4);
 
-	if (choice < 0)
-		return -1;
-	*(enum rule_way *)into = (enum rule_way)choice;
-	return 0;
+	return keys_read_word(reading, text, words, 4, into);
 }
 
 static int read_scope(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"session", "all"};
-	int choice = keys_choose(reading, text, words, 2);
 
-	if (choice < 0)
-		return -1;
-	*(enum scope *)into = (enum scope)choice;
-	return 0;
+	return keys_read_word(reading, text, words, 2, into);
 }
 
 static int read_record(struct reading *reading, const char *text, void *into)
@@ -357,10 +329,10 @@ static const struct key device_keys[] = {
         "the [proxy] listen address and port that the device spoke to", "any"},
     {"link", KEY_PLAIN, NULL, offsetof(struct device, link), read_link, "name of a [link]",
         "the link that its datagrams cross", "default if it exists, else a clean link"},
-    {"nat_timeout", KEY_PLAIN, NULL, offsetof(struct device, nat_timeout), read_nat_timeout, "time",
+    {"nat_timeout", KEY_PLAIN, NULL, offsetof(struct device, nat_timeout), keys_read_time_above_0, "time",
         "the NAT mapping lasts this long after the last datagram that refreshed it", "none"},
-    {"nat_timeout_stream", KEY_PLAIN, NULL, offsetof(struct device, nat_timeout_stream), read_nat_timeout,
-        "time", "the same, once datagrams have gone both ways", "as nat_timeout"},
+    {"nat_timeout_stream", KEY_PLAIN, NULL, offsetof(struct device, nat_timeout_stream),
+        keys_read_time_above_0, "time", "the same, once datagrams have gone both ways", "as nat_timeout"},
     {"nat_refresh", KEY_PLAIN, "up", offsetof(struct device, nat_refresh), read_nat_refresh, "up or both",
         "which direction refreshes the mapping (RFC 4787 REQ-6)", NULL},
     {"upstream", KEY_PLAIN, NULL, offsetof(struct device, upstream), keys_read_endpoint, "host and port",
