@@ -9,9 +9,8 @@ VERSION := $(shell sed -n 's/^\#define DEADZONE_VERSION "\(.*\)"/\1/p' proxy/com
 
 BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
-CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils \
-    libmbedtls-dev
-STORY_PACKAGES := $(BUILD_PACKAGES) libmbedtls-dev tshark python3
+CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils
+STORY_PACKAGES := $(BUILD_PACKAGES) binutils tshark python3
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werror
@@ -41,7 +40,7 @@ demo: deps-demo ## install what is missing, build, and run the main job end to e
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
 	@python3 test/demo.py
 
-story: deps-story ## a failed flash reproduced: six cases of an emulated OTA update (ARGS=--full-speed)
+story: deps-story ## a failed flash reproduced: ten cases of an emulated OTA update (ARGS=--full-speed)
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone ota
 	@python3 test/ota/story.py $(ARGS)
 
@@ -66,7 +65,7 @@ lint: ## check the format, as .clang-format says
 
 format: ## put the sources into the house's format
 	@sh test/deps.sh clang-format
-	@clang-format -i $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h proxy/*.h test/unit/*.c test/unit/*.h test/fuzz/*.c test/bench/*.c test/replay/*.c doc/*.c)
+	@clang-format -i $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h proxy/*.h test/unit/*.c test/unit/*.h test/fuzz/*.c test/bench/*.c test/replay/*.c test/ota/*.[ch] doc/*.c)
 
 # ---- Building ----
 

@@ -213,6 +213,20 @@ bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now)
 	return port->out.fd >= 0 || carrier->waiting;
 }
 
+struct relay_ports relay_ports(const struct session *session)
+{
+	const struct carrier *carrier = session->carrier;
+	struct relay_ports ports = {0};
+
+	if (!carrier)
+		return ports;
+	if (carrier->port->out.fd >= 0)
+		ports.present = carrier->port->out.local.port;
+	for (const struct port *old = carrier->port->older; old; old = old->older)
+		ports.old++;
+	return ports;
+}
+
 /* A lookup is over: those that waited for it go on, or lose what they held. */
 void carrier_news(void *user, struct upstream *upstream)
 {

@@ -56,6 +56,7 @@ static void session_facts(struct session_facts *facts, const struct session *ses
 	    .device = session->device,
 	    .handshakes = session->handshakes,
 	    .rebinds = session->rebinds,
+	    .ports = relay_ports(session),
 	    .began = session->began,
 	    .last = session->last,
 	    .over = session->end != SESSION_LIVE,
@@ -309,12 +310,15 @@ static void print_session(void *user, const struct session_facts *facts)
 		return;
 	}
 	printing->printed++;
-	fprintf(printing->out, "session %u  device %s%s%s  link %s  %.1f s  handshakes %u%s%s\n",
-	    facts->number, address_text(&facts->device, device, sizeof(device)),
-	    facts->section[0] ? "  section " : "", facts->section, facts->link,
-	    (double)(facts->last - facts->began) / 1e9, facts->handshakes,
-	    strcmp(facts->ended, "stop") == 0 ? "" : "  ended ",
-	    strcmp(facts->ended, "stop") == 0 ? "" : facts->ended);
+	fprintf(printing->out, "session %u  device %s%s%s  link %s  %.1f s  handshakes %u", facts->number,
+	    address_text(&facts->device, device, sizeof(device)), facts->section[0] ? "  section " : "",
+	    facts->section, facts->link, (double)(facts->last - facts->began) / 1e9, facts->handshakes);
+	if (facts->rebinds)
+		fprintf(printing->out, "  rebindings %u (old ports still open: %u)", facts->rebinds,
+		    facts->ports.old);
+	if (strcmp(facts->ended, "stop") != 0)
+		fprintf(printing->out, "  ended %s", facts->ended);
+	fputc('\n', printing->out);
 	for (int way = 0; way < WAYS; way++)
 		print_way(printing->out, verdict_ways[way], &facts->ways[way]);
 }

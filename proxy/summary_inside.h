@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "proxy/relay.h"
 #include "proxy/summary.h"
 
 #define FAILURES_EACH 100
@@ -22,6 +23,7 @@ struct session_facts {
 	char section[64], identity[64], link[64];
 	struct way_facts ways[WAYS];
 	uint32_t handshakes, rebinds;
+	struct relay_ports ports;
 	ns_t began, last;
 	const char *ended;
 	bool over;

@@ -80,6 +80,9 @@ static void list_session(void *user, const struct session_facts *facts)
 		json_object_set_new(one, verdict_ways[way], json_way(&facts->ways[way]));
 	json_object_set_new(one, "handshakes", json_integer(facts->handshakes));
 	json_object_set_new(one, "rebinds", json_integer(facts->rebinds));
+	json_object_set_new(
+	    one, "port", facts->ports.present ? json_integer(facts->ports.present) : json_null());
+	json_object_set_new(one, "old_ports", json_integer(facts->ports.old));
 	json_object_set_new(one, "began", json_seconds(facts->began - listing->began));
 	json_object_set_new(one, "seconds", json_seconds(facts->last - facts->began));
 	json_object_set_new(

@@ -28,6 +28,7 @@ const char *const dtls_kinds[DTLS_KIND_COUNT] = {"handshake", "client_hello", "s
 #define MESSAGE_SERVER_HELLO 2
 #define EXTENSION_SUPPORTED_VERSIONS 43
 #define EXTENSION_CONNECTION_ID 54
+#define EXTENSION_CONNECTION_ID_DRAFT 254 /* Mbed TLS 2.x, and devices built with it */
 #define VERSION_1_3 0xfefc
 
 static unsigned read16(const uint8_t *at)
@@ -233,7 +234,8 @@ static void extension_learn(
     struct dtls_session *session, enum way way, unsigned type, const uint8_t *at, size_t size)
 {
 	/* The one who says a connection ID wants to be sent it: it stands in records of the other way. */
-	if (type == EXTENSION_CONNECTION_ID && size >= 1 && at[0] == size - 1)
+	if ((type == EXTENSION_CONNECTION_ID || type == EXTENSION_CONNECTION_ID_DRAFT) && size >= 1 &&
+	    at[0] == size - 1)
 		session->cid_size[way_back(way)] = at[0];
 	if (type == EXTENSION_SUPPORTED_VERSIONS && way == WAY_DOWN && size == 2 && read16(at) == VERSION_1_3)
 		session->version_1_3 = true;

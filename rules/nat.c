@@ -11,7 +11,11 @@ ns_t nat_expiry(const struct nat *nat, const struct device *device)
 {
 	ns_t timeout = timeout_of(nat, device);
 
-	return timeout && nat->mapping && !nat->lost ? ns_add(nat->refreshed, timeout) : NS_NEVER;
+	ns_t expiry = timeout && nat->mapping && !nat->lost ? ns_add(nat->refreshed, timeout) : NS_NEVER;
+
+	/* The shorter time of a stream may be over when the mapping becomes one: then it ends there, not
+	 * before. */
+	return expiry < nat->streamed ? nat->streamed : expiry;
 }
 
 bool nat_lives(const struct nat *nat, const struct device *device, uint32_t mapping, ns_t now)
@@ -30,7 +34,7 @@ bool nat_out(struct nat *nat, const struct device *device, ns_t now)
 	if (!nat->mapping || another) {
 		nat->mapping++;
 		nat->lost = nat->stream = false;
-		nat->refreshed = now;
+		nat->refreshed = nat->streamed = now;
 	} else if (now > nat->refreshed) {
 		nat->refreshed = now;
 	}
@@ -39,7 +43,10 @@ bool nat_out(struct nat *nat, const struct device *device, ns_t now)
 
 void nat_in(struct nat *nat, const struct device *device, ns_t now)
 {
-	nat->stream = true;
+	if (!nat->stream) {
+		nat->stream = true;
+		nat->streamed = now;
+	}
 	if (device && device->nat_refresh == NAT_REFRESH_BOTH && now > nat->refreshed)
 		nat->refreshed = now;
 }

@@ -8,7 +8,8 @@
  * What comes to an older number, or to the present one once it is lost, is dropped without a word.
  *
  * A mapping lasts from the datagram that refreshed it up to, but not including, the nanosecond `timeout`
- * later. With no timeout it lasts until `rebind`.
+ * later; where it becomes a stream whose shorter time is over by then, it ends at that moment. With no
+ * timeout it lasts until `rebind`.
  */
 #ifndef RULES_NAT_H
 #define RULES_NAT_H
@@ -23,9 +24,10 @@ struct nat {
 	uint32_t mapping;   /* number of the present one, or of the last; 0: never made */
 	uint32_t addresses; /* how often `rebind address` took the next source address */
 	ns_t refreshed;
-	ns_t told;   /* where a timer is set: for this time */
-	bool lost;   /* forgotten or replaced: the next up datagram makes another */
-	bool stream; /* datagrams have gone both ways */
+	ns_t streamed; /* when it became a stream; before that, when it was made */
+	ns_t told;     /* where a timer is set: for this time */
+	bool lost;     /* forgotten or replaced: the next up datagram makes another */
+	bool stream;   /* datagrams have gone both ways */
 };
 
 /* When the mapping will be forgotten; NS_NEVER without timeout or mapping. `device` may be NULL. */

@@ -70,15 +70,16 @@ def openssl_secret(cipher):
     return ["-psk", KEY, "-psk_identity", IDENTITY, "-cipher", cipher]
 
 
-def openssl_server(scene, *secret):
-    server = start(scene, "openssl", "s_server", "-dtls1_2", "-nbio", "-naccept", "1", "-accept", "127.0.0.1:0",
+def openssl_server(scene, *secret, port=0):
+    server = start(scene, "openssl", "s_server", "-dtls1_2", "-nbio", "-naccept", "1", "-accept", f"127.0.0.1:{port}",
                    *secret)
-    server.port = int(server.program.told(r"^ACCEPT \S+:(\d+)$")[1])
+    found = server.program.told(r"^ACCEPT(?: \S+:(\d+))?$")
+    server.port = int(found[1] or port)
     return server
 
 
-def openssl_psk_server(scene, cipher):
-    return openssl_server(scene, "-nocert", *openssl_secret(cipher))
+def openssl_psk_server(scene, cipher, *more, port=0):
+    return openssl_server(scene, "-nocert", *openssl_secret(cipher), *more, port=port)
 
 
 def openssl_client(scene, port, *secret):

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """NAT mappings on the wire: a source port for each, silence where one is forgotten, and all of it in the capture."""
 
+import signal
 import socket
 
+import dtls
 from checks import check, check_equal
 from harness import run_all, test
-from shark import arrivals, departures, events, read_capture
+from shark import arrivals, departures, events, read_capture, tshark
 
 IP_RECVERR = 11  # linux/in.h
 NAT = "[device any]\nnat_timeout = 150ms\n"
@@ -74,8 +76,12 @@ def rebind_takes_a_port_that_the_session_never_had(scene):
         device.send(b"%d" % number)
         cloud.expect(number + 1)
     check_equal(len(set(ports(cloud))), 12)
+    proxy.signal(signal.SIGUSR1)
+    proxy.told(r"rebindings 11 \(old ports still open: 8\)")
     summary = proxy.stop()
     check_equal(summary["sessions"][0]["rebinds"], 11)
+    check_equal(summary["sessions"][0]["port"], ports(cloud)[-1])
+    check_equal(summary["sessions"][0]["old_ports"], 8, "old ports open: bounded in number")
     check_equal(summary["totals"]["sessions"], 1)
 
 
@@ -102,6 +108,34 @@ def rules_count_on_across_a_rebinding(scene):
         device.send(b"%d" % number)
     check_equal(cloud.expect(3), [b"0", b"1", b"3"])
     proxy.stop()
+
+
+@test
+def without_a_connection_id_a_rebinding_costs_a_handshake(scene):
+    """OpenSSL's server knows its peer by address and port alone (-listen connects its socket)."""
+    dtls.need("openssl")
+    cipher = dtls.PSK_CIPHERS[0]
+    server = dtls.openssl_psk_server(scene, cipher, "-listen")
+    rule = "[rule shift]\ndirection = up\ndtls = application_data\nnth = 2\nlimit = 1\nscope = all\ndo = rebind\n"
+    proxy = scene.proxy(rule, upstream=f"127.0.0.1:{server.port}")
+    client = dtls.openssl_psk_client(scene, proxy.port, cipher)
+    client.say("before")
+    server.hears("before")
+    client.say("from another port")
+    proxy.summary_when(lambda summary: summary["icmp_errors"] > 0, "the server's refusal of the new port")
+    client.program.close()
+    check("from another port" not in server.program.lines, server.program.text)
+    server.program.close()
+    again = dtls.openssl_psk_server(scene, cipher, "-listen", port=server.port)
+    client = dtls.openssl_psk_client(scene, proxy.port, cipher)
+    client.say("after")
+    again.hears("after")
+    summary = proxy.stop()
+    check_equal([(one["handshakes"], one["rebinds"]) for one in summary["sessions"]], [(1, 1), (1, 0)])
+    key_exchanges = tshark(proxy.capture, "-d", f"udp.port=={proxy.port},dtls", "-Y",
+                           'dtls.handshake.type == 16 and frame.interface_name == "device"', "-T", "fields", "-e",
+                           "frame.comment").splitlines()
+    check_equal([line.split()[0] for line in key_exchanges], ["s=1", "s=2"], "handshakes in the capture")
 
 
 run_all()

@@ -59,6 +59,14 @@ static struct session *session_find_id(struct cloud *cloud, const uint8_t id[LIN
 	return NULL;
 }
 
+static struct session *session_find_cid(struct cloud *cloud, const uint8_t *cid)
+{
+	for (size_t i = 0; i < CLOUD_SESSIONS_MAX; i++)
+		if (cloud->sessions[i].greeted && link_has_cid(cloud->sessions[i].link, cid))
+			return &cloud->sessions[i];
+	return NULL;
+}
+
 static void session_end(struct session *session)
 {
 	link_free(session->link);
@@ -105,11 +113,12 @@ static void greet(struct session *session, const struct coap_message *message)
 	memcpy(session->id, id, sizeof(id));
 	session->greeted = true;
 	session->serve = SERVE_IDLE;
-	session->due_ms = clock_ms(&session->cloud->clock) + session->cloud->begin_ms;
+	session->due_ms = clock_ms(&session->cloud->clock) +
+	                  (before ? session->cloud->again_ms : session->cloud->begin_ms);
 	trace_info(&session->cloud->clock, "cloud.session", "s=%u HELLO", session->number);
 }
 
-static void moved(struct session *session, const struct sockaddr_in *address)
+static void take_address(struct session *session, const struct sockaddr_in *address)
 {
 	struct cloud *cloud = session->cloud;
 
@@ -119,11 +128,19 @@ static void moved(struct session *session, const struct sockaddr_in *address)
 	    ntohs(session->address.sin_port), ntohs(address->sin_port));
 	session->address = *address;
 	cloud->moves++;
-	if (session->serve != SERVE_DONE) {
-		exchanges_clear(&session->exchanges);
-		session->serve = SERVE_IDLE;
-		session->due_ms = clock_ms(&cloud->clock) + cloud->begin_ms;
-	}
+}
+
+/* The device comes back to its session; it is offered the update anew. */
+static void resume(struct session *session)
+{
+	struct cloud *cloud = session->cloud;
+
+	if (session->serve == SERVE_DONE)
+		return;
+	trace_info(&cloud->clock, "cloud.session", "s=%u resumed", session->number);
+	exchanges_clear(&session->exchanges);
+	session->serve = SERVE_IDLE;
+	session->due_ms = clock_ms(&cloud->clock) + cloud->begin_ms;
 }
 
 /* ---- Serving ---- */
@@ -243,17 +260,19 @@ static void kill_session(const struct cloud *cloud, const struct sockaddr_in *ad
 	    cloud->fd, killer, sizeof(killer), 0, (const struct sockaddr *)address, sizeof(*address));
 }
 
-/* The session a datagram belongs to: by its address, or by the id of a move, or a new one. */
-static struct session *session_for(
-    struct cloud *cloud, const struct sockaddr_in *from, uint8_t *bytes, size_t *size)
+/* The session a datagram belongs to: by its address, by the connection ID or the id of a move, or a new one.
+ */
+static struct session *session_for(struct cloud *cloud, const struct sockaddr_in *from, const uint8_t *bytes,
+    const struct link_origin *origin)
 {
 	struct session *session = session_find(cloud, from);
-	const uint8_t *id = link_unmove(bytes, size);
 
 	if (session)
 		return session;
-	if (id) {
-		session = session_find_id(cloud, id);
+	if (origin->cid) {
+		session = session_find_cid(cloud, origin->cid);
+	} else if (origin->id) {
+		session = session_find_id(cloud, origin->id);
 		if (!session)
 			kill_session(cloud, from);
 	} else if (bytes[0] == LINK_TYPE_HANDSHAKE) {
@@ -275,13 +294,20 @@ static void take_datagram(struct cloud *cloud)
 	ssize_t received = recvfrom(
 	    cloud->fd, datagram, sizeof(datagram), 0, (struct sockaddr *)&from, &from_size);
 	size_t size = (size_t)received, got;
+	struct link_origin origin;
 	struct session *session;
 
-	if (received <= 0 || !(session = session_for(cloud, &from, datagram, &size)))
+	if (received <= 0)
+		return;
+	origin = link_look(datagram, &size);
+	session = session_for(cloud, &from, datagram, &origin);
+	if (!session)
 		return;
 	link_receive(session->link, datagram, size);
 	while ((got = link_read(session->link, plain, sizeof(plain))) > 0) {
-		moved(session, &from);
+		take_address(session, &from); /* it is authentic (RFC 9146 section 6) */
+		if (origin.resumed)
+			resume(session);
 		take_message(session, plain, got);
 	}
 }
@@ -290,7 +316,8 @@ static void take_datagram(struct cloud *cloud)
 
 static void usage(void)
 {
-	fputs("usage: ota-cloud [--protocol old|v3] [--chunk BYTES] [--pace MS] [--begin S] [--persistent]\n"
+	fputs("usage: ota-cloud [--protocol old|v3] [--chunk BYTES] [--pace MS] [--begin S] [--again S] "
+	      "[--persistent]\n"
 	      "                 [--time-scale N] [--seed N] IMAGE\n",
 	    stderr);
 	exit(2);
@@ -299,8 +326,9 @@ static void usage(void)
 static const char *read_words(struct cloud *cloud, int count, char **words, unsigned *scale, size_t *chunk)
 {
 	static const struct option options[] = {{"protocol", 1, NULL, 'p'}, {"chunk", 1, NULL, 'c'},
-	    {"pace", 1, NULL, 'f'}, {"begin", 1, NULL, 'b'}, {"persistent", 0, NULL, 'd'},
-	    {"time-scale", 1, NULL, 'x'}, {"seed", 1, NULL, 's'}, {NULL, 0, NULL, 0}};
+	    {"pace", 1, NULL, 'f'}, {"begin", 1, NULL, 'b'}, {"again", 1, NULL, 'a'},
+	    {"persistent", 0, NULL, 'd'}, {"time-scale", 1, NULL, 'x'}, {"seed", 1, NULL, 's'},
+	    {NULL, 0, NULL, 0}};
 
 	for (int letter; (letter = getopt_long(count, words, "", options, NULL)) != -1;) {
 		switch (letter) {
@@ -308,12 +336,15 @@ static const char *read_words(struct cloud *cloud, int count, char **words, unsi
 		case 'c': *chunk = strtoul(optarg, NULL, 10); break;
 		case 'f': cloud->pace_ms = strtoul(optarg, NULL, 10); break;
 		case 'b': cloud->begin_ms = strtoul(optarg, NULL, 10) * 1000; break;
+		case 'a': cloud->again_ms = strtoul(optarg, NULL, 10) * 1000; break;
 		case 'd': cloud->persistent = true; break;
 		case 'x': *scale = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 's': cloud->seed = strtoul(optarg, NULL, 10); break;
 		default: usage();
 		}
 	}
+	if (!cloud->again_ms)
+		cloud->again_ms = cloud->begin_ms;
 	if (count - optind != 1 || !*scale || *chunk < 16 || *chunk > 1136)
 		usage();
 	return words[optind];

@@ -56,7 +56,8 @@ struct cloud {
 	struct image image;
 	uint8_t sum[IMAGE_SHA256_SIZE];
 	uint64_t pace_ms;  /* between two chunks */
-	uint64_t begin_ms; /* from HELLO to the offer */
+	uint64_t begin_ms; /* from the first HELLO to the offer */
+	uint64_t again_ms; /* from a later one */
 	bool persistent;   /* old: UpdateDone again after every flight of recovery */
 	uint64_t seed;
 	struct session sessions[CLOUD_SESSIONS_MAX];

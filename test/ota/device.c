@@ -76,7 +76,7 @@ static void resume(struct device *device)
 
 	forget_messages(device);
 	open_socket(device);
-	link_move(device->link);
+	link_resume(device->link);
 	device->phase = PHASE_GREETING;
 	device->counts.resumes++;
 	trace_info(&device->clock, "comm.dtls", "session cmd (CLS,DIS,MOV,LOD,SAV): 2");
@@ -285,12 +285,13 @@ static void tick(struct device *device)
 	if (now >= device->leave_ms)
 		device->phase = PHASE_GONE;
 	if (now >= device->patience_ms && device->phase < PHASE_LEAVING) {
-		device->decided_ms = now;
-		if (!device->died)
+		if (!device->died) {
+			device->decided_ms = now;
 			device->died = device->update != UPDATE_NONE       ? "patience"
 			               : device->phase == PHASE_CONNECTING ? "handshake"
 			               : device->phase == PHASE_GREETING   ? "HELLO"
 			                                                   : "no update offered";
+		}
 		device->phase = PHASE_GONE;
 	}
 }
@@ -313,7 +314,7 @@ static void usage(void)
 {
 	fputs("usage: ota-device [--protocol old|v3] [--mended] [--keepalive S] [--forget-keepalive] "
 	      "[--patience S]\n"
-	      "                  [--tries N] [--time-scale N] [--seed N] [--sha256 HEX] HOST PORT\n",
+	      "                  [--cid] [--tries N] [--time-scale N] [--seed N] [--sha256 HEX] HOST PORT\n",
 	    stderr);
 	exit(2);
 }
@@ -322,8 +323,8 @@ static void read_words(struct device *device, int count, char **words, unsigned 
 {
 	static const struct option options[] = {{"protocol", 1, NULL, 'p'}, {"mended", 0, NULL, 'm'},
 	    {"keepalive", 1, NULL, 'k'}, {"forget-keepalive", 0, NULL, 'f'}, {"patience", 1, NULL, 'w'},
-	    {"tries", 1, NULL, 't'}, {"time-scale", 1, NULL, 'x'}, {"seed", 1, NULL, 's'},
-	    {"sha256", 1, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	    {"cid", 0, NULL, 'c'}, {"tries", 1, NULL, 't'}, {"time-scale", 1, NULL, 'x'},
+	    {"seed", 1, NULL, 's'}, {"sha256", 1, NULL, 'h'}, {NULL, 0, NULL, 0}};
 
 	for (int letter; (letter = getopt_long(count, words, "", options, NULL)) != -1;) {
 		switch (letter) {
@@ -332,6 +333,7 @@ static void read_words(struct device *device, int count, char **words, unsigned 
 		case 'k': device->keepalive_ms = strtoul(optarg, NULL, 10) * 1000; break;
 		case 'f': device->forgets_keepalive = true; break;
 		case 'w': device->patience_ms = strtoul(optarg, NULL, 10) * 1000; break;
+		case 'c': device->cid = LINK_CID_OFFERED; break;
 		case 't': device->tries = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 'x': *scale = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 's': *seed = strtoul(optarg, NULL, 10); break;
@@ -376,6 +378,7 @@ int main(int count, char **words)
 	clock_start(&device.clock, scale);
 	settings.manners = device.sync == SYNC_064 ? LINK_MANNERS_064 : LINK_MANNERS_LIBRARY;
 	settings.handshake_max_ms = device.sync == SYNC_064 ? 6000 : 24000;
+	settings.cid = device.cid;
 	memcpy(settings.id, device.id, LINK_ID_SIZE);
 	device.setup = link_setup_new(&settings);
 	if (!device.setup) {

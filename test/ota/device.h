@@ -38,6 +38,7 @@ struct device {
 	struct clock clock;
 	enum protocol protocol;
 	enum sync sync;
+	enum link_cid cid;
 	uint64_t keepalive_ms, patience_ms;
 	bool forgets_keepalive; /* every further connection sets the provider's interval again
 	                           (doc/particle.md 4, bug 1) */

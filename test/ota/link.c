@@ -13,6 +13,7 @@
 #include <mbedtls/x509_crt.h>
 
 #define RECORD_HEADER 13
+#define HEADER_TO_CID 11 /* type, version, epoch, sequence number */
 #define CERTIFICATE_MAX 1024
 
 struct link_setup {
@@ -36,7 +37,8 @@ struct link {
 	size_t incoming_size;          /* 0 once the library took it */
 	uint64_t halfway_ms, timer_ms; /* the handshake's; CLOCK_NEVER: cancelled */
 	enum link_state state;
-	bool moving;
+	uint8_t cid[LINK_CID_SIZE]; /* cloud: given to the device */
+	bool resuming;
 	char why[96];
 };
 
@@ -100,7 +102,8 @@ static int prepare(struct link_setup *setup)
 	    config, setup->settings.handshake_min_ms, setup->settings.handshake_max_ms);
 	mbedtls_ssl_conf_dtls_cookies(
 	    config, mbedtls_ssl_cookie_write, mbedtls_ssl_cookie_check, &setup->cookies);
-	return 0;
+	return mbedtls_ssl_conf_cid(
+	    config, side == MBEDTLS_SSL_IS_SERVER ? LINK_CID_SIZE : 0, MBEDTLS_SSL_UNEXPECTED_CID_IGNORE);
 }
 
 struct link_setup *link_setup_new(const struct link_settings *settings)
@@ -141,18 +144,19 @@ void link_setup_free(struct link_setup *setup)
 static int send_hook(void *pointer, const unsigned char *bytes, size_t size)
 {
 	struct link *link = pointer;
-	uint8_t moved[LINK_DATAGRAM_MAX];
+	uint8_t marked[LINK_DATAGRAM_MAX];
+	bool move = bytes[0] == MBEDTLS_SSL_MSG_APPLICATION_DATA;
 
-	if (link->moving && bytes[0] == MBEDTLS_SSL_MSG_APPLICATION_DATA &&
-	    size + LINK_ID_SIZE + 1 <= sizeof(moved)) {
-		memcpy(moved, bytes, size);
-		moved[0] = LINK_TYPE_MOVE;
-		memcpy(moved + size, link->setup->settings.id, LINK_ID_SIZE);
-		moved[size + LINK_ID_SIZE] = LINK_ID_SIZE;
-		link->send(link->owner, moved, size + LINK_ID_SIZE + 1);
-	} else {
+	if (!link->resuming || !(move || bytes[0] == LINK_TYPE_CID) ||
+	    size + LINK_ID_SIZE + 1 > sizeof(marked)) {
 		link->send(link->owner, bytes, size);
+		return (int)size;
 	}
+	memcpy(marked, bytes, size);
+	marked[0] = move ? LINK_TYPE_MOVE : LINK_TYPE_CID_RESUMED;
+	memcpy(marked + size, link->setup->settings.id, LINK_ID_SIZE);
+	marked[size + LINK_ID_SIZE] = LINK_ID_SIZE;
+	link->send(link->owner, marked, move ? size + LINK_ID_SIZE + 1 : size);
 	return (int)size;
 }
 
@@ -207,6 +211,20 @@ static void lose_by_code(struct link *link, int code)
 	lose(link, code == MBEDTLS_ERR_SSL_TIMEOUT ? "handshake timed out" : text);
 }
 
+/* The device's own has no length: what it is sent carries none. */
+static int enable_cid(struct link *link)
+{
+	const struct link_settings *settings = &link->setup->settings;
+
+	if (settings->side == LINK_DEVICE)
+		return settings->cid == LINK_CID_OFFERED
+		           ? mbedtls_ssl_set_cid(&link->tls, MBEDTLS_SSL_CID_ENABLED, NULL, 0)
+		           : 0;
+	if (mbedtls_ctr_drbg_random(&link->setup->random, link->cid, LINK_CID_SIZE))
+		return -1;
+	return mbedtls_ssl_set_cid(&link->tls, MBEDTLS_SSL_CID_ENABLED, link->cid, LINK_CID_SIZE);
+}
+
 struct link *link_new(
     struct link_setup *setup, link_send_datagram *send, void *owner, const void *peer, size_t peer_size)
 {
@@ -218,7 +236,7 @@ struct link *link_new(
 	link->peer_size = peer_size < sizeof(link->peer) ? peer_size : sizeof(link->peer);
 	memcpy(link->peer, peer, link->peer_size);
 	mbedtls_ssl_init(&link->tls);
-	if (mbedtls_ssl_setup(&link->tls, &setup->config) ||
+	if (mbedtls_ssl_setup(&link->tls, &setup->config) || enable_cid(link) ||
 	    (setup->settings.side == LINK_CLOUD &&
 	        mbedtls_ssl_set_client_transport_id(&link->tls, link->peer, link->peer_size))) {
 		link_free(link);
@@ -308,7 +326,7 @@ size_t link_read(struct link *link, uint8_t *bytes, size_t room)
 		return 0;
 	got = mbedtls_ssl_read(&link->tls, bytes, room);
 	if (got > 0) {
-		link->moving = false;
+		link->resuming = false;
 		return (size_t)got;
 	}
 	if (got == MBEDTLS_ERR_SSL_CLIENT_RECONNECT)
@@ -337,24 +355,32 @@ const char *link_why(const struct link *link)
 	return link->why;
 }
 
-void link_move(struct link *link)
+void link_resume(struct link *link)
 {
-	link->moving = true;
+	link->resuming = true;
 }
 
-bool link_moving(const struct link *link)
+struct link_origin link_look(uint8_t *bytes, size_t *size)
 {
-	return link->moving;
+	struct link_origin origin = {0};
+
+	if (*size <= RECORD_HEADER + LINK_ID_SIZE)
+		return origin;
+	if (bytes[0] == LINK_TYPE_MOVE && bytes[*size - 1] == LINK_ID_SIZE) {
+		bytes[0] = MBEDTLS_SSL_MSG_APPLICATION_DATA;
+		*size -= LINK_ID_SIZE + 1;
+		origin = (struct link_origin){.id = bytes + *size, .resumed = true};
+	} else if (bytes[0] == LINK_TYPE_CID || bytes[0] == LINK_TYPE_CID_RESUMED) {
+		origin = (struct link_origin){
+		    .cid = bytes + HEADER_TO_CID, .resumed = bytes[0] == LINK_TYPE_CID_RESUMED};
+		bytes[0] = LINK_TYPE_CID;
+	}
+	return origin;
 }
 
-const uint8_t *link_unmove(uint8_t *bytes, size_t *size)
+bool link_has_cid(const struct link *link, const uint8_t *cid)
 {
-	if (*size <= RECORD_HEADER + LINK_ID_SIZE || bytes[0] != LINK_TYPE_MOVE ||
-	    bytes[*size - 1] != LINK_ID_SIZE)
-		return NULL;
-	bytes[0] = MBEDTLS_SSL_MSG_APPLICATION_DATA;
-	*size -= LINK_ID_SIZE + 1;
-	return bytes + *size;
+	return memcmp(link->cid, cid, LINK_CID_SIZE) == 0;
 }
 
 int link_peer_id(const struct link *link, uint8_t id[LINK_ID_SIZE])

@@ -6,11 +6,14 @@
  *
  * Suite ECDHE-ECDSA-AES128-CCM8 only, P-256, with certificates made at start in place of Particle's raw
  * public keys; the common name carries the device's id. One record a datagram, as the Mbed TLS of Device OS
- * 0.6.4 sent them. No connection IDs: Debian's Mbed TLS 2.28 is built without them.
+ * 0.6.4 sent them.
  *
- * Session move (doc/particle.md 3.4): after link_move, application records leave with type 254 and the
- * device's id behind them until the first record comes in. The cloud undoes that with link_unmove before
- * link_receive.
+ * Connection IDs (doc/particle.md 3.5): a device that offers one of no length is given one of 8 bytes, which
+ * then stands in every record that it sends (type 25); the cloud's records have none.
+ *
+ * A resumed session marks its application records until the first record comes in: with type 254 and the
+ * device's id behind them (doc/particle.md 3.4), or with type 253 where there is a connection ID (3.5). The
+ * cloud takes the mark off with link_look before link_receive.
  *
  * Order of calls: link_receive, then link_read until it gives 0. link_tick when link_due has come.
  */
@@ -26,7 +29,10 @@
 #define LINK_ID_SIZE 12
 #define LINK_DATAGRAM_MAX 2048
 #define LINK_TYPE_HANDSHAKE 22
+#define LINK_TYPE_CID 25
+#define LINK_TYPE_CID_RESUMED 253
 #define LINK_TYPE_MOVE 254
+#define LINK_CID_SIZE 8
 
 enum link_side { LINK_DEVICE, LINK_CLOUD };
 enum link_state { LINK_HANDSHAKING, LINK_OPEN, LINK_LOST };
@@ -35,11 +41,15 @@ enum link_state { LINK_HANDSHAKING, LINK_OPEN, LINK_LOST };
  */
 enum link_manners { LINK_MANNERS_064, LINK_MANNERS_LIBRARY };
 
+/* Whether a device offers connection IDs; a cloud always takes the offer. */
+enum link_cid { LINK_CID_NONE, LINK_CID_OFFERED };
+
 /* What all links of a program share: keys, certificate, handshake timers. */
 struct link_setup;
 struct link_settings {
 	enum link_side side;
 	enum link_manners manners;
+	enum link_cid cid;
 	const struct clock *clock;
 	uint32_t handshake_min_ms, handshake_max_ms; /* first and longest flight timer */
 	uint8_t id[LINK_ID_SIZE];
@@ -67,11 +77,19 @@ int link_send(struct link *link, const uint8_t *bytes, size_t size); /* 0 or -1 
 enum link_state link_state(const struct link *link);
 const char *link_why(const struct link *link); /* why it is lost */
 
-void link_move(struct link *link);
-bool link_moving(const struct link *link);
-/* Takes a moved record's trailer off and its type back; gives the id's place within, or NULL if it is none.
- */
-const uint8_t *link_unmove(uint8_t *bytes, size_t *size);
+/* The device resumes from wherever it is now: its records are marked until one comes in. */
+void link_resume(struct link *link);
+
+/* What a datagram tells a cloud of its sender; NULL where it does not. Places within the datagram. */
+struct link_origin {
+	const uint8_t *id;  /* of a moved session's device */
+	const uint8_t *cid; /* LINK_CID_SIZE bytes */
+	bool resumed;
+};
+/* Takes a resumed session's mark off. */
+struct link_origin link_look(uint8_t *bytes, size_t *size);
+/* The cloud gave the device this connection ID. */
+bool link_has_cid(const struct link *link, const uint8_t *cid);
 /* The id in the peer's certificate: 0 or -1. */
 int link_peer_id(const struct link *link, uint8_t id[LINK_ID_SIZE]);
 

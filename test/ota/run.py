@@ -76,7 +76,15 @@ def check_new_chunks(capture):
     return [] if sizes == {552, 553} else [f"chunks of the new protocol have {sorted(sizes)} bytes"]
 
 
-CHECKS = {"sizes": check_sizes, "blackout-95.old": check_move, "handover.v3": check_new_chunks}
+def check_cid_sizes(capture):
+    """With a connection ID (doc/particle.md 3.5) all small messages are of one size, and HELLO of another."""
+    rows = tshark(capture, ["udp.length"], 'frame.comment contains "verdict=" and frame.comment contains "dtls=cid/" '
+                                           'and frame.interface_name == "device"')
+    sizes = [int(row[0]) - 8 for row in rows]
+    return [] if set(sizes) == {53, 69} and len(sizes) > 5 else [f"records with a connection ID have {sizes} bytes"]
+
+
+CHECKS = {"story.45k-cid": check_cid_sizes, "sizes": check_sizes, "blackout-95.old": check_move, "handover.v3": check_new_chunks}
 
 
 def run(case, scale):
