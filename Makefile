@@ -20,7 +20,7 @@ ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -MMD -MP
 LIBRARIES := -levent_core -levent_pthreads -lpcap -linih -ljansson -lpthread -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 
-SOURCES := $(wildcard base/*.c rules/*.c capture/*.c proxy/*.c)
+SOURCES := $(wildcard base/*.c rules/*.c capture/*.c report/*.c proxy/*.c)
 PARTS := $(filter-out proxy/main.c,$(SOURCES))
 PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
@@ -61,11 +61,11 @@ layers: $(BUILD)/libdeadzone.a ## prove which folder may use what
 
 lint: ## check the format, as .clang-format says
 	@sh test/deps.sh clang-format
-	@clang-format --dry-run -Werror $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h proxy/*.h)
+	@clang-format --dry-run -Werror $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h report/*.h proxy/*.h)
 
 format: ## put the sources into the house's format
 	@sh test/deps.sh clang-format
-	@clang-format -i $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h proxy/*.h test/unit/*.c test/unit/*.h test/fuzz/*.c test/bench/*.c test/replay/*.c test/ota/*.[ch] doc/*.c)
+	@clang-format -i $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h report/*.h proxy/*.h test/unit/*.c test/unit/*.h test/fuzz/*.c test/bench/*.c test/replay/*.c test/ota/*.[ch] doc/*.c)
 
 # ---- Building ----
 

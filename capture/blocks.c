@@ -146,6 +146,15 @@ static void option_time(struct text *out, uint16_t code, ns_t at)
 	pcapng_option(out, code, words, 8);
 }
 
+/* "dropped loss=3 blackout=40", of what came in by this interface. */
+static void add_reasons(struct text *out, const struct account *account)
+{
+	text_add(out, "dropped");
+	for (int i = 0; i < REASON_COUNT; i++)
+		if (account->dropped[i])
+			text_add(out, " %s=%" PRIu64, verdict_reasons[i], account->dropped[i]);
+}
+
 void blocks_tail(struct text *out, const struct capture_closing *closing, ns_t began, uint64_t lost)
 {
 	for (uint32_t interface = 0; interface < INTERFACE_COUNT; interface++) {
@@ -158,12 +167,18 @@ void blocks_tail(struct text *out, const struct capture_closing *closing, ns_t b
 			text_add(&comment, "capture_lost=%" PRIu64 "\n%s", lost,
 			    closing->comment ? closing->comment : "");
 			pcapng_comment(out, comment.at);
+		} else {
+			add_reasons(&comment, &closing->totals[interface]);
+			pcapng_comment(out, comment.at);
 		}
 		option_time(out, PCAPNG_STATISTICS_START, began);
 		option_time(out, PCAPNG_STATISTICS_END, closing->at);
 		if (interface != INTERFACE_EVENTS) {
-			pcapng_option(out, PCAPNG_STATISTICS_RECEIVED, &closing->received[interface], 8);
-			pcapng_option(out, PCAPNG_STATISTICS_DROPPED, &closing->dropped[interface], 8);
+			const struct account *totals = &closing->totals[interface];
+			uint64_t dropped = account_dropped(totals);
+
+			pcapng_option(out, PCAPNG_STATISTICS_RECEIVED, &totals->received, 8);
+			pcapng_option(out, PCAPNG_STATISTICS_DROPPED, &dropped, 8);
 			pcapng_option(
 			    out, PCAPNG_STATISTICS_OS_DROPPED, &closing->kernel_drops[interface], 8);
 		}

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/account.h"
 #include "base/address.h"
 #include "base/error.h"
 #include "base/names.h"
@@ -58,7 +59,8 @@ struct capture_path {
 
 /* What only the end knows, for the closing statistics. */
 struct capture_closing {
-	uint64_t received[WAYS], dropped[WAYS], kernel_drops[WAYS];
+	struct account totals[WAYS];
+	uint64_t kernel_drops[WAYS];
 	const char *comment; /* lines of `key=value`: rules' counts, lateness, … */
 	ns_t at;
 };

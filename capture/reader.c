@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "capture/pcapng.h"
 
 #define BLOCK_MAX (16u << 20)
@@ -28,6 +29,9 @@ struct reader {
 	pcap_t *pcap; /* classic; NULL: pcapng */
 	bool swapped, cut, ours, seed_known;
 	uint64_t seed;
+	char application[READER_NAME_ROOM];
+	struct text section_comment, closing_comment;
+	struct reader_closing closing;
 	struct interface *interfaces;
 	size_t interface_count;
 	uint8_t *block; /* body of the current one: what is between its two lengths */
@@ -139,20 +143,61 @@ static void section_read(struct reader *reader)
 {
 	const uint8_t *at = reader->block + 16, *end = reader->block + reader->block_size;
 	struct option option;
-	char text[64];
+	const char *comment;
 
 	reader->interface_count = 0;
+	text_clear(&reader->section_comment);
 	if (reader->block_size < 16)
 		return;
 	while (option_next(reader, &at, end, &option)) {
-		copy_text(text, sizeof(text), &option);
-		if (option.code == PCAPNG_SECTION_APPLICATION && strncmp(text, "deadzone ", 9) == 0)
-			reader->ours = true;
-		if (option.code == PCAPNG_COMMENT && strncmp(text, "seed=", 5) == 0 && !reader->seed_known) {
-			reader->seed = strtoull(text + 5, NULL, 10);
-			reader->seed_known = true;
-		}
+		if (option.code == PCAPNG_SECTION_APPLICATION)
+			copy_text(reader->application, sizeof(reader->application), &option);
+		if (option.code == PCAPNG_COMMENT) /* a long one stands in several */
+			text_add_bytes(&reader->section_comment, option.value, option.size);
 	}
+	reader->ours |= strncmp(reader->application, "deadzone ", 9) == 0;
+	comment = reader_section_comment(reader);
+	if (strncmp(comment, "seed=", 5) == 0 && !reader->seed_known) {
+		reader->seed = strtoull(comment + 5, NULL, 10);
+		reader->seed_known = true;
+	}
+}
+
+static ns_t stamp_of(const struct interface *interface, uint64_t stamp)
+{
+	uint64_t units = interface->units ? interface->units : 1;
+	unsigned __int128 ns = (unsigned __int128)(stamp % units) * (uint64_t)NS_S / units;
+	uint64_t seconds = stamp / units + (uint64_t)interface->offset;
+
+	return seconds > (uint64_t)(NS_NEVER / NS_S) - 1 ? 0 : (ns_t)seconds * NS_S + (ns_t)ns;
+}
+
+/* Of the statistics only those of our own last interface, `events`, have lines about the whole run. */
+static void statistics_read(struct reader *reader)
+{
+	const uint8_t *at = reader->block + 12, *end = reader->block + reader->block_size;
+	const struct interface *interface;
+	struct option option;
+	uint32_t index;
+
+	if (reader->block_size < 12 || !reader->ours)
+		return;
+	index = get32(reader, reader->block);
+	if (index >= reader->interface_count || strcmp(reader->interfaces[index].name, "events") != 0)
+		return;
+	interface = &reader->interfaces[index];
+	text_clear(&reader->closing_comment);
+	while (option_next(reader, &at, end, &option)) {
+		if (option.code == PCAPNG_COMMENT)
+			text_add_bytes(&reader->closing_comment, option.value, option.size);
+		if (option.code == PCAPNG_STATISTICS_START && option.size >= 8)
+			reader->closing.began = stamp_of(interface,
+			    (uint64_t)get32(reader, option.value) << 32 | get32(reader, option.value + 4));
+		if (option.code == PCAPNG_STATISTICS_END && option.size >= 8)
+			reader->closing.ended = stamp_of(interface,
+			    (uint64_t)get32(reader, option.value) << 32 | get32(reader, option.value + 4));
+	}
+	reader->closing.comment = reader->closing_comment.at ? reader->closing_comment.at : "";
 }
 
 static uint64_t units_of(uint8_t resolution)
@@ -192,15 +237,6 @@ static void interface_read(struct reader *reader)
 		assert(reader->interfaces);
 	}
 	reader->interfaces[reader->interface_count++] = interface;
-}
-
-static ns_t stamp_of(const struct interface *interface, uint64_t stamp)
-{
-	uint64_t units = interface->units ? interface->units : 1;
-	unsigned __int128 ns = (unsigned __int128)(stamp % units) * (uint64_t)NS_S / units;
-	uint64_t seconds = stamp / units + (uint64_t)interface->offset;
-
-	return seconds > (uint64_t)(NS_NEVER / NS_S) - 1 ? 0 : (ns_t)seconds * NS_S + (ns_t)ns;
 }
 
 static void packet_options(struct reader *reader, const uint8_t *at, struct reader_packet *packet)
@@ -272,6 +308,7 @@ static bool pcapng_next(struct reader *reader, struct reader_packet *packet)
 		switch (reader->type) {
 		case PCAPNG_SECTION: section_read(reader); break;
 		case PCAPNG_INTERFACE: interface_read(reader); break;
+		case PCAPNG_STATISTICS: statistics_read(reader); break;
 		case PCAPNG_PACKET:
 		case PCAPNG_OLD_PACKET:
 			if (packet_read(reader, packet))
@@ -349,6 +386,8 @@ void reader_close(struct reader *reader)
 		pcap_close(reader->pcap);
 	if (reader->in)
 		fclose(reader->in);
+	text_free(&reader->section_comment);
+	text_free(&reader->closing_comment);
 	free(reader->interfaces);
 	free(reader->block);
 	free(reader);
@@ -369,6 +408,21 @@ bool reader_seed(const struct reader *reader, uint64_t *seed)
 {
 	*seed = reader->seed;
 	return reader->seed_known;
+}
+
+const char *reader_application(const struct reader *reader)
+{
+	return reader->application;
+}
+
+const char *reader_section_comment(const struct reader *reader)
+{
+	return reader->section_comment.at ? reader->section_comment.at : "";
+}
+
+const struct reader_closing *reader_closing(const struct reader *reader)
+{
+	return reader->closing.comment ? &reader->closing : NULL;
 }
 
 bool reader_was_cut(const struct reader *reader)

@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "base/ns.h"
 
-#define READER_COMMENT_ROOM 4096
+#define READER_COMMENT_ROOM 65536
 #define READER_NAME_ROOM 64
 
 struct reader;
@@ -42,6 +42,16 @@ bool reader_next(struct reader *reader, struct reader_packet *packet, struct err
 /* It is one of our own, and the seed that its header names. */
 bool reader_is_ours(const struct reader *reader);
 bool reader_seed(const struct reader *reader, uint64_t *seed);
+/* Who wrote it, as the section header says; "" where it does not. */
+const char *reader_application(const struct reader *reader);
+/* The comment of the last section header: of our own, `seed=N` and the ini text in force; "" for none. */
+const char *reader_section_comment(const struct reader *reader);
+/* What the statistics at the end of one of our own say; NULL before they were read, or where there are none. */
+struct reader_closing {
+	const char *comment; /* lines of `key=value` */
+	ns_t began, ended;
+};
+const struct reader_closing *reader_closing(const struct reader *reader);
 /* It ended in the middle of a block. */
 bool reader_was_cut(const struct reader *reader);
 

@@ -67,12 +67,21 @@ static void facts_fill(const struct running *running, struct summary_facts *fact
 		facts->ended = relay_wall(running->relay, relay_now());
 }
 
-static void write_json(struct running *running, const struct summary_facts *facts, int status)
+/* The accounts now; for sheet_fini. */
+static void take_stock(const struct running *running, struct sheet *sheet)
+{
+	struct summary_facts facts;
+
+	facts_fill(running, &facts);
+	summary_sheet(
+	    running->summary, relay_core(running->relay), &facts, (enum exit_status)running->status, sheet);
+}
+
+static void write_json(struct running *running, const struct sheet *sheet)
 {
 	struct error error;
 
-	if (!running->json_path || !summary_write_json(running->summary, relay_core(running->relay), facts,
-	                               status, running->json_path, &error))
+	if (!running->json_path || !sheet_write(sheet_json(sheet), running->json_path, &error))
 		return;
 	log_error("--json: %s", error.text);
 	running->status = EXIT_FAILED;
@@ -152,14 +161,15 @@ static void on_reload(evutil_socket_t number, short what, void *user)
 static void on_summary(evutil_socket_t number, short what, void *user)
 {
 	struct running *running = user;
-	struct summary_facts facts;
+	struct sheet sheet;
 
 	(void)number;
 	(void)what;
-	facts_fill(running, &facts);
+	take_stock(running, &sheet);
 	log_status("");
-	summary_print(running->summary, relay_core(running->relay), &facts, stderr);
-	write_json(running, &facts, -1);
+	sheet_print(&sheet, stderr);
+	write_json(running, &sheet);
+	sheet_fini(&sheet);
 }
 
 static void on_rotate(evutil_socket_t number, short what, void *user)
@@ -390,37 +400,45 @@ static int start(struct running *running)
 
 /* ---- End ---- */
 
-static void finish(struct running *running)
+static void close_capture(struct running *running)
 {
-	struct summary_facts facts;
 	struct capture_closing closing = {0};
 	struct text statistics = {0};
+	struct sheet sheet;
 	char trouble[512];
+
+	take_stock(running, &sheet);
+	summary_statistics(&sheet, &statistics);
+	sheet_fini(&sheet);
+	relay_closing(running->relay, &closing);
+	closing.comment = statistics.at;
+	capture_close(running->capture, &closing);
+	if (capture_trouble(running->capture, trouble, sizeof(trouble)))
+		log_error("capture: %s", trouble);
+	text_free(&statistics);
+}
+
+static void finish(struct running *running)
+{
+	struct sheet sheet;
 
 	log_status("");
 	signals_close(running);
 	event_free(running->ticks);
-	facts_fill(running, &facts);
-	summary_statistics(running->summary, relay_core(running->relay), &facts, &statistics);
-	relay_closing(running->relay, &closing);
-	closing.comment = statistics.at;
-	if (running->capture) {
-		capture_close(running->capture, &closing);
-		if (capture_trouble(running->capture, trouble, sizeof(trouble)))
-			log_error("capture: %s", trouble);
-		facts_fill(running, &facts);
-	}
-	text_free(&statistics);
+	if (running->capture)
+		close_capture(running);
+	take_stock(running, &sheet);
 	if (log_level() >= LOG_NORMAL) {
-		summary_print(running->summary, relay_core(running->relay), &facts, stderr);
+		sheet_print(&sheet, stderr);
 		if (running->capture) {
 			tell_next_file(running);
 			fprintf(stderr, "capture in %s\n", running->capture_name);
 		}
 	}
-	if (summary_tell_failures(running->summary, relay_core(running->relay), &facts) && !running->status)
-		running->status = EXIT_CHECK;
-	write_json(running, &facts, running->status);
+	summary_tell_failures(&sheet);
+	running->status = sheet.exit;
+	write_json(running, &sheet);
+	sheet_fini(&sheet);
 }
 
 static void clean_up(struct running *running)

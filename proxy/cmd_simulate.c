@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "proxy/command.h"
-#include "proxy/flows.h"
+#include "report/flows.h"
 #include "proxy/log.h"
 #include "proxy/setup.h"
 #include "proxy/summary.h"
@@ -324,20 +324,18 @@ static void facts_fill(const struct simulation *s, struct summary_facts *facts)
 static void capture_end(struct simulation *s)
 {
 	struct capture_closing closing = {.at = s->now};
-	struct account totals[WAYS];
 	struct text statistics = {0};
 	struct summary_facts facts;
+	struct sheet sheet;
 	char trouble[512];
 
 	if (!s->capture)
 		return;
 	facts_fill(s, &facts);
-	summary_totals(s->summary, s->core, totals);
-	for (int way = 0; way < WAYS; way++) {
-		closing.received[way] = totals[way].received;
-		closing.dropped[way] = account_dropped(&totals[way]);
-	}
-	summary_statistics(s->summary, s->core, &facts, &statistics);
+	summary_totals(s->summary, s->core, closing.totals);
+	summary_sheet(s->summary, s->core, &facts, EXIT_DONE, &sheet);
+	summary_statistics(&sheet, &statistics);
+	sheet_fini(&sheet);
 	closing.comment = statistics.at;
 	capture_close(s->capture, &closing);
 	text_free(&statistics);
@@ -348,22 +346,23 @@ static void capture_end(struct simulation *s)
 static int conclude(struct simulation *s, const char *json)
 {
 	struct summary_facts facts;
+	struct sheet sheet;
 	struct error error;
-	int status = EXIT_DONE;
+	int status;
 
 	run_dry(s);
 	capture_end(s);
 	facts_fill(s, &facts);
-	if (facts.capture_lost)
-		status = EXIT_FAILED;
+	summary_sheet(s->summary, s->core, &facts, facts.capture_lost ? EXIT_FAILED : EXIT_DONE, &sheet);
+	status = sheet.exit;
 	if (log_level() >= LOG_NORMAL)
-		summary_print(s->summary, s->core, &facts, stderr);
-	if (summary_tell_failures(s->summary, s->core, &facts) && !status)
-		status = EXIT_CHECK;
-	if (json && summary_write_json(s->summary, s->core, &facts, status, json, &error)) {
+		sheet_print(&sheet, stderr);
+	summary_tell_failures(&sheet);
+	if (json && sheet_write(sheet_json(&sheet), json, &error)) {
 		log_error("--json: %s", error.text);
 		status = EXIT_FAILED;
 	}
+	sheet_fini(&sheet);
 	return status;
 }
 

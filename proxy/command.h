@@ -47,8 +47,8 @@ struct command {
 extern const struct command *const command_table[];
 extern const size_t command_count;
 
-extern const struct command command_run_row, command_check_row, command_simulate_row, command_profiles_row,
-    command_help_row;
+extern const struct command command_run_row, command_check_row, command_simulate_row, command_report_row,
+    command_profiles_row, command_help_row;
 
 /* Value of an option, or NULL; how often it was given. */
 const char *command_value(const struct command_line *line, const char *option);

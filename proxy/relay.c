@@ -547,14 +547,8 @@ void relay_facts(struct relay *relay, struct summary_facts *facts)
 
 void relay_closing(struct relay *relay, struct capture_closing *closing)
 {
-	struct account totals[WAYS];
-
 	kernel_drops(relay, closing->kernel_drops);
-	summary_totals(relay->summary, relay->core, totals);
-	for (int way = 0; way < WAYS; way++) {
-		closing->received[way] = totals[way].received;
-		closing->dropped[way] = account_dropped(&totals[way]);
-	}
+	summary_totals(relay->summary, relay->core, closing->totals);
 	closing->at = relay_wall(relay, relay_now());
 }
 

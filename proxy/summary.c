@@ -1,5 +1,4 @@
-/* summary: the accounts gathered, the checks, and the text. */
-#include "proxy/summary_inside.h"
+#include "proxy/summary.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -7,9 +6,19 @@
 #include <string.h>
 
 #include "proxy/log.h"
+#include "proxy/relay.h"
 
-#define TOLD_MAX 32          /* checks told one by one */
-#define TEXT_SESSIONS_MAX 20 /* listed one by one in the text; JSON has them all */
+#define FAILURES_MAX 200 /* kept one by one */
+#define EACH_MAX 100     /* of `expect … each`, sessions */
+#define TOLD_MAX 32      /* told one by one */
+
+struct summary {
+	struct sheet_session *ended; /* a ring */
+	size_t ended_count, ended_next, ended_room;
+	uint64_t ended_ever;
+	struct account totals[WAYS];
+	struct buckets *delays[WAYS];
+};
 
 struct summary *summary_new(void)
 {
@@ -33,44 +42,40 @@ void summary_free(struct summary *summary)
 	free(summary);
 }
 
+/* ---- Sessions ---- */
+
 static void copy_text(char *into, size_t room, const char *from)
 {
 	snprintf(into, room, "%s", from);
 }
 
-static void way_facts(struct way_facts *facts, const struct session_way *way)
+/* `began` is left as the core's time: what it counts from is known later. */
+static void session_fill(struct sheet_session *sheet, const struct session *session)
 {
-	*facts = (struct way_facts){.account = way->account, .delayed = way->delays != NULL};
-	if (!way->delays)
-		return;
-	facts->p50 = buckets_percentile(way->delays, 0.5);
-	facts->p99 = buckets_percentile(way->delays, 0.99);
-	facts->greatest = way->delays->greatest;
-}
-
-static void session_facts(struct session_facts *facts, const struct session *session)
-{
+	struct relay_ports ports = relay_ports(session);
 	char address[ADDRESS_TEXT_ROOM];
 
-	*facts = (struct session_facts){.number = session->number,
+	*sheet = (struct sheet_session){.number = session->number,
 	    .device = session->device,
 	    .handshakes = session->handshakes,
 	    .rebinds = session->rebinds,
-	    .ports = relay_ports(session),
+	    .port = ports.present,
+	    .old_ports = ports.old,
 	    .began = session->began,
-	    .last = session->last,
-	    .over = session->end != SESSION_LIVE,
-	    .ended = session->end == SESSION_IDLE      ? "idle"
-	             : session->end == SESSION_EVICTED ? "max-sessions"
-	                                               : "stop"};
-	copy_text(facts->section, sizeof(facts->section), session->section ? session->section->name : "");
-	copy_text(facts->link, sizeof(facts->link), session->link->name);
-	copy_text(facts->identity, sizeof(facts->identity),
+	    .seconds = session->last - session->began,
+	    .ended = session->end == SESSION_LIVE   ? NULL
+	             : session->end == SESSION_IDLE ? "idle"
+	                                            : "max-sessions"};
+	copy_text(sheet->section, sizeof(sheet->section), session->section ? session->section->name : "");
+	copy_text(sheet->link, sizeof(sheet->link), session->link->name);
+	copy_text(sheet->identity, sizeof(sheet->identity),
 	    session->identity_used && session->section && session->section->identity
 	        ? session->section->identity
 	        : address_host_text(&session->device, address, sizeof(address)));
-	for (int way = 0; way < WAYS; way++)
-		way_facts(&facts->ways[way], &session->ways[way]);
+	for (int way = 0; way < WAYS; way++) {
+		sheet->ways[way].account = session->ways[way].account;
+		sheet_way_delays(&sheet->ways[way], session->ways[way].delays);
+	}
 }
 
 void summary_session_ended(struct summary *summary, const struct session *session)
@@ -84,7 +89,7 @@ void summary_session_ended(struct summary *summary, const struct session *sessio
 		summary->ended_next = summary->ended_count;
 		summary->ended_room = room;
 	}
-	session_facts(&summary->ended[summary->ended_next], session);
+	session_fill(&summary->ended[summary->ended_next], session);
 	summary->ended_next = (summary->ended_next + 1) % summary->ended_room;
 	if (summary->ended_count < summary->ended_room)
 		summary->ended_count++;
@@ -106,100 +111,106 @@ void summary_totals(const struct summary *summary, struct core *core, struct acc
 	}
 }
 
-static void total_delays(
-    const struct summary *summary, struct core *core, enum way way, struct way_facts *facts)
+static void fill_totals(const struct summary *summary, struct core *core, struct sheet *sheet)
 {
+	struct account accounts[WAYS];
 	struct buckets *all = malloc(sizeof(*all));
 
 	assert(all);
-	*all = *summary->delays[way];
-	for (struct session *s = core_oldest(core); s; s = s->newer)
-		if (s->ways[way].delays)
-			buckets_join(all, s->ways[way].delays);
-	facts->delayed = all->count > 0;
-	facts->p50 = buckets_percentile(all, 0.5);
-	facts->p99 = buckets_percentile(all, 0.99);
-	facts->greatest = all->greatest;
-	free(all);
-}
-
-void summary_all_totals(const struct summary *summary, struct core *core, struct way_facts totals[WAYS])
-{
-	struct account accounts[WAYS];
-
 	summary_totals(summary, core, accounts);
 	for (int way = 0; way < WAYS; way++) {
-		total_delays(summary, core, (enum way)way, &totals[way]);
-		totals[way].account = accounts[way];
+		*all = *summary->delays[way];
+		for (struct session *s = core_oldest(core); s; s = s->newer)
+			if (s->ways[way].delays)
+				buckets_join(all, s->ways[way].delays);
+		sheet->totals[way].account = accounts[way];
+		sheet_way_delays(&sheet->totals[way], all);
 	}
+	free(all);
 }
 
 static int by_number(const void *a, const void *b)
 {
-	const struct session_facts *x = a, *y = b;
+	const struct sheet_session *x = a, *y = b;
 
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-void summary_visit(const struct summary *summary, struct core *core, visit_session *visit, void *user)
+/* What a live session's figures lack: when it began in the run, and that the run is over. */
+static void session_place(struct sheet_session *session, const struct summary_facts *facts)
 {
-	size_t count = summary->ended_count + core_session_count(core), at = summary->ended_count;
-	struct session_facts *all = calloc(count + 1, sizeof(*all));
+	session->began -= facts->began;
+	if (!session->ended && facts->ended)
+		session->ended = "stop";
+}
 
-	assert(all);
+static void fill_sessions(
+    const struct summary *summary, struct core *core, const struct summary_facts *facts, struct sheet *sheet)
+{
+	size_t at = summary->ended_count, count = at + core_session_count(core);
+
+	sheet->sessions = calloc(count + 1, sizeof(*sheet->sessions));
+	assert(sheet->sessions);
 	if (at)
-		memcpy(all, summary->ended, at * sizeof(*all));
+		memcpy(sheet->sessions, summary->ended, at * sizeof(*sheet->sessions));
 	for (struct session *s = core_oldest(core); s; s = s->newer)
-		session_facts(&all[at++], s);
-	qsort(all, at, sizeof(*all), by_number);
+		session_fill(&sheet->sessions[at++], s);
 	for (size_t i = 0; i < at; i++)
-		visit(user, &all[i]);
-	free(all);
+		session_place(&sheet->sessions[i], facts);
+	qsort(sheet->sessions, at, sizeof(*sheet->sessions), by_number);
+	sheet->session_count = at;
+	sheet->sessions_ever = core_sessions_ever(core);
+	sheet->sessions_left_out = summary->ended_ever - summary->ended_count;
+}
+
+bool summary_session(const struct summary *summary, struct core *core, const struct summary_facts *facts,
+    uint32_t number, struct sheet_session *session)
+{
+	for (struct session *s = core_oldest(core); s; s = s->newer) {
+		if (s->number != number)
+			continue;
+		session_fill(session, s);
+		session_place(session, facts);
+		return true;
+	}
+	for (size_t i = 0; i < summary->ended_count; i++) {
+		if (summary->ended[i].number != number)
+			continue;
+		*session = summary->ended[i];
+		session_place(session, facts);
+		return true;
+	}
+	return false;
 }
 
 /* ---- Checks ---- */
 
-struct failing {
-	struct check_failure *all;
-	size_t room, count;
-	struct check_failure spill; /* takes what is past `room` */
-};
-
-static struct check_failure *fail(struct failing *failing, const char *subject)
+static struct sheet_failure *fail(struct sheet *sheet, const char *subject)
 {
-	struct check_failure *failure = failing->count < failing->room ? &failing->all[failing->count]
-	                                                               : &failing->spill;
+	struct sheet_failure *failure;
 
-	failing->count++;
-	*failure = (struct check_failure){0};
+	if (!sheet->failures) {
+		sheet->failures = calloc(FAILURES_MAX + 1, sizeof(*sheet->failures));
+		assert(sheet->failures);
+	}
+	failure = &sheet->failures[sheet->failure_count]; /* the last place takes what is past the most */
+	if (sheet->failure_count < FAILURES_MAX)
+		sheet->failure_count++;
+	else
+		sheet->failures_left_out++;
+	*failure = (struct sheet_failure){0};
 	copy_text(failure->subject, sizeof(failure->subject), subject);
 	return failure;
 }
 
-static void check_rules(struct failing *failing, struct core *core, const struct config *config)
+static void check_each(struct sheet *sheet, struct core *core, const struct config *config)
 {
-	struct each_failure each[FAILURES_EACH];
-	size_t count = core_each_failures(core, each, FAILURES_EACH);
+	struct each_failure each[EACH_MAX];
+	size_t count = core_each_failures(core, each, EACH_MAX);
 
-	for (size_t i = 0; i < config->rule_count; i++) {
-		const struct rule *rule = &config->rules[i];
-		uint64_t fired = core_rule(core, (unsigned)i)->fired;
-
-		if (!rule->expect_given || rule->expect_each || span_holds(&rule->expect, fired))
-			continue;
-		struct check_failure *failure = fail(failing, rule->name);
-
-		failure->is_rule = true;
-		failure->number = (int64_t)fired;
-		units_span_text(&rule->expect, failure->want, sizeof(failure->want));
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (i == FAILURES_EACH) {
-			failing->count += count - i;
-			break;
-		}
+	for (size_t i = 0; i < count && i < EACH_MAX; i++) {
 		const struct rule *rule = &config->rules[each[i].rule];
-		struct check_failure *failure = fail(failing, rule->name);
+		struct sheet_failure *failure = fail(sheet, rule->name);
 		size_t size;
 
 		failure->is_rule = true;
@@ -209,175 +220,124 @@ static void check_rules(struct failing *failing, struct core *core, const struct
 		size = strlen(failure->want);
 		snprintf(failure->want + size, sizeof(failure->want) - size, " each");
 	}
+	sheet->failures_left_out += count > EACH_MAX ? count - EACH_MAX : 0;
 }
 
-size_t summary_failures(
-    struct core *core, const struct summary_facts *facts, struct check_failure *failures, size_t room)
+static void check_rules(struct sheet *sheet, struct core *core, const struct config *config)
+{
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct rule *rule = &config->rules[i];
+		uint64_t fired = core_rule(core, (unsigned)i)->fired;
+		struct sheet_failure *failure;
+
+		if (!rule->expect_given || rule->expect_each || span_holds(&rule->expect, fired))
+			continue;
+		failure = fail(sheet, rule->name);
+		failure->is_rule = true;
+		failure->number = (int64_t)fired;
+		units_span_text(&rule->expect, failure->want, sizeof(failure->want));
+	}
+	check_each(sheet, core, config);
+}
+
+static void check_run(struct sheet *sheet, struct core *core, const struct summary_facts *facts)
 {
 	const struct proxy_settings *proxy = &facts->setup->proxy;
-	struct failing failing = {.all = failures, .room = room};
 	ns_t late = buckets_percentile(core_lateness(core), 0.99);
+	struct sheet_failure *failure;
 
-	check_rules(&failing, core, facts->setup->config);
 	if (proxy->expect_sessions_given && !span_holds(&proxy->expect_sessions, core_sessions_ever(core))) {
-		struct check_failure *failure = fail(&failing, "expect_sessions");
-
+		failure = fail(sheet, "expect_sessions");
 		failure->number = core_sessions_ever(core);
 		units_span_text(&proxy->expect_sessions, failure->want, sizeof(failure->want));
 	}
 	if (proxy->max_lateness && late > proxy->max_lateness) {
-		struct check_failure *failure = fail(&failing, "max_lateness");
-
+		failure = fail(sheet, "max_lateness");
 		units_time_text(proxy->max_lateness, failure->want, sizeof(failure->want));
 		units_time_text(late / NS_US * NS_US, failure->got, sizeof(failure->got));
 	}
 	if (proxy->strict && facts->kernel_drops + facts->capture_lost) {
-		struct check_failure *failure = fail(&failing, "strict");
-
+		failure = fail(sheet, "strict");
 		copy_text(failure->want, sizeof(failure->want), "0");
 		failure->number = (int64_t)(facts->kernel_drops + facts->capture_lost);
 	}
-	return failing.count;
 }
 
-size_t summary_tell_failures(
-    const struct summary *summary, struct core *core, const struct summary_facts *facts)
+void summary_tell_failures(const struct sheet *sheet)
 {
-	struct check_failure failures[TOLD_MAX];
-	size_t count = summary_failures(core, facts, failures, TOLD_MAX);
+	size_t told = sheet->failure_count < TOLD_MAX ? sheet->failure_count : TOLD_MAX;
+	size_t untold = sheet->failure_count - told + sheet->failures_left_out;
 
-	(void)summary;
-	for (size_t i = 0; i < count && i < TOLD_MAX; i++) {
-		const struct check_failure *f = &failures[i];
+	for (size_t i = 0; i < told; i++) {
+		const struct sheet_failure *f = &sheet->failures[i];
 		char got[64], where[32] = "";
 
 		snprintf(got, sizeof(got), "%" PRId64, f->number);
 		if (f->session)
 			snprintf(where, sizeof(where), " in session %u", f->session);
 		if (f->is_rule)
-			log_error("rule %s: expected to fire %s times, but it fired %s times%s", f->subject,
-			    f->want, got, where);
+			log_error("rule %s: expected to fire %s times, but it fired %s times%s", f->subject, f->want,
+			    got, where);
 		else
 			log_error("%s: wanted %s, got %s", f->subject, f->want, f->got[0] ? f->got : got);
 	}
-	if (count > TOLD_MAX)
-		log_error("… and %zu checks more did not hold", count - TOLD_MAX);
-	return count;
+	if (untold)
+		log_error("… and %zu checks more did not hold", untold);
 }
 
-/* ---- Text ---- */
+/* ---- The sheet ---- */
 
-static void print_way(FILE *out, const char *name, const struct way_facts *facts)
+void summary_sheet(const struct summary *summary, struct core *core, const struct summary_facts *facts,
+    enum exit_status status, struct sheet *sheet)
 {
-	const struct account *a = &facts->account;
-	const char *comma = "";
-
-	fprintf(out,
-	    "  %-4s received %" PRIu64 "  copies %" PRIu64 "  sent %" PRIu64 "  dropped %" PRIu64
-	    "  queued %" PRIu64 "\n",
-	    name, a->received, a->copies, a->sent, account_dropped(a), a->queued);
-	if (account_dropped(a)) {
-		fprintf(out, "       dropped: ");
-		for (int i = 0; i < REASON_COUNT; i++) {
-			if (!a->dropped[i])
-				continue;
-			fprintf(out, "%s%s %" PRIu64, comma, verdict_reasons[i], a->dropped[i]);
-			comma = ", ";
-		}
-		fputc('\n', out);
-	}
-	if (a->corrupted || a->reordered)
-		fprintf(
-		    out, "       corrupted %" PRIu64 ", reordered %" PRIu64 "\n", a->corrupted, a->reordered);
-	if (facts->delayed)
-		fprintf(out, "       delay p50 %.1f, p99 %.1f, max %.1f ms\n", (double)facts->p50 / 1e6,
-		    (double)facts->p99 / 1e6, (double)facts->greatest / 1e6);
-}
-
-struct printing {
-	FILE *out;
-	ns_t now;
-	size_t printed, left_out;
-};
-
-static void print_session(void *user, const struct session_facts *facts)
-{
-	struct printing *printing = user;
-	char device[ADDRESS_TEXT_ROOM];
-
-	if (printing->printed == TEXT_SESSIONS_MAX) {
-		printing->left_out++;
-		return;
-	}
-	printing->printed++;
-	fprintf(printing->out, "session %u  device %s%s%s  link %s  %.1f s  handshakes %u", facts->number,
-	    address_text(&facts->device, device, sizeof(device)), facts->section[0] ? "  section " : "",
-	    facts->section, facts->link, (double)(facts->last - facts->began) / 1e9, facts->handshakes);
-	if (facts->rebinds)
-		fprintf(printing->out, "  rebindings %u (old ports still open: %u)", facts->rebinds,
-		    facts->ports.old);
-	if (strcmp(facts->ended, "stop") != 0)
-		fprintf(printing->out, "  ended %s", facts->ended);
-	fputc('\n', printing->out);
-	for (int way = 0; way < WAYS; way++)
-		print_way(printing->out, verdict_ways[way], &facts->ways[way]);
-}
-
-static void print_rules(struct core *core, const struct config *config, FILE *out)
-{
-	for (size_t i = 0; i < config->rule_count; i++) {
-		const struct rule_totals *totals = core_rule(core, (unsigned)i);
-
-		fprintf(out, "rule %-24s matched %" PRIu64 "  fired %" PRIu64 "%s\n", config->rules[i].name,
-		    totals->matched, totals->fired, totals->fired ? "" : "   (it never fired)");
-	}
-}
-
-void summary_print(
-    const struct summary *summary, struct core *core, const struct summary_facts *facts, FILE *out)
-{
-	struct printing printing = {.out = out, .now = facts->now};
-	const struct buckets *late = core_lateness(core);
-	struct way_facts totals[WAYS];
-
-	summary_all_totals(summary, core, totals);
-	summary_visit(summary, core, print_session, &printing);
-	if (printing.left_out)
-		fprintf(out, "… and %zu sessions more; --json has them all\n", printing.left_out);
-	fprintf(out, "total  %u session%s  seed %" PRIu64 "\n", core_sessions_ever(core),
-	    core_sessions_ever(core) == 1 ? "" : "s", facts->seed);
-	for (int way = 0; way < WAYS; way++)
-		print_way(out, verdict_ways[way], &totals[way]);
-	print_rules(core, facts->setup->config, out);
-	if (late->count)
-		fprintf(out, "lateness p50 %.0f p99 %.0f p99.9 %.0f max %.0f us\n",
-		    (double)buckets_percentile(late, 0.5) / 1e3, (double)buckets_percentile(late, 0.99) / 1e3,
-		    (double)buckets_percentile(late, 0.999) / 1e3, (double)late->greatest / 1e3);
-	if (facts->kernel_drops)
-		fprintf(out,
-		    "kernel dropped %" PRIu64
-		    " datagrams before the proxy could read them: raise receive_buffer\n",
-		    facts->kernel_drops);
-	if (facts->network_news)
-		fprintf(out, "network errors told by ICMP: %" PRIu64 "\n", facts->network_news);
-	if (facts->capture_written || facts->capture_lost)
-		fprintf(out, "capture written %" PRIu64 "  lost %" PRIu64 "\n", facts->capture_written,
-		    facts->capture_lost);
-	fflush(out);
-}
-
-void summary_statistics(
-    const struct summary *summary, struct core *core, const struct summary_facts *facts, struct text *out)
-{
-	const struct buckets *late = core_lateness(core);
 	const struct config *config = facts->setup->config;
 
-	(void)summary;
-	for (size_t i = 0; i < config->rule_count; i++)
-		text_add(out, "rule=%s matched=%" PRIu64 " fired=%" PRIu64 "\n", config->rules[i].name,
-		    core_rule(core, (unsigned)i)->matched, core_rule(core, (unsigned)i)->fired);
+	*sheet = (struct sheet){.seed = facts->seed,
+	    .seed_known = true,
+	    .started = facts->started,
+	    .ended = facts->ended,
+	    .exit = -1,
+	    .closed = true,
+	    .capture_written = facts->capture_written,
+	    .capture_lost = facts->capture_lost,
+	    .kernel_drops = facts->kernel_drops,
+	    .icmp_errors = facts->network_news};
+	copy_text(sheet->version, sizeof(sheet->version), facts->version);
+	fill_sessions(summary, core, facts, sheet);
+	fill_totals(summary, core, sheet);
+	for (size_t i = 0; i < config->rule_count; i++) {
+		struct sheet_rule *rule = sheet_rule_add(sheet, config->rules[i].name);
+
+		rule->matched = core_rule(core, (unsigned)i)->matched;
+		rule->fired = core_rule(core, (unsigned)i)->fired;
+	}
+	sheet_late(sheet, core_lateness(core));
+	if (!facts->ended)
+		return; /* what was expected may yet come */
+	check_rules(sheet, core, config);
+	check_run(sheet, core, facts);
+	sheet->exit = status == EXIT_DONE && sheet->failure_count ? EXIT_CHECK : (int)status;
+}
+
+void summary_statistics(const struct sheet *sheet, struct text *out)
+{
+	text_add(out, "started=%" PRId64 " exit=%d icmp_errors=%" PRIu64 "\n", sheet->started, sheet->exit,
+	    sheet->icmp_errors);
+	for (size_t i = 0; i < sheet->rule_count; i++)
+		text_add(out, "rule=%s matched=%" PRIu64 " fired=%" PRIu64 "\n", sheet->rules[i].name,
+		    sheet->rules[i].matched, sheet->rules[i].fired);
+	for (size_t i = 0; i < sheet->failure_count; i++) {
+		const struct sheet_failure *failure = &sheet->failures[i];
+
+		text_add(out, "failed %s=%s s=%u got=", failure->is_rule ? "rule" : "check", failure->subject,
+		    failure->session);
+		if (failure->got[0])
+			text_add(out, "%s", failure->got);
+		else
+			text_add(out, "%" PRId64, failure->number);
+		text_add(out, " want=%s\n", failure->want);
+	}
 	text_add(out, "lateness_us p50=%" PRId64 " p99=%" PRId64 " p999=%" PRId64 " max=%" PRId64 "\n",
-	    buckets_percentile(late, 0.5) / NS_US, buckets_percentile(late, 0.99) / NS_US,
-	    buckets_percentile(late, 0.999) / NS_US, late->greatest / NS_US);
-	text_add(out, "kernel_drops=%" PRIu64 "\n", facts->kernel_drops);
+	    sheet->late[0] / NS_US, sheet->late[1] / NS_US, sheet->late[2] / NS_US, sheet->late[3] / NS_US);
+	text_add(out, "kernel_drops=%" PRIu64 "\n", sheet->kernel_drops);
 }

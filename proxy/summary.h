@@ -1,6 +1,6 @@
 /*
- * summary: the accounts of a run, gathered from the core and from sessions that have ended, as text and as
- * JSON.
+ * summary: the accounts of a run, gathered from the core and from sessions that have ended, into a sheet; and
+ * the checks that the user asked for.
  *
  * Of ended sessions the newest SUMMARY_ENDED_MAX are kept one by one; the totals hold all of them.
  */
@@ -8,11 +8,10 @@
 #define PROXY_SUMMARY_H
 
 #include <stdint.h>
-#include <stdio.h>
 
-#include "base/error.h"
 #include "base/text.h"
 #include "proxy/setup.h"
+#include "report/sheet.h"
 #include "rules/core.h"
 
 #define SUMMARY_ENDED_MAX 10000
@@ -39,16 +38,17 @@ struct summary_facts {
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CHECK = 3 };
 
-/* Tells on standard error each check that the user asked for and that does not hold; gives how many. */
-size_t summary_tell_failures(
-    const struct summary *summary, struct core *core, const struct summary_facts *facts);
-void summary_print(
-    const struct summary *summary, struct core *core, const struct summary_facts *facts, FILE *out);
-int summary_write_json(const struct summary *summary, struct core *core, const struct summary_facts *facts,
-    int status, const char *path, struct error *error);
+/* Fills a sheet, for sheet_fini. Checks are judged only once the run is over, and then its exit status is that of
+ * the checks unless `status` says worse; while it runs it has none. */
+void summary_sheet(const struct summary *summary, struct core *core, const struct summary_facts *facts,
+    enum exit_status status, struct sheet *sheet);
+/* One session's, by number; false where it is not known (any more). */
+bool summary_session(const struct summary *summary, struct core *core, const struct summary_facts *facts,
+    uint32_t number, struct sheet_session *session);
+/* Tells on standard error each check that does not hold. */
+void summary_tell_failures(const struct sheet *sheet);
 /* Lines of `key=value` for the capture's closing statistics. */
-void summary_statistics(
-    const struct summary *summary, struct core *core, const struct summary_facts *facts, struct text *out);
+void summary_statistics(const struct sheet *sheet, struct text *out);
 /* Both ways of all sessions and of what was refused. */
 void summary_totals(const struct summary *summary, struct core *core, struct account totals[WAYS]);
 

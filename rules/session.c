@@ -237,10 +237,12 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 	core->session_count++;
 	silent_append(core, session);
 
-	core_event(core, session, now, "session-begins device=%s%s%s link=%s",
-	    address_text(device, text, sizeof(text)), session->section ? " dev=" : "",
-	    session->section ? session->section->name : "", session->link->name);
 	draw_from(core, session);
+	core_event(core, session, now, "session-begins device=%s%s%s link=%s%s%s",
+	    address_text(device, text, sizeof(text)), session->section ? " dev=" : "",
+	    session->section ? session->section->name : "", session->link->name,
+	    session->identity_used ? " identity=" : "",
+	    session->identity_used ? session->section->identity : "");
 	session_rules_attach(core, session);
 	for (size_t i = 0; i < session->rule_count; i++)
 		if (session->rules[i].rule->scope == SCOPE_SESSION && !session->rules[i].rule->since)

@@ -5,8 +5,8 @@
  * any other the device, the cloud or both are named on the command line; else the cloud is whoever has one of
  * the DTLS ports 5684 and 4433, or whom the first ClientHello went to.
  */
-#ifndef PROXY_FLOWS_H
-#define PROXY_FLOWS_H
+#ifndef REPORT_FLOWS_H
+#define REPORT_FLOWS_H
 
 #include <stdbool.h>
 

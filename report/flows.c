@@ -1,4 +1,4 @@
-#include "proxy/flows.h"
+#include "report/flows.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -1,0 +1,95 @@
+/*
+ * sheet: the accounts of one run as plain figures: what the summary prints, what --json holds, what the API
+ * serves, and what `report` finds in a capture. One writer for each form, whoever filled the sheet.
+ *
+ * Wall-clock times in ns since 1970; `began` and `seconds` of sessions are ns too, counted from the run's start
+ * and from the session's. Text belongs to the sheet (sheet_fini frees it all).
+ */
+#ifndef REPORT_SHEET_H
+#define REPORT_SHEET_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/account.h"
+#include "base/address.h"
+#include "base/buckets.h"
+#include "base/error.h"
+#include "base/ns.h"
+
+/* One way of a session, or of all. */
+struct sheet_way {
+	struct account account;
+	bool delayed; /* something waited: the percentiles stand */
+	ns_t p50, p99, greatest;
+};
+
+struct sheet_session {
+	uint32_t number;
+	struct address device;
+	char section[64], identity[64], link[64]; /* "" for none */
+	struct sheet_way ways[WAYS];
+	uint32_t handshakes, rebinds;
+	uint16_t port;      /* towards the cloud; 0: none, or not known */
+	unsigned old_ports; /* of earlier NAT mappings, still open */
+	ns_t began, seconds;
+	const char *ended; /* NULL: it goes on */
+};
+
+/* A check that the user asked for and that does not hold. */
+struct sheet_failure {
+	char subject[64]; /* the rule's name, or which check */
+	char want[64];
+	char got[64];     /* as text, … */
+	int64_t number;   /* … or where that is "", this number */
+	uint32_t session; /* 0: none */
+	bool is_rule;
+};
+
+struct sheet_rule {
+	char *name;
+	uint64_t matched, fired;
+};
+
+struct sheet {
+	char version[32];
+	uint64_t seed;
+	bool seed_known;
+	ns_t started, ended; /* 0: not known, or it goes on */
+	int exit;            /* -1: not known, or it goes on */
+	struct sheet_failure *failures;
+	size_t failure_count;
+	size_t failures_left_out;
+	struct sheet_session *sessions;
+	size_t session_count;
+	uint64_t sessions_ever, sessions_left_out;
+	struct sheet_way totals[WAYS];
+	struct sheet_rule *rules;
+	size_t rule_count;
+	bool closed;                /* rules, lateness, what was lost and kernel_drops are known */
+	ns_t late[4];               /* p50, p99, p999, max */
+	bool late_known;            /* something was sent that could be late */
+	uint64_t capture_written, capture_lost;
+	uint64_t kernel_drops, icmp_errors;
+};
+
+extern const char *const sheet_late_words[4];
+
+void sheet_fini(struct sheet *sheet);
+void sheet_way_delays(struct sheet_way *way, const struct buckets *delays); /* NULL: none */
+void sheet_late(struct sheet *sheet, const struct buckets *lateness);
+struct sheet_rule *sheet_rule_add(struct sheet *sheet, const char *name);
+
+/* For people. Of many sessions only the first are listed one by one. */
+void sheet_print(const struct sheet *sheet, FILE *out);
+void sheet_print_way(const char *name, const struct sheet_way *way, FILE *out);
+
+/* For machines: the caller owns what comes back. */
+json_t *sheet_json(const struct sheet *sheet);
+json_t *sheet_json_session(const struct sheet_session *session);
+/* Writes JSON to a file, or to standard output where `path` is "-"; takes `json` over. */
+int sheet_write(json_t *json, const char *path, struct error *error);
+
+#endif

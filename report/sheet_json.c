@@ -1,0 +1,174 @@
+/* sheet_json: the accounts as JSON, schema 1. */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "report/sheet.h"
+
+static json_t *json_ms(ns_t time)
+{
+	return json_real(round((double)time / 1e3) / 1e3);
+}
+
+static json_t *json_seconds(ns_t time)
+{
+	return json_real(round((double)time / 1e6) / 1e3);
+}
+
+static json_t *json_count(uint64_t number)
+{
+	return json_integer((json_int_t)number);
+}
+
+static json_t *json_word(const char *text)
+{
+	return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *json_stamp(ns_t wall)
+{
+	time_t seconds = (time_t)(wall / NS_S);
+	char text[32];
+	struct tm utc;
+
+	if (!wall)
+		return json_null();
+	gmtime_r(&seconds, &utc);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	return json_string(text);
+}
+
+static json_t *json_way(const struct sheet_way *from)
+{
+	const struct account *a = &from->account;
+	json_t *way = json_object(), *dropped = json_object(), *delay = json_null();
+
+	for (int i = 0; i < REASON_COUNT; i++)
+		if (a->dropped[i])
+			json_object_set_new(dropped, verdict_reasons[i], json_count(a->dropped[i]));
+	if (from->delayed) {
+		delay = json_object();
+		json_object_set_new(delay, "p50", json_ms(from->p50));
+		json_object_set_new(delay, "p99", json_ms(from->p99));
+		json_object_set_new(delay, "max", json_ms(from->greatest));
+	}
+	json_object_set_new(way, "received", json_count(a->received));
+	json_object_set_new(way, "bytes", json_count(a->bytes));
+	json_object_set_new(way, "copies", json_count(a->copies));
+	json_object_set_new(way, "sent", json_count(a->sent));
+	json_object_set_new(way, "queued", json_count(a->queued));
+	json_object_set_new(way, "dropped", dropped);
+	json_object_set_new(way, "corrupted", json_count(a->corrupted));
+	json_object_set_new(way, "reordered", json_count(a->reordered));
+	json_object_set_new(way, "delay_ms", delay);
+	return way;
+}
+
+json_t *sheet_json_session(const struct sheet_session *session)
+{
+	json_t *one = json_object();
+	char device[ADDRESS_TEXT_ROOM];
+
+	json_object_set_new(one, "s", json_integer(session->number));
+	json_object_set_new(one, "device", json_string(address_text(&session->device, device, sizeof(device))));
+	json_object_set_new(one, "section", json_word(session->section));
+	json_object_set_new(one, "identity", json_word(session->identity));
+	json_object_set_new(one, "link", json_word(session->link));
+	for (int way = 0; way < WAYS; way++)
+		json_object_set_new(one, verdict_ways[way], json_way(&session->ways[way]));
+	json_object_set_new(one, "handshakes", json_integer(session->handshakes));
+	json_object_set_new(one, "rebinds", json_integer(session->rebinds));
+	json_object_set_new(one, "port", session->port ? json_integer(session->port) : json_null());
+	json_object_set_new(one, "old_ports", json_integer(session->old_ports));
+	json_object_set_new(one, "began", json_seconds(session->began));
+	json_object_set_new(one, "seconds", json_seconds(session->seconds));
+	json_object_set_new(one, "ended", json_word(session->ended));
+	return one;
+}
+
+static json_t *json_failures(const struct sheet *sheet)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < sheet->failure_count; i++) {
+		const struct sheet_failure *failure = &sheet->failures[i];
+		json_t *one = json_object();
+
+		json_object_set_new(one, failure->is_rule ? "rule" : "check", json_string(failure->subject));
+		json_object_set_new(one, "want", json_string(failure->want));
+		json_object_set_new(
+		    one, "got", failure->got[0] ? json_string(failure->got) : json_integer(failure->number));
+		if (failure->session)
+			json_object_set_new(one, "session", json_integer(failure->session));
+		json_array_append_new(list, one);
+	}
+	return list;
+}
+
+static json_t *json_rules(const struct sheet *sheet)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < sheet->rule_count; i++) {
+		json_t *one = json_object();
+
+		json_object_set_new(one, "matched", json_count(sheet->rules[i].matched));
+		json_object_set_new(one, "fired", json_count(sheet->rules[i].fired));
+		json_object_set_new(object, sheet->rules[i].name, one);
+	}
+	return object;
+}
+
+static json_t *json_lateness(const struct sheet *sheet)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < 4; i++)
+		json_object_set_new(object, sheet_late_words[i], json_integer(sheet->late[i] / NS_US));
+	return object;
+}
+
+json_t *sheet_json(const struct sheet *sheet)
+{
+	json_t *root = json_object(), *sessions = json_array(), *totals = json_object(), *capture = json_object();
+
+	for (size_t i = 0; i < sheet->session_count; i++)
+		json_array_append_new(sessions, sheet_json_session(&sheet->sessions[i]));
+	json_object_set_new(totals, "sessions", json_count(sheet->sessions_ever));
+	for (int way = 0; way < WAYS; way++)
+		json_object_set_new(totals, verdict_ways[way], json_way(&sheet->totals[way]));
+	json_object_set_new(capture, "written", json_count(sheet->capture_written));
+	json_object_set_new(capture, "lost", sheet->closed ? json_count(sheet->capture_lost) : json_null());
+	json_object_set_new(root, "schema", json_integer(1));
+	json_object_set_new(root, "version", json_word(sheet->version));
+	json_object_set_new(root, "seed", sheet->seed_known ? json_count(sheet->seed) : json_null());
+	json_object_set_new(root, "started", json_stamp(sheet->started));
+	json_object_set_new(root, "ended", json_stamp(sheet->ended));
+	json_object_set_new(root, "exit", sheet->exit < 0 ? json_null() : json_integer(sheet->exit));
+	json_object_set_new(root, "failed", json_failures(sheet));
+	json_object_set_new(root, "sessions", sessions);
+	if (sheet->sessions_left_out)
+		json_object_set_new(root, "sessions_left_out", json_count(sheet->sessions_left_out));
+	json_object_set_new(root, "totals", totals);
+	json_object_set_new(root, "rules", sheet->closed ? json_rules(sheet) : json_null());
+	json_object_set_new(root, "lateness_us", sheet->closed ? json_lateness(sheet) : json_null());
+	json_object_set_new(root, "capture", capture);
+	json_object_set_new(
+	    root, "kernel_drops", sheet->closed ? json_count(sheet->kernel_drops) : json_null());
+	json_object_set_new(
+	    root, "icmp_errors", sheet->closed ? json_count(sheet->icmp_errors) : json_null());
+	return root;
+}
+
+int sheet_write(json_t *json, const char *path, struct error *error)
+{
+	FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+	int failed = !out || json_dumpf(json, out, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) ||
+	             fputc('\n', out) == EOF;
+
+	if (out && (out == stdout ? fflush(out) : fclose(out)))
+		failed = 1;
+	json_decref(json);
+	return failed ? error_set(error, "`%s` cannot be written: %s", path, strerror(errno)) : 0;
+}

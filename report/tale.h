@@ -1,0 +1,145 @@
+/*
+ * tale: what happened in a run, from its capture alone.
+ *
+ * Of our own captures the comments tell each datagram's fate; the accounts come out as the run's own summary has
+ * them, to the last datagram. Of a file without comments that has our proxy's two sides (classic pcap) fates are
+ * told by the bytes: what came and never left was lost. Of any other file the datagrams of its flows are told, and
+ * nothing of a fate.
+ *
+ * Everything a stranger's file can make this hold is in proportion to the file.
+ */
+#ifndef REPORT_TALE_H
+#define REPORT_TALE_H
+
+#include "base/text.h"
+#include "report/handshake.h"
+#include "report/index.h"
+#include "report/sheet.h"
+
+enum fate { FATE_WAITS, FATE_SENT, FATE_DROPPED };
+
+/* One datagram that arrived. */
+struct mark {
+	ns_t at, left;    /* `left`: when it was sent or died */
+	uint64_t number;  /* of its first record; DTLS_NUMBER_HIDDEN */
+	int64_t delay_us; /* as it was due; -1: not known */
+	int32_t late_us;
+	uint32_t session, n; /* index into sessions */
+	uint32_t size;
+	uint32_t data;  /* bytes in bodies of records that are application data, as far as it shows */
+	uint32_t words; /* the rest of its comment: number in `words` */
+	uint16_t copies, copies_sent;
+	uint8_t way, fate, reason;
+};
+
+/* The rest of comments: what a mark has no number for, and each different one once. */
+struct tale_words {
+	char **all;
+	size_t count, room;
+	struct index index;
+};
+
+/* By which a datagram was dropped. */
+struct cause {
+	enum reason reason;
+	char by[72]; /* "link:default", "rule:dead-zone"; "" where nobody is named */
+	uint64_t count;
+};
+
+#define CAUSES_MAX 24
+
+struct tale_way {
+	struct buckets *asked, *measured, *late; /* delays as due, and as they were; NULL until something was sent */
+	struct buckets *delays; /* as they were, from the first delayed one on: what the summary has */
+	struct cause causes[CAUSES_MAX];
+	size_t cause_count;
+	uint64_t copies_sent[ORIGIN_COUNT];
+	uint64_t wire_bytes, carried_bytes; /* delivered: with IP and UDP headers; application records' bodies, once */
+	uint64_t cid_records, alerts;
+	ns_t silence, silence_from; /* the longest between two arrivals, and when it began */
+	ns_t first, last;           /* arrivals */
+	/* Reordering (RFC 4737 section 4): of those sent after one with a higher n, how far back that one is. */
+	uint64_t extent_sum;
+	uint32_t extent_max;
+	/* Runs of datagrams lost one after another, by n. */
+	uint64_t loss_runs, loss_longest;
+	/* Running maxima of n, in order of sending: for the extent. */
+	struct extent_step {
+		uint32_t position, n;
+	} * steps;
+	size_t step_count, step_room;
+	uint32_t sent_position;
+};
+
+struct tale_blackout {
+	ns_t began, ended; /* 0: still */
+	bool ways[WAYS], hold;
+	char by[72];
+	ns_t data[WAYS]; /* first application data that left after its end; 0: none did */
+};
+
+struct tale_event {
+	ns_t at;
+	uint32_t session; /* number; 0: of none */
+	char *text;       /* without "s=N " */
+};
+
+struct tale_session {
+	struct sheet_session *sheet; /* filled at the end */
+	struct dtls_session dtls;
+	struct handshakes handshakes;
+	struct tale_way ways[WAYS];
+	struct account accounts[WAYS];
+	uint32_t sent_n[WAYS];
+	uint32_t number;
+	struct address device;
+	uint16_t cloud_port;
+	uint32_t rebinds, header;
+	char section[64], identity[64], link[64];
+	const char *ended; /* NULL: "stop", or not known */
+	ns_t began, last;
+	struct tale_blackout *blackouts;
+	size_t blackout_count, blackout_room;
+	uint32_t bare_n[WAYS]; /* without comments: ordinals given so far */
+};
+
+enum tale_kind { TALE_OURS, TALE_TWO_SIDES, TALE_ONE_SIDE };
+
+struct tale {
+	enum tale_kind kind;
+	struct sheet sheet;
+	char *ini;  /* text in force; NULL: not known */
+	char *told; /* words for the user of how it was read, or NULL */
+	bool cut;   /* the file ended in the middle of a packet */
+	uint64_t strange; /* packets that are no datagram of the tale */
+	struct tale_session *sessions;
+	size_t session_count, session_room;
+	struct index by_number;
+	struct mark *marks; /* in order of arrival */
+	size_t mark_count, mark_room;
+	struct index by_n;
+	struct tale_words words;
+	struct tale_event *events;
+	size_t event_count, event_room;
+	struct account refused[WAYS];
+	struct buckets *late;
+	uint64_t packets;
+	ns_t first, last;
+};
+
+struct tale_wish {
+	const char *device, *cloud; /* as simulate's; NULL: by themselves */
+};
+
+/* NULL and why where the file cannot be read or holds no datagram. */
+struct tale *tale_read(const char *path, const struct tale_wish *wish, struct error *error);
+void tale_free(struct tale *tale);
+
+/* For people: the summary, then session by session what a network engineer would ask. */
+void tale_print(const struct tale *tale, FILE *out);
+/* The summary's JSON, with `network` and `dtls` in each session. */
+json_t *tale_json(const struct tale *tale);
+/* One self-contained page. -1 and why where it cannot be written. */
+int tale_page(const struct tale *tale, const char *title, const char *path, struct error *error);
+
+#endif

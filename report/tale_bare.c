@@ -1,0 +1,290 @@
+/*
+ * tale_bare: a tale without comments.
+ *
+ * Classic pcap of ours has the two sides of the proxy, told apart by its made-up MAC addresses. What came and what
+ * left are paired by their bytes, the older first: what never left was lost, what left twice was copied. The session
+ * that a port towards the cloud belongs to is learned from the first datagram that left by it.
+ *
+ * Any other file is one place's view: its datagrams are counted as come and gone.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/chance.h"
+#include "report/flows.h"
+#include "report/tale_inside.h"
+
+#define LINK_ETHERNET 1
+#define LOOKS_MAX 64       /* among datagrams of the same bytes */
+#define LEAST_WAIT NS_S    /* what has not left by so long before the end was lost */
+#define NEXT_NONE UINT32_MAX
+
+static const uint8_t mac_head[5] = {2, 0, 0, 0, 0}; /* capture/packet.h: 1 device, 2 proxy, 3 cloud */
+enum party { PARTY_NONE, PARTY_IS_DEVICE, PARTY_IS_PROXY, PARTY_IS_CLOUD };
+
+/* Marks of the same bytes and way, in order of arrival. */
+struct same {
+	uint32_t first, last;
+};
+
+struct bare {
+	struct tale *tale;
+	struct index by_bytes; /* into `sames` */
+	struct same *sames;
+	size_t same_count, same_room;
+	uint32_t *next; /* for each mark: the next one of the same bytes */
+	size_t next_room;
+	struct index by_device, by_port; /* addresses to sessions' numbers */
+	uint32_t sessions;
+};
+
+static enum party party_of(const uint8_t *mac)
+{
+	return memcmp(mac, mac_head, 5) == 0 && mac[5] <= PARTY_IS_CLOUD ? (enum party)mac[5] : PARTY_NONE;
+}
+
+static bool is_two_sided(const struct reader_packet *packet)
+{
+	if (packet->link_type != LINK_ETHERNET || packet->size < 14)
+		return false;
+	return party_of(packet->bytes) == PARTY_IS_PROXY || party_of(packet->bytes + 6) == PARTY_IS_PROXY;
+}
+
+static uint64_t key_of(enum way way, const struct decoded *decoded)
+{
+	return chance_hash((uint64_t)way + 2 * decoded->size, decoded->payload, decoded->kept);
+}
+
+/* ---- Pairing ---- */
+
+static void remember(struct bare *bare, const struct mark *mark, const struct decoded *decoded)
+{
+	uint64_t key = key_of((enum way)mark->way, decoded);
+	uint32_t number = (uint32_t)(mark - bare->tale->marks), at = index_find(&bare->by_bytes, key);
+
+	if (bare->next_room < bare->tale->mark_room) {
+		bare->next_room = bare->tale->mark_room;
+		bare->next = realloc(bare->next, bare->next_room * sizeof(*bare->next));
+		assert(bare->next);
+	}
+	bare->next[number] = NEXT_NONE;
+	if (at != INDEX_NONE) {
+		bare->next[bare->sames[at].last] = number;
+		bare->sames[at].last = number;
+		return;
+	}
+	if (bare->same_count == bare->same_room) {
+		bare->same_room = bare->same_room ? 2 * bare->same_room : 64;
+		bare->sames = realloc(bare->sames, bare->same_room * sizeof(*bare->sames));
+		assert(bare->sames);
+	}
+	bare->sames[bare->same_count] = (struct same){number, number};
+	index_add(&bare->by_bytes, key, (uint32_t)bare->same_count++);
+}
+
+/* The oldest one of these bytes that has not left (of this session, where it is known); else one that has: then this
+ * is a copy. */
+static struct mark *pair(struct bare *bare, enum way way, const struct decoded *decoded, const struct tale_session *session)
+{
+	struct tale *tale = bare->tale;
+	uint32_t at = index_find(&bare->by_bytes, key_of(way, decoded));
+	struct mark *gone = NULL;
+
+	if (at == INDEX_NONE)
+		return NULL;
+	/* What has left stays at the head only until the next one has left too. */
+	while (bare->next[bare->sames[at].first] != NEXT_NONE && tale->marks[bare->sames[at].first].fate == FATE_SENT &&
+	       tale->marks[bare->next[bare->sames[at].first]].fate == FATE_SENT)
+		bare->sames[at].first = bare->next[bare->sames[at].first];
+	for (uint32_t i = bare->sames[at].first, looks = 0; i != NEXT_NONE && looks < LOOKS_MAX; i = bare->next[i], looks++) {
+		struct mark *mark = &tale->marks[i];
+
+		if (session && &tale->sessions[mark->session] != session)
+			continue;
+		if (mark->fate == FATE_WAITS)
+			return mark;
+		gone = mark;
+	}
+	return gone;
+}
+
+static void departed(struct bare *bare, enum way way, const struct decoded *decoded, struct tale_session *session, ns_t at)
+{
+	struct mark *mark = pair(bare, way, decoded, session);
+	struct account *account;
+
+	if (!mark) {
+		bare->tale->strange++;
+		return;
+	}
+	if (mark->fate == FATE_WAITS) {
+		tale_sent(bare->tale, mark, at);
+		tale_delayed(bare->tale, mark, at - mark->at >= NS_MS);
+	} else {
+		account = &bare->tale->sessions[mark->session].accounts[way];
+		account->copies++;
+		account->sent++;
+		mark->copies++;
+		mark->copies_sent++;
+		bare->tale->sessions[mark->session].ways[way].copies_sent[ORIGIN_DUPLICATE]++;
+	}
+	if (way == WAY_UP && !session) {
+		session = &bare->tale->sessions[mark->session];
+		index_add(&bare->by_port, address_hash(&decoded->from), session->number);
+		session->rebinds += session->cloud_port != 0;
+		session->cloud_port = decoded->from.port;
+	}
+}
+
+/* ---- Sessions ---- */
+
+static struct tale_session *session_of_device(struct bare *bare, const struct address *device, ns_t at)
+{
+	uint64_t key = address_hash(device);
+	uint32_t number = index_find(&bare->by_device, key);
+	struct tale_session *session;
+
+	if (number != INDEX_NONE)
+		return tale_session(bare->tale, number, at);
+	number = ++bare->sessions;
+	index_add(&bare->by_device, key, number);
+	session = tale_session(bare->tale, number, at);
+	session->device = *device;
+	session->header = device->family == FAMILY_IPV6 ? 48 : 28;
+	return session;
+}
+
+static struct tale_session *session_of_port(struct bare *bare, const struct address *port)
+{
+	uint32_t number = index_find(&bare->by_port, address_hash(port));
+
+	return number == INDEX_NONE ? NULL : tale_session(bare->tale, number, 0);
+}
+
+static struct mark *arrived(
+    struct bare *bare, struct tale_session *session, enum way way, const struct decoded *decoded, ns_t at)
+{
+	struct mark *mark = tale_arrived(bare->tale, session, way, ++session->bare_n[way], decoded, at);
+
+	tale_look(session, mark, decoded);
+	mark->words = tale_words_add(&bare->tale->words, "", 0);
+	return mark;
+}
+
+static void take_two_sided(struct bare *bare, const struct reader_packet *packet, const struct decoded *decoded)
+{
+	enum party from = party_of(packet->bytes + 6), to = party_of(packet->bytes);
+	struct tale_session *session;
+
+	if (from == PARTY_IS_DEVICE && to == PARTY_IS_PROXY) {
+		session = session_of_device(bare, &decoded->from, packet->at);
+		remember(bare, arrived(bare, session, WAY_UP, decoded, packet->at), decoded);
+	} else if (from == PARTY_IS_CLOUD && to == PARTY_IS_PROXY && (session = session_of_port(bare, &decoded->to))) {
+		remember(bare, arrived(bare, session, WAY_DOWN, decoded, packet->at), decoded);
+	} else if (from == PARTY_IS_PROXY && to == PARTY_IS_CLOUD) {
+		departed(bare, WAY_UP, decoded, session_of_port(bare, &decoded->from), packet->at);
+	} else if (from == PARTY_IS_PROXY && to == PARTY_IS_DEVICE) {
+		departed(bare, WAY_DOWN, decoded, session_of_device(bare, &decoded->to, packet->at), packet->at);
+	} else {
+		bare->tale->strange++;
+	}
+}
+
+/* What never left, though others did that came long after it. */
+static void bury(struct tale *tale)
+{
+	for (size_t i = 0; i < tale->mark_count; i++) {
+		struct mark *mark = &tale->marks[i];
+		const struct buckets *measured = tale->sessions[mark->session].ways[mark->way].measured;
+		ns_t wait = measured && measured->greatest > LEAST_WAIT ? measured->greatest : LEAST_WAIT;
+
+		if (mark->fate == FATE_WAITS && mark->at < tale->last - wait)
+			tale_dropped(tale, mark, REASON_LOSS, "", 0, mark->at);
+	}
+}
+
+/* ---- */
+
+static void take(struct bare *bare, const struct flows *flows, const struct reader_packet *packet)
+{
+	struct tale *tale = bare->tale;
+	struct decoded decoded;
+	struct mark *mark;
+	struct flow flow;
+
+	if (decode_packet(packet->link_type, packet->bytes, packet->size, &decoded) != DECODE_UDP) {
+		tale->strange++;
+		return;
+	}
+	if (tale->kind == TALE_TWO_SIDES) {
+		take_two_sided(bare, packet, &decoded);
+	} else if (flows_take(flows, packet, &decoded, &flow)) {
+		mark = arrived(bare, session_of_device(bare, &flow.device, packet->at), flow.way, &decoded, packet->at);
+		tale_sent(tale, mark, packet->at);
+	} else {
+		tale->strange++;
+	}
+}
+
+static int feed(struct bare *bare, const char *path, const struct flows *flows, struct error *error)
+{
+	struct tale *tale = bare->tale;
+	struct reader *reader = reader_open(path, error);
+	struct reader_packet packet;
+
+	if (!reader)
+		return -1;
+	while (reader_next(reader, &packet, error)) {
+		if (!tale->packets++)
+			tale->first = packet.at;
+		tale->last = packet.at > tale->last ? packet.at : tale->last;
+		take(bare, flows, &packet);
+	}
+	tale->cut = reader_was_cut(reader);
+	reader_close(reader);
+	return error->text[0] ? -1 : 0;
+}
+
+static bool begins_two_sided(const char *path)
+{
+	struct error error;
+	struct reader *reader = reader_open(path, &error);
+	struct reader_packet packet;
+	bool two_sided = false;
+
+	if (!reader)
+		return false;
+	if (reader_next(reader, &packet, &error))
+		two_sided = is_two_sided(&packet);
+	reader_close(reader);
+	return two_sided;
+}
+
+int tale_read_bare(struct tale *tale, const char *path, const struct tale_wish *wish, struct error *error)
+{
+	struct bare bare = {.tale = tale};
+	struct flows_wish flows_wish = {.device = wish->device, .cloud = wish->cloud};
+	struct flows *flows = NULL;
+	int status = 0;
+
+	tale->kind = begins_two_sided(path) ? TALE_TWO_SIDES : TALE_ONE_SIDE;
+	if (tale->kind == TALE_ONE_SIDE) {
+		flows = flows_new(path, &flows_wish, error);
+		if (!flows)
+			return -1;
+		if (*flows_told(flows))
+			tale->told = strdup(flows_told(flows));
+	}
+	status = feed(&bare, path, flows, error);
+	if (!status && tale->kind == TALE_TWO_SIDES)
+		bury(tale);
+	if (flows)
+		flows_free(flows);
+	free(bare.sames);
+	free(bare.next);
+	index_free(&bare.by_bytes);
+	index_free(&bare.by_device);
+	index_free(&bare.by_port);
+	return status;
+}

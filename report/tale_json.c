@@ -1,0 +1,228 @@
+/* tale_json: the tale for machines: the summary's JSON, and in each session `network`, `dtls` and `blackouts`. */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "report/tale.h"
+
+#define BINS_MAX 240 /* of the rate over time */
+
+static json_t *json_rounded(double value)
+{
+	return json_real(round(value * 1e6) / 1e6);
+}
+
+static json_t *json_since(const struct tale *tale, ns_t at)
+{
+	return at ? json_rounded((double)(at - tale->sheet.started) / 1e9) : json_null();
+}
+
+static json_t *json_delays(const struct buckets *delays, double unit)
+{
+	static const struct {
+		const char *name;
+		double share;
+	} rows[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}};
+	json_t *object;
+
+	if (!delays)
+		return json_null();
+	object = json_object();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		json_object_set_new(
+		    object, rows[i].name, json_rounded((double)buckets_percentile(delays, rows[i].share) / unit));
+	json_object_set_new(object, "max", json_rounded((double)delays->greatest / unit));
+	return object;
+}
+
+static json_t *json_loss(const struct tale_way *way, const struct account *account)
+{
+	uint64_t dropped = account_dropped(account);
+	json_t *loss = json_object(), *causes = json_array();
+
+	for (size_t i = 0; i < way->cause_count; i++)
+		json_array_append_new(causes,
+		    json_pack("{s:s, s:s?, s:I}", "reason", verdict_reasons[way->causes[i].reason], "by",
+		        way->causes[i].by[0] ? way->causes[i].by : NULL, "count", (json_int_t)way->causes[i].count));
+	json_object_set_new(
+	    loss, "share", json_rounded(account->received ? (double)dropped / (double)account->received : 0));
+	json_object_set_new(loss, "causes", causes);
+	json_object_set_new(loss, "runs", json_integer((json_int_t)way->loss_runs));
+	json_object_set_new(
+	    loss, "mean_run", way->loss_runs ? json_rounded((double)dropped / (double)way->loss_runs) : json_null());
+	json_object_set_new(loss, "longest_run", json_integer((json_int_t)way->loss_longest));
+	return loss;
+}
+
+static json_t *json_copies(const struct tale_way *way)
+{
+	json_t *copies = json_object();
+
+	for (int i = 0; i < ORIGIN_COUNT; i++)
+		if (way->copies_sent[i])
+			json_object_set_new(copies, verdict_origins[i], json_integer((json_int_t)way->copies_sent[i]));
+	return copies;
+}
+
+static json_t *json_network(const struct tale *tale, const struct tale_session *session, enum way w)
+{
+	const struct tale_way *way = &session->ways[w];
+	const struct account *account = &session->accounts[w];
+	json_t *object = json_object();
+
+	json_object_set_new(object, "loss", json_loss(way, account));
+	json_object_set_new(object, "delay_asked_ms", way->delays ? json_delays(way->asked, 1e6) : json_null());
+	json_object_set_new(
+	    object, "delay_measured_ms", way->delays ? json_delays(way->measured, 1e6) : json_null());
+	json_object_set_new(object, "lateness_us", json_delays(way->late, 1e3));
+	json_object_set_new(object, "reordering",
+	    json_pack("{s:I, s:f, s:i}", "datagrams", (json_int_t)account->reordered, "extent_mean",
+	        account->reordered ? (double)way->extent_sum / (double)account->reordered : 0.0, "extent_max",
+	        (int)way->extent_max));
+	json_object_set_new(object, "copies_sent", json_copies(way));
+	json_object_set_new(object, "longest_silence",
+	    json_pack("{s:o, s:o}", "seconds", json_rounded((double)way->silence / 1e9), "from",
+	        json_since(tale, way->silence_from)));
+	json_object_set_new(object, "wire_bytes", json_integer((json_int_t)way->wire_bytes));
+	json_object_set_new(object, "data_bytes", json_integer((json_int_t)way->carried_bytes));
+	return object;
+}
+
+static json_t *json_flight(const struct tale *tale, const struct flight *flight)
+{
+	json_t *gaps = json_array();
+
+	for (uint32_t i = 0; i + 1 < flight->sends && i < FLIGHT_GAPS_MAX; i++)
+		json_array_append_new(gaps, json_rounded((double)flight->gaps[i] / 1e9));
+	return json_pack("{s:s, s:s, s:o, s:i, s:o}", "dir", verdict_ways[flight->way], "begins_with",
+	    flight_name(flight), "at", json_since(tale, flight->first), "sends", (int)flight->sends,
+	    "again_after_seconds", gaps);
+}
+
+static json_t *json_dtls(const struct tale *tale, const struct tale_session *session)
+{
+	json_t *handshakes = json_array();
+
+	for (size_t i = 0; i < session->handshakes.count; i++) {
+		const struct handshake *handshake = &session->handshakes.all[i];
+		json_t *flights = json_array();
+
+		for (size_t k = 0; k < handshake->flight_count; k++)
+			json_array_append_new(flights, json_flight(tale, &handshake->flights[k]));
+		json_array_append_new(handshakes,
+		    json_pack("{s:s, s:o, s:o, s:o}", "kind", handshake_word(handshake), "at",
+		        json_since(tale, handshake->began), "seconds",
+		        handshake->done ? json_rounded((double)(handshake->done - handshake->began) / 1e9) : json_null(),
+		        "flights", flights));
+	}
+	return json_pack("{s:o, s:{s:I, s:I}, s:{s:I, s:I}}", "handshakes", handshakes, "alerts", "up",
+	    (json_int_t)session->ways[WAY_UP].alerts, "down", (json_int_t)session->ways[WAY_DOWN].alerts, "cid_datagrams",
+	    "up", (json_int_t)session->ways[WAY_UP].cid_records, "down", (json_int_t)session->ways[WAY_DOWN].cid_records);
+}
+
+static json_t *json_after(const struct tale_blackout *blackout, ns_t data)
+{
+	return blackout->ended && data ? json_rounded((double)(data - blackout->ended) / 1e9) : json_null();
+}
+
+static json_t *json_blackouts(const struct tale *tale, const struct tale_session *session)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < session->blackout_count; i++) {
+		const struct tale_blackout *b = &session->blackouts[i];
+		ns_t both = !b->data[WAY_UP] || !b->data[WAY_DOWN] ? 0
+		            : b->data[WAY_UP] > b->data[WAY_DOWN]  ? b->data[WAY_UP]
+		                                                   : b->data[WAY_DOWN];
+
+		json_array_append_new(list,
+		    json_pack("{s:s?, s:s, s:b, s:o, s:o, s:{s:o, s:o, s:o}}", "by", b->by[0] ? b->by : NULL, "dir",
+		        b->ways[WAY_UP] && b->ways[WAY_DOWN] ? "both" : verdict_ways[b->ways[WAY_UP] ? WAY_UP : WAY_DOWN],
+		        "hold", b->hold, "at", json_since(tale, b->began), "until", json_since(tale, b->ended),
+		        "data_again_after_seconds", "up", json_after(b, b->data[WAY_UP]), "down",
+		        json_after(b, b->data[WAY_DOWN]), "both", json_after(b, both)));
+	}
+	return list;
+}
+
+/* ---- The rate over time ---- */
+
+/* The least round number of seconds that makes few enough bins of the whole. */
+static double bin_seconds(const struct tale *tale)
+{
+	static const double steps[] = {0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600};
+	double span = (double)(tale->last - tale->sheet.started) / 1e9;
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
+		if (span / steps[i] < BINS_MAX)
+			return steps[i];
+	return ceil(span / BINS_MAX);
+}
+
+static void add_rates(const struct tale *tale, json_t *sessions)
+{
+	double width = bin_seconds(tale);
+	size_t bins = (size_t)((double)(tale->last - tale->sheet.started) / 1e9 / width) + 1;
+	uint32_t(*counts)[WAYS][2] = NULL; /* of one session: by bin, way; datagrams, bytes */
+	size_t *from = calloc(tale->session_count + 1, sizeof(*from));
+	uint32_t *order = malloc((tale->mark_count + 1) * sizeof(*order));
+
+	bins = bins > BINS_MAX + 1 ? BINS_MAX + 1 : bins;
+	counts = calloc(bins, sizeof(*counts));
+	assert(from && order && counts);
+	/* Marks by session, in order of arrival: a counting sort. */
+	for (size_t i = 0; i < tale->mark_count; i++)
+		from[tale->marks[i].session + 1]++;
+	for (size_t i = 0; i < tale->session_count; i++)
+		from[i + 1] += from[i];
+	for (size_t i = 0; i < tale->mark_count; i++)
+		order[from[tale->marks[i].session]++] = (uint32_t)i;
+	for (size_t i = 0, at = 0; i < tale->session_count; i++) {
+		json_t *rate = json_object();
+
+		for (size_t b = 0; b < bins; b++)
+			for (int w = 0; w < WAYS; w++)
+				counts[b][w][0] = counts[b][w][1] = 0;
+		for (; at < from[i]; at++) {
+			const struct mark *mark = &tale->marks[order[at]];
+			double place = (double)(mark->at - tale->sheet.started) / 1e9 / width;
+			size_t bin = place < 0 ? 0 : (size_t)place < bins ? (size_t)place : bins - 1;
+
+			counts[bin][mark->way][0]++;
+			counts[bin][mark->way][1] += mark->size;
+		}
+		json_object_set_new(rate, "bin_seconds", json_real(width));
+		for (int w = 0; w < WAYS; w++) {
+			json_t *datagrams = json_array(), *bytes = json_array();
+
+			for (size_t b = 0; b < bins; b++) {
+				json_array_append_new(datagrams, json_integer(counts[b][w][0]));
+				json_array_append_new(bytes, json_integer(counts[b][w][1]));
+			}
+			json_object_set_new(
+			    rate, verdict_ways[w], json_pack("{s:o, s:o}", "datagrams", datagrams, "bytes", bytes));
+		}
+		json_object_set_new(json_array_get(sessions, i), "rate", rate);
+	}
+	free(counts);
+	free(order);
+	free(from);
+}
+
+json_t *tale_json(const struct tale *tale)
+{
+	json_t *root = sheet_json(&tale->sheet), *sessions = json_object_get(root, "sessions");
+
+	for (size_t i = 0; i < tale->session_count; i++) {
+		const struct tale_session *session = &tale->sessions[i];
+		json_t *one = json_array_get(sessions, i);
+
+		json_object_set_new(one, "network",
+		    json_pack("{s:o, s:o}", "up", json_network(tale, session, WAY_UP), "down",
+		        json_network(tale, session, WAY_DOWN)));
+		json_object_set_new(one, "dtls", json_dtls(tale, session));
+		json_object_set_new(one, "blackouts", json_blackouts(tale, session));
+	}
+	add_rates(tale, sessions);
+	return root;
+}

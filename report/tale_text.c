@@ -1,0 +1,219 @@
+/* tale_text: the tale for a terminal. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "report/tale.h"
+
+#define SESSIONS_MAX 20 /* told one by one; JSON and the page have them all */
+#define BLACKOUTS_MAX 20
+#define HANDSHAKES_MAX 10
+
+static double ms(ns_t time)
+{
+	return (double)time / 1e6;
+}
+
+static double seconds(ns_t time)
+{
+	return (double)time / 1e9;
+}
+
+static void print_delays(const char *name, const struct buckets *delays, FILE *out)
+{
+	if (delays)
+		fprintf(out, "         %-15s p50 %.3f  p90 %.3f  p99 %.3f  max %.3f ms\n", name,
+		    ms(buckets_percentile(delays, 0.5)), ms(buckets_percentile(delays, 0.9)),
+		    ms(buckets_percentile(delays, 0.99)), ms(delays->greatest));
+}
+
+static void print_losses(const struct tale_way *way, const struct account *account, FILE *out)
+{
+	uint64_t dropped = account_dropped(account);
+
+	if (!dropped)
+		return;
+	fprintf(out, "         lost %.1f %%:", account->received ? 100.0 * (double)dropped / (double)account->received : 0);
+	for (size_t i = 0; i < way->cause_count; i++)
+		fprintf(out, "%s %" PRIu64 " %s%s%s", i ? "," : "", way->causes[i].count,
+		    verdict_reasons[way->causes[i].reason], way->causes[i].by[0] ? " by " : "", way->causes[i].by);
+	fputc('\n', out);
+	if (way->loss_runs)
+		fprintf(out, "         in %" PRIu64 " run%s, mean %.1f, longest %" PRIu64 "\n", way->loss_runs,
+		    way->loss_runs == 1 ? "" : "s", (double)dropped / (double)way->loss_runs, way->loss_longest);
+}
+
+static void print_copies(const struct tale_way *way, FILE *out)
+{
+	const char *comma = "         copies sent: ";
+
+	for (int i = 0; i < ORIGIN_COUNT; i++) {
+		if (!way->copies_sent[i])
+			continue;
+		fprintf(out, "%s%s %" PRIu64, comma, verdict_origins[i], way->copies_sent[i]);
+		comma = ", ";
+	}
+	if (*comma == ',')
+		fputc('\n', out);
+}
+
+static void print_way(const struct tale *tale, const struct tale_session *session, enum way w, FILE *out)
+{
+	const struct tale_way *way = &session->ways[w];
+	const struct account *a = &session->accounts[w];
+	double span = seconds(session->last - session->began);
+
+	fprintf(out,
+	    "  %-4s   received %" PRIu64 " (%" PRIu64 " bytes)  copies %" PRIu64 "  sent %" PRIu64 "  dropped %" PRIu64
+	    "  queued %" PRIu64 "\n",
+	    verdict_ways[w], a->received, a->bytes, a->copies, a->sent, account_dropped(a), a->queued);
+	if (!a->received)
+		return;
+	if (span > 0)
+		fprintf(out, "         %.2f datagrams/s, %.0f bytes/s in; on the wire out %.0f bytes/s, of them data %.0f\n",
+		    (double)a->received / span, (double)a->bytes / span, (double)way->wire_bytes / span,
+		    (double)way->carried_bytes / span);
+	print_losses(way, a, out);
+	if (way->delays) {
+		print_delays("delay asked for", way->asked, out);
+		print_delays("delay measured", way->measured, out);
+	}
+	print_delays("lateness", way->late, out);
+	if (a->corrupted)
+		fprintf(out, "         corrupted %" PRIu64 "\n", a->corrupted);
+	if (a->reordered)
+		fprintf(out, "         reordered %" PRIu64 " (RFC 4737 extent: mean %.1f, max %u)\n", a->reordered,
+		    (double)way->extent_sum / (double)a->reordered, way->extent_max);
+	print_copies(way, out);
+	if (way->silence)
+		fprintf(out, "         longest silence %.1f s, from %.1f s on\n", seconds(way->silence),
+		    seconds(way->silence_from - tale->sheet.started));
+}
+
+static void print_flights(const struct handshake *handshake, FILE *out)
+{
+	for (size_t i = 0; i < handshake->flight_count; i++) {
+		const struct flight *flight = &handshake->flights[i];
+
+		if (flight->sends < 2)
+			continue;
+		fprintf(out, "           %s %s sent %u times: again after", verdict_ways[flight->way], flight_name(flight),
+		    flight->sends);
+		for (uint32_t k = 0; k + 1 < flight->sends && k < FLIGHT_GAPS_MAX; k++)
+			fprintf(out, "%s %.2f", k ? "," : "", seconds(flight->gaps[k]));
+		fprintf(out, "%s s (RFC 6347: 1, 2, 4 …, 60)\n", flight->sends > FLIGHT_GAPS_MAX + 1 ? ", …" : "");
+	}
+}
+
+static void print_dtls(const struct tale *tale, const struct tale_session *session, FILE *out)
+{
+	const struct tale_way *up = &session->ways[WAY_UP], *down = &session->ways[WAY_DOWN];
+
+	for (size_t i = 0; i < session->handshakes.count && i < HANDSHAKES_MAX; i++) {
+		const struct handshake *handshake = &session->handshakes.all[i];
+
+		fprintf(out, "  dtls   handshake at %.1f s: %s", seconds(handshake->began - tale->sheet.started),
+		    handshake_word(handshake));
+		if (handshake->done)
+			fprintf(out, ", %.2f s", seconds(handshake->done - handshake->began));
+		fputc('\n', out);
+		print_flights(handshake, out);
+	}
+	if (session->handshakes.count > HANDSHAKES_MAX)
+		fprintf(out, "         … and %zu handshakes more\n", session->handshakes.count - HANDSHAKES_MAX);
+	if (up->alerts + down->alerts)
+		fprintf(out, "  dtls   alerts: up %" PRIu64 ", down %" PRIu64 "\n", up->alerts, down->alerts);
+	if (up->cid_records + down->cid_records)
+		fprintf(out, "  dtls   datagrams with a connection ID: up %" PRIu64 ", down %" PRIu64 "\n", up->cid_records,
+		    down->cid_records);
+}
+
+static void print_recovery(const struct tale_blackout *blackout, FILE *out)
+{
+	ns_t both = blackout->data[WAY_UP] > blackout->data[WAY_DOWN] ? blackout->data[WAY_UP] : blackout->data[WAY_DOWN];
+
+	if (!blackout->ended)
+		fputs(", to the end", out);
+	else if (blackout->data[WAY_UP] && blackout->data[WAY_DOWN])
+		fprintf(out, "; data through both ways %.2f s after it (up %.2f, down %.2f)",
+		    seconds(both - blackout->ended), seconds(blackout->data[WAY_UP] - blackout->ended),
+		    seconds(blackout->data[WAY_DOWN] - blackout->ended));
+	else
+		fprintf(out, "; no data %s after it",
+		    blackout->data[WAY_UP]     ? "down"
+		    : blackout->data[WAY_DOWN] ? "up"
+		                               : "through either way");
+}
+
+static void print_blackouts(const struct tale *tale, const struct tale_session *session, FILE *out)
+{
+	for (size_t i = 0; i < session->blackout_count && i < BLACKOUTS_MAX; i++) {
+		const struct tale_blackout *blackout = &session->blackouts[i];
+
+		fprintf(out, "  dark   at %.1f s by %s%s%s", seconds(blackout->began - tale->sheet.started), blackout->by,
+		    blackout->ways[WAY_UP] && blackout->ways[WAY_DOWN] ? ""
+		    : blackout->ways[WAY_UP]                           ? " up"
+		                                                       : " down",
+		    blackout->hold ? " hold" : "");
+		if (blackout->ended)
+			fprintf(out, ", for %.1f s", seconds(blackout->ended - blackout->began));
+		print_recovery(blackout, out);
+		fputc('\n', out);
+	}
+	if (session->blackout_count > BLACKOUTS_MAX)
+		fprintf(out, "         … and %zu blackouts more\n", session->blackout_count - BLACKOUTS_MAX);
+}
+
+static void print_session(const struct tale *tale, const struct tale_session *session, FILE *out)
+{
+	char device[ADDRESS_TEXT_ROOM];
+
+	fprintf(out, "\nsession %u  device %s%s%s%s%s  from %.1f s on, %.1f s%s%s\n", session->number,
+	    address_text(&session->device, device, sizeof(device)), session->section[0] ? "  section " : "",
+	    session->section, session->link[0] ? "  link " : "", session->link,
+	    seconds(session->began - tale->sheet.started), seconds(session->last - session->began),
+	    session->ended ? "  ended " : "", session->ended ? session->ended : "");
+	for (int way = 0; way < WAYS; way++)
+		print_way(tale, session, (enum way)way, out);
+	print_dtls(tale, session, out);
+	if (session->rebinds)
+		fprintf(out, "  nat    rebindings %u\n", session->rebinds);
+	print_blackouts(tale, session, out);
+}
+
+static void print_head(const struct tale *tale, FILE *out)
+{
+	static const char *const kinds[] = {"with verdicts", "of both sides, without verdicts: what never left was lost",
+	    "of one place, without verdicts: nothing is known of losses and delays"};
+
+	fprintf(out, "%s, %.1f s", kinds[tale->kind], seconds(tale->last - tale->first));
+	if (tale->sheet.seed_known)
+		fprintf(out, ", seed %" PRIu64, tale->sheet.seed);
+	if (tale->kind == TALE_OURS && !tale->sheet.closed)
+		fputs("; it was not closed: how often rules fired is not known", out);
+	if (tale->cut)
+		fputs("; it ends in the middle of a packet, and was taken up to there", out);
+	fputc('\n', out);
+	if (tale->told)
+		fprintf(out, "%s\n", tale->told);
+	if (tale->strange)
+		fprintf(out, "%" PRIu64 " packets belong to no session and were passed over\n", tale->strange);
+}
+
+void tale_print(const struct tale *tale, FILE *out)
+{
+	const struct sheet *sheet = &tale->sheet;
+	struct sheet totals = *sheet;
+
+	print_head(tale, out);
+	for (size_t i = 0; i < tale->session_count && i < SESSIONS_MAX; i++)
+		print_session(tale, &tale->sessions[i], out);
+	if (tale->session_count > SESSIONS_MAX)
+		fprintf(out, "\n… and %zu sessions more; --json and --html have them all\n",
+		    tale->session_count - SESSIONS_MAX);
+	fputc('\n', out);
+	totals.session_count = 0;
+	sheet_print(&totals, out);
+	for (size_t i = 0; i < sheet->failure_count; i++)
+		fprintf(out, "did not hold: %s%s wanted %s\n", sheet->failures[i].is_rule ? "rule " : "",
+		    sheet->failures[i].subject, sheet->failures[i].want);
+}
