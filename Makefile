@@ -7,7 +7,7 @@ BUILD := build
 
 VERSION := $(shell sed -n 's/^\#define DEADZONE_VERSION "\(.*\)"/\1/p' proxy/command.h)
 
-BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev
+BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev libjs-dygraphs
 DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils
 STORY_PACKAGES := $(BUILD_PACKAGES) binutils tshark python3
@@ -79,12 +79,23 @@ $(BUILD)/asan/obj/%.o: %.c
 	@echo "  CC $< (sanitized)"
 	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(SANITIZE) -c $< -o $@
 
-$(BUILD)/libdeadzone.a: $(PARTS:%.c=$(BUILD)/obj/%.o)
+# A page is one file: what it includes stands in it.
+DYGRAPHS := /usr/share/javascript/dygraphs
+$(BUILD)/%.html: report/%.html
+	@mkdir -p $(@D)
+	@awk '$$1 == "@include" { while ((status = (getline line < ("$(DYGRAPHS)/" $$2))) > 0) print line; if (status < 0) exit 1; next } { print }' $< > $@
+
+$(BUILD)/obj/report/frame.o: report/frame.S $(BUILD)/page.html
+	@mkdir -p $(@D)
+	@echo "  AS $<"
+	@$(CC) -DFRAME='"$(BUILD)/page.html"' -c $< -o $@
+
+$(BUILD)/libdeadzone.a: $(PARTS:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/report/frame.o
 	@rm -f $@
 	@echo "  AR $@"
 	@$(AR) rcs $@ $^
 
-$(BUILD)/asan/libdeadzone.a: $(PARTS:%.c=$(BUILD)/asan/obj/%.o)
+$(BUILD)/asan/libdeadzone.a: $(PARTS:%.c=$(BUILD)/asan/obj/%.o) $(BUILD)/obj/report/frame.o
 	@rm -f $@
 	@echo "  AR $@"
 	@$(AR) rcs $@ $^

@@ -29,6 +29,7 @@ static void ports_close_older(struct relay *relay, struct port *port)
 		struct port *old = port->older;
 
 		port->older = old->older;
+		port->carrier->session->old_ports--;
 		port_close(relay, old, REASON_ERROR);
 	}
 }
@@ -107,6 +108,7 @@ static void connect_to(struct carrier *carrier, ns_t now)
 		outlet_drop(&port->out, REASON_ERROR);
 		return;
 	}
+	carrier->session->port = port->out.local.port;
 	relay_check_buffer(relay, port->out.fd);
 	port->readable = event_new(relay->base, port->out.fd, EV_READ | EV_PERSIST, readable, port);
 	assert(port->readable);
@@ -141,6 +143,7 @@ static void port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
 	outbox_flush(relay); /* what was gathered leaves by the port that it was meant for */
 	carrier->port = port_new(carrier, mapping);
 	carrier->port->older = old;
+	carrier->session->old_ports++;
 	event_add(old->readable, &patience);
 	for (at = old; at->older && ++count < PORTS_OLD_MAX; at = at->older)
 		;
@@ -211,20 +214,6 @@ bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now)
 	    now);
 	port->mapping = mapping;
 	return port->out.fd >= 0 || carrier->waiting;
-}
-
-struct relay_ports relay_ports(const struct session *session)
-{
-	const struct carrier *carrier = session->carrier;
-	struct relay_ports ports = {0};
-
-	if (!carrier)
-		return ports;
-	if (carrier->port->out.fd >= 0)
-		ports.present = carrier->port->out.local.port;
-	for (const struct port *old = carrier->port->older; old; old = old->older)
-		ports.old++;
-	return ports;
 }
 
 /* A lookup is over: those that waited for it go on, or lose what they held. */

@@ -149,6 +149,7 @@ static struct session *session_for(
 		if (!ends->path.cloud.family || !ends->path.cloud_side.family)
 			ends->path.cloud.family = ends->path.cloud_side.family = flow->device.family;
 		session->carrier = ends;
+		session->port = ends->path.cloud_side.port;
 	}
 	if (session)
 		((struct ends *)session->carrier)->path.device = session->device;

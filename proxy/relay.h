@@ -47,13 +47,6 @@ void relay_stop(struct relay *relay);
 void relay_reload(struct relay *relay, const struct setup *setup, uint64_t seed);
 
 struct core *relay_core(struct relay *relay);
-/* A session's source ports towards its cloud: the present one (0: none), and how many of its NAT's earlier
- * ones are still open. */
-struct relay_ports {
-	uint16_t present;
-	unsigned old;
-};
-struct relay_ports relay_ports(const struct session *session);
 /* Fills times, kernel drops and network news. */
 void relay_facts(struct relay *relay, struct summary_facts *facts);
 /* What the closing statistics need to know of each interface. */

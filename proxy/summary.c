@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "proxy/log.h"
-#include "proxy/relay.h"
 
 #define FAILURES_MAX 200 /* kept one by one */
 #define EACH_MAX 100     /* of `expect … each`, sessions */
@@ -52,15 +51,14 @@ static void copy_text(char *into, size_t room, const char *from)
 /* `began` is left as the core's time: what it counts from is known later. */
 static void session_fill(struct sheet_session *sheet, const struct session *session)
 {
-	struct relay_ports ports = relay_ports(session);
 	char address[ADDRESS_TEXT_ROOM];
 
 	*sheet = (struct sheet_session){.number = session->number,
 	    .device = session->device,
 	    .handshakes = session->handshakes,
 	    .rebinds = session->rebinds,
-	    .port = ports.present,
-	    .old_ports = ports.old,
+	    .port = session->port,
+	    .old_ports = session->old_ports,
 	    .began = session->began,
 	    .seconds = session->last - session->began,
 	    .ended = session->end == SESSION_LIVE   ? NULL
