@@ -8,7 +8,7 @@
 #include "capture/capture.h"
 #include "capture/packet.h"
 
-enum record_kind { RECORD_ARRIVED, RECORD_DEPARTED, RECORD_EVENT, RECORD_ROTATE };
+enum record_kind { RECORD_ARRIVED, RECORD_DEPARTED, RECORD_EVENT, RECORD_HOST, RECORD_ROTATE };
 enum record_interface { INTERFACE_DEVICE, INTERFACE_CLOUD, INTERFACE_EVENTS, INTERFACE_COUNT };
 
 /* In the ring: this, then a struct verdict cut after its last deed or the parts, then the payload. */

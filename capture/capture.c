@@ -11,6 +11,7 @@
 #include "capture/blocks.h"
 #include "capture/classic.h"
 #include "capture/file.h"
+#include "capture/hosts.h"
 #include "capture/keylog.h"
 #include "capture/pcapng.h"
 #include "capture/ring.h"
@@ -33,10 +34,11 @@ struct capture {
 	struct keylog *keylog;  /* NULL: none is followed */
 	size_t secrets_written; /* of its lines: bytes that stand in the file that is open */
 	struct text head;       /* of the file that is open: written before anything else */
+	struct hosts hosts;
 	struct text out;
 	uint64_t out_records;
 	char *ini;
-	ns_t opened_at, latest, retry_at;
+	ns_t opened_at, latest, retry_at, looked_at;
 	bool in_trouble;
 
 	pthread_mutex_t lock; /* of trouble, name and closing */
@@ -143,7 +145,8 @@ void capture_departed(struct capture *capture, const struct capture_path *path,
 	ring_put(capture->ring);
 }
 
-static void put_text(struct capture *capture, enum record_kind kind, const char *text, ns_t at)
+static void put_text(
+    struct capture *capture, enum record_kind kind, const struct address *about, const char *text, ns_t at)
 {
 	size_t size = strlen(text);
 	struct record *record = room_for(capture, sizeof(*record) + size);
@@ -154,20 +157,27 @@ static void put_text(struct capture *capture, enum record_kind kind, const char 
 	record->kind = (uint8_t)kind;
 	record->size = record->kept = (uint32_t)size;
 	record->at = at;
+	if (about)
+		record->ends.from = *about;
 	memcpy(record + 1, text, size);
 	ring_put(capture->ring);
 }
 
 void capture_event(struct capture *capture, const char *text, ns_t at)
 {
-	put_text(capture, RECORD_EVENT, text, at);
+	put_text(capture, RECORD_EVENT, NULL, text, at);
+}
+
+void capture_host(struct capture *capture, const struct address *address, const char *name, ns_t at)
+{
+	put_text(capture, RECORD_HOST, address, name, at);
 }
 
 int capture_rotate(struct capture *capture, const char *ini)
 {
 	if (file_is_stream(capture->file))
 		return -1;
-	put_text(capture, RECORD_ROTATE, ini ? ini : "", 0);
+	put_text(capture, RECORD_ROTATE, NULL, ini ? ini : "", 0);
 	return 0;
 }
 
@@ -237,6 +247,8 @@ static void head(struct capture *capture)
 		classic_head(capture->classic, &capture->head);
 	else
 		blocks_head(&capture->head, capture->options.version, capture->options.seed, capture->ini);
+	if (!capture->classic)
+		hosts_block(&capture->hosts, 0, &capture->head);
 }
 
 static int open_next(struct capture *capture, ns_t at, struct error *error)
@@ -328,8 +340,19 @@ static bool rotation_due(const struct capture *capture)
 	return (by_size || by_time) && !file_is_stream(capture->file);
 }
 
+static void take_host(struct capture *capture, const struct record *record)
+{
+	if (!capture->classic && hosts_add(&capture->hosts, &record->ends.from,
+	                             (const char *)record_payload(record), record->size))
+		hosts_block(&capture->hosts, capture->hosts.count - 1, &capture->out);
+}
+
 static void take_record(struct capture *capture, const struct record *record)
 {
+	if (record->kind == RECORD_HOST) {
+		take_host(capture, record);
+		return;
+	}
 	if (record->kind == RECORD_ROTATE) {
 		if (record->size) {
 			free(capture->ini);
@@ -347,6 +370,32 @@ static void take_record(struct capture *capture, const struct record *record)
 	capture->out_records++;
 }
 
+/* Once in a while: is the file still where it was? */
+static void look_after(struct capture *capture)
+{
+	struct error error;
+	ns_t now = wall_clock();
+
+	if (now < capture->looked_at + RETRY)
+		return;
+	capture->looked_at = now;
+	if (!file_is_gone(capture->file))
+		return;
+	file_close(capture->file);
+	if (open_next(capture, now, &error)) {
+		char why[sizeof(error.text)];
+
+		memcpy(why, error.text, sizeof(why));
+		error_set(&error, "it was removed, and now %.300s", why);
+		tell(capture, &error);
+		capture->retry_at = now + RETRY;
+		return;
+	}
+	error_set(&error, "`%s` was removed and is begun anew", file_name(capture->file));
+	tell(capture, &error);
+	capture->in_trouble = false;
+}
+
 /* Too young to be written: a key that it needs may still come. */
 static bool held_back(const struct capture *capture, const struct record *record, ns_t now)
 {
@@ -360,7 +409,7 @@ static void drain(struct capture *capture, ns_t now)
 
 	if (capture->keylog)
 		keylog_follow(capture->keylog);
-
+	look_after(capture);
 	if (!file_is_open(capture->file) && wall_clock() >= capture->retry_at)
 		rotate(capture);
 	while ((record = ring_peek(capture->ring)) && !held_back(capture, record, now)) {
@@ -390,6 +439,20 @@ static void *run(void *user)
 	return NULL;
 }
 
+static void release(struct capture *capture)
+{
+	pthread_mutex_destroy(&capture->lock);
+	file_free(capture->file);
+	classic_free(capture->classic);
+	keylog_free(capture->keylog);
+	hosts_free(&capture->hosts);
+	ring_free(capture->ring);
+	text_free(&capture->out);
+	text_free(&capture->head);
+	free(capture->ini);
+	free(capture);
+}
+
 struct capture *capture_open(const struct capture_options *options, struct error *error)
 {
 	struct capture *capture = calloc(1, sizeof(*capture));
@@ -411,14 +474,7 @@ struct capture *capture_open(const struct capture_options *options, struct error
 			return capture;
 		error_set(error, "no thread can be started for the capture");
 	}
-	file_free(capture->file);
-	classic_free(capture->classic);
-	keylog_free(capture->keylog);
-	ring_free(capture->ring);
-	text_free(&capture->out);
-	text_free(&capture->head);
-	free(capture->ini);
-	free(capture);
+	release(capture);
 	return NULL;
 }
 
@@ -435,13 +491,5 @@ void capture_free(struct capture *capture)
 {
 	if (!capture)
 		return;
-	pthread_mutex_destroy(&capture->lock);
-	file_free(capture->file);
-	classic_free(capture->classic);
-	keylog_free(capture->keylog);
-	ring_free(capture->ring);
-	text_free(&capture->out);
-	text_free(&capture->head);
-	free(capture->ini);
-	free(capture);
+	release(capture);
 }

@@ -79,6 +79,9 @@ void capture_departed(struct capture *capture, const struct capture_path *path,
     const struct departure *departure, const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id,
     ns_t at);
 void capture_event(struct capture *capture, const char *text, ns_t at);
+/* The name of an address, known from here on: a host name, or a [device] section. May be said again and
+ * again. */
+void capture_host(struct capture *capture, const struct address *address, const char *name, ns_t at);
 
 /* A new file from here on (SIGUSR2, reload). `ini`: the text in force from now; NULL: as before. -1 where
  * there is none to start (standard output). */

@@ -147,7 +147,8 @@ struct word line_field(const char *line, size_t size, const char *key)
 		const char *blank = memchr(line, ' ', (size_t)(end - line));
 		const char *stop = blank ? blank : end;
 
-		if ((size_t)(stop - line) > key_size && line[key_size] == '=' && memcmp(line, key, key_size) == 0)
+		if ((size_t)(stop - line) > key_size && line[key_size] == '=' &&
+		    memcmp(line, key, key_size) == 0)
 			return (struct word){line + key_size + 1, (size_t)(stop - line) - key_size - 1};
 		line = stop + 1;
 	}

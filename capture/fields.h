@@ -1,8 +1,8 @@
 /*
  * fields: a packet's comment, read back (capture/comment.h writes it).
  *
- * Text from a file that anybody may have written: what is not of the comments' grammar is passed over, numbers
- * that do not fit are 0. Words point into the comment.
+ * Text from a file that anybody may have written: what is not of the comments' grammar is passed over,
+ * numbers that do not fit are 0. Words point into the comment.
  */
 #ifndef CAPTURE_FIELDS_H
 #define CAPTURE_FIELDS_H
@@ -42,7 +42,8 @@ bool fields_packed(struct word *packed, uint32_t *n);
 struct word word_first(struct word list);
 bool word_is(struct word word, const char *text);
 
-/* The value of `key` in a line of `key=value` words, up to the next blank; at NULL where it does not stand. */
+/* The value of `key` in a line of `key=value` words, up to the next blank; at NULL where it does not stand.
+ */
 struct word line_field(const char *line, size_t size, const char *key);
 
 #endif

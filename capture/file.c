@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,6 +64,13 @@ bool file_is_open(const struct file *file)
 	return file->fd >= 0;
 }
 
+bool file_is_gone(const struct file *file)
+{
+	struct stat facts;
+
+	return file->fd >= 0 && file->seekable && fstat(file->fd, &facts) == 0 && facts.st_nlink == 0;
+}
+
 const char *file_name(const struct file *file)
 {
 	return file->name.at ? file->name.at : file->pattern;
@@ -94,7 +102,7 @@ static void next_name(struct file *file, ns_t at)
 	if (strftime(stem, sizeof(stem), file->pattern, &local) == 0)
 		snprintf(stem, sizeof(stem), "%s", file->pattern);
 	if (file->stem.at && strcmp(file->stem.at, stem) == 0) {
-		file->repeated++;
+		file->repeated += access(file->name.at, F_OK) == 0;
 	} else {
 		file->repeated = 0;
 		text_clear(&file->stem);

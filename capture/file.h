@@ -24,6 +24,8 @@ void file_free(struct file *file);
 /* Opens the next file (the first, or after file_close); `at` is the wall clock for its name. */
 int file_open(struct file *file, ns_t at, struct error *error);
 bool file_is_open(const struct file *file);
+/* Its name was taken away: what is written goes nowhere. The next file_open takes the same name again. */
+bool file_is_gone(const struct file *file);
 /* Writes all or nothing; -1 and the reason where nothing was written. */
 int file_write(struct file *file, const void *bytes, size_t size, struct error *error);
 void file_close(struct file *file);

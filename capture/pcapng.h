@@ -15,6 +15,7 @@
 
 #define PCAPNG_SECTION 0x0a0d0d0au
 #define PCAPNG_INTERFACE 1u
+#define PCAPNG_NAMES 4u
 #define PCAPNG_STATISTICS 5u
 #define PCAPNG_PACKET 6u
 #define PCAPNG_SECRETS 10u

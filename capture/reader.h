@@ -46,7 +46,8 @@ bool reader_seed(const struct reader *reader, uint64_t *seed);
 const char *reader_application(const struct reader *reader);
 /* The comment of the last section header: of our own, `seed=N` and the ini text in force; "" for none. */
 const char *reader_section_comment(const struct reader *reader);
-/* What the statistics at the end of one of our own say; NULL before they were read, or where there are none. */
+/* What the statistics at the end of one of our own say; NULL before they were read, or where there are none.
+ */
 struct reader_closing {
 	const char *comment; /* lines of `key=value` */
 	ns_t began, ended;

@@ -109,6 +109,9 @@ static void connect_to(struct carrier *carrier, ns_t now)
 		return;
 	}
 	carrier->session->port = port->out.local.port;
+	if (relay->capture && upstream_host(carrier->upstream))
+		capture_host(relay->capture, &carrier->cloud, upstream_host(carrier->upstream),
+		    relay_wall(relay, now));
 	relay_check_buffer(relay, port->out.fd);
 	port->readable = event_new(relay->base, port->out.fd, EV_READ | EV_PERSIST, readable, port);
 	assert(port->readable);
@@ -193,6 +196,9 @@ void carrier_open(struct relay *relay, struct session *session)
 	carrier->device_side = relay->listeners[session->listener].bound;
 	carrier->upstream = own ? upstreams_get(relay->upstreams, own) : relay->upstream;
 	session->carrier = carrier;
+	if (relay->capture && session->section)
+		capture_host(
+		    relay->capture, &session->device, session->section->name, relay_wall(relay, now));
 	ask(carrier,
 	    upstream_ask(carrier->upstream, (enum family)session->device.family, now, &carrier->cloud), now);
 }

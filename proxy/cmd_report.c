@@ -48,7 +48,8 @@ static int run(const struct command_line *line)
 static const struct option_row options[] = {
     {0, "html", "FILE", false, "one self-contained page for a browser"},
     {0, "json", NULL, false, "for machines, on standard output: as run --json, and more"},
-    {0, "device", "ADDR[:PORT]", false, "of a capture that is not ours: the flows of this device (or prefix)"},
+    {0, "device", "ADDR[:PORT]", false,
+        "of a capture that is not ours: the flows of this device (or prefix)"},
     {0, "cloud", "ADDR:PORT", false, "… of this cloud"},
 };
 
@@ -61,8 +62,9 @@ const struct command command_report_row = {
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,
     .what = "what happened: per session and direction, text by default",
-    .more =
-        "Of our own pcapng the figures equal the run's own summary. Of our classic pcap, which has no verdicts,\n"
-        "what came and what left are paired by their bytes. Of any other capture the flows of --device or --cloud\n"
-        "are told, or of whoever has port 5684 or 4433, or whom the first ClientHello went to.",
+    .more = "Of our own pcapng the figures equal the run's own summary. Of our classic pcap, which has no "
+            "verdicts,\n"
+            "what came and what left are paired by their bytes. Of any other capture the flows of --device "
+            "or --cloud\n"
+            "are told, or of whoever has port 5684 or 4433, or whom the first ClientHello went to.",
 };

@@ -149,6 +149,8 @@ static struct session *session_for(
 		if (!ends->path.cloud.family || !ends->path.cloud_side.family)
 			ends->path.cloud.family = ends->path.cloud_side.family = flow->device.family;
 		session->carrier = ends;
+		if (s->capture && session->section)
+			capture_host(s->capture, &session->device, session->section->name, arrival->at);
 		session->port = ends->path.cloud_side.port;
 	}
 	if (session)

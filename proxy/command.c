@@ -6,9 +6,8 @@
 #include "proxy/log.h"
 #include "proxy/summary.h"
 
-const struct command *const command_table[] = {
-    &command_run_row, &command_check_row, &command_simulate_row, &command_report_row,
-    &command_profiles_row, &command_help_row};
+const struct command *const command_table[] = {&command_run_row, &command_check_row, &command_simulate_row,
+    &command_report_row, &command_profiles_row, &command_help_row};
 const size_t command_count = sizeof(command_table) / sizeof(*command_table);
 
 static size_t row_of(const struct command *command, const char *option)

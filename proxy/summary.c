@@ -274,8 +274,8 @@ void summary_tell_failures(const struct sheet *sheet)
 		if (f->session)
 			snprintf(where, sizeof(where), " in session %u", f->session);
 		if (f->is_rule)
-			log_error("rule %s: expected to fire %s times, but it fired %s times%s", f->subject, f->want,
-			    got, where);
+			log_error("rule %s: expected to fire %s times, but it fired %s times%s", f->subject,
+			    f->want, got, where);
 		else
 			log_error("%s: wanted %s, got %s", f->subject, f->want, f->got[0] ? f->got : got);
 	}

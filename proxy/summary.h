@@ -38,8 +38,8 @@ struct summary_facts {
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CHECK = 3 };
 
-/* Fills a sheet, for sheet_fini. Checks are judged only once the run is over, and then its exit status is that of
- * the checks unless `status` says worse; while it runs it has none. */
+/* Fills a sheet, for sheet_fini. Checks are judged only once the run is over, and then its exit status is
+ * that of the checks unless `status` says worse; while it runs it has none. */
 void summary_sheet(const struct summary *summary, struct core *core, const struct summary_facts *facts,
     enum exit_status status, struct sheet *sheet);
 /* One session's, by number; false where it is not known (any more). */

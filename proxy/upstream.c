@@ -180,6 +180,11 @@ struct upstream *upstreams_get(struct upstreams *upstreams, const char *text)
 	return upstream;
 }
 
+const char *upstream_host(const struct upstream *upstream)
+{
+	return upstream->literal ? NULL : upstream->host;
+}
+
 enum upstream_state upstream_look(
     const struct upstream *upstream, enum family family, struct address *address)
 {

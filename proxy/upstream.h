@@ -28,6 +28,9 @@ void upstreams_refuse(struct upstreams *upstreams, const struct address *own, si
 /* The cloud named "HOST:PORT"; starts its first lookup where it is a name. */
 struct upstream *upstreams_get(struct upstreams *upstreams, const char *text);
 
+/* The name that is looked up; NULL where it is an address already. */
+const char *upstream_host(const struct upstream *upstream);
+
 enum upstream_state { UPSTREAM_KNOWN, UPSTREAM_WAITING, UPSTREAM_FAILED };
 
 /* For a session that begins now, or tries again: known (and its address for this family), or a lookup runs,

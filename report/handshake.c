@@ -36,12 +36,13 @@ static void send_again(struct flight *flight, ns_t at)
 /* A message not seen before: the present flight goes on, or the other side's answer begins. */
 static uint8_t flight_of(struct handshake *handshake, enum way way, uint32_t kinds, ns_t at)
 {
-	struct flight *last = handshake->flight_count ? &handshake->flights[handshake->flight_count - 1] : NULL;
+	struct flight *last = handshake->flight_count ? &handshake->flights[handshake->flight_count - 1]
+	                                              : NULL;
 
 	if (last && (last->way == way || handshake->flight_count == FLIGHTS_MAX))
 		return (uint8_t)(handshake->flight_count - 1);
-	handshake->flights[handshake->flight_count] =
-	    (struct flight){.way = way, .kinds = kinds, .first = at, .latest = at, .sends = 1};
+	handshake->flights[handshake->flight_count] = (struct flight){
+	    .way = way, .kinds = kinds, .first = at, .latest = at, .sends = 1};
 	return (uint8_t)handshake->flight_count++;
 }
 
@@ -50,7 +51,8 @@ static void message_look(struct handshake *handshake, enum way way, const struct
 	size_t i = 0;
 
 	while (i < handshake->message_count &&
-	       !(handshake->messages[i].way == way && same_message(&handshake->messages[i].message, &peek->message)))
+	       !(handshake->messages[i].way == way &&
+	           same_message(&handshake->messages[i].message, &peek->message)))
 		i++;
 	if (i < handshake->message_count) {
 		size_t first = 0;
@@ -108,9 +110,9 @@ const char *flight_name(const struct flight *flight)
 {
 	/* From the particular to the general. */
 	static const enum dtls_kind order[] = {DTLS_KIND_CLIENT_HELLO, DTLS_KIND_HELLO_VERIFY_REQUEST,
-	    DTLS_KIND_SERVER_HELLO, DTLS_KIND_CERTIFICATE, DTLS_KIND_SERVER_KEY_EXCHANGE, DTLS_KIND_SERVER_HELLO_DONE,
-	    DTLS_KIND_CLIENT_KEY_EXCHANGE, DTLS_KIND_CERTIFICATE_VERIFY, DTLS_KIND_NEW_SESSION_TICKET,
-	    DTLS_KIND_FINISHED};
+	    DTLS_KIND_SERVER_HELLO, DTLS_KIND_CERTIFICATE, DTLS_KIND_SERVER_KEY_EXCHANGE,
+	    DTLS_KIND_SERVER_HELLO_DONE, DTLS_KIND_CLIENT_KEY_EXCHANGE, DTLS_KIND_CERTIFICATE_VERIFY,
+	    DTLS_KIND_NEW_SESSION_TICKET, DTLS_KIND_FINISHED};
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++)
 		if (flight->kinds >> order[i] & 1)

@@ -1,12 +1,13 @@
 /*
  * handshake: the story of a session's DTLS handshakes, told from what is in the clear.
  *
- * A handshake begins with a ClientHello of another random. It is done when an encrypted record has come from either
- * side (both Finished are among them). It was resumed where the server went on without ServerHelloDone, full where
- * there was one; DTLS 1.3 hides that. One that another ClientHello cuts short, or the end, is abandoned.
+ * A handshake begins with a ClientHello of another random. It is done when an encrypted record has come from
+ * either side (both Finished are among them). It was resumed where the server went on without
+ * ServerHelloDone, full where there was one; DTLS 1.3 hides that. One that another ClientHello cuts short, or
+ * the end, is abandoned.
  *
- * A flight (RFC 6347 section 4.2.4) is what one side says before the other answers with something new. When its first
- * message comes again, that is a retransmission; the gaps between are the sender's retry timer.
+ * A flight (RFC 6347 section 4.2.4) is what one side says before the other answers with something new. When
+ * its first message comes again, that is a retransmission; the gaps between are the sender's retry timer.
  */
 #ifndef REPORT_HANDSHAKE_H
 #define REPORT_HANDSHAKE_H

@@ -1,4 +1,5 @@
-/* index: a hash table from 64-bit keys to small numbers, that grows. The key says all: no two things share one. */
+/* index: a hash table from 64-bit keys to small numbers, that grows. The key says all: no two things share
+ * one. */
 #ifndef REPORT_INDEX_H
 #define REPORT_INDEX_H
 

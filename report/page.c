@@ -1,6 +1,6 @@
 /*
- * page: the tale as one self-contained page. The frame (report/page.html, with its chart library) is built into the
- * program; the data goes where it says so.
+ * page: the tale as one self-contained page. The frame (report/page.html, with its chart library) is built
+ * into the program; the data goes where it says so.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,14 +14,14 @@ extern const char page_frame[], page_frame_end[]; /* report/frame.S */
 static const char mark_of_data[] = "@data@";
 
 /* One column of the marks: an array of numbers. */
-#define COLUMN(name, format, value)                                                                                    \
-	do {                                                                                                           \
-		fprintf(out, "%s\"" name "\":[", column++ ? "," : "");                                                 \
-		for (size_t i = 0; i < tale->mark_count; i++) {                                                        \
-			const struct mark *m = &tale->marks[i];                                                        \
-			fprintf(out, "%s" format, i ? "," : "", value);                                                \
-		}                                                                                                      \
-		fputc(']', out);                                                                                       \
+#define COLUMN(name, format, value)                                                                          \
+	do {                                                                                                 \
+		fprintf(out, "%s\"" name "\":[", column++ ? "," : "");                                       \
+		for (size_t i = 0; i < tale->mark_count; i++) {                                              \
+			const struct mark *m = &tale->marks[i];                                              \
+			fprintf(out, "%s" format, i ? "," : "", value);                                      \
+		}                                                                                            \
+		fputc(']', out);                                                                             \
 	} while (0)
 
 static int64_t since_us(const struct tale *tale, ns_t at)
@@ -75,9 +75,9 @@ static json_t *json_events(const struct tale *tale)
 		const struct tale_event *event = &tale->events[i];
 		json_t *text = json_string(event->text);
 
-		json_array_append_new(list,
-		    json_pack("[f, i, o]", (double)(event->at - tale->sheet.started) / 1e9, (int)event->session,
-		        text ? text : json_string("(not UTF-8)")));
+		json_array_append_new(
+		    list, json_pack("[f, i, o]", (double)(event->at - tale->sheet.started) / 1e9,
+		              (int)event->session, text ? text : json_string("(not UTF-8)")));
 	}
 	return list;
 }
@@ -111,7 +111,8 @@ static json_t *json_page(const struct tale *tale, const char *title)
 	json_object_set_new(root, "ini", ini ? ini : json_null());
 	json_object_set_new(root, "events", json_events(tale));
 	json_object_set_new(root, "reasons", json_texts(verdict_reasons, REASON_COUNT));
-	json_object_set_new(root, "words", json_texts((const char *const *)tale->words.all, tale->words.count));
+	json_object_set_new(
+	    root, "words", json_texts((const char *const *)tale->words.all, tale->words.count));
 	return root;
 }
 

@@ -58,7 +58,8 @@ void sheet_print_way(const char *name, const struct sheet_way *way, FILE *out)
 	const char *comma = "";
 
 	fprintf(out,
-	    "  %-4s received %" PRIu64 "  copies %" PRIu64 "  sent %" PRIu64 "  dropped %" PRIu64 "  queued %" PRIu64 "\n",
+	    "  %-4s received %" PRIu64 "  copies %" PRIu64 "  sent %" PRIu64 "  dropped %" PRIu64
+	    "  queued %" PRIu64 "\n",
 	    name, a->received, a->copies, a->sent, account_dropped(a), a->queued);
 	if (account_dropped(a)) {
 		fprintf(out, "       dropped: ");
@@ -71,7 +72,8 @@ void sheet_print_way(const char *name, const struct sheet_way *way, FILE *out)
 		fputc('\n', out);
 	}
 	if (a->corrupted || a->reordered)
-		fprintf(out, "       corrupted %" PRIu64 ", reordered %" PRIu64 "\n", a->corrupted, a->reordered);
+		fprintf(
+		    out, "       corrupted %" PRIu64 ", reordered %" PRIu64 "\n", a->corrupted, a->reordered);
 	if (way->delayed)
 		fprintf(out, "       delay p50 %.1f, p99 %.1f, max %.1f ms\n", (double)way->p50 / 1e6,
 		    (double)way->p99 / 1e6, (double)way->greatest / 1e6);
@@ -81,8 +83,9 @@ static void print_session(const struct sheet_session *session, FILE *out)
 {
 	char device[ADDRESS_TEXT_ROOM];
 
-	fprintf(out, "session %u  device %s%s%s", session->number, address_text(&session->device, device, sizeof(device)),
-	    session->section[0] ? "  section " : "", session->section);
+	fprintf(out, "session %u  device %s%s%s", session->number,
+	    address_text(&session->device, device, sizeof(device)), session->section[0] ? "  section " : "",
+	    session->section);
 	if (session->link[0])
 		fprintf(out, "  link %s", session->link);
 	fprintf(out, "  %.1f s  handshakes %u", (double)session->seconds / 1e9, session->handshakes);
@@ -104,10 +107,13 @@ static void print_closing(const struct sheet *sheet, FILE *out)
 		    sheet->rules[i].matched, sheet->rules[i].fired,
 		    sheet->rules[i].fired ? "" : "   (it never fired)");
 	if (sheet->late_known)
-		fprintf(out, "lateness p50 %.0f p99 %.0f p99.9 %.0f max %.0f us\n", (double)sheet->late[0] / 1e3,
-		    (double)sheet->late[1] / 1e3, (double)sheet->late[2] / 1e3, (double)sheet->late[3] / 1e3);
+		fprintf(out, "lateness p50 %.0f p99 %.0f p99.9 %.0f max %.0f us\n",
+		    (double)sheet->late[0] / 1e3, (double)sheet->late[1] / 1e3, (double)sheet->late[2] / 1e3,
+		    (double)sheet->late[3] / 1e3);
 	if (sheet->kernel_drops)
-		fprintf(out, "kernel dropped %" PRIu64 " datagrams before the proxy could read them: raise receive_buffer\n",
+		fprintf(out,
+		    "kernel dropped %" PRIu64
+		    " datagrams before the proxy could read them: raise receive_buffer\n",
 		    sheet->kernel_drops);
 	if (sheet->icmp_errors)
 		fprintf(out, "network errors told by ICMP: %" PRIu64 "\n", sheet->icmp_errors);
@@ -124,7 +130,8 @@ void sheet_print(const struct sheet *sheet, FILE *out)
 		print_session(&sheet->sessions[i], out);
 	if (listed < sheet->session_count)
 		fprintf(out, "… and %zu sessions more; --json has them all\n", sheet->session_count - listed);
-	fprintf(out, "total  %" PRIu64 " session%s", sheet->sessions_ever, sheet->sessions_ever == 1 ? "" : "s");
+	fprintf(
+	    out, "total  %" PRIu64 " session%s", sheet->sessions_ever, sheet->sessions_ever == 1 ? "" : "s");
 	if (sheet->seed_known)
 		fprintf(out, "  seed %" PRIu64, sheet->seed);
 	fputc('\n', out);

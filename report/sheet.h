@@ -2,8 +2,8 @@
  * sheet: the accounts of one run as plain figures: what the summary prints, what --json holds, what the API
  * serves, and what `report` finds in a capture. One writer for each form, whoever filled the sheet.
  *
- * Wall-clock times in ns since 1970; `began` and `seconds` of sessions are ns too, counted from the run's start
- * and from the session's. Text belongs to the sheet (sheet_fini frees it all).
+ * Wall-clock times in ns since 1970; `began` and `seconds` of sessions are ns too, counted from the run's
+ * start and from the session's. Text belongs to the sheet (sheet_fini frees it all).
  */
 #ifndef REPORT_SHEET_H
 #define REPORT_SHEET_H
@@ -68,9 +68,9 @@ struct sheet {
 	struct sheet_way totals[WAYS];
 	struct sheet_rule *rules;
 	size_t rule_count;
-	bool closed;                /* rules, lateness, what was lost and kernel_drops are known */
-	ns_t late[4];               /* p50, p99, p999, max */
-	bool late_known;            /* something was sent that could be late */
+	bool closed;     /* rules, lateness, what was lost and kernel_drops are known */
+	ns_t late[4];    /* p50, p99, p999, max */
+	bool late_known; /* something was sent that could be late */
 	uint64_t capture_written, capture_lost;
 	uint64_t kernel_drops, icmp_errors;
 };

@@ -71,7 +71,8 @@ json_t *sheet_json_session(const struct sheet_session *session)
 	char device[ADDRESS_TEXT_ROOM];
 
 	json_object_set_new(one, "s", json_integer(session->number));
-	json_object_set_new(one, "device", json_string(address_text(&session->device, device, sizeof(device))));
+	json_object_set_new(
+	    one, "device", json_string(address_text(&session->device, device, sizeof(device))));
 	json_object_set_new(one, "section", json_word(session->section));
 	json_object_set_new(one, "identity", json_word(session->identity));
 	json_object_set_new(one, "link", json_word(session->link));
@@ -131,7 +132,8 @@ static json_t *json_lateness(const struct sheet *sheet)
 
 json_t *sheet_json(const struct sheet *sheet)
 {
-	json_t *root = json_object(), *sessions = json_array(), *totals = json_object(), *capture = json_object();
+	json_t *root = json_object(), *sessions = json_array(), *totals = json_object(),
+	       *capture = json_object();
 
 	for (size_t i = 0; i < sheet->session_count; i++)
 		json_array_append_new(sessions, sheet_json_session(&sheet->sessions[i]));

@@ -55,7 +55,8 @@ struct tale_session *tale_session(struct tale *tale, uint32_t number, ns_t at)
 
 	if (i != INDEX_NONE)
 		return &tale->sessions[i];
-	tale->sessions = grow(tale->sessions, tale->session_count, &tale->session_room, sizeof(*tale->sessions));
+	tale->sessions = grow(
+	    tale->sessions, tale->session_count, &tale->session_room, sizeof(*tale->sessions));
 	index_add(&tale->by_number, number, (uint32_t)tale->session_count);
 	session = &tale->sessions[tale->session_count++];
 	*session = (struct tale_session){.number = number, .began = at, .last = at, .header = HEADER_IPV4};
@@ -98,7 +99,8 @@ static uint32_t data_in(const struct tale_session *session, enum way way, const 
 
 	dtls_walk(&walk, &session->dtls, way, decoded->payload, decoded->kept);
 	while (dtls_next(&walk, &record))
-		if (record.type == TYPE_APPLICATION_DATA || record.type == TYPE_CID || record.type >= TYPE_CID_RESUMED)
+		if (record.type == TYPE_APPLICATION_DATA || record.type == TYPE_CID ||
+		    record.type >= TYPE_CID_RESUMED)
 			sum += record.body_size;
 	return (uint32_t)sum;
 }
@@ -128,8 +130,8 @@ static void hear(struct tale_way *way, ns_t at)
 	way->last = at > way->last ? at : way->last;
 }
 
-struct mark *tale_arrived(
-    struct tale *tale, struct tale_session *session, enum way way, uint32_t n, const struct decoded *decoded, ns_t at)
+struct mark *tale_arrived(struct tale *tale, struct tale_session *session, enum way way, uint32_t n,
+    const struct decoded *decoded, ns_t at)
 {
 	struct account *account = &session->accounts[way];
 	struct mark *mark;
@@ -170,11 +172,13 @@ static struct cause *cause_get(struct tale_way *way, enum reason reason, const c
 	return &way->causes[i];
 }
 
-void tale_dropped(struct tale *tale, struct mark *mark, enum reason reason, const char *by, size_t by_size, ns_t at)
+void tale_dropped(
+    struct tale *tale, struct mark *mark, enum reason reason, const char *by, size_t by_size, ns_t at)
 {
 	struct tale_session *session = &tale->sessions[mark->session];
 	struct account *account = &session->accounts[mark->way];
-	size_t size = by_size < sizeof(((struct cause *)0)->by) ? by_size : sizeof(((struct cause *)0)->by) - 1;
+	size_t size = by_size < sizeof(((struct cause *)0)->by) ? by_size
+	                                                        : sizeof(((struct cause *)0)->by) - 1;
 	struct cause *cause = cause_get(&session->ways[mark->way], reason, by, size);
 
 	if (cause)
@@ -265,7 +269,8 @@ static uint32_t rest_of(struct tale *tale, const struct fields *fields)
 	const struct {
 		const char *key;
 		struct word word;
-	} rows[] = {{"by", fields->by}, {"hold", fields->hold}, {"did", fields->did}, {"dev", fields->device}};
+	} rows[] = {
+	    {"by", fields->by}, {"hold", fields->hold}, {"did", fields->did}, {"dev", fields->device}};
 	struct word dtls = fields->dtls;
 	char text[1024];
 	size_t size = 0;
@@ -274,15 +279,15 @@ static uint32_t rest_of(struct tale *tale, const struct fields *fields)
 	text[0] = '\0';
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
 		if (rows[i].word.at && rows[i].word.size < 200)
-			size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%s=%.*s", size ? " " : "",
-			    rows[i].key, (int)rows[i].word.size, rows[i].word.at);
+			size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%s=%.*s",
+			    size ? " " : "", rows[i].key, (int)rows[i].word.size, rows[i].word.at);
 	while (dtls.size && dtls.at[dtls.size - 1] != '/')
 		dtls.size--;
 	if (!dtls.size)
 		dtls = fields->dtls;
 	if (dtls.at && dtls.size < 64)
-		size += (size_t)snprintf(
-		    text + size, sizeof(text) - size, "%sdtls=%.*s", size ? " " : "", (int)dtls.size, dtls.at);
+		size += (size_t)snprintf(text + size, sizeof(text) - size, "%sdtls=%.*s", size ? " " : "",
+		    (int)dtls.size, dtls.at);
 	words = tale_words_add(&tale->words, text, size);
 	return words;
 }
@@ -293,7 +298,8 @@ static void link_named(struct tale_session *session, struct word by)
 
 	while ((one = word_first(by)).size) {
 		if (one.size > 5 && memcmp(one.at, "link:", 5) == 0)
-			copy_word(session->link, sizeof(session->link), (struct word){one.at + 5, one.size - 5});
+			copy_word(
+			    session->link, sizeof(session->link), (struct word){one.at + 5, one.size - 5});
 		if (one.size == by.size)
 			return;
 		by = (struct word){by.at + one.size + 1, by.size - one.size - 1};
@@ -314,7 +320,8 @@ static void refused(struct tale *tale, const struct fields *fields, const struct
 	account->dropped[fields->reason]++;
 }
 
-static void ends_learn(struct tale_session *session, const struct fields *fields, const struct decoded *decoded)
+static void ends_learn(
+    struct tale_session *session, const struct fields *fields, const struct decoded *decoded)
 {
 	bool device_side = (fields->kind == FIELDS_ARRIVED) == (fields->way == WAY_UP);
 	bool from_proxy = fields->kind != FIELDS_ARRIVED;
@@ -363,7 +370,7 @@ static void copy_left(struct tale *tale, struct tale_session *session, const str
 	struct mark *mark = tale_mark(tale, session, fields->way, fields->n);
 
 	/* One that was made later, of a joint datagram, stands in no arrival's `copies`. */
-	if (!mark || fields->copy > mark->copies) {
+	if (fields->origin == ORIGIN_LINK && (!mark || fields->copy > mark->copies)) {
 		account->copies++;
 		account->queued++;
 	}
@@ -380,7 +387,8 @@ static void copy_left(struct tale *tale, struct tale_session *session, const str
 		mark->copies_sent++;
 }
 
-static void one_left(struct tale *tale, struct tale_session *session, const struct fields *fields, uint32_t n, ns_t at)
+static void one_left(
+    struct tale *tale, struct tale_session *session, const struct fields *fields, uint32_t n, ns_t at)
 {
 	struct mark *mark = tale_mark(tale, session, fields->way, n);
 	struct tale_way *way = &session->ways[fields->way];
@@ -420,7 +428,8 @@ static void left(struct tale *tale, struct tale_session *session, const struct f
 	}
 }
 
-static bool take_commented(struct tale *tale, const struct reader_packet *packet, const struct decoded *decoded)
+static bool take_commented(
+    struct tale *tale, const struct reader_packet *packet, const struct decoded *decoded)
 {
 	struct tale_session *session;
 	struct fields fields;
@@ -444,8 +453,8 @@ static bool take_commented(struct tale *tale, const struct reader_packet *packet
 
 static struct tale_blackout *blackout_add(struct tale_session *session, ns_t at)
 {
-	session->blackouts =
-	    grow(session->blackouts, session->blackout_count, &session->blackout_room, sizeof(*session->blackouts));
+	session->blackouts = grow(session->blackouts, session->blackout_count, &session->blackout_room,
+	    sizeof(*session->blackouts));
 	session->blackouts[session->blackout_count] = (struct tale_blackout){.began = at};
 	return &session->blackouts[session->blackout_count++];
 }
@@ -470,7 +479,8 @@ static void blackout_ends(struct tale_session *session, const char *text, size_t
 	for (size_t i = 0; i < session->blackout_count; i++) {
 		struct tale_blackout *blackout = &session->blackouts[i];
 
-		if (!blackout->ended && (!blackout->ways[WAY_UP] || up) && (!blackout->ways[WAY_DOWN] || down))
+		if (!blackout->ended && (!blackout->ways[WAY_UP] || up) &&
+		    (!blackout->ways[WAY_DOWN] || down))
 			blackout->ended = at;
 	}
 }
@@ -532,7 +542,8 @@ static void take_event(struct tale *tale, const struct decoded *decoded, ns_t at
 	}
 	tale->events = grow(tale->events, tale->event_count, &tale->event_room, sizeof(*tale->events));
 	event = &tale->events[tale->event_count++];
-	event->text = strndup(text + sizeof(mark) - 1, decoded->kept - (size_t)(text - line) - (sizeof(mark) - 1));
+	event->text = strndup(
+	    text + sizeof(mark) - 1, decoded->kept - (size_t)(text - line) - (sizeof(mark) - 1));
 	assert(event->text);
 	event->at = at;
 	if (strncmp(event->text, "s=", 2) == 0) {
@@ -574,11 +585,13 @@ static void closing_line(struct tale *tale, const char *line, size_t size)
 	if (starts(&line, &size, "failed ")) {
 		struct sheet_failure *failure;
 
-		sheet->failures = realloc(sheet->failures, (sheet->failure_count + 1) * sizeof(*sheet->failures));
+		sheet->failures = realloc(
+		    sheet->failures, (sheet->failure_count + 1) * sizeof(*sheet->failures));
 		assert(sheet->failures);
 		failure = &sheet->failures[sheet->failure_count++];
 		*failure = (struct sheet_failure){.is_rule = word.at != NULL};
-		copy_word(failure->subject, sizeof(failure->subject), word.at ? word : line_field(line, size, "check"));
+		copy_word(failure->subject, sizeof(failure->subject),
+		    word.at ? word : line_field(line, size, "check"));
 		value = line_field(line, size, "want");
 		/* The last one: it may hold blanks ("1- each"). */
 		copy_word(failure->want, sizeof(failure->want),
@@ -710,13 +723,14 @@ static void fill_session(const struct tale *tale, struct tale_session *session, 
 	    .port = session->cloud_port,
 	    .began = session->began - tale->sheet.started,
 	    .seconds = session->last - session->began,
-	    .ended = session->ended            ? session->ended
+	    .ended = session->ended       ? session->ended
 	             : tale->sheet.closed ? "stop"
-	                                       : NULL};
+	                                  : NULL};
 	snprintf(sheet->section, sizeof(sheet->section), "%s", session->section);
 	snprintf(sheet->link, sizeof(sheet->link), "%s", session->link);
 	snprintf(sheet->identity, sizeof(sheet->identity), "%s",
-	    session->identity[0] ? session->identity : address_host_text(&session->device, address, sizeof(address)));
+	    session->identity[0] ? session->identity
+	                         : address_host_text(&session->device, address, sizeof(address)));
 	for (int way = 0; way < WAYS; way++) {
 		sheet->ways[way].account = session->accounts[way];
 		sheet_way_delays(&sheet->ways[way], session->ways[way].delays);

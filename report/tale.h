@@ -1,10 +1,10 @@
 /*
  * tale: what happened in a run, from its capture alone.
  *
- * Of our own captures the comments tell each datagram's fate; the accounts come out as the run's own summary has
- * them, to the last datagram. Of a file without comments that has our proxy's two sides (classic pcap) fates are
- * told by the bytes: what came and never left was lost. Of any other file the datagrams of its flows are told, and
- * nothing of a fate.
+ * Of our own captures the comments tell each datagram's fate; the accounts come out as the run's own summary
+ * has them, to the last datagram. Of a file without comments that has our proxy's two sides (classic pcap)
+ * fates are told by the bytes: what came and never left was lost. Of any other file the datagrams of its
+ * flows are told, and nothing of a fate.
  *
  * Everything a stranger's file can make this hold is in proportion to the file.
  */
@@ -49,16 +49,19 @@ struct cause {
 #define CAUSES_MAX 24
 
 struct tale_way {
-	struct buckets *asked, *measured, *late; /* delays as due, and as they were; NULL until something was sent */
+	struct buckets *asked, *measured,
+	    *late;              /* delays as due, and as they were; NULL until something was sent */
 	struct buckets *delays; /* as they were, from the first delayed one on: what the summary has */
 	struct cause causes[CAUSES_MAX];
 	size_t cause_count;
 	uint64_t copies_sent[ORIGIN_COUNT];
-	uint64_t wire_bytes, carried_bytes; /* delivered: with IP and UDP headers; application records' bodies, once */
+	uint64_t wire_bytes,
+	    carried_bytes; /* delivered: with IP and UDP headers; application records' bodies, once */
 	uint64_t cid_records, alerts;
 	ns_t silence, silence_from; /* the longest between two arrivals, and when it began */
 	ns_t first, last;           /* arrivals */
-	/* Reordering (RFC 4737 section 4): of those sent after one with a higher n, how far back that one is. */
+	/* Reordering (RFC 4737 section 4): of those sent after one with a higher n, how far back that one is.
+	 */
 	uint64_t extent_sum;
 	uint32_t extent_max;
 	/* Runs of datagrams lost one after another, by n. */
@@ -108,9 +111,9 @@ enum tale_kind { TALE_OURS, TALE_TWO_SIDES, TALE_ONE_SIDE };
 struct tale {
 	enum tale_kind kind;
 	struct sheet sheet;
-	char *ini;  /* text in force; NULL: not known */
-	char *told; /* words for the user of how it was read, or NULL */
-	bool cut;   /* the file ended in the middle of a packet */
+	char *ini;        /* text in force; NULL: not known */
+	char *told;       /* words for the user of how it was read, or NULL */
+	bool cut;         /* the file ended in the middle of a packet */
 	uint64_t strange; /* packets that are no datagram of the tale */
 	struct tale_session *sessions;
 	size_t session_count, session_room;

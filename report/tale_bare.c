@@ -1,9 +1,9 @@
 /*
  * tale_bare: a tale without comments.
  *
- * Classic pcap of ours has the two sides of the proxy, told apart by its made-up MAC addresses. What came and what
- * left are paired by their bytes, the older first: what never left was lost, what left twice was copied. The session
- * that a port towards the cloud belongs to is learned from the first datagram that left by it.
+ * Classic pcap of ours has the two sides of the proxy, told apart by its made-up MAC addresses. What came and
+ * what left are paired by their bytes, the older first: what never left was lost, what left twice was copied.
+ * The session that a port towards the cloud belongs to is learned from the first datagram that left by it.
  *
  * Any other file is one place's view: its datagrams are counted as come and gone.
  */
@@ -16,8 +16,8 @@
 #include "report/tale_inside.h"
 
 #define LINK_ETHERNET 1
-#define LOOKS_MAX 64       /* among datagrams of the same bytes */
-#define LEAST_WAIT NS_S    /* what has not left by so long before the end was lost */
+#define LOOKS_MAX 64    /* among datagrams of the same bytes */
+#define LEAST_WAIT NS_S /* what has not left by so long before the end was lost */
 #define NEXT_NONE UINT32_MAX
 
 static const uint8_t mac_head[5] = {2, 0, 0, 0, 0}; /* capture/packet.h: 1 device, 2 proxy, 3 cloud */
@@ -83,9 +83,10 @@ static void remember(struct bare *bare, const struct mark *mark, const struct de
 	index_add(&bare->by_bytes, key, (uint32_t)bare->same_count++);
 }
 
-/* The oldest one of these bytes that has not left (of this session, where it is known); else one that has: then this
- * is a copy. */
-static struct mark *pair(struct bare *bare, enum way way, const struct decoded *decoded, const struct tale_session *session)
+/* The oldest one of these bytes that has not left (of this session, where it is known); else one that has:
+ * then this is a copy. */
+static struct mark *pair(
+    struct bare *bare, enum way way, const struct decoded *decoded, const struct tale_session *session)
 {
 	struct tale *tale = bare->tale;
 	uint32_t at = index_find(&bare->by_bytes, key_of(way, decoded));
@@ -94,10 +95,12 @@ static struct mark *pair(struct bare *bare, enum way way, const struct decoded *
 	if (at == INDEX_NONE)
 		return NULL;
 	/* What has left stays at the head only until the next one has left too. */
-	while (bare->next[bare->sames[at].first] != NEXT_NONE && tale->marks[bare->sames[at].first].fate == FATE_SENT &&
+	while (bare->next[bare->sames[at].first] != NEXT_NONE &&
+	       tale->marks[bare->sames[at].first].fate == FATE_SENT &&
 	       tale->marks[bare->next[bare->sames[at].first]].fate == FATE_SENT)
 		bare->sames[at].first = bare->next[bare->sames[at].first];
-	for (uint32_t i = bare->sames[at].first, looks = 0; i != NEXT_NONE && looks < LOOKS_MAX; i = bare->next[i], looks++) {
+	for (uint32_t i = bare->sames[at].first, looks = 0; i != NEXT_NONE && looks < LOOKS_MAX;
+	     i = bare->next[i], looks++) {
 		struct mark *mark = &tale->marks[i];
 
 		if (session && &tale->sessions[mark->session] != session)
@@ -109,7 +112,8 @@ static struct mark *pair(struct bare *bare, enum way way, const struct decoded *
 	return gone;
 }
 
-static void departed(struct bare *bare, enum way way, const struct decoded *decoded, struct tale_session *session, ns_t at)
+static void departed(
+    struct bare *bare, enum way way, const struct decoded *decoded, struct tale_session *session, ns_t at)
 {
 	struct mark *mark = pair(bare, way, decoded, session);
 	struct account *account;
@@ -172,7 +176,8 @@ static struct mark *arrived(
 	return mark;
 }
 
-static void take_two_sided(struct bare *bare, const struct reader_packet *packet, const struct decoded *decoded)
+static void take_two_sided(
+    struct bare *bare, const struct reader_packet *packet, const struct decoded *decoded)
 {
 	enum party from = party_of(packet->bytes + 6), to = party_of(packet->bytes);
 	struct tale_session *session;
@@ -180,12 +185,14 @@ static void take_two_sided(struct bare *bare, const struct reader_packet *packet
 	if (from == PARTY_IS_DEVICE && to == PARTY_IS_PROXY) {
 		session = session_of_device(bare, &decoded->from, packet->at);
 		remember(bare, arrived(bare, session, WAY_UP, decoded, packet->at), decoded);
-	} else if (from == PARTY_IS_CLOUD && to == PARTY_IS_PROXY && (session = session_of_port(bare, &decoded->to))) {
+	} else if (from == PARTY_IS_CLOUD && to == PARTY_IS_PROXY &&
+	           (session = session_of_port(bare, &decoded->to))) {
 		remember(bare, arrived(bare, session, WAY_DOWN, decoded, packet->at), decoded);
 	} else if (from == PARTY_IS_PROXY && to == PARTY_IS_CLOUD) {
 		departed(bare, WAY_UP, decoded, session_of_port(bare, &decoded->from), packet->at);
 	} else if (from == PARTY_IS_PROXY && to == PARTY_IS_DEVICE) {
-		departed(bare, WAY_DOWN, decoded, session_of_device(bare, &decoded->to, packet->at), packet->at);
+		departed(
+		    bare, WAY_DOWN, decoded, session_of_device(bare, &decoded->to, packet->at), packet->at);
 	} else {
 		bare->tale->strange++;
 	}
@@ -220,7 +227,8 @@ static void take(struct bare *bare, const struct flows *flows, const struct read
 	if (tale->kind == TALE_TWO_SIDES) {
 		take_two_sided(bare, packet, &decoded);
 	} else if (flows_take(flows, packet, &decoded, &flow)) {
-		mark = arrived(bare, session_of_device(bare, &flow.device, packet->at), flow.way, &decoded, packet->at);
+		mark = arrived(
+		    bare, session_of_device(bare, &flow.device, packet->at), flow.way, &decoded, packet->at);
 		tale_sent(tale, mark, packet->at);
 	} else {
 		tale->strange++;

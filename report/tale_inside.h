@@ -12,15 +12,16 @@
 /* A session by its number, made where it is new. */
 struct tale_session *tale_session(struct tale *tale, uint32_t number, ns_t at);
 /* A datagram of it arrived; its fate is not known yet. */
-struct mark *tale_arrived(
-    struct tale *tale, struct tale_session *session, enum way way, uint32_t n, const struct decoded *decoded, ns_t at);
+struct mark *tale_arrived(struct tale *tale, struct tale_session *session, enum way way, uint32_t n,
+    const struct decoded *decoded, ns_t at);
 /* What its records show: for the handshakes, and whether it carries data. */
 void tale_look(struct tale_session *session, struct mark *mark, const struct decoded *decoded);
 struct mark *tale_mark(const struct tale *tale, const struct tale_session *session, enum way way, uint32_t n);
 void tale_sent(struct tale *tale, struct mark *mark, ns_t at);
 /* It was held back on purpose: from here on the summary has delays. */
 void tale_delayed(struct tale *tale, const struct mark *mark, bool on_purpose);
-void tale_dropped(struct tale *tale, struct mark *mark, enum reason reason, const char *by, size_t by_size, ns_t at);
+void tale_dropped(
+    struct tale *tale, struct mark *mark, enum reason reason, const char *by, size_t by_size, ns_t at);
 uint32_t tale_words_add(struct tale_words *words, const char *text, size_t size);
 
 /* Reads a file that is none of ours, or ours without comments. */

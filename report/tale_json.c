@@ -1,4 +1,5 @@
-/* tale_json: the tale for machines: the summary's JSON, and in each session `network`, `dtls` and `blackouts`. */
+/* tale_json: the tale for machines: the summary's JSON, and in each session `network`, `dtls` and
+ * `blackouts`. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -29,8 +30,8 @@ static json_t *json_delays(const struct buckets *delays, double unit)
 		return json_null();
 	object = json_object();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		json_object_set_new(
-		    object, rows[i].name, json_rounded((double)buckets_percentile(delays, rows[i].share) / unit));
+		json_object_set_new(object, rows[i].name,
+		    json_rounded((double)buckets_percentile(delays, rows[i].share) / unit));
 	json_object_set_new(object, "max", json_rounded((double)delays->greatest / unit));
 	return object;
 }
@@ -41,15 +42,16 @@ static json_t *json_loss(const struct tale_way *way, const struct account *accou
 	json_t *loss = json_object(), *causes = json_array();
 
 	for (size_t i = 0; i < way->cause_count; i++)
-		json_array_append_new(causes,
-		    json_pack("{s:s, s:s?, s:I}", "reason", verdict_reasons[way->causes[i].reason], "by",
-		        way->causes[i].by[0] ? way->causes[i].by : NULL, "count", (json_int_t)way->causes[i].count));
+		json_array_append_new(
+		    causes, json_pack("{s:s, s:s?, s:I}", "reason", verdict_reasons[way->causes[i].reason],
+		                "by", way->causes[i].by[0] ? way->causes[i].by : NULL, "count",
+		                (json_int_t)way->causes[i].count));
 	json_object_set_new(
 	    loss, "share", json_rounded(account->received ? (double)dropped / (double)account->received : 0));
 	json_object_set_new(loss, "causes", causes);
 	json_object_set_new(loss, "runs", json_integer((json_int_t)way->loss_runs));
-	json_object_set_new(
-	    loss, "mean_run", way->loss_runs ? json_rounded((double)dropped / (double)way->loss_runs) : json_null());
+	json_object_set_new(loss, "mean_run",
+	    way->loss_runs ? json_rounded((double)dropped / (double)way->loss_runs) : json_null());
 	json_object_set_new(loss, "longest_run", json_integer((json_int_t)way->loss_longest));
 	return loss;
 }
@@ -60,7 +62,8 @@ static json_t *json_copies(const struct tale_way *way)
 
 	for (int i = 0; i < ORIGIN_COUNT; i++)
 		if (way->copies_sent[i])
-			json_object_set_new(copies, verdict_origins[i], json_integer((json_int_t)way->copies_sent[i]));
+			json_object_set_new(
+			    copies, verdict_origins[i], json_integer((json_int_t)way->copies_sent[i]));
 	return copies;
 }
 
@@ -71,7 +74,8 @@ static json_t *json_network(const struct tale *tale, const struct tale_session *
 	json_t *object = json_object();
 
 	json_object_set_new(object, "loss", json_loss(way, account));
-	json_object_set_new(object, "delay_asked_ms", way->delays ? json_delays(way->asked, 1e6) : json_null());
+	json_object_set_new(
+	    object, "delay_asked_ms", way->delays ? json_delays(way->asked, 1e6) : json_null());
 	json_object_set_new(
 	    object, "delay_measured_ms", way->delays ? json_delays(way->measured, 1e6) : json_null());
 	json_object_set_new(object, "lateness_us", json_delays(way->late, 1e3));
@@ -112,12 +116,14 @@ static json_t *json_dtls(const struct tale *tale, const struct tale_session *ses
 		json_array_append_new(handshakes,
 		    json_pack("{s:s, s:o, s:o, s:o}", "kind", handshake_word(handshake), "at",
 		        json_since(tale, handshake->began), "seconds",
-		        handshake->done ? json_rounded((double)(handshake->done - handshake->began) / 1e9) : json_null(),
+		        handshake->done ? json_rounded((double)(handshake->done - handshake->began) / 1e9)
+		                        : json_null(),
 		        "flights", flights));
 	}
 	return json_pack("{s:o, s:{s:I, s:I}, s:{s:I, s:I}}", "handshakes", handshakes, "alerts", "up",
-	    (json_int_t)session->ways[WAY_UP].alerts, "down", (json_int_t)session->ways[WAY_DOWN].alerts, "cid_datagrams",
-	    "up", (json_int_t)session->ways[WAY_UP].cid_records, "down", (json_int_t)session->ways[WAY_DOWN].cid_records);
+	    (json_int_t)session->ways[WAY_UP].alerts, "down", (json_int_t)session->ways[WAY_DOWN].alerts,
+	    "cid_datagrams", "up", (json_int_t)session->ways[WAY_UP].cid_records, "down",
+	    (json_int_t)session->ways[WAY_DOWN].cid_records);
 }
 
 static json_t *json_after(const struct tale_blackout *blackout, ns_t data)
@@ -135,12 +141,16 @@ static json_t *json_blackouts(const struct tale *tale, const struct tale_session
 		            : b->data[WAY_UP] > b->data[WAY_DOWN]  ? b->data[WAY_UP]
 		                                                   : b->data[WAY_DOWN];
 
-		json_array_append_new(list,
-		    json_pack("{s:s?, s:s, s:b, s:o, s:o, s:{s:o, s:o, s:o}}", "by", b->by[0] ? b->by : NULL, "dir",
-		        b->ways[WAY_UP] && b->ways[WAY_DOWN] ? "both" : verdict_ways[b->ways[WAY_UP] ? WAY_UP : WAY_DOWN],
-		        "hold", b->hold, "at", json_since(tale, b->began), "until", json_since(tale, b->ended),
-		        "data_again_after_seconds", "up", json_after(b, b->data[WAY_UP]), "down",
-		        json_after(b, b->data[WAY_DOWN]), "both", json_after(b, both)));
+		json_array_append_new(
+		    list, json_pack("{s:s?, s:s, s:b, s:o, s:o, s:{s:o, s:o, s:o}}", "by",
+		              b->by[0] ? b->by : NULL, "dir",
+		              b->ways[WAY_UP] && b->ways[WAY_DOWN]
+		                  ? "both"
+		                  : verdict_ways[b->ways[WAY_UP] ? WAY_UP : WAY_DOWN],
+		              "hold", b->hold, "at", json_since(tale, b->began), "until",
+		              json_since(tale, b->ended), "data_again_after_seconds", "up",
+		              json_after(b, b->data[WAY_UP]), "down", json_after(b, b->data[WAY_DOWN]),
+		              "both", json_after(b, both)));
 	}
 	return list;
 }
@@ -199,8 +209,8 @@ static void add_rates(const struct tale *tale, json_t *sessions)
 				json_array_append_new(datagrams, json_integer(counts[b][w][0]));
 				json_array_append_new(bytes, json_integer(counts[b][w][1]));
 			}
-			json_object_set_new(
-			    rate, verdict_ways[w], json_pack("{s:o, s:o}", "datagrams", datagrams, "bytes", bytes));
+			json_object_set_new(rate, verdict_ways[w],
+			    json_pack("{s:o, s:o}", "datagrams", datagrams, "bytes", bytes));
 		}
 		json_object_set_new(json_array_get(sessions, i), "rate", rate);
 	}

@@ -32,14 +32,17 @@ static void print_losses(const struct tale_way *way, const struct account *accou
 
 	if (!dropped)
 		return;
-	fprintf(out, "         lost %.1f %%:", account->received ? 100.0 * (double)dropped / (double)account->received : 0);
+	fprintf(out, "         lost %.1f %%:",
+	    account->received ? 100.0 * (double)dropped / (double)account->received : 0);
 	for (size_t i = 0; i < way->cause_count; i++)
 		fprintf(out, "%s %" PRIu64 " %s%s%s", i ? "," : "", way->causes[i].count,
-		    verdict_reasons[way->causes[i].reason], way->causes[i].by[0] ? " by " : "", way->causes[i].by);
+		    verdict_reasons[way->causes[i].reason], way->causes[i].by[0] ? " by " : "",
+		    way->causes[i].by);
 	fputc('\n', out);
 	if (way->loss_runs)
-		fprintf(out, "         in %" PRIu64 " run%s, mean %.1f, longest %" PRIu64 "\n", way->loss_runs,
-		    way->loss_runs == 1 ? "" : "s", (double)dropped / (double)way->loss_runs, way->loss_longest);
+		fprintf(out, "         in %" PRIu64 " run%s, mean %.1f, longest %" PRIu64 "\n",
+		    way->loss_runs, way->loss_runs == 1 ? "" : "s", (double)dropped / (double)way->loss_runs,
+		    way->loss_longest);
 }
 
 static void print_copies(const struct tale_way *way, FILE *out)
@@ -63,13 +66,15 @@ static void print_way(const struct tale *tale, const struct tale_session *sessio
 	double span = seconds(session->last - session->began);
 
 	fprintf(out,
-	    "  %-4s   received %" PRIu64 " (%" PRIu64 " bytes)  copies %" PRIu64 "  sent %" PRIu64 "  dropped %" PRIu64
-	    "  queued %" PRIu64 "\n",
+	    "  %-4s   received %" PRIu64 " (%" PRIu64 " bytes)  copies %" PRIu64 "  sent %" PRIu64
+	    "  dropped %" PRIu64 "  queued %" PRIu64 "\n",
 	    verdict_ways[w], a->received, a->bytes, a->copies, a->sent, account_dropped(a), a->queued);
 	if (!a->received)
 		return;
 	if (span > 0)
-		fprintf(out, "         %.2f datagrams/s, %.0f bytes/s in; on the wire out %.0f bytes/s, of them data %.0f\n",
+		fprintf(out,
+		    "         %.2f datagrams/s, %.0f bytes/s in; on the wire out %.0f bytes/s, of them data "
+		    "%.0f\n",
 		    (double)a->received / span, (double)a->bytes / span, (double)way->wire_bytes / span,
 		    (double)way->carried_bytes / span);
 	print_losses(way, a, out);
@@ -81,8 +86,8 @@ static void print_way(const struct tale *tale, const struct tale_session *sessio
 	if (a->corrupted)
 		fprintf(out, "         corrupted %" PRIu64 "\n", a->corrupted);
 	if (a->reordered)
-		fprintf(out, "         reordered %" PRIu64 " (RFC 4737 extent: mean %.1f, max %u)\n", a->reordered,
-		    (double)way->extent_sum / (double)a->reordered, way->extent_max);
+		fprintf(out, "         reordered %" PRIu64 " (RFC 4737 extent: mean %.1f, max %u)\n",
+		    a->reordered, (double)way->extent_sum / (double)a->reordered, way->extent_max);
 	print_copies(way, out);
 	if (way->silence)
 		fprintf(out, "         longest silence %.1f s, from %.1f s on\n", seconds(way->silence),
@@ -96,11 +101,12 @@ static void print_flights(const struct handshake *handshake, FILE *out)
 
 		if (flight->sends < 2)
 			continue;
-		fprintf(out, "           %s %s sent %u times: again after", verdict_ways[flight->way], flight_name(flight),
-		    flight->sends);
+		fprintf(out, "           %s %s sent %u times: again after", verdict_ways[flight->way],
+		    flight_name(flight), flight->sends);
 		for (uint32_t k = 0; k + 1 < flight->sends && k < FLIGHT_GAPS_MAX; k++)
 			fprintf(out, "%s %.2f", k ? "," : "", seconds(flight->gaps[k]));
-		fprintf(out, "%s s (RFC 6347: 1, 2, 4 …, 60)\n", flight->sends > FLIGHT_GAPS_MAX + 1 ? ", …" : "");
+		fprintf(out, "%s s (RFC 6347: 1, 2, 4 …, 60)\n",
+		    flight->sends > FLIGHT_GAPS_MAX + 1 ? ", …" : "");
 	}
 }
 
@@ -111,25 +117,27 @@ static void print_dtls(const struct tale *tale, const struct tale_session *sessi
 	for (size_t i = 0; i < session->handshakes.count && i < HANDSHAKES_MAX; i++) {
 		const struct handshake *handshake = &session->handshakes.all[i];
 
-		fprintf(out, "  dtls   handshake at %.1f s: %s", seconds(handshake->began - tale->sheet.started),
-		    handshake_word(handshake));
+		fprintf(out, "  dtls   handshake at %.1f s: %s",
+		    seconds(handshake->began - tale->sheet.started), handshake_word(handshake));
 		if (handshake->done)
 			fprintf(out, ", %.2f s", seconds(handshake->done - handshake->began));
 		fputc('\n', out);
 		print_flights(handshake, out);
 	}
 	if (session->handshakes.count > HANDSHAKES_MAX)
-		fprintf(out, "         … and %zu handshakes more\n", session->handshakes.count - HANDSHAKES_MAX);
+		fprintf(
+		    out, "         … and %zu handshakes more\n", session->handshakes.count - HANDSHAKES_MAX);
 	if (up->alerts + down->alerts)
 		fprintf(out, "  dtls   alerts: up %" PRIu64 ", down %" PRIu64 "\n", up->alerts, down->alerts);
 	if (up->cid_records + down->cid_records)
-		fprintf(out, "  dtls   datagrams with a connection ID: up %" PRIu64 ", down %" PRIu64 "\n", up->cid_records,
-		    down->cid_records);
+		fprintf(out, "  dtls   datagrams with a connection ID: up %" PRIu64 ", down %" PRIu64 "\n",
+		    up->cid_records, down->cid_records);
 }
 
 static void print_recovery(const struct tale_blackout *blackout, FILE *out)
 {
-	ns_t both = blackout->data[WAY_UP] > blackout->data[WAY_DOWN] ? blackout->data[WAY_UP] : blackout->data[WAY_DOWN];
+	ns_t both = blackout->data[WAY_UP] > blackout->data[WAY_DOWN] ? blackout->data[WAY_UP]
+	                                                              : blackout->data[WAY_DOWN];
 
 	if (!blackout->ended)
 		fputs(", to the end", out);
@@ -149,7 +157,8 @@ static void print_blackouts(const struct tale *tale, const struct tale_session *
 	for (size_t i = 0; i < session->blackout_count && i < BLACKOUTS_MAX; i++) {
 		const struct tale_blackout *blackout = &session->blackouts[i];
 
-		fprintf(out, "  dark   at %.1f s by %s%s%s", seconds(blackout->began - tale->sheet.started), blackout->by,
+		fprintf(out, "  dark   at %.1f s by %s%s%s", seconds(blackout->began - tale->sheet.started),
+		    blackout->by,
 		    blackout->ways[WAY_UP] && blackout->ways[WAY_DOWN] ? ""
 		    : blackout->ways[WAY_UP]                           ? " up"
 		                                                       : " down",
@@ -182,7 +191,8 @@ static void print_session(const struct tale *tale, const struct tale_session *se
 
 static void print_head(const struct tale *tale, FILE *out)
 {
-	static const char *const kinds[] = {"with verdicts", "of both sides, without verdicts: what never left was lost",
+	static const char *const kinds[] = {"with verdicts",
+	    "of both sides, without verdicts: what never left was lost",
 	    "of one place, without verdicts: nothing is known of losses and delays"};
 
 	fprintf(out, "%s, %.1f s", kinds[tale->kind], seconds(tale->last - tale->first));
@@ -196,7 +206,8 @@ static void print_head(const struct tale *tale, FILE *out)
 	if (tale->told)
 		fprintf(out, "%s\n", tale->told);
 	if (tale->strange)
-		fprintf(out, "%" PRIu64 " packets belong to no session and were passed over\n", tale->strange);
+		fprintf(
+		    out, "%" PRIu64 " packets belong to no session and were passed over\n", tale->strange);
 }
 
 void tale_print(const struct tale *tale, FILE *out)

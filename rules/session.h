@@ -102,9 +102,9 @@ struct session {
 	bool silent_listed;
 	bool identity_used; /* draws derive from the section's identity */
 	/* Set by the caller: */
-	bool unresolved;    /* its cloud's address is not known yet */
-	uint8_t old_ports;  /* source ports of earlier NAT mappings that are still open */
-	uint16_t port;      /* the present source port towards the cloud; 0: none */
+	bool unresolved;   /* its cloud's address is not known yet */
+	uint8_t old_ports; /* source ports of earlier NAT mappings that are still open */
+	uint16_t port;     /* the present source port towards the cloud; 0: none */
 	enum session_end end;
 	uint32_t refs;
 	uint32_t handshakes, rebinds;

@@ -1,22 +1,19 @@
 #!/usr/bin/python3
 """The capture, as tshark, tcpdump, capinfos and a small reader of pcapng blocks see it."""
 
-import contextlib
 import os
 import pathlib
-import random
 import re
 import shutil
 import signal
 import struct
-import threading
 import time
 
 import dtls
 import harness as h
 from harness import check, check_equal, test
+from shark import ENHANCED, INTERFACE, NAMES, SECTION, STATISTICS, blocks
 
-SECTION, INTERFACE, ENHANCED, STATISTICS = 0x0A0D0D0A, 1, 6, 5
 MAC = {"device": "02:00:00:00:00:01", "proxy": "02:00:00:00:00:02", "cloud": "02:00:00:00:00:03"}
 VALUES = {
     "s": r"\d+", "dir": "up|down", "n": r"\d+", "verdict": "send|drop",
@@ -47,20 +44,6 @@ direction = up
 nth = 30
 do = blackout 50ms up hold
 """
-
-
-def blocks(path):
-    """[(type, body)] of the whole blocks, and the bytes that stand after the last."""
-    data, at, found = path.read_bytes(), 0, []
-    while at + 12 <= len(data):
-        kind, size = struct.unpack_from("<II", data, at)
-        if at + size > len(data):
-            break
-        check(size % 4 == 0 and size >= 12, f"block of {size} bytes at {at}")
-        check_equal(struct.unpack_from("<I", data, at + size - 4)[0], size, f"trailing size of the block at {at}")
-        found.append((kind, data[at + 8:at + size - 4]))
-        at += size
-    return found, data[at:]
 
 
 def busy_run(scene, upstream_host="127.0.0.1", rounds=120, more=BUSY, **options):
@@ -247,34 +230,6 @@ def a_pipe_to_tshark(scene):
 
 
 @test
-def kill_9_at_any_moment(scene):
-    """Each time the file is whole up to its last complete block, and holds what is older than 200 ms."""
-    chance = random.Random(20)
-    cloud = scene.cloud()
-    for turn in range(20):
-        proxy = scene.proxy("[link default]\nduplicate = 20%", upstream=cloud)
-        device, answered = scene.device(proxy), []
-        end = time.monotonic() + chance.choice((0.0, 0.02, 0.1, 0.3, 0.6)) * chance.random()
-        killer = threading.Timer(end - time.monotonic(), proxy.process.kill)
-        killer.start()
-        while time.monotonic() < end:
-            with contextlib.suppress(OSError):  # refused: it is dead already
-                device.send(*[bytes(chance.randrange(1400))] * 5)
-            answered += [time.monotonic()] * 5
-            device.pending()
-            time.sleep(0.002)  # a pace: tshark shall not have to read for long
-        killer.join()
-        proxy.wait()
-        found, rest = blocks(proxy.capture)
-        os.truncate(proxy.capture, proxy.capture.stat().st_size - len(rest))
-        packets = h.read_capture(proxy.capture) if found else []
-        check_equal(len(packets), len([kind for kind, _ in found if kind == ENHANCED]))
-        check(len(rest) < 4096, f"turn {turn}: {len(rest)} bytes after the last complete block")
-        old = len([stamp for stamp in answered if stamp < end - 0.5])
-        check(len(h.arrivals(packets, "up")) >= old, f"turn {turn}: {len(h.arrivals(packets, 'up'))} of {old} old ones")
-
-
-@test
 def snaplen_keeps_the_first_bytes(scene):
     proxy = scene.proxy("[capture]\nsnaplen = 20B", upstream=scene.cloud())
     device = scene.device(proxy)
@@ -369,6 +324,53 @@ def start_on_a_small_disk(scene, prepare):
     proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\nstrict = yes\n", "-w",
                         mount / "capture.pcapng", capture=False, prefix=enter).await_ready()
     return proxy, pathlib.Path(f"/proc/{proxy.pid}/root{mount}/capture.pcapng")
+
+
+@test
+def addresses_have_the_names_of_their_sections_and_of_the_cloud(scene):
+    cloud = scene.cloud()
+    more = "[device meter]\naddress = 127.0.0.1\n"
+    proxy = scene.proxy(more, upstream=f"LocalHost:{cloud.port}")  # in small letters it is an address
+    device = scene.device(proxy)
+    device.ask(b"hello")
+    proxy.signal(signal.SIGUSR2)
+    second = proxy.capture.with_name("capture-2.pcapng")
+    h.until(lambda: second.exists() and second.stat().st_size, "the second file")
+    device.ask(b"again")
+    proxy.stop()
+    for path in (proxy.capture, second):
+        found, rest = blocks(path)
+        check_equal(rest, b"")
+        names = b"".join(body for kind, body in found if kind == NAMES)
+        for name in (b"meter\0", b"LocalHost\0"):
+            check_equal(names.count(name), 1, f"{name} in {path.name}")
+    first = [kind for kind, _ in blocks(second)[0]]
+    check(first.index(NAMES) < first.index(ENHANCED), "names stand before the packets that need them")
+    check_equal(h.run("capinfos", proxy.capture, second).returncode, 0)
+
+
+@test
+def a_capture_that_is_taken_away_begins_anew(scene):
+    folder = scene.path("away")
+    folder.mkdir()
+    proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n", "-w", folder / "c.pcapng",
+                        capture=False).await_ready()
+    device = scene.device(proxy)
+    device.ask(b"before")
+    shutil.rmtree(folder)
+    proxy.told("capture: it was removed, and now .*No such file")
+    proxy.summary_when(lambda s: s["capture"]["lost"] or not device.ask(b"while it is away"), "records to be lost")
+    check_equal(len([line for line in proxy.lines if "capture:" in line]), 1, "it is told once")
+    folder.mkdir()
+
+    def goes_on():
+        device.ask(b"after")
+        return (folder / "c.pcapng").exists() and (folder / "c.pcapng").stat().st_size > 1000
+
+    h.until(goes_on, "the capture to go on")
+    summary = proxy.stop()
+    check_equal(summary["totals"]["up"]["sent"], summary["totals"]["up"]["received"], "no datagram was lost")
+    check(h.departures(h.read_capture(folder / "c.pcapng")), "the new file holds packets")
 
 
 @test

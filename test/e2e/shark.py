@@ -1,8 +1,12 @@
 """Captures, as tshark reads them, and the comments of their packets."""
 
 import re
+import struct
 
 from checks import check, check_equal, run
+
+# Block types of pcapng
+SECTION, INTERFACE, NAMES, STATISTICS, ENHANCED = 0x0A0D0D0A, 1, 4, 5, 6
 
 FIELDS = ("frame.number", "frame.time_epoch", "frame.interface_name", "frame.packet_flags", "frame.packet_id",
           "frame.comment", "frame.len", "frame.cap_len", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "udp.srcport",
@@ -91,3 +95,17 @@ def departures(packets, way=None):
 
 def events(packets):
     return [p.event for p in packets if p.interface == "events"]
+
+
+def blocks(path):
+    """[(type, body)] of the whole blocks, and the bytes that stand after the last."""
+    data, at, found = path.read_bytes(), 0, []
+    while at + 12 <= len(data):
+        kind, size = struct.unpack_from("<II", data, at)
+        if at + size > len(data):
+            break
+        check(size % 4 == 0 and size >= 12, f"block of {size} bytes at {at}")
+        check_equal(struct.unpack_from("<I", data, at + size - 4)[0], size, f"trailing size of the block at {at}")
+        found.append((kind, data[at + 8:at + size - 4]))
+        at += size
+    return found, data[at:]

@@ -1,0 +1,266 @@
+#!/usr/bin/python3
+"""`deadzone report`: what it finds in a capture, held against what the run itself counted."""
+
+import json
+import re
+
+import dtls
+import harness as h
+from harness import check, check_equal, test
+
+# What only the run can know, or the file only: records written are packets there.
+ASIDE = {"icmp_errors", "old_ports", "written"}
+MIXED = """
+[device lab]
+identity = bench-1
+nat_timeout = 10s
+link = bad
+[link bad]
+latency = 3ms
+jitter = 2ms
+loss = 5%
+duplicate = 10%
+corrupt = 10%
+reorder = 10%
+[link joined]
+latency = 2ms
+duplicate = 30%
+corrupt = 30%
+loss = 20%
+[rule seventh]
+nth = every 7
+do = note
+[rule dark]
+direction = up
+nth = 30
+do = blackout 50ms up hold
+[rule black]
+direction = down
+nth = 60
+do = blackout 20ms
+[rule copies]
+nth = every 11
+do = duplicate 2
+do = decoy
+[rule again]
+nth = every 13
+do = replay 2
+[rule more]
+nth = every 17
+do = inject 0102
+[rule groups]
+direction = down
+nth = every 5
+do = permute 3 1 2
+[rule port]
+direction = up
+nth = 50
+do = rebind
+[rule over]
+direction = up
+nth = 70
+limit = 1
+do = link joined
+[rule joined]
+direction = up
+nth = 72-80
+do = pack 5ms
+[rule gone]
+nth = 90-93
+do = drop
+[rule never]
+size = 9000
+do = drop
+expect = 1-
+"""
+
+
+def report(path, *words):
+    done = h.deadzone("report", path, *words)
+    check_equal((done.returncode, done.stderr), (0, ""), f"report {words}")
+    return done.stdout
+
+
+def differences(run, told, path=""):
+    """Places where the report says something else than the run did."""
+    if isinstance(run, dict):
+        for key, value in run.items():
+            if key not in ASIDE:
+                yield from differences(value, told.get(key) if isinstance(told, dict) else None, f"{path}.{key}")
+    elif isinstance(run, list) and isinstance(told, list) and len(run) == len(told):
+        for number, pair in enumerate(zip(run, told)):
+            yield from differences(*pair, f"{path}[{number}]")
+    elif run != told:
+        yield f"{path}: the run says {run}, the report {told}"
+
+
+def run_mixed(scene, more=MIXED, rounds=120, status=3, **options):
+    cloud = scene.cloud()
+    proxy = scene.proxy(more, upstream=cloud, **options)
+    device = scene.device(proxy)
+    for i in range(rounds):
+        device.send(b"datagram %d " % i + bytes(i % 50))
+        device.pending()  # a pace
+    proxy.when_received(rounds)
+    proxy.summary_when(lambda s: not s["totals"]["up"]["queued"] + s["totals"]["down"]["queued"], "all to leave")
+    return proxy, proxy.stop(status)
+
+
+@test
+def figures_equal_the_runs_own_to_the_last_datagram(scene):
+    proxy, summary = run_mixed(scene)
+    check_equal(list(differences(summary, json.loads(report(proxy.capture, "--json")))), [])
+    check_equal(summary["failed"], [{"rule": "never", "want": "1-", "got": 0}])
+    check_equal((summary["exit"], summary["sessions"][0]["identity"]), (3, "bench-1"))
+    up = summary["sessions"][0]["up"]
+    check(up["copies"] and up["dropped"] and up["corrupted"] and up["reordered"], f"a run of everything: {up}")
+
+
+@test
+def what_was_refused_and_what_waits_is_counted_too(scene):
+    cloud = scene.cloud()
+    proxy = scene.proxy("[rule dark]\nnth = 3\ndirection = up\ndo = blackout 1h hold\n", upstream=cloud,
+                        keys="max_sessions = 1")
+    first = scene.device(proxy)
+    for _ in range(2):
+        first.ask(b"answered")
+    second = scene.device(proxy)
+    second.send(b"one too many")
+    first.send(b"dark", b"waits", b"waits too")
+    proxy.when_received(6)
+    summary = proxy.stop()
+    told = json.loads(report(proxy.capture, "--json"))
+    check_equal(list(differences(summary, told)), [])
+    check_equal(told["totals"]["up"]["dropped"], {"max-sessions": 1})
+    check_equal(told["sessions"][0]["up"]["queued"], 3)
+
+
+@test
+def of_a_killed_run_only_the_closing_figures_are_missing(scene):
+    cloud = scene.cloud()
+    proxy = scene.proxy("[rule every]\ndo = note\n", upstream=cloud)
+    device = scene.device(proxy)
+    for i in range(20):
+        device.ask(b"%d" % i)
+    h.until(lambda: len(h.arrivals(h.read_capture(proxy.capture))) >= 40, "the writer")
+    proxy.process.kill()
+    proxy.wait()
+    told = json.loads(report(proxy.capture, "--json"))
+    check_equal([told[key] for key in ("rules", "lateness_us", "kernel_drops", "exit")], [None] * 4)
+    check_equal(told["capture"]["lost"], None)
+    check_equal((told["totals"]["up"]["received"], told["totals"]["down"]["sent"]), (20, 20))
+    check("it was not closed" in report(proxy.capture), "the text says what is missing")
+
+
+@test
+def classic_pcap_tells_losses_and_delays_by_the_bytes(scene):
+    more = "[capture]\nformat = pcap\n[link default]\nlatency = 5ms\n[rule third]\nnth = every 3\ndirection = up\ndo = drop\n"
+    cloud = scene.cloud()
+    proxy = scene.proxy(more, upstream=cloud)
+    device = scene.device(proxy)
+    device.send(*[b"number %d" % i for i in range(30)])
+    cloud.expect(20)
+    proxy.when_received(20, "down")
+    device.expect(20)
+    later = scene.device(proxy)  # what never left is lost once others have come that are a second younger
+    h.until(lambda: h.run("sleep", "1.2").returncode == 0, "a second")
+    later.ask(b"later")
+    proxy.stop()
+    told = json.loads(report(proxy.capture, "--json"))
+    one = told["sessions"][0]
+    check_equal((one["up"]["received"], one["up"]["sent"], one["up"]["dropped"]), (30, 20, {"loss": 10}))
+    check_equal((one["down"]["received"], one["down"]["sent"]), (20, 20))
+    check(5 <= one["up"]["delay_ms"]["p50"] < 50, one["up"]["delay_ms"])
+    check("what never left was lost" in report(proxy.capture), "the text says how it was told")
+
+
+@test
+def any_other_capture_is_told_without_fates(scene):
+    done = h.run("editcap", "-F", "pcap", "test/data/dtls12-cid-mbedtls.pcapng", scene.path("other.pcap"), cwd=h.TOP)
+    check_equal(done.returncode, 0, done.stderr)
+    told = json.loads(report(scene.path("other.pcap"), "--json"))
+    check_equal(told["seed"], None)
+    check_equal(len(told["sessions"]), 1)
+    dtls_story = told["sessions"][0]["dtls"]
+    check_equal([one["kind"] for one in dtls_story["handshakes"]], ["full"])
+    check(dtls_story["cid_datagrams"]["up"] > 0, dtls_story)
+
+
+@test
+def handshakes_and_their_retry_timers(scene):
+    dtls.need("openssl")
+    cipher = dtls.PSK_CIPHERS[0]
+    server = dtls.openssl_psk_server(scene, cipher)
+    rules = ("[rule first]\ndtls = server_hello\nattempt = 1-2\ndo = drop\nexpect = 2\n"
+             "[rule dark]\ndtls = application_data\ndirection = up\nnth = 2\nlimit = 1\ndo = blackout 300ms down\n")
+    proxy = scene.proxy(rules, upstream=f"127.0.0.1:{server.port}")
+    client = dtls.openssl_psk_client(scene, proxy.port, cipher)
+    dtls.exchange(client, server, 1)
+    client.say("in the dark")
+    server.hears("in the dark")
+    server.say("is lost")
+    proxy.told("blackout-ends")
+    client.say("in the light")
+    server.hears("in the light")
+    server.say("and back")
+    client.hears("and back")
+    proxy.stop()
+    one = json.loads(report(proxy.capture, "--json"))["sessions"][0]
+    handshake = one["dtls"]["handshakes"][0]
+    check_equal(handshake["kind"], "full")
+    again = {(f["dir"], f["begins_with"]): f["again_after_seconds"] for f in handshake["flights"] if f["sends"] > 1}
+    gaps = again.get(("down", "server_hello")) or again.get(("up", "client_hello"))
+    check(gaps and 0.9 < gaps[0] < 1.6, f"OpenSSL sends again after a second: {again}")
+    blackout = one["blackouts"][0]
+    check_equal((blackout["by"], blackout["dir"], blackout["hold"]), ("rule:dark", "down", False))
+    check(abs(blackout["until"] - blackout["at"] - 0.3) < 0.1, blackout)
+    check(blackout["data_again_after_seconds"]["both"] > 0, blackout)
+    text = report(proxy.capture)
+    for words in ("handshake at", "full", "sent 3 times: again after", "RFC 6347", "data through both ways"):
+        check(words in text, f"{words!r} is not in\n{text}")
+
+
+@test
+def an_abandoned_and_a_resumed_handshake(scene):
+    told = json.loads(report(h.TOP / "test/data/dtls12-resume-openssl.pcapng", "--json"))
+    kinds = [one["kind"] for session in told["sessions"] for one in session["dtls"]["handshakes"]]
+    check_equal(kinds, ["full", "resumed"])
+    dtls.need("openssl")
+    server = dtls.openssl_psk_server(scene, dtls.PSK_CIPHERS[0])
+    proxy = scene.proxy("[rule lost]\ndtls = server_hello\ndo = drop\nexpect = 1-\n", upstream=f"127.0.0.1:{server.port}")
+    dtls.openssl_psk_client(scene, proxy.port, dtls.PSK_CIPHERS[0])
+    proxy.summary_when(lambda s: s["rules"]["lost"]["fired"] >= 1, "the ServerHello")
+    proxy.stop()
+    one = json.loads(report(proxy.capture, "--json"))["sessions"][0]
+    check_equal([(x["kind"], x["seconds"]) for x in one["dtls"]["handshakes"]], [("abandoned", None)])
+
+
+@test
+def the_page_stands_by_itself(scene):
+    ini = "[link default]\n; </script><script>alert(1)</script>\nlatency = 1ms\n"
+    proxy, _ = run_mixed(scene, ini, rounds=20, status=0)
+    page = scene.path("page.html")
+    check_equal(report(proxy.capture, "--html", page), "")
+    text = page.read_text()
+    check(not re.search(r"""(src|href)\s*=\s*["']?https?:|@import|url\(["']?https?:""", text), "it asks for something outside")
+    data = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.DOTALL)[1]
+    run = json.loads(data)
+    check("alert(1)" in run["ini"], "the ini text is there, and stands inside the data")
+    check_equal(len(run["marks"]["at"]), 40)
+    check_equal({len(column) for column in run["marks"].values()}, {40})
+
+
+@test
+def what_cannot_be_read_is_said(scene):
+    for path, words in ((scene.path("none.pcapng"), "No such file"), (scene.path("text.pcapng", "no capture\n"), "neither pcap nor pcapng"),
+                        (scene.path("empty.pcapng", ""), "holds no packets")):
+        done = h.deadzone("report", path)
+        check_equal((done.returncode, done.stdout), (2, ""))
+        check(words in done.stderr and str(path) in done.stderr, done.stderr)
+    proxy, _ = run_mixed(scene, "", rounds=1, status=0)
+    done = h.deadzone("report", proxy.capture, "--html", scene.path("no") / "such" / "folder.html")
+    check_equal(done.returncode, 2)
+    check("cannot be written" in done.stderr, done.stderr)
+
+
+h.run_all()
