@@ -25,7 +25,7 @@ PARTS := $(filter-out proxy/main.c,$(SOURCES))
 PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
 
-.PHONY: all check demo story bench fuzz soak layers lint format clean install uninstall help
+.PHONY: all check demo story bench fuzz soak layers lint format clean install install-wireshark uninstall help
 .PHONY: deps deps-demo deps-check deps-story deps-fuzz binaries test-binaries
 .DELETE_ON_ERROR:
 
@@ -146,6 +146,10 @@ install: all ## install into PREFIX (/usr/local), below DESTDIR
 	install -D -m 644 $(BUILD)/deadzone.ini.5 $(DESTDIR)$(PREFIX)/share/man/man5/deadzone.ini.5
 	install -d $(DESTDIR)$(PREFIX)/share/deadzone/profiles
 	install -m 644 $(PROFILES) $(DESTDIR)$(PREFIX)/share/deadzone/profiles
+
+install-wireshark: install ## also put the extcap, the Lua script and the profile into this user's Wireshark
+	@sh test/deps.sh tshark
+	@DESTDIR=$(DESTDIR) sh wireshark/install.sh $(PREFIX)/bin/deadzone
 
 uninstall: ## take away what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/deadzone $(DESTDIR)$(PREFIX)/share/man/man1/deadzone.1 \
