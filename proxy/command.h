@@ -47,7 +47,7 @@ struct command {
 extern const struct command *const command_table[];
 extern const size_t command_count;
 
-extern const struct command command_run_row, command_check_row, command_simulate_row, command_report_row,
+extern const struct command command_run_row, command_check_row, command_simulate_row, command_report_row, command_replay_rules_row,
     command_profiles_row, command_help_row;
 
 /* Value of an option, or NULL; how often it was given. */

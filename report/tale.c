@@ -12,6 +12,7 @@
 
 #define HEADER_IPV4 28 /* IP and UDP */
 #define HEADER_IPV6 48
+#define HEX_MAX 80 /* bytes of a copy that are kept */
 /* Content types that carry data, those above too: 254, and unified records of DTLS 1.3. */
 #define TYPE_APPLICATION_DATA 23
 #define TYPE_CID 25
@@ -105,6 +106,15 @@ static uint32_t data_in(const struct tale_session *session, enum way way, const 
 	return (uint32_t)sum;
 }
 
+/* The most telling of its kinds, for whoever reads about it. */
+static uint8_t message_of(const struct dtls_peek *peek)
+{
+	for (int kind = DTLS_KIND_CLIENT_HELLO; kind <= DTLS_KIND_ALERT; kind++)
+		if (peek->kinds >> kind & 1)
+			return (uint8_t)(kind + 1);
+	return 0;
+}
+
 void tale_look(struct tale_session *session, struct mark *mark, const struct decoded *decoded)
 {
 	enum way way = (enum way)mark->way;
@@ -116,6 +126,7 @@ void tale_look(struct tale_session *session, struct mark *mark, const struct dec
 	own->cid_records += peek.kinds >> DTLS_KIND_CID & 1;
 	own->alerts += peek.kinds >> DTLS_KIND_ALERT & 1;
 	mark->data = peek.first.type == DTLS_NONE ? 0 : data_in(session, way, decoded);
+	mark->message = message_of(&peek);
 	mark->number = peek.first.type == DTLS_NONE ? DTLS_NUMBER_HIDDEN : peek.first.number;
 }
 
@@ -351,6 +362,7 @@ static void arrived(struct tale *tale, struct tale_session *session, const struc
 	mark->copies = (uint16_t)(fields->copies < UINT16_MAX ? fields->copies : UINT16_MAX);
 	session->accounts[fields->way].copies += mark->copies;
 	session->accounts[fields->way].queued += mark->copies;
+	session->ways[fields->way].copies_due += mark->copies;
 	session->accounts[fields->way].corrupted += contains(fields->did, "corrupt:");
 	if (fields->delay != NS_UNKNOWN)
 		mark->delay_us = fields->delay / NS_US;
@@ -364,15 +376,49 @@ static void arrived(struct tale *tale, struct tale_session *session, const struc
 	}
 }
 
-static void copy_left(struct tale *tale, struct tale_session *session, const struct fields *fields, ns_t at)
+/* Bytes that no rule could make again from the datagram's own, as hex where an ini line has room for them. */
+static uint32_t hex_of(struct tale *tale, const struct decoded *decoded)
+{
+	char hex[2 * HEX_MAX + 1];
+
+	if (decoded->kept < decoded->size || decoded->size > HEX_MAX || !decoded->size)
+		return 0;
+	for (size_t i = 0; i < decoded->size; i++)
+		snprintf(hex + 2 * i, 3, "%02x", decoded->payload[i]);
+	return tale_words_add(&tale->words, hex, 2 * decoded->size) + 1;
+}
+
+void tale_copied(struct tale *tale, const struct mark *mark, ns_t at)
+{
+	tale->copies = grow(tale->copies, tale->copy_count, &tale->copy_room, sizeof(*tale->copies));
+	tale->copies[tale->copy_count++] =
+	    (struct tale_copy){.at = at, .mark = (uint32_t)(mark - tale->marks), .origin = ORIGIN_DUPLICATE};
+}
+
+static void copy_keep(struct tale *tale, const struct mark *mark, const struct fields *fields,
+    const struct decoded *decoded, ns_t at)
+{
+	bool own_bytes = fields->origin == ORIGIN_INJECT || fields->origin == ORIGIN_DECOY;
+
+	tale_copied(tale, mark, at);
+	tale->copies[tale->copy_count - 1].origin = (uint8_t)fields->origin;
+	tale->copies[tale->copy_count - 1].hex = own_bytes ? hex_of(tale, decoded) : 0;
+}
+
+static void copy_left(struct tale *tale, struct tale_session *session, const struct fields *fields,
+    const struct decoded *decoded, ns_t at)
 {
 	struct account *account = &session->accounts[fields->way];
+	struct tale_way *way = &session->ways[fields->way];
 	struct mark *mark = tale_mark(tale, session, fields->way, fields->n);
+	bool later = fields->origin == ORIGIN_LINK && (!mark || fields->copy > mark->copies);
 
 	/* One that was made later, of a joint datagram, stands in no arrival's `copies`. */
-	if (fields->origin == ORIGIN_LINK && (!mark || fields->copy > mark->copies)) {
+	if (later || !way->copies_due) {
 		account->copies++;
 		account->queued++;
+	} else {
+		way->copies_due--;
 	}
 	account->queued--;
 	if (fields->kind == FIELDS_UNSENT) {
@@ -380,11 +426,13 @@ static void copy_left(struct tale *tale, struct tale_session *session, const str
 		return;
 	}
 	account->sent++;
-	session->ways[fields->way].copies_sent[fields->origin]++;
-	session->ways[fields->way].wire_bytes += (mark ? mark->size : 0) + session->header;
+	way->copies_sent[fields->origin]++;
+	way->wire_bytes += (mark ? mark->size : 0) + session->header;
 	session->last = at > session->last ? at : session->last;
 	if (mark && mark->copies_sent < UINT16_MAX)
 		mark->copies_sent++;
+	if (mark)
+		copy_keep(tale, mark, fields, decoded, at);
 }
 
 static void one_left(
@@ -412,13 +460,14 @@ static void one_left(
 	buckets_grow(&tale->late, fields->late);
 }
 
-static void left(struct tale *tale, struct tale_session *session, const struct fields *fields, ns_t at)
+static void left(struct tale *tale, struct tale_session *session, const struct fields *fields,
+    const struct decoded *decoded, ns_t at)
 {
 	struct word packed = fields->packed;
 	uint32_t n;
 
 	if (fields->copy) {
-		copy_left(tale, session, fields, at);
+		copy_left(tale, session, fields, decoded, at);
 	} else if (packed.at) {
 		session->accounts[fields->way].corrupted += contains(fields->did, "corrupt");
 		while (fields_packed(&packed, &n))
@@ -445,7 +494,7 @@ static bool take_commented(
 	if (fields.kind == FIELDS_ARRIVED)
 		arrived(tale, session, &fields, decoded, packet->at);
 	else
-		left(tale, session, &fields, packet->at);
+		left(tale, session, &fields, decoded, packet->at);
 	return true;
 }
 
@@ -887,6 +936,7 @@ void tale_free(struct tale *tale)
 	index_free(&tale->words.index);
 	index_free(&tale->by_number);
 	index_free(&tale->by_n);
+	free(tale->copies);
 	free(tale->events);
 	free(tale->sessions);
 	free(tale->marks);

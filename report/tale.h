@@ -30,6 +30,15 @@ struct mark {
 	uint32_t words; /* the rest of its comment: number in `words` */
 	uint16_t copies, copies_sent;
 	uint8_t way, fate, reason;
+	uint8_t message; /* the first handshake message or the like in it: enum dtls_kind plus 1; 0: none */
+};
+
+/* A copy that left. */
+struct tale_copy {
+	ns_t at;
+	uint32_t mark; /* whose bytes they are: index into marks */
+	uint32_t hex;  /* of injected bytes and decoys, where they are few: number in `words`, plus 1; 0: none */
+	uint8_t origin;
 };
 
 /* The rest of comments: what a mark has no number for, and each different one once. */
@@ -54,6 +63,7 @@ struct tale_way {
 	struct buckets *delays; /* as they were, from the first delayed one on: what the summary has */
 	struct cause causes[CAUSES_MAX];
 	size_t cause_count;
+	uint64_t copies_due; /* made, as arrivals say, and not seen leaving yet */
 	uint64_t copies_sent[ORIGIN_COUNT];
 	uint64_t wire_bytes,
 	    carried_bytes; /* delivered: with IP and UDP headers; application records' bodies, once */
@@ -121,6 +131,8 @@ struct tale {
 	struct mark *marks; /* in order of arrival */
 	size_t mark_count, mark_room;
 	struct index by_n;
+	struct tale_copy *copies;
+	size_t copy_count, copy_room;
 	struct tale_words words;
 	struct tale_event *events;
 	size_t event_count, event_room;

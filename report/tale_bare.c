@@ -125,6 +125,7 @@ static void departed(
 	if (mark->fate == FATE_WAITS) {
 		tale_sent(bare->tale, mark, at);
 		tale_delayed(bare->tale, mark, at - mark->at >= NS_MS);
+		mark->delay_us = (at - mark->at) / NS_US;
 	} else {
 		account = &bare->tale->sessions[mark->session].accounts[way];
 		account->copies++;
@@ -132,6 +133,7 @@ static void departed(
 		mark->copies++;
 		mark->copies_sent++;
 		bare->tale->sessions[mark->session].ways[way].copies_sent[ORIGIN_DUPLICATE]++;
+		tale_copied(bare->tale, mark, at);
 	}
 	if (way == WAY_UP && !session) {
 		session = &bare->tale->sessions[mark->session];

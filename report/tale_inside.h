@@ -22,6 +22,7 @@ void tale_sent(struct tale *tale, struct mark *mark, ns_t at);
 void tale_delayed(struct tale *tale, const struct mark *mark, bool on_purpose);
 void tale_dropped(
     struct tale *tale, struct mark *mark, enum reason reason, const char *by, size_t by_size, ns_t at);
+void tale_copied(struct tale *tale, const struct mark *mark, ns_t at); /* a duplicate left */
 uint32_t tale_words_add(struct tale_words *words, const char *text, size_t size);
 
 /* Reads a file that is none of ours, or ours without comments. */

@@ -17,7 +17,7 @@ check "the man pages pass mandoc's lint" \
 check "deadzone.ini(5) names every key that \`help ini\` names" \
 	"$("$build/deadzone" help ini | sed -n 's/^  \([a-z_]*\)\( +\)\{0,1\} = .*/\1/p' | missing "deadzone.ini(5)" "$build/deadzone.ini.5")"
 check "deadzone(1) names every command" \
-	"$("$build/deadzone" --help | sed -n 's/^  deadzone \([a-z]*\) .*/\1/p' | missing "deadzone(1)" "$build/deadzone.1")"
+	"$("$build/deadzone" --help | sed -n 's/^  deadzone \([a-z-]*\) .*/\1/p' | missing "deadzone(1)" "$build/deadzone.1")"
 check "deadzone(1) names every option of run" \
 	"$("$build/deadzone" help run | sed -n 's/^  .*--\([a-z]*\).*/--\1/p' | missing "deadzone(1)" "$build/deadzone.1")"
 check "proxy.ini and all profiles pass the check" "$(for f in proxy.ini rules/profiles/*.ini; do "$build/deadzone" check "$f" 2>&1; done)"

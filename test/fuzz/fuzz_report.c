@@ -1,0 +1,94 @@
+/*
+ * fuzz_report: captures from strangers, told whole: text, JSON, page and pinned rules.
+ *
+ * An input is the file. Whatever it says, each account balances, and the pinned rules are an ini text without errors.
+ */
+#include <assert.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "proxy/setup.h"
+#include "report/pins.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char *file_of(const uint8_t *data, size_t size)
+{
+	static int file = -1;
+	static char path[64];
+
+	if (file < 0) {
+		file = memfd_create("fuzz", MFD_CLOEXEC);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	}
+	assert(ftruncate(file, 0) == 0);
+	assert(pwrite(file, data, size, 0) == (ssize_t)size);
+	return path;
+}
+
+static void check_balance(const struct account *a)
+{
+	assert(a->received + a->copies == a->sent + account_dropped(a) + a->queued);
+	assert(a->queued < UINT64_C(1) << 40);
+}
+
+static void check_rules(const struct tale *tale)
+{
+	static const struct section_kind *const kinds[] = {&config_device_kind, &config_link_kind, &config_rule_kind};
+	struct complaints *complaints = complaints_new();
+	struct ini *ini = ini_new(kinds, 3, NULL, complaints);
+	struct names *names = names_new();
+	struct config *config;
+	struct text text = {0};
+	struct pins pins;
+
+	pins_find(&pins, tale, 1000000);
+	if (pins.count < 200) {
+		pins_write(&pins, NULL, "; rules\n", &text);
+		ini_read_text(ini, "pins.ini", text.at, text.size);
+		ini_inherit(ini);
+		config = config_new(ini, names, complaints);
+		if (complaints_count(complaints, COMPLAINT_ERROR)) {
+			complaints_print(complaints, stderr);
+			fputs(text.at, stderr);
+			abort();
+		}
+		config_free(config);
+	}
+	text_free(&text);
+	pins_free(&pins);
+	names_free(names);
+	ini_free(ini);
+	complaints_free(complaints);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static FILE *nowhere;
+	struct tale_wish wish = {0};
+	struct error error;
+	struct tale *tale = tale_read(file_of(data, size), &wish, &error);
+
+	if (!nowhere)
+		nowhere = fopen("/dev/null", "w");
+	if (!tale) {
+		assert(*error.text);
+		return 0;
+	}
+	for (int way = 0; way < WAYS; way++) {
+		check_balance(&tale->sheet.totals[way].account);
+		for (size_t i = 0; i < tale->session_count; i++)
+			check_balance(&tale->sheet.sessions[i].ways[way].account);
+	}
+	tale_print(tale, nowhere);
+	json_decref(tale_json(tale));
+	if (size % 16 == 0) /* it takes long */
+		assert(tale_page(tale, "fuzz", "/dev/null", &error) == 0);
+	check_rules(tale);
+	tale_free(tale);
+	return 0;
+}
