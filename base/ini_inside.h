@@ -15,6 +15,7 @@ struct ini {
 	struct ini_section **sections;
 	size_t count;
 	struct text text;
+	struct ini_files *files; /* NULL: read from disk each time */
 };
 
 struct ini_section *ini_find_in(

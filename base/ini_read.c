@@ -100,6 +100,58 @@ static int file_load(
 	return 0;
 }
 
+struct ini_files {
+	struct arena *arena;
+	struct known_file {
+		struct known_file *next;
+		const char *path, *text;
+		size_t size;
+	} * first;
+};
+
+struct ini_files *ini_files_new(void)
+{
+	struct arena *arena = arena_new();
+	struct ini_files *files = arena_get(arena, sizeof(*files));
+
+	files->arena = arena;
+	return files;
+}
+
+void ini_files_free(struct ini_files *files)
+{
+	if (files)
+		arena_free(files->arena);
+}
+
+void ini_use_files(struct ini *ini, struct ini_files *files)
+{
+	ini->files = files;
+}
+
+/* The file as it was known before, or as it is now, which is remembered. */
+static int known_load(const struct ini *ini, struct arena *arena, const char *path, const char **text, size_t *size,
+    struct error *error)
+{
+	struct known_file *known = ini->files ? ini->files->first : NULL;
+
+	if (!ini->files)
+		return file_load(arena, path, text, size, error);
+	while (known && strcmp(known->path, path) != 0)
+		known = known->next;
+	if (!known) {
+		known = arena_get(ini->files->arena, sizeof(*known));
+		if (file_load(ini->files->arena, path, &known->text, &known->size, error))
+			return -1;
+		known->path = arena_text(ini->files->arena, path, strlen(path));
+		known->next = ini->files->first;
+		ini->files->first = known;
+	}
+	*text = known->text;
+	*size = known->size;
+	return 0;
+}
+
 /* A path that a file names is relative to that file. */
 static const char *path_beside(struct arena *arena, const char *file, const char *path)
 {
@@ -118,7 +170,8 @@ static const char *path_beside(struct arena *arena, const char *file, const char
 
 int ini_load(struct reading *reading, const char *path, const char **text, size_t *size)
 {
-	return file_load(reading->arena, path_beside(reading->arena, reading->entry->file, path), text, size,
+	return known_load(reading->ini, reading->arena,
+	    path_beside(reading->arena, reading->entry->file, path), text, size,
 	    &reading->error);
 }
 
@@ -572,7 +625,7 @@ static void file_read(
 	}
 	file.stack[file.depth++] = arena_text(ini->arena, real ? real : path, strlen(real ? real : path));
 	free(real);
-	if (file_load(ini->arena, path, &text, &size, &error)) {
+	if (known_load(ini, ini->arena, path, &text, &size, &error)) {
 		complaints_add(ini->complaints, COMPLAINT_ERROR, named_at, "%s", error.text);
 		return;
 	}

@@ -39,6 +39,7 @@ struct running {
 	int status;
 	uint64_t last_received, last_dropped;
 	char capture_name[4096]; /* as it was told last */
+	ns_t stopped; /* wall clock; 0: it runs */
 	bool stopping;
 };
 
@@ -63,8 +64,7 @@ static void facts_fill(const struct running *running, struct summary_facts *fact
 	*facts = (struct summary_facts){
 	    .setup = running->setup, .version = DEADZONE_VERSION, .seed = running->seed};
 	relay_facts(running->relay, facts);
-	if (running->stopping)
-		facts->ended = relay_wall(running->relay, relay_now());
+	facts->ended = running->stopped;
 }
 
 /* The accounts now; for sheet_fini. */
@@ -411,6 +411,7 @@ static void close_capture(struct running *running)
 	summary_statistics(&sheet, &statistics);
 	sheet_fini(&sheet);
 	relay_closing(running->relay, &closing);
+	closing.at = running->stopped;
 	closing.comment = statistics.at;
 	capture_close(running->capture, &closing);
 	if (capture_trouble(running->capture, trouble, sizeof(trouble)))
@@ -422,6 +423,7 @@ static void finish(struct running *running)
 {
 	struct sheet sheet;
 
+	running->stopped = relay_wall(running->relay, relay_now());
 	log_status("");
 	signals_close(running);
 	event_free(running->ticks);

@@ -549,7 +549,6 @@ void relay_closing(struct relay *relay, struct capture_closing *closing)
 {
 	kernel_drops(relay, closing->kernel_drops);
 	summary_totals(relay->summary, relay->core, closing->totals);
-	closing->at = relay_wall(relay, relay_now());
 }
 
 void relay_free(struct relay *relay)

@@ -84,6 +84,16 @@ void judge_fired(struct core *core, struct session *session, struct rule_state *
 		restart(core, session, &core->config->rules[rule->watchers.all[i]], now);
 }
 
+void judge_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now)
+{
+	struct rule_state *own = session ? find_state(session, rule->index) : &core->shared[rule->index];
+
+	if (own)
+		judge_fired(core, session, session ? act_state(core, own) : own, now);
+	else
+		core->totals[rule->index].fired++; /* the session is none of the rule's own */
+}
+
 /* ---- Actions without a datagram ---- */
 
 static void blackout(struct core *core, struct session *session, const struct action *action, ns_t length,
@@ -145,9 +155,11 @@ void judge_remember(struct core *core, struct standing standing)
 	/* What is over, and what this one takes the place of, goes. */
 	for (size_t i = 0; i < core->standing_count; i++) {
 		struct standing *s = &core->standing[i];
-		bool over = s->action->act == ACT_BLACKOUT && s->until <= core->now;
+		bool over = s->action.act == ACT_BLACKOUT && s->until <= core->now;
+		bool same = s->action.act == ACT_LINK && standing.action.act == ACT_LINK && s->rule == standing.rule &&
+		            s->index == standing.index && s->device == standing.device;
 
-		if (!over && !(s->action == standing.action && s->action->act == ACT_LINK))
+		if (!over && !same)
 			core->standing[kept++] = *s;
 	}
 	core->standing_count = kept;
@@ -159,25 +171,46 @@ void judge_remember(struct core *core, struct standing standing)
 	core->standing[core->standing_count++] = standing;
 }
 
+bool standing_concerns(const struct core *core, const struct standing *standing, const struct session *session)
+{
+	if (standing->rule)
+		return rule_concerns(standing->rule, session, core->config);
+	return !standing->device || session->section == &core->config->devices[standing->device - 1];
+}
+
+size_t judge_everywhere(struct core *core, const struct standing *wish, struct draw draw, ns_t now)
+{
+	struct standing standing = *wish;
+	size_t count = 0;
+
+	standing.until = ns_add(now, chance_time(draw, rule_draw(wish->index, 0), &wish->action.time));
+	if (wish->action.act == ACT_BLACKOUT || wish->action.act == ACT_LINK)
+		judge_remember(core, standing);
+	for (struct session *session = core->oldest; session; session = session->newer) {
+		if (!standing_concerns(core, wish, session))
+			continue;
+		judge_act(core, session, &wish->action, wish->by, now, wish->index, draw);
+		count++;
+	}
+	return count;
+}
+
+struct standing standing_of(const struct rule *rule, size_t index)
+{
+	return (struct standing){
+	    .rule = rule, .index = index, .action = rule->actions.all[index], .by = rule->id};
+}
+
 /* Does it for this session, or with scope = all for every one that the rule allows, those to come included.
  */
 static void act_widely(struct judging *j, const struct rule *rule, size_t index, struct draw draw)
 {
-	const struct action *action = &rule->actions.all[index];
-	struct core *core = j->core;
+	struct standing wish = standing_of(rule, index);
 
-	if (rule->scope == SCOPE_SESSION) {
-		judge_act(core, j->session, action, rule->id, j->sight->now, index, draw);
-		return;
-	}
-	if (action->act != ACT_REBIND)
-		judge_remember(core, (struct standing){.rule = rule,
-		                         .action = action,
-		                         .until = ns_add(j->sight->now,
-		                             chance_time(draw, rule_draw(index, 0), &action->time))});
-	for (struct session *s = core->oldest; s; s = s->newer)
-		if (rule_concerns(rule, s, core->config))
-			judge_act(core, s, action, rule->id, j->sight->now, index, draw);
+	if (rule->scope == SCOPE_SESSION)
+		judge_act(j->core, j->session, &wish.action, rule->id, j->sight->now, index, draw);
+	else
+		judge_everywhere(j->core, &wish, draw, j->sight->now);
 }
 
 /* ---- Actions on a datagram ---- */

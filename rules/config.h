@@ -138,6 +138,7 @@ struct rule {
 	/* What of a datagram must be looked at, so that the rest costs nothing. */
 	bool by_dtls, by_epoch, by_attempt, by_carried;
 	struct indexes watchers; /* rules whose `since` is this one */
+	bool disabled;           /* by the API: it matches nothing, and its times pass unused */
 };
 
 struct config {

@@ -37,9 +37,12 @@ struct timer {
 
 /* What a firing with scope = all still does to sessions that open later. */
 struct standing {
-	const struct rule *rule;
-	const struct action *action;
-	ns_t until; /* blackout */
+	const struct rule *rule; /* NULL: asked for from outside, … */
+	unsigned device;         /* … for sessions of this section (index + 1), or 0: for all */
+	size_t index;            /* of the action in its rule */
+	struct action action;
+	uint16_t by; /* name of who asks */
+	ns_t until;  /* blackout */
 };
 
 /* How many sessions an address (or identity) has opened at a listener. */
@@ -79,6 +82,7 @@ struct core {
 	size_t outcome_first, outcome_count, outcome_room;
 	char *told; /* the text of the outcome handed out last */
 
+	uint64_t lives; /* how often something was asked for from outside: the ordinal of its draws */
 	struct follow *follow; /* connection IDs; NULL: none yet */
 	struct account refused[WAYS];
 	struct buckets *lateness;
@@ -123,7 +127,14 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 void judge_act(struct core *core, struct session *session, const struct action *action, uint16_t by, ns_t now,
     size_t index, struct draw draw);
 void judge_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now);
+/* A rule was made to fire from outside, for a session or (NULL) for all. */
+void judge_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now);
 void judge_remember(struct core *core, struct standing standing);
+/* For every session that it concerns, those to come included; gives how many there are now. */
+size_t judge_everywhere(struct core *core, const struct standing *wish, struct draw draw, ns_t now);
+bool standing_concerns(
+    const struct core *core, const struct standing *standing, const struct session *session);
+struct standing standing_of(const struct rule *rule, size_t index);
 /* The state that counts for a rule: the session's own, or with scope = all the one of all. */
 struct rule_state *act_state(struct core *core, struct rule_state *own);
 

@@ -189,25 +189,56 @@ static void each_reload(struct core *core, const struct config *config)
 	core->each_count = kept;
 }
 
-/* Standing acts point into the old configuration: kept by name where rule and action are still there. */
+/* One that was asked for from outside stands while its section and its link are there. */
+static bool live_reload(struct standing *s, const struct config *before, const struct config *config)
+{
+	const struct link *link = NULL;
+	size_t device = 0;
+
+	if (s->device) {
+		while (device < config->device_count &&
+		       strcmp(config->devices[device].name, before->devices[s->device - 1].name) != 0)
+			device++;
+		if (device == config->device_count)
+			return false;
+		s->device = (unsigned)device + 1;
+	}
+	if (s->action.act == ACT_LINK) {
+		link = link_named(config, before->links[s->action.link].name);
+		if (!link)
+			return false;
+		s->action.link = (unsigned)(link - config->links);
+	}
+	return true;
+}
+
+/* A rule's stands while rule and action are still there. */
+static bool rule_reload(struct standing *s, const struct config *config)
+{
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct rule *rule = &config->rules[i];
+
+		if (strcmp(rule->name, s->rule->name) != 0 || s->index >= rule->actions.count ||
+		    rule->actions.all[s->index].act != s->action.act)
+			continue;
+		s->rule = rule;
+		s->action = rule->actions.all[s->index];
+		s->by = rule->id;
+		return true;
+	}
+	return false;
+}
+
+/* Standing acts point into the old configuration: they are found again by name. */
 static void standing_reload(struct core *core, const struct config *config)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < core->standing_count; i++) {
 		struct standing s = core->standing[i];
-		size_t index = (size_t)(s.action - s.rule->actions.all);
 
-		for (size_t k = 0; k < config->rule_count; k++) {
-			const struct rule *rule = &config->rules[k];
-
-			if (strcmp(rule->name, s.rule->name) != 0 || index >= rule->actions.count ||
-			    rule->actions.all[index].act != s.action->act)
-				continue;
-			s.rule = rule;
-			s.action = &rule->actions.all[index];
+		if (s.rule ? rule_reload(&s, config) : live_reload(&s, core->config, config))
 			core->standing[kept++] = s;
-		}
 	}
 	core->standing_count = kept;
 }

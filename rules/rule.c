@@ -145,7 +145,7 @@ bool rule_matches(struct rule_state *state, struct rule_state *own, const struct
 {
 	const struct rule *rule = state->rule;
 
-	if (rule->timed || !way_matches(rule, sight->way) || !is_awake(state, sight))
+	if (rule->timed || rule->disabled || !way_matches(rule, sight->way) || !is_awake(state, sight))
 		return false;
 	/* Before all else that may fail: an attempt counts whatever the other conditions say. */
 	if (rule->by_attempt && !attempt_matches(own, sight))

@@ -193,16 +193,16 @@ static void standing_apply(struct core *core, struct session *session, ns_t now)
 {
 	for (size_t i = 0; i < core->standing_count; i++) {
 		const struct standing *s = &core->standing[i];
-		struct action rest = *s->action;
+		struct action rest = s->action;
 
-		if (!rule_concerns(s->rule, session, core->config))
+		if (!standing_concerns(core, s, session))
 			continue;
 		if (rest.act == ACT_BLACKOUT) {
 			if (s->until <= now)
 				continue;
 			rest.time = (struct time_range){s->until - now, s->until - now};
 		}
-		judge_act(core, session, &rest, s->rule->id, now, 0, (struct draw){0});
+		judge_act(core, session, &rest, s->by, now, 0, (struct draw){0});
 	}
 }
 

@@ -190,21 +190,12 @@ static void act_everywhere(struct core *core, const struct rule_state *state, st
 	const struct rule *rule = state->rule;
 
 	for (size_t i = 0; i < rule->actions.count; i++) {
-		const struct action *action = &rule->actions.all[i];
-		struct time_range range = action->time;
+		struct standing wish = standing_of(rule, i);
 
-		if (action->act == ACT_NOTE) {
+		if (wish.action.act == ACT_NOTE)
 			core_event(core, NULL, now, "note by=%s", names_get(core->names, rule->id));
-			continue;
-		}
-		if (action->act == ACT_BLACKOUT || action->act == ACT_LINK)
-			judge_remember(
-			    core, (struct standing){.rule = rule,
-			              .action = action,
-			              .until = ns_add(now, chance_time(draw, rule_draw(i, 0), &range))});
-		for (struct session *session = core->oldest; session; session = session->newer)
-			if (rule_concerns(rule, session, core->config))
-				judge_act(core, session, action, rule->id, now, i, draw);
+		else
+			judge_everywhere(core, &wish, draw, now);
 	}
 }
 
@@ -218,6 +209,8 @@ static void rule_run(struct core *core, struct session *session, struct rule_sta
 	draw = round_draw(core, session, state);
 	state->rounds++;
 	state->rounds_ever++;
+	if (rule->disabled)
+		return timer_rule_arm(core, session, state, now, now);
 	core->totals[rule->index].matched++;
 	if (session) {
 		for (size_t i = 0; i < rule->actions.count; i++)

@@ -21,7 +21,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parent.parent
 HELPERS = ("checks", "dtls", "harness", "shark", "sockets")  # in test/e2e, no tests of their own
 SUITES_AT_A_TIME = 2
-UNIT_BOUND, LAYERS_BOUND, REPLAY_BOUND, E2E_BOUND, SCENARIOS_BOUND = 120, 60, 120, 180, 300  # seconds
+UNIT_BOUND, LAYERS_BOUND, REPLAY_BOUND, E2E_BOUND, SCENARIOS_BOUND = 120, 60, 120, 300, 300  # seconds
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:")
 RESULT = re.compile(r"^(not )?ok\b *\d* *-? *(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)")
@@ -138,7 +138,7 @@ def all_suites():
     """The long ones first, so that the last minute is not one suite alone."""
     python = sys.executable or "/usr/bin/python3"
     e2e = [path for path in (TOP / "test/e2e").glob("*.py") if path.stem not in HELPERS]
-    first = ["capture", "impair", "relay", "peers", "signals", "cli"]
+    first = ["kills", "capture", "impair", "relay", "peers", "signals", "cli"]
     e2e.sort(key=lambda path: (first.index(path.stem) if path.stem in first else len(first), path.stem))
     suites = [Suite(f"e2e/{path.stem}", [python, str(path)], E2E_BOUND) for path in e2e]
     if (TOP / "test/replay/run.py").exists():

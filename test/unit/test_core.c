@@ -343,7 +343,7 @@ static void test_identity_conflict(void **state)
 	unsaid(&stage);
 	assert_true(session_of(&stage, 3, 4000, 2 * NS_HOUR)->identity_used);
 	stage_outcomes(&stage);
-	assert_null(strstr(stage.text.at, "identity"));
+	assert_null(strstr(stage.text.at, "in use"));
 	/* The second session of that identity: other draws than the first's. */
 	assert_true(luck(&stage, session_of(&stage, 3, 4000, 2 * NS_HOUR)) != named);
 	stage_close(&stage);

@@ -1,0 +1,91 @@
+/* live: what is asked for from outside while the core runs. */
+#include <string.h>
+
+#include "rules/inside.h"
+
+static bool is_identity(const struct session *session, const char *identity)
+{
+	char address[ADDRESS_TEXT_ROOM];
+
+	if (session->identity_used && session->section && session->section->identity)
+		return strcmp(session->section->identity, identity) == 0;
+	return strcmp(address_host_text(&session->device, address, sizeof(address)), identity) == 0;
+}
+
+/* Ranges are drawn anew each time it is asked for. */
+static struct draw live_draw(struct core *core, uint16_t by)
+{
+	const char *name = names_get(core->names, by);
+
+	return chance_draw(core->limits.seed, WAYS, core->lives++, chance_hash(3, name, strlen(name)));
+}
+
+static bool is_meant(const struct session *session, const struct live_target *target)
+{
+	return target->whom == LIVE_SESSION ? session->number == target->session
+	                                    : is_identity(session, target->identity);
+}
+
+/* The one session that is meant, or NULL: it may be several. */
+static struct session *one_of(struct core *core, const struct live_target *target)
+{
+	struct session *session = core->oldest;
+
+	if (target->whom != LIVE_SESSION && target->whom != LIVE_IDENTITY)
+		return NULL;
+	while (session && !is_meant(session, target))
+		session = session->newer;
+	return session;
+}
+
+static size_t act_on_some(struct core *core, const struct standing *wish, const struct live_target *target,
+    struct draw draw, ns_t now)
+{
+	size_t count = 0;
+
+	for (struct session *session = core->oldest; session; session = session->newer) {
+		if (!is_meant(session, target))
+			continue;
+		judge_act(core, session, &wish->action, wish->by, now, wish->index, draw);
+		count++;
+	}
+	return count;
+}
+
+static size_t act(struct core *core, struct standing *wish, const struct live_target *target, struct draw draw,
+    ns_t now)
+{
+	if (target->whom == LIVE_SESSION || target->whom == LIVE_IDENTITY)
+		return act_on_some(core, wish, target, draw, now);
+	/* The rule's own conditions do not count: who asks says for whom. */
+	wish->rule = NULL;
+	wish->device = target->whom == LIVE_DEVICE ? target->device + 1 : 0;
+	if (target->whom == LIVE_ALL && wish->action.act == ACT_NOTE) {
+		core_event(core, NULL, now, "note by=%s", names_get(core->names, wish->by));
+		return core->session_count;
+	}
+	return judge_everywhere(core, wish, draw, now);
+}
+
+size_t core_do(struct core *core, const struct action *action, const struct live_target *target, uint16_t by, ns_t now)
+{
+	struct standing wish = {.action = *action, .by = by};
+
+	return act(core, &wish, target, live_draw(core, by), now);
+}
+
+size_t core_fire(struct core *core, unsigned index, const struct live_target *target, ns_t now)
+{
+	const struct rule *rule = &core->config->rules[index];
+	struct draw draw = live_draw(core, rule->id);
+	size_t count = 0;
+
+	for (size_t i = 0; i < rule->actions.count; i++) {
+		struct standing wish = standing_of(rule, i);
+
+		count = act(core, &wish, target, draw, now);
+	}
+	if (count || target->whom == LIVE_ALL)
+		judge_fired_outside(core, one_of(core, target), rule, now);
+	return count;
+}
