@@ -17,7 +17,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werr
 CPPFLAGS += -I. -D_GNU_SOURCE -DPROFILE_DIR='"$(PREFIX)/share/deadzone/profiles"'
 CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -MMD -MP
-LIBRARIES := -levent_core -levent_pthreads -lpcap -linih -ljansson -lpthread -lm
+LIBRARIES := -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lpthread -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 
 SOURCES := $(wildcard base/*.c rules/*.c capture/*.c report/*.c proxy/*.c)
@@ -83,12 +83,16 @@ $(BUILD)/asan/obj/%.o: %.c
 DYGRAPHS := /usr/share/javascript/dygraphs
 $(BUILD)/%.html: report/%.html
 	@mkdir -p $(@D)
-	@awk '$$1 == "@include" { while ((status = (getline line < ("$(DYGRAPHS)/" $$2))) > 0) print line; if (status < 0) exit 1; next } { print }' $< > $@
+	@DYGRAPHS=$(DYGRAPHS) sh report/inline.sh $< > $@
 
-$(BUILD)/obj/report/frame.o: report/frame.S $(BUILD)/page.html
+$(BUILD)/%.html: proxy/%.html
+	@mkdir -p $(@D)
+	@DYGRAPHS=$(DYGRAPHS) sh report/inline.sh $< > $@
+
+$(BUILD)/obj/report/frame.o: report/frame.S $(BUILD)/page.html $(BUILD)/live.html
 	@mkdir -p $(@D)
 	@echo "  AS $<"
-	@$(CC) -DFRAME='"$(BUILD)/page.html"' -c $< -o $@
+	@$(CC) -DPAGE='"$(BUILD)/page.html"' -DLIVE='"$(BUILD)/live.html"' -c $< -o $@
 
 $(BUILD)/libdeadzone.a: $(PARTS:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/report/frame.o
 	@rm -f $@

@@ -31,6 +31,7 @@ void buckets_add(struct buckets *buckets, ns_t value)
 {
 	buckets->in[bucket_of(value)]++;
 	buckets->count++;
+	buckets->sum += value > 0 ? value : 0;
 	if (value > buckets->greatest)
 		buckets->greatest = value;
 }
@@ -40,8 +41,18 @@ void buckets_join(struct buckets *into, const struct buckets *from)
 	for (unsigned i = 0; i < BUCKETS_COUNT; i++)
 		into->in[i] += from->in[i];
 	into->count += from->count;
+	into->sum += from->sum;
 	if (from->greatest > into->greatest)
 		into->greatest = from->greatest;
+}
+
+uint64_t buckets_below(const struct buckets *buckets, ns_t value)
+{
+	uint64_t below = 0;
+
+	for (unsigned i = 0; i <= bucket_of(value); i++)
+		below += buckets->in[i];
+	return below;
 }
 
 ns_t buckets_percentile(const struct buckets *buckets, double share)

@@ -17,13 +17,15 @@
 
 struct buckets {
 	uint64_t count;
-	ns_t greatest;
+	ns_t greatest, sum;
 	uint32_t in[BUCKETS_COUNT];
 };
 
 /* A value below 0 counts as 0. */
 void buckets_add(struct buckets *buckets, ns_t value);
 void buckets_join(struct buckets *into, const struct buckets *from);
+/* How many are not above `value`, as far as the buckets tell: those in its own bucket count. */
+uint64_t buckets_below(const struct buckets *buckets, ns_t value);
 /* The value that `share` (0 to 1) of all are not above; 0 where there is none. */
 ns_t buckets_percentile(const struct buckets *buckets, double share);
 

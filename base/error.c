@@ -24,6 +24,7 @@ struct complaint {
 	size_t file; /* index of its file, in the order in which files were first named */
 	int line;
 	size_t order;
+	size_t place_size; /* bytes of `head` that are file and line */
 	const char *head, *text;
 };
 
@@ -75,9 +76,13 @@ void complaints_add(struct complaints *complaints, enum complaint_kind kind, con
 {
 	struct text head = {0}, text = {0};
 	struct complaint *one;
+	size_t place_size;
 	va_list list;
 
-	text_add(&head, "%s:%d: %s", place->file, place->line, kind == COMPLAINT_NOTE ? "note: " : "");
+	text_add(&head, "%s:%d: ", place->file, place->line);
+	place_size = head.size;
+	if (kind == COMPLAINT_NOTE)
+		text_add(&head, "note: ");
 	if (place->section)
 		text_add(&head, "[%s]%s", place->section, place->key ? " " : ": ");
 	if (place->key)
@@ -95,6 +100,7 @@ void complaints_add(struct complaints *complaints, enum complaint_kind kind, con
 		    .line = place->line,
 		    .order = complaints->count,
 		    .head = arena_text(complaints->arena, head.at, head.size),
+		    .place_size = place_size,
 		    .text = arena_text(complaints->arena, text.at, text.size)};
 		complaints->count++;
 	}
@@ -128,6 +134,19 @@ void complaints_print(struct complaints *complaints, FILE *out)
 		qsort(complaints->all, complaints->count, sizeof(*complaints->all), by_place);
 	for (size_t i = 0; i < complaints->count; i++)
 		fprintf(out, "%s%s\n", complaints->all[i].head, complaints->all[i].text);
+}
+
+void complaints_errors(const struct complaints *complaints, struct text *out)
+{
+	for (size_t i = 0; i < complaints->count; i++) {
+		const struct complaint *one = &complaints->all[i];
+
+		if (one->kind != COMPLAINT_ERROR)
+			continue;
+		if (out->size)
+			text_add(out, "\n");
+		text_add(out, "%s%s", one->head + one->place_size, one->text);
+	}
 }
 
 const char *complaints_text(const struct complaints *complaints, size_t index)

@@ -40,6 +40,10 @@ size_t complaints_count(const struct complaints *complaints, enum complaint_kind
  */
 void complaints_print(struct complaints *complaints, FILE *out);
 
+/* The errors alone, a line each, without file and line: what a setting that came by itself was told. */
+struct text;
+void complaints_errors(const struct complaints *complaints, struct text *out);
+
 /* The text of complaint `index` in the order in which they were added (without its place), or NULL. */
 const char *complaints_text(const struct complaints *complaints, size_t index);
 

@@ -13,68 +13,22 @@
 
 #include "base/error.h"
 #include "proxy/command.h"
+#include "proxy/control.h"
 #include "proxy/log.h"
-#include "proxy/relay.h"
-#include "proxy/setup.h"
-#include "proxy/summary.h"
+#include "proxy/running.h"
 
-#define SIGNALS 5
-#define EVENT_TEXT_MAX 60000
+#define SIGNALS RUN_SIGNALS
 #define STATUS_EVERY 1 /* seconds: the live status, and a look at how the capture does */
 
-struct running {
-	const struct command_line *line;
-	struct setup_source source;
-	struct names *names;
-	struct setup *setup;
-	struct event_base *base;
-	struct relay *relay;
-	struct capture *capture;
-	struct summary *summary;
-	struct event *signals[SIGNALS];
-	struct event *ticks;
-	const char *capture_path, *json_path;
-	uint64_t seed;
-	unsigned generation;
-	int status;
-	uint64_t last_received, last_dropped;
-	char capture_name[4096]; /* as it was told last */
-	ns_t stopped; /* wall clock; 0: it runs */
-	bool stopping;
-};
-
-/* Reads the configuration; NULL after its errors were printed. */
-static struct setup *setup_read(const struct running *running, size_t *errors)
+/* NULL after its errors were printed. */
+static struct setup *setup_read(const struct running *running)
 {
 	struct complaints *complaints = complaints_new();
-	struct setup *setup = setup_new(&running->source, SETUP_RUN, running->names, complaints);
+	struct setup *setup = live_load(running->live, complaints);
 
-	log_status(""); /* what follows stands in lines of its own */
 	complaints_print(complaints, stderr);
-	*errors = complaints_count(complaints, COMPLAINT_ERROR);
 	complaints_free(complaints);
-	if (!*errors)
-		return setup;
-	setup_free(setup);
-	return NULL;
-}
-
-static void facts_fill(const struct running *running, struct summary_facts *facts)
-{
-	*facts = (struct summary_facts){
-	    .setup = running->setup, .version = DEADZONE_VERSION, .seed = running->seed};
-	relay_facts(running->relay, facts);
-	facts->ended = running->stopped;
-}
-
-/* The accounts now; for sheet_fini. */
-static void take_stock(const struct running *running, struct sheet *sheet)
-{
-	struct summary_facts facts;
-
-	facts_fill(running, &facts);
-	summary_sheet(
-	    running->summary, relay_core(running->relay), &facts, (enum exit_status)running->status, sheet);
+	return setup;
 }
 
 static void write_json(struct running *running, const struct sheet *sheet)
@@ -107,55 +61,17 @@ static void on_stop(evutil_socket_t number, short what, void *user)
 	(void)what;
 	if (running->stopping)
 		_exit(EXIT_FAILED);
-	running->stopping = true;
-	relay_stop(running->relay);
-	event_base_loopbreak(running->base);
-}
-
-static void capture_reloaded(struct running *running)
-{
-	const char *ini = ini_text(running->setup->ini);
-	struct text text = {0};
-
-	if (!running->capture)
-		return;
-	if (capture_starts_anew(running->capture)) {
-		capture_rotate(running->capture, ini_text(running->setup->ini));
-		return;
-	}
-	/* A packet holds so much; a longer text goes into several. */
-	for (size_t at = 0, size = strlen(ini), part = 1; at < size || part == 1;
-	     at += EVENT_TEXT_MAX, part++) {
-		text_clear(&text);
-		text_add(&text, "reload generation=%u part=%zu\n%.*s", running->generation, part,
-		    EVENT_TEXT_MAX, ini + at);
-		capture_event(running->capture, text.at, relay_wall(running->relay, relay_now()));
-	}
-	text_free(&text);
+	running_stop(running);
 }
 
 static void on_reload(evutil_socket_t number, short what, void *user)
 {
 	struct running *running = user;
-	size_t errors;
-	struct setup *setup = setup_read(running, &errors), *before = running->setup;
-	char text[80];
 
 	(void)number;
 	(void)what;
-	if (!setup) {
-		snprintf(text, sizeof(text), "reload failed errors=%zu", errors);
-		log_error("%s", text);
-		if (running->capture)
-			capture_event(running->capture, text, relay_wall(running->relay, relay_now()));
-		return;
-	}
-	running->setup = setup;
-	running->generation++;
-	relay_reload(running->relay, setup, running->seed);
-	setup_free(before);
-	capture_reloaded(running);
-	log_error("reload ok generation=%u", running->generation);
+	if (!running_reload(running, NULL))
+		control_reload(running->control);
 }
 
 static void on_summary(evutil_socket_t number, short what, void *user)
@@ -165,7 +81,7 @@ static void on_summary(evutil_socket_t number, short what, void *user)
 
 	(void)number;
 	(void)what;
-	take_stock(running, &sheet);
+	running_sheet(running, &sheet);
 	log_status("");
 	sheet_print(&sheet, stderr);
 	write_json(running, &sheet);
@@ -174,14 +90,12 @@ static void on_summary(evutil_socket_t number, short what, void *user)
 
 static void on_rotate(evutil_socket_t number, short what, void *user)
 {
-	struct running *running = user;
+	const char *why;
 
 	(void)number;
 	(void)what;
-	if (!running->capture)
-		log_error("there is no capture to start anew");
-	else if (capture_rotate(running->capture, NULL))
-		log_error("the capture goes to standard output: no new file can be started");
+	if (!running_rotate(user, &why))
+		log_error("%s", why);
 }
 
 static int signals_open(struct running *running)
@@ -374,7 +288,7 @@ static void say_ready(const struct running *running)
 static int start(struct running *running)
 {
 	struct relay_options options = {
-	    .names = running->names, .summary = running->summary, .seed = running->seed};
+	    .names = running->names, .summary = running->summary, .feed = running->feed, .seed = running->seed};
 	struct error error;
 	int status = json_check(running);
 
@@ -393,9 +307,15 @@ static int start(struct running *running)
 		return EXIT_FAILED;
 	}
 	status = capture_start(running);
-	if (!status)
-		say_ready(running);
-	return status;
+	if (status)
+		return status;
+	running->control = control_new(running, &error);
+	if (!running->control) {
+		log_error("%s", error.text);
+		return EXIT_FAILED;
+	}
+	say_ready(running);
+	return EXIT_DONE;
 }
 
 /* ---- End ---- */
@@ -407,7 +327,7 @@ static void close_capture(struct running *running)
 	struct sheet sheet;
 	char trouble[512];
 
-	take_stock(running, &sheet);
+	running_sheet(running, &sheet);
 	summary_statistics(&sheet, &statistics);
 	sheet_fini(&sheet);
 	relay_closing(running->relay, &closing);
@@ -422,6 +342,7 @@ static void close_capture(struct running *running)
 static void finish(struct running *running)
 {
 	struct sheet sheet;
+	struct error error;
 
 	running->stopped = relay_wall(running->relay, relay_now());
 	log_status("");
@@ -429,7 +350,7 @@ static void finish(struct running *running)
 	event_free(running->ticks);
 	if (running->capture)
 		close_capture(running);
-	take_stock(running, &sheet);
+	running_sheet(running, &sheet);
 	if (log_level() >= LOG_NORMAL) {
 		sheet_print(&sheet, stderr);
 		if (running->capture) {
@@ -440,25 +361,35 @@ static void finish(struct running *running)
 	summary_tell_failures(&sheet);
 	running->status = sheet.exit;
 	write_json(running, &sheet);
+	if (running->junit_path && sheet_write_junit(&sheet, running->junit_path, &error)) {
+		log_error("--junit: %s", error.text);
+		running->status = EXIT_FAILED;
+	}
 	sheet_fini(&sheet);
 }
 
 static void clean_up(struct running *running)
 {
+	control_free(running->control);
 	relay_free(running->relay);
 	capture_free(running->capture);
 	if (running->base)
 		event_base_free(running->base);
 	libevent_global_shutdown();
 	summary_free(running->summary);
+	for (size_t i = 0; i < running->change_count; i++)
+		free(running->changes[i].text);
+	free(running->changes);
+	feed_free(running->feed);
 	setup_free(running->setup);
+	live_free(running->live);
 	names_free(running->names);
 }
 
 static int run(const struct command_line *line)
 {
 	struct running running = {.line = line, .generation = 1};
-	size_t quiet, verbose, errors;
+	size_t quiet, verbose;
 
 	command_values(line, "quiet", &quiet);
 	command_values(line, "verbose", &verbose);
@@ -467,17 +398,21 @@ static int run(const struct command_line *line)
 	running.source.sets = command_values(line, "set", &running.source.set_count);
 	running.capture_path = command_value(line, "write");
 	running.json_path = command_value(line, "json");
+	running.junit_path = command_value(line, "junit");
 	if (!running.source.file) {
 		log_error("run: `-c FILE` is missing; `deadzone help run` says more");
 		return EXIT_USAGE;
 	}
 	running.names = names_new();
-	running.setup = setup_read(&running, &errors);
+	running.live = live_new(&running.source, SETUP_RUN, running.names);
+	running.setup = setup_read(&running);
 	if (!running.setup) {
+		live_free(running.live);
 		names_free(running.names);
 		return EXIT_USAGE;
 	}
 	running.summary = summary_new();
+	running.feed = feed_new();
 	running.seed = seed_of(running.setup);
 	running.status = start(&running);
 	if (!running.status) {
@@ -504,6 +439,7 @@ static const struct option_row options[] = {
     {'w', "write", "FILE", false, "capture file; - is standard output, for `| wireshark -k -i -`"},
     {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated"},
     {0, "json", "FILE", false, "the summary at the end, for machines; - is standard output"},
+    {0, "junit", "FILE", false, "the outcome of every `expect` and other check, as JUnit XML"},
     {'q', "quiet", NULL, false, "only errors and the ready line"},
     {'v', "verbose", NULL, true, "every verdict too"},
 };

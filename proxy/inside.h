@@ -71,6 +71,7 @@ struct relay {
 	struct core *core;
 	struct capture *capture;
 	struct summary *summary;
+	struct feed *feed;
 	struct upstreams *upstreams;
 	struct upstream *upstream; /* [proxy] upstream */
 	struct listener *listeners;
@@ -97,8 +98,6 @@ void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at);
 void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);
 /* Reads what is there, in turn with others: from devices (`listener`) or from a cloud (`port`). */
 void relay_read(struct relay *relay, int fd, struct listener *listener, struct port *port);
-/* What became due, and what follows from it; then the timer. */
-void relay_turn(struct relay *relay);
 void relay_check_buffer(struct relay *relay, int fd);
 
 /* carrier.c */

@@ -106,6 +106,7 @@ static void tell_event(struct relay *relay, const char *text, ns_t at)
 {
 	ns_t second = at / NS_S;
 
+	feed_put(relay->feed, text, relay_wall(relay, at));
 	if (relay->capture)
 		capture_event(relay->capture, text, relay_wall(relay, at));
 	if (second != relay->told_second) {
@@ -419,6 +420,7 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	assert(relay);
 	relay->base = options->base;
 	relay->summary = options->summary;
+	relay->feed = options->feed;
 	relay->setup = setup;
 	relay->batch = batch_new();
 	relay->began = relay_now();

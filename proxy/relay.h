@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "capture/capture.h"
+#include "proxy/feed.h"
 #include "proxy/setup.h"
 #include "proxy/summary.h"
 #include "rules/core.h"
@@ -28,6 +29,7 @@ struct relay_options {
 	struct event_base *base;
 	const struct names *names;
 	struct summary *summary;
+	struct feed *feed; /* takes every event */
 	uint64_t seed;
 };
 
@@ -44,6 +46,8 @@ const struct address *relay_listener(const struct relay *relay, size_t index);
 
 /* Stops reading: what waits stays queued. */
 void relay_stop(struct relay *relay);
+/* What became due, and what follows from a change to the core from outside; then the timer. */
+void relay_turn(struct relay *relay);
 void relay_reload(struct relay *relay, const struct setup *setup, uint64_t seed);
 
 struct core *relay_core(struct relay *relay);

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -79,6 +80,23 @@ static int read_snaplen(struct reading *reading, const char *text, void *into)
 	if (*bytes < 1 || *bytes > 65535)
 		return error_set(&reading->error, "`%s` is out of range; it is 1 to 65535 bytes", text);
 	return 0;
+}
+
+/* "unix:PATH", or an address with port. */
+static int read_control_listen(struct reading *reading, const char *text, void *into)
+{
+	struct address address;
+	size_t path_most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+
+	if (strncmp(text, "unix:", 5) == 0) {
+		if (!text[5])
+			return error_set(&reading->error, "`%s` lacks its path; it is unix:PATH", text);
+		if (strlen(text + 5) > path_most)
+			return error_set(&reading->error, "`%s`: the path is longer than %zu bytes", text, path_most);
+	} else if (address_read(text, &address, &reading->error)) {
+		return -1;
+	}
+	return keys_read_texts(reading, text, into);
 }
 
 static int read_rotate_size(struct reading *reading, const char *text, void *into)
@@ -183,18 +201,24 @@ static const struct key capture_keys[] = {
         "most payload bytes kept of a datagram", NULL},
 };
 
+#undef AT
+#define AT(field) offsetof(struct control_settings, field)
+
 static const struct key control_keys[] = {
-    {"listen", KEY_LIST | KEY_UNSUPPORTED, NULL, 0, NULL, "address and port, or unix:PATH",
-        "where HTTP requests are answered", NULL},
-    {"token", KEY_UNSUPPORTED, NULL, 0, NULL, "file", "its first line must come with every request", NULL},
+    {"listen", KEY_LIST, NULL, AT(listen), read_control_listen, "address and port, or unix:PATH",
+        "where HTTP requests are answered; a Unix socket has mode 0600", "none"},
+    {"token", KEY_PLAIN, NULL, AT(token), keys_read_text, "file",
+        "a file whose first line every request must bring as `Authorization: Bearer …`; required where listen is "
+        "neither loopback nor a Unix socket",
+        "none"},
 };
 
 static const struct section_kind proxy_kind = {
     "proxy", false, proxy_keys, COUNT(proxy_keys), sizeof(struct proxy_settings), 0, 0, "the relay itself"};
 static const struct section_kind capture_kind = {"capture", false, capture_keys, COUNT(capture_keys),
     sizeof(struct capture_settings), 0, 0, "what is written down"};
-static const struct section_kind control_kind = {"control", false, control_keys, COUNT(control_keys), 0, 0, 0,
-    "steering it while it runs (not supported yet)"};
+static const struct section_kind control_kind = {"control", false, control_keys, COUNT(control_keys),
+    sizeof(struct control_settings), 0, 0, "steering it while it runs: the HTTP API and the live page"};
 
 const struct section_kind *const setup_kinds[] = {
     &proxy_kind, &capture_kind, &config_device_kind, &config_link_kind, &config_rule_kind, &control_kind};
@@ -321,6 +345,23 @@ static void listen_check(struct setup *setup, struct complaints *complaints)
 			    setup->config->devices[i].upstream, complaints);
 }
 
+/* Whoever reaches it may steer it: from elsewhere only with a token. */
+static void control_check(const struct setup *setup, struct complaints *complaints)
+{
+	const struct ini_section *section = ini_find(setup->ini, "control", "");
+	struct address address;
+	struct error error;
+
+	for (size_t i = 0; !setup->control.token && i < setup->control.listen.count; i++) {
+		const char *text = setup->control.listen.all[i];
+
+		if (strncmp(text, "unix:", 5) != 0 && address_read(text, &address, &error) == 0 &&
+		    !address_is_loopback(&address))
+			ini_complain(section, ini_entry(section, "listen"), complaints,
+			    "`%s` is reached from other machines: it needs `token = FILE`", text);
+	}
+}
+
 struct setup *setup_new(
     const struct setup_source *source, enum setup_use use, struct names *names, struct complaints *complaints)
 {
@@ -331,10 +372,13 @@ struct setup *setup_new(
 	if (!setup)
 		abort();
 	setup->ini = ini_new(setup_kinds, setup_kind_count, setup_profile_dir(), complaints);
+	ini_use_files(setup->ini, source->files);
 	if (source->file)
 		ini_read(setup->ini, source->file);
 	for (size_t i = 0; i < source->set_count; i++)
 		ini_set(setup->ini, source->sets[i]);
+	for (size_t i = 0; i < source->patch_count; i++)
+		ini_set(setup->ini, source->patches[i]);
 	ini_inherit(setup->ini);
 	setup->arena = arena_new();
 	reading.arena = setup->arena;
@@ -346,6 +390,8 @@ struct setup *setup_new(
 		ini_complain(ini_find(setup->ini, "capture", ""),
 		    ini_entry(ini_find(setup->ini, "capture", ""), "keylog"), complaints,
 		    "classic pcap has no place for keys; they need `format = pcapng`");
+	keys_fill(&control_kind, ini_find(setup->ini, "control", ""), &setup->control, &reading, complaints);
+	control_check(setup, complaints);
 	setup->config = config_new(setup->ini, names, complaints);
 	/* Where a file could not be read, that is all there is to say. */
 	if (use == SETUP_RUN && (ini_count(setup->ini) || !complaints_count(complaints, COMPLAINT_ERROR))) {

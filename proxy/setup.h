@@ -41,11 +41,18 @@ struct capture_settings {
 	ns_t keylog_wait;
 };
 
+/* [control] */
+struct control_settings {
+	struct texts listen; /* "ADDR:PORT" or "unix:PATH" */
+	const char *token;   /* a file; NULL: none */
+};
+
 struct setup {
 	struct ini *ini;
 	struct arena *arena;
 	struct proxy_settings proxy;
 	struct capture_settings capture;
+	struct control_settings control;
 	struct config *config;
 };
 
@@ -54,6 +61,9 @@ struct setup_source {
 	const char *file;
 	const char *const *sets;
 	size_t set_count;
+	const char *const *patches; /* more of the same, said while it runs */
+	size_t patch_count;
+	struct ini_files *files; /* as they were read first; NULL: as they are now */
 };
 
 enum setup_use { SETUP_CHECK, SETUP_RUN, SETUP_SIMULATE };

@@ -283,6 +283,21 @@ void summary_tell_failures(const struct sheet *sheet)
 		log_error("… and %zu checks more did not hold", untold);
 }
 
+static void list_checks(struct sheet *sheet, const struct setup *setup)
+{
+	const struct proxy_settings *proxy = &setup->proxy;
+
+	for (size_t i = 0; i < setup->config->rule_count; i++)
+		if (setup->config->rules[i].expect_given)
+			sheet_check_add(sheet, setup->config->rules[i].name, true);
+	if (proxy->expect_sessions_given)
+		sheet_check_add(sheet, "expect_sessions", false);
+	if (proxy->max_lateness)
+		sheet_check_add(sheet, "max_lateness", false);
+	if (proxy->strict)
+		sheet_check_add(sheet, "strict", false);
+}
+
 /* ---- The sheet ---- */
 
 void summary_sheet(const struct summary *summary, struct core *core, const struct summary_facts *facts,
@@ -310,6 +325,9 @@ void summary_sheet(const struct summary *summary, struct core *core, const struc
 		rule->fired = core_rule(core, (unsigned)i)->fired;
 	}
 	sheet_late(sheet, core_lateness(core));
+	list_checks(sheet, facts->setup);
+	for (size_t i = 0; i < facts->change_count; i++)
+		sheet_change_add(sheet, facts->changes[i].at, facts->changes[i].text);
 	if (!facts->ended)
 		return; /* what was expected may yet come */
 	check_rules(sheet, core, config);

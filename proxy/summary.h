@@ -34,6 +34,8 @@ struct summary_facts {
 	ns_t now;   /* the core's time */
 	uint64_t kernel_drops, capture_written, capture_lost;
 	uint64_t network_news; /* ICMP errors told by sends and receives */
+	const struct sheet_change *changes;
+	size_t change_count;
 };
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CHECK = 3 };

@@ -13,6 +13,10 @@ void sheet_fini(struct sheet *sheet)
 {
 	for (size_t i = 0; i < sheet->rule_count; i++)
 		free(sheet->rules[i].name);
+	for (size_t i = 0; i < sheet->change_count; i++)
+		free(sheet->changes[i].text);
+	free(sheet->changes);
+	free(sheet->checks);
 	free(sheet->rules);
 	free(sheet->sessions);
 	free(sheet->failures);
@@ -36,6 +40,26 @@ void sheet_late(struct sheet *sheet, const struct buckets *lateness)
 	sheet->late[1] = buckets_percentile(lateness, 0.99);
 	sheet->late[2] = buckets_percentile(lateness, 0.999);
 	sheet->late[3] = lateness->greatest;
+}
+
+void sheet_change_add(struct sheet *sheet, ns_t at, const char *text)
+{
+	sheet->changes = realloc(sheet->changes, (sheet->change_count + 1) * sizeof(*sheet->changes));
+	assert(sheet->changes);
+	sheet->changes[sheet->change_count] = (struct sheet_change){at, strdup(text)};
+	assert(sheet->changes[sheet->change_count].text);
+	sheet->change_count++;
+}
+
+void sheet_check_add(struct sheet *sheet, const char *subject, bool is_rule)
+{
+	struct sheet_check *check;
+
+	sheet->checks = realloc(sheet->checks, (sheet->check_count + 1) * sizeof(*sheet->checks));
+	assert(sheet->checks);
+	check = &sheet->checks[sheet->check_count++];
+	*check = (struct sheet_check){.is_rule = is_rule};
+	snprintf(check->subject, sizeof(check->subject), "%s", subject);
 }
 
 struct sheet_rule *sheet_rule_add(struct sheet *sheet, const char *name)
@@ -106,6 +130,8 @@ static void print_closing(const struct sheet *sheet, FILE *out)
 		fprintf(out, "rule %-24s matched %" PRIu64 "  fired %" PRIu64 "%s\n", sheet->rules[i].name,
 		    sheet->rules[i].matched, sheet->rules[i].fired,
 		    sheet->rules[i].fired ? "" : "   (it never fired)");
+	for (size_t i = 0; i < sheet->change_count; i++)
+		fprintf(out, "changed at %.3f s: %s\n", (double)sheet->changes[i].at / 1e9, sheet->changes[i].text);
 	if (sheet->late_known)
 		fprintf(out, "lateness p50 %.0f p99 %.0f p99.9 %.0f max %.0f us\n",
 		    (double)sheet->late[0] / 1e3, (double)sheet->late[1] / 1e3, (double)sheet->late[2] / 1e3,

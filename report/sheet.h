@@ -53,6 +53,18 @@ struct sheet_rule {
 	uint64_t matched, fired;
 };
 
+/* What was changed live, by the API. */
+struct sheet_change {
+	ns_t at; /* since the start */
+	char *text;
+};
+
+/* A check that the user asked for, whether it holds or not. */
+struct sheet_check {
+	char subject[64];
+	bool is_rule;
+};
+
 struct sheet {
 	char version[32];
 	uint64_t seed;
@@ -66,6 +78,10 @@ struct sheet {
 	size_t session_count;
 	uint64_t sessions_ever, sessions_left_out;
 	struct sheet_way totals[WAYS];
+	struct sheet_check *checks; /* known only of a run itself */
+	size_t check_count;
+	struct sheet_change *changes;
+	size_t change_count;
 	struct sheet_rule *rules;
 	size_t rule_count;
 	bool closed;     /* rules, lateness, what was lost and kernel_drops are known */
@@ -80,6 +96,8 @@ extern const char *const sheet_late_words[4];
 void sheet_fini(struct sheet *sheet);
 void sheet_way_delays(struct sheet_way *way, const struct buckets *delays); /* NULL: none */
 void sheet_late(struct sheet *sheet, const struct buckets *lateness);
+void sheet_change_add(struct sheet *sheet, ns_t at, const char *text);
+void sheet_check_add(struct sheet *sheet, const char *subject, bool is_rule);
 struct sheet_rule *sheet_rule_add(struct sheet *sheet, const char *name);
 
 /* For people. Of many sessions only the first are listed one by one. */
@@ -89,6 +107,8 @@ void sheet_print_way(const char *name, const struct sheet_way *way, FILE *out);
 /* For machines: the caller owns what comes back. */
 json_t *sheet_json(const struct sheet *sheet);
 json_t *sheet_json_session(const struct sheet_session *session);
+/* The outcome of every check as JUnit XML; of a run that is over. -1 and why where it cannot be written. */
+int sheet_write_junit(const struct sheet *sheet, const char *path, struct error *error);
 /* Writes JSON to a file, or to standard output where `path` is "-"; takes `json` over. */
 int sheet_write(json_t *json, const char *path, struct error *error);
 

@@ -130,6 +130,20 @@ static json_t *json_lateness(const struct sheet *sheet)
 	return object;
 }
 
+static json_t *json_changes(const struct sheet *sheet)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < sheet->change_count; i++) {
+		json_t *one = json_object();
+
+		json_object_set_new(one, "at", json_seconds(sheet->changes[i].at));
+		json_object_set_new(one, "change", json_word(sheet->changes[i].text));
+		json_array_append_new(list, one);
+	}
+	return list;
+}
+
 json_t *sheet_json(const struct sheet *sheet)
 {
 	json_t *root = json_object(), *sessions = json_array(), *totals = json_object(),
@@ -155,6 +169,7 @@ json_t *sheet_json(const struct sheet *sheet)
 	json_object_set_new(root, "totals", totals);
 	json_object_set_new(root, "rules", sheet->closed ? json_rules(sheet) : json_null());
 	json_object_set_new(root, "lateness_us", sheet->closed ? json_lateness(sheet) : json_null());
+	json_object_set_new(root, "changes", json_changes(sheet));
 	json_object_set_new(root, "capture", capture);
 	json_object_set_new(
 	    root, "kernel_drops", sheet->closed ? json_count(sheet->kernel_drops) : json_null());

@@ -12,6 +12,7 @@
 
 #define HEADER_IPV4 28 /* IP and UDP */
 #define HEADER_IPV6 48
+#define LIVE_MARK "live " /* an event: something was changed while it ran */
 #define HEX_MAX 80 /* bytes of a copy that are kept */
 /* Content types that carry data, those above too: 254, and unified records of DTLS 1.3. */
 #define TYPE_APPLICATION_DATA 23
@@ -602,6 +603,8 @@ static void take_event(struct tale *tale, const struct decoded *decoded, ns_t at
 		memmove(event->text, rest + (*rest == ' '), strlen(rest + (*rest == ' ')) + 1);
 	}
 	event->session = session;
+	if (strncmp(event->text, LIVE_MARK, sizeof(LIVE_MARK) - 1) == 0)
+		tale->live = true;
 	if (session)
 		event_of_session(tale, session, event->text, strlen(event->text), at);
 }
@@ -795,6 +798,10 @@ static void fill_sheet(struct tale *tale)
 		sheet->started = tale->first;
 	if (!sheet->ended)
 		sheet->ended = tale->last;
+	for (size_t i = 0; tale->live && i < tale->event_count; i++)
+		if (strncmp(tale->events[i].text, LIVE_MARK, sizeof(LIVE_MARK) - 1) == 0)
+			sheet_change_add(
+			    sheet, tale->events[i].at - sheet->started, tale->events[i].text + sizeof(LIVE_MARK) - 1);
 	sheet->sessions_ever = sheet->session_count = tale->session_count;
 	sheet->sessions = calloc(tale->session_count + 1, sizeof(*sheet->sessions));
 	assert(sheet->sessions);

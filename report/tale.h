@@ -124,6 +124,7 @@ struct tale {
 	char *ini;        /* text in force; NULL: not known */
 	char *told;       /* words for the user of how it was read, or NULL */
 	bool cut;         /* the file ended in the middle of a packet */
+	bool live;        /* something was changed while it ran */
 	uint64_t strange; /* packets that are no datagram of the tale */
 	struct tale_session *sessions;
 	size_t session_count, session_room;

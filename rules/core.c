@@ -27,8 +27,9 @@ struct core *core_new(
 	core->hash = calloc(core->hash_size, sizeof(struct session *));
 	core->shared = calloc(config->rule_count + 1, sizeof(*core->shared));
 	core->totals = calloc(config->rule_count + 1, sizeof(*core->totals));
+	core->links = calloc(config->link_count + 1, sizeof(*core->links));
 	core->lateness = calloc(1, sizeof(*core->lateness));
-	assert(core->hash && core->shared && core->totals && core->lateness);
+	assert(core->hash && core->shared && core->totals && core->links && core->lateness);
 	for (size_t i = 0; i < config->rule_count; i++) {
 		core->shared[i].rule = &config->rules[i];
 		if (config->rules[i].scope == SCOPE_ALL && !config->rules[i].since)
@@ -266,6 +267,11 @@ const struct rule_totals *core_rule(const struct core *core, unsigned index)
 	return &core->totals[index];
 }
 
+const struct link_totals *core_link(const struct core *core, unsigned index)
+{
+	return &core->links[index];
+}
+
 uint64_t core_queued(const struct core *core)
 {
 	uint64_t sum = 0;
@@ -388,6 +394,7 @@ void core_free(struct core *core)
 	}
 	assert(pool_taken(core->pool) == 0);
 	free(core->totals);
+	free(core->links);
 	free(core->standing);
 	free(core->each);
 	free(core->outcomes);

@@ -72,6 +72,11 @@ struct rule_totals {
 	uint64_t matched, fired;
 };
 
+/* What a link decided about, and what of it it lost on arrival. */
+struct link_totals {
+	uint64_t decided[WAYS], lost[WAYS];
+};
+
 /* `config` is read until core_reload or core_free, `names` until core_free; both stay the caller's. */
 struct core *core_new(
     const struct config *config, const struct names *names, const struct core_limits *limits, ns_t now);
@@ -141,6 +146,7 @@ uint32_t core_sessions_ever(const struct core *core);
 const struct account *core_refused(const struct core *core, enum way way);
 const struct buckets *core_lateness(const struct core *core);
 const struct rule_totals *core_rule(const struct core *core, unsigned index);
+const struct link_totals *core_link(const struct core *core, unsigned index);
 uint64_t core_queued(const struct core *core); /* datagrams that wait, copies included */
 uint64_t core_queued_bytes(const struct core *core);
 /* Datagrams in memory: 0 once all have been answered for. */

@@ -73,6 +73,7 @@ struct core {
 
 	struct rule_state *shared; /* of rules with scope = all, by the rule's index; others unused */
 	struct rule_totals *totals;
+	struct link_totals *links; /* by the link's index */
 	struct standing *standing;
 	size_t standing_count, standing_room;
 	struct each_failure *each;

@@ -142,9 +142,13 @@ static void decide_own(struct judging *j)
 {
 	struct link_state *link = core_link_state(j->session, j->session->link);
 	struct link_decision decision;
+	struct link_totals *totals;
 
 	verdict_by(j->verdict, link->link->id);
 	link_decide(link, LINK_ORIGINAL, j->datagram, j->plan, &decision);
+	totals = &j->core->links[link->link - j->core->config->links];
+	totals->decided[j->sight->way]++;
+	totals->lost[j->sight->way] += decision.reason != REASON_NONE;
 	if (decision.corrupted)
 		verdict_deed(j->verdict, decision.deed);
 	if (decision.reason)

@@ -143,6 +143,21 @@ static void firsts_reload(
 	session->first_count = firsts ? (unsigned)config->first_count : 0;
 }
 
+static void link_totals_reload(struct core *core, const struct config *config)
+{
+	struct link_totals *totals = calloc(config->link_count + 1, sizeof(*totals));
+
+	assert(totals);
+	for (size_t i = 0; i < core->config->link_count; i++) {
+		const struct link *link = link_named(config, core->config->links[i].name);
+
+		if (link)
+			totals[link - config->links] = core->links[i];
+	}
+	free(core->links);
+	core->links = totals;
+}
+
 static void shared_reload(struct core *core, const struct config *config, ns_t now)
 {
 	struct rule_state *old = core->shared;
@@ -250,6 +265,7 @@ void core_reload(struct core *core, const struct config *config, const struct co
 	struct text name = {0};
 
 	each_reload(core, config);
+	link_totals_reload(core, config);
 	shared_reload(core, config, now);
 	standing_reload(core, config);
 	core->config = config;

@@ -1,0 +1,817 @@
+#include "proxy/control.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/listener.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proxy/log.h"
+#include "proxy/routes.h"
+
+#define HEADERS_MAX 16384
+#define BODY_READ_MAX (1 << 20) /* beyond it evhttp answers by itself */
+#define TOKEN_ROOM 512
+#define STREAM_BACKLOG ((size_t)256 << 10) /* one that reads no faster misses events */
+#define STOP_TICKS 2
+#define STREAM_PING_TICKS (5000 / CONTROL_TICK_MS)
+
+/* A connection. evhttp does not tell when one ends: it is known by its socket's inode. */
+struct client {
+	int fd;
+	ino_t inode; /* 0: free */
+	ns_t since;  /* a request is awaited since then; NS_NEVER: one is served */
+};
+
+struct endpoint {
+	struct endpoint *next;
+	struct control *control;
+	struct evhttp *http;
+	struct address bound; /* family FAMILY_NONE: a Unix socket */
+	char *path;           /* of it, unlinked at the end */
+};
+
+/* A call that waits, or a stream of events. */
+struct kept {
+	struct kept *next;
+	struct control *control;
+	struct evhttp_request *http;
+	char *rule; /* NULL: a stream */
+	uint64_t count;
+	ns_t until;
+	uint64_t told; /* id of the event that was sent last */
+	unsigned ticks;
+};
+
+struct control {
+	struct running *running;
+	struct endpoint *endpoints;
+	char token[TOKEN_ROOM]; /* "": none */
+	struct client clients[CONTROL_CLIENTS];
+	struct bufferevent *fresh[CONTROL_CLIENTS]; /* just accepted, their sockets not known yet */
+	size_t fresh_count;
+	struct event *sweep, *ticks;
+	unsigned ticked, stop_in; /* ticks; 0: not asked to stop */
+	struct kept *kept;
+};
+
+/* ---- Clients ---- */
+
+static ino_t inode_of(int fd)
+{
+	struct stat facts;
+
+	return fd >= 0 && fstat(fd, &facts) == 0 ? facts.st_ino : 0;
+}
+
+static bool lives(const struct client *client)
+{
+	return client->inode && inode_of(client->fd) == client->inode;
+}
+
+static struct client *client_of(struct control *control, struct evhttp_request *http)
+{
+	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(evhttp_request_get_connection(http)));
+	ino_t inode = inode_of(fd);
+
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		if (control->clients[i].inode == inode && control->clients[i].fd == fd)
+			return &control->clients[i];
+	return NULL;
+}
+
+static void client_add(struct control *control, int fd)
+{
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		struct client *client = &control->clients[i];
+
+		if (lives(client))
+			continue;
+		*client = (struct client){.fd = fd, .inode = inode_of(fd), .since = relay_now()};
+		return;
+	}
+	shutdown(fd, SHUT_RDWR); /* one too many: evhttp sees it end */
+}
+
+static void sweep(evutil_socket_t fd, short what, void *user)
+{
+	struct control *control = user;
+	ns_t now = relay_now();
+
+	(void)fd;
+	(void)what;
+	while (control->fresh_count) {
+		struct bufferevent *one = control->fresh[--control->fresh_count];
+
+		if (bufferevent_getfd(one) >= 0)
+			client_add(control, bufferevent_getfd(one));
+		bufferevent_decref(one);
+	}
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		struct client *client = &control->clients[i];
+
+		if (!lives(client))
+			client->inode = 0;
+		else if (client->since != NS_NEVER && now - client->since > CONTROL_PATIENCE_SECONDS * NS_S)
+			shutdown(client->fd, SHUT_RDWR);
+	}
+}
+
+/* evhttp asks for a connection's buffers just before it gives them their socket. */
+static struct bufferevent *client_fresh(struct event_base *base, void *user)
+{
+	struct endpoint *endpoint = user;
+	struct control *control = endpoint->control;
+	struct bufferevent *fresh = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+
+	if (fresh && control->fresh_count < CONTROL_CLIENTS) {
+		bufferevent_incref(fresh);
+		control->fresh[control->fresh_count++] = fresh;
+		event_active(control->sweep, EV_TIMEOUT, 0);
+	}
+	return fresh;
+}
+
+static void client_served(struct control *control, struct evhttp_request *http)
+{
+	struct client *client = client_of(control, http);
+
+	if (client)
+		client->since = relay_now();
+}
+
+/* ---- Answers ---- */
+
+static const char *status_words(int status)
+{
+	static const struct {
+		int status;
+		const char *words;
+	} rows[] = {{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"}, {401, "Unauthorized"}, {404, "Not Found"},
+	    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"}, {413, "Content Too Large"}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (rows[i].status == status)
+			return rows[i].words;
+	return "Error";
+}
+
+static void add_header(struct evhttp_request *http, const char *name, const char *value)
+{
+	evhttp_add_header(evhttp_request_get_output_headers(http), name, value);
+}
+
+static void send_bytes(struct control *control, struct evhttp_request *http, int status, const char *type,
+    const void *bytes, size_t size)
+{
+	struct evbuffer *out = evbuffer_new();
+
+	assert(out);
+	evbuffer_add(out, bytes, size);
+	add_header(http, "Content-Type", type);
+	add_header(http, "Cache-Control", "no-store");
+	add_header(http, "X-Content-Type-Options", "nosniff");
+	if (status == 401)
+		add_header(http, "WWW-Authenticate", "Bearer");
+	client_served(control, http);
+	evhttp_send_reply(http, status, status_words(status), out);
+	evbuffer_free(out);
+}
+
+static void send_json(struct control *control, struct evhttp_request *http, int status, json_t *json)
+{
+	char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12));
+
+	assert(text);
+	send_bytes(control, http, status, "application/json", text, strlen(text));
+	free(text);
+	json_decref(json);
+}
+
+void call_answer(struct call *call, int status, json_t *json)
+{
+	send_json(call->control, call->http, status, json);
+}
+
+void call_send(struct call *call, int status, const char *type, const void *bytes, size_t size)
+{
+	send_bytes(call->control, call->http, status, type, bytes, size);
+}
+
+static void refuse(struct control *control, struct evhttp_request *http, int status, const char *text)
+{
+	json_t *words = json_string(text);
+
+	send_json(control, http, status, json_pack("{s:o}", "error", words ? words : json_string("not UTF-8")));
+}
+
+void call_refuse(struct call *call, int status, const char *format, ...)
+{
+	struct text text = {0};
+	va_list list;
+
+	va_start(list, format);
+	text_add_list(&text, format, list);
+	va_end(list);
+	refuse(call->control, call->http, status, text.at);
+	text_free(&text);
+}
+
+/* ---- Calls that are kept ---- */
+
+static void kept_forget(struct kept *kept)
+{
+	struct kept **link = &kept->control->kept;
+
+	while (*link != kept)
+		link = &(*link)->next;
+	*link = kept->next;
+	free(kept->rule);
+	free(kept);
+}
+
+/* The connection goes. Where the other side ended it, evhttp has left the request to us; else it frees it itself. */
+static void kept_lost(struct evhttp_connection *connection, void *user)
+{
+	struct kept *kept = user;
+
+	evhttp_connection_set_closecb(connection, NULL, NULL);
+	if (!evhttp_request_get_connection(kept->http))
+		evhttp_request_free(kept->http);
+	kept_forget(kept);
+}
+
+static struct kept *kept_new(struct call *call)
+{
+	struct kept *kept = calloc(1, sizeof(*kept));
+	struct client *client = client_of(call->control, call->http);
+
+	assert(kept);
+	*kept = (struct kept){.control = call->control, .http = call->http, .next = call->control->kept};
+	call->control->kept = kept;
+	if (client)
+		client->since = NS_NEVER;
+	evhttp_connection_set_closecb(evhttp_request_get_connection(call->http), kept_lost, kept);
+	return kept;
+}
+
+void call_wait(struct call *call, const char *rule, uint64_t count, ns_t timeout)
+{
+	struct kept *kept = kept_new(call);
+
+	kept->rule = strdup(rule);
+	assert(kept->rule);
+	kept->count = count;
+	kept->until = ns_add(relay_now(), timeout);
+}
+
+void call_stream(struct call *call, uint64_t id)
+{
+	struct kept *kept = kept_new(call);
+
+	kept->told = id;
+	add_header(call->http, "Content-Type", "text/event-stream");
+	add_header(call->http, "Cache-Control", "no-store");
+	evhttp_send_reply_start(call->http, 200, "OK");
+}
+
+/* Answered: from here on the call is evhttp's again. */
+static void wait_over(struct kept *kept, int status, json_t *json)
+{
+	struct evhttp_request *http = kept->http;
+	struct control *control = kept->control;
+
+	evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
+	kept_forget(kept);
+	send_json(control, http, status, json);
+}
+
+static void wait_look(struct kept *kept, ns_t now)
+{
+	const struct running *running = kept->control->running;
+	const struct config *config = running->setup->config;
+	struct core *core = relay_core(running->relay);
+
+	for (size_t i = 0; i < config->rule_count; i++) {
+		uint64_t fired;
+
+		if (strcmp(config->rules[i].name, kept->rule) != 0)
+			continue;
+		fired = core_rule(core, (unsigned)i)->fired;
+		if (fired >= kept->count)
+			wait_over(kept, 200, json_pack("{s:s, s:I}", "rule", kept->rule, "fired", (json_int_t)fired));
+		else if (now >= kept->until)
+			wait_over(kept, 408,
+			    json_pack("{s:s, s:I, s:I}", "error", "the time is over", "fired", (json_int_t)fired, "count",
+			        (json_int_t)kept->count));
+		return;
+	}
+	wait_over(kept, 404, json_pack("{s:s}", "error", "the rule is gone"));
+}
+
+static void add_event(struct evbuffer *out, const struct feed_event *event)
+{
+	const char *text = event->text;
+
+	evbuffer_add_printf(out, "id: %llu\n", (unsigned long long)event->id);
+	do {
+		size_t size = strcspn(text, "\r\n");
+
+		evbuffer_add_printf(out, "data: %.*s\n", (int)size, text);
+		text += size + (text[size] != '\0');
+	} while (*text);
+	evbuffer_add(out, "\n", 1);
+}
+
+static void stream_look(struct kept *kept)
+{
+	struct bufferevent *client = evhttp_connection_get_bufferevent(evhttp_request_get_connection(kept->http));
+	const struct feed *feed = kept->control->running->feed;
+	const struct feed_event *event;
+	struct evbuffer *out;
+
+	if (evbuffer_get_length(bufferevent_get_output(client)) > STREAM_BACKLOG)
+		return;
+	out = evbuffer_new();
+	assert(out);
+	while ((event = feed_after(feed, kept->told)) && evbuffer_get_length(out) < STREAM_BACKLOG) {
+		if (event->id > kept->told + 1)
+			evbuffer_add_printf(out, ": %llu events were missed\n\n",
+			    (unsigned long long)(event->id - kept->told - 1));
+		add_event(out, event);
+		kept->told = event->id;
+	}
+	if (++kept->ticks % STREAM_PING_TICKS == 0)
+		evbuffer_add_printf(out, ": here\n\n"); /* so that one that is gone is noticed */
+	if (evbuffer_get_length(out))
+		evhttp_send_reply_chunk(kept->http, out);
+	evbuffer_free(out);
+}
+
+static void tick(evutil_socket_t fd, short what, void *user)
+{
+	struct control *control = user;
+	ns_t now = relay_now();
+
+	for (struct kept *kept = control->kept, *next; kept; kept = next) {
+		next = kept->next;
+		if (kept->rule)
+			wait_look(kept, now);
+		else
+			stream_look(kept);
+	}
+	if (control->stop_in && !--control->stop_in)
+		return running_stop(control->running);
+	if (++control->ticked % (1000 / CONTROL_TICK_MS) == 0)
+		sweep(fd, what, control);
+}
+
+/* ---- Who may ask ---- */
+
+static bool is_ip(const char *host, size_t size, const struct endpoint *endpoint)
+{
+	char text[ADDRESS_TEXT_ROOM];
+	struct address address;
+	struct error error;
+
+	if (size >= sizeof(text))
+		return false;
+	snprintf(text, sizeof(text), "%.*s", (int)size, host);
+	if (address_read_host(text, &address, &error))
+		return false;
+	return address_is_loopback(&address) || address_same_host(&address, &endpoint->bound) ||
+	       address_is_any(&endpoint->bound);
+}
+
+/* A name that is not ours may be one that another site has made to point here (DNS rebinding): only addresses, and
+ * localhost. */
+static bool host_is_ours(const struct endpoint *endpoint, const char *host)
+{
+	size_t size = strlen(host);
+	const char *colon = strrchr(host, ':'), *bracket = strrchr(host, ']');
+
+	if (!endpoint->bound.family)
+		return true; /* no browser reaches a Unix socket */
+	if (colon && (!bracket || colon > bracket))
+		size = (size_t)(colon - host);
+	if (size > 2 && host[0] == '[' && host[size - 1] == ']')
+		return is_ip(host + 1, size - 2, endpoint);
+	return (size == 9 && strncasecmp(host, "localhost", 9) == 0) || is_ip(host, size, endpoint);
+}
+
+static const char *header_of(struct evhttp_request *http, const char *name)
+{
+	return evhttp_find_header(evhttp_request_get_input_headers(http), name);
+}
+
+/* NULL, or why this request is not served. */
+static const char *foreign(const struct endpoint *endpoint, struct evhttp_request *http)
+{
+	const char *host = header_of(http, "Host"), *origin = header_of(http, "Origin"),
+	           *site = header_of(http, "Sec-Fetch-Site");
+
+	if (!host && endpoint->bound.family)
+		return "the Host header is missing";
+	if (host && !host_is_ours(endpoint, host))
+		return "the Host header names another host: use an address, or localhost";
+	if (origin && (strncmp(origin, "http://", 7) != 0 || !host || strcasecmp(origin + 7, host) != 0))
+		return "the request comes from a page of another site (Origin)";
+	if (site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
+		return "the request comes from a page of another site (Sec-Fetch-Site)";
+	return NULL;
+}
+
+/* Compares all of both, whatever differs first. */
+static bool same_secret(const char *given, const char *token)
+{
+	size_t size = strlen(token), given_size = strlen(given);
+	unsigned differs = size != given_size;
+
+	for (size_t i = 0; i < given_size; i++)
+		differs |= (unsigned)(given[i] ^ token[size ? i % size : 0]);
+	return !differs;
+}
+
+static bool may_ask(const struct control *control, struct evhttp_request *http)
+{
+	const char *given = header_of(http, "Authorization");
+
+	if (!control->token[0])
+		return true;
+	return given && strncasecmp(given, "Bearer ", 7) == 0 && same_secret(given + 7, control->token);
+}
+
+static int token_read(const char *path, char *token, struct error *error)
+{
+	FILE *in = fopen(path, "re");
+	char line[TOKEN_ROOM] = "";
+
+	if (!in)
+		return error_set(error, "[control] token: `%s` cannot be read: %s", path, strerror(errno));
+	if (!fgets(line, sizeof(line), in))
+		line[0] = '\0';
+	fclose(in);
+	line[strcspn(line, "\r\n")] = '\0';
+	if (!line[0])
+		return error_set(error, "[control] token: the first line of `%s` is empty", path);
+	memcpy(token, line, sizeof(line));
+	return 0;
+}
+
+/* ---- Dispatch ---- */
+
+/* "/api/v1/rules/{name}/fire" and a path: true, and what stands for the name, decoded; for free. */
+static bool path_matches(const char *pattern, const char *path, char **name)
+{
+	const char *brace = strchr(pattern, '{');
+	size_t head = brace ? (size_t)(brace - pattern) : 0, size;
+	const char *tail;
+
+	*name = NULL;
+	if (!brace)
+		return strcmp(pattern, path) == 0;
+	tail = strchr(brace, '}') + 1;
+	if (strncmp(pattern, path, head) != 0)
+		return false;
+	size = strcspn(path + head, "/");
+	if (!size || strcmp(path + head + size, tail) != 0)
+		return false;
+	*name = strndup(path + head, size);
+	assert(*name);
+	return true;
+}
+
+static const char *method_word(struct evhttp_request *http)
+{
+	switch (evhttp_request_get_command(http)) {
+	case EVHTTP_REQ_GET: return "GET";
+	case EVHTTP_REQ_POST: return "POST";
+	case EVHTTP_REQ_PATCH: return "PATCH";
+	case EVHTTP_REQ_PUT: return "PUT";
+	case EVHTTP_REQ_DELETE: return "DELETE";
+	case EVHTTP_REQ_OPTIONS: return "OPTIONS";
+	case EVHTTP_REQ_HEAD: return "HEAD";
+	case EVHTTP_REQ_TRACE:
+	case EVHTTP_REQ_CONNECT:
+	default: return "another method";
+	}
+}
+
+/* The body as JSON: an object, or none. false after it was refused. */
+static bool read_body(struct call *call)
+{
+	struct evbuffer *in = evhttp_request_get_input_buffer(call->http);
+	size_t size = evbuffer_get_length(in);
+	const char *type = header_of(call->http, "Content-Type");
+	json_error_t error;
+
+	if (!size)
+		return true;
+	if (size > CONTROL_BODY_MAX) {
+		call_refuse(call, 413, "the body has %zu bytes; %d are the most", size, CONTROL_BODY_MAX);
+		return false;
+	}
+	if (!type || strncasecmp(type, "application/json", 16) != 0 || (type[16] && !strchr("; ", type[16]))) {
+		call_refuse(call, 400, "the body must be application/json");
+		return false;
+	}
+	call->body = json_loadb((const char *)evbuffer_pullup(in, -1), size, JSON_REJECT_DUPLICATES, &error);
+	if (call->body && json_is_object(call->body))
+		return true;
+	if (call->body)
+		call_refuse(call, 400, "the body must be a JSON object");
+	else
+		call_refuse(call, 400, "the body is no JSON: %s at byte %d", error.text, error.position);
+	return false;
+}
+
+static const struct route_field *field_of(const struct route_field *fields, const char *name)
+{
+	for (size_t i = 0; i < ROUTE_FIELDS_MAX && fields[i].name; i++)
+		if (strcmp(fields[i].name, name) == 0)
+			return &fields[i];
+	return NULL;
+}
+
+static bool is_of_type(const json_t *value, const char *type)
+{
+	return (strcmp(type, "string") == 0 && json_is_string(value)) ||
+	       (strcmp(type, "integer") == 0 && json_is_integer(value));
+}
+
+/* Keys and types as the table has them. */
+static bool check_fields(struct call *call, const struct route *route)
+{
+	struct evkeyval *pair;
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(call->body, key, value) {
+		const struct route_field *field = field_of(route->body, key);
+
+		if (route->any_keys)
+			break;
+		if (!field || !is_of_type(value, field->type)) {
+			call_refuse(call, 400, field ? "`%s` must be of type %s" : "there is no key `%s`", key,
+			    field ? field->type : "");
+			return false;
+		}
+	}
+	for (pair = call->query->tqh_first; pair; pair = pair->next.tqe_next)
+		if (!field_of(route->query, pair->key)) {
+			call_refuse(call, 400, "there is no parameter `%s`", pair->key);
+			return false;
+		}
+	for (size_t i = 0; i < ROUTE_FIELDS_MAX; i++) {
+		const struct route_field *body = &route->body[i], *query = &route->query[i];
+
+		if (body->name && body->required && !json_object_get(call->body, body->name)) {
+			call_refuse(call, 400, "the body lacks `%s`", body->name);
+			return false;
+		}
+		if (query->name && query->required && !evhttp_find_header(call->query, query->name)) {
+			call_refuse(call, 400, "the parameter `%s` is missing", query->name);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void serve(struct call *call, const struct route *route, char *raw_name)
+{
+	struct evkeyvalq query = {0};
+	const char *given = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(call->http));
+	size_t size = 0;
+	char *name = raw_name ? evhttp_uridecode(raw_name, 0, &size) : NULL;
+
+	call->name = name ? name : "";
+	call->query = &query;
+	TAILQ_INIT(&query);
+	if ((raw_name && !name) || (name && strlen(name) != size) ||
+	    evhttp_parse_query_str(given ? given : "", &query))
+		call_refuse(call, 400, "the address is not well formed");
+	else if (read_body(call) && check_fields(call, route))
+		route->handle(call);
+	evhttp_clear_headers(&query);
+	json_decref(call->body);
+	free(name);
+}
+
+static void dispatch(struct call *call)
+{
+	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(call->http)),
+	           *method = method_word(call->http);
+	char allowed[64] = "";
+
+	path = path && *path ? path : "/";
+	for (size_t i = 0; i < route_count; i++) {
+		const struct route *route = &route_table[i];
+		char *name;
+
+		if (!path_matches(route->path, path, &name))
+			continue;
+		if (strcmp(route->method, method) == 0) {
+			serve(call, route, name);
+			free(name);
+			return;
+		}
+		free(name);
+		snprintf(allowed + strlen(allowed), sizeof(allowed) - strlen(allowed), "%s%s", *allowed ? ", " : "",
+		    route->method);
+	}
+	if (*allowed) {
+		add_header(call->http, "Allow", allowed);
+		call_refuse(call, 405, "`%s` takes %s, not %s", path, allowed, method);
+	} else {
+		call_refuse(call, 404, "there is no `%s`; `deadzone help api` lists what there is", path);
+	}
+}
+
+static bool is_page(struct evhttp_request *http)
+{
+	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(http));
+
+	return evhttp_request_get_command(http) == EVHTTP_REQ_GET && path && strcmp(path, "/") == 0;
+}
+
+static void asked(struct evhttp_request *http, void *user)
+{
+	struct endpoint *endpoint = user;
+	struct control *control = endpoint->control;
+	struct call call = {.control = control, .running = control->running, .http = http, .name = ""};
+	const char *why = foreign(endpoint, http);
+
+	if (why)
+		refuse(control, http, 400, why);
+	else if (!may_ask(control, http) && is_page(http))
+		routes_page(&call, 401); /* it holds nothing, and asks for the token */
+	else if (!may_ask(control, http))
+		refuse(control, http, 401, "the token is missing or wrong: Authorization: Bearer …");
+	else
+		dispatch(&call);
+}
+
+/* ---- Opening and closing ---- */
+
+/* A socket file that nobody listens on is left from before. */
+static void unlink_stale(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) && errno == ECONNREFUSED)
+		unlink(address->sun_path);
+	close(fd);
+}
+
+static struct evconnlistener *listen_unix(struct endpoint *endpoint, const char *path, struct error *error)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct evconnlistener *listener;
+	mode_t before;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	unlink_stale(&address);
+	before = umask(0177); /* mode 0600 from the first moment on */
+	listener = evconnlistener_new_bind(endpoint->control->running->base, NULL, NULL,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, -1, (struct sockaddr *)&address, sizeof(address));
+	umask(before);
+	if (!listener) {
+		error_set(error, "[control] listen: `unix:%s` cannot be listened on: %s", path, strerror(errno));
+		return NULL;
+	}
+	endpoint->path = strdup(path);
+	assert(endpoint->path);
+	return listener;
+}
+
+static struct evconnlistener *listen_address(struct endpoint *endpoint, const char *text, struct error *error)
+{
+	struct sockaddr_storage storage;
+	struct evconnlistener *listener;
+	struct address address;
+	socklen_t size;
+
+	if (address_read(text, &address, error))
+		return NULL;
+	size = address_to_socket(&address, &storage);
+	listener = evconnlistener_new_bind(endpoint->control->running->base, NULL, NULL,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, -1, (struct sockaddr *)&storage, (int)size);
+	if (!listener) {
+		error_set(error, "[control] listen: `%s` cannot be listened on: %s", text, strerror(errno));
+		return NULL;
+	}
+	size = sizeof(storage);
+	getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&storage, &size);
+	address_from_socket((struct sockaddr *)&storage, &endpoint->bound);
+	return listener;
+}
+
+static int endpoint_open(struct control *control, const char *text, struct error *error)
+{
+	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
+	struct evconnlistener *listener;
+	char bound[ADDRESS_TEXT_ROOM];
+
+	assert(endpoint);
+	*endpoint = (struct endpoint){.control = control, .next = control->endpoints};
+	control->endpoints = endpoint;
+	listener = strncmp(text, "unix:", 5) == 0 ? listen_unix(endpoint, text + 5, error)
+	                                          : listen_address(endpoint, text, error);
+	if (!listener)
+		return -1;
+	endpoint->http = evhttp_new(control->running->base);
+	if (!endpoint->http || !evhttp_bind_listener(endpoint->http, listener)) {
+		evconnlistener_free(listener);
+		return error_set(error, "[control] listen: `%s` cannot be served", text);
+	}
+	evhttp_set_bevcb(endpoint->http, client_fresh, endpoint);
+	evhttp_set_gencb(endpoint->http, asked, endpoint);
+	evhttp_set_allowed_methods(endpoint->http,
+	    EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PATCH | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_HEAD |
+	        EVHTTP_REQ_OPTIONS);
+	evhttp_set_max_headers_size(endpoint->http, HEADERS_MAX);
+	evhttp_set_max_body_size(endpoint->http, BODY_READ_MAX);
+	evhttp_set_timeout(endpoint->http, 2 * CONTROL_PATIENCE_SECONDS);
+	if (endpoint->path)
+		log_error("control listen=unix:%s", endpoint->path);
+	else
+		log_error("control listen=%s", address_text(&endpoint->bound, bound, sizeof(bound)));
+	return 0;
+}
+
+struct control *control_new(struct running *running, struct error *error)
+{
+	const struct control_settings *settings = &running->setup->control;
+	static const struct timeval every = {.tv_usec = CONTROL_TICK_MS * 1000};
+	struct control *control = calloc(1, sizeof(*control));
+
+	assert(control);
+	control->running = running;
+	control->sweep = event_new(running->base, -1, 0, sweep, control);
+	control->ticks = event_new(running->base, -1, EV_PERSIST, tick, control);
+	assert(control->sweep && control->ticks);
+	event_add(control->ticks, &every);
+	if (settings->token && token_read(settings->token, control->token, error)) {
+		control_free(control);
+		return NULL;
+	}
+	for (size_t i = 0; i < settings->listen.count; i++)
+		if (endpoint_open(control, settings->listen.all[i], error)) {
+			control_free(control);
+			return NULL;
+		}
+	return control;
+}
+
+void control_reload(struct control *control)
+{
+	const char *path = control->running->setup->control.token;
+	struct error error;
+
+	if (!path || token_read(path, control->token, &error) == 0)
+		return;
+	log_error("%s; the token stays as it was", error.text);
+}
+
+void control_stop(struct control *control)
+{
+	control->stop_in = STOP_TICKS;
+}
+
+void control_free(struct control *control)
+{
+	if (!control)
+		return;
+	while (control->kept) {
+		struct kept *kept = control->kept;
+
+		evhttp_connection_set_closecb(evhttp_request_get_connection(kept->http), NULL, NULL);
+		kept_forget(kept);
+	}
+	event_free(control->ticks);
+	while (control->endpoints) {
+		struct endpoint *endpoint = control->endpoints;
+
+		control->endpoints = endpoint->next;
+		if (endpoint->http)
+			evhttp_free(endpoint->http);
+		if (endpoint->path)
+			unlink(endpoint->path);
+		free(endpoint->path);
+		free(endpoint);
+	}
+	while (control->fresh_count)
+		bufferevent_decref(control->fresh[--control->fresh_count]);
+	event_free(control->sweep);
+	free(control);
+}

@@ -1,0 +1,61 @@
+#include "proxy/feed.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct feed {
+	struct feed_event kept[FEED_KEPT]; /* by id modulo FEED_KEPT */
+	uint64_t newest;
+};
+
+struct feed *feed_new(void)
+{
+	struct feed *feed = calloc(1, sizeof(*feed));
+
+	assert(feed);
+	return feed;
+}
+
+void feed_free(struct feed *feed)
+{
+	if (!feed)
+		return;
+	for (size_t i = 0; i < FEED_KEPT; i++)
+		free((char *)feed->kept[i].text);
+	free(feed);
+}
+
+void feed_put(struct feed *feed, const char *text, ns_t at)
+{
+	struct feed_event *event = &feed->kept[++feed->newest % FEED_KEPT];
+
+	free((char *)event->text);
+	*event = (struct feed_event){.id = feed->newest, .at = at, .text = strdup(text)};
+	assert(event->text);
+	if (strncmp(text, "s=", 2) == 0)
+		event->session = (uint32_t)strtoul(text + 2, NULL, 10);
+}
+
+const struct feed_event *feed_after(const struct feed *feed, uint64_t id)
+{
+	uint64_t oldest = feed->newest > FEED_KEPT ? feed->newest - FEED_KEPT + 1 : 1;
+	uint64_t next = id + 1 > oldest ? id + 1 : oldest;
+
+	if (id >= feed->newest)
+		return NULL;
+	return &feed->kept[next % FEED_KEPT];
+}
+
+uint64_t feed_newest(const struct feed *feed)
+{
+	return feed->newest;
+}
+
+const struct feed_event *feed_of_session(const struct feed *feed, uint32_t session)
+{
+	for (uint64_t id = feed->newest; id && id + FEED_KEPT > feed->newest; id--)
+		if (feed->kept[id % FEED_KEPT].session == session)
+			return &feed->kept[id % FEED_KEPT];
+	return NULL;
+}

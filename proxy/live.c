@@ -1,0 +1,289 @@
+#include "proxy/live.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WHO "api" /* by=api */
+#define PATCHES_MAX 10000
+
+struct live {
+	const struct setup_source *source;
+	enum setup_use use;
+	struct names *names;
+	struct ini_files *files;
+	char **patches;
+	size_t patch_count;
+	char **disabled; /* rules */
+	size_t disabled_count;
+};
+
+struct live *live_new(const struct setup_source *source, enum setup_use use, struct names *names)
+{
+	struct live *live = calloc(1, sizeof(*live));
+
+	assert(live);
+	*live = (struct live){.source = source, .use = use, .names = names};
+	return live;
+}
+
+static void forget(char ***list, size_t *count)
+{
+	for (size_t i = 0; i < *count; i++)
+		free((*list)[i]);
+	free(*list);
+	*list = NULL;
+	*count = 0;
+}
+
+void live_free(struct live *live)
+{
+	if (!live)
+		return;
+	forget(&live->patches, &live->patch_count);
+	forget(&live->disabled, &live->disabled_count);
+	ini_files_free(live->files);
+	free(live);
+}
+
+static void keep(char ***list, size_t *count, const char *text)
+{
+	*list = realloc(*list, (*count + 1) * sizeof(**list));
+	assert(*list);
+	(*list)[*count] = strdup(text);
+	assert((*list)[*count]);
+	(*count)++;
+}
+
+size_t live_changes(const struct live *live)
+{
+	return live->patch_count + live->disabled_count;
+}
+
+/* ---- Building ---- */
+
+static const struct rule *rule_named(const struct setup *setup, const char *name)
+{
+	for (size_t i = 0; i < setup->config->rule_count; i++)
+		if (strcmp(setup->config->rules[i].name, name) == 0)
+			return &setup->config->rules[i];
+	return NULL;
+}
+
+/* Of the files as they are known, with all that stands; NULL and what is wrong. */
+static struct setup *build(struct live *live, struct complaints *complaints)
+{
+	struct setup_source source = *live->source;
+	struct setup *setup;
+
+	source.patches = (const char *const *)live->patches;
+	source.patch_count = live->patch_count;
+	source.files = live->files;
+	setup = setup_new(&source, live->use, live->names, complaints);
+	if (complaints_count(complaints, COMPLAINT_ERROR)) {
+		setup_free(setup);
+		return NULL;
+	}
+	for (size_t i = 0; i < live->disabled_count; i++) {
+		const struct rule *rule = rule_named(setup, live->disabled[i]);
+
+		if (rule)
+			setup->config->rules[rule->index].disabled = true;
+	}
+	return setup;
+}
+
+struct setup *live_load(struct live *live, struct complaints *complaints)
+{
+	struct live fresh = {.source = live->source, .use = live->use, .names = live->names, .files = ini_files_new()};
+	struct setup *setup = build(&fresh, complaints);
+
+	if (!setup) {
+		ini_files_free(fresh.files);
+		return NULL;
+	}
+	ini_files_free(live->files);
+	forget(&live->patches, &live->patch_count);
+	forget(&live->disabled, &live->disabled_count);
+	live->files = fresh.files;
+	return setup;
+}
+
+/* ---- Words ---- */
+
+static void wrong(struct live_result *result, enum live_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void wrong(struct live_result *result, enum live_status status, const char *format, ...)
+{
+	va_list list;
+
+	result->status = status;
+	va_start(list, format);
+	text_add_list(&result->error, format, list);
+	va_end(list);
+}
+
+/* Takes "key=VALUE " off the front, where it stands there. */
+static bool take_word(const char **line, const char *key, char *value, size_t room)
+{
+	size_t length = strlen(key), size = strcspn(*line, " ");
+
+	if (strncmp(*line, key, length) != 0 || (*line)[length] != '=' || size - length - 1 >= room)
+		return false;
+	memcpy(value, *line + length + 1, size - length - 1);
+	value[size - length - 1] = '\0';
+	*line += size + strspn(*line + size, " ");
+	return true;
+}
+
+static bool take_target(struct live_result *result, const struct setup *setup, const char **line,
+    struct live_target *target, char *name, size_t room)
+{
+	*target = (struct live_target){.whom = LIVE_ALL};
+	if (take_word(line, "session", name, room)) {
+		target->whom = LIVE_SESSION;
+		target->session = (uint32_t)strtoul(name, NULL, 10);
+	} else if (take_word(line, "identity", name, room)) {
+		target->whom = LIVE_IDENTITY;
+		target->identity = name;
+	} else if (take_word(line, "device", name, room)) {
+		target->whom = LIVE_DEVICE;
+		while (target->device < setup->config->device_count &&
+		       strcmp(setup->config->devices[target->device].name, name) != 0)
+			target->device++;
+		if (target->device == setup->config->device_count) {
+			wrong(result, LIVE_UNKNOWN, "there is no [device %s]", name);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void concerned(struct live_result *result, const struct live_target *target, const char *name, size_t count)
+{
+	result->sessions = count;
+	if (count || target->whom == LIVE_ALL || target->whom == LIVE_DEVICE)
+		return;
+	wrong(result, LIVE_UNKNOWN, "there is no session %s%s now",
+	    target->whom == LIVE_IDENTITY ? "of identity " : "", name);
+}
+
+static void apply_do(struct live_result *result, struct live *live, struct core *core, const struct setup *setup,
+    const char *line, ns_t now)
+{
+	struct reading reading = {.arena = arena_new(), .ini = setup->ini, .names = live->names};
+	struct actions actions = {0};
+	struct live_target target;
+	char name[128];
+
+	if (!take_target(result, setup, &line, &target, name, sizeof(name))) {
+		/* told */
+	} else if (action_read(&reading, line, &actions)) {
+		wrong(result, LIVE_WRONG, "do: %s", reading.error.text);
+	} else if (!action_table[actions.all[0].act].timed) {
+		wrong(result, LIVE_WRONG, "do: `%s` needs a datagram; blackout, rebind, link and note need none",
+		    action_table[actions.all[0].act].word);
+	} else {
+		concerned(result, &target, name,
+		    core_do(core, &actions.all[0], &target, names_add(live->names, "", WHO), now));
+	}
+	arena_free(reading.arena);
+}
+
+static void apply_fire(
+    struct live_result *result, struct core *core, const struct setup *setup, const char *line, ns_t now)
+{
+	struct live_target target;
+	const struct rule *rule;
+	char name[128];
+
+	if (!take_target(result, setup, &line, &target, name, sizeof(name)))
+		return;
+	rule = rule_named(setup, line);
+	if (!rule) {
+		wrong(result, LIVE_UNKNOWN, "there is no [rule %s]", line);
+		return;
+	}
+	for (size_t i = 0; i < rule->actions.count; i++) {
+		const struct action_row *row = &action_table[rule->actions.all[i].act];
+
+		if (!row->timed) {
+			wrong(result, LIVE_WRONG, "[rule %s] do: `%s` needs a datagram; it cannot be fired from outside",
+			    rule->name, row->word);
+			return;
+		}
+	}
+	concerned(result, &target, name, core_fire(core, rule->index, &target, now));
+}
+
+static void apply_set(struct live_result *result, struct live *live, const char *line)
+{
+	struct complaints *complaints = complaints_new();
+	size_t before = live->patch_count;
+
+	while (*line && live->patch_count < PATCHES_MAX) {
+		size_t size = strcspn(line, "\n");
+		char *one = strndup(line, size);
+
+		assert(one);
+		keep(&live->patches, &live->patch_count, one);
+		free(one);
+		line += size + (line[size] == '\n');
+	}
+	if (*line)
+		wrong(result, LIVE_WRONG, "too many changes; a reload forgets them");
+	else if (!(result->setup = build(live, complaints)))
+		complaints_errors(complaints, &result->error);
+	complaints_free(complaints);
+	if (result->setup)
+		return;
+	result->status = LIVE_WRONG;
+	while (live->patch_count > before)
+		free(live->patches[--live->patch_count]);
+}
+
+static void apply_enabled(
+    struct live_result *result, struct live *live, const struct setup *setup, const char *name, bool enabled)
+{
+	struct complaints *complaints;
+	size_t i = 0;
+
+	if (!rule_named(setup, name)) {
+		wrong(result, LIVE_UNKNOWN, "there is no [rule %s]", name);
+		return;
+	}
+	while (i < live->disabled_count && strcmp(live->disabled[i], name) != 0)
+		i++;
+	if (enabled == (i == live->disabled_count))
+		return; /* as it is */
+	if (enabled) {
+		free(live->disabled[i]);
+		live->disabled[i] = live->disabled[--live->disabled_count];
+	} else {
+		keep(&live->disabled, &live->disabled_count, name);
+	}
+	complaints = complaints_new();
+	result->setup = build(live, complaints); /* it was built from the same before: nothing can be wrong */
+	complaints_free(complaints);
+	assert(result->setup);
+}
+
+struct live_result live_apply(
+    struct live *live, struct core *core, const struct setup *setup, const char *line, ns_t now)
+{
+	struct live_result result = {.status = LIVE_DONE};
+
+	if (strncmp(line, "do ", 3) == 0)
+		apply_do(&result, live, core, setup, line + 3, now);
+	else if (strncmp(line, "fire ", 5) == 0)
+		apply_fire(&result, core, setup, line + 5, now);
+	else if (strncmp(line, "set ", 4) == 0)
+		apply_set(&result, live, line + 4);
+	else if (strncmp(line, "enable ", 7) == 0)
+		apply_enabled(&result, live, setup, line + 7, true);
+	else if (strncmp(line, "disable ", 8) == 0)
+		apply_enabled(&result, live, setup, line + 8, false);
+	else
+		wrong(&result, LIVE_WRONG, "`%s` is no change; one begins with do, fire, set, enable or disable", line);
+	return result;
+}

@@ -1,0 +1,468 @@
+/* routes: the handlers of the API, and the table that leads to them. */
+#include "proxy/routes.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const char live_frame[], live_frame_end[]; /* proxy/live.html, built in */
+
+#define WAIT_PRESET (30 * NS_S)
+#define WAIT_MOST NS_HOUR
+#define MARK_MAX 1000
+
+/* ---- What there is ---- */
+
+void routes_page(struct call *call, int status)
+{
+	call_send(call, status, "text/html; charset=utf-8", live_frame, (size_t)(live_frame_end - live_frame));
+}
+
+static void get_page(struct call *call)
+{
+	routes_page(call, 200);
+}
+
+static void get_summary(struct call *call)
+{
+	struct sheet sheet;
+
+	running_sheet(call->running, &sheet);
+	call_answer(call, 200, sheet_json(&sheet));
+	sheet_fini(&sheet);
+}
+
+/* A session with what happened to it last. */
+static json_t *json_session(const struct running *running, const struct sheet_session *session)
+{
+	const struct feed_event *event = feed_of_session(running->feed, session->number);
+	json_t *json = sheet_json_session(session);
+
+	json_object_set_new(json, "last_event", event ? json_string(event->text) : json_null());
+	return json;
+}
+
+static void get_sessions(struct call *call)
+{
+	json_t *list = json_array();
+	struct sheet sheet;
+
+	running_sheet(call->running, &sheet);
+	for (size_t i = 0; i < sheet.session_count; i++)
+		json_array_append_new(list, json_session(call->running, &sheet.sessions[i]));
+	call_answer(call, 200, json_pack("{s:o}", "sessions", list));
+	sheet_fini(&sheet);
+}
+
+static void get_session(struct call *call)
+{
+	struct running *running = call->running;
+	struct summary_facts facts;
+	struct sheet_session session;
+	char *end;
+	unsigned long number = strtoul(call->name, &end, 10);
+
+	running_facts(running, &facts);
+	if (*end || number > UINT32_MAX ||
+	    !summary_session(running->summary, relay_core(running->relay), &facts, (uint32_t)number, &session))
+		call_refuse(call, 404, "there is no session %s", call->name);
+	else
+		call_answer(call, 200, json_session(running, &session));
+}
+
+static json_t *names_of_rules(const struct config *config)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < config->rule_count; i++)
+		json_array_append_new(list,
+		    json_pack("{s:s, s:b}", "name", config->rules[i].name, "enabled", !config->rules[i].disabled));
+	return list;
+}
+
+static void get_config(struct call *call)
+{
+	const struct running *running = call->running;
+	const struct config *config = running->setup->config;
+	json_t *links = json_array(), *devices = json_array(), *listen = json_array(),
+	       *ini = json_string(ini_text(running->setup->ini));
+	char text[ADDRESS_TEXT_ROOM];
+
+	for (size_t i = 1; i < config->link_count; i++) /* the first is the one that no section names */
+		json_array_append_new(links, json_string(config->links[i].name));
+	for (size_t i = 0; i < config->device_count; i++)
+		json_array_append_new(devices, json_string(config->devices[i].name));
+	for (size_t i = 0; i < relay_listener_count(running->relay); i++)
+		json_array_append_new(
+		    listen, json_string(address_text(relay_listener(running->relay, i), text, sizeof(text))));
+	call_answer(call, 200,
+	    json_pack("{s:s, s:I, s:i, s:o, s:s, s:o, s:o, s:o, s:o}", "version", DEADZONE_VERSION, "seed",
+	        (json_int_t)running->seed, "generation", (int)running->generation, "listen", listen, "upstream",
+	        running->setup->proxy.upstream, "links", links, "devices", devices, "rules", names_of_rules(config),
+	        "ini", ini ? ini : json_string("(not UTF-8)")));
+}
+
+static void get_events(struct call *call)
+{
+	const char *last = evhttp_find_header(evhttp_request_get_input_headers(call->http), "Last-Event-ID");
+
+	call_stream(call, last ? strtoull(last, NULL, 10) : feed_newest(call->running->feed));
+}
+
+static void get_metrics(struct call *call)
+{
+	struct text text = {0};
+
+	metrics_write(call->running, &text);
+	call_send(call, 200, "text/plain; version=0.0.4; charset=utf-8", text.at, text.size);
+	text_free(&text);
+}
+
+static void get_openapi(struct call *call)
+{
+	call_answer(call, 200, routes_openapi());
+}
+
+/* ---- What can be done ---- */
+
+static bool rule_is_there(struct call *call, const char *name)
+{
+	const struct config *config = call->running->setup->config;
+
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (strcmp(config->rules[i].name, name) == 0)
+			return true;
+	call_refuse(call, 404, "there is no [rule %s]", name);
+	return false;
+}
+
+static bool one_line(struct call *call, const char *key, const char *text)
+{
+	if (!strpbrk(text, "\r\n"))
+		return true;
+	call_refuse(call, 400, "`%s` must be one line", key);
+	return false;
+}
+
+static void answer_change(struct call *call, const char *line)
+{
+	struct live_result result = running_change(call->running, line);
+
+	switch (result.status) {
+	case LIVE_DONE: call_answer(call, 200, json_pack("{s:b, s:I}", "done", 1, "sessions", (json_int_t)result.sessions)); break;
+	case LIVE_WRONG: call_refuse(call, 400, "%s", result.error.at); break;
+	case LIVE_UNKNOWN: call_refuse(call, 404, "%s", result.error.at); break;
+	}
+	text_free(&result.error);
+}
+
+/* "session=3 ", where the body names one; false after it was refused. */
+static bool add_target(struct call *call, struct text *line)
+{
+	const json_t *session = json_object_get(call->body, "session");
+	const char *identity = json_string_value(json_object_get(call->body, "identity")),
+	           *device = json_string_value(json_object_get(call->body, "device"));
+
+	if ((session != NULL) + (identity != NULL) + (device != NULL) > 1) {
+		call_refuse(call, 400, "`session`, `identity` and `device` exclude each other");
+		return false;
+	}
+	if ((identity && strpbrk(identity, " \r\n")) || (device && strpbrk(device, " \r\n"))) {
+		call_refuse(call, 400, "a name has no blanks");
+		return false;
+	}
+	if (session)
+		text_add(line, "session=%" JSON_INTEGER_FORMAT " ", json_integer_value(session));
+	if (identity)
+		text_add(line, "identity=%s ", identity);
+	if (device)
+		text_add(line, "device=%s ", device);
+	return true;
+}
+
+static void post_do(struct call *call)
+{
+	const char *action = json_string_value(json_object_get(call->body, "do"));
+	struct text line = {0};
+
+	text_add(&line, "do ");
+	if (one_line(call, "do", action) && add_target(call, &line)) {
+		text_add(&line, "%s", action);
+		answer_change(call, line.at);
+	}
+	text_free(&line);
+}
+
+static void post_fire(struct call *call)
+{
+	struct text line = {0};
+
+	text_add(&line, "fire ");
+	if (rule_is_there(call, call->name) && add_target(call, &line)) {
+		text_add(&line, "%s", call->name);
+		answer_change(call, line.at);
+	}
+	text_free(&line);
+}
+
+/* A value as it would stand in an ini file; false where it cannot. */
+static bool add_value(struct text *line, const json_t *value)
+{
+	size_t i;
+	json_t *one;
+
+	if (json_is_string(value))
+		text_add(line, "%s", json_string_value(value));
+	else if (json_is_integer(value))
+		text_add(line, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	else if (json_is_boolean(value))
+		text_add(line, "%s", json_is_true(value) ? "yes" : "no");
+	else if (!json_is_array(value))
+		return false;
+	json_array_foreach(value, i, one) {
+		if (json_is_array(one))
+			return false;
+		text_add(line, "%s", i ? ", " : "");
+		if (!add_value(line, one))
+			return false;
+	}
+	return true;
+}
+
+/* Keys into "set [link NAME] KEY = VALUE" lines; false after it was refused. */
+static bool add_keys(struct call *call, const char *kind, struct text *line)
+{
+	const char *key;
+	json_t *value;
+
+	if (!json_object_size(call->body)) {
+		call_refuse(call, 400, "the body names no key");
+		return false;
+	}
+	text_add(line, "set");
+	json_object_foreach(call->body, key, value) {
+		size_t at = line->size;
+
+		text_add(line, "%s[%s %s] %s = ", line->size > 3 ? "\n" : " ", kind, call->name, key);
+		if (!add_value(line, value) || strpbrk(line->at + at + 1, "\r\n")) {
+			call_refuse(call, 400, "[%s %s] %s: its value is a string, as in the ini file, of one line", kind,
+			    call->name, key);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void patch_rule(struct call *call)
+{
+	const json_t *enabled = json_object_get(call->body, "enabled");
+	struct text line = {0};
+
+	if (!rule_is_there(call, call->name))
+		return;
+	if (enabled && (json_object_size(call->body) > 1 || !json_is_boolean(enabled))) {
+		call_refuse(call, 400, "`enabled` is true or false, and stands alone");
+		return;
+	}
+	if (enabled) {
+		text_add(&line, "%s %s", json_is_true(enabled) ? "enable" : "disable", call->name);
+		answer_change(call, line.at);
+	} else if (add_keys(call, "rule", &line)) {
+		answer_change(call, line.at);
+	}
+	text_free(&line);
+}
+
+static void patch_link(struct call *call)
+{
+	const struct config *config = call->running->setup->config;
+	struct text line = {0};
+	size_t i = 1;
+
+	while (i < config->link_count && strcmp(config->links[i].name, call->name) != 0)
+		i++;
+	if (i == config->link_count)
+		call_refuse(call, 404, "there is no [link %s]", call->name);
+	else if (add_keys(call, "link", &line))
+		answer_change(call, line.at);
+	text_free(&line);
+}
+
+static void get_wait(struct call *call)
+{
+	const char *rule = evhttp_find_header(call->query, "rule"), *count_text = evhttp_find_header(call->query, "count"),
+	           *timeout_text = evhttp_find_header(call->query, "timeout");
+	uint64_t count = 1;
+	ns_t timeout = WAIT_PRESET;
+	struct error error;
+
+	if (!rule_is_there(call, rule))
+		return;
+	if (count_text && units_whole(count_text, &count, &error))
+		call_refuse(call, 400, "count: %s", error.text);
+	else if (timeout_text && units_time(timeout_text, &timeout, &error))
+		call_refuse(call, 400, "timeout: %s", error.text);
+	else if (timeout > WAIT_MOST)
+		call_refuse(call, 400, "timeout: `%s` is out of range; 1h is the most", timeout_text);
+	else
+		call_wait(call, rule, count, timeout);
+}
+
+static void post_mark(struct call *call)
+{
+	const char *text = json_string_value(json_object_get(call->body, "text"));
+	struct text event = {0};
+
+	if (!one_line(call, "text", text))
+		return;
+	if (strlen(text) > MARK_MAX) {
+		call_refuse(call, 400, "`text` is longer than %d bytes", MARK_MAX);
+		return;
+	}
+	text_add(&event, "mark %s", text);
+	running_event(call->running, event.at);
+	call_answer(call, 200, json_pack("{s:b}", "done", 1));
+	text_free(&event);
+}
+
+static void post_reload(struct call *call)
+{
+	struct text told = {0};
+	size_t errors = running_reload(call->running, &told);
+
+	control_reload(call->control);
+	if (errors)
+		call_refuse(call, 400, "%s", told.at ? told.at : "the files could not be read");
+	else
+		call_answer(call, 200, json_pack("{s:b, s:i}", "done", 1, "generation", (int)call->running->generation));
+	text_free(&told);
+}
+
+static void post_rotate(struct call *call)
+{
+	const char *why;
+
+	if (running_rotate(call->running, &why))
+		call_answer(call, 200, json_pack("{s:b}", "done", 1));
+	else
+		call_refuse(call, 409, "%s", why);
+}
+
+static void post_stop(struct call *call)
+{
+	call_answer(call, 202, json_pack("{s:b}", "done", 1));
+	control_stop(call->control);
+}
+
+/* ---- The table ---- */
+
+#define FOR_WHOM                                                                                                       \
+	{"session", "integer", "this session, by number", false}, {"identity", "string",                               \
+	    "sessions of this identity, or of this address", false},                                                   \
+	    {"device", "string", "sessions of this [device] section", false}
+
+const struct route route_table[] = {
+    {"GET", "/", get_page, "the live page", .answer = "text/html"},
+    {"GET", "/api/v1/summary", get_summary, "the summary's JSON, now", .answer = "application/json"},
+    {"GET", "/api/v1/sessions", get_sessions, "its sessions, each with its last event", .answer = "application/json"},
+    {"GET", "/api/v1/sessions/{number}", get_session, "one session", .answer = "application/json"},
+    {"GET", "/api/v1/config", get_config, "seed, ini text in force, generation, and what is there by name",
+        .answer = "application/json"},
+    {"GET", "/api/v1/events", get_events,
+        "server-sent events: the lines of the capture's events, as they happen; Last-Event-ID resumes",
+        .answer = "text/event-stream"},
+    {"GET", "/api/v1/wait", get_wait, "answers when the rule has fired so often (200), or the time is over (408)",
+        .query = {{"rule", "string", "its name", true}, {"count", "integer", "how often (1)", false},
+            {"timeout", "string", "how long to wait (30s)", false}},
+        .answer = "application/json"},
+    {"GET", "/api/v1/openapi.json", get_openapi, "this table as OpenAPI 3", .answer = "application/json"},
+    {"POST", "/api/v1/do", post_do, "any action that needs no datagram, for the sessions named, or for all",
+        .body = {{"do", "string", "the action, as in the ini file: blackout, rebind, link or note", true}, FOR_WHOM},
+        .answer = "application/json"},
+    {"POST", "/api/v1/rules/{name}/fire", post_fire, "that rule's actions; it counts as fired", .body = {FOR_WHOM},
+        .answer = "application/json"},
+    {"PATCH", "/api/v1/rules/{name}", patch_rule, "`enabled`: false or true; or keys and values as in the ini file",
+        .any_keys = true, .answer = "application/json"},
+    {"PATCH", "/api/v1/links/{name}", patch_link, "keys and values as in the ini file, whole or not at all",
+        .any_keys = true, .answer = "application/json"},
+    {"POST", "/api/v1/mark", post_mark, "a text that stands in the capture as an event",
+        .body = {{"text", "string", "one line", true}}, .answer = "application/json"},
+    {"POST", "/api/v1/reload", post_reload, "as SIGHUP: the ini files anew", .answer = "application/json"},
+    {"POST", "/api/v1/capture/rotate", post_rotate, "as SIGUSR2: a new capture file", .answer = "application/json"},
+    {"POST", "/api/v1/stop", post_stop, "as SIGTERM", .answer = "application/json"},
+    {"GET", "/metrics", get_metrics, "Prometheus text", .answer = "text/plain"},
+};
+const size_t route_count = sizeof(route_table) / sizeof(*route_table);
+
+/* ---- OpenAPI ---- */
+
+static json_t *json_body(const struct route *route)
+{
+	json_t *properties = json_object(), *required = json_array(), *schema;
+
+	for (size_t i = 0; i < ROUTE_FIELDS_MAX && route->body[i].name; i++) {
+		json_object_set_new(properties, route->body[i].name,
+		    json_pack("{s:s, s:s}", "type", route->body[i].type, "description", route->body[i].what));
+		if (route->body[i].required)
+			json_array_append_new(required, json_string(route->body[i].name));
+	}
+	schema = json_pack("{s:s, s:b}", "type", "object", "additionalProperties", route->any_keys);
+	if (json_object_size(properties))
+		json_object_set(schema, "properties", properties);
+	if (json_array_size(required))
+		json_object_set(schema, "required", required);
+	json_decref(properties);
+	json_decref(required);
+	return json_pack("{s:{s:{s:o}}}", "content", "application/json", "schema", schema);
+}
+
+static json_t *json_parameters(const struct route *route)
+{
+	const char *brace = strchr(route->path, '{');
+	json_t *list = json_array();
+
+	if (brace) {
+		json_t *name = json_stringn(brace + 1, strcspn(brace + 1, "}"));
+
+		json_array_append_new(list,
+		    json_pack("{s:o, s:s, s:b, s:{s:s}}", "name", name, "in", "path", "required", 1, "schema", "type",
+		        "string"));
+	}
+	for (size_t i = 0; i < ROUTE_FIELDS_MAX && route->query[i].name; i++)
+		json_array_append_new(list,
+		    json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", route->query[i].name, "in", "query", "required",
+		        route->query[i].required, "description", route->query[i].what, "schema", "type",
+		        route->query[i].type));
+	return list;
+}
+
+json_t *routes_openapi(void)
+{
+	json_t *paths = json_object();
+
+	for (size_t i = 0; i < route_count; i++) {
+		const struct route *route = &route_table[i];
+		json_t *path = json_object_get(paths, route->path), *parameters = json_parameters(route), *operation;
+		char method[8] = "";
+
+		for (size_t k = 0; route->method[k]; k++)
+			method[k] = (char)(route->method[k] | 0x20);
+		operation = json_pack("{s:s, s:{s:{s:s, s:{s:{}}}, s:{s:s}}}", "summary", route->what, "responses", "200",
+		    "description", "done", "content", route->answer, "default", "description",
+		    "refused: {\"error\": \"…\"}, status 400, 401, 404, 405, 408, 409 or 413");
+		if (json_array_size(parameters))
+			json_object_set(operation, "parameters", parameters);
+		json_decref(parameters);
+		if (route->any_keys || route->body[0].name)
+			json_object_set_new(operation, "requestBody", json_body(route));
+		if (!path) {
+			path = json_object();
+			json_object_set_new(paths, route->path, path);
+		}
+		json_object_set_new(path, method, operation);
+	}
+	return json_pack("{s:s, s:{s:s, s:s, s:s}, s:o, s:{s:{s:{s:s, s:s}}}, s:[{s:[]}, {}]}", "openapi", "3.0.3", "info",
+	    "title", "deadzone", "version", DEADZONE_VERSION, "description",
+	    "Steering a network impairment proxy while it runs.", "paths", paths, "components", "securitySchemes", "token",
+	    "type", "http", "scheme", "bearer", "security", "token");
+}

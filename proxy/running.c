@@ -1,0 +1,152 @@
+#include "proxy/running.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/log.h"
+
+#define EVENT_TEXT_MAX 60000
+
+void running_facts(const struct running *running, struct summary_facts *facts)
+{
+	*facts = (struct summary_facts){.setup = running->setup,
+	    .version = DEADZONE_VERSION,
+	    .seed = running->seed,
+	    .changes = running->changes,
+	    .change_count = running->change_count};
+	relay_facts(running->relay, facts);
+	facts->ended = running->stopped;
+}
+
+void running_sheet(const struct running *running, struct sheet *sheet)
+{
+	struct summary_facts facts;
+
+	running_facts(running, &facts);
+	summary_sheet(
+	    running->summary, relay_core(running->relay), &facts, (enum exit_status)running->status, sheet);
+}
+
+void running_event(struct running *running, const char *text)
+{
+	ns_t at = relay_wall(running->relay, relay_now());
+
+	if (running->capture)
+		capture_event(running->capture, text, at);
+	feed_put(running->feed, text, at);
+}
+
+void running_stop(struct running *running)
+{
+	running->stopping = true;
+	relay_stop(running->relay);
+	event_base_loopbreak(running->base);
+}
+
+bool running_rotate(struct running *running, const char **why)
+{
+	if (!running->capture)
+		*why = "there is no capture to start anew";
+	else if (capture_rotate(running->capture, NULL))
+		*why = "the capture goes to standard output: no new file can be started";
+	else
+		return true;
+	return false;
+}
+
+/* ---- Changes ---- */
+
+static void swap_in(struct running *running, struct setup *setup)
+{
+	struct setup *before = running->setup;
+
+	running->setup = setup;
+	relay_reload(running->relay, setup, running->seed);
+	setup_free(before);
+}
+
+/* A new file begins with the text in force; where none is started it stands in events. */
+static void capture_reloaded(struct running *running)
+{
+	const char *ini = ini_text(running->setup->ini);
+	struct text text = {0};
+
+	text_add(&text, "reload generation=%u", running->generation);
+	if (running->capture && !capture_starts_anew(running->capture)) {
+		/* A packet holds so much; a longer text goes into several. */
+		for (size_t at = 0, size = strlen(ini), part = 1; at < size || part == 1; at += EVENT_TEXT_MAX, part++) {
+			text_clear(&text);
+			text_add(&text, "reload generation=%u part=%zu\n%.*s", running->generation, part, EVENT_TEXT_MAX,
+			    ini + at);
+			running_event(running, text.at);
+		}
+	} else {
+		running_event(running, text.at);
+		if (running->capture)
+			capture_rotate(running->capture, ini);
+	}
+	text_free(&text);
+}
+
+size_t running_reload(struct running *running, struct text *told)
+{
+	struct complaints *complaints = complaints_new();
+	size_t changes = live_changes(running->live), errors;
+	struct setup *setup = live_load(running->live, complaints);
+	char text[80];
+
+	log_status(""); /* what follows stands in lines of its own */
+	complaints_print(complaints, stderr);
+	errors = complaints_count(complaints, COMPLAINT_ERROR);
+	if (told)
+		complaints_errors(complaints, told);
+	complaints_free(complaints);
+	if (!setup) {
+		snprintf(text, sizeof(text), "reload failed errors=%zu", errors);
+		log_error("%s", text);
+		running_event(running, text);
+		return errors;
+	}
+	swap_in(running, setup);
+	running->generation++;
+	capture_reloaded(running);
+	log_error("reload ok generation=%u", running->generation);
+	if (changes)
+		log_error("%zu live change%s gone: the files count again", changes, changes == 1 ? " is" : "s are");
+	return 0;
+}
+
+static void remember(struct running *running, const char *line)
+{
+	struct summary_facts facts;
+
+	if (running->change_count == CHANGES_MOST)
+		return;
+	running_facts(running, &facts);
+	running->changes =
+	    realloc(running->changes, (running->change_count + 1) * sizeof(*running->changes));
+	assert(running->changes);
+	running->changes[running->change_count++] = (struct sheet_change){facts.now - facts.began, strdup(line)};
+}
+
+struct live_result running_change(struct running *running, const char *line)
+{
+	struct live_result result;
+	struct text event = {0};
+	ns_t now = relay_now();
+
+	relay_turn(running->relay); /* what was due before it came happens first */
+	text_add(&event, "live %s", line);
+	result = live_apply(running->live, relay_core(running->relay), running->setup, line, now);
+	if (result.status == LIVE_DONE) {
+		running_event(running, event.at);
+		log_tell("%s", event.at);
+		remember(running, line);
+	}
+	if (result.setup)
+		swap_in(running, result.setup);
+	relay_turn(running->relay);
+	text_free(&event);
+	return result;
+}

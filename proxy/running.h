@@ -1,0 +1,64 @@
+/*
+ * running: a run while it goes on, and what may be asked of it: by signals, by the API.
+ */
+#ifndef PROXY_RUNNING_H
+#define PROXY_RUNNING_H
+
+#include <event2/event.h>
+
+#include "proxy/command.h"
+#include "proxy/feed.h"
+#include "proxy/live.h"
+#include "proxy/relay.h"
+#include "proxy/summary.h"
+
+#define RUN_SIGNALS 5
+
+struct control;
+
+struct running {
+	const struct command_line *line;
+	struct setup_source source;
+	struct names *names;
+	struct setup *setup;
+	struct live *live;
+	struct feed *feed;
+	struct event_base *base;
+	struct relay *relay;
+	struct capture *capture;
+	struct control *control;
+	struct summary *summary;
+	struct sheet_change *changes; /* what was changed live, the first CHANGES_MOST */
+	size_t change_count;
+	const char *capture_path, *json_path, *junit_path;
+	uint64_t seed;
+	unsigned generation;
+	int status;
+	ns_t stopped; /* wall clock; 0: it runs */
+	bool stopping;
+	/* cmd_run.c's own */
+	struct event *signals[RUN_SIGNALS];
+	struct event *ticks;
+	uint64_t last_received, last_dropped;
+	char capture_name[4096]; /* as it was told last */
+};
+
+#define CHANGES_MOST 1000
+
+/* The accounts now; for sheet_fini. */
+void running_sheet(const struct running *running, struct sheet *sheet);
+/* What only the relay and the clock know, for parts of it. */
+void running_facts(const struct running *running, struct summary_facts *facts);
+/* Something that happened stands in the capture and is told to those who listen. */
+void running_event(struct running *running, const char *text);
+
+/* Reads the files anew; gives how many errors there are, each printed and in `told` (may be NULL): then nothing
+ * changed. */
+size_t running_reload(struct running *running, struct text *told);
+/* One line of proxy/live.h; the caller frees the error. */
+struct live_result running_change(struct running *running, const char *line);
+/* A new capture file; false and why (a constant) where there is none to start. */
+bool running_rotate(struct running *running, const char **why);
+void running_stop(struct running *running);
+
+#endif

@@ -1,0 +1,81 @@
+/* junit: the outcome of every check as JUnit XML, which test runners and CI servers read. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/sheet.h"
+
+static void put_escaped(const char *text, FILE *out)
+{
+	for (; *text; text++) {
+		switch (*text) {
+		case '&': fputs("&amp;", out); break;
+		case '<': fputs("&lt;", out); break;
+		case '>': fputs("&gt;", out); break;
+		case '"': fputs("&quot;", out); break;
+		default: fputc(*text, out);
+		}
+	}
+}
+
+static void put_failure(const struct sheet_failure *failure, FILE *out)
+{
+	fputs("    <failure type=\"expectation\" message=\"wanted ", out);
+	put_escaped(failure->want, out);
+	fputs(failure->is_rule ? " firings, got " : ", got ", out);
+	if (failure->got[0])
+		put_escaped(failure->got, out);
+	else
+		fprintf(out, "%" PRId64, failure->number);
+	if (failure->session)
+		fprintf(out, " in session %u", failure->session);
+	fputs("\"/>\n", out);
+}
+
+static void put_case(const struct sheet *sheet, const struct sheet_check *check, FILE *out)
+{
+	fprintf(out, "  <testcase classname=\"deadzone.%s\" name=\"", check->is_rule ? "rule" : "check");
+	put_escaped(check->subject, out);
+	fputs("\">\n", out);
+	for (size_t i = 0; i < sheet->failure_count; i++) {
+		const struct sheet_failure *failure = &sheet->failures[i];
+
+		if (failure->is_rule == check->is_rule && strcmp(failure->subject, check->subject) == 0)
+			put_failure(failure, out);
+	}
+	fputs("  </testcase>\n", out);
+}
+
+static size_t count_failed(const struct sheet *sheet)
+{
+	size_t failed = 0;
+
+	for (size_t i = 0; i < sheet->check_count; i++)
+		for (size_t k = 0; k < sheet->failure_count; k++)
+			if (sheet->failures[k].is_rule == sheet->checks[i].is_rule &&
+			    strcmp(sheet->failures[k].subject, sheet->checks[i].subject) == 0) {
+				failed++;
+				break;
+			}
+	return failed;
+}
+
+int sheet_write_junit(const struct sheet *sheet, const char *path, struct error *error)
+{
+	FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+	bool failed = !out;
+
+	if (out) {
+		fprintf(out,
+		    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"deadzone\" tests=\"%zu\" failures=\"%zu\" "
+		    "errors=\"0\" skipped=\"0\" time=\"%.3f\">\n",
+		    sheet->check_count, count_failed(sheet), (double)(sheet->ended - sheet->started) / 1e9);
+		for (size_t i = 0; i < sheet->check_count; i++)
+			put_case(sheet, &sheet->checks[i], out);
+		fputs("</testsuite>\n", out);
+		failed = ferror(out);
+		failed |= (out == stdout ? fflush(out) : fclose(out)) != 0;
+	}
+	return failed ? error_set(error, "`%s` cannot be written: %s", path, strerror(errno)) : 0;
+}
