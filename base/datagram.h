@@ -26,10 +26,11 @@ enum datagram_flags {
 	DATAGRAM_JOINED = 8, /* several in one: `parts` says which */
 	DATAGRAM_LATE =
 	    16, /* waited for what is not the link's doing (a lookup): its lateness does not count */
-	DATAGRAM_SCHEDULED = 32, /* stands in the schedule, and in its way's list `going` */
-	DATAGRAM_DEAD = 64,      /* died there: what is left is to free it when its time comes */
-	DATAGRAM_RELEASED = 128, /* … and nobody else refers to it */
-	DATAGRAM_PLANNED = 256,  /* scheduled to enter the link: `plan`, not `parts` */
+	DATAGRAM_SCHEDULED = 32,  /* stands in the schedule, and in its way's list `going` */
+	DATAGRAM_DEAD = 64,       /* died there: what is left is to free it when its time comes */
+	DATAGRAM_RELEASED = 128,  /* … and nobody else refers to it */
+	DATAGRAM_CORRUPTED = 512, /* a joint one in which the link flipped a bit */
+	DATAGRAM_PLANNED = 256,   /* scheduled to enter the link: `plan`, not `parts` */
 };
 
 /* One of the datagrams that a joint one carries. */

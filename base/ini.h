@@ -46,8 +46,9 @@ struct ini *ini_new(const struct section_kind *const *kinds, size_t kind_count, 
     struct complaints *complaints);
 void ini_free(struct ini *ini);
 
-/* Files as they were when they were first read: an ini that uses them reads each path from disk once only, so that one
- * setting can be changed without taking in what has changed on disk meanwhile. They must outlive the ini. */
+/* Files as they were when they were first read: an ini that uses them reads each path from disk once only, so
+ * that one setting can be changed without taking in what has changed on disk meanwhile. They must outlive the
+ * ini. */
 struct ini_files;
 struct ini_files *ini_files_new(void);
 void ini_files_free(struct ini_files *files);

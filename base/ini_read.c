@@ -130,8 +130,8 @@ void ini_use_files(struct ini *ini, struct ini_files *files)
 }
 
 /* The file as it was known before, or as it is now, which is remembered. */
-static int known_load(const struct ini *ini, struct arena *arena, const char *path, const char **text, size_t *size,
-    struct error *error)
+static int known_load(const struct ini *ini, struct arena *arena, const char *path, const char **text,
+    size_t *size, struct error *error)
 {
 	struct known_file *known = ini->files ? ini->files->first : NULL;
 
@@ -171,8 +171,7 @@ static const char *path_beside(struct arena *arena, const char *file, const char
 int ini_load(struct reading *reading, const char *path, const char **text, size_t *size)
 {
 	return known_load(reading->ini, reading->arena,
-	    path_beside(reading->arena, reading->entry->file, path), text, size,
-	    &reading->error);
+	    path_beside(reading->arena, reading->entry->file, path), text, size, &reading->error);
 }
 
 /* ---- Lines ---- */

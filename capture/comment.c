@@ -110,6 +110,7 @@ void departure_fill(struct departure *departure, const struct datagram *datagram
 	if (datagram->flags & DATAGRAM_JOINED) {
 		departure->parts = datagram->parts->all;
 		departure->part_count = datagram->parts->count;
+		departure->corrupted = datagram->flags & DATAGRAM_CORRUPTED;
 	}
 }
 
@@ -121,6 +122,8 @@ void comment_departed(struct text *out, const struct departure *departure)
 		text_add(out, " copy=%u of=%s", departure->copy, verdict_origins[departure->origin]);
 	for (uint32_t i = 0; i < departure->part_count; i++)
 		text_add(out, "%s%u", i ? "," : " packed=", departure->parts[i].n);
+	if (departure->corrupted)
+		text_add(out, " did=corrupt");
 	if (departure->reason) {
 		text_add(out, " reason=%s", verdict_reasons[departure->reason]);
 		return;

@@ -7,6 +7,7 @@
 #ifndef CAPTURE_COMMENT_H
 #define CAPTURE_COMMENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/datagram.h"
@@ -18,6 +19,7 @@
 struct departure {
 	uint32_t session, n;
 	uint8_t way, origin, reason; /* REASON_NONE: sent */
+	bool corrupted;              /* a joint one: of others the arrival says it */
 	uint16_t copy;
 	ns_t delay, late;         /* due after arrival; and what came on top */
 	const struct part *parts; /* of a joint one */

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -15,7 +16,8 @@
 #include "report/shrink.h"
 
 #define RULES_VARIABLE "DEADZONE_RULES"
-#define TOLD_MAX 100 /* pins told one by one */
+#define TOLD_MAX 100   /* pins told one by one */
+#define NAME_SHOWN 120 /* bytes of the capture's name */
 /* What a test's exit status means; as `git bisect run` takes it. */
 #define STATUS_UNTESTED 125
 #define STATUS_BROKEN 126
@@ -28,15 +30,43 @@ struct pinning {
 	unsigned runs;
 };
 
+/* A name may be long, and hold anything: its end, in one line. */
+static void add_name(struct text *out, const char *path)
+{
+	size_t size = strlen(path);
+
+	for (const char *c = size > NAME_SHOWN ? path + size - NAME_SHOWN : path; *c; c++)
+		text_add(out, "%c", (unsigned char)*c < ' ' ? '?' : *c);
+}
+
+/* What decides which session is which does not stand in rules: it must be the same in the next run. */
+static void add_needed(struct text *out, const char *ini)
+{
+	static const char *const keys[] = {"allow", "idle_timeout", "max_sessions", "follow_cid"};
+
+	for (const char *line = ini; line && *line; line += strcspn(line, "\n"), line += *line == '\n')
+		for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+			size_t size = strlen(keys[i]), length = strcspn(line, "\n");
+
+			if (strncmp(line, keys[i], size) == 0 && (line[size] == ' ' || line[size] == '=') &&
+			    length < 150)
+				text_add(out, "; the recorded run had, and this one needs: %.*s\n",
+				    (int)length, line);
+		}
+}
+
 static void head_fill(struct pinning *p)
 {
 	text_add(&p->head,
-	    "; What was done to each datagram of %s%s, as rules: `deadzone replay-rules` made them.\n", p->capture,
-	    p->command ? ", as far as the failure needs it" : "");
+	    "; By `deadzone replay-rules`: what was done to each datagram%s in the capture\n; ",
+	    p->command ? " that matters" : "");
+	add_name(&p->head, p->capture);
 	if (p->tale->sheet.seed_known)
-		text_add(&p->head, "; Its seed was %" PRIu64 ".\n", p->tale->sheet.seed);
-	text_add(&p->head, "; include it, or run it: deadzone run -c FILE --set \"[proxy] listen = 127.0.0.1:0\" "
-	                   "--set \"[proxy] upstream = HOST:PORT\"\n");
+		text_add(&p->head, "\n; Its seed was %" PRIu64 ".", p->tale->sheet.seed);
+	text_add(&p->head,
+	    "\n; Include this, or run it: deadzone run -c FILE --set \"[proxy] listen = 127.0.0.1:0\" "
+	    "--set \"[proxy] upstream = HOST:PORT\"\n");
+	add_needed(&p->head, p->tale->ini);
 }
 
 static int write_rules(struct pinning *p, const bool *in)
@@ -67,13 +97,16 @@ static enum answer try(struct pinning *p, const bool *in)
 	if (write_rules(p, in))
 		return ANSWER_BROKEN;
 	p->runs++;
+	signal(SIGPIPE, SIG_DFL); /* the command is nobody's server */
 	status = system(p->command);
+	signal(SIGPIPE, SIG_IGN);
 	if (status < 0 || !WIFEXITED(status) || WEXITSTATUS(status) >= STATUS_BROKEN) {
-		log_error("replay-rules: run %u of `%s` broke off (exit status %d): its last rules stand in %s", p->runs,
-		    p->command, status < 0 || !WIFEXITED(status) ? -1 : WEXITSTATUS(status), p->path);
+		log_error("replay-rules: run %u of `%s` broke off (exit status %d)", p->runs, p->command,
+		    status < 0 || !WIFEXITED(status) ? -1 : WEXITSTATUS(status));
 		return ANSWER_BROKEN;
 	}
-	return WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == STATUS_UNTESTED ? ANSWER_PASSED : ANSWER_FAILED;
+	return WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == STATUS_UNTESTED ? ANSWER_PASSED
+	                                                                          : ANSWER_FAILED;
 }
 
 /* With all the test must fail, and with none it must pass: else there is nothing to find. */
@@ -84,11 +117,12 @@ static int check_ends(struct pinning *p)
 
 	assert(none);
 	if (all == ANSWER_PASSED)
-		log_error("replay-rules: `%s` passes with all of %zu: the failure does not come again", p->command,
-		    p->pins.count);
+		log_error("replay-rules: `%s` passes with all of %zu: the failure does not come again",
+		    p->command, p->pins.count);
 	without = all == ANSWER_FAILED ? try(p, none) : ANSWER_BROKEN;
 	if (without == ANSWER_FAILED)
-		log_error("replay-rules: `%s` fails with none of them too: they are not the cause", p->command);
+		log_error(
+		    "replay-rules: `%s` fails with none of them too: they are not the cause", p->command);
 	free(none);
 	if (all == ANSWER_FAILED && without == ANSWER_PASSED)
 		return EXIT_DONE;
@@ -136,10 +170,15 @@ static int shrink(struct pinning *p)
 		if (state.left < before)
 			log_tell("run %u: %zu of %zu are left", p->runs, state.left, state.count);
 	}
-	if (!status && write_rules(p, state.in))
+	/* Also where it broke off: the best so far. */
+	if (write_rules(p, state.in))
 		status = EXIT_FAILED;
+	else if (status)
+		log_error("replay-rules: %zu of %zu are left so far; they stand in %s", state.left,
+		    state.count, p->path);
 	if (!status) {
-		log_tell("%zu of %zu matter, after %u runs; they stand in %s:", state.left, state.count, p->runs, p->path);
+		log_tell("%zu of %zu matter, after %u runs; they stand in %s:", state.left, state.count,
+		    p->runs, p->path);
 		tell_pins(p, state.in);
 	}
 	shrink_fini(&state);
@@ -194,6 +233,11 @@ static int run(const struct command_line *line)
 		log_error("replay-rules: --step: %s", error.text);
 		return EXIT_USAGE;
 	}
+	if (command_same_file(p.path, p.capture)) {
+		log_error(
+		    "replay-rules: `%s` is read and cannot be written too; give -o another name", p.path);
+		return EXIT_USAGE;
+	}
 	p.tale = tale_read(p.capture, &wish, &error);
 	if (!p.tale) {
 		log_error("replay-rules: %s", error.text);
@@ -222,12 +266,17 @@ const struct command command_replay_rules_row = {
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,
     .what = "a recorded run's decisions as rules that make the same ones again",
-    .more =
-        "The rules drop, delay, copy and change the very same datagrams, by session, direction and number (`nth`),\n"
-        "over a clean link. FILE.ini is a fragment: include it, or run it with --set for listen and upstream.\n\n"
-        "COMMAND is a test that runs deadzone with FILE.ini (its name stands in $DEADZONE_RULES too). Exit status 0:\n"
-        "it passed; 1 to 124: it failed; 125: it cannot be told, and counts as passed; above: stop. With all the\n"
-        "rules it must fail, and with none pass. What is left at the end is printed, and stands in FILE.ini: nothing\n"
-        "of it can be taken away without the failure going too. Exit status 3: it does not fail with all of them, or\n"
-        "fails with none.",
+    .more = "The rules drop, delay, copy and change the very same datagrams, by session, direction and "
+            "number (`nth`),\n"
+            "over a clean link. FILE.ini is a fragment: include it, or run it with --set for listen and "
+            "upstream.\n\n"
+            "COMMAND is a test that runs deadzone with FILE.ini (its name stands in $DEADZONE_RULES too). "
+            "Exit status 0:\n"
+            "it passed; 1 to 124: it failed; 125: it cannot be told, and counts as passed; above: stop. With "
+            "all the\n"
+            "rules it must fail, and with none pass. What is left at the end is printed, and stands in "
+            "FILE.ini: nothing\n"
+            "of it can be taken away without the failure going too. Exit status 3: it does not fail with all "
+            "of them, or\n"
+            "fails with none.",
 };

@@ -13,6 +13,10 @@ static int tell(const struct command_line *line, const struct tale *tale)
 	size_t json;
 
 	command_values(line, "json", &json);
+	if (page && command_same_file(page, line->words[0])) {
+		log_error("report: `%s` is read and cannot be written too; give --html another name", page);
+		return EXIT_USAGE;
+	}
 	if (page && tale_page(tale, line->words[0], page, &error)) {
 		log_error("--html: %s", error.text);
 		return EXIT_USAGE;
@@ -25,7 +29,10 @@ static int tell(const struct command_line *line, const struct tale *tale)
 	}
 	if (!page)
 		tale_print(tale, stdout);
-	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_DONE;
+	log_error("report: standard output cannot be written");
+	return EXIT_FAILED;
 }
 
 static int run(const struct command_line *line)

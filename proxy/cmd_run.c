@@ -287,8 +287,10 @@ static void say_ready(const struct running *running)
 
 static int start(struct running *running)
 {
-	struct relay_options options = {
-	    .names = running->names, .summary = running->summary, .feed = running->feed, .seed = running->seed};
+	struct relay_options options = {.names = running->names,
+	    .summary = running->summary,
+	    .feed = running->feed,
+	    .seed = running->seed};
 	struct error error;
 	int status = json_check(running);
 

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "base/error.h"
@@ -18,6 +17,7 @@
 /* Addresses of one session's four ends, for the capture; hangs on the session as its carrier. */
 struct ends {
 	struct capture_path path;
+	uint32_t mapping; /* of the NAT; a new one is told */
 };
 
 struct simulation {
@@ -53,6 +53,23 @@ static void record_departure(struct simulation *s, struct datagram *datagram, en
 	    datagram->tos, datagram->id, at);
 }
 
+/* The capture keeps the port that was recorded, or that of the one side that there is. */
+static void tell_mapping(struct simulation *s, const struct outcome *outcome)
+{
+	struct ends *ends = outcome->datagram->session->carrier;
+	char text[80];
+
+	if (outcome->mapping <= ends->mapping)
+		return;
+	snprintf(text, sizeof(text), "s=%u nat-rebound port=%u", outcome->datagram->session->number,
+	    ends->path.cloud_side.port);
+	if (ends->mapping && s->capture)
+		capture_event(s->capture, text, outcome->at);
+	if (ends->mapping)
+		log_detail("%s", text);
+	ends->mapping = outcome->mapping;
+}
+
 static void act_on_outcomes(struct simulation *s)
 {
 	struct outcome outcome;
@@ -60,6 +77,7 @@ static void act_on_outcomes(struct simulation *s)
 	while (core_next(s->core, &outcome)) {
 		switch (outcome.kind) {
 		case OUTCOME_SEND:
+			tell_mapping(s, &outcome);
 			record_departure(s, outcome.datagram, REASON_NONE, outcome.at);
 			core_sent(s->core, outcome.datagram, outcome.at);
 			break;
@@ -235,14 +253,6 @@ static void take_packet(struct simulation *s, const struct reader_packet *packet
 /* ---- The run ---- */
 
 /* The same file, by whatever names: writing one would destroy the other before it is read. */
-static bool same_file(const char *a, const char *b)
-{
-	struct stat one, other;
-
-	return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
-	       one.st_ino == other.st_ino;
-}
-
 static int capture_start(struct simulation *s, const char *path)
 {
 	const struct capture_settings *settings = &s->setup->capture;
@@ -404,7 +414,7 @@ static int simulate(struct simulation *s, const struct command_line *line)
 	struct error error;
 	int status;
 
-	if (out && same_file(in, out)) {
+	if (out && command_same_file(in, out)) {
 		log_error("simulate: `%s` is read and cannot be written too; give -w another name", out);
 		return EXIT_USAGE;
 	}

@@ -1,6 +1,7 @@
 #include "proxy/command.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "proxy/log.h"
@@ -147,6 +148,14 @@ int command_parse(const struct command *command, int count, char **words, struct
 	if (line->word_count < command->words_least)
 		return wrong(command, "lacks", command->words);
 	return 0;
+}
+
+bool command_same_file(const char *a, const char *b)
+{
+	struct stat one, other;
+
+	return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+	       one.st_ino == other.st_ino;
 }
 
 static void print_usage(const struct command *command, FILE *out)

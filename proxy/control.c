@@ -155,8 +155,9 @@ static const char *status_words(int status)
 	static const struct {
 		int status;
 		const char *words;
-	} rows[] = {{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"}, {401, "Unauthorized"}, {404, "Not Found"},
-	    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"}, {413, "Content Too Large"}};
+	} rows[] = {{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"}, {401, "Unauthorized"},
+	    {404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
+	    {413, "Content Too Large"}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
 		if (rows[i].status == status)
@@ -210,7 +211,8 @@ static void refuse(struct control *control, struct evhttp_request *http, int sta
 {
 	json_t *words = json_string(text);
 
-	send_json(control, http, status, json_pack("{s:o}", "error", words ? words : json_string("not UTF-8")));
+	send_json(
+	    control, http, status, json_pack("{s:o}", "error", words ? words : json_string("not UTF-8")));
 }
 
 void call_refuse(struct call *call, int status, const char *format, ...)
@@ -238,7 +240,8 @@ static void kept_forget(struct kept *kept)
 	free(kept);
 }
 
-/* The connection goes. Where the other side ended it, evhttp has left the request to us; else it frees it itself. */
+/* The connection goes. Where the other side ended it, evhttp has left the request to us; else it frees it
+ * itself. */
 static void kept_lost(struct evhttp_connection *connection, void *user)
 {
 	struct kept *kept = user;
@@ -307,11 +310,12 @@ static void wait_look(struct kept *kept, ns_t now)
 			continue;
 		fired = core_rule(core, (unsigned)i)->fired;
 		if (fired >= kept->count)
-			wait_over(kept, 200, json_pack("{s:s, s:I}", "rule", kept->rule, "fired", (json_int_t)fired));
+			wait_over(kept, 200,
+			    json_pack("{s:s, s:I}", "rule", kept->rule, "fired", (json_int_t)fired));
 		else if (now >= kept->until)
 			wait_over(kept, 408,
-			    json_pack("{s:s, s:I, s:I}", "error", "the time is over", "fired", (json_int_t)fired, "count",
-			        (json_int_t)kept->count));
+			    json_pack("{s:s, s:I, s:I}", "error", "the time is over", "fired",
+			        (json_int_t)fired, "count", (json_int_t)kept->count));
 		return;
 	}
 	wait_over(kept, 404, json_pack("{s:s}", "error", "the rule is gone"));
@@ -333,7 +337,8 @@ static void add_event(struct evbuffer *out, const struct feed_event *event)
 
 static void stream_look(struct kept *kept)
 {
-	struct bufferevent *client = evhttp_connection_get_bufferevent(evhttp_request_get_connection(kept->http));
+	struct bufferevent *client = evhttp_connection_get_bufferevent(
+	    evhttp_request_get_connection(kept->http));
 	const struct feed *feed = kept->control->running->feed;
 	const struct feed_event *event;
 	struct evbuffer *out;
@@ -391,8 +396,8 @@ static bool is_ip(const char *host, size_t size, const struct endpoint *endpoint
 	       address_is_any(&endpoint->bound);
 }
 
-/* A name that is not ours may be one that another site has made to point here (DNS rebinding): only addresses, and
- * localhost. */
+/* A name that is not ours may be one that another site has made to point here (DNS rebinding): only
+ * addresses, and localhost. */
 static bool host_is_ours(const struct endpoint *endpoint, const char *host)
 {
 	size_t size = strlen(host);
@@ -519,7 +524,8 @@ static bool read_body(struct call *call)
 		call_refuse(call, 413, "the body has %zu bytes; %d are the most", size, CONTROL_BODY_MAX);
 		return false;
 	}
-	if (!type || strncasecmp(type, "application/json", 16) != 0 || (type[16] && !strchr("; ", type[16]))) {
+	if (!type || strncasecmp(type, "application/json", 16) != 0 ||
+	    (type[16] && !strchr("; ", type[16]))) {
 		call_refuse(call, 400, "the body must be application/json");
 		return false;
 	}
@@ -554,14 +560,15 @@ static bool check_fields(struct call *call, const struct route *route)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(call->body, key, value) {
+	json_object_foreach(call->body, key, value)
+	{
 		const struct route_field *field = field_of(route->body, key);
 
 		if (route->any_keys)
 			break;
 		if (!field || !is_of_type(value, field->type)) {
-			call_refuse(call, 400, field ? "`%s` must be of type %s" : "there is no key `%s`", key,
-			    field ? field->type : "");
+			call_refuse(call, 400, field ? "`%s` must be of type %s" : "there is no key `%s`",
+			    key, field ? field->type : "");
 			return false;
 		}
 	}
@@ -624,8 +631,8 @@ static void dispatch(struct call *call)
 			return;
 		}
 		free(name);
-		snprintf(allowed + strlen(allowed), sizeof(allowed) - strlen(allowed), "%s%s", *allowed ? ", " : "",
-		    route->method);
+		snprintf(allowed + strlen(allowed), sizeof(allowed) - strlen(allowed), "%s%s",
+		    *allowed ? ", " : "", route->method);
 	}
 	if (*allowed) {
 		add_header(call->http, "Allow", allowed);
@@ -686,7 +693,8 @@ static struct evconnlistener *listen_unix(struct endpoint *endpoint, const char 
 	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, -1, (struct sockaddr *)&address, sizeof(address));
 	umask(before);
 	if (!listener) {
-		error_set(error, "[control] listen: `unix:%s` cannot be listened on: %s", path, strerror(errno));
+		error_set(
+		    error, "[control] listen: `unix:%s` cannot be listened on: %s", path, strerror(errno));
 		return NULL;
 	}
 	endpoint->path = strdup(path);
@@ -705,7 +713,8 @@ static struct evconnlistener *listen_address(struct endpoint *endpoint, const ch
 		return NULL;
 	size = address_to_socket(&address, &storage);
 	listener = evconnlistener_new_bind(endpoint->control->running->base, NULL, NULL,
-	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, -1, (struct sockaddr *)&storage, (int)size);
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, -1,
+	    (struct sockaddr *)&storage, (int)size);
 	if (!listener) {
 		error_set(error, "[control] listen: `%s` cannot be listened on: %s", text, strerror(errno));
 		return NULL;
@@ -736,9 +745,9 @@ static int endpoint_open(struct control *control, const char *text, struct error
 	}
 	evhttp_set_bevcb(endpoint->http, client_fresh, endpoint);
 	evhttp_set_gencb(endpoint->http, asked, endpoint);
-	evhttp_set_allowed_methods(endpoint->http,
-	    EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PATCH | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_HEAD |
-	        EVHTTP_REQ_OPTIONS);
+	evhttp_set_allowed_methods(endpoint->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PATCH |
+	                                               EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_HEAD |
+	                                               EVHTTP_REQ_OPTIONS);
 	evhttp_set_max_headers_size(endpoint->http, HEADERS_MAX);
 	evhttp_set_max_body_size(endpoint->http, BODY_READ_MAX);
 	evhttp_set_timeout(endpoint->http, 2 * CONTROL_PATIENCE_SECONDS);

@@ -1,12 +1,12 @@
 /*
- * control: steering a run over HTTP (libevent's evhttp): listeners, who may ask, and the way from a request to its
- * route's handler. What can be asked stands in one table, proxy/routes.c.
+ * control: steering a run over HTTP (libevent's evhttp): listeners, who may ask, and the way from a request
+ * to its route's handler. What can be asked stands in one table, proxy/routes.c.
  *
  *   request ── Host, Origin ── token ── route and method ── body ── handler ── JSON
  *
- * All of it runs in the relay's thread, between datagrams: handlers answer at once, or keep the call (`wait`, `events`)
- * and are served by a tick of CONTROL_TICK_MS. At most CONTROL_CLIENTS connections; one that has not sent its request
- * within 10 s is closed.
+ * All of it runs in the relay's thread, between datagrams: handlers answer at once, or keep the call (`wait`,
+ * `events`) and are served by a tick of CONTROL_TICK_MS. At most CONTROL_CLIENTS connections; one that has
+ * not sent its request within 10 s is closed.
  */
 #ifndef PROXY_CONTROL_H
 #define PROXY_CONTROL_H
@@ -38,14 +38,15 @@ struct call {
 	struct control *control;
 	struct running *running;
 	struct evhttp_request *http;
-	const char *name;         /* what stands at {…} in the route's path; "" where there is none */
+	const char *name; /* what stands at {…} in the route's path; "" where there is none */
 	struct evkeyvalq *query;
-	json_t *body;             /* NULL: there was none */
+	json_t *body; /* NULL: there was none */
 };
 
 /* Every handler answers once by one of these, or keeps the call. They take `json` over. */
 void call_answer(struct call *call, int status, json_t *json);
-void call_refuse(struct call *call, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void call_refuse(struct call *call, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void call_send(struct call *call, int status, const char *type, const void *bytes, size_t size);
 /* Waits until the rule has fired so often, or answers 408. */
 void call_wait(struct call *call, const char *rule, uint64_t count, ns_t timeout);

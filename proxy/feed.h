@@ -1,5 +1,6 @@
 /*
- * feed: the newest events, numbered, for those who listen to them (server-sent events) and those who come later.
+ * feed: the newest events, numbered, for those who listen to them (server-sent events) and those who come
+ * later.
  *
  * Numbers run from 1; of the last FEED_KEPT the texts are kept.
  */
@@ -16,7 +17,7 @@ struct feed;
 
 struct feed_event {
 	uint64_t id;
-	ns_t at; /* wall clock */
+	ns_t at;          /* wall clock */
 	uint32_t session; /* 0: none */
 	const char *text;
 };

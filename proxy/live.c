@@ -95,7 +95,8 @@ static struct setup *build(struct live *live, struct complaints *complaints)
 
 struct setup *live_load(struct live *live, struct complaints *complaints)
 {
-	struct live fresh = {.source = live->source, .use = live->use, .names = live->names, .files = ini_files_new()};
+	struct live fresh = {
+	    .source = live->source, .use = live->use, .names = live->names, .files = ini_files_new()};
 	struct setup *setup = build(&fresh, complaints);
 
 	if (!setup) {
@@ -159,7 +160,8 @@ static bool take_target(struct live_result *result, const struct setup *setup, c
 	return true;
 }
 
-static void concerned(struct live_result *result, const struct live_target *target, const char *name, size_t count)
+static void concerned(
+    struct live_result *result, const struct live_target *target, const char *name, size_t count)
 {
 	result->sessions = count;
 	if (count || target->whom == LIVE_ALL || target->whom == LIVE_DEVICE)
@@ -168,8 +170,8 @@ static void concerned(struct live_result *result, const struct live_target *targ
 	    target->whom == LIVE_IDENTITY ? "of identity " : "", name);
 }
 
-static void apply_do(struct live_result *result, struct live *live, struct core *core, const struct setup *setup,
-    const char *line, ns_t now)
+static void apply_do(struct live_result *result, struct live *live, struct core *core,
+    const struct setup *setup, const char *line, ns_t now)
 {
 	struct reading reading = {.arena = arena_new(), .ini = setup->ini, .names = live->names};
 	struct actions actions = {0};
@@ -181,7 +183,8 @@ static void apply_do(struct live_result *result, struct live *live, struct core 
 	} else if (action_read(&reading, line, &actions)) {
 		wrong(result, LIVE_WRONG, "do: %s", reading.error.text);
 	} else if (!action_table[actions.all[0].act].timed) {
-		wrong(result, LIVE_WRONG, "do: `%s` needs a datagram; blackout, rebind, link and note need none",
+		wrong(result, LIVE_WRONG,
+		    "do: `%s` needs a datagram; blackout, rebind, link and note need none",
 		    action_table[actions.all[0].act].word);
 	} else {
 		concerned(result, &target, name,
@@ -208,7 +211,8 @@ static void apply_fire(
 		const struct action_row *row = &action_table[rule->actions.all[i].act];
 
 		if (!row->timed) {
-			wrong(result, LIVE_WRONG, "[rule %s] do: `%s` needs a datagram; it cannot be fired from outside",
+			wrong(result, LIVE_WRONG,
+			    "[rule %s] do: `%s` needs a datagram; it cannot be fired from outside",
 			    rule->name, row->word);
 			return;
 		}
@@ -284,6 +288,7 @@ struct live_result live_apply(
 	else if (strncmp(line, "disable ", 8) == 0)
 		apply_enabled(&result, live, setup, line + 8, false);
 	else
-		wrong(&result, LIVE_WRONG, "`%s` is no change; one begins with do, fire, set, enable or disable", line);
+		wrong(&result, LIVE_WRONG,
+		    "`%s` is no change; one begins with do, fire, set, enable or disable", line);
 	return result;
 }

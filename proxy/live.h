@@ -1,6 +1,6 @@
 /*
- * live: what is changed while it runs, in lines of words that the API, `deadzone tell`, the capture's events and
- * `simulate --live` all speak:
+ * live: what is changed while it runs, in lines of words that the API, `deadzone tell`, the capture's events
+ * and `simulate --live` all speak:
  *
  *   do ACTION                          any action that needs no datagram; for all sessions, or before ACTION
  *   do session=3 ACTION                … for one, identity=NAME, or device=SECTION
@@ -8,8 +8,8 @@
  *   set [link default] up.loss = 5%    one key more; several lines' worth with a new line between
  *   enable RULE, disable RULE
  *
- * A change is whole: keys go through the reader of ini files, and a configuration is built and swapped in whole, or
- * nothing changes. It is built from the files as they were read last, not as they are on disk now.
+ * A change is whole: keys go through the reader of ini files, and a configuration is built and swapped in
+ * whole, or nothing changes. It is built from the files as they were read last, not as they are on disk now.
  */
 #ifndef PROXY_LIVE_H
 #define PROXY_LIVE_H

@@ -1,6 +1,6 @@
 /*
- * metrics: Prometheus' text format (version 0.0.4): what happened, by direction, link and rule; never by session or
- * address, so that there are few series however many devices come.
+ * metrics: Prometheus' text format (version 0.0.4): what happened, by direction, link and rule; never by
+ * session or address, so that there are few series however many devices come.
  */
 #include <inttypes.h>
 
@@ -23,7 +23,8 @@ static void accounts(const struct running *running, struct text *out)
 	struct account totals[WAYS];
 
 	summary_totals(running->summary, relay_core(running->relay), totals);
-#define BY_WAY(name, help, field) by_way(out, name, help, (const uint64_t[WAYS]){totals[WAY_UP].field, totals[WAY_DOWN].field})
+#define BY_WAY(name, help, field)                                                                            \
+	by_way(out, name, help, (const uint64_t[WAYS]){totals[WAY_UP].field, totals[WAY_DOWN].field})
 	BY_WAY("deadzone_received_datagrams_total", "Datagrams that arrived.", received);
 	BY_WAY("deadzone_received_bytes_total", "Bytes of their payloads.", bytes);
 	BY_WAY("deadzone_copies_total", "Copies made: duplicates, decoys, replays, injected.", copies);
@@ -34,7 +35,8 @@ static void accounts(const struct running *running, struct text *out)
 	head(out, "deadzone_dropped_datagrams_total", "counter", "Datagrams that were dropped, and why.");
 	for (int way = 0; way < WAYS; way++)
 		for (int reason = 1; reason < REASON_COUNT; reason++)
-			text_add(out, "deadzone_dropped_datagrams_total{direction=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+			text_add(out,
+			    "deadzone_dropped_datagrams_total{direction=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
 			    verdict_ways[way], verdict_reasons[reason], totals[way].dropped[reason]);
 	head(out, "deadzone_queued_datagrams", "gauge", "Datagrams that wait.");
 	for (int way = 0; way < WAYS; way++)
@@ -50,13 +52,17 @@ static void links(const struct running *running, struct text *out)
 	head(out, "deadzone_link_datagrams_total", "counter", "Datagrams that a link decided about.");
 	for (size_t i = 0; i < config->link_count; i++)
 		for (int way = 0; way < WAYS; way++)
-			text_add(out, "deadzone_link_datagrams_total{link=\"%s\",direction=\"%s\"} %" PRIu64 "\n",
-			    config->links[i].name, verdict_ways[way], core_link(core, (unsigned)i)->decided[way]);
+			text_add(out,
+			    "deadzone_link_datagrams_total{link=\"%s\",direction=\"%s\"} %" PRIu64 "\n",
+			    config->links[i].name, verdict_ways[way],
+			    core_link(core, (unsigned)i)->decided[way]);
 	head(out, "deadzone_link_lost_datagrams_total", "counter", "… and that it lost on arrival.");
 	for (size_t i = 0; i < config->link_count; i++)
 		for (int way = 0; way < WAYS; way++)
-			text_add(out, "deadzone_link_lost_datagrams_total{link=\"%s\",direction=\"%s\"} %" PRIu64 "\n",
-			    config->links[i].name, verdict_ways[way], core_link(core, (unsigned)i)->lost[way]);
+			text_add(out,
+			    "deadzone_link_lost_datagrams_total{link=\"%s\",direction=\"%s\"} %" PRIu64 "\n",
+			    config->links[i].name, verdict_ways[way],
+			    core_link(core, (unsigned)i)->lost[way]);
 }
 
 static void rules(const struct running *running, struct text *out)
@@ -76,15 +82,15 @@ static void rules(const struct running *running, struct text *out)
 
 static void lateness(const struct running *running, struct text *out)
 {
-	static const ns_t bounds[] = {10 * NS_US, 20 * NS_US, 50 * NS_US, 100 * NS_US, 200 * NS_US, 500 * NS_US, NS_MS,
-	    2 * NS_MS, 5 * NS_MS, 10 * NS_MS, 100 * NS_MS, NS_S};
+	static const ns_t bounds[] = {10 * NS_US, 20 * NS_US, 50 * NS_US, 100 * NS_US, 200 * NS_US,
+	    500 * NS_US, NS_MS, 2 * NS_MS, 5 * NS_MS, 10 * NS_MS, 100 * NS_MS, NS_S};
 	const struct buckets *late = core_lateness(relay_core(running->relay));
 
 	head(out, "deadzone_lateness_seconds", "histogram",
 	    "How much later than due a datagram was handed to the kernel.");
 	for (size_t i = 0; i < sizeof(bounds) / sizeof(*bounds); i++)
-		text_add(out, "deadzone_lateness_seconds_bucket{le=\"%g\"} %" PRIu64 "\n", (double)bounds[i] / 1e9,
-		    buckets_below(late, bounds[i]));
+		text_add(out, "deadzone_lateness_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
+		    (double)bounds[i] / 1e9, buckets_below(late, bounds[i]));
 	text_add(out, "deadzone_lateness_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", late->count);
 	text_add(out, "deadzone_lateness_seconds_sum %.9g\n", (double)late->sum / 1e9);
 	text_add(out, "deadzone_lateness_seconds_count %" PRIu64 "\n", late->count);
@@ -113,7 +119,8 @@ void metrics_write(const struct running *running, struct text *out)
 	lateness(running, out);
 	one(out, "deadzone_kernel_dropped_datagrams_total", "counter",
 	    "Datagrams that the kernel dropped before they could be read.", facts.kernel_drops);
-	one(out, "deadzone_capture_written_records_total", "counter", "Records in the capture.", facts.capture_written);
+	one(out, "deadzone_capture_written_records_total", "counter", "Records in the capture.",
+	    facts.capture_written);
 	one(out, "deadzone_capture_lost_records_total", "counter", "Records that could not be written.",
 	    facts.capture_lost);
 	one(out, "deadzone_icmp_errors_total", "counter", "Network errors told by ICMP.", facts.network_news);

@@ -15,7 +15,8 @@ extern const char live_frame[], live_frame_end[]; /* proxy/live.html, built in *
 
 void routes_page(struct call *call, int status)
 {
-	call_send(call, status, "text/html; charset=utf-8", live_frame, (size_t)(live_frame_end - live_frame));
+	call_send(
+	    call, status, "text/html; charset=utf-8", live_frame, (size_t)(live_frame_end - live_frame));
 }
 
 static void get_page(struct call *call)
@@ -64,7 +65,8 @@ static void get_session(struct call *call)
 
 	running_facts(running, &facts);
 	if (*end || number > UINT32_MAX ||
-	    !summary_session(running->summary, relay_core(running->relay), &facts, (uint32_t)number, &session))
+	    !summary_session(
+	        running->summary, relay_core(running->relay), &facts, (uint32_t)number, &session))
 		call_refuse(call, 404, "there is no session %s", call->name);
 	else
 		call_answer(call, 200, json_session(running, &session));
@@ -75,8 +77,8 @@ static json_t *names_of_rules(const struct config *config)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < config->rule_count; i++)
-		json_array_append_new(list,
-		    json_pack("{s:s, s:b}", "name", config->rules[i].name, "enabled", !config->rules[i].disabled));
+		json_array_append_new(list, json_pack("{s:s, s:b}", "name", config->rules[i].name, "enabled",
+		                                !config->rules[i].disabled));
 	return list;
 }
 
@@ -97,9 +99,9 @@ static void get_config(struct call *call)
 		    listen, json_string(address_text(relay_listener(running->relay, i), text, sizeof(text))));
 	call_answer(call, 200,
 	    json_pack("{s:s, s:I, s:i, s:o, s:s, s:o, s:o, s:o, s:o}", "version", DEADZONE_VERSION, "seed",
-	        (json_int_t)running->seed, "generation", (int)running->generation, "listen", listen, "upstream",
-	        running->setup->proxy.upstream, "links", links, "devices", devices, "rules", names_of_rules(config),
-	        "ini", ini ? ini : json_string("(not UTF-8)")));
+	        (json_int_t)running->seed, "generation", (int)running->generation, "listen", listen,
+	        "upstream", running->setup->proxy.upstream, "links", links, "devices", devices, "rules",
+	        names_of_rules(config), "ini", ini ? ini : json_string("(not UTF-8)")));
 }
 
 static void get_events(struct call *call)
@@ -149,7 +151,10 @@ static void answer_change(struct call *call, const char *line)
 	struct live_result result = running_change(call->running, line);
 
 	switch (result.status) {
-	case LIVE_DONE: call_answer(call, 200, json_pack("{s:b, s:I}", "done", 1, "sessions", (json_int_t)result.sessions)); break;
+	case LIVE_DONE:
+		call_answer(
+		    call, 200, json_pack("{s:b, s:I}", "done", 1, "sessions", (json_int_t)result.sessions));
+		break;
 	case LIVE_WRONG: call_refuse(call, 400, "%s", result.error.at); break;
 	case LIVE_UNKNOWN: call_refuse(call, 404, "%s", result.error.at); break;
 	}
@@ -219,7 +224,8 @@ static bool add_value(struct text *line, const json_t *value)
 		text_add(line, "%s", json_is_true(value) ? "yes" : "no");
 	else if (!json_is_array(value))
 		return false;
-	json_array_foreach(value, i, one) {
+	json_array_foreach(value, i, one)
+	{
 		if (json_is_array(one))
 			return false;
 		text_add(line, "%s", i ? ", " : "");
@@ -240,12 +246,14 @@ static bool add_keys(struct call *call, const char *kind, struct text *line)
 		return false;
 	}
 	text_add(line, "set");
-	json_object_foreach(call->body, key, value) {
+	json_object_foreach(call->body, key, value)
+	{
 		size_t at = line->size;
 
 		text_add(line, "%s[%s %s] %s = ", line->size > 3 ? "\n" : " ", kind, call->name, key);
 		if (!add_value(line, value) || strpbrk(line->at + at + 1, "\r\n")) {
-			call_refuse(call, 400, "[%s %s] %s: its value is a string, as in the ini file, of one line", kind,
+			call_refuse(call, 400,
+			    "[%s %s] %s: its value is a string, as in the ini file, of one line", kind,
 			    call->name, key);
 			return false;
 		}
@@ -290,7 +298,8 @@ static void patch_link(struct call *call)
 
 static void get_wait(struct call *call)
 {
-	const char *rule = evhttp_find_header(call->query, "rule"), *count_text = evhttp_find_header(call->query, "count"),
+	const char *rule = evhttp_find_header(call->query, "rule"),
+	           *count_text = evhttp_find_header(call->query, "count"),
 	           *timeout_text = evhttp_find_header(call->query, "timeout");
 	uint64_t count = 1;
 	ns_t timeout = WAIT_PRESET;
@@ -334,7 +343,8 @@ static void post_reload(struct call *call)
 	if (errors)
 		call_refuse(call, 400, "%s", told.at ? told.at : "the files could not be read");
 	else
-		call_answer(call, 200, json_pack("{s:b, s:i}", "done", 1, "generation", (int)call->running->generation));
+		call_answer(call, 200,
+		    json_pack("{s:b, s:i}", "done", 1, "generation", (int)call->running->generation));
 	text_free(&told);
 }
 
@@ -356,39 +366,46 @@ static void post_stop(struct call *call)
 
 /* ---- The table ---- */
 
-#define FOR_WHOM                                                                                                       \
-	{"session", "integer", "this session, by number", false}, {"identity", "string",                               \
-	    "sessions of this identity, or of this address", false},                                                   \
-	    {"device", "string", "sessions of this [device] section", false}
+#define FOR_WHOM                                                                                             \
+	{"session", "integer", "this session, by number", false},                                            \
+	    {"identity", "string", "sessions of this identity, or of this address", false},                  \
+	{                                                                                                    \
+		"device", "string", "sessions of this [device] section", false                               \
+	}
 
 const struct route route_table[] = {
     {"GET", "/", get_page, "the live page", .answer = "text/html"},
     {"GET", "/api/v1/summary", get_summary, "the summary's JSON, now", .answer = "application/json"},
-    {"GET", "/api/v1/sessions", get_sessions, "its sessions, each with its last event", .answer = "application/json"},
+    {"GET", "/api/v1/sessions", get_sessions, "its sessions, each with its last event",
+        .answer = "application/json"},
     {"GET", "/api/v1/sessions/{number}", get_session, "one session", .answer = "application/json"},
     {"GET", "/api/v1/config", get_config, "seed, ini text in force, generation, and what is there by name",
         .answer = "application/json"},
     {"GET", "/api/v1/events", get_events,
         "server-sent events: the lines of the capture's events, as they happen; Last-Event-ID resumes",
         .answer = "text/event-stream"},
-    {"GET", "/api/v1/wait", get_wait, "answers when the rule has fired so often (200), or the time is over (408)",
+    {"GET", "/api/v1/wait", get_wait,
+        "answers when the rule has fired so often (200), or the time is over (408)",
         .query = {{"rule", "string", "its name", true}, {"count", "integer", "how often (1)", false},
             {"timeout", "string", "how long to wait (30s)", false}},
         .answer = "application/json"},
     {"GET", "/api/v1/openapi.json", get_openapi, "this table as OpenAPI 3", .answer = "application/json"},
     {"POST", "/api/v1/do", post_do, "any action that needs no datagram, for the sessions named, or for all",
-        .body = {{"do", "string", "the action, as in the ini file: blackout, rebind, link or note", true}, FOR_WHOM},
+        .body = {{"do", "string", "the action, as in the ini file: blackout, rebind, link or note", true},
+            FOR_WHOM},
         .answer = "application/json"},
-    {"POST", "/api/v1/rules/{name}/fire", post_fire, "that rule's actions; it counts as fired", .body = {FOR_WHOM},
+    {"POST", "/api/v1/rules/{name}/fire", post_fire, "that rule's actions; it counts as fired",
+        .body = {FOR_WHOM}, .answer = "application/json"},
+    {"PATCH", "/api/v1/rules/{name}", patch_rule,
+        "`enabled`: false or true; or keys and values as in the ini file", .any_keys = true,
         .answer = "application/json"},
-    {"PATCH", "/api/v1/rules/{name}", patch_rule, "`enabled`: false or true; or keys and values as in the ini file",
-        .any_keys = true, .answer = "application/json"},
     {"PATCH", "/api/v1/links/{name}", patch_link, "keys and values as in the ini file, whole or not at all",
         .any_keys = true, .answer = "application/json"},
     {"POST", "/api/v1/mark", post_mark, "a text that stands in the capture as an event",
         .body = {{"text", "string", "one line", true}}, .answer = "application/json"},
     {"POST", "/api/v1/reload", post_reload, "as SIGHUP: the ini files anew", .answer = "application/json"},
-    {"POST", "/api/v1/capture/rotate", post_rotate, "as SIGUSR2: a new capture file", .answer = "application/json"},
+    {"POST", "/api/v1/capture/rotate", post_rotate, "as SIGUSR2: a new capture file",
+        .answer = "application/json"},
     {"POST", "/api/v1/stop", post_stop, "as SIGTERM", .answer = "application/json"},
     {"GET", "/metrics", get_metrics, "Prometheus text", .answer = "text/plain"},
 };
@@ -424,15 +441,14 @@ static json_t *json_parameters(const struct route *route)
 	if (brace) {
 		json_t *name = json_stringn(brace + 1, strcspn(brace + 1, "}"));
 
-		json_array_append_new(list,
-		    json_pack("{s:o, s:s, s:b, s:{s:s}}", "name", name, "in", "path", "required", 1, "schema", "type",
-		        "string"));
+		json_array_append_new(list, json_pack("{s:o, s:s, s:b, s:{s:s}}", "name", name, "in", "path",
+		                                "required", 1, "schema", "type", "string"));
 	}
 	for (size_t i = 0; i < ROUTE_FIELDS_MAX && route->query[i].name; i++)
-		json_array_append_new(list,
-		    json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", route->query[i].name, "in", "query", "required",
-		        route->query[i].required, "description", route->query[i].what, "schema", "type",
-		        route->query[i].type));
+		json_array_append_new(
+		    list, json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", route->query[i].name, "in",
+		              "query", "required", route->query[i].required, "description",
+		              route->query[i].what, "schema", "type", route->query[i].type));
 	return list;
 }
 
@@ -442,14 +458,15 @@ json_t *routes_openapi(void)
 
 	for (size_t i = 0; i < route_count; i++) {
 		const struct route *route = &route_table[i];
-		json_t *path = json_object_get(paths, route->path), *parameters = json_parameters(route), *operation;
+		json_t *path = json_object_get(paths, route->path), *parameters = json_parameters(route),
+		       *operation;
 		char method[8] = "";
 
 		for (size_t k = 0; route->method[k]; k++)
 			method[k] = (char)(route->method[k] | 0x20);
-		operation = json_pack("{s:s, s:{s:{s:s, s:{s:{}}}, s:{s:s}}}", "summary", route->what, "responses", "200",
-		    "description", "done", "content", route->answer, "default", "description",
-		    "refused: {\"error\": \"…\"}, status 400, 401, 404, 405, 408, 409 or 413");
+		operation = json_pack("{s:s, s:{s:{s:s, s:{s:{}}}, s:{s:s}}}", "summary", route->what,
+		    "responses", "200", "description", "done", "content", route->answer, "default",
+		    "description", "refused: {\"error\": \"…\"}, status 400, 401, 404, 405, 408, 409 or 413");
 		if (json_array_size(parameters))
 			json_object_set(operation, "parameters", parameters);
 		json_decref(parameters);
@@ -461,8 +478,8 @@ json_t *routes_openapi(void)
 		}
 		json_object_set_new(path, method, operation);
 	}
-	return json_pack("{s:s, s:{s:s, s:s, s:s}, s:o, s:{s:{s:{s:s, s:s}}}, s:[{s:[]}, {}]}", "openapi", "3.0.3", "info",
-	    "title", "deadzone", "version", DEADZONE_VERSION, "description",
-	    "Steering a network impairment proxy while it runs.", "paths", paths, "components", "securitySchemes", "token",
-	    "type", "http", "scheme", "bearer", "security", "token");
+	return json_pack("{s:s, s:{s:s, s:s, s:s}, s:o, s:{s:{s:{s:s, s:s}}}, s:[{s:[]}, {}]}", "openapi",
+	    "3.0.3", "info", "title", "deadzone", "version", DEADZONE_VERSION, "description",
+	    "Steering a network impairment proxy while it runs.", "paths", paths, "components",
+	    "securitySchemes", "token", "type", "http", "scheme", "bearer", "security", "token");
 }

@@ -1,5 +1,6 @@
 /*
- * routes: what can be asked of a run over HTTP: one table, which dispatch, `help api`, openapi.json and the tests read.
+ * routes: what can be asked of a run over HTTP: one table, which dispatch, `help api`, openapi.json and the
+ * tests read.
  */
 #ifndef PROXY_ROUTES_H
 #define PROXY_ROUTES_H
@@ -19,7 +20,7 @@ struct route {
 	void (*handle)(struct call *call);
 	const char *what;
 	struct route_field body[ROUTE_FIELDS_MAX], query[ROUTE_FIELDS_MAX];
-	bool any_keys; /* the body holds ini keys */
+	bool any_keys;      /* the body holds ini keys */
 	const char *answer; /* media type */
 };
 

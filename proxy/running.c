@@ -75,10 +75,11 @@ static void capture_reloaded(struct running *running)
 	text_add(&text, "reload generation=%u", running->generation);
 	if (running->capture && !capture_starts_anew(running->capture)) {
 		/* A packet holds so much; a longer text goes into several. */
-		for (size_t at = 0, size = strlen(ini), part = 1; at < size || part == 1; at += EVENT_TEXT_MAX, part++) {
+		for (size_t at = 0, size = strlen(ini), part = 1; at < size || part == 1;
+		     at += EVENT_TEXT_MAX, part++) {
 			text_clear(&text);
-			text_add(&text, "reload generation=%u part=%zu\n%.*s", running->generation, part, EVENT_TEXT_MAX,
-			    ini + at);
+			text_add(&text, "reload generation=%u part=%zu\n%.*s", running->generation, part,
+			    EVENT_TEXT_MAX, ini + at);
 			running_event(running, text.at);
 		}
 	} else {
@@ -113,7 +114,8 @@ size_t running_reload(struct running *running, struct text *told)
 	capture_reloaded(running);
 	log_error("reload ok generation=%u", running->generation);
 	if (changes)
-		log_error("%zu live change%s gone: the files count again", changes, changes == 1 ? " is" : "s are");
+		log_error(
+		    "%zu live change%s gone: the files count again", changes, changes == 1 ? " is" : "s are");
 	return 0;
 }
 
@@ -124,10 +126,10 @@ static void remember(struct running *running, const char *line)
 	if (running->change_count == CHANGES_MOST)
 		return;
 	running_facts(running, &facts);
-	running->changes =
-	    realloc(running->changes, (running->change_count + 1) * sizeof(*running->changes));
+	running->changes = realloc(running->changes, (running->change_count + 1) * sizeof(*running->changes));
 	assert(running->changes);
-	running->changes[running->change_count++] = (struct sheet_change){facts.now - facts.began, strdup(line)};
+	running->changes[running->change_count++] = (struct sheet_change){
+	    facts.now - facts.began, strdup(line)};
 }
 
 struct live_result running_change(struct running *running, const char *line)

@@ -52,8 +52,8 @@ void running_facts(const struct running *running, struct summary_facts *facts);
 /* Something that happened stands in the capture and is told to those who listen. */
 void running_event(struct running *running, const char *text);
 
-/* Reads the files anew; gives how many errors there are, each printed and in `told` (may be NULL): then nothing
- * changed. */
+/* Reads the files anew; gives how many errors there are, each printed and in `told` (may be NULL): then
+ * nothing changed. */
 size_t running_reload(struct running *running, struct text *told);
 /* One line of proxy/live.h; the caller frees the error. */
 struct live_result running_change(struct running *running, const char *line);

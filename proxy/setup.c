@@ -92,7 +92,8 @@ static int read_control_listen(struct reading *reading, const char *text, void *
 		if (!text[5])
 			return error_set(&reading->error, "`%s` lacks its path; it is unix:PATH", text);
 		if (strlen(text + 5) > path_most)
-			return error_set(&reading->error, "`%s`: the path is longer than %zu bytes", text, path_most);
+			return error_set(
+			    &reading->error, "`%s`: the path is longer than %zu bytes", text, path_most);
 	} else if (address_read(text, &address, &reading->error)) {
 		return -1;
 	}
@@ -208,7 +209,8 @@ static const struct key control_keys[] = {
     {"listen", KEY_LIST, NULL, AT(listen), read_control_listen, "address and port, or unix:PATH",
         "where HTTP requests are answered; a Unix socket has mode 0600", "none"},
     {"token", KEY_PLAIN, NULL, AT(token), keys_read_text, "file",
-        "a file whose first line every request must bring as `Authorization: Bearer …`; required where listen is "
+        "a file whose first line every request must bring as `Authorization: Bearer …`; required where "
+        "listen is "
         "neither loopback nor a Unix socket",
         "none"},
 };

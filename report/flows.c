@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "capture/pcapng.h"
+#include "report/index.h"
 #include "rules/dtls.h"
 
 #define COAPS_PORT 5684   /* RFC 7252 */
@@ -34,8 +35,9 @@ struct flows {
 	bool device_named, ours, seed_known;
 	struct address cloud; /* FAMILY_NONE: by port */
 	uint64_t seed;
-	struct ends *sessions; /* by number */
-	uint32_t session_room;
+	struct ends *sessions;
+	size_t session_count, session_room;
+	struct index by_number;
 	char told[160];
 };
 
@@ -62,18 +64,18 @@ static bool is_client_hello(const struct decoded *decoded)
 
 static struct ends *ends_get(struct flows *flows, uint32_t session)
 {
-	if (session >= flows->session_room) {
-		uint32_t room = flows->session_room ? flows->session_room : 64;
+	uint32_t at = index_find(&flows->by_number, session);
 
-		while (room <= session)
-			room *= 2;
-		flows->sessions = realloc(flows->sessions, room * sizeof(*flows->sessions));
+	if (at != INDEX_NONE)
+		return &flows->sessions[at];
+	if (flows->session_count == flows->session_room) {
+		flows->session_room = flows->session_room ? 2 * flows->session_room : 64;
+		flows->sessions = realloc(flows->sessions, flows->session_room * sizeof(*flows->sessions));
 		assert(flows->sessions);
-		memset(flows->sessions + flows->session_room, 0,
-		    (room - flows->session_room) * sizeof(*flows->sessions));
-		flows->session_room = room;
 	}
-	return &flows->sessions[session];
+	index_add(&flows->by_number, session, (uint32_t)flows->session_count);
+	flows->sessions[flows->session_count] = (struct ends){0};
+	return &flows->sessions[flows->session_count++];
 }
 
 /* Of our own: both interfaces together tell the four addresses of a session. */
@@ -83,7 +85,7 @@ static void learn_own(struct flows *flows, const struct reader_packet *packet, c
 	bool inbound = (packet->flags & 3) == PCAPNG_INBOUND;
 	struct ends *ends;
 
-	if (!number || number > 10000000)
+	if (!number)
 		return;
 	ends = ends_get(flows, number);
 	if (strcmp(packet->interface, "device") == 0) {
@@ -117,8 +119,9 @@ static int learn(struct flows *flows, struct reader *reader, struct error *error
 	while (reader_next(reader, &packet, error)) {
 		if (decode_packet(packet.link_type, packet.bytes, packet.size, &decoded) != DECODE_UDP)
 			continue;
+		if (!any)
+			flows->ours = reader_is_ours(reader);
 		any = true;
-		flows->ours = reader_is_ours(reader);
 		if (flows->ours)
 			learn_own(flows, &packet, &decoded);
 		else
@@ -172,6 +175,7 @@ struct flows *flows_new(const char *path, const struct flows_wish *wish, struct 
 void flows_free(struct flows *flows)
 {
 	free(flows->sessions);
+	index_free(&flows->by_number);
 	free(flows);
 }
 
@@ -184,14 +188,15 @@ static bool wanted(const struct flows *flows, const struct flow *flow)
 static bool take_own(const struct flows *flows, const struct reader_packet *packet,
     const struct decoded *decoded, struct flow *flow)
 {
-	uint32_t number = session_in(packet->comment);
+	uint32_t number = session_in(packet->comment),
+	         at = number ? index_find(&flows->by_number, number) : INDEX_NONE;
 	bool device = strcmp(packet->interface, "device") == 0;
 
 	if ((packet->flags & 3) != PCAPNG_INBOUND || !packet->comment[0])
 		return false;
 	*flow = (struct flow){.way = device ? WAY_UP : WAY_DOWN};
-	if (number && number < flows->session_room) {
-		struct ends *ends = &flows->sessions[number];
+	if (at != INDEX_NONE) {
+		struct ends *ends = &flows->sessions[at];
 
 		/* A device may move (follow_cid): its session is where it spoke from last. */
 		if (device)

@@ -68,7 +68,8 @@ int sheet_write_junit(const struct sheet *sheet, const char *path, struct error 
 
 	if (out) {
 		fprintf(out,
-		    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"deadzone\" tests=\"%zu\" failures=\"%zu\" "
+		    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"deadzone\" tests=\"%zu\" "
+		    "failures=\"%zu\" "
 		    "errors=\"0\" skipped=\"0\" time=\"%.3f\">\n",
 		    sheet->check_count, count_failed(sheet), (double)(sheet->ended - sheet->started) / 1e9);
 		for (size_t i = 0; i < sheet->check_count; i++)

@@ -116,17 +116,22 @@ static json_t *json_page(const struct tale *tale, const char *title)
 	return root;
 }
 
-/* Inside a script element "</" must not stand: the slash is escaped. */
+/* Inside a script element neither "</" nor "<!--" must stand: each "<" is escaped; it stands in strings only.
+ */
 static int put_data(const struct tale *tale, const char *title, FILE *out)
 {
 	json_t *root = json_page(tale, title);
-	char *text = json_dumps(root, JSON_COMPACT | JSON_ESCAPE_SLASH | JSON_REAL_PRECISION(12));
+	char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(12));
 	size_t size = text ? strlen(text) : 0;
 
 	json_decref(root);
 	if (!size)
 		return -1;
-	fwrite(text, 1, size - 1, out); /* without the brace that ends it */
+	for (size_t i = 0; i + 1 < size; i++) /* without the brace that ends it */
+		if (text[i] == '<')
+			fputs("\\u003c", out);
+		else
+			putc(text[i], out);
 	free(text);
 	put_marks(tale, out);
 	return fputc('}', out) == EOF ? -1 : 0;

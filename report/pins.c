@@ -5,18 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_MAX 150 /* bytes of a list in one line: an ini line has at most 198 */
+#define BYTE_MAX 65506
+#define DELAY_MAX (24 * NS_HOUR) /* what a rule of a test could mean; beyond, a capture's stamps are broken  \
+	                          */
+#define LIST_MAX 150             /* bytes of a list in one line: an ini line has at most 198 */
 
-static const char *const kind_words[] = {"corrupt", "set", "truncate", "copy", "inject", "rebind", "delay", "drop"};
+static const char *const kind_words[] = {
+    "copy", "corrupt", "set", "truncate", "copy", "inject", "rebind", "delay", "drop"};
 
-static struct pin *pin_add(struct pins *pins, enum pin_kind kind, uint32_t session, enum way way, uint32_t nth)
+static struct pin *pin_add(
+    struct pins *pins, enum pin_kind kind, uint32_t session, enum way way, uint32_t nth)
 {
 	if (pins->count == pins->room) {
 		pins->room = pins->room ? 2 * pins->room : 64;
 		pins->all = realloc(pins->all, pins->room * sizeof(*pins->all));
 		assert(pins->all);
 	}
-	pins->all[pins->count] = (struct pin){.kind = kind, .session = session, .way = (uint8_t)way, .nth = nth};
+	pins->all[pins->count] = (struct pin){
+	    .kind = kind, .session = session, .way = (uint8_t)way, .nth = nth};
 	return &pins->all[pins->count++];
 }
 
@@ -26,9 +32,36 @@ struct finding {
 	struct pins *pins;
 	const struct tale *tale;
 	ns_t step;
-	uint32_t *nth; /* of each mark: as rules count. Those that a NAT or overload dropped are seen by no rule */
+	ns_t *expired; /* of each session: when its NAT first forgot it */
+	uint32_t
+	    *nth; /* of each mark: as rules count. Those that a NAT or overload dropped are seen by no rule */
 };
 
+/* When each session's NAT first forgot it. */
+static void find_expiries(struct finding *finding)
+{
+	const struct tale *tale = finding->tale;
+
+	finding->expired = malloc((tale->session_count + 1) * sizeof(*finding->expired));
+	assert(finding->expired);
+	for (size_t i = 0; i < tale->session_count; i++)
+		finding->expired[i] = NS_NEVER;
+	for (size_t i = tale->event_count; i-- > 0;)
+		if (tale->events[i].session && strncmp(tale->events[i].text, "nat-expired", 11) == 0)
+			finding->expired[index_find(&tale->by_number, tale->events[i].session)] =
+			    tale->events[i].at;
+}
+
+/* By a mapping that was lost, which `rebind` loses again. What came before there was any is dropped by a
+ * rule. */
+static bool died_unseen(const struct finding *finding, const struct mark *mark)
+{
+	return mark->fate == FATE_DROPPED && mark->reason == REASON_NAT_EXPIRED &&
+	       mark->at >= finding->expired[mark->session];
+}
+
+/* As rules count: what a NAT has dropped is seen by no rule. Of a file that begins in the middle of a run the
+ * first ordinal says how many came before. */
 static void count_nth(struct finding *finding)
 {
 	const struct tale *tale = finding->tale;
@@ -38,55 +71,127 @@ static void count_nth(struct finding *finding)
 	assert(seen && finding->nth);
 	for (size_t i = 0; i < tale->mark_count; i++) {
 		const struct mark *mark = &tale->marks[i];
+		uint32_t *own = &seen[2 * mark->session + mark->way];
 
-		if (mark->fate != FATE_DROPPED || (mark->reason != REASON_NAT_EXPIRED && mark->reason != REASON_OVERLOAD))
-			finding->nth[i] = ++seen[2 * mark->session + mark->way];
+		if (died_unseen(finding, mark))
+			continue;
+		if (!*own)
+			*own = mark->n - 1;
+		finding->nth[i] = ++*own;
 	}
 	free(seen);
 }
 
-/* "corrupt:57.3,set:0:254,truncate:100" */
+/* A byte that is set once more: only what it became in the end counts. */
+static bool set_again(const char *rest, unsigned byte)
+{
+	char head[24];
+
+	snprintf(head, sizeof(head), ",set:%u:", byte);
+	return rest && strstr(rest, head);
+}
+
+/* "set:57:12,truncate:100", or "corrupt:57" where the byte is not known. */
 static void find_deeds(struct finding *finding, const struct mark *mark, uint32_t session, uint32_t nth)
 {
-	const char *deed = strstr(finding->tale->words.all[mark->words], "did=");
-	unsigned byte, value;
+	const char *deed = mark->deeds ? finding->tale->words.all[mark->deeds - 1] : NULL;
+	unsigned byte, value = 0;
 
-	for (deed = deed ? deed + 4 : NULL; deed; deed = deed[strcspn(deed, ", ")] == ',' ? strchr(deed, ',') + 1 : NULL) {
+	for (; deed; deed = strchr(deed, ',') ? strchr(deed, ',') + 1 : NULL) {
+		enum pin_kind kind = PIN_SET;
 		struct pin *pin;
 
-		if (sscanf(deed, "corrupt:%u.", &byte) == 1)
-			pin = pin_add(finding->pins, PIN_CORRUPT, session, (enum way)mark->way, nth);
-		else if (sscanf(deed, "set:%u:%u", &byte, &value) == 2)
-			pin = pin_add(finding->pins, PIN_SET, session, (enum way)mark->way, nth), pin->value = value;
+		if (sscanf(deed, "corrupt:%u", &byte) == 1)
+			kind = PIN_CORRUPT;
 		else if (sscanf(deed, "truncate:%u", &byte) == 1)
-			pin = pin_add(finding->pins, PIN_TRUNCATE, session, (enum way)mark->way, nth);
-		else {
+			kind = PIN_TRUNCATE;
+		else if (sscanf(deed, "set:%u:%u", &byte, &value) != 2)
+			byte = BYTE_MAX + 1;
+		if (kind == PIN_SET && set_again(strchr(deed, ','), byte))
+			continue;
+		if (byte > BYTE_MAX || value > 255 || (kind == PIN_TRUNCATE && !byte)) {
 			finding->pins->left_out++;
 			continue;
 		}
+		pin = pin_add(finding->pins, kind, session, (enum way)mark->way, nth);
 		pin->byte = byte;
+		pin->value = value;
 		pin->mark = mark;
 	}
 }
 
-static void find_fate(struct finding *finding, const struct mark *mark, uint32_t session, uint32_t nth)
+static void find_drop(struct finding *finding, const struct mark *mark, uint32_t session, uint32_t nth)
 {
-	ns_t delay = mark->delay_us * NS_US;
-
-	if (mark->fate == FATE_DROPPED && mark->reason != REASON_ERROR && mark->reason != REASON_MAX_SESSIONS) {
-		pin_add(finding->pins, PIN_DROP, session, (enum way)mark->way, nth)->mark = mark;
-	} else if (mark->fate == FATE_DROPPED) {
+	if (mark->reason == REASON_ERROR || mark->reason == REASON_MAX_SESSIONS)
 		finding->pins->left_out++;
-	} else if (mark->fate == FATE_SENT) {
-		if (finding->step)
-			delay = (delay + finding->step / 2) / finding->step * finding->step;
-		if (delay > 0) {
-			struct pin *pin = pin_add(finding->pins, PIN_DELAY, session, (enum way)mark->way, nth);
+	else
+		pin_add(finding->pins, PIN_DROP, session, (enum way)mark->way, nth)->mark = mark;
+}
 
-			pin->mark = mark;
-			pin->time = delay;
+static int by_leaving(const void *a, const void *b)
+{
+	const struct mark *x = *(const struct mark *const *)a, *y = *(const struct mark *const *)b;
+
+	if (x->session != y->session)
+		return x->session < y->session ? -1 : 1;
+	if (x->way != y->way)
+		return x->way < y->way ? -1 : 1;
+	if (x->left != y->left)
+		return x->left < y->left ? -1 : 1;
+	return x->n < y->n ? -1 : x->n > y->n;
+}
+
+/* A rule's delay lets others overtake: so that they leave in the order in which they left, a delay that
+ * rounding would make too short is made as long as that of the one before. */
+static ns_t delay_in_order(
+    const struct finding *finding, const struct mark *mark, const struct mark *before, ns_t before_due)
+{
+	ns_t delay = mark->delay_us * NS_US, least;
+
+	if (finding->step)
+		delay = (delay + finding->step / 2) / finding->step * finding->step;
+	if (!before || before->session != mark->session || before->way != mark->way)
+		return delay;
+	least = before_due - mark->at;
+	if (before->n > mark->n)
+		least++; /* of equal times the one that came first would leave first */
+	if (delay < least)
+		delay = (least + NS_US - 1) / NS_US * NS_US;
+	return delay;
+}
+
+static void find_delays(struct finding *finding)
+{
+	const struct tale *tale = finding->tale;
+	const struct mark **order = malloc((tale->mark_count + 1) * sizeof(*order)), *before = NULL;
+	size_t count = 0;
+	ns_t before_due = 0;
+
+	assert(order);
+	for (size_t i = 0; i < tale->mark_count; i++)
+		if (tale->marks[i].fate == FATE_SENT && finding->nth[i] && tale->marks[i].delay_us >= 0)
+			order[count++] = &tale->marks[i];
+	if (count)
+		qsort(order, count, sizeof(*order), by_leaving);
+	for (size_t i = 0; i < count; i++) {
+		const struct mark *mark = order[i];
+		ns_t delay = delay_in_order(finding, mark, before, before_due);
+		struct pin *pin;
+
+		before = mark;
+		before_due = mark->at + delay;
+		if (delay <= 0)
+			continue;
+		if (delay > DELAY_MAX) {
+			finding->pins->left_out++;
+			continue;
 		}
+		pin = pin_add(finding->pins, PIN_DELAY, tale->sessions[mark->session].number,
+		    (enum way)mark->way, finding->nth[mark - tale->marks]);
+		pin->mark = mark;
+		pin->time = delay;
 	}
+	free(order);
 }
 
 static void find_copies(struct finding *finding)
@@ -97,21 +202,39 @@ static void find_copies(struct finding *finding)
 		const struct tale_copy *copy = &tale->copies[i];
 		const struct mark *mark = &tale->marks[copy->mark];
 		uint32_t session = tale->sessions[mark->session].number, nth = finding->nth[copy->mark];
+		ns_t after = copy->at > mark->at ? (copy->at - mark->at) / NS_US * NS_US : 0;
 		bool same_bytes = copy->origin != ORIGIN_INJECT && copy->origin != ORIGIN_DECOY;
 		struct pin *pin;
 
-		if (!nth || (!same_bytes && !copy->hex)) {
+		/* `inject` sends at once, and behind the datagram: a decoy goes ahead of it. */
+		if (!nth || after > DELAY_MAX ||
+		    (!same_bytes && (!copy->hex || after > NS_MS || copy->origin == ORIGIN_DECOY))) {
 			finding->pins->left_out++;
 			continue;
 		}
-		pin = pin_add(finding->pins, same_bytes ? PIN_COPY : PIN_INJECT, session, (enum way)mark->way, nth);
+		pin = pin_add(finding->pins,
+		    !same_bytes       ? PIN_INJECT
+		    : copy->untouched ? PIN_COPY_FIRST
+		                      : PIN_COPY,
+		    session, (enum way)mark->way, nth);
 		pin->mark = mark;
-		pin->time = copy->at > mark->at ? (copy->at - mark->at) / NS_US * NS_US : 0;
+		pin->time = after;
 		pin->hex = copy->hex ? tale->words.all[copy->hex - 1] : NULL;
 	}
 }
 
-/* A mapping that was lost: at the datagram that a rule acted on, which came at that very instant, else by time. */
+/* A rule's name in an event ("nat-expired by=rule:x") is among those that the datagram was decided by. */
+static bool was_by(const struct tale *tale, const struct mark *mark, const char *event)
+{
+	const char *by = strstr(event, "by="), *words = tale->words.all[mark->words],
+	           *own = strstr(words, "by=");
+	size_t size = by ? strcspn(by + 3, " ") : 0;
+
+	return by && own && memmem(own, strcspn(own, " "), by + 3, size);
+}
+
+/* A mapping that was lost: at the datagram that a rule acted on, which came at that very instant, else by
+ * time. */
 static void find_rebinds(struct finding *finding)
 {
 	const struct tale *tale = finding->tale;
@@ -128,14 +251,24 @@ static void find_rebinds(struct finding *finding)
 		while (at < tale->mark_count && tale->marks[at].at < event->at)
 			at++;
 		for (size_t k = at; k < tale->mark_count && tale->marks[k].at == event->at && !mark; k++)
-			if (tale->sessions[tale->marks[k].session].number == event->session && finding->nth[k])
+			if (tale->sessions[tale->marks[k].session].number == event->session &&
+			    finding->nth[k] && was_by(tale, &tale->marks[k], event->text))
 				mark = &tale->marks[k];
 		session = &tale->sessions[index_find(&tale->by_number, event->session)];
+		if (!mark && event->at - session->began > DELAY_MAX) {
+			finding->pins->left_out++;
+			continue;
+		}
 		pin = pin_add(finding->pins, PIN_REBIND, event->session, mark ? (enum way)mark->way : WAY_UP,
 		    mark ? finding->nth[mark - tale->marks] : 0);
 		pin->mark = mark;
 		pin->time = event->at > session->began ? event->at - session->began : 0;
 	}
+}
+
+static bool is_copy(const struct pin *pin)
+{
+	return pin->kind == PIN_COPY || pin->kind == PIN_COPY_FIRST;
 }
 
 static int by_rule(const void *a, const void *b)
@@ -148,7 +281,7 @@ static int by_rule(const void *a, const void *b)
 		return x->session < y->session ? -1 : 1;
 	if (x->way != y->way)
 		return x->way < y->way ? -1 : 1;
-	if (x->time != y->time && (x->kind == PIN_DELAY || x->kind == PIN_COPY || !x->nth))
+	if (x->time != y->time && (x->kind == PIN_DELAY || is_copy(x) || !x->nth))
 		return x->time < y->time ? -1 : 1;
 	if (x->byte != y->byte)
 		return x->byte < y->byte ? -1 : 1;
@@ -162,6 +295,7 @@ void pins_find(struct pins *pins, const struct tale *tale, ns_t step)
 	struct finding finding = {.pins = pins, .tale = tale, .step = step};
 
 	*pins = (struct pins){0};
+	find_expiries(&finding);
 	count_nth(&finding);
 	for (size_t i = 0; i < tale->mark_count; i++) {
 		const struct mark *mark = &tale->marks[i];
@@ -169,13 +303,17 @@ void pins_find(struct pins *pins, const struct tale *tale, ns_t step)
 		if (!finding.nth[i])
 			continue;
 		find_deeds(&finding, mark, tale->sessions[mark->session].number, finding.nth[i]);
-		find_fate(&finding, mark, tale->sessions[mark->session].number, finding.nth[i]);
+		if (mark->fate == FATE_DROPPED)
+			find_drop(&finding, mark, tale->sessions[mark->session].number, finding.nth[i]);
 	}
+	find_delays(&finding);
 	find_copies(&finding);
 	find_rebinds(&finding);
+	pins->left_out += tale->joints + tale->refused[WAY_UP].received + tale->refused[WAY_DOWN].received;
 	if (pins->count)
 		qsort(pins->all, pins->count, sizeof(*pins->all), by_rule);
 	free(finding.nth);
+	free(finding.expired);
 }
 
 void pins_free(struct pins *pins)
@@ -195,9 +333,10 @@ static bool together(const struct pin *a, const struct pin *b)
 	case PIN_DROP:
 	case PIN_REBIND: return same;
 	case PIN_DELAY: return same && a->time == b->time;
+	case PIN_COPY_FIRST:
 	case PIN_COPY: return same && a->time == b->time && a->nth != b->nth;
 	case PIN_INJECT: return false;
-	default: return same && a->byte == b->byte && a->value == b->value;
+	default: return same && a->byte == b->byte && a->value == b->value && a->nth != b->nth;
 	}
 }
 
@@ -219,9 +358,10 @@ static void add_action(struct text *out, const struct pin *pin)
 	case PIN_INJECT: text_add(out, "inject %s", pin->hex); break;
 	case PIN_REBIND: text_add(out, "rebind"); break;
 	case PIN_DROP: text_add(out, "drop"); break;
+	case PIN_COPY_FIRST:
 	case PIN_COPY:
 	case PIN_DELAY:
-		text_add(out, pin->kind == PIN_COPY ? "duplicate 1 " : "delay ");
+		text_add(out, is_copy(pin) ? "duplicate 1 " : "delay ");
 		add_time(out, pin->time);
 		break;
 	}
@@ -320,7 +460,7 @@ void pin_tell(const struct tale *tale, const struct pin *pin, struct text *out)
 	if (mark)
 		text_add(out, " dir=%s n=%u", verdict_ways[mark->way], mark->n);
 	text_add(out, " %s", kind_words[pin->kind]);
-	if (pin->kind == PIN_DELAY || pin->kind == PIN_COPY || !pin->nth) {
+	if (pin->kind == PIN_DELAY || is_copy(pin) || !pin->nth) {
 		text_add(out, pin->kind == PIN_DELAY ? " " : " at ");
 		add_time(out, pin->time / NS_US * NS_US);
 	}

@@ -1,26 +1,39 @@
 /*
  * pins: a recorded run's decisions, one by one, as rules that make the same ones again.
  *
- * A pin is what was done to one datagram of one session and direction: it was dropped, delayed, copied, its bytes were
- * changed; or the session's NAT mapping was replaced at that moment. Written as an ini fragment of rules (`session`,
- * `direction`, `nth`), those alike together. A blackout is what it did to each datagram.
+ * A pin is what was done to one datagram of one session and direction: it was dropped, delayed, copied, its
+ * bytes were changed; or the session's NAT mapping was replaced at that moment. Written as an ini fragment of
+ * rules (`session`, `direction`, `nth`), those alike together. A blackout is what it did to each datagram.
  *
- * What cannot be said so is left out and counted: the other bytes of long decoys and injected datagrams, joint
- * datagrams (they are sent one by one), what died of errors or was refused before there was a session.
+ * What cannot be said so is left out and counted: decoys, and injected datagrams that are long or came late;
+ * joint datagrams (they are sent one by one); what died of errors or was refused before there was a session.
+ * A changed byte becomes what it became then.
  */
 #ifndef REPORT_PINS_H
 #define REPORT_PINS_H
 
 #include "report/tale.h"
 
-enum pin_kind { PIN_CORRUPT, PIN_SET, PIN_TRUNCATE, PIN_COPY, PIN_INJECT, PIN_REBIND, PIN_DELAY, PIN_DROP };
+/* In the order in which their rules stand: a copy of the bytes that came is made before anything is done to
+ * them. */
+enum pin_kind {
+	PIN_COPY_FIRST,
+	PIN_CORRUPT,
+	PIN_SET,
+	PIN_TRUNCATE,
+	PIN_COPY,
+	PIN_INJECT,
+	PIN_REBIND,
+	PIN_DELAY,
+	PIN_DROP
+};
 
 struct pin {
 	enum pin_kind kind;
-	uint32_t session;       /* number */
-	uint32_t nth;           /* as `nth` counts; 0: at a time of the session's life, `time` */
+	uint32_t session;        /* number */
+	uint32_t nth;            /* as `nth` counts; 0: at a time of the session's life, `time` */
 	const struct mark *mark; /* NULL: none */
-	ns_t time;              /* PIN_DELAY: how long; PIN_COPY: so long after it came; nth 0: when */
+	ns_t time;               /* PIN_DELAY: how long; PIN_COPY: so long after it came; nth 0: when */
 	uint32_t byte, value;
 	const char *hex; /* PIN_INJECT; the tale's */
 	uint8_t way;
@@ -32,8 +45,8 @@ struct pins {
 	uint64_t left_out; /* decisions that cannot be pinned */
 };
 
-/* Delays are rounded to a multiple of `step` (0: not), so that rules stay few; those that round to 0 are none. The
- * tale must outlive the pins. */
+/* Delays are rounded to a multiple of `step` (0: not), so that rules stay few; those that round to 0 are
+ * none. The tale must outlive the pins. */
 void pins_find(struct pins *pins, const struct tale *tale, ns_t step);
 void pins_free(struct pins *pins);
 

@@ -131,7 +131,8 @@ static void print_closing(const struct sheet *sheet, FILE *out)
 		    sheet->rules[i].matched, sheet->rules[i].fired,
 		    sheet->rules[i].fired ? "" : "   (it never fired)");
 	for (size_t i = 0; i < sheet->change_count; i++)
-		fprintf(out, "changed at %.3f s: %s\n", (double)sheet->changes[i].at / 1e9, sheet->changes[i].text);
+		fprintf(out, "changed at %.3f s: %s\n", (double)sheet->changes[i].at / 1e9,
+		    sheet->changes[i].text);
 	if (sheet->late_known)
 		fprintf(out, "lateness p50 %.0f p99 %.0f p99.9 %.0f max %.0f us\n",
 		    (double)sheet->late[0] / 1e3, (double)sheet->late[1] / 1e3, (double)sheet->late[2] / 1e3,

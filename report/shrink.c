@@ -22,7 +22,8 @@ void shrink_fini(struct shrink *shrink)
 /* Of what is in, part `at`: alone, or all but it. */
 static void choose(struct shrink *shrink)
 {
-	size_t from = shrink->left * shrink->at / shrink->parts, to = shrink->left * (shrink->at + 1) / shrink->parts;
+	size_t from = shrink->left * shrink->at / shrink->parts,
+	       to = shrink->left * (shrink->at + 1) / shrink->parts;
 
 	for (size_t i = 0, place = 0; i < shrink->count; i++) {
 		bool within = shrink->in[i] && place >= from && place < to;

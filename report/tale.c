@@ -10,9 +10,6 @@
 #include "capture/pcapng.h"
 #include "report/tale_inside.h"
 
-#define HEADER_IPV4 28 /* IP and UDP */
-#define HEADER_IPV6 48
-#define LIVE_MARK "live " /* an event: something was changed while it ran */
 #define HEX_MAX 80 /* bytes of a copy that are kept */
 /* Content types that carry data, those above too: 254, and unified records of DTLS 1.3. */
 #define TYPE_APPLICATION_DATA 23
@@ -21,7 +18,7 @@
 
 /* ---- What grows ---- */
 
-static void *grow(void *array, size_t count, size_t *room, size_t each)
+void *tale_grow(void *array, size_t count, size_t *room, size_t each)
 {
 	if (count < *room)
 		return array;
@@ -31,7 +28,7 @@ static void *grow(void *array, size_t count, size_t *room, size_t each)
 	return array;
 }
 
-static void copy_word(char *into, size_t room, struct word word)
+void tale_copy_word(char *into, size_t room, struct word word)
 {
 	snprintf(into, room, "%.*s", (int)(word.size < room ? word.size : room - 1), word.at ? word.at : "");
 }
@@ -43,7 +40,7 @@ uint32_t tale_words_add(struct tale_words *words, const char *text, size_t size)
 
 	if (at != INDEX_NONE)
 		return at;
-	words->all = grow(words->all, words->count, &words->room, sizeof(*words->all));
+	words->all = tale_grow(words->all, words->count, &words->room, sizeof(*words->all));
 	words->all[words->count] = strndup(text, size);
 	assert(words->all[words->count]);
 	index_add(&words->index, key, (uint32_t)words->count);
@@ -57,11 +54,12 @@ struct tale_session *tale_session(struct tale *tale, uint32_t number, ns_t at)
 
 	if (i != INDEX_NONE)
 		return &tale->sessions[i];
-	tale->sessions = grow(
+	tale->sessions = tale_grow(
 	    tale->sessions, tale->session_count, &tale->session_room, sizeof(*tale->sessions));
 	index_add(&tale->by_number, number, (uint32_t)tale->session_count);
 	session = &tale->sessions[tale->session_count++];
-	*session = (struct tale_session){.number = number, .began = at, .last = at, .header = HEADER_IPV4};
+	*session = (struct tale_session){
+	    .number = number, .began = at, .last = at, .header = TALE_HEADER_IPV4};
 	dtls_init(&session->dtls);
 	return session;
 }
@@ -81,14 +79,6 @@ struct mark *tale_mark(const struct tale *tale, const struct tale_session *sessi
 	uint32_t i = index_find(&tale->by_n, key_of_n(place_of(tale, session), way, n));
 
 	return i == INDEX_NONE ? NULL : &tale->marks[i];
-}
-
-static void buckets_grow(struct buckets **buckets, ns_t value)
-{
-	if (!*buckets)
-		*buckets = calloc(1, sizeof(**buckets));
-	assert(*buckets);
-	buckets_add(*buckets, value);
 }
 
 /* ---- Arrivals ---- */
@@ -148,7 +138,7 @@ struct mark *tale_arrived(struct tale *tale, struct tale_session *session, enum 
 	struct account *account = &session->accounts[way];
 	struct mark *mark;
 
-	tale->marks = grow(tale->marks, tale->mark_count, &tale->mark_room, sizeof(*tale->marks));
+	tale->marks = tale_grow(tale->marks, tale->mark_count, &tale->mark_room, sizeof(*tale->marks));
 	index_add(&tale->by_n, key_of_n(place_of(tale, session), way, n), (uint32_t)tale->mark_count);
 	mark = &tale->marks[tale->mark_count++];
 	*mark = (struct mark){.at = at,
@@ -168,6 +158,7 @@ struct mark *tale_arrived(struct tale *tale, struct tale_session *session, enum 
 
 /* ---- Fates ---- */
 
+/* The last place takes all for which there is none of their own. */
 static struct cause *cause_get(struct tale_way *way, enum reason reason, const char *by, size_t size)
 {
 	size_t i = 0;
@@ -177,9 +168,13 @@ static struct cause *cause_get(struct tale_way *way, enum reason reason, const c
 		    memcmp(way->causes[i].by, by, size) == 0)
 			return &way->causes[i];
 	if (i == CAUSES_MAX)
-		return NULL;
-	way->causes[i].reason = reason;
-	snprintf(way->causes[i].by, sizeof(way->causes[i].by), "%.*s", (int)size, by);
+		return &way->causes[CAUSES_MAX - 1];
+	way->causes = tale_grow(way->causes, i, &way->cause_room, sizeof(*way->causes));
+	way->causes[i] = (struct cause){.reason = reason};
+	if (i == CAUSES_MAX - 1)
+		snprintf(way->causes[i].by, sizeof(way->causes[i].by), "others");
+	else
+		snprintf(way->causes[i].by, sizeof(way->causes[i].by), "%.*s", (int)size, by);
 	way->cause_count++;
 	return &way->causes[i];
 }
@@ -191,10 +186,8 @@ void tale_dropped(
 	struct account *account = &session->accounts[mark->way];
 	size_t size = by_size < sizeof(((struct cause *)0)->by) ? by_size
 	                                                        : sizeof(((struct cause *)0)->by) - 1;
-	struct cause *cause = cause_get(&session->ways[mark->way], reason, by, size);
 
-	if (cause)
-		cause->count++;
+	cause_get(&session->ways[mark->way], reason, by, size)->count++;
 	account->queued--;
 	account->dropped[reason]++;
 	mark->fate = FATE_DROPPED;
@@ -210,7 +203,7 @@ static void extent_add(struct tale_way *way, uint32_t n)
 
 	way->sent_position++;
 	if (!way->step_count || way->steps[way->step_count - 1].n < n) {
-		way->steps = grow(way->steps, way->step_count, &way->step_room, sizeof(*way->steps));
+		way->steps = tale_grow(way->steps, way->step_count, &way->step_room, sizeof(*way->steps));
 		way->steps[way->step_count++] = (struct extent_step){way->sent_position, n};
 		return;
 	}
@@ -262,20 +255,20 @@ void tale_sent(struct tale *tale, struct mark *mark, ns_t at)
 		way->carried_bytes += mark->data;
 		recover(session, (enum way)mark->way, at);
 	}
-	buckets_grow(&way->measured, at - mark->at);
+	way->slowest = at - mark->at > way->slowest ? at - mark->at : way->slowest;
 }
 
-void tale_delayed(struct tale *tale, const struct mark *mark, bool on_purpose)
+void tale_delayed(struct tale *tale, struct mark *mark, bool on_purpose)
 {
 	struct tale_way *way = &tale->sessions[mark->session].ways[mark->way];
 
-	if (on_purpose || way->delays)
-		buckets_grow(&way->delays, mark->left - mark->at);
+	way->delayed |= on_purpose;
+	mark->counted = way->delayed;
 }
 
 /* ---- Our own: comments ---- */
 
-/* What the mark has no number for: "by=… hold=… did=… copies=… dtls=TYPE/EPOCH/ dev=…". */
+/* What the mark has no number for: "by=… hold=… did=… dev=… dtls=TYPE/EPOCH/". */
 static uint32_t rest_of(struct tale *tale, const struct fields *fields)
 {
 	const struct {
@@ -284,24 +277,64 @@ static uint32_t rest_of(struct tale *tale, const struct fields *fields)
 	} rows[] = {
 	    {"by", fields->by}, {"hold", fields->hold}, {"did", fields->did}, {"dev", fields->device}};
 	struct word dtls = fields->dtls;
-	char text[1024];
-	size_t size = 0;
-	uint32_t words;
+	struct text *text = &tale->scratch;
 
-	text[0] = '\0';
+	text_clear(text);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		if (rows[i].word.at && rows[i].word.size < 200)
-			size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%s=%.*s",
-			    size ? " " : "", rows[i].key, (int)rows[i].word.size, rows[i].word.at);
+		if (rows[i].word.at)
+			text_add(text, "%s%s=%.*s", text->size ? " " : "", rows[i].key,
+			    (int)rows[i].word.size, rows[i].word.at);
 	while (dtls.size && dtls.at[dtls.size - 1] != '/')
 		dtls.size--;
 	if (!dtls.size)
 		dtls = fields->dtls;
-	if (dtls.at && dtls.size < 64)
-		size += (size_t)snprintf(text + size, sizeof(text) - size, "%sdtls=%.*s", size ? " " : "",
-		    (int)dtls.size, dtls.at);
-	words = tale_words_add(&tale->words, text, size);
-	return words;
+	if (dtls.at)
+		text_add(text, "%sdtls=%.*s", text->size ? " " : "", (int)dtls.size, dtls.at);
+	return tale_words_add(&tale->words, text->at ? text->at : "", text->size);
+}
+
+/* "set:57:12,truncate:100": what its bytes became, as rules can do it again. The bytes of a deed that the
+ * capture did not keep are not known: "corrupt:57". */
+static uint32_t deeds_of(struct tale *tale, const struct fields *fields, const struct decoded *decoded)
+{
+	struct text *text = &tale->scratch;
+	struct word left = fields->did, deed;
+	uint8_t *bytes;
+
+	if (!fields->did.at)
+		return 0;
+	text_clear(text);
+	bytes = malloc(decoded->kept + 1);
+	assert(bytes);
+	memcpy(bytes, decoded->payload, decoded->kept);
+	while ((deed = word_first(left)).size) {
+		unsigned byte = 0, value = 0;
+		char one[40];
+
+		tale_copy_word(one, sizeof(one), deed);
+		text_add(text, "%s", text->size ? "," : "");
+		if (sscanf(one, "corrupt:%u.%u", &byte, &value) == 2 && byte < decoded->kept && value < 8) {
+			bytes[byte] ^= (uint8_t)(1u << value);
+			text_add(text, "set:%u:%u", byte, bytes[byte]);
+		} else if (sscanf(one, "set:%u:%u", &byte, &value) == 2 && byte < decoded->kept) {
+			bytes[byte] = (uint8_t)value;
+			text_add(text, "set:%u:%u", byte, bytes[byte]);
+		} else if (sscanf(one, "corrupt:%u.", &byte) == 1) {
+			text_add(text, "corrupt:%u", byte);
+		} else {
+			text_add(text, "%s", one);
+		}
+		if (deed.size == left.size)
+			break;
+		left = (struct word){left.at + deed.size + 1, left.size - deed.size - 1};
+	}
+	free(bytes);
+	return tale_words_add(&tale->words, text->at, text->size) + 1;
+}
+
+static uint32_t hash_of(const struct decoded *decoded)
+{
+	return (uint32_t)chance_hash(decoded->size, decoded->payload, decoded->kept);
 }
 
 static void link_named(struct tale_session *session, struct word by)
@@ -310,7 +343,7 @@ static void link_named(struct tale_session *session, struct word by)
 
 	while ((one = word_first(by)).size) {
 		if (one.size > 5 && memcmp(one.at, "link:", 5) == 0)
-			copy_word(
+			tale_copy_word(
 			    session->link, sizeof(session->link), (struct word){one.at + 5, one.size - 5});
 		if (one.size == by.size)
 			return;
@@ -340,9 +373,9 @@ static void ends_learn(
 
 	if (device_side) {
 		session->device = from_proxy ? decoded->to : decoded->from;
-		session->header = session->device.family == FAMILY_IPV6 ? HEADER_IPV6 : HEADER_IPV4;
-	} else if (fields->kind == FIELDS_SENT) {
-		session->cloud_port = decoded->from.port;
+		session->header = session->device.family == FAMILY_IPV6 ? TALE_HEADER_IPV6 : TALE_HEADER_IPV4;
+	} else if (fields->kind != FIELDS_ARRIVED || !session->cloud_port) {
+		session->cloud_port = from_proxy ? decoded->from.port : decoded->to.port;
 	}
 }
 
@@ -360,6 +393,8 @@ static void arrived(struct tale *tale, struct tale_session *session, const struc
 	if (fields->reason != REASON_OVERLOAD && fields->reason != REASON_NAT_EXPIRED)
 		tale_look(session, mark, decoded);
 	mark->words = rest_of(tale, fields);
+	mark->deeds = deeds_of(tale, fields, decoded);
+	mark->hash = mark->deeds ? hash_of(decoded) : 0;
 	mark->copies = (uint16_t)(fields->copies < UINT16_MAX ? fields->copies : UINT16_MAX);
 	session->accounts[fields->way].copies += mark->copies;
 	session->accounts[fields->way].queued += mark->copies;
@@ -369,7 +404,7 @@ static void arrived(struct tale *tale, struct tale_session *session, const struc
 		mark->delay_us = fields->delay / NS_US;
 	link_named(session, fields->by);
 	if (fields->device.at)
-		copy_word(session->section, sizeof(session->section), fields->device);
+		tale_copy_word(session->section, sizeof(session->section), fields->device);
 	if (fields->reason) {
 		struct word by = word_first(fields->by);
 
@@ -391,9 +426,9 @@ static uint32_t hex_of(struct tale *tale, const struct decoded *decoded)
 
 void tale_copied(struct tale *tale, const struct mark *mark, ns_t at)
 {
-	tale->copies = grow(tale->copies, tale->copy_count, &tale->copy_room, sizeof(*tale->copies));
-	tale->copies[tale->copy_count++] =
-	    (struct tale_copy){.at = at, .mark = (uint32_t)(mark - tale->marks), .origin = ORIGIN_DUPLICATE};
+	tale->copies = tale_grow(tale->copies, tale->copy_count, &tale->copy_room, sizeof(*tale->copies));
+	tale->copies[tale->copy_count++] = (struct tale_copy){
+	    .at = at, .mark = (uint32_t)(mark - tale->marks), .origin = ORIGIN_DUPLICATE};
 }
 
 static void copy_keep(struct tale *tale, const struct mark *mark, const struct fields *fields,
@@ -404,17 +439,25 @@ static void copy_keep(struct tale *tale, const struct mark *mark, const struct f
 	tale_copied(tale, mark, at);
 	tale->copies[tale->copy_count - 1].origin = (uint8_t)fields->origin;
 	tale->copies[tale->copy_count - 1].hex = own_bytes ? hex_of(tale, decoded) : 0;
+	tale->copies[tale->copy_count - 1].untouched = mark->deeds && mark->hash == hash_of(decoded);
 }
 
 static void copy_left(struct tale *tale, struct tale_session *session, const struct fields *fields,
     const struct decoded *decoded, ns_t at)
 {
 	struct account *account = &session->accounts[fields->way];
-	struct tale_way *way = &session->ways[fields->way];
+	struct tale_way *way = &session->ways[fields->way], *other = &session->ways[way_back(fields->way)];
 	struct mark *mark = tale_mark(tale, session, fields->way, fields->n);
 	bool later = fields->origin == ORIGIN_LINK && (!mark || fields->copy > mark->copies);
 
-	/* One that was made later, of a joint datagram, stands in no arrival's `copies`. */
+	/* One that was made later, of a joint datagram, stands in no arrival's `copies`; one that a datagram
+	 * of the other way asked for (`replay KIND`) stands in that one's. */
+	if (!later && !way->copies_due && other->copies_due) {
+		other->copies_due--;
+		session->accounts[way_back(fields->way)].copies--;
+		session->accounts[way_back(fields->way)].queued--;
+		later = true;
+	}
 	if (later || !way->copies_due) {
 		account->copies++;
 		account->queued++;
@@ -440,7 +483,6 @@ static void one_left(
     struct tale *tale, struct tale_session *session, const struct fields *fields, uint32_t n, ns_t at)
 {
 	struct mark *mark = tale_mark(tale, session, fields->way, n);
-	struct tale_way *way = &session->ways[fields->way];
 
 	if (!mark || mark->fate != FATE_WAITS) {
 		tale->strange++;
@@ -456,9 +498,7 @@ static void one_left(
 	tale_delayed(tale, mark, fields->delay > 0);
 	mark->delay_us = fields->delay / NS_US;
 	mark->late_us = (int32_t)(fields->late / NS_US < INT32_MAX ? fields->late / NS_US : INT32_MAX);
-	buckets_grow(&way->asked, fields->delay);
-	buckets_grow(&way->late, fields->late);
-	buckets_grow(&tale->late, fields->late);
+	mark->timed = true;
 }
 
 static void left(struct tale *tale, struct tale_session *session, const struct fields *fields,
@@ -471,6 +511,7 @@ static void left(struct tale *tale, struct tale_session *session, const struct f
 		copy_left(tale, session, fields, decoded, at);
 	} else if (packed.at) {
 		session->accounts[fields->way].corrupted += contains(fields->did, "corrupt");
+		tale->joints++;
 		while (fields_packed(&packed, &n))
 			one_left(tale, session, fields, n, at);
 	} else {
@@ -499,116 +540,6 @@ static bool take_commented(
 	return true;
 }
 
-/* ---- Our own: events ---- */
-
-static struct tale_blackout *blackout_add(struct tale_session *session, ns_t at)
-{
-	session->blackouts = grow(session->blackouts, session->blackout_count, &session->blackout_room,
-	    sizeof(*session->blackouts));
-	session->blackouts[session->blackout_count] = (struct tale_blackout){.began = at};
-	return &session->blackouts[session->blackout_count++];
-}
-
-/* "40s up hold by=rule:x" */
-static void blackout_begins(struct tale_session *session, const char *text, size_t size, ns_t at)
-{
-	struct tale_blackout *blackout = blackout_add(session, at);
-	bool up = memmem(text, size, " up", 3), down = memmem(text, size, " down", 5);
-
-	blackout->ways[WAY_UP] = up || !down;
-	blackout->ways[WAY_DOWN] = down || !up;
-	blackout->hold = memmem(text, size, " hold", 5);
-	copy_word(blackout->by, sizeof(blackout->by), line_field(text, size, "by"));
-}
-
-/* "" for both, or "up", or "down": those of that way that are open end. */
-static void blackout_ends(struct tale_session *session, const char *text, size_t size, ns_t at)
-{
-	bool up = !memmem(text, size, "down", 4), down = !memmem(text, size, "up", 2);
-
-	for (size_t i = 0; i < session->blackout_count; i++) {
-		struct tale_blackout *blackout = &session->blackouts[i];
-
-		if (!blackout->ended && (!blackout->ways[WAY_UP] || up) &&
-		    (!blackout->ways[WAY_DOWN] || down))
-			blackout->ended = at;
-	}
-}
-
-static bool starts(const char **text, size_t *size, const char *head)
-{
-	size_t length = strlen(head);
-
-	if (*size < length || memcmp(*text, head, length) != 0)
-		return false;
-	*text += length;
-	*size -= length;
-	return true;
-}
-
-static void event_of_session(struct tale *tale, uint32_t number, const char *text, size_t size, ns_t at)
-{
-	struct tale_session *session = tale_session(tale, number, at);
-	struct word value;
-	char address[ADDRESS_TEXT_ROOM];
-	struct error error;
-
-	if (starts(&text, &size, "session-begins ")) {
-		session->began = at;
-		copy_word(address, sizeof(address), line_field(text, size, "device"));
-		(void)address_read(address, &session->device, &error);
-		session->header = session->device.family == FAMILY_IPV6 ? HEADER_IPV6 : HEADER_IPV4;
-		copy_word(session->section, sizeof(session->section), line_field(text, size, "dev"));
-		copy_word(session->link, sizeof(session->link), line_field(text, size, "link"));
-		copy_word(session->identity, sizeof(session->identity), line_field(text, size, "identity"));
-	} else if (starts(&text, &size, "session-ends ")) {
-		session->ended = memmem(text, size, "idle", 4) ? "idle" : "max-sessions";
-	} else if (starts(&text, &size, "blackout-begins ")) {
-		blackout_begins(session, text, size, at);
-	} else if (starts(&text, &size, "blackout-ends")) {
-		blackout_ends(session, text, size, at);
-	} else if (starts(&text, &size, "nat-rebound ")) {
-		session->rebinds++;
-	} else if (starts(&text, &size, "device-moved ")) {
-		copy_word(address, sizeof(address), line_field(text, size, "device"));
-		(void)address_read(address, &session->device, &error);
-	} else if (starts(&text, &size, "link ")) {
-		value = (struct word){text, strcspn(text, " ") < size ? strcspn(text, " ") : size};
-		copy_word(session->link, sizeof(session->link), value);
-	}
-}
-
-static void take_event(struct tale *tale, const struct decoded *decoded, ns_t at)
-{
-	static const char mark[] = "deadzone deadzone: ";
-	const char *line = (const char *)decoded->payload;
-	const char *text = memmem(line, decoded->kept, mark, sizeof(mark) - 1);
-	struct tale_event *event;
-	uint32_t session = 0;
-
-	if (!text) {
-		tale->strange++;
-		return;
-	}
-	tale->events = grow(tale->events, tale->event_count, &tale->event_room, sizeof(*tale->events));
-	event = &tale->events[tale->event_count++];
-	event->text = strndup(
-	    text + sizeof(mark) - 1, decoded->kept - (size_t)(text - line) - (sizeof(mark) - 1));
-	assert(event->text);
-	event->at = at;
-	if (strncmp(event->text, "s=", 2) == 0) {
-		char *rest;
-
-		session = (uint32_t)strtoul(event->text + 2, &rest, 10);
-		memmove(event->text, rest + (*rest == ' '), strlen(rest + (*rest == ' ')) + 1);
-	}
-	event->session = session;
-	if (strncmp(event->text, LIVE_MARK, sizeof(LIVE_MARK) - 1) == 0)
-		tale->live = true;
-	if (session)
-		event_of_session(tale, session, event->text, strlen(event->text), at);
-}
-
 /* ---- Reading ---- */
 
 static void take_packet(struct tale *tale, const struct reader_packet *packet)
@@ -621,244 +552,9 @@ static void take_packet(struct tale *tale, const struct reader_packet *packet)
 	if (decode_packet(packet->link_type, packet->bytes, packet->size, &decoded) != DECODE_UDP)
 		tale->strange++;
 	else if (strcmp(packet->interface, "events") == 0)
-		take_event(tale, &decoded, packet->at);
+		tale_event(tale, &decoded, packet->at);
 	else if (!take_commented(tale, packet, &decoded))
 		tale->strange++;
-}
-
-/* "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us p50=…", … */
-static void closing_line(struct tale *tale, const char *line, size_t size)
-{
-	struct sheet *sheet = &tale->sheet;
-	struct word word = line_field(line, size, "rule"), value;
-	char text[80];
-	uint64_t number;
-
-	if (starts(&line, &size, "failed ")) {
-		struct sheet_failure *failure;
-
-		sheet->failures = realloc(
-		    sheet->failures, (sheet->failure_count + 1) * sizeof(*sheet->failures));
-		assert(sheet->failures);
-		failure = &sheet->failures[sheet->failure_count++];
-		*failure = (struct sheet_failure){.is_rule = word.at != NULL};
-		copy_word(failure->subject, sizeof(failure->subject),
-		    word.at ? word : line_field(line, size, "check"));
-		value = line_field(line, size, "want");
-		/* The last one: it may hold blanks ("1- each"). */
-		copy_word(failure->want, sizeof(failure->want),
-		    (struct word){value.at, value.at ? (size_t)(line + size - value.at) : 0});
-		copy_word(text, sizeof(text), line_field(line, size, "s"));
-		failure->session = (uint32_t)strtoul(text, NULL, 10);
-		copy_word(failure->got, sizeof(failure->got), line_field(line, size, "got"));
-		failure->number = strtoll(failure->got, NULL, 10);
-		if (failure->got[strspn(failure->got, "0123456789")] == '\0')
-			failure->got[0] = '\0';
-		return;
-	}
-	if (word.at) {
-		struct sheet_rule *rule;
-
-		copy_word(text, sizeof(text), word);
-		rule = sheet_rule_add(sheet, text);
-		copy_word(text, sizeof(text), line_field(line, size, "matched"));
-		rule->matched = strtoull(text, NULL, 10);
-		copy_word(text, sizeof(text), line_field(line, size, "fired"));
-		rule->fired = strtoull(text, NULL, 10);
-		return;
-	}
-	for (size_t i = 0; i < 4 && size > 12 && memcmp(line, "lateness_us ", 12) == 0; i++) {
-		copy_word(text, sizeof(text), line_field(line, size, sheet_late_words[i]));
-		sheet->late[i] = strtoll(text, NULL, 10) * NS_US;
-		sheet->late_known = true;
-	}
-	const struct {
-		const char *key;
-		uint64_t *into;
-	} rows[] = {{"capture_lost", &sheet->capture_lost}, {"kernel_drops", &sheet->kernel_drops},
-	    {"icmp_errors", &sheet->icmp_errors}, {"started", (uint64_t *)&sheet->started}};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		if (!(value = line_field(line, size, rows[i].key)).at)
-			continue;
-		copy_word(text, sizeof(text), value);
-		*rows[i].into = strtoull(text, NULL, 10);
-	}
-	if ((value = line_field(line, size, "exit")).at) {
-		copy_word(text, sizeof(text), value);
-		number = strtoull(text, NULL, 10);
-		sheet->exit = text[0] == '-' || number > 255 ? -1 : (int)number;
-	}
-}
-
-static void take_closing(struct tale *tale, const struct reader_closing *closing)
-{
-	const char *line = closing->comment;
-
-	tale->sheet.closed = true;
-	tale->sheet.started = closing->began;
-	tale->sheet.ended = closing->ended;
-	while (*line) {
-		size_t size = strcspn(line, "\n");
-
-		closing_line(tale, line, size);
-		line += size + (line[size] == '\n');
-	}
-}
-
-/* What the header says: program, seed, ini text. */
-static void take_header(struct tale *tale, const struct reader *reader)
-{
-	const char *application = reader_application(reader), *comment = reader_section_comment(reader);
-	const char *ini = strchr(comment, '\n');
-
-	if (strncmp(application, "deadzone ", 9) == 0)
-		snprintf(tale->sheet.version, sizeof(tale->sheet.version), "%s", application + 9);
-	tale->sheet.seed_known = reader_seed(reader, &tale->sheet.seed);
-	free(tale->ini);
-	tale->ini = ini ? strdup(ini + 1) : NULL;
-}
-
-/* ---- The end: what follows from all of it ---- */
-
-static int by_session_and_n(const void *a, const void *b)
-{
-	const struct mark *x = *(const struct mark *const *)a, *y = *(const struct mark *const *)b;
-
-	if (x->session != y->session)
-		return x->session < y->session ? -1 : 1;
-	if (x->way != y->way)
-		return x->way < y->way ? -1 : 1;
-	return x->n < y->n ? -1 : x->n > y->n;
-}
-
-static void count_runs(struct tale *tale)
-{
-	struct mark **order = malloc((tale->mark_count + 1) * sizeof(*order));
-	uint64_t run = 0;
-
-	assert(order);
-	for (size_t i = 0; i < tale->mark_count; i++)
-		order[i] = &tale->marks[i];
-	qsort(order, tale->mark_count, sizeof(*order), by_session_and_n);
-	for (size_t i = 0; i < tale->mark_count; i++) {
-		const struct mark *mark = order[i], *before = i ? order[i - 1] : NULL;
-		struct tale_way *way = &tale->sessions[mark->session].ways[mark->way];
-		bool together = before && before->session == mark->session && before->way == mark->way;
-
-		if (mark->fate != FATE_DROPPED) {
-			run = 0;
-			continue;
-		}
-		run = together && run ? run + 1 : 1;
-		way->loss_runs += run == 1;
-		way->loss_longest = run > way->loss_longest ? run : way->loss_longest;
-	}
-	free(order);
-}
-
-static int by_number(const void *a, const void *b)
-{
-	const struct sheet_session *x = a, *y = b;
-
-	return x->number < y->number ? -1 : x->number > y->number;
-}
-
-static void fill_session(const struct tale *tale, struct tale_session *session, struct sheet_session *sheet)
-{
-	char address[ADDRESS_TEXT_ROOM];
-
-	*sheet = (struct sheet_session){.number = session->number,
-	    .device = session->device,
-	    .handshakes = (uint32_t)session->handshakes.count,
-	    .rebinds = session->rebinds,
-	    .port = session->cloud_port,
-	    .began = session->began - tale->sheet.started,
-	    .seconds = session->last - session->began,
-	    .ended = session->ended       ? session->ended
-	             : tale->sheet.closed ? "stop"
-	                                  : NULL};
-	snprintf(sheet->section, sizeof(sheet->section), "%s", session->section);
-	snprintf(sheet->link, sizeof(sheet->link), "%s", session->link);
-	snprintf(sheet->identity, sizeof(sheet->identity), "%s",
-	    session->identity[0] ? session->identity
-	                         : address_host_text(&session->device, address, sizeof(address)));
-	for (int way = 0; way < WAYS; way++) {
-		sheet->ways[way].account = session->accounts[way];
-		sheet_way_delays(&sheet->ways[way], session->ways[way].delays);
-	}
-}
-
-static void fill_sheet(struct tale *tale)
-{
-	struct sheet *sheet = &tale->sheet;
-	struct buckets *all = NULL;
-
-	if (!sheet->started)
-		sheet->started = tale->first;
-	if (!sheet->ended)
-		sheet->ended = tale->last;
-	for (size_t i = 0; tale->live && i < tale->event_count; i++)
-		if (strncmp(tale->events[i].text, LIVE_MARK, sizeof(LIVE_MARK) - 1) == 0)
-			sheet_change_add(
-			    sheet, tale->events[i].at - sheet->started, tale->events[i].text + sizeof(LIVE_MARK) - 1);
-	sheet->sessions_ever = sheet->session_count = tale->session_count;
-	sheet->sessions = calloc(tale->session_count + 1, sizeof(*sheet->sessions));
-	assert(sheet->sessions);
-	for (size_t i = 0; i < tale->session_count; i++)
-		fill_session(tale, &tale->sessions[i], &sheet->sessions[i]);
-	for (int way = 0; way < WAYS; way++) {
-		struct sheet_way *total = &sheet->totals[way];
-
-		total->account = tale->refused[way];
-		for (size_t i = 0; i < tale->session_count; i++) {
-			account_join(&total->account, &tale->sessions[i].accounts[way]);
-			if (!tale->sessions[i].ways[way].delays)
-				continue;
-			if (!all)
-				all = calloc(1, sizeof(*all));
-			assert(all);
-			buckets_join(all, tale->sessions[i].ways[way].delays);
-		}
-		sheet_way_delays(total, all);
-		free(all);
-		all = NULL;
-	}
-	if (!sheet->closed && tale->late)
-		sheet_late(sheet, tale->late);
-	sheet->capture_written = tale->kind == TALE_OURS ? tale->packets : 0;
-	qsort(sheet->sessions, sheet->session_count, sizeof(*sheet->sessions), by_number);
-}
-
-static int by_session_number(const void *a, const void *b)
-{
-	const struct tale_session *x = a, *y = b;
-
-	return x->number < y->number ? -1 : x->number > y->number;
-}
-
-/* Sessions in the order of their numbers; marks and sheet follow. */
-static void put_in_order(struct tale *tale)
-{
-	uint32_t *place = malloc((tale->session_count + 1) * sizeof(*place));
-	uint32_t *numbers = malloc((tale->session_count + 1) * sizeof(*numbers));
-	struct index places = {0};
-
-	assert(place && numbers);
-	for (size_t i = 0; i < tale->session_count; i++)
-		numbers[i] = tale->sessions[i].number;
-	qsort(tale->sessions, tale->session_count, sizeof(*tale->sessions), by_session_number);
-	for (size_t i = 0; i < tale->session_count; i++)
-		index_add(&places, tale->sessions[i].number, (uint32_t)i);
-	for (size_t i = 0; i < tale->session_count; i++)
-		place[i] = index_find(&places, numbers[i]);
-	for (size_t i = 0; i < tale->mark_count; i++)
-		tale->marks[i].session = place[tale->marks[i].session];
-	index_free(&tale->by_number);
-	tale->by_number = places;
-	index_free(&tale->by_n); /* its keys are places */
-	free(place);
-	free(numbers);
 }
 
 static int read_ours(struct tale *tale, struct reader *reader, struct error *error)
@@ -870,9 +566,9 @@ static int read_ours(struct tale *tale, struct reader *reader, struct error *err
 		take_packet(tale, &packet);
 	if (error->text[0])
 		return -1;
-	take_header(tale, reader);
+	tale_header(tale, reader);
 	if (reader_closing(reader))
-		take_closing(tale, reader_closing(reader));
+		tale_closing(tale, reader_closing(reader));
 	tale->cut = reader_was_cut(reader);
 	return 0;
 }
@@ -910,11 +606,7 @@ struct tale *tale_read(const char *path, const struct tale_wish *wish, struct er
 		tale_free(tale);
 		return NULL;
 	}
-	count_runs(tale);
-	put_in_order(tale);
-	fill_sheet(tale);
-	for (size_t i = 0; i < tale->session_count; i++)
-		tale->sessions[i].sheet = &tale->sheet.sessions[i];
+	tale_end(tale);
 	return tale;
 }
 
@@ -928,10 +620,7 @@ void tale_free(struct tale *tale)
 		handshakes_free(&session->handshakes);
 		free(session->blackouts);
 		for (int way = 0; way < WAYS; way++) {
-			free(session->ways[way].asked);
-			free(session->ways[way].measured);
-			free(session->ways[way].late);
-			free(session->ways[way].delays);
+			free(session->ways[way].causes);
 			free(session->ways[way].steps);
 		}
 	}
@@ -944,10 +633,10 @@ void tale_free(struct tale *tale)
 	index_free(&tale->by_number);
 	index_free(&tale->by_n);
 	free(tale->copies);
+	text_free(&tale->scratch);
 	free(tale->events);
 	free(tale->sessions);
 	free(tale->marks);
-	free(tale->late);
 	free(tale->ini);
 	free(tale->told);
 	sheet_fini(&tale->sheet);

@@ -30,6 +30,10 @@ struct mark {
 	uint32_t words; /* the rest of its comment: number in `words` */
 	uint16_t copies, copies_sent;
 	uint8_t way, fate, reason;
+	bool timed;      /* delay_us and late_us are known */
+	bool counted;    /* among the summary's delays: from the first delayed one on */
+	uint32_t deeds;  /* what its bytes became: number in `words`, plus 1; 0: nothing was done to them */
+	uint32_t hash;   /* of its bytes as they came, where something was done to them */
 	uint8_t message; /* the first handshake message or the like in it: enum dtls_kind plus 1; 0: none */
 };
 
@@ -37,8 +41,10 @@ struct mark {
 struct tale_copy {
 	ns_t at;
 	uint32_t mark; /* whose bytes they are: index into marks */
-	uint32_t hex;  /* of injected bytes and decoys, where they are few: number in `words`, plus 1; 0: none */
+	uint32_t
+	    hex; /* of injected bytes and decoys, where they are few: number in `words`, plus 1; 0: none */
 	uint8_t origin;
+	bool untouched; /* its bytes are those that came, before something was done to them */
 };
 
 /* The rest of comments: what a mark has no number for, and each different one once. */
@@ -57,11 +63,18 @@ struct cause {
 
 #define CAUSES_MAX 24
 
+struct tale_delays {
+	uint64_t count;
+	ns_t p50, p90, p99, greatest;
+};
+
 struct tale_way {
-	struct buckets *asked, *measured,
-	    *late;              /* delays as due, and as they were; NULL until something was sent */
-	struct buckets *delays; /* as they were, from the first delayed one on: what the summary has */
-	struct cause causes[CAUSES_MAX];
+	struct tale_delays asked, measured, late; /* delays as due, and as they were, of what was sent */
+	struct sheet_way summary;                 /* delays from the first delayed one on */
+	bool delayed;
+	ns_t slowest;
+	struct cause *causes;
+	size_t cause_room;
 	size_t cause_count;
 	uint64_t copies_due; /* made, as arrivals say, and not seen leaving yet */
 	uint64_t copies_sent[ORIGIN_COUNT];
@@ -86,7 +99,7 @@ struct tale_way {
 
 struct tale_blackout {
 	ns_t began, ended; /* 0: still */
-	bool ways[WAYS], hold;
+	bool ways[WAYS], hold, over[WAYS];
 	char by[72];
 	ns_t data[WAYS]; /* first application data that left after its end; 0: none did */
 };
@@ -138,7 +151,8 @@ struct tale {
 	struct tale_event *events;
 	size_t event_count, event_room;
 	struct account refused[WAYS];
-	struct buckets *late;
+	uint64_t joints; /* joint datagrams that left */
+	struct text scratch;
 	uint64_t packets;
 	ns_t first, last;
 };

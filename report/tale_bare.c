@@ -157,7 +157,7 @@ static struct tale_session *session_of_device(struct bare *bare, const struct ad
 	index_add(&bare->by_device, key, number);
 	session = tale_session(bare->tale, number, at);
 	session->device = *device;
-	session->header = device->family == FAMILY_IPV6 ? 48 : 28;
+	session->header = device->family == FAMILY_IPV6 ? TALE_HEADER_IPV6 : TALE_HEADER_IPV4;
 	return session;
 }
 
@@ -205,8 +205,8 @@ static void bury(struct tale *tale)
 {
 	for (size_t i = 0; i < tale->mark_count; i++) {
 		struct mark *mark = &tale->marks[i];
-		const struct buckets *measured = tale->sessions[mark->session].ways[mark->way].measured;
-		ns_t wait = measured && measured->greatest > LEAST_WAIT ? measured->greatest : LEAST_WAIT;
+		ns_t slowest = tale->sessions[mark->session].ways[mark->way].slowest;
+		ns_t wait = slowest > LEAST_WAIT ? slowest : LEAST_WAIT;
 
 		if (mark->fate == FATE_WAITS && mark->at < tale->last - wait)
 			tale_dropped(tale, mark, REASON_LOSS, "", 0, mark->at);

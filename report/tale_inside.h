@@ -1,13 +1,17 @@
 /*
  * tale_inside: what the files that read a tale share: tale.c (our own captures, and what all tales end with),
- * tale_bare.c (files without comments).
+ * tale_events.c, tale_bare.c (files without comments), tale_end.c.
  */
 #ifndef REPORT_TALE_INSIDE_H
 #define REPORT_TALE_INSIDE_H
 
 #include "capture/decode.h"
+#include "capture/fields.h"
 #include "capture/reader.h"
 #include "report/tale.h"
+
+#define TALE_HEADER_IPV4 28 /* bytes of IP and UDP */
+#define TALE_HEADER_IPV6 48
 
 /* A session by its number, made where it is new. */
 struct tale_session *tale_session(struct tale *tale, uint32_t number, ns_t at);
@@ -19,11 +23,23 @@ void tale_look(struct tale_session *session, struct mark *mark, const struct dec
 struct mark *tale_mark(const struct tale *tale, const struct tale_session *session, enum way way, uint32_t n);
 void tale_sent(struct tale *tale, struct mark *mark, ns_t at);
 /* It was held back on purpose: from here on the summary has delays. */
-void tale_delayed(struct tale *tale, const struct mark *mark, bool on_purpose);
+void tale_delayed(struct tale *tale, struct mark *mark, bool on_purpose);
 void tale_dropped(
     struct tale *tale, struct mark *mark, enum reason reason, const char *by, size_t by_size, ns_t at);
 void tale_copied(struct tale *tale, const struct mark *mark, ns_t at); /* a duplicate left */
 uint32_t tale_words_add(struct tale_words *words, const char *text, size_t size);
+
+void *tale_grow(void *array, size_t count, size_t *room, size_t each);
+void tale_copy_word(char *into, size_t room, struct word word);
+
+/* tale_events.c */
+#define TALE_LIVE_MARK "live " /* an event: something was changed while it ran */
+void tale_event(struct tale *tale, const struct decoded *decoded, ns_t at);
+void tale_header(struct tale *tale, const struct reader *reader);
+void tale_closing(struct tale *tale, const struct reader_closing *closing);
+
+/* tale_end.c: once all packets are read */
+void tale_end(struct tale *tale);
 
 /* Reads a file that is none of ours, or ours without comments. */
 int tale_read_bare(struct tale *tale, const char *path, const struct tale_wish *wish, struct error *error);

@@ -6,7 +6,8 @@
 
 #include "report/tale.h"
 
-#define BINS_MAX 240 /* of the rate over time */
+#define BINS_MAX 240 /* of a session's rate over time */
+#define BINS_LEAST 8
 
 static json_t *json_rounded(double value)
 {
@@ -18,20 +19,16 @@ static json_t *json_since(const struct tale *tale, ns_t at)
 	return at ? json_rounded((double)(at - tale->sheet.started) / 1e9) : json_null();
 }
 
-static json_t *json_delays(const struct buckets *delays, double unit)
+static json_t *json_delays(const struct tale_delays *delays, double unit)
 {
-	static const struct {
-		const char *name;
-		double share;
-	} rows[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}};
 	json_t *object;
 
-	if (!delays)
+	if (!delays->count)
 		return json_null();
 	object = json_object();
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		json_object_set_new(object, rows[i].name,
-		    json_rounded((double)buckets_percentile(delays, rows[i].share) / unit));
+	json_object_set_new(object, "p50", json_rounded((double)delays->p50 / unit));
+	json_object_set_new(object, "p90", json_rounded((double)delays->p90 / unit));
+	json_object_set_new(object, "p99", json_rounded((double)delays->p99 / unit));
 	json_object_set_new(object, "max", json_rounded((double)delays->greatest / unit));
 	return object;
 }
@@ -75,10 +72,10 @@ static json_t *json_network(const struct tale *tale, const struct tale_session *
 
 	json_object_set_new(object, "loss", json_loss(way, account));
 	json_object_set_new(
-	    object, "delay_asked_ms", way->delays ? json_delays(way->asked, 1e6) : json_null());
+	    object, "delay_asked_ms", way->delayed ? json_delays(&way->asked, 1e6) : json_null());
 	json_object_set_new(
-	    object, "delay_measured_ms", way->delays ? json_delays(way->measured, 1e6) : json_null());
-	json_object_set_new(object, "lateness_us", json_delays(way->late, 1e3));
+	    object, "delay_measured_ms", way->delayed ? json_delays(&way->measured, 1e6) : json_null());
+	json_object_set_new(object, "lateness_us", json_delays(&way->late, 1e3));
 	json_object_set_new(object, "reordering",
 	    json_pack("{s:I, s:f, s:i}", "datagrams", (json_int_t)account->reordered, "extent_mean",
 	        account->reordered ? (double)way->extent_sum / (double)account->reordered : 0.0, "extent_max",
@@ -157,66 +154,79 @@ static json_t *json_blackouts(const struct tale *tale, const struct tale_session
 
 /* ---- The rate over time ---- */
 
-/* The least round number of seconds that makes few enough bins of the whole. */
-static double bin_seconds(const struct tale *tale)
+struct bin {
+	uint32_t datagrams[WAYS], bytes[WAYS];
+};
+
+/* The least round number of seconds that makes few enough bins of a session: no more than it has datagrams,
+ * so that many small sessions stay small. */
+static double bin_seconds(double span, size_t datagrams)
 {
 	static const double steps[] = {0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600};
-	double span = (double)(tale->last - tale->sheet.started) / 1e9;
+	double most = datagrams < BINS_LEAST ? BINS_LEAST
+	              : datagrams < BINS_MAX ? (double)datagrams
+	                                     : BINS_MAX;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
-		if (span / steps[i] < BINS_MAX)
+		if (span / steps[i] < most)
 			return steps[i];
-	return ceil(span / BINS_MAX);
+	return ceil(span / most);
+}
+
+static json_t *json_bins(const struct bin *bins, size_t count, int way)
+{
+	json_t *datagrams = json_array(), *bytes = json_array();
+
+	for (size_t i = 0; i < count; i++) {
+		json_array_append_new(datagrams, json_integer(bins[i].datagrams[way]));
+		json_array_append_new(bytes, json_integer(bins[i].bytes[way]));
+	}
+	return json_pack("{s:o, s:o}", "datagrams", datagrams, "bytes", bytes);
+}
+
+/* Of the marks of one session, in order of arrival. */
+static json_t *json_rate(const struct tale *tale, const uint32_t *marks, size_t count)
+{
+	struct bin bins[BINS_MAX + 1] = {0};
+	ns_t first = count ? tale->marks[marks[0]].at : 0, last = first;
+	double width;
+	size_t most;
+
+	for (size_t i = 0; i < count; i++)
+		last = tale->marks[marks[i]].at > last ? tale->marks[marks[i]].at : last;
+	width = bin_seconds((double)(last - first) / 1e9, count);
+	most = count ? (size_t)((double)(last - first) / 1e9 / width) + 1 : 0;
+	most = most < BINS_MAX + 1 ? most : BINS_MAX + 1;
+	for (size_t i = 0; i < count; i++) {
+		const struct mark *mark = &tale->marks[marks[i]];
+		double place = (double)(mark->at - first) / 1e9 / width;
+		size_t bin = place < 0 ? 0 : (size_t)place < most ? (size_t)place : most - 1;
+
+		bins[bin].datagrams[mark->way]++;
+		bins[bin].bytes[mark->way] += mark->size;
+	}
+	return json_pack("{s:f, s:o, s:o, s:o}", "bin_seconds", width, "from", json_since(tale, first), "up",
+	    json_bins(bins, most, WAY_UP), "down", json_bins(bins, most, WAY_DOWN));
 }
 
 static void add_rates(const struct tale *tale, json_t *sessions)
 {
-	double width = bin_seconds(tale);
-	size_t bins = (size_t)((double)(tale->last - tale->sheet.started) / 1e9 / width) + 1;
-	uint32_t(*counts)[WAYS][2] = NULL; /* of one session: by bin, way; datagrams, bytes */
-	size_t *from = calloc(tale->session_count + 1, sizeof(*from));
+	size_t *end = calloc(tale->session_count + 1, sizeof(*end));
 	uint32_t *order = malloc((tale->mark_count + 1) * sizeof(*order));
 
-	bins = bins > BINS_MAX + 1 ? BINS_MAX + 1 : bins;
-	counts = calloc(bins, sizeof(*counts));
-	assert(from && order && counts);
+	assert(end && order);
 	/* Marks by session, in order of arrival: a counting sort. */
 	for (size_t i = 0; i < tale->mark_count; i++)
-		from[tale->marks[i].session + 1]++;
+		end[tale->marks[i].session + 1]++;
 	for (size_t i = 0; i < tale->session_count; i++)
-		from[i + 1] += from[i];
+		end[i + 1] += end[i];
 	for (size_t i = 0; i < tale->mark_count; i++)
-		order[from[tale->marks[i].session]++] = (uint32_t)i;
-	for (size_t i = 0, at = 0; i < tale->session_count; i++) {
-		json_t *rate = json_object();
-
-		for (size_t b = 0; b < bins; b++)
-			for (int w = 0; w < WAYS; w++)
-				counts[b][w][0] = counts[b][w][1] = 0;
-		for (; at < from[i]; at++) {
-			const struct mark *mark = &tale->marks[order[at]];
-			double place = (double)(mark->at - tale->sheet.started) / 1e9 / width;
-			size_t bin = place < 0 ? 0 : (size_t)place < bins ? (size_t)place : bins - 1;
-
-			counts[bin][mark->way][0]++;
-			counts[bin][mark->way][1] += mark->size;
-		}
-		json_object_set_new(rate, "bin_seconds", json_real(width));
-		for (int w = 0; w < WAYS; w++) {
-			json_t *datagrams = json_array(), *bytes = json_array();
-
-			for (size_t b = 0; b < bins; b++) {
-				json_array_append_new(datagrams, json_integer(counts[b][w][0]));
-				json_array_append_new(bytes, json_integer(counts[b][w][1]));
-			}
-			json_object_set_new(rate, verdict_ways[w],
-			    json_pack("{s:o, s:o}", "datagrams", datagrams, "bytes", bytes));
-		}
-		json_object_set_new(json_array_get(sessions, i), "rate", rate);
-	}
-	free(counts);
+		order[end[tale->marks[i].session]++] = (uint32_t)i;
+	for (size_t i = 0, at = 0; i < tale->session_count; at = end[i], i++)
+		json_object_set_new(
+		    json_array_get(sessions, i), "rate", json_rate(tale, order + at, end[i] - at));
 	free(order);
-	free(from);
+	free(end);
 }
 
 json_t *tale_json(const struct tale *tale)

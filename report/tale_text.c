@@ -18,12 +18,11 @@ static double seconds(ns_t time)
 	return (double)time / 1e9;
 }
 
-static void print_delays(const char *name, const struct buckets *delays, FILE *out)
+static void print_delays(const char *name, const struct tale_delays *delays, FILE *out)
 {
-	if (delays)
+	if (delays->count)
 		fprintf(out, "         %-15s p50 %.3f  p90 %.3f  p99 %.3f  max %.3f ms\n", name,
-		    ms(buckets_percentile(delays, 0.5)), ms(buckets_percentile(delays, 0.9)),
-		    ms(buckets_percentile(delays, 0.99)), ms(delays->greatest));
+		    ms(delays->p50), ms(delays->p90), ms(delays->p99), ms(delays->greatest));
 }
 
 static void print_losses(const struct tale_way *way, const struct account *account, FILE *out)
@@ -78,11 +77,11 @@ static void print_way(const struct tale *tale, const struct tale_session *sessio
 		    (double)a->received / span, (double)a->bytes / span, (double)way->wire_bytes / span,
 		    (double)way->carried_bytes / span);
 	print_losses(way, a, out);
-	if (way->delays) {
-		print_delays("delay asked for", way->asked, out);
-		print_delays("delay measured", way->measured, out);
+	if (way->delayed) {
+		print_delays("delay asked for", &way->asked, out);
+		print_delays("delay measured", &way->measured, out);
 	}
-	print_delays("lateness", way->late, out);
+	print_delays("lateness", &way->late, out);
 	if (a->corrupted)
 		fprintf(out, "         corrupted %" PRIu64 "\n", a->corrupted);
 	if (a->reordered)

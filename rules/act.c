@@ -156,8 +156,9 @@ void judge_remember(struct core *core, struct standing standing)
 	for (size_t i = 0; i < core->standing_count; i++) {
 		struct standing *s = &core->standing[i];
 		bool over = s->action.act == ACT_BLACKOUT && s->until <= core->now;
-		bool same = s->action.act == ACT_LINK && standing.action.act == ACT_LINK && s->rule == standing.rule &&
-		            s->index == standing.index && s->device == standing.device;
+		bool same = s->action.act == ACT_LINK && standing.action.act == ACT_LINK &&
+		            s->rule == standing.rule && s->index == standing.index &&
+		            s->device == standing.device;
 
 		if (!over && !same)
 			core->standing[kept++] = *s;
@@ -171,7 +172,8 @@ void judge_remember(struct core *core, struct standing standing)
 	core->standing[core->standing_count++] = standing;
 }
 
-bool standing_concerns(const struct core *core, const struct standing *standing, const struct session *session)
+bool standing_concerns(
+    const struct core *core, const struct standing *standing, const struct session *session)
 {
 	if (standing->rule)
 		return rule_concerns(standing->rule, session, core->config);

@@ -125,18 +125,21 @@ void core_release(struct core *core, struct datagram *datagram);
 void core_event(struct core *core, struct session *session, ns_t at, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* What is asked for from outside while it runs: an action that needs no datagram, or a rule's actions. Both give how
- * many sessions they concerned; 0: there is none such. core_fire asks for a rule all of whose actions need none. */
+/* What is asked for from outside while it runs: an action that needs no datagram, or a rule's actions. Both
+ * give how many sessions they concerned; 0: there is none such. core_fire asks for a rule all of whose
+ * actions need none. */
 enum live_whom { LIVE_ALL, LIVE_SESSION, LIVE_IDENTITY, LIVE_DEVICE };
 struct live_target {
 	enum live_whom whom;
-	uint32_t session;     /* LIVE_SESSION: number */
-	const char *identity; /* LIVE_IDENTITY: the name that its draws derive from, or its address without port */
-	unsigned device;      /* LIVE_DEVICE: index of the section */
+	uint32_t session; /* LIVE_SESSION: number */
+	const char
+	    *identity;   /* LIVE_IDENTITY: the name that its draws derive from, or its address without port */
+	unsigned device; /* LIVE_DEVICE: index of the section */
 };
-/* `by` is the name, in the capture, of who asks. With LIVE_ALL and LIVE_DEVICE blackouts and links hold for sessions to
- * come too. */
-size_t core_do(struct core *core, const struct action *action, const struct live_target *target, uint16_t by, ns_t now);
+/* `by` is the name, in the capture, of who asks. With LIVE_ALL and LIVE_DEVICE blackouts and links hold for
+ * sessions to come too. */
+size_t core_do(
+    struct core *core, const struct action *action, const struct live_target *target, uint16_t by, ns_t now);
 size_t core_fire(struct core *core, unsigned rule, const struct live_target *target, ns_t now);
 
 /* Live sessions, the oldest first; then what is known of all. */

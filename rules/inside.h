@@ -83,7 +83,7 @@ struct core {
 	size_t outcome_first, outcome_count, outcome_room;
 	char *told; /* the text of the outcome handed out last */
 
-	uint64_t lives; /* how often something was asked for from outside: the ordinal of its draws */
+	uint64_t lives;        /* how often something was asked for from outside: the ordinal of its draws */
 	struct follow *follow; /* connection IDs; NULL: none yet */
 	struct account refused[WAYS];
 	struct buckets *lateness;

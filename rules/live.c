@@ -52,8 +52,8 @@ static size_t act_on_some(struct core *core, const struct standing *wish, const 
 	return count;
 }
 
-static size_t act(struct core *core, struct standing *wish, const struct live_target *target, struct draw draw,
-    ns_t now)
+static size_t act(
+    struct core *core, struct standing *wish, const struct live_target *target, struct draw draw, ns_t now)
 {
 	if (target->whom == LIVE_SESSION || target->whom == LIVE_IDENTITY)
 		return act_on_some(core, wish, target, draw, now);
@@ -67,7 +67,8 @@ static size_t act(struct core *core, struct standing *wish, const struct live_ta
 	return judge_everywhere(core, wish, draw, now);
 }
 
-size_t core_do(struct core *core, const struct action *action, const struct live_target *target, uint16_t by, ns_t now)
+size_t core_do(
+    struct core *core, const struct action *action, const struct live_target *target, uint16_t by, ns_t now)
 {
 	struct standing wish = {.action = *action, .by = by};
 

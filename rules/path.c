@@ -493,8 +493,10 @@ void path_pack_send(struct core *core, struct session_way *way, ns_t now)
 	plan = joint->plan;
 	if (plan->link)
 		link_decide(plan->link, LINK_ORIGINAL, joint, plan, &decision);
-	if (decision.corrupted)
+	if (decision.corrupted) {
 		way->account.corrupted++;
+		joint->flags |= DATAGRAM_CORRUPTED;
+	}
 	if (decision.twice)
 		copy_joint(core, joint, now);
 	if (decision.reason) {

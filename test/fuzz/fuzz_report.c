@@ -1,7 +1,8 @@
 /*
  * fuzz_report: captures from strangers, told whole: text, JSON, page and pinned rules.
  *
- * An input is the file. Whatever it says, each account balances, and the pinned rules are an ini text without errors.
+ * An input is the file. Whatever it says, each account balances, and the pinned rules are an ini text without
+ * errors.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -38,7 +39,8 @@ static void check_balance(const struct account *a)
 
 static void check_rules(const struct tale *tale)
 {
-	static const struct section_kind *const kinds[] = {&config_device_kind, &config_link_kind, &config_rule_kind};
+	static const struct section_kind *const kinds[] = {
+	    &config_device_kind, &config_link_kind, &config_rule_kind};
 	struct complaints *complaints = complaints_new();
 	struct ini *ini = ini_new(kinds, 3, NULL, complaints);
 	struct names *names = names_new();

@@ -1,8 +1,8 @@
 /*
  * shrink: the least set that still fails.
  *
- * Proven: it finds exactly those that are needed where a test needs them all; what it ends with is minimal where a test
- * has several ways to fail; and it needs few runs where few matter.
+ * Proven: it finds exactly those that are needed where a test needs them all; what it ends with is minimal
+ * where a test has several ways to fail; and it needs few runs where few matter.
  */
 #include "test/unit/unit.h"
 

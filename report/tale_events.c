@@ -1,0 +1,246 @@
+/* tale_events: what a tale learns beside its datagrams: events, and what the header and the closing
+ * statistics say. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/tale_inside.h"
+
+/* ---- Our own: events ---- */
+
+static struct tale_blackout *blackout_add(struct tale_session *session, ns_t at)
+{
+	session->blackouts = tale_grow(session->blackouts, session->blackout_count, &session->blackout_room,
+	    sizeof(*session->blackouts));
+	session->blackouts[session->blackout_count] = (struct tale_blackout){.began = at};
+	return &session->blackouts[session->blackout_count++];
+}
+
+/* "40s up hold by=rule:x" */
+static void blackout_begins(struct tale_session *session, const char *text, size_t size, ns_t at)
+{
+	struct tale_blackout *blackout = blackout_add(session, at);
+	bool up = memmem(text, size, " up", 3), down = memmem(text, size, " down", 5);
+
+	blackout->ways[WAY_UP] = up || !down;
+	blackout->ways[WAY_DOWN] = down || !up;
+	blackout->hold = memmem(text, size, " hold", 5);
+	tale_copy_word(blackout->by, sizeof(blackout->by), line_field(text, size, "by"));
+}
+
+/* "" for both, or "up", or "down". One of both ways is over when both have ended. */
+static void blackout_ends(struct tale_session *session, const char *text, size_t size, ns_t at)
+{
+	const bool ends[WAYS] = {!memmem(text, size, "down", 4), !memmem(text, size, "up", 2)};
+
+	for (size_t i = 0; i < session->blackout_count; i++) {
+		struct tale_blackout *blackout = &session->blackouts[i];
+		bool over = true;
+
+		if (blackout->ended)
+			continue;
+		for (int way = 0; way < WAYS; way++) {
+			blackout->over[way] |= ends[way];
+			over &= blackout->over[way] || !blackout->ways[way];
+		}
+		if (over)
+			blackout->ended = at;
+	}
+}
+
+static bool starts(const char **text, size_t *size, const char *head)
+{
+	size_t length = strlen(head);
+
+	if (*size < length || memcmp(*text, head, length) != 0)
+		return false;
+	*text += length;
+	*size -= length;
+	return true;
+}
+
+/* It stands last, and may hold blanks. */
+static void identity_read(struct tale_session *session, const char *text, size_t size)
+{
+	struct word word = line_field(text, size, "identity");
+
+	if (word.at)
+		tale_copy_word(session->identity, sizeof(session->identity),
+		    (struct word){word.at, (size_t)(text + size - word.at)});
+}
+
+/* "reload generation=2 part=1", and the ini text in force from now on below it. */
+static void reload_read(struct tale *tale, const char *text)
+{
+	const char *line = strchr(text, '\n');
+	size_t before = tale->ini ? strlen(tale->ini) : 0;
+	bool first = line && memmem(text, (size_t)(line - text), "part=1", 6) && line[-1] == '1' &&
+	             line[-2] == '=';
+
+	if (!line)
+		return;
+	if (first)
+		before = 0;
+	tale->ini = realloc(tale->ini, before + strlen(line + 1) + 1);
+	assert(tale->ini);
+	strcpy(tale->ini + before, line + 1);
+}
+
+static void event_of_session(struct tale *tale, uint32_t number, const char *text, size_t size, ns_t at)
+{
+	struct tale_session *session = tale_session(tale, number, at);
+	struct word value;
+	char address[ADDRESS_TEXT_ROOM];
+	struct error error;
+
+	if (starts(&text, &size, "session-begins ")) {
+		session->began = at;
+		tale_copy_word(address, sizeof(address), line_field(text, size, "device"));
+		(void)address_read(address, &session->device, &error);
+		session->header = session->device.family == FAMILY_IPV6 ? TALE_HEADER_IPV6 : TALE_HEADER_IPV4;
+		tale_copy_word(session->section, sizeof(session->section), line_field(text, size, "dev"));
+		tale_copy_word(session->link, sizeof(session->link), line_field(text, size, "link"));
+		identity_read(session, text, size);
+	} else if (starts(&text, &size, "session-ends ")) {
+		session->ended = memmem(text, size, "idle", 4) ? "idle" : "max-sessions";
+	} else if (starts(&text, &size, "blackout-begins ")) {
+		blackout_begins(session, text, size, at);
+	} else if (starts(&text, &size, "blackout-ends")) {
+		blackout_ends(session, text, size, at);
+	} else if (starts(&text, &size, "nat-rebound ")) {
+		session->rebinds++;
+	} else if (starts(&text, &size, "device-moved ")) {
+		tale_copy_word(address, sizeof(address), line_field(text, size, "device"));
+		(void)address_read(address, &session->device, &error);
+	} else if (starts(&text, &size, "link ")) {
+		value = (struct word){text, strcspn(text, " ") < size ? strcspn(text, " ") : size};
+		tale_copy_word(session->link, sizeof(session->link), value);
+	}
+}
+
+void tale_event(struct tale *tale, const struct decoded *decoded, ns_t at)
+{
+	static const char mark[] = "deadzone deadzone: ";
+	const char *line = (const char *)decoded->payload;
+	const char *text = memmem(line, decoded->kept, mark, sizeof(mark) - 1);
+	struct tale_event *event;
+	uint32_t session = 0;
+
+	if (!text) {
+		tale->strange++;
+		return;
+	}
+	tale->events = tale_grow(tale->events, tale->event_count, &tale->event_room, sizeof(*tale->events));
+	event = &tale->events[tale->event_count++];
+	event->text = strndup(
+	    text + sizeof(mark) - 1, decoded->kept - (size_t)(text - line) - (sizeof(mark) - 1));
+	assert(event->text);
+	event->at = at;
+	if (strncmp(event->text, "s=", 2) == 0) {
+		char *rest;
+
+		session = (uint32_t)strtoul(event->text + 2, &rest, 10);
+		memmove(event->text, rest + (*rest == ' '), strlen(rest + (*rest == ' ')) + 1);
+	}
+	event->session = session;
+	if (strncmp(event->text, TALE_LIVE_MARK, sizeof(TALE_LIVE_MARK) - 1) == 0)
+		tale->live = true;
+	if (session)
+		event_of_session(tale, session, event->text, strlen(event->text), at);
+	else if (strncmp(event->text, "reload generation=", 18) == 0)
+		reload_read(tale, event->text);
+}
+
+/* "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us p50=…", … */
+static void closing_line(struct tale *tale, const char *line, size_t size)
+{
+	struct sheet *sheet = &tale->sheet;
+	struct word word = line_field(line, size, "rule"), value;
+	char text[80];
+	uint64_t number;
+
+	if (starts(&line, &size, "failed ")) {
+		struct sheet_failure *failure;
+
+		sheet->failures = realloc(
+		    sheet->failures, (sheet->failure_count + 1) * sizeof(*sheet->failures));
+		assert(sheet->failures);
+		failure = &sheet->failures[sheet->failure_count++];
+		*failure = (struct sheet_failure){.is_rule = word.at != NULL};
+		tale_copy_word(failure->subject, sizeof(failure->subject),
+		    word.at ? word : line_field(line, size, "check"));
+		value = line_field(line, size, "want");
+		/* The last one: it may hold blanks ("1- each"). */
+		tale_copy_word(failure->want, sizeof(failure->want),
+		    (struct word){value.at, value.at ? (size_t)(line + size - value.at) : 0});
+		tale_copy_word(text, sizeof(text), line_field(line, size, "s"));
+		failure->session = (uint32_t)strtoul(text, NULL, 10);
+		tale_copy_word(failure->got, sizeof(failure->got), line_field(line, size, "got"));
+		failure->number = strtoll(failure->got, NULL, 10);
+		if (failure->got[strspn(failure->got, "0123456789")] == '\0')
+			failure->got[0] = '\0';
+		return;
+	}
+	if (word.at) {
+		struct sheet_rule *rule;
+
+		tale_copy_word(text, sizeof(text), word);
+		rule = sheet_rule_add(sheet, text);
+		tale_copy_word(text, sizeof(text), line_field(line, size, "matched"));
+		rule->matched = strtoull(text, NULL, 10);
+		tale_copy_word(text, sizeof(text), line_field(line, size, "fired"));
+		rule->fired = strtoull(text, NULL, 10);
+		return;
+	}
+	for (size_t i = 0; i < 4 && size > 12 && memcmp(line, "lateness_us ", 12) == 0; i++) {
+		tale_copy_word(text, sizeof(text), line_field(line, size, sheet_late_words[i]));
+		sheet->late[i] = strtoll(text, NULL, 10) * NS_US;
+		sheet->late_known = true;
+	}
+	const struct {
+		const char *key;
+		uint64_t *into;
+	} rows[] = {{"capture_lost", &sheet->capture_lost}, {"kernel_drops", &sheet->kernel_drops},
+	    {"icmp_errors", &sheet->icmp_errors}, {"started", (uint64_t *)&sheet->started}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		if (!(value = line_field(line, size, rows[i].key)).at)
+			continue;
+		tale_copy_word(text, sizeof(text), value);
+		*rows[i].into = strtoull(text, NULL, 10) & INT64_MAX;
+	}
+	if ((value = line_field(line, size, "exit")).at) {
+		tale_copy_word(text, sizeof(text), value);
+		number = strtoull(text, NULL, 10);
+		sheet->exit = text[0] == '-' || number > 255 ? -1 : (int)number;
+	}
+}
+
+void tale_closing(struct tale *tale, const struct reader_closing *closing)
+{
+	const char *line = closing->comment;
+
+	tale->sheet.closed = true;
+	tale->sheet.started = closing->began;
+	tale->sheet.ended = closing->ended;
+	while (*line) {
+		size_t size = strcspn(line, "\n");
+
+		closing_line(tale, line, size);
+		line += size + (line[size] == '\n');
+	}
+}
+
+/* What the header says: program, seed, ini text. */
+void tale_header(struct tale *tale, const struct reader *reader)
+{
+	const char *application = reader_application(reader), *comment = reader_section_comment(reader);
+	const char *ini = strchr(comment, '\n');
+
+	if (strncmp(application, "deadzone ", 9) == 0)
+		snprintf(tale->sheet.version, sizeof(tale->sheet.version), "%s", application + 9);
+	tale->sheet.seed_known = reader_seed(reader, &tale->sheet.seed);
+	if (ini && !tale->ini) /* a reload has told another */
+		tale->ini = strdup(ini + 1);
+}
