@@ -96,6 +96,20 @@ static void lateness(const struct running *running, struct text *out)
 	text_add(out, "deadzone_lateness_seconds_count %" PRIu64 "\n", late->count);
 }
 
+/* Of all sessions since the start: rates of sum and count give the mean over any time. */
+static void delays(const struct running *running, struct text *out)
+{
+	head(out, "deadzone_delay_seconds", "summary", "From arrival to sending, where a session has delays.");
+	for (int way = 0; way < WAYS; way++) {
+		ns_t sum;
+		uint64_t count;
+
+		summary_delays(running->summary, relay_core(running->relay), (enum way)way, &sum, &count);
+		text_add(out, "deadzone_delay_seconds_sum{direction=\"%s\"} %.9g\n", verdict_ways[way], (double)sum / 1e9);
+		text_add(out, "deadzone_delay_seconds_count{direction=\"%s\"} %" PRIu64 "\n", verdict_ways[way], count);
+	}
+}
+
 static void one(struct text *out, const char *name, const char *type, const char *help, uint64_t value)
 {
 	head(out, name, type, help);
@@ -116,6 +130,7 @@ void metrics_write(const struct running *running, struct text *out)
 	one(out, "deadzone_sessions_total", "counter", "Sessions that there were.", core_sessions_ever(core));
 	links(running, out);
 	rules(running, out);
+	delays(running, out);
 	lateness(running, out);
 	one(out, "deadzone_kernel_dropped_datagrams_total", "counter",
 	    "Datagrams that the kernel dropped before they could be read.", facts.kernel_drops);

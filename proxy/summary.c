@@ -109,6 +109,18 @@ void summary_totals(const struct summary *summary, struct core *core, struct acc
 	}
 }
 
+void summary_delays(const struct summary *summary, struct core *core, enum way way, ns_t *sum, uint64_t *count)
+{
+	*sum = summary->delays[way]->sum;
+	*count = summary->delays[way]->count;
+	for (const struct session *s = core_oldest(core); s; s = s->newer) {
+		if (!s->ways[way].delays)
+			continue;
+		*sum += s->ways[way].delays->sum;
+		*count += s->ways[way].delays->count;
+	}
+}
+
 static void fill_totals(const struct summary *summary, struct core *core, struct sheet *sheet)
 {
 	struct account accounts[WAYS];

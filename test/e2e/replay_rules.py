@@ -1,10 +1,15 @@
 #!/usr/bin/python3
 """`deadzone replay-rules`: the recorded decisions again, from rules alone; and the fewest that make a test fail."""
 
+import json
+import random
+import signal
+import struct
 import sys
 
 import harness as h
 from harness import check, check_equal, test
+from summaries import differences
 
 MIXED = """
 [link default]
@@ -25,10 +30,6 @@ do = truncate 4
 direction = up
 nth = 35
 do = set 0 200
-[rule more]
-direction = up
-nth = 40
-do = inject 0102ff
 """
 
 
@@ -46,23 +47,22 @@ def recorded(scene, ini=MIXED, rounds=80):
 
 
 def fates(path):
-    """What became of each datagram: (session, way, n) to (dropped, done to its bytes, delay in ms), and the copies."""
-    packets, dropped, done, delays, copies = h.read_capture(path), set(), {}, {}, {}
+    """What became of each datagram, by (session, way, n): dropped, the bytes that left, delay in ms, the copies' bytes."""
+    packets, dropped, left, delays, copies = h.read_capture(path), set(), {}, {}, {}
     for packet in h.arrivals(packets):
         if packet.fields["verdict"] == "drop":
             dropped.add(packet.key)
-        if "did" in packet.fields:
-            done[packet.key] = [deed.split(".")[0] for deed in packet.fields["did"].split(",")]
     for packet in packets:
         if packet.arrival or not packet.fields:
             continue
         if "unsent" in packet.words:
             dropped.add(packet.key)
         elif "copy" in packet.fields:
-            copies[packet.key] = copies.get(packet.key, 0) + 1
+            copies[packet.key] = sorted([*copies.get(packet.key, []), packet.payload])
         elif packet.sent:
+            left[packet.key] = packet.payload
             delays[packet.key] = h.milliseconds(packet.fields["delay"])
-    return dropped, done, delays, copies
+    return dropped, left, delays, copies
 
 
 @test
@@ -77,7 +77,7 @@ def the_same_datagrams_meet_the_same_fate(scene):
     before, after = fates(capture), fates(again)
     check(all(before), "a run of everything")
     check_equal(after[0], before[0], "dropped")
-    check_equal(after[1], before[1], "what was done to their bytes")
+    check_equal(after[1], before[1], "the bytes that left")
     check_equal(after[3], before[3], "copies")
     wrong = [(key, before[2][key], after[2].get(key)) for key in before[2]
              if abs(after[2].get(key, -1) - round(before[2][key])) > 0.001]
@@ -104,6 +104,90 @@ def a_rebinding_is_pinned_too(scene):
     ports = [address[1] for _, address, _, _ in cloud.received]
     check_equal([port == ports[0] for port in ports], [True] * 4 + [False] * 6)
     proxy.stop()
+
+
+# Each alone: report must count it as the run did, and pinned rules must do it again.
+ALONE = [
+    "[rule a]\nnth = every 7\ndo = " + action + "\n[link other]\nlatency = 9ms\nloss = 20%\n[link default]\nlatency = 3ms\n"
+    for action in ("drop", "delay 5ms", "delay 1ms-90ms", "hold 2", "hold 2 either", "duplicate", "duplicate 3 4ms", "corrupt 5",
+                   "corrupt 30", "corrupt 3 at 4", "set 0 200", "truncate 4", "replay 2", "permute 3 1 2", "blackout 100ms",
+                   "blackout 300ms up hold", "blackout 200ms both hold", "rebind", "link other", "bypass", "note")
+] + [
+    "[link default]\n" + keys for keys in (
+        "latency = 20ms\njitter = 15ms\n", "latency = 50ms\njitter = 40ms\norder = free\nloss = 10%\nduplicate = 30%\n",
+        "reorder = 30%\n", "rate = 100kbit\nqueue = 4p\n", "corrupt = 30%\nduplicate = 30%\n", "mtu = 60\n",
+        "wake_after = 100ms\nwake_delay = 20ms\n", "loss = 20%\nloss_run = 3\nloss_at = exit\n")
+] + [
+    "[proxy]\nmax_queued = 200B\n[link default]\nlatency = 100ms\n",
+    "[device x]\nnat_timeout = 200ms\n[link default]\nlatency = 30ms\n",
+    "[rule a]\nnth = every 5\ndo = duplicate\ndo = set 0 99\n",
+    "[rule a]\nnth = every 5\ndo = inject 0102ff\ndo = drop\n",
+]
+
+
+def recorded_traffic(path):
+    """A pcap of two devices and their cloud on port 5684: 240 datagrams of some 60 bytes, now dense, now sparse."""
+    chance, at = random.Random(5), 1700000000 * 10**9
+    with open(path, "wb") as out:
+        out.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 101))
+        for number in range(240):
+            device, up = chance.choice((1, 2)), number < 2 or chance.random() < 0.5
+            data = bytes.fromhex("17fefd0001") + number.to_bytes(6, "big") + b"\x00\x20" + chance.randbytes(32)
+            ends = struct.pack(">II", 0xC0000200 + device, 0xC6336401), struct.pack(">HH", 40000 + device, 5684)
+            if not up:
+                ends = ends[0][4:] + ends[0][:4], ends[1][2:] + ends[1][:2]
+            packet = struct.pack(">BBHHHBBH", 0x45, 0, 28 + len(data), number, 0, 64, 17, 0) + ends[0] + ends[1] + \
+                struct.pack(">HH", 8 + len(data), 0) + data
+            out.write(struct.pack("<IIII", at // 10**9, at % 10**9, len(packet), len(packet)) + packet)
+            at += chance.choice((1, 137, 4321, 60000)) * 1000 + 7
+
+
+@test
+def each_alone_is_counted_and_done_again(scene):
+    traffic, out, json_file = scene.path("in.pcap"), scene.path("out.pcapng"), scene.path("sum.json")
+    rules, again = scene.path("pins.ini"), scene.path("again.pcapng")
+    recorded_traffic(traffic)
+    for text in ALONE:
+        ini = scene.path("one.ini", text)
+        done = h.deadzone("simulate", "-q", "--set", "[proxy] seed = 11", "-c", ini, "-r", traffic, "-w", out, "--json", json_file)
+        check_equal((done.returncode, done.stderr), (0, ""), text)
+        told = json.loads(h.deadzone("report", out, "--json").stdout)
+        wrong = list(differences(json.loads(json_file.read_text()), told))
+        check_equal(wrong, [], f"report of\n{text}")
+        done = h.deadzone("replay-rules", "-q", out, "-o", rules, "--step", "0")
+        check_equal((done.returncode, done.stderr), (0, ""), f"replay-rules of\n{text}")
+        check_equal(h.deadzone("check", rules).stderr, "", f"rules of\n{text}")
+        done = h.deadzone("simulate", "-q", "-c", rules, "-r", traffic, "-w", again)
+        check_equal(done.returncode, 0, done.stderr)
+        before, after = fates(out), fates(again)
+        for what, place in (("dropped", 0), ("the bytes that left", 1), ("the copies", 3)):
+            check_equal(after[place], before[place], f"{what} of\n{text}")
+        late = {key: (delay, after[2].get(key)) for key, delay in before[2].items() if abs(after[2].get(key, -1) - delay) > 0.005}
+        check_equal(late, {}, f"delays of\n{text}")
+
+
+@test
+def a_later_file_goes_on_counting_and_a_name_may_be_anything(scene):
+    cloud = scene.cloud()
+    proxy = scene.proxy("[rule a]\ndirection = up\nnth = 12\ndo = drop\n", upstream=cloud)
+    device = scene.device(proxy)
+    device.send(*[b"one"] * 8)
+    proxy.when_received(8)
+    proxy.signal(signal.SIGUSR2)
+    second = proxy.capture.with_name("capture-2.pcapng")
+    h.until(lambda: second.exists() and second.stat().st_size, "the second file")
+    device.send(*[b"two"] * 8)
+    proxy.when_received(16)
+    proxy.stop()
+    odd = scene.path("x" * 200 + "\n[proxy].pcapng")
+    odd.write_bytes(second.read_bytes())
+    rules = scene.path("pins.ini")
+    check_equal(h.deadzone("replay-rules", odd, "-o", rules).returncode, 0)
+    check_equal(h.deadzone("check", rules).stderr, "")
+    check("nth = 12\ndo = drop" in rules.read_text(), rules.read_text())
+    done = h.deadzone("replay-rules", second, "-o", second)
+    check_equal(done.returncode, 2)
+    check("cannot be written too" in done.stderr, done.stderr)
 
 
 # A test that fails where the fifth datagram up and the ninth down are lost together.
