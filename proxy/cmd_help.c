@@ -3,6 +3,7 @@
 
 #include "proxy/command.h"
 #include "proxy/log.h"
+#include "proxy/routes.h"
 #include "proxy/setup.h"
 #include "proxy/summary.h"
 
@@ -55,6 +56,29 @@ static void print_ini(void)
 	print_actions();
 }
 
+static void print_fields(const struct route_field *fields, const char *where)
+{
+	for (size_t i = 0; i < ROUTE_FIELDS_MAX && fields[i].name; i++)
+		printf("      %s %s: %s%s\n", where, fields[i].name, fields[i].what,
+		    fields[i].required ? " (required)" : "");
+}
+
+static void print_api(void)
+{
+	puts("Where an ini file has `[control] listen = 127.0.0.1:8474`, a run answers HTTP there. Bodies "
+	     "are JSON\n"
+	     "(Content-Type: application/json). Errors are {\"error\": \"…\"} in the words of the ini "
+	     "reader.\n");
+	for (size_t i = 0; i < route_count; i++) {
+		const struct route *route = &route_table[i];
+
+		printf("  %-5s %s\n      %s\n", route->method, route->path, route->what);
+		print_fields(route->body, "body");
+		print_fields(route->query, "query");
+	}
+	puts("\n`deadzone tell` says the same from a shell.");
+}
+
 static int run(const struct command_line *line)
 {
 	const char *about = line->word_count ? line->words[0] : NULL;
@@ -67,23 +91,27 @@ static int run(const struct command_line *line)
 		print_ini();
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 	}
+	if (strcmp(about, "api") == 0) {
+		print_api();
+		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	}
 	for (size_t i = 0; i < command_count; i++) {
 		if (strcmp(command_table[i]->name, about) != 0)
 			continue;
 		command_print_help(command_table[i], stdout);
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 	}
-	log_error(
-	    "help: there is no command `%s`; `deadzone --help` lists them, `deadzone help ini` the ini keys",
+	log_error("help: there is no command `%s`; `deadzone --help` lists them, `deadzone help ini` the ini "
+	          "keys, `help api` the API",
 	    about);
 	return EXIT_USAGE;
 }
 
 const struct command command_help_row = {
     .name = "help",
-    .words = "[COMMAND or ini]",
+    .words = "[COMMAND, ini or api]",
     .words_most = 1,
     .run = run,
-    .what = "say more of a command, or of the ini keys",
+    .what = "say more of a command, of the ini keys, or of the API",
     .more = "",
 };

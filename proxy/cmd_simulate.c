@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "proxy/command.h"
+#include "proxy/live.h"
 #include "report/flows.h"
 #include "proxy/log.h"
 #include "proxy/setup.h"
@@ -21,8 +22,11 @@ struct ends {
 };
 
 struct simulation {
+	struct setup_source source;
 	struct names *names;
 	struct setup *setup;
+	struct live *live;
+	bool changes; /* what was changed live in the recorded run is changed again */
 	struct flows *flows;
 	struct core *core;
 	struct capture *capture;
@@ -207,15 +211,75 @@ static void take(struct simulation *s, const struct flow *flow, const struct arr
 	advance(s, arrival->at);
 }
 
-static void start_core(struct simulation *s, ns_t now)
+/* ---- Live changes ---- */
+
+static struct core_limits limits_of(const struct simulation *s)
 {
-	struct core_limits limits = {.seed = s->seed,
+	return (struct core_limits){.seed = s->seed,
 	    .idle_timeout = s->setup->proxy.idle_timeout,
 	    .max_sessions = s->setup->proxy.max_sessions,
 	    .max_queued = s->setup->proxy.max_queued};
+}
+
+static void start_core(struct simulation *s, ns_t now)
+{
+	struct core_limits limits = limits_of(s);
 
 	s->began = s->now = now;
 	s->core = core_new(s->setup->config, s->names, &limits, now);
+}
+
+static void swap_in(struct simulation *s, struct setup *setup, ns_t now)
+{
+	struct address *listening = calloc(s->listener_count + 1, sizeof(*listening));
+	struct setup *before = s->setup;
+	struct core_limits limits;
+
+	assert(listening);
+	s->setup = setup;
+	limits = limits_of(s);
+	for (size_t i = 0; i < s->listener_count; i++)
+		listening[i] = configured(s, &s->listeners[i]);
+	core_reload(s->core, setup->config, &limits, listening, now);
+	setup_free(before);
+	free(listening);
+}
+
+static void tell_change(struct simulation *s, const char *change, ns_t at)
+{
+	struct text text = {0};
+
+	text_add(&text, "live %s", change);
+	capture_event(s->capture, text.at, at);
+	text_free(&text);
+}
+
+/* An event of the recorded run, in the order of the file: "… deadzone: live LINE". */
+static void take_event(struct simulation *s, const struct decoded *decoded, ns_t at)
+{
+	static const char mark[] = "deadzone deadzone: live ";
+	const char *text = (const char *)decoded->payload;
+	const char *line = memmem(text, decoded->kept, mark, sizeof(mark) - 1);
+	struct live_result result;
+	char *change;
+
+	if (!s->changes || !line)
+		return;
+	line += sizeof(mark) - 1;
+	change = strndup(line, decoded->kept - (size_t)(line - text));
+	assert(change);
+	at = at > s->now ? at : s->now;
+	advance(s, at);
+	result = live_apply(s->live, s->core, s->setup, change, at);
+	if (result.status != LIVE_DONE)
+		log_error("simulate: the live change `%s` does not fit: %s", change, result.error.at);
+	else if (s->capture)
+		tell_change(s, change, at);
+	if (result.setup)
+		swap_in(s, result.setup, at);
+	advance(s, at);
+	text_free(&result.error);
+	free(change);
 }
 
 static void take_packet(struct simulation *s, const struct reader_packet *packet)
@@ -230,6 +294,8 @@ static void take_packet(struct simulation *s, const struct reader_packet *packet
 	case DECODE_LINK_UNKNOWN: s->unknown_links++; return;
 	case DECODE_OTHER: return;
 	}
+	if (strcmp(packet->interface, "events") == 0)
+		return take_event(s, &decoded, packet->at);
 	if (!flows_take(s->flows, packet, &decoded, &flow))
 		return;
 	if (packet->at > s->now)
@@ -252,7 +318,6 @@ static void take_packet(struct simulation *s, const struct reader_packet *packet
 
 /* ---- The run ---- */
 
-/* The same file, by whatever names: writing one would destroy the other before it is read. */
 static int capture_start(struct simulation *s, const char *path)
 {
 	const struct capture_settings *settings = &s->setup->capture;
@@ -450,6 +515,7 @@ static void clean_up(struct simulation *s)
 		flows_free(s->flows);
 	free(s->listeners);
 	setup_free(s->setup);
+	live_free(s->live);
 	names_free(s->names);
 	free(s);
 }
@@ -457,22 +523,25 @@ static void clean_up(struct simulation *s)
 static int run(const struct command_line *line)
 {
 	struct simulation *s = calloc(1, sizeof(*s));
-	struct setup_source source = {.file = command_value(line, "config")};
 	struct complaints *complaints = complaints_new();
-	size_t quiet, verbose;
+	size_t quiet, verbose, changes;
 	int status;
 
 	assert(s);
+	s->source.file = command_value(line, "config");
+	command_values(line, "live", &changes);
+	s->changes = changes > 0;
 	command_values(line, "quiet", &quiet);
 	command_values(line, "verbose", &verbose);
 	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
-	source.sets = command_values(line, "set", &source.set_count);
+	s->source.sets = command_values(line, "set", &s->source.set_count);
 	s->names = names_new();
-	s->setup = setup_new(&source, SETUP_SIMULATE, s->names, complaints);
+	s->live = live_new(&s->source, SETUP_SIMULATE, s->names);
+	s->setup = live_load(s->live, complaints);
 	complaints_print(complaints, stderr);
 	status = complaints_count(complaints, COMPLAINT_ERROR) ? EXIT_USAGE : EXIT_DONE;
 	complaints_free(complaints);
-	if (!status && (!source.file || !command_value(line, "read"))) {
+	if (!status && (!s->source.file || !command_value(line, "read"))) {
 		log_error(
 		    "simulate: `-c FILE` and `-r CAPTURE` are needed; `deadzone help simulate` says more");
 		status = EXIT_USAGE;
@@ -487,6 +556,7 @@ static const struct option_row options[] = {
     {'c', "config", "FILE", false, "the ini file; it needs neither listen nor upstream"},
     {'r', "read", "CAPTURE", false, "pcap or pcapng of what arrived"},
     {'w', "write", "FILE", false, "the annotated capture; - is standard output"},
+    {0, "live", NULL, false, "change again what was changed live in the recorded run, when it was"},
     {0, "device", "ADDR[:PORT]", false, "take the flows of this device (or prefix)"},
     {0, "cloud", "ADDR:PORT", false, "take the flows of this cloud"},
     {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated"},

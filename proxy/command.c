@@ -8,7 +8,8 @@
 #include "proxy/summary.h"
 
 const struct command *const command_table[] = {&command_run_row, &command_check_row, &command_simulate_row,
-    &command_report_row, &command_replay_rules_row, &command_profiles_row, &command_help_row};
+    &command_report_row, &command_replay_rules_row, &command_tell_row, &command_profiles_row,
+    &command_help_row};
 const size_t command_count = sizeof(command_table) / sizeof(*command_table);
 
 static size_t row_of(const struct command *command, const char *option)
@@ -193,7 +194,7 @@ void command_print_all(FILE *out)
 	    out);
 	for (size_t i = 0; i < command_count; i++)
 		fprintf(out, "  deadzone %-12s %s\n", command_table[i]->name, command_table[i]->what);
-	fputs("\n  deadzone --version | --help | help COMMAND | help ini\n\n"
+	fputs("\n  deadzone --version | --help | help COMMAND | help ini | help api\n\n"
 	      "Exit status: 0 done; 1 it failed while running; 2 the command line or an ini file is wrong;\n"
 	      "3 a check that was asked for (expect, expect_sessions, max_lateness, strict) did not hold.\n",
 	    out);

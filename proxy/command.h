@@ -48,7 +48,7 @@ extern const struct command *const command_table[];
 extern const size_t command_count;
 
 extern const struct command command_run_row, command_check_row, command_simulate_row, command_report_row,
-    command_replay_rules_row, command_profiles_row, command_help_row;
+    command_replay_rules_row, command_tell_row, command_profiles_row, command_help_row;
 
 /* Value of an option, or NULL; how often it was given. */
 const char *command_value(const struct command_line *line, const char *option);
@@ -56,7 +56,7 @@ const char *const *command_values(const struct command_line *line, const char *o
 
 /* Reads the words; gives 0, or EXIT_USAGE after telling what is wrong. */
 int command_parse(const struct command *command, int count, char **words, struct command_line *line);
-/* The two names are of one file. */
+/* The two names are of one file: writing it would destroy it before it is read. */
 bool command_same_file(const char *a, const char *b);
 void command_print_help(const struct command *command, FILE *out);
 void command_print_all(FILE *out);

@@ -99,14 +99,17 @@ static void lateness(const struct running *running, struct text *out)
 /* Of all sessions since the start: rates of sum and count give the mean over any time. */
 static void delays(const struct running *running, struct text *out)
 {
-	head(out, "deadzone_delay_seconds", "summary", "From arrival to sending, where a session has delays.");
+	head(
+	    out, "deadzone_delay_seconds", "summary", "From arrival to sending, where a session has delays.");
 	for (int way = 0; way < WAYS; way++) {
 		ns_t sum;
 		uint64_t count;
 
 		summary_delays(running->summary, relay_core(running->relay), (enum way)way, &sum, &count);
-		text_add(out, "deadzone_delay_seconds_sum{direction=\"%s\"} %.9g\n", verdict_ways[way], (double)sum / 1e9);
-		text_add(out, "deadzone_delay_seconds_count{direction=\"%s\"} %" PRIu64 "\n", verdict_ways[way], count);
+		text_add(out, "deadzone_delay_seconds_sum{direction=\"%s\"} %.9g\n", verdict_ways[way],
+		    (double)sum / 1e9);
+		text_add(out, "deadzone_delay_seconds_count{direction=\"%s\"} %" PRIu64 "\n",
+		    verdict_ways[way], count);
 	}
 }
 

@@ -109,7 +109,8 @@ void summary_totals(const struct summary *summary, struct core *core, struct acc
 	}
 }
 
-void summary_delays(const struct summary *summary, struct core *core, enum way way, ns_t *sum, uint64_t *count)
+void summary_delays(
+    const struct summary *summary, struct core *core, enum way way, ns_t *sum, uint64_t *count)
 {
 	*sum = summary->delays[way]->sum;
 	*count = summary->delays[way]->count;

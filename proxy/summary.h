@@ -52,7 +52,8 @@ void summary_tell_failures(const struct sheet *sheet);
 /* Lines of `key=value` for the capture's closing statistics. */
 void summary_statistics(const struct sheet *sheet, struct text *out);
 /* Delays of one way, of all sessions: their sum, and of how many datagrams. */
-void summary_delays(const struct summary *summary, struct core *core, enum way way, ns_t *sum, uint64_t *count);
+void summary_delays(
+    const struct summary *summary, struct core *core, enum way way, ns_t *sum, uint64_t *count);
 /* Both ways of all sessions and of what was refused. */
 void summary_totals(const struct summary *summary, struct core *core, struct account totals[WAYS]);
 

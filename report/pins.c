@@ -6,9 +6,10 @@
 #include <string.h>
 
 #define BYTE_MAX 65506
-#define DELAY_MAX (24 * NS_HOUR) /* what a rule of a test could mean; beyond, a capture's stamps are broken  \
-	                          */
-#define LIST_MAX 150             /* bytes of a list in one line: an ini line has at most 198 */
+#define DELAY_MAX                                                                                            \
+	(24 * NS_HOUR) /* what a rule of a test could mean; beyond, a capture's stamps are broken            \
+	                */
+#define LIST_MAX 150   /* bytes of a list in one line: an ini line has at most 198 */
 
 static const char *const kind_words[] = {
     "copy", "corrupt", "set", "truncate", "copy", "inject", "rebind", "delay", "drop"};
