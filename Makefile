@@ -9,7 +9,9 @@ VERSION := $(shell sed -n 's/^\#define DEADZONE_VERSION "\(.*\)"/\1/p' proxy/com
 
 BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev libjs-dygraphs
 DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
-CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils
+CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils \
+    python3-pytest prometheus
+BROWSER_PACKAGES := $(BUILD_PACKAGES) chromium libcoap3-bin python3 tshark
 STORY_PACKAGES := $(BUILD_PACKAGES) binutils tshark python3
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
 
@@ -25,8 +27,8 @@ PARTS := $(filter-out proxy/main.c,$(SOURCES))
 PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
 
-.PHONY: all check demo story bench fuzz soak layers lint format clean install install-wireshark uninstall help
-.PHONY: deps deps-demo deps-check deps-story deps-fuzz binaries test-binaries
+.PHONY: all check check-browser demo story bench fuzz soak layers lint format clean install install-wireshark uninstall help
+.PHONY: deps deps-demo deps-check deps-browser deps-story deps-fuzz binaries test-binaries
 .DELETE_ON_ERROR:
 
 all: deps ## build build/deadzone (installs what the build needs)
@@ -35,6 +37,13 @@ all: deps ## build build/deadzone (installs what the build needs)
 check: deps-check ## install what is missing, build, run all tests
 	@$(MAKE) --no-print-directory -j2 binaries test-binaries ota
 	@python3 test/run.py
+
+check-browser: deps-browser ## the live page and the report's in headless Chromium
+	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
+	@mkdir -p $(BUILD)/browser
+	@[ -d $(BUILD)/browser/node_modules/playwright-core ] || \
+	    (cd $(BUILD)/browser && npm install --no-save --no-audit --no-fund --silent playwright-core@1.56)
+	@python3 test/run.py --browser
 
 demo: deps-demo ## install what is missing, build, and run the main job end to end
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
@@ -171,6 +180,9 @@ deps-demo:
 	@sh test/deps.sh $(DEMO_PACKAGES)
 deps-check:
 	@sh test/deps.sh $(CHECK_PACKAGES)
+deps-browser:
+	@sh test/deps.sh $(BROWSER_PACKAGES)
+	@command -v npm >/dev/null || sh test/deps.sh nodejs npm
 deps-story:
 	@sh test/deps.sh $(STORY_PACKAGES)
 deps-fuzz:

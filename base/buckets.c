@@ -31,7 +31,7 @@ void buckets_add(struct buckets *buckets, ns_t value)
 {
 	buckets->in[bucket_of(value)]++;
 	buckets->count++;
-	buckets->sum += value > 0 ? value : 0;
+	buckets->sum = ns_add(buckets->sum, value > 0 ? value : 0);
 	if (value > buckets->greatest)
 		buckets->greatest = value;
 }
@@ -41,7 +41,7 @@ void buckets_join(struct buckets *into, const struct buckets *from)
 	for (unsigned i = 0; i < BUCKETS_COUNT; i++)
 		into->in[i] += from->in[i];
 	into->count += from->count;
-	into->sum += from->sum;
+	into->sum = ns_add(into->sum, from->sum);
 	if (from->greatest > into->greatest)
 		into->greatest = from->greatest;
 }

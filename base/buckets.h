@@ -17,7 +17,7 @@
 
 struct buckets {
 	uint64_t count;
-	ns_t greatest, sum;
+	ns_t greatest, sum; /* the sum stops at NS_NEVER */
 	uint32_t in[BUCKETS_COUNT];
 };
 

@@ -56,8 +56,7 @@ struct control {
 	struct endpoint *endpoints;
 	char token[TOKEN_ROOM]; /* "": none */
 	struct client clients[CONTROL_CLIENTS];
-	struct bufferevent *fresh[CONTROL_CLIENTS]; /* just accepted, their sockets not known yet */
-	size_t fresh_count;
+	struct bufferevent *fresh; /* just accepted, its socket not known yet; NULL: none */
 	struct event *sweep, *ticks;
 	unsigned ticked, stop_in; /* ticks; 0: not asked to stop */
 	struct kept *kept;
@@ -101,6 +100,17 @@ static void client_add(struct control *control, int fd)
 	shutdown(fd, SHUT_RDWR); /* one too many: evhttp sees it end */
 }
 
+/* The one that was accepted last has its socket by now. */
+static void client_meet(struct control *control)
+{
+	if (!control->fresh)
+		return;
+	if (bufferevent_getfd(control->fresh) >= 0)
+		client_add(control, bufferevent_getfd(control->fresh));
+	bufferevent_decref(control->fresh);
+	control->fresh = NULL;
+}
+
 static void sweep(evutil_socket_t fd, short what, void *user)
 {
 	struct control *control = user;
@@ -108,13 +118,7 @@ static void sweep(evutil_socket_t fd, short what, void *user)
 
 	(void)fd;
 	(void)what;
-	while (control->fresh_count) {
-		struct bufferevent *one = control->fresh[--control->fresh_count];
-
-		if (bufferevent_getfd(one) >= 0)
-			client_add(control, bufferevent_getfd(one));
-		bufferevent_decref(one);
-	}
+	client_meet(control);
 	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
 		struct client *client = &control->clients[i];
 
@@ -132,9 +136,10 @@ static struct bufferevent *client_fresh(struct event_base *base, void *user)
 	struct control *control = endpoint->control;
 	struct bufferevent *fresh = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 
-	if (fresh && control->fresh_count < CONTROL_CLIENTS) {
+	client_meet(control);
+	if (fresh) {
 		bufferevent_incref(fresh);
-		control->fresh[control->fresh_count++] = fresh;
+		control->fresh = fresh;
 		event_active(control->sweep, EV_TIMEOUT, 0);
 	}
 	return fresh;
@@ -819,8 +824,8 @@ void control_free(struct control *control)
 		free(endpoint->path);
 		free(endpoint);
 	}
-	while (control->fresh_count)
-		bufferevent_decref(control->fresh[--control->fresh_count]);
+	if (control->fresh)
+		bufferevent_decref(control->fresh);
 	event_free(control->sweep);
 	free(control);
 }

@@ -7,6 +7,7 @@ planned or a sanitizer's report counts as failed. The last line is `N passed, N 
 status is 1 where something failed or nothing ran.
 
     python3 test/run.py [NAME ...]     only the suites whose name contains one of NAME
+    python3 test/run.py --browser      the pages in a browser, alone
 """
 
 import concurrent.futures
@@ -152,8 +153,13 @@ def all_suites():
     return suites
 
 
+BROWSER = Suite("browser", [sys.executable or "/usr/bin/python3", "test/browser/run.py"], SCENARIOS_BOUND)
+
+
 def main(names):
-    suites = [suite for suite in all_suites() if not names or any(name in suite.name for name in names)]
+    every = [BROWSER] if names == ["--browser"] else all_suites()
+    names = [] if every == [BROWSER] else names
+    suites = [suite for suite in every if not names or any(name in suite.name for name in names)]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with concurrent.futures.ThreadPoolExecutor(SUITES_AT_A_TIME) as pool:
         try:

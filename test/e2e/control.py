@@ -120,7 +120,7 @@ def every_route_answers_and_refuses_as_its_table_says(scene):
         check_equal((status, "takes" in answer["error"]), (405, True), path)
     for method, path in (("GET", "/nope"), ("GET", "/api/v1/sessions/99"), ("GET", "/api/v1/sessions/x"),
                          ("POST", "/api/v1/rules/none/fire"), ("PATCH", "/api/v1/links/none"), ("PATCH", "/api/v1/links/clean"),
-                         ("GET", "/api/v1/wait?rule=none"), ("GET", "/api/v1/sessions/1/2"), ("GET", "/api/v1/rules/%00")):
+                         ("GET", "/api/v1/wait?rule=none"), ("GET", "/api/v1/sessions/1/2"), ("GET", "/api/v1/sessions/%00")):
         status, answer = api.ask(method, path, {"loss": "1%"} if method == "PATCH" else None)
         check((status in (404, 400)) and "error" in answer, f"{method} {path}: {status} {answer}")
     status, answer = api.ask("POST", "/api/v1/stop")

@@ -1,0 +1,104 @@
+// What the pages do in a browser: run.py starts it with a step's name and its words; it prints one line of JSON.
+import {createRequire} from 'node:module';
+
+const {chromium} = createRequire(process.env.PLAYWRIGHT + '/')('playwright-core');
+const [step, url, ...words] = process.argv.slice(2);
+const browser = await chromium.launch({executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync']});
+const wrong = [];
+async function open(options = {}) {
+  const page = await browser.newPage({viewport: {width: 1300, height: 900}, ...options});
+  page.on('pageerror', error => wrong.push(error.message));
+  page.on('request', request => { if (!request.url().startsWith(new URL(url).origin) && !/^(data|blob|file):/.test(request.url())) wrong.push('asks for ' + request.url()); });
+  await page.goto(url);
+  return page;
+}
+const text = (page, selector) => page.locator(selector).innerText();
+const steps = {
+  // A blackout is pressed once the session is there; the event must come by itself.
+  async blackout() {
+    const page = await open();
+    await page.waitForSelector('#sessions tr');
+    await page.fill('#b-time', words[0]);
+    await page.focus('#blackout button');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelector('#events').textContent.includes('blackout-begins'));
+    await page.waitForFunction(() => document.querySelector('#events').textContent.includes('blackout-ends'), null, {timeout: 20000});
+    return {answer: await text(page, '#answer')};
+  },
+  // Another link for one session, a figure of a link, a mark, a rule switched off; a wrong value is told in red.
+  async press() {
+    const page = await open();
+    await page.click('#sessions button');
+    await page.selectOption('#l-name', 'bad');
+    await page.click('#go button');
+    await page.waitForFunction(() => document.querySelector('#sessions').textContent.includes('bad'));
+    await page.fill('#p-value', 'much');
+    await page.click('#patch button');
+    await page.waitForFunction(() => document.querySelector('#answer').className === 'bad');
+    const refused = await text(page, '#answer');
+    await page.fill('#p-value', '7%');
+    await page.click('#patch button');
+    await page.waitForFunction(() => document.querySelector('#answer').textContent.includes('7%'));
+    await page.fill('#m-text', 'half of it');
+    await page.click('#mark button');
+    await page.waitForFunction(() => document.querySelector('#events').textContent.includes('mark half of it'));
+    await page.click('#rules button:has-text("disable")');
+    await page.waitForFunction(() => document.querySelector('#rules').textContent.includes('(off)'));
+    return {refused};
+  },
+  async many() {
+    const page = await open();
+    await page.waitForFunction(() => document.querySelectorAll('#sessions tr').length === 1000, null, {timeout: 30000});
+    const spent = await page.evaluate(() => { const began = performance.now(); for (const wanted of ['127', 'no such', '']) { const find = document.querySelector('#find'); find.value = wanted; find.oninput(); document.body.offsetHeight; } return performance.now() - began; });
+    return {rows: await page.locator('#sessions tr').count(), spent};
+  },
+  // Says so when the proxy goes (run.py ends it at `lost`), and comes back by itself.
+  async lost() {
+    const page = await open();
+    await page.waitForFunction(() => document.querySelector('#totals').textContent.includes('sessions'));
+    console.log('there');
+    await page.waitForSelector('#lost.on', {timeout: 30000});
+    const told = await text(page, '#lost');
+    console.log('gone');
+    await page.waitForSelector('#lost:not(.on)', {state: 'attached', timeout: 30000});
+    return {told};
+  },
+  async token() {
+    const page = await browser.newPage();
+    await page.goto(url);
+    await page.waitForSelector('#token-form:not([hidden])');
+    await page.fill('#token', words[0]);
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelector('#facts').textContent.includes('seed'));
+    return {};
+  },
+  // Every width and theme: nothing wider than the page; keyboard steps through datagrams.
+  async looks() {
+    const wide = [];
+    for (const width of [400, 1000, 1900]) for (const colorScheme of ['light', 'dark']) {
+      const page = await open({viewport: {width, height: 900}, colorScheme});
+      await page.waitForTimeout(300); // for charts to be drawn; nothing is judged by it
+      if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) wide.push(width);
+      await page.screenshot({path: `${words[0]}-${width}-${colorScheme}.png`, fullPage: true});
+      await page.close();
+    }
+    return {wide};
+  },
+  async report() {
+    const page = await open();
+    await page.focus('#lanes');
+    await page.keyboard.press('ArrowRight');
+    const first = await text(page, '#readout');
+    await page.keyboard.press('ArrowRight');
+    const second = await text(page, '#readout');
+    await page.click('#in');
+    const began = Date.now();
+    await page.click('#all');
+    return {first, second, zoom: Date.now() - began, sessions: await page.locator('#sessions tr').count(), events: await page.locator('#events tr').count()};
+  },
+};
+try {
+  console.log(JSON.stringify({...await steps[step](), wrong}));
+} finally {
+  await browser.close();
+}
