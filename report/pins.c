@@ -157,7 +157,7 @@ static ns_t delay_in_order(
 	if (before->n > mark->n)
 		least++; /* of equal times the one that came first would leave first */
 	if (delay < least)
-		delay = (least + NS_US - 1) / NS_US * NS_US;
+		delay = least;
 	return delay;
 }
 
@@ -345,8 +345,10 @@ static void add_time(struct text *out, ns_t time)
 {
 	if (time % NS_MS == 0)
 		text_add(out, "%" PRId64 "ms", time / NS_MS);
-	else
+	else if (time % NS_US == 0)
 		text_add(out, "%" PRId64 "us", time / NS_US);
+	else
+		text_add(out, "%" PRId64 ".%03dus", time / NS_US, (int)(time % NS_US));
 }
 
 static void add_action(struct text *out, const struct pin *pin)
