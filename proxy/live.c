@@ -173,14 +173,16 @@ static void concerned(
 static void apply_do(struct live_result *result, struct live *live, struct core *core,
     const struct setup *setup, const char *line, ns_t now)
 {
-	struct reading reading = {.arena = arena_new(), .ini = setup->ini, .names = live->names};
+	struct ini_entry entry = {.key = "do", .value = line, .file = ""};
+	struct reading reading = {
+	    .arena = arena_new(), .ini = setup->ini, .entry = &entry, .names = live->names};
 	struct actions actions = {0};
 	struct live_target target;
 	char name[128];
 
 	if (!take_target(result, setup, &line, &target, name, sizeof(name))) {
 		/* told */
-	} else if (action_read(&reading, line, &actions)) {
+	} else if (action_read(&reading, entry.value = line, &actions)) {
 		wrong(result, LIVE_WRONG, "do: %s", reading.error.text);
 	} else if (!action_table[actions.all[0].act].timed) {
 		wrong(result, LIVE_WRONG,

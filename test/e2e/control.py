@@ -4,7 +4,7 @@
 import contextlib
 import http.client
 import json
-import os
+import random
 import re
 import shutil
 import socket
@@ -12,7 +12,6 @@ import stat
 import subprocess
 import threading
 import time
-import urllib.parse
 import xml.etree.ElementTree
 
 import harness as h
@@ -247,6 +246,34 @@ def served(api):
         return api.ask("GET", "/metrics", raw=True)[0] == 200
     except (OSError, http.client.HTTPException):
         return False
+
+
+@test
+def mutated_requests_never_break_it(scene):
+    """Bodies, queries and heads with a few bytes changed; each gets an answer or its connection's end."""
+    proxy, (api,) = controlled(scene)
+    scene.device(proxy).ask(b"hello")
+    chance, host = random.Random(3), f"Host: 127.0.0.1:{api.port}\r\nConnection: close\r\n"
+    seeds = [
+        f"POST /api/v1/do HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: 39\r\n\r\n" '{"do": "blackout 1ms up", "session": 1}',
+        f"GET /api/v1/wait?rule=third&count=0&timeout=1ms HTTP/1.1\r\n{host}\r\n",
+        f"PATCH /api/v1/links/default HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: 19\r\n\r\n" '{"up.loss": "0.5%"}',
+        f"POST /api/v1/rules/gate/fire HTTP/1.1\r\n{host}Content-Length: 0\r\n\r\n",
+        f"GET /api/v1/sessions/1 HTTP/1.1\r\n{host}\r\n",
+    ]
+    odd = [b"\0", b"%", b"%00", b"\xff", b"{", b'"', b"\\u0000", b"\n", b"[", b"9" * 30, b"-1", b"e999", b"/", b"..", b"&", b"="]
+    for _ in range(1500):
+        data = bytearray(chance.choice(seeds).encode())
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(data))
+            data[at:at + chance.randint(0, 3)] = chance.choice(odd) if chance.random() < 0.7 else chance.randbytes(2)
+        with socket.create_connection(("127.0.0.1", api.port), timeout=h.PATIENCE) as one, contextlib.suppress(ConnectionError):
+            one.sendall(data)
+            one.shutdown(socket.SHUT_WR)
+            while one.recv(65536):
+                pass
+    check(served(api), "it still answers")
+    proxy.stop()
 
 
 @test
