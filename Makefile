@@ -57,9 +57,10 @@ story: deps-story ## a failed flash reproduced: ten cases of an emulated OTA upd
 ota:
 	@$(MAKE) --no-print-directory -f test/ota/Makefile
 
-bench: all ## time the decision core
+bench: all ## time the decision core, and what a quiet session feels of the API
 	@$(MAKE) --no-print-directory $(BUILD)/bench_core
 	@$(BUILD)/bench_core
+	@python3 test/bench/api.py
 
 T ?= 60
 fuzz: deps-fuzz ## run every fuzzer for T seconds (T=60)

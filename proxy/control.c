@@ -22,6 +22,7 @@
 #define TOKEN_ROOM 512
 #define STREAM_BACKLOG ((size_t)256 << 10) /* one that reads no faster misses events */
 #define STOP_TICKS 2
+#define BUDGET (4 * NS_MS) /* of each tick that may go into requests: the rest is the relay's */
 #define STREAM_PING_TICKS (5000 / CONTROL_TICK_MS)
 
 /* A connection. evhttp does not tell when one ends: it is known by its socket's inode. */
@@ -51,8 +52,17 @@ struct kept {
 	unsigned ticks;
 };
 
+/* A request whose turn has not come: too much was spent on others. */
+struct queued {
+	struct queued *next;
+	struct endpoint *endpoint;
+	struct evhttp_request *http;
+};
+
 struct control {
 	struct running *running;
+	struct queued *first, *last;
+	ns_t spent; /* on requests, less what the ticks since have allowed */
 	struct endpoint *endpoints;
 	char token[TOKEN_ROOM]; /* "": none */
 	struct client clients[CONTROL_CLIENTS];
@@ -366,24 +376,6 @@ static void stream_look(struct kept *kept)
 	evbuffer_free(out);
 }
 
-static void tick(evutil_socket_t fd, short what, void *user)
-{
-	struct control *control = user;
-	ns_t now = relay_now();
-
-	for (struct kept *kept = control->kept, *next; kept; kept = next) {
-		next = kept->next;
-		if (kept->rule)
-			wait_look(kept, now);
-		else
-			stream_look(kept);
-	}
-	if (control->stop_in && !--control->stop_in)
-		return running_stop(control->running);
-	if (++control->ticked % (1000 / CONTROL_TICK_MS) == 0)
-		sweep(fd, what, control);
-}
-
 /* ---- Who may ask ---- */
 
 static bool is_ip(const char *host, size_t size, const struct endpoint *endpoint)
@@ -654,12 +646,12 @@ static bool is_page(struct evhttp_request *http)
 	return evhttp_request_get_command(http) == EVHTTP_REQ_GET && path && strcmp(path, "/") == 0;
 }
 
-static void asked(struct evhttp_request *http, void *user)
+static void serve_one(struct endpoint *endpoint, struct evhttp_request *http)
 {
-	struct endpoint *endpoint = user;
 	struct control *control = endpoint->control;
 	struct call call = {.control = control, .running = control->running, .http = http, .name = ""};
 	const char *why = foreign(endpoint, http);
+	ns_t began = relay_now();
 
 	if (why)
 		refuse(control, http, 400, why);
@@ -669,6 +661,90 @@ static void asked(struct evhttp_request *http, void *user)
 		refuse(control, http, 401, "the token is missing or wrong: Authorization: Bearer …");
 	else
 		dispatch(&call);
+	control->spent += relay_now() - began;
+}
+
+static void queue_forget(struct control *control, struct queued *queued)
+{
+	struct queued **link = &control->first, *before = NULL;
+
+	while (*link != queued) {
+		before = *link;
+		link = &(*link)->next;
+	}
+	*link = queued->next;
+	if (control->last == queued)
+		control->last = before;
+	free(queued);
+}
+
+static void queue_lost(struct evhttp_connection *connection, void *user)
+{
+	struct queued *queued = user;
+
+	evhttp_connection_set_closecb(connection, NULL, NULL);
+	if (!evhttp_request_get_connection(queued->http))
+		evhttp_request_free(queued->http);
+	queue_forget(queued->endpoint->control, queued);
+}
+
+static void queue_put(struct endpoint *endpoint, struct evhttp_request *http)
+{
+	struct control *control = endpoint->control;
+	struct queued *queued = calloc(1, sizeof(*queued));
+	struct client *client = client_of(control, http);
+
+	assert(queued);
+	*queued = (struct queued){.endpoint = endpoint, .http = http};
+	*(control->last ? &control->last->next : &control->first) = queued;
+	control->last = queued;
+	if (client)
+		client->since = NS_NEVER;
+	evhttp_connection_set_closecb(evhttp_request_get_connection(http), queue_lost, queued);
+}
+
+/* Those whose turn it is, as far as this tick's share of time goes. */
+static void queue_serve(struct control *control)
+{
+	control->spent = control->spent > BUDGET ? control->spent - BUDGET : 0;
+	while (control->first && control->spent < BUDGET) {
+		struct endpoint *endpoint = control->first->endpoint;
+		struct evhttp_request *http = control->first->http;
+
+		evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
+		queue_forget(control, control->first);
+		serve_one(endpoint, http);
+	}
+}
+
+static void asked(struct evhttp_request *http, void *user)
+{
+	struct endpoint *endpoint = user;
+	struct control *control = endpoint->control;
+
+	if (control->first || control->spent >= BUDGET)
+		queue_put(endpoint, http);
+	else
+		serve_one(endpoint, http);
+}
+
+static void tick(evutil_socket_t fd, short what, void *user)
+{
+	struct control *control = user;
+	ns_t now = relay_now();
+
+	queue_serve(control);
+	for (struct kept *kept = control->kept, *next; kept; kept = next) {
+		next = kept->next;
+		if (kept->rule)
+			wait_look(kept, now);
+		else
+			stream_look(kept);
+	}
+	if (control->stop_in && !--control->stop_in)
+		return running_stop(control->running);
+	if (++control->ticked % (1000 / CONTROL_TICK_MS) == 0)
+		sweep(fd, what, control);
 }
 
 /* ---- Opening and closing ---- */
@@ -806,6 +882,11 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
+	while (control->first) {
+		evhttp_connection_set_closecb(
+		    evhttp_request_get_connection(control->first->http), NULL, NULL);
+		queue_forget(control, control->first);
+	}
 	while (control->kept) {
 		struct kept *kept = control->kept;
 

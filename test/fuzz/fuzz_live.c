@@ -1,7 +1,8 @@
 /*
  * fuzz_live: lines that change a run, on a core with a session whose datagrams wait.
  *
- * An input is the line. Whatever it says: it is done, or refused with words; and the accounts balance after it.
+ * An input is the line. Whatever it says: it is done, or refused with words; and the accounts balance after
+ * it.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -13,8 +14,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char ini[] = "[device d]\nidentity = bench\n[link default]\nlatency = 5ms\n[link other]\nloss = 10%\n"
-                          "[rule a]\ndo = blackout 1s-2s hold\ndo = link other\n[rule b]\nsize = 3\ndo = drop\n";
+static const char ini[] =
+    "[device d]\nidentity = bench\n[link default]\nlatency = 5ms\n[link other]\nloss = 10%\n"
+    "[rule a]\ndo = blackout 1s-2s hold\ndo = link other\n[rule b]\nsize = 3\ndo = drop\n";
 static const struct address listening = {.family = FAMILY_IPV4, .port = 5684, .ip = {127, 0, 0, 1}};
 static const struct address device = {.family = FAMILY_IPV4, .port = 40000, .ip = {127, 0, 0, 1}};
 
@@ -72,7 +74,8 @@ static void check_accounts(const struct core *core)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct setup_source source = {.file = ini_path()};
-	struct core_limits limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 10, .max_queued = 1 << 20};
+	struct core_limits limits = {
+	    .seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 10, .max_queued = 1 << 20};
 	struct complaints *complaints = complaints_new();
 	struct names *names = names_new();
 	struct live *live = live_new(&source, SETUP_SIMULATE, names);
