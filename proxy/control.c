@@ -8,18 +8,18 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proxy/call.h"
+#include "proxy/guard.h"
 #include "proxy/log.h"
 #include "proxy/routes.h"
 
 #define HEADERS_MAX 16384
-#define BODY_READ_MAX (1 << 20) /* beyond it evhttp answers by itself */
-#define TOKEN_ROOM 512
+#define BODY_READ_MAX (1 << 20)            /* beyond it evhttp answers by itself */
 #define STREAM_BACKLOG ((size_t)256 << 10) /* one that reads no faster misses events */
 #define STOP_TICKS 2
 #define BUDGET (4 * NS_MS) /* of each tick that may go into requests: the rest is the relay's */
@@ -64,13 +64,18 @@ struct control {
 	struct queued *first, *last;
 	ns_t spent; /* on requests, less what the ticks since have allowed */
 	struct endpoint *endpoints;
-	char token[TOKEN_ROOM]; /* "": none */
+	char token[GUARD_TOKEN_ROOM]; /* "": none */
 	struct client clients[CONTROL_CLIENTS];
 	struct bufferevent *fresh; /* just accepted, its socket not known yet; NULL: none */
 	struct event *sweep, *ticks;
 	unsigned ticked, stop_in; /* ticks; 0: not asked to stop */
 	struct kept *kept;
 };
+
+static struct call call_of(struct control *control, struct evhttp_request *http)
+{
+	return (struct call){.control = control, .running = control->running, .http = http, .name = ""};
+}
 
 /* ---- Clients ---- */
 
@@ -155,91 +160,12 @@ static struct bufferevent *client_fresh(struct event_base *base, void *user)
 	return fresh;
 }
 
-static void client_served(struct control *control, struct evhttp_request *http)
+void control_served(struct call *call)
 {
-	struct client *client = client_of(control, http);
+	struct client *client = client_of(call->control, call->http);
 
 	if (client)
 		client->since = relay_now();
-}
-
-/* ---- Answers ---- */
-
-static const char *status_words(int status)
-{
-	static const struct {
-		int status;
-		const char *words;
-	} rows[] = {{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"}, {401, "Unauthorized"},
-	    {404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
-	    {413, "Content Too Large"}};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		if (rows[i].status == status)
-			return rows[i].words;
-	return "Error";
-}
-
-static void add_header(struct evhttp_request *http, const char *name, const char *value)
-{
-	evhttp_add_header(evhttp_request_get_output_headers(http), name, value);
-}
-
-static void send_bytes(struct control *control, struct evhttp_request *http, int status, const char *type,
-    const void *bytes, size_t size)
-{
-	struct evbuffer *out = evbuffer_new();
-
-	assert(out);
-	evbuffer_add(out, bytes, size);
-	add_header(http, "Content-Type", type);
-	add_header(http, "Cache-Control", "no-store");
-	add_header(http, "X-Content-Type-Options", "nosniff");
-	if (status == 401)
-		add_header(http, "WWW-Authenticate", "Bearer");
-	client_served(control, http);
-	evhttp_send_reply(http, status, status_words(status), out);
-	evbuffer_free(out);
-}
-
-static void send_json(struct control *control, struct evhttp_request *http, int status, json_t *json)
-{
-	char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12));
-
-	assert(text);
-	send_bytes(control, http, status, "application/json", text, strlen(text));
-	free(text);
-	json_decref(json);
-}
-
-void call_answer(struct call *call, int status, json_t *json)
-{
-	send_json(call->control, call->http, status, json);
-}
-
-void call_send(struct call *call, int status, const char *type, const void *bytes, size_t size)
-{
-	send_bytes(call->control, call->http, status, type, bytes, size);
-}
-
-static void refuse(struct control *control, struct evhttp_request *http, int status, const char *text)
-{
-	json_t *words = json_string(text);
-
-	send_json(
-	    control, http, status, json_pack("{s:o}", "error", words ? words : json_string("not UTF-8")));
-}
-
-void call_refuse(struct call *call, int status, const char *format, ...)
-{
-	struct text text = {0};
-	va_list list;
-
-	va_start(list, format);
-	text_add_list(&text, format, list);
-	va_end(list);
-	refuse(call->control, call->http, status, text.at);
-	text_free(&text);
 }
 
 /* ---- Calls that are kept ---- */
@@ -281,7 +207,7 @@ static struct kept *kept_new(struct call *call)
 	return kept;
 }
 
-void call_wait(struct call *call, const char *rule, uint64_t count, ns_t timeout)
+void control_wait(struct call *call, const char *rule, uint64_t count, ns_t timeout)
 {
 	struct kept *kept = kept_new(call);
 
@@ -291,25 +217,25 @@ void call_wait(struct call *call, const char *rule, uint64_t count, ns_t timeout
 	kept->until = ns_add(relay_now(), timeout);
 }
 
-void call_stream(struct call *call, uint64_t id)
+void control_stream(struct call *call, uint64_t id)
 {
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(call->http);
 	struct kept *kept = kept_new(call);
 
 	kept->told = id;
-	add_header(call->http, "Content-Type", "text/event-stream");
-	add_header(call->http, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "Content-Type", "text/event-stream");
+	evhttp_add_header(headers, "Cache-Control", "no-store");
 	evhttp_send_reply_start(call->http, 200, "OK");
 }
 
 /* Answered: from here on the call is evhttp's again. */
 static void wait_over(struct kept *kept, int status, json_t *json)
 {
-	struct evhttp_request *http = kept->http;
-	struct control *control = kept->control;
+	struct call call = call_of(kept->control, kept->http);
 
-	evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(call.http), NULL, NULL);
 	kept_forget(kept);
-	send_json(control, http, status, json);
+	call_answer(&call, status, json);
 }
 
 static void wait_look(struct kept *kept, ns_t now)
@@ -376,268 +302,7 @@ static void stream_look(struct kept *kept)
 	evbuffer_free(out);
 }
 
-/* ---- Who may ask ---- */
-
-static bool is_ip(const char *host, size_t size, const struct endpoint *endpoint)
-{
-	char text[ADDRESS_TEXT_ROOM];
-	struct address address;
-	struct error error;
-
-	if (size >= sizeof(text))
-		return false;
-	snprintf(text, sizeof(text), "%.*s", (int)size, host);
-	if (address_read_host(text, &address, &error))
-		return false;
-	return address_is_loopback(&address) || address_same_host(&address, &endpoint->bound) ||
-	       address_is_any(&endpoint->bound);
-}
-
-/* A name that is not ours may be one that another site has made to point here (DNS rebinding): only
- * addresses, and localhost. */
-static bool host_is_ours(const struct endpoint *endpoint, const char *host)
-{
-	size_t size = strlen(host);
-	const char *colon = strrchr(host, ':'), *bracket = strrchr(host, ']');
-
-	if (!endpoint->bound.family)
-		return true; /* no browser reaches a Unix socket */
-	if (colon && (!bracket || colon > bracket))
-		size = (size_t)(colon - host);
-	if (size > 2 && host[0] == '[' && host[size - 1] == ']')
-		return is_ip(host + 1, size - 2, endpoint);
-	return (size == 9 && strncasecmp(host, "localhost", 9) == 0) || is_ip(host, size, endpoint);
-}
-
-static const char *header_of(struct evhttp_request *http, const char *name)
-{
-	return evhttp_find_header(evhttp_request_get_input_headers(http), name);
-}
-
-/* NULL, or why this request is not served. */
-static const char *foreign(const struct endpoint *endpoint, struct evhttp_request *http)
-{
-	const char *host = header_of(http, "Host"), *origin = header_of(http, "Origin"),
-	           *site = header_of(http, "Sec-Fetch-Site");
-
-	if (!host && endpoint->bound.family)
-		return "the Host header is missing";
-	if (host && !host_is_ours(endpoint, host))
-		return "the Host header names another host: use an address, or localhost";
-	if (origin && (strncmp(origin, "http://", 7) != 0 || !host || strcasecmp(origin + 7, host) != 0))
-		return "the request comes from a page of another site (Origin)";
-	if (site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
-		return "the request comes from a page of another site (Sec-Fetch-Site)";
-	return NULL;
-}
-
-/* Compares all of both, whatever differs first. */
-static bool same_secret(const char *given, const char *token)
-{
-	size_t size = strlen(token), given_size = strlen(given);
-	unsigned differs = size != given_size;
-
-	for (size_t i = 0; i < given_size; i++)
-		differs |= (unsigned)(given[i] ^ token[size ? i % size : 0]);
-	return !differs;
-}
-
-static bool may_ask(const struct control *control, struct evhttp_request *http)
-{
-	const char *given = header_of(http, "Authorization");
-
-	if (!control->token[0])
-		return true;
-	return given && strncasecmp(given, "Bearer ", 7) == 0 && same_secret(given + 7, control->token);
-}
-
-static int token_read(const char *path, char *token, struct error *error)
-{
-	FILE *in = fopen(path, "re");
-	char line[TOKEN_ROOM] = "";
-
-	if (!in)
-		return error_set(error, "[control] token: `%s` cannot be read: %s", path, strerror(errno));
-	if (!fgets(line, sizeof(line), in))
-		line[0] = '\0';
-	fclose(in);
-	line[strcspn(line, "\r\n")] = '\0';
-	if (!line[0])
-		return error_set(error, "[control] token: the first line of `%s` is empty", path);
-	memcpy(token, line, sizeof(line));
-	return 0;
-}
-
-/* ---- Dispatch ---- */
-
-/* "/api/v1/rules/{name}/fire" and a path: true, and what stands for the name, decoded; for free. */
-static bool path_matches(const char *pattern, const char *path, char **name)
-{
-	const char *brace = strchr(pattern, '{');
-	size_t head = brace ? (size_t)(brace - pattern) : 0, size;
-	const char *tail;
-
-	*name = NULL;
-	if (!brace)
-		return strcmp(pattern, path) == 0;
-	tail = strchr(brace, '}') + 1;
-	if (strncmp(pattern, path, head) != 0)
-		return false;
-	size = strcspn(path + head, "/");
-	if (!size || strcmp(path + head + size, tail) != 0)
-		return false;
-	*name = strndup(path + head, size);
-	assert(*name);
-	return true;
-}
-
-static const char *method_word(struct evhttp_request *http)
-{
-	switch (evhttp_request_get_command(http)) {
-	case EVHTTP_REQ_GET: return "GET";
-	case EVHTTP_REQ_POST: return "POST";
-	case EVHTTP_REQ_PATCH: return "PATCH";
-	case EVHTTP_REQ_PUT: return "PUT";
-	case EVHTTP_REQ_DELETE: return "DELETE";
-	case EVHTTP_REQ_OPTIONS: return "OPTIONS";
-	case EVHTTP_REQ_HEAD: return "HEAD";
-	case EVHTTP_REQ_TRACE:
-	case EVHTTP_REQ_CONNECT:
-	default: return "another method";
-	}
-}
-
-/* The body as JSON: an object, or none. false after it was refused. */
-static bool read_body(struct call *call)
-{
-	struct evbuffer *in = evhttp_request_get_input_buffer(call->http);
-	size_t size = evbuffer_get_length(in);
-	const char *type = header_of(call->http, "Content-Type");
-	json_error_t error;
-
-	if (!size)
-		return true;
-	if (size > CONTROL_BODY_MAX) {
-		call_refuse(call, 413, "the body has %zu bytes; %d are the most", size, CONTROL_BODY_MAX);
-		return false;
-	}
-	if (!type || strncasecmp(type, "application/json", 16) != 0 ||
-	    (type[16] && !strchr("; ", type[16]))) {
-		call_refuse(call, 400, "the body must be application/json");
-		return false;
-	}
-	call->body = json_loadb((const char *)evbuffer_pullup(in, -1), size, JSON_REJECT_DUPLICATES, &error);
-	if (call->body && json_is_object(call->body))
-		return true;
-	if (call->body)
-		call_refuse(call, 400, "the body must be a JSON object");
-	else
-		call_refuse(call, 400, "the body is no JSON: %s at byte %d", error.text, error.position);
-	return false;
-}
-
-static const struct route_field *field_of(const struct route_field *fields, const char *name)
-{
-	for (size_t i = 0; i < ROUTE_FIELDS_MAX && fields[i].name; i++)
-		if (strcmp(fields[i].name, name) == 0)
-			return &fields[i];
-	return NULL;
-}
-
-static bool is_of_type(const json_t *value, const char *type)
-{
-	return (strcmp(type, "string") == 0 && json_is_string(value)) ||
-	       (strcmp(type, "integer") == 0 && json_is_integer(value));
-}
-
-/* Keys and types as the table has them. */
-static bool check_fields(struct call *call, const struct route *route)
-{
-	struct evkeyval *pair;
-	const char *key;
-	json_t *value;
-
-	json_object_foreach(call->body, key, value)
-	{
-		const struct route_field *field = field_of(route->body, key);
-
-		if (route->any_keys)
-			break;
-		if (!field || !is_of_type(value, field->type)) {
-			call_refuse(call, 400, field ? "`%s` must be of type %s" : "there is no key `%s`",
-			    key, field ? field->type : "");
-			return false;
-		}
-	}
-	for (pair = call->query->tqh_first; pair; pair = pair->next.tqe_next)
-		if (!field_of(route->query, pair->key)) {
-			call_refuse(call, 400, "there is no parameter `%s`", pair->key);
-			return false;
-		}
-	for (size_t i = 0; i < ROUTE_FIELDS_MAX; i++) {
-		const struct route_field *body = &route->body[i], *query = &route->query[i];
-
-		if (body->name && body->required && !json_object_get(call->body, body->name)) {
-			call_refuse(call, 400, "the body lacks `%s`", body->name);
-			return false;
-		}
-		if (query->name && query->required && !evhttp_find_header(call->query, query->name)) {
-			call_refuse(call, 400, "the parameter `%s` is missing", query->name);
-			return false;
-		}
-	}
-	return true;
-}
-
-static void serve(struct call *call, const struct route *route, char *raw_name)
-{
-	struct evkeyvalq query = {0};
-	const char *given = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(call->http));
-	size_t size = 0;
-	char *name = raw_name ? evhttp_uridecode(raw_name, 0, &size) : NULL;
-
-	call->name = name ? name : "";
-	call->query = &query;
-	TAILQ_INIT(&query);
-	if ((raw_name && !name) || (name && strlen(name) != size) ||
-	    evhttp_parse_query_str(given ? given : "", &query))
-		call_refuse(call, 400, "the address is not well formed");
-	else if (read_body(call) && check_fields(call, route))
-		route->handle(call);
-	evhttp_clear_headers(&query);
-	json_decref(call->body);
-	free(name);
-}
-
-static void dispatch(struct call *call)
-{
-	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(call->http)),
-	           *method = method_word(call->http);
-	char allowed[64] = "";
-
-	path = path && *path ? path : "/";
-	for (size_t i = 0; i < route_count; i++) {
-		const struct route *route = &route_table[i];
-		char *name;
-
-		if (!path_matches(route->path, path, &name))
-			continue;
-		if (strcmp(route->method, method) == 0) {
-			serve(call, route, name);
-			free(name);
-			return;
-		}
-		free(name);
-		snprintf(allowed + strlen(allowed), sizeof(allowed) - strlen(allowed), "%s%s",
-		    *allowed ? ", " : "", route->method);
-	}
-	if (*allowed) {
-		add_header(call->http, "Allow", allowed);
-		call_refuse(call, 405, "`%s` takes %s, not %s", path, allowed, method);
-	} else {
-		call_refuse(call, 404, "there is no `%s`; `deadzone help api` lists what there is", path);
-	}
-}
+/* ---- Turns ---- */
 
 static bool is_page(struct evhttp_request *http)
 {
@@ -649,18 +314,18 @@ static bool is_page(struct evhttp_request *http)
 static void serve_one(struct endpoint *endpoint, struct evhttp_request *http)
 {
 	struct control *control = endpoint->control;
-	struct call call = {.control = control, .running = control->running, .http = http, .name = ""};
-	const char *why = foreign(endpoint, http);
+	struct call call = call_of(control, http);
+	const char *why = guard_foreign(&endpoint->bound, http);
 	ns_t began = relay_now();
 
 	if (why)
-		refuse(control, http, 400, why);
-	else if (!may_ask(control, http) && is_page(http))
+		call_refuse(&call, 400, "%s", why);
+	else if (!guard_knows(control->token, http) && is_page(http))
 		routes_page(&call, 401); /* it holds nothing, and asks for the token */
-	else if (!may_ask(control, http))
-		refuse(control, http, 401, "the token is missing or wrong: Authorization: Bearer …");
+	else if (!guard_knows(control->token, http))
+		call_refuse(&call, 401, "the token is missing or wrong: Authorization: Bearer …");
 	else
-		dispatch(&call);
+		call_dispatch(&call);
 	control->spent += relay_now() - began;
 }
 
@@ -851,7 +516,7 @@ struct control *control_new(struct running *running, struct error *error)
 	control->ticks = event_new(running->base, -1, EV_PERSIST, tick, control);
 	assert(control->sweep && control->ticks);
 	event_add(control->ticks, &every);
-	if (settings->token && token_read(settings->token, control->token, error)) {
+	if (settings->token && guard_token(settings->token, control->token, error)) {
 		control_free(control);
 		return NULL;
 	}
@@ -868,7 +533,7 @@ void control_reload(struct control *control)
 	const char *path = control->running->setup->control.token;
 	struct error error;
 
-	if (!path || token_read(path, control->token, &error) == 0)
+	if (!path || guard_token(path, control->token, &error) == 0)
 		return;
 	log_error("%s; the token stays as it was", error.text);
 }

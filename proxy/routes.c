@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/control.h"
+
 extern const char live_frame[], live_frame_end[]; /* proxy/live.html, built in */
 
 #define WAIT_PRESET (30 * NS_S)
@@ -108,7 +110,7 @@ static void get_events(struct call *call)
 {
 	const char *last = evhttp_find_header(evhttp_request_get_input_headers(call->http), "Last-Event-ID");
 
-	call_stream(call, last ? strtoull(last, NULL, 10) : feed_newest(call->running->feed));
+	control_stream(call, last ? strtoull(last, NULL, 10) : feed_newest(call->running->feed));
 }
 
 static void get_metrics(struct call *call)
@@ -314,7 +316,7 @@ static void get_wait(struct call *call)
 	else if (timeout > WAIT_MOST)
 		call_refuse(call, 400, "timeout: `%s` is out of range; 1h is the most", timeout_text);
 	else
-		call_wait(call, rule, count, timeout);
+		control_wait(call, rule, count, timeout);
 }
 
 static void post_mark(struct call *call)

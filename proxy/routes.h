@@ -5,7 +5,7 @@
 #ifndef PROXY_ROUTES_H
 #define PROXY_ROUTES_H
 
-#include "proxy/control.h"
+#include "proxy/call.h"
 
 /* A key of a body or query. */
 struct route_field {
