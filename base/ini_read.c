@@ -4,18 +4,15 @@
  */
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/ini_inside.h"
 
 #define DEPTH_MAX 16
-#define SETTINGS "--set"
 
 /* One file while it is read. */
 struct file {
@@ -65,113 +62,6 @@ static void complain_key(struct file *file, const char *key, const char *format,
 	va_start(list, format);
 	add_line(file, key, format, list);
 	va_end(list);
-}
-
-/* ---- Files ---- */
-
-static int file_load(
-    struct arena *arena, const char *path, const char **text, size_t *size, struct error *error)
-{
-	struct text whole = {0};
-	struct stat status;
-	char block[65536];
-	size_t got;
-	FILE *in = fopen(path, "re");
-
-	if (!in)
-		return error_set(error, "`%s` cannot be read: %s", path, strerror(errno));
-	if (fstat(fileno(in), &status) == 0 && S_ISDIR(status.st_mode)) {
-		fclose(in);
-		return error_set(error, "`%s` cannot be read: it is a directory", path);
-	}
-	while ((got = fread(block, 1, sizeof(block), in)) > 0 && whole.size <= INI_FILE_MAX)
-		text_add_bytes(&whole, block, got);
-	if (ferror(in) || whole.size > INI_FILE_MAX) {
-		error_set(error, "`%s` cannot be read: %s", path,
-		    ferror(in) ? strerror(errno) : "it is larger than 4MiB");
-		fclose(in);
-		text_free(&whole);
-		return -1;
-	}
-	fclose(in);
-	*text = arena_text(arena, whole.size ? whole.at : "", whole.size);
-	*size = whole.size;
-	text_free(&whole);
-	return 0;
-}
-
-struct ini_files {
-	struct arena *arena;
-	struct known_file {
-		struct known_file *next;
-		const char *path, *text;
-		size_t size;
-	} * first;
-};
-
-struct ini_files *ini_files_new(void)
-{
-	struct arena *arena = arena_new();
-	struct ini_files *files = arena_get(arena, sizeof(*files));
-
-	files->arena = arena;
-	return files;
-}
-
-void ini_files_free(struct ini_files *files)
-{
-	if (files)
-		arena_free(files->arena);
-}
-
-void ini_use_files(struct ini *ini, struct ini_files *files)
-{
-	ini->files = files;
-}
-
-/* The file as it was known before, or as it is now, which is remembered. */
-static int known_load(const struct ini *ini, struct arena *arena, const char *path, const char **text,
-    size_t *size, struct error *error)
-{
-	struct known_file *known = ini->files ? ini->files->first : NULL;
-
-	if (!ini->files)
-		return file_load(arena, path, text, size, error);
-	while (known && strcmp(known->path, path) != 0)
-		known = known->next;
-	if (!known) {
-		known = arena_get(ini->files->arena, sizeof(*known));
-		if (file_load(ini->files->arena, path, &known->text, &known->size, error))
-			return -1;
-		known->path = arena_text(ini->files->arena, path, strlen(path));
-		known->next = ini->files->first;
-		ini->files->first = known;
-	}
-	*text = known->text;
-	*size = known->size;
-	return 0;
-}
-
-/* A path that a file names is relative to that file. */
-static const char *path_beside(struct arena *arena, const char *file, const char *path)
-{
-	const char *slash = strrchr(file, '/');
-	struct text whole = {0};
-	const char *result;
-
-	if (path[0] == '/' || !slash || strcmp(file, SETTINGS) == 0)
-		return path;
-	text_add_bytes(&whole, file, (size_t)(slash + 1 - file));
-	text_add(&whole, "%s", path);
-	result = arena_text(arena, whole.at, whole.size);
-	text_free(&whole);
-	return result;
-}
-
-int ini_load(struct reading *reading, const char *path, const char **text, size_t *size)
-{
-	return known_load(reading->ini, reading->arena,
-	    path_beside(reading->arena, reading->entry->file, path), text, size, &reading->error);
 }
 
 /* ---- Lines ---- */
@@ -510,7 +400,7 @@ static const char *include_path(struct file *file, const struct ini_entry *entry
 	struct text path = {0};
 
 	if (strncmp(entry->value, profile, sizeof(profile) - 1) != 0)
-		return path_beside(file->ini->arena, file->name, entry->value);
+		return ini_path_beside(file->ini->arena, file->name, entry->value);
 	text_add(&path, "%s/%s.ini", file->ini->profile_dir ? file->ini->profile_dir : ".", name);
 	if (name_sound(name) && access(path.at, F_OK) == 0)
 		result = arena_text(file->ini->arena, path.at, path.size);
@@ -624,7 +514,7 @@ static void file_read(
 	}
 	file.stack[file.depth++] = arena_text(ini->arena, real ? real : path, strlen(real ? real : path));
 	free(real);
-	if (known_load(ini, ini->arena, path, &text, &size, &error)) {
+	if (ini_file_load(ini, ini->arena, path, &text, &size, &error)) {
 		complaints_add(ini->complaints, COMPLAINT_ERROR, named_at, "%s", error.text);
 		return;
 	}
@@ -661,7 +551,7 @@ static void entries_drop(struct ini_section *section, const char *key)
 
 void ini_set(struct ini *ini, const char *assignment)
 {
-	struct file file = {.ini = ini, .name = SETTINGS};
+	struct file file = {.ini = ini, .name = INI_SETTINGS};
 	struct ini_section *own, *section;
 	const char *close = strchr(assignment, ']');
 	char *key, *value;
@@ -691,7 +581,8 @@ void ini_set(struct ini *ini, const char *assignment)
 	if (!own->entry_count)
 		return;
 	if (strcmp(own->kind->name, "proxy") == 0 && strcmp(key, "include") == 0) {
-		file.stack[file.depth++] = SETTINGS; /* what it names is an included file like any other */
+		file.stack[file.depth++] =
+		    INI_SETTINGS; /* what it names is an included file like any other */
 		include_read(&file, own, &own->entries[0]);
 		return;
 	}
@@ -704,5 +595,5 @@ void ini_set(struct ini *ini, const char *assignment)
 		    ini->arena, ini->sections, ini->count, sizeof(struct ini_section *));
 		ini->sections[ini->count++] = own;
 	}
-	text_add(&ini->text, "; %s %s\n", SETTINGS, assignment);
+	text_add(&ini->text, "; %s %s\n", INI_SETTINGS, assignment);
 }

@@ -1,6 +1,6 @@
 /*
- * tale_inside: what the files that read a tale share: tale.c (our own captures, and what all tales end with),
- * tale_events.c, tale_bare.c (files without comments), tale_end.c.
+ * tale_inside: what the files that read a tale share: tale.c (arrivals and fates, wherever they are told),
+ * tale_ours.c (our own comments), tale_events.c, tale_bare.c (files without comments), tale_end.c.
  */
 #ifndef REPORT_TALE_INSIDE_H
 #define REPORT_TALE_INSIDE_H
@@ -41,6 +41,8 @@ void tale_closing(struct tale *tale, const struct reader_closing *closing);
 /* tale_end.c: once all packets are read */
 void tale_end(struct tale *tale);
 
+/* Reads our own file, with comments. */
+int tale_read_ours(struct tale *tale, struct reader *reader, struct error *error);
 /* Reads a file that is none of ours, or ours without comments. */
 int tale_read_bare(struct tale *tale, const char *path, const struct tale_wish *wish, struct error *error);
 

@@ -1,35 +1,20 @@
 /*
  * fuzz_reader: capture files from strangers, and the packets in them, read to the end.
  *
- * An input is the file. The reader takes a path, so it lies in memory behind /proc/self/fd.
+ * An input is the file.
  */
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "capture/comment.h"
 #include "capture/decode.h"
 #include "capture/reader.h"
+#include "test/fuzz/file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const char *file_of(const uint8_t *data, size_t size)
-{
-	static int file = -1;
-	static char path[64];
-
-	if (file < 0) {
-		file = memfd_create("fuzz", MFD_CLOEXEC);
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	}
-	assert(ftruncate(file, 0) == 0);
-	assert(pwrite(file, data, size, 0) == (ssize_t)size);
-	return path;
-}
 
 static void packet_check(const struct reader_packet *packet, size_t file_size)
 {

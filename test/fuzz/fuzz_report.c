@@ -9,27 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "proxy/setup.h"
 #include "report/pins.h"
+#include "test/fuzz/file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const char *file_of(const uint8_t *data, size_t size)
-{
-	static int file = -1;
-	static char path[64];
-
-	if (file < 0) {
-		file = memfd_create("fuzz", MFD_CLOEXEC);
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	}
-	assert(ftruncate(file, 0) == 0);
-	assert(pwrite(file, data, size, 0) == (ssize_t)size);
-	return path;
-}
 
 static void check_balance(const struct account *a)
 {
