@@ -203,10 +203,10 @@ bool address_pattern_covers(const struct address_pattern *outer, const struct ad
 
 socklen_t address_to_socket(const struct address *address, struct sockaddr_storage *storage)
 {
-	memset(storage, 0, sizeof(*storage));
 	if (address->family == FAMILY_IPV6) {
 		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)storage;
 
+		memset(in6, 0, sizeof(*in6));
 		in6->sin6_family = AF_INET6;
 		in6->sin6_port = htons(address->port);
 		in6->sin6_scope_id = address->scope;
@@ -215,6 +215,7 @@ socklen_t address_to_socket(const struct address *address, struct sockaddr_stora
 	}
 	struct sockaddr_in *in = (struct sockaddr_in *)storage;
 
+	memset(in, 0, sizeof(*in));
 	in->sin_family = AF_INET;
 	in->sin_port = htons(address->port);
 	memcpy(&in->sin_addr, address->ip, 4);

@@ -71,7 +71,7 @@ static void session_fill(struct sheet_session *sheet, const struct session *sess
 	        ? session->section->identity
 	        : address_host_text(&session->device, address, sizeof(address)));
 	for (int way = 0; way < WAYS; way++) {
-		sheet->ways[way].account = session->ways[way].account;
+		sheet->ways[way].account = account_of(&session->ways[way].tally);
 		sheet_way_delays(&sheet->ways[way], session->ways[way].delays);
 	}
 }
@@ -93,7 +93,7 @@ void summary_session_ended(struct summary *summary, const struct session *sessio
 		summary->ended_count++;
 	summary->ended_ever++;
 	for (int way = 0; way < WAYS; way++) {
-		account_join(&summary->totals[way], &session->ways[way].account);
+		account_add(&summary->totals[way], &session->ways[way].tally);
 		if (session->ways[way].delays)
 			buckets_join(summary->delays[way], session->ways[way].delays);
 	}
@@ -105,7 +105,7 @@ void summary_totals(const struct summary *summary, struct core *core, struct acc
 		totals[way] = summary->totals[way];
 		account_join(&totals[way], core_refused(core, (enum way)way));
 		for (struct session *s = core_oldest(core); s; s = s->newer)
-			account_join(&totals[way], &s->ways[way].account);
+			account_add(&totals[way], &s->ways[way].tally);
 	}
 }
 

@@ -107,14 +107,18 @@ static void blackout(struct core *core, struct session *session, const struct ac
 	                                                                  : " down";
 
 	for (int w = 0; w < WAYS; w++) {
-		struct session_way *way = &session->ways[w];
-		ns_t *dark = action->mode == BLACKOUT_HOLD ? &way->dark_hold : &way->dark_drop;
+		struct seldom *own;
+		ns_t *dark;
 
-		if (!action->ways[w] || *dark >= until)
+		if (!action->ways[w])
+			continue;
+		own = seldom_own(&session->ways[w]);
+		dark = action->mode == BLACKOUT_HOLD ? &own->dark_hold : &own->dark_drop;
+		if (*dark >= until)
 			continue;
 		*dark = until;
 		raised = true;
-		*(action->mode == BLACKOUT_HOLD ? &way->hold_by : &way->drop_by) = by;
+		*(action->mode == BLACKOUT_HOLD ? &own->hold_by : &own->drop_by) = by;
 	}
 	if (raised)
 		timer_dark_set(core, session, now);
@@ -259,7 +263,7 @@ static struct datagram *copy_make(struct judging *j, const struct copying *from)
 	copy->plan = &plan;
 	path_plan_keep(copy);
 	j->verdict->copies++;
-	way_of(copy)->account.copies++;
+	way_of(copy)->tally.copies++;
 	core_count_queued(core, copy);
 	datagram_append(&j->plan->copies, copy);
 	return copy;
@@ -370,14 +374,14 @@ static bool set_byte(struct judging *j, const struct action *action)
 
 static struct datagram *remembered(struct judging *j, const struct action *action)
 {
-	struct session_way *way = judging_way(j);
+	const struct seldom *kept = judging_way(j)->seldom;
 	unsigned room = j->core->config->recent + 1;
 
 	if (action->by_kind)
 		return j->session->firsts ? j->session->firsts[action->kept] : NULL;
-	for (unsigned i = 0; way->recent && i < room; i++)
-		if (way->recent[i] && way->recent[i]->n + action->count == j->datagram->n)
-			return way->recent[i];
+	for (unsigned i = 0; kept->recent && i < room; i++)
+		if (kept->recent[i] && kept->recent[i]->n + action->count == j->datagram->n)
+			return kept->recent[i];
 	return NULL;
 }
 

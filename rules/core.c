@@ -111,27 +111,27 @@ void core_datagram_free(struct core *core, struct datagram *datagram)
 
 void core_count_queued(struct core *core, struct datagram *datagram)
 {
-	way_of(datagram)->account.queued++;
+	way_of(datagram)->tally.queued++;
 	core->queued_bytes += datagram->size;
 }
 
-static uint64_t datagrams_in(const struct datagram *datagram)
+static uint32_t datagrams_in(const struct datagram *datagram)
 {
 	return datagram->flags & DATAGRAM_JOINED ? datagram->parts->count : 1;
 }
 
 static void count_dropped(struct core *core, struct datagram *datagram, enum reason reason)
 {
-	struct account *account = &way_of(datagram)->account;
-	uint64_t count = datagrams_in(datagram);
+	struct tally *tally = &way_of(datagram)->tally;
+	uint32_t count = datagrams_in(datagram);
 
 	/* One that dies in the schedule takes its memory with it only when its time comes. */
 	if (!(datagram->flags & DATAGRAM_SCHEDULED))
 		core->queued_bytes -= datagram->size;
 	if (datagram->session->end)
 		return; /* counted when it ended */
-	account->queued -= count;
-	account->dropped[reason] += count;
+	tally->queued -= count;
+	tally->dropped[reason] += count;
 }
 
 void core_unsent(struct core *core, struct datagram *datagram, enum reason reason, ns_t at)
@@ -171,12 +171,12 @@ static void count_delay(struct session_way *way, ns_t arrived, ns_t due, ns_t at
 static void count_sent(
     struct session_way *way, const struct datagram *datagram, uint32_t n, ns_t arrived, ns_t at)
 {
-	way->account.queued--;
-	way->account.sent++;
+	way->tally.queued--;
+	way->tally.sent++;
 	if (datagram->copy)
 		return;
 	if (n < way->sent_n)
-		way->account.reordered++;
+		way->tally.reordered++;
 	else
 		way->sent_n = n;
 	count_delay(way, arrived, datagram->due, at);
@@ -277,7 +277,7 @@ uint64_t core_queued(const struct core *core)
 	uint64_t sum = 0;
 
 	for (const struct session *s = core->oldest; s; s = s->newer)
-		sum += s->ways[WAY_UP].account.queued + s->ways[WAY_DOWN].account.queued;
+		sum += (uint64_t)s->ways[WAY_UP].tally.queued + s->ways[WAY_DOWN].tally.queued;
 	return sum;
 }
 
@@ -331,22 +331,25 @@ static void drop_plan(struct core *core, struct datagram *datagram)
 static void session_drop(struct core *core, struct session *session)
 {
 	for (int w = 0; w < WAYS; w++) {
-		struct session_way *way = &session->ways[w];
+		struct seldom *own;
 
-		drop_list(core, &way->dark);
-		drop_list(core, &way->asleep);
-		if (way->pack) {
-			drop_list(core, &way->pack->parts);
-			free(way->pack);
-			way->pack = NULL;
+		if (session->ways[w].seldom == &seldom_none)
+			continue;
+		own = seldom_own(&session->ways[w]);
+		drop_list(core, &own->dark);
+		drop_list(core, &own->asleep);
+		if (own->pack) {
+			drop_list(core, &own->pack->parts);
+			free(own->pack);
+			own->pack = NULL;
 		}
 		/* Held ones that are due stand in no schedule. */
-		for (struct datagram *d = way->held.first, *next; d; d = next) {
+		for (struct datagram *d = own->held.first, *next; d; d = next) {
 			next = d->next;
 			if (d->flags & DATAGRAM_DUE)
 				core_datagram_free(core, d);
 		}
-		way->held = (struct datagram_list){0};
+		own->held = (struct datagram_list){0};
 	}
 	for (size_t i = 0; i < session->rule_count; i++)
 		for (int w = 0; w < WAYS; w++) {

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/chance.h"
+
 const char *const dtls_kinds[DTLS_KIND_COUNT] = {"handshake", "client_hello", "server_hello",
     "hello_verify_request", "hello_request", "certificate", "server_key_exchange", "certificate_request",
     "server_hello_done", "certificate_verify", "client_key_exchange", "new_session_ticket",
@@ -246,14 +248,15 @@ static void hello_learn(struct dtls_session *session, enum way way, unsigned mes
 {
 	struct bounded in = {.at = body, .end = body + size};
 	const uint8_t *random, *header;
+	uint64_t hash;
 
 	if (!bounded_skip(&in, 2) || !(random = bounded_skip(&in, DTLS_RANDOM_SIZE)))
 		return;
-	if (message == MESSAGE_CLIENT_HELLO &&
-	    (!session->hello_seen || memcmp(random, session->random, DTLS_RANDOM_SIZE) != 0)) {
+	hash = chance_hash(0, random, DTLS_RANDOM_SIZE);
+	if (message == MESSAGE_CLIENT_HELLO && (!session->hello_seen || hash != session->random)) {
 		dtls_init(session);
 		session->hello_seen = true;
-		memcpy(session->random, random, DTLS_RANDOM_SIZE);
+		session->random = hash;
 		peek->new_hello = true;
 	}
 	bounded_skip_vector(&in, 1); /* session_id */

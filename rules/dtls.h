@@ -67,7 +67,7 @@ struct dtls_session {
 	uint8_t cid_size[WAYS]; /* in records of that way; DTLS_CID_UNKNOWN */
 	bool version_1_3;       /* a ServerHello chose it */
 	bool hello_seen;
-	uint8_t random[DTLS_RANDOM_SIZE]; /* of the last ClientHello of epoch 0 */
+	uint64_t random; /* hash of that of the last ClientHello of epoch 0 */
 };
 
 struct dtls_record {

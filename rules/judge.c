@@ -56,16 +56,18 @@ static struct datagram *snapshot(struct core *core, const struct sight *sight, u
 static void remember_recent(struct core *core, struct session_way *way, const struct sight *sight)
 {
 	unsigned room = core->config->recent + 1;
+	struct seldom *own;
 
 	if (!core->config->recent)
 		return;
-	if (!way->recent && !(way->recent = calloc(room, sizeof(struct datagram *))))
+	own = seldom_own(way);
+	if (!own->recent && !(own->recent = calloc(room, sizeof(struct datagram *))))
 		return;
-	way->recent_room = room;
-	if (way->recent[way->recent_next])
-		pool_put(core->pool, way->recent[way->recent_next]);
-	way->recent[way->recent_next] = snapshot(core, sight, core->arrivals);
-	way->recent_next = (way->recent_next + 1) % room;
+	own->recent_room = room;
+	if (own->recent[own->recent_next])
+		pool_put(core->pool, own->recent[own->recent_next]);
+	own->recent[own->recent_next] = snapshot(core, sight, core->arrivals);
+	own->recent_next = (own->recent_next + 1) % room;
 }
 
 static void remember_firsts(struct core *core, struct session *session, const struct sight *sight)
@@ -84,11 +86,11 @@ static void remember_firsts(struct core *core, struct session *session, const st
 static void remember_copies(
     struct core *core, struct session *session, const struct sight *sight, uint32_t copies)
 {
-	struct session_way *way = &session->ways[sight->way];
+	const struct seldom *kept = session->ways[sight->way].seldom;
 
-	for (unsigned i = 0; way->recent && i <= core->config->recent; i++)
-		if (way->recent[i] && way->recent[i]->n == sight->n && way->recent[i]->copy < copies)
-			way->recent[i]->copy = (uint16_t)(copies < UINT16_MAX ? copies : UINT16_MAX);
+	for (unsigned i = 0; kept->recent && i <= core->config->recent; i++)
+		if (kept->recent[i] && kept->recent[i]->n == sight->n && kept->recent[i]->copy < copies)
+			kept->recent[i]->copy = (uint16_t)(copies < UINT16_MAX ? copies : UINT16_MAX);
 	for (size_t i = 0; session->firsts && i < core->config->first_count; i++) {
 		struct datagram *first = session->firsts[i];
 
@@ -238,15 +240,16 @@ static void set_off(struct judging *j)
 static bool packs(struct judging *j)
 {
 	struct session_way *way = judging_way(j);
+	const struct pack *open = way->seldom->pack;
 	size_t size = j->datagram->size;
 
 	if (j->group)
 		return false;
 	/* What a blackout holds and what it does not hold cannot leave together. */
-	if (way->pack && way->pack->size + size <= way->pack->most &&
-	    way->pack->parts.first->plan->in_blackout == j->plan->in_blackout)
+	if (open && open->size + size <= open->most &&
+	    open->parts.first->plan->in_blackout == j->plan->in_blackout)
 		return true;
-	if (way->pack)
+	if (open)
 		path_pack_send(j->core, way, j->sight->now);
 	return j->pack && size <= j->pack->size;
 }
@@ -263,7 +266,7 @@ static void pack(struct judging *j)
 
 static void dropped(struct judging *j)
 {
-	judging_way(j)->account.dropped[j->verdict->reason]++;
+	judging_way(j)->tally.dropped[j->verdict->reason]++;
 	if (j->group)
 		path_group_leave(j->group, j->datagram);
 	core_datagram_free(j->core, j->datagram);
@@ -285,13 +288,13 @@ static void finish(struct judging *j)
 		if (!packed && !j->bypass)
 			decide_own(j);
 		if (verdict->reason) {
-			way->account.queued--;
+			way->tally.queued--;
 			j->core->queued_bytes -= j->datagram->size;
 		}
 	}
 	decide_copies(j, j->plan->in_blackout);
 	if (corrupted(verdict))
-		way->account.corrupted++;
+		way->tally.corrupted++;
 	if (verdict->reason)
 		dropped(j);
 	else if (packed)
@@ -356,7 +359,8 @@ static void look(struct core *core, struct session *session, const struct arriva
 	if (peek->new_hello) {
 		session->handshakes++;
 		for (int w = 0; w < WAYS; w++) {
-			attempts_clear(&session->ways[w].attempts);
+			if (session->ways[w].seldom->attempts.count)
+				attempts_clear(&seldom_own(&session->ways[w])->attempts);
 			for (size_t i = 0; i < session->rule_count; i++)
 				if (session->rules[i].restart)
 					attempts_clear(&session->rules[i].restart->attempts[w]);
@@ -374,7 +378,7 @@ static void look(struct core *core, struct session *session, const struct arriva
 	    .carried = way->carried,
 	    .peek = peek};
 	if (core->config->any_attempt && peek->message.there)
-		sight->attempt = attempts_count(&way->attempts, &peek->message);
+		sight->attempt = attempts_count(&seldom_own(way)->attempts, &peek->message);
 }
 
 void core_arrive(
@@ -392,15 +396,15 @@ void core_arrive(
 	core_session_touch(core, session, arrival->way, arrival->at);
 	session->newest = core->arrivals;
 	way->n++;
-	way->account.received++;
-	way->account.bytes += arrival->size;
+	way->tally.received++;
+	way->tally.bytes += arrival->size;
 	verdict_start(verdict, session, arrival, way->n);
 	if (core->queued_bytes + arrival->size > core->limits.max_queued)
 		judging_drop(&j, REASON_OVERLOAD, 0);
 	else if (!(j.datagram = core_datagram(core, session, arrival->way, arrival->size)))
 		judging_drop(&j, REASON_OVERLOAD, 0);
 	if (verdict->reason) {
-		way->account.dropped[REASON_OVERLOAD]++;
+		way->tally.dropped[REASON_OVERLOAD]++;
 		tell_records(verdict, &session->dtls, arrival);
 		/* It is too much to take in, but the device has sent: what slept until then makes room. */
 		if (arrival->way == WAY_UP)
@@ -420,7 +424,7 @@ void core_arrive(
 		if (!nat_lives(&session->nat, session->section, arrival->mapping, arrival->at)) {
 			core_datagram_free(core, j.datagram);
 			judging_drop(&j, REASON_NAT_EXPIRED, 0);
-			way->account.dropped[REASON_NAT_EXPIRED]++;
+			way->tally.dropped[REASON_NAT_EXPIRED]++;
 			tell_records(verdict, &session->dtls, arrival);
 			return;
 		}
@@ -438,7 +442,7 @@ void core_arrive(
 
 	dark = path_dark(way, arrival->at);
 	if (dark == DARK_DROP)
-		judging_drop(&j, REASON_BLACKOUT, way->drop_by);
+		judging_drop(&j, REASON_BLACKOUT, way->seldom->drop_by);
 	plan.in_blackout = dark == DARK_HOLD;
 	judge_rules(&j);
 	finish(&j);

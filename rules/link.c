@@ -23,13 +23,16 @@ void link_state_init(
 	*state = (struct link_state){
 	    .link = link, .session_key = session_key, .header = header, .began = began, .carried = began};
 	for (int way = 0; way < WAYS; way++)
-		state->ways[way].last_due = state->ways[way].busy = state->ways[way].awake = INT64_MIN;
+		state->ways[way].last_due = state->ways[way].awake = INT64_MIN;
 }
 
 void link_state_fini(struct link_state *state)
 {
-	for (int way = 0; way < WAYS; way++)
-		free(state->ways[way].waiting);
+	for (int way = 0; way < WAYS; way++) {
+		if (state->ways[way].wire)
+			free(state->ways[way].wire->waiting);
+		free(state->ways[way].wire);
+	}
 }
 
 static struct draw draw_of(const struct link_state *state, enum way way, uint64_t n)
@@ -166,7 +169,7 @@ void link_decide_copy(struct link_state *state, struct datagram *copy, struct pl
 
 /* ---- The bottleneck ---- */
 
-static void waiting_prune(struct link_way_state *s, ns_t now)
+static void waiting_prune(struct link_wire *s, ns_t now)
 {
 	while (s->waiting_count && s->waiting[s->waiting_first].start <= now) {
 		s->waiting_bytes -= s->waiting[s->waiting_first].size;
@@ -175,7 +178,7 @@ static void waiting_prune(struct link_way_state *s, ns_t now)
 	}
 }
 
-static bool waiting_push(struct link_way_state *s, ns_t start, uint32_t size)
+static bool waiting_push(struct link_wire *s, ns_t start, uint32_t size)
 {
 	if (s->waiting_count == s->waiting_room) {
 		uint32_t room = s->waiting_room ? 2 * s->waiting_room : 8;
@@ -197,7 +200,7 @@ static bool waiting_push(struct link_way_state *s, ns_t start, uint32_t size)
 }
 
 static bool queue_full(
-    const struct link_way *w, const struct link_way_state *s, uint32_t size, ns_t start, ns_t now)
+    const struct link_way *w, const struct link_wire *s, uint32_t size, ns_t start, ns_t now)
 {
 	switch (w->queue.kind) {
 	case AMOUNT_PACKETS: return s->waiting_count >= w->queue.value;
@@ -208,12 +211,12 @@ static bool queue_full(
 }
 
 static ns_t opportunity_time(
-    const struct link_state *state, const struct trace *trace, const struct link_way_state *s)
+    const struct link_state *state, const struct trace *trace, const struct link_wire *s)
 {
 	return state->began + ((ns_t)(s->cycle * trace->period_ms) + trace->at_ms[s->opportunity]) * NS_MS;
 }
 
-static void opportunity_next(const struct trace *trace, struct link_way_state *s)
+static void opportunity_next(const struct trace *trace, struct link_wire *s)
 {
 	if (++s->opportunity == trace->count) {
 		s->opportunity = 0;
@@ -240,7 +243,7 @@ static uint32_t stamp_seek(const struct trace *trace, uint64_t ms)
 
 /* The first opportunity at `from` or later; what is left of one that is not over yet serves too. */
 static void opportunity_seek(
-    const struct link_state *state, const struct trace *trace, struct link_way_state *s, ns_t from)
+    const struct link_state *state, const struct trace *trace, struct link_wire *s, ns_t from)
 {
 	uint64_t elapsed_ms = from > state->began ? (uint64_t)((from - state->began + NS_MS - 1) / NS_MS) : 0;
 	uint64_t cycle = elapsed_ms / trace->period_ms;
@@ -269,8 +272,8 @@ struct service {
 	ns_t start, end;
 };
 
-static struct service trace_serve(const struct link_state *state, const struct trace *trace,
-    struct link_way_state *s, ns_t from, uint64_t bytes)
+static struct service trace_serve(
+    const struct link_state *state, const struct trace *trace, struct link_wire *s, ns_t from, uint64_t bytes)
 {
 	struct service service;
 
@@ -285,8 +288,8 @@ static struct service trace_serve(const struct link_state *state, const struct t
 	return service;
 }
 
-static struct service serve(const struct link_state *state, const struct link_way *w,
-    struct link_way_state *s, ns_t from, uint32_t size)
+static struct service serve(
+    const struct link_state *state, const struct link_way *w, struct link_wire *s, ns_t from, uint32_t size)
 {
 	uint64_t bytes = size + (w->overhead == OVERHEAD_IP ? state->header : w->overhead);
 	struct service service = {.start = from, .end = from};
@@ -299,17 +302,27 @@ static struct service serve(const struct link_state *state, const struct link_wa
 	return service;
 }
 
-/* Takes a datagram through the bottleneck: when it is over the wire, or REASON_QUEUE. */
-static enum reason bottleneck(struct link_state *state, const struct link_way *w, struct link_way_state *s,
+static struct link_wire *wire_of(struct link_way_state *way)
+{
+	if (!way->wire && (way->wire = calloc(1, sizeof(*way->wire))))
+		way->wire->busy = INT64_MIN;
+	return way->wire;
+}
+
+/* Takes a datagram through the bottleneck: when it is over the wire, or why it is not. */
+static enum reason bottleneck(struct link_state *state, const struct link_way *w, struct link_way_state *way,
     uint32_t size, ns_t now, ns_t *over)
 {
-	ns_t from = now > s->busy ? now : s->busy;
-	struct link_way_state before;
+	struct link_wire *s, before;
 	struct service service;
+	ns_t from;
 
 	*over = now;
 	if (!w->rate && !w->packet_time && !w->trace.count)
 		return REASON_NONE;
+	if (!(s = wire_of(way)))
+		return REASON_OVERLOAD;
+	from = now > s->busy ? now : s->busy;
 	waiting_prune(s, now);
 	before = *s;
 	service = serve(state, w, s, from, size);

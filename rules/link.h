@@ -28,13 +28,9 @@ struct link_waiting {
 	uint32_t size;
 };
 
-struct link_way_state {
-	ns_t last_due;             /* order = keep: none leaves before */
-	ns_t busy;                 /* the bottleneck serves until then */
-	ns_t awake;                /* asleep until then */
-	double score;              /* AR(1) */
-	uint32_t stepped;          /* ordinal that the chains stand at */
-	bool bad;                  /* Gilbert */
+/* The bottleneck of one way. */
+struct link_wire {
+	ns_t busy;                 /* it serves until then */
 	uint32_t opportunity_left; /* trace: bytes left of the current opportunity, … */
 	uint32_t opportunity;      /* … its index, … */
 	uint64_t cycle;            /* … and how often the trace has run through */
@@ -42,6 +38,15 @@ struct link_way_state {
 	struct link_waiting *waiting; /* a ring */
 	uint32_t waiting_first, waiting_count, waiting_room;
 	uint64_t waiting_bytes;
+};
+
+struct link_way_state {
+	ns_t last_due;          /* order = keep: none leaves before */
+	ns_t awake;             /* asleep until then */
+	double score;           /* AR(1) */
+	struct link_wire *wire; /* NULL: there is no bottleneck, or nothing came to it yet */
+	uint32_t stepped;       /* ordinal that the chains stand at */
+	bool bad;               /* Gilbert */
 };
 
 struct link_state {

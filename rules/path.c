@@ -15,9 +15,9 @@
 
 enum dark path_dark(const struct session_way *way, ns_t now)
 {
-	if (now < way->dark_drop)
+	if (now < way->seldom->dark_drop)
 		return DARK_DROP;
-	return now < way->dark_hold ? DARK_HOLD : DARK_NOT;
+	return now < way->seldom->dark_hold ? DARK_HOLD : DARK_NOT;
 }
 
 /* A plan starts on the stack of who judges; one that must wait keeps it. */
@@ -77,10 +77,9 @@ bool path_take_off(struct core *core, struct datagram *datagram)
 static void count_left(struct core *core, struct session *session, enum way way, uint64_t id, ns_t now)
 {
 	for (int w = 0; w < WAYS; w++) {
-		struct datagram_list *held = &session->ways[w].held;
 		struct datagram *next;
 
-		for (struct datagram *d = held->first; d; d = next) {
+		for (struct datagram *d = session->ways[w].seldom->held.first; d; d = next) {
 			next = d->next;
 			if (d->id >= id)
 				continue;
@@ -91,7 +90,7 @@ static void count_left(struct core *core, struct session *session, enum way way,
 			if (d->left_own || d->left_either || !(d->flags & DATAGRAM_DUE))
 				continue;
 			timer_cancel(core, &d->timeout);
-			datagram_remove(held, d);
+			datagram_remove(&seldom_own(&session->ways[w])->held, d);
 			d->flags &= (uint16_t)~DATAGRAM_HELD;
 			d->due = not_before(d, now);
 			/* Through the schedule, so that several go in the order in which they came. */
@@ -116,7 +115,7 @@ static void hand_over(struct core *core, struct datagram *datagram, ns_t now)
 	                       .session = session,
 	                       .datagram = datagram,
 	                       .mapping = session->nat.mapping});
-	if (datagram->copy || !(session->ways[0].held.first || session->ways[1].held.first))
+	if (datagram->copy || !(session->ways[0].seldom->held.first || session->ways[1].seldom->held.first))
 		return;
 	if (!(datagram->flags & DATAGRAM_JOINED))
 		return count_left(core, session, way, datagram->id, now);
@@ -132,7 +131,7 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 			return;
 		}
 		timer_cancel(core, &datagram->timeout);
-		datagram_remove(&way_of(datagram)->held, datagram);
+		datagram_remove(&seldom_own(way_of(datagram))->held, datagram);
 		datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 	}
 	hand_over(core, datagram, now);
@@ -140,7 +139,7 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now)
 {
-	datagram_remove(&way_of(datagram)->held, datagram);
+	datagram_remove(&seldom_own(way_of(datagram))->held, datagram);
 	datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 	datagram->due = not_before(datagram, now);
 	path_leave(core, datagram, now);
@@ -164,7 +163,7 @@ static void hold(
 	datagram->flags |= DATAGRAM_HELD;
 	datagram->left_own = (uint16_t)own;
 	datagram->left_either = (uint16_t)plan->hold_either;
-	datagram_append(&way_of(datagram)->held, datagram);
+	datagram_append(&seldom_own(way_of(datagram))->held, datagram);
 }
 
 /* ---- The link ---- */
@@ -189,12 +188,12 @@ static void tell_hold(struct verdict *verdict, enum hold hold, uint16_t name, ui
 /* Lost at the exit, and that is known now; but it still takes its place on the wire when it comes to it. */
 void path_make_ghost(struct core *core, struct datagram *datagram, struct verdict *verdict)
 {
-	struct account *account = &way_of(datagram)->account;
+	struct tally *tally = &way_of(datagram)->tally;
 
 	verdict->reason = REASON_LOSS;
 	datagram->flags |= DATAGRAM_GHOST;
-	account->queued--;
-	account->dropped[REASON_LOSS]++;
+	tally->queued--;
+	tally->dropped[REASON_LOSS]++;
 	core->queued_bytes -= datagram->size;
 }
 
@@ -207,8 +206,8 @@ static void die(struct core *core, struct datagram *datagram, struct plan *plan,
 		core_datagram_free(core, datagram);
 	} else if (verdict) {
 		verdict->reason = (uint8_t)reason;
-		way_of(datagram)->account.queued--;
-		way_of(datagram)->account.dropped[reason]++;
+		way_of(datagram)->tally.queued--;
+		way_of(datagram)->tally.dropped[reason]++;
 		core->queued_bytes -= datagram->size;
 		core_datagram_free(core, datagram);
 	} else {
@@ -244,7 +243,7 @@ static bool cross(
 		link_enter(
 		    plan->link, datagram->copy ? LINK_COPY : LINK_ORIGINAL, datagram, plan, now, &passage);
 	if (passage.outcome == PASSAGE_SLEEPS) {
-		datagram_append(&way->asleep, datagram);
+		datagram_append(&seldom_own(way)->asleep, datagram);
 		if (verdict && plan->lost_at_exit)
 			path_make_ghost(core, datagram, verdict);
 		tell_hold(verdict, HOLD_SLEEP, 0, 0);
@@ -281,7 +280,7 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 	if (plan->in_blackout && path_dark(way, now > core->now ? now : core->now) != DARK_NOT) {
 		if (!kept)
 			path_plan_keep(datagram);
-		datagram_append(&way->dark, datagram);
+		datagram_append(&seldom_own(way)->dark, datagram);
 		tell_hold(verdict, HOLD_BLACKOUT, 0, 0);
 		return;
 	}
@@ -318,7 +317,7 @@ void path_light(struct core *core, struct session *session, ns_t now)
 	bool ended[WAYS];
 
 	for (int w = 0; w < WAYS; w++) {
-		const struct session_way *way = &session->ways[w];
+		const struct seldom *way = session->ways[w].seldom;
 
 		ended[w] = (way->dark_drop > way->dark_hold ? way->dark_drop : way->dark_hold) == now;
 	}
@@ -330,8 +329,8 @@ void path_light(struct core *core, struct session *session, ns_t now)
 		core_event(
 		    core, session, now, "blackout-ends %s", verdict_ways[ended[WAY_UP] ? WAY_UP : WAY_DOWN]);
 	for (int w = 0; w < WAYS; w++)
-		if (path_dark(&session->ways[w], now) == DARK_NOT)
-			enter_all(core, &session->ways[w].dark, now);
+		if (path_dark(&session->ways[w], now) == DARK_NOT && session->ways[w].seldom->dark.first)
+			enter_all(core, &seldom_own(&session->ways[w])->dark, now);
 }
 
 /* The device has sent: what slept until then goes. */
@@ -339,8 +338,8 @@ void path_wake(struct core *core, struct session *session, ns_t now)
 {
 	for (struct link_state *state = session->links; state; state = state->next)
 		link_wake(state, now);
-	if (session->ways[WAY_DOWN].asleep.first)
-		enter_all(core, &session->ways[WAY_DOWN].asleep, now);
+	if (session->ways[WAY_DOWN].seldom->asleep.first)
+		enter_all(core, &seldom_own(&session->ways[WAY_DOWN])->asleep, now);
 }
 
 void path_group_join(struct core *core, struct rule_state *state, const struct action *action,
@@ -403,17 +402,18 @@ static void enter_orphans(struct core *core, struct plan *plan, ns_t now)
 void path_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now)
 {
 	struct session_way *way = way_of(datagram);
+	struct seldom *own = seldom_own(way);
 
-	if (!way->pack) {
-		way->pack = calloc(1, sizeof(*way->pack));
-		assert(way->pack);
-		way->pack->most = most;
-		timer_set(core, &way->pack->timer, TIMER_PACK, datagram->session, way, ns_add(now, wait));
+	if (!own->pack) {
+		own->pack = calloc(1, sizeof(*own->pack));
+		assert(own->pack);
+		own->pack->most = most;
+		timer_set(core, &own->pack->timer, TIMER_PACK, datagram->session, way, ns_add(now, wait));
 	}
 	path_plan_keep(datagram);
-	datagram_append(&way->pack->parts, datagram);
-	way->pack->count++;
-	way->pack->size += datagram->size;
+	datagram_append(&own->pack->parts, datagram);
+	own->pack->count++;
+	own->pack->size += datagram->size;
 }
 
 /* Makes one of its parts, with the ordinal and the draws of the first. */
@@ -474,27 +474,28 @@ static void copy_joint(struct core *core, const struct datagram *joint, ns_t now
 	copy->plan = &plan;
 	link_decide_copy(joint->plan->link, copy, &plan);
 	path_plan_keep(copy);
-	way_of(copy)->account.copies++;
+	way_of(copy)->tally.copies++;
 	core_count_queued(core, copy);
 	datagram_append(&joint->plan->copies, copy);
 }
 
 void path_pack_send(struct core *core, struct session_way *way, ns_t now)
 {
-	struct pack *pack = way->pack;
+	struct seldom *own = seldom_own(way);
+	struct pack *pack = own->pack;
 	struct datagram *joint;
 	struct link_decision decision = {0};
 	struct plan *plan;
 
 	timer_cancel(core, &pack->timer);
-	way->pack = NULL;
+	own->pack = NULL;
 	joint = pack_join_parts(core, pack);
 	free(pack);
 	plan = joint->plan;
 	if (plan->link)
 		link_decide(plan->link, LINK_ORIGINAL, joint, plan, &decision);
 	if (decision.corrupted) {
-		way->account.corrupted++;
+		way->tally.corrupted++;
 		joint->flags |= DATAGRAM_CORRUPTED;
 	}
 	if (decision.twice)
@@ -555,16 +556,21 @@ static void forget_held(struct core *core, struct datagram_list *list, enum reas
 void path_forget(struct core *core, struct session *session, enum reason reason, ns_t now)
 {
 	for (int w = 0; w < WAYS; w++) {
-		struct session_way *way = &session->ways[w];
+		struct seldom *own;
 
-		forget_all(core, &way->dark, reason, now);
-		forget_all(core, &way->asleep, reason, now);
-		forget_held(core, &way->held, reason, now);
-		forget_going(core, way->going, reason, now);
-		if (way->pack) {
-			struct pack *pack = way->pack;
+		if (session->ways[w].seldom == &seldom_none) {
+			forget_going(core, session->ways[w].going, reason, now);
+			continue;
+		}
+		own = seldom_own(&session->ways[w]);
+		forget_all(core, &own->dark, reason, now);
+		forget_all(core, &own->asleep, reason, now);
+		forget_held(core, &own->held, reason, now);
+		forget_going(core, session->ways[w].going, reason, now);
+		if (own->pack) {
+			struct pack *pack = own->pack;
 
-			way->pack = NULL;
+			own->pack = NULL;
 			timer_cancel(core, &pack->timer);
 			forget_all(core, &pack->parts, reason, now);
 			free(pack);

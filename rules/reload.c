@@ -110,8 +110,10 @@ static void links_reload(struct session *session, const struct config *config)
 
 		state->link = link ? link : &config->links[0];
 		for (int way = 0; way < WAYS; way++) {
-			struct link_way_state *s = &state->ways[way];
+			struct link_wire *s = state->ways[way].wire;
 
+			if (!s)
+				continue;
 			/* Another trace may be shorter: its place is sought anew. */
 			s->opportunity_open = false;
 			s->opportunity = s->opportunity_left = 0;

@@ -2,9 +2,11 @@
  * schedule: what waits, by the time at which it is due; of equal times, what arrived first comes first, and
  * of one arrival, what was put in first.
  *
- * A 4-ary heap of small entries. What an entry points to is a datagram or a timer, which its kind tells. A
- * timer begins with a struct schedule_place, by which it can be taken out before its time. Invariant:
- * schedule_next never gives an entry that is due after one left behind.
+ * A 4-ary heap of small entries, and beside it a lane: a datagram that is due after all in the lane is
+ * appended there, in constant time (a constant delay, or none, puts all of them there). What an entry points
+ * to is a datagram or a timer, which its kind tells. A timer begins with a struct schedule_place, by which it
+ * can be taken out before its time. Invariant: schedule_next never gives an entry that is due after one left
+ * behind.
  */
 #ifndef RULES_SCHEDULE_H
 #define RULES_SCHEDULE_H

@@ -59,6 +59,34 @@ static struct opened *opened_get(struct core *core, uint64_t key)
 	return slot;
 }
 
+/* ---- What few have ---- */
+
+const struct seldom seldom_none = {.dark_drop = INT64_MIN, .dark_hold = INT64_MIN};
+
+struct seldom *seldom_own(struct session_way *way)
+{
+	struct seldom *own = (struct seldom *)way->seldom; /* only seldom_none is constant */
+
+	if (own != &seldom_none)
+		return own;
+	own = malloc(sizeof(*own));
+	assert(own);
+	*own = seldom_none;
+	way->seldom = own;
+	return own;
+}
+
+static void seldom_free(struct session_way *way)
+{
+	struct seldom *own = (struct seldom *)way->seldom;
+
+	if (own == &seldom_none)
+		return;
+	attempts_clear(&own->attempts);
+	free(own);
+	way->seldom = &seldom_none;
+}
+
 /* ---- Sessions ---- */
 
 static size_t hash_of(const struct core *core, unsigned listener, const struct address *device)
@@ -181,8 +209,12 @@ void session_rules_attach(struct core *core, struct session *session)
 {
 	const struct config *config = core->config;
 
-	session->rules = calloc(config->rule_count + 1, sizeof(*session->rules));
-	assert(session->rules);
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->rule_count; i++)
+		count += rule_concerns(&config->rules[i], session, config);
+	session->rules = count ? calloc(count, sizeof(*session->rules)) : NULL;
+	assert(session->rules || !count);
 	session->rule_count = 0;
 	for (size_t i = 0; i < config->rule_count; i++)
 		if (rule_concerns(&config->rules[i], session, config))
@@ -227,7 +259,7 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 	session->refs = 1;
 	session->nat.told = NS_NEVER;
 	for (int way = 0; way < WAYS; way++)
-		session->ways[way].dark_drop = session->ways[way].dark_hold = INT64_MIN;
+		session->ways[way].seldom = &seldom_none;
 	dtls_init(&session->dtls);
 
 	hash_add(core, session);
@@ -327,10 +359,10 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	opened_get(core, opened_key(session))->live--;
 	session_each_check(core, session);
 	for (int way = 0; way < WAYS; way++) {
-		struct account *account = &session->ways[way].account;
+		struct tally *tally = &session->ways[way].tally;
 
-		account->dropped[REASON_MAX_SESSIONS] += account->queued;
-		account->queued = 0;
+		tally->dropped[REASON_MAX_SESSIONS] += tally->queued;
+		tally->queued = 0;
 	}
 	session->end = end;
 	session->ended = now;
@@ -356,12 +388,17 @@ void session_rules_free(struct core *core, struct rule_state *rules, size_t coun
 
 void session_recent_forget(struct core *core, struct session_way *way)
 {
-	for (unsigned i = 0; way->recent && i < way->recent_room; i++)
-		if (way->recent[i])
-			pool_put(core->pool, way->recent[i]);
-	free(way->recent);
-	way->recent = NULL;
-	way->recent_next = 0;
+	struct seldom *own;
+
+	if (!way->seldom->recent)
+		return;
+	own = seldom_own(way);
+	for (unsigned i = 0; i < own->recent_room; i++)
+		if (own->recent[i])
+			pool_put(core->pool, own->recent[i]);
+	free(own->recent);
+	own->recent = NULL;
+	own->recent_next = 0;
 }
 
 static void session_free(struct core *core, struct session *session)
@@ -378,7 +415,7 @@ static void session_free(struct core *core, struct session *session)
 
 		session_recent_forget(core, way);
 		free(way->delays);
-		attempts_clear(&way->attempts);
+		seldom_free(way);
 	}
 	for (unsigned i = 0; session->firsts && i < session->first_count; i++)
 		if (session->firsts[i])

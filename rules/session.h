@@ -68,15 +68,10 @@ struct pack {
 	struct timer *timer;
 };
 
-struct session_way {
-	uint32_t n;       /* ordinal of the newest */
-	uint32_t sent_n;  /* highest ordinal sent */
-	uint64_t carried; /* bytes that rules have seen arrive */
-	struct account account;
-	struct buckets *delays;      /* from the first delayed one on; NULL before */
+/* What a session's way needs once a rule or the link does more than let pass, lose or delay. */
+struct seldom {
 	ns_t dark_drop, dark_hold;   /* blackouts of either mode run until then */
 	uint16_t drop_by, hold_by;   /* names of the rules that began them */
-	struct datagram *going;      /* those that stand in the schedule, the newest first */
 	struct datagram_list dark;   /* wait for a blackout's end */
 	struct datagram_list asleep; /* wait for the device to send */
 	struct datagram_list held;   /* wait for later ones to leave */
@@ -85,6 +80,20 @@ struct session_way {
 	struct datagram **recent; /* ring of the newest, for `replay N` */
 	uint32_t recent_next, recent_room;
 };
+
+struct session_way {
+	uint32_t n;       /* ordinal of the newest */
+	uint32_t sent_n;  /* highest ordinal sent */
+	uint64_t carried; /* bytes that rules have seen arrive */
+	struct tally tally;
+	struct buckets *delays;      /* from the first delayed one on; NULL before */
+	struct datagram *going;      /* those that stand in the schedule, the newest first */
+	const struct seldom *seldom; /* never NULL: seldom_none where there is nothing in it */
+};
+
+extern const struct seldom seldom_none;
+/* For changing it: the way's own from here on. */
+struct seldom *seldom_own(struct session_way *way);
 
 struct session {
 	struct session *hash_next;

@@ -69,7 +69,7 @@ void timer_cancel_all(struct core *core, struct session *session)
 
 static bool waits(const struct session *session)
 {
-	return session->ways[WAY_UP].account.queued || session->ways[WAY_DOWN].account.queued;
+	return session->ways[WAY_UP].tally.queued || session->ways[WAY_DOWN].tally.queued;
 }
 
 void timer_idle_set(struct core *core, struct session *session)
@@ -98,7 +98,7 @@ void timer_dark_set(struct core *core, struct session *session, ns_t now)
 	ns_t next = NS_NEVER;
 
 	for (int w = 0; w < WAYS; w++) {
-		const struct session_way *way = &session->ways[w];
+		const struct seldom *way = session->ways[w].seldom;
 
 		if (way->dark_drop > now && way->dark_drop < next)
 			next = way->dark_drop;

@@ -238,19 +238,26 @@ static void account_check(const struct account *a)
 	assert(a->received + a->copies == a->sent + account_dropped(a) + a->queued);
 }
 
+static void tally_check(const struct tally *tally)
+{
+	const struct account account = account_of(tally);
+
+	account_check(&account);
+}
+
 static void check(const struct fuzz *f)
 {
 	uint64_t queued = 0;
 
 	for (const struct session *s = core_oldest(f->core); s; s = s->newer)
 		for (int way = 0; way < WAYS; way++) {
-			account_check(&s->ways[way].account);
-			queued += s->ways[way].account.queued;
+			tally_check(&s->ways[way].tally);
+			queued += s->ways[way].tally.queued;
 		}
 	for (size_t i = 0; i < f->ended_count; i++)
 		for (int way = 0; way < WAYS; way++) {
-			account_check(&f->ended[i]->ways[way].account);
-			assert(f->ended[i]->ways[way].account.queued == 0);
+			tally_check(&f->ended[i]->ways[way].tally);
+			assert(f->ended[i]->ways[way].tally.queued == 0);
 		}
 	for (int way = 0; way < WAYS; way++)
 		account_check(core_refused(f->core, (enum way)way));
@@ -475,7 +482,7 @@ static size_t left_in(const struct session *session, uint64_t *waiting, uint64_t
 	size_t count = 0;
 
 	for (int w = 0; w < WAYS; w++) {
-		const struct session_way *way = &session->ways[w];
+		const struct seldom *way = session->ways[w].seldom;
 
 		for (const struct datagram *d = way->asleep.first; d; d = d->next) {
 			count++;

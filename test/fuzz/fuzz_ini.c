@@ -68,9 +68,9 @@ static void run(const struct config *config, const struct names *names)
 		core_advance(core, 0);
 		answer(core);
 		for (int way = 0; way < WAYS; way++) {
-			const struct account *a = &session->ways[way].account;
+			const struct account a = account_of(&session->ways[way].tally);
 
-			assert(a->received + a->copies == a->sent + account_dropped(a) + a->queued);
+			assert(a.received + a.copies == a.sent + account_dropped(&a) + a.queued);
 		}
 	}
 	core_free(core);

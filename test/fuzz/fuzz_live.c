@@ -65,9 +65,9 @@ static void check_accounts(const struct core *core)
 {
 	for (const struct session *s = core_oldest(core); s; s = s->newer)
 		for (int way = 0; way < WAYS; way++) {
-			const struct account *a = &s->ways[way].account;
+			const struct account a = account_of(&s->ways[way].tally);
 
-			assert(a->received + a->copies == a->sent + account_dropped(a) + a->queued);
+			assert(a.received + a.copies == a.sent + account_dropped(&a) + a.queued);
 		}
 }
 

@@ -106,9 +106,9 @@ static void check_accounts(const struct core *core)
 {
 	for (const struct session *s = core_oldest(core); s; s = s->newer)
 		for (int way = 0; way < WAYS; way++) {
-			const struct account *a = &s->ways[way].account;
+			const struct account a = account_of(&s->ways[way].tally);
 
-			assert_int_equal(a->received + a->copies, a->sent + account_dropped(a) + a->queued);
+			assert_int_equal(a.received + a.copies, a.sent + account_dropped(&a) + a.queued);
 		}
 }
 
@@ -421,10 +421,10 @@ static void test_eviction_of_what_waits(void **state)
 	for (size_t i = 0; i < COUNT(sizes); i++)
 		arrive_at(&stage, session, WAY_UP, sizes[i], 0);
 	stage_advance(&stage, 0);
-	assert_int_equal(session->ways[WAY_UP].account.queued, 6);
+	assert_int_equal(session->ways[WAY_UP].tally.queued, 6);
 	session_of(&stage, 2, 4000, NS_MS);
-	assert_int_equal(session->ways[WAY_UP].account.queued, 0);
-	assert_int_equal(session->ways[WAY_UP].account.dropped[REASON_MAX_SESSIONS], 6);
+	assert_int_equal(session->ways[WAY_UP].tally.queued, 0);
+	assert_int_equal(session->ways[WAY_UP].tally.dropped[REASON_MAX_SESSIONS], 6);
 	assert_int_equal(session->end, SESSION_EVICTED);
 	stage_advance(&stage, 2 * NS_S);
 	assert_int_equal(core_queued_bytes(stage.core), 0);
@@ -991,12 +991,12 @@ static void test_delays(void **state)
 	assert_int_equal(buckets_percentile(up->delays, 0.5), 0);
 	assert_int_equal(buckets_percentile(up->delays, 1), 40 * NS_MS);
 	assert_null(session->ways[WAY_DOWN].delays);
-	assert_int_equal(up->account.reordered, 0);
+	assert_int_equal(up->tally.reordered, 0);
 	/* One that leaves behind a later one is the reordered one. */
 	arrive(&stage, 1, WAY_UP, 101, 3 * NS_S);
 	arrive(&stage, 1, WAY_UP, 10, 3 * NS_S);
 	stage_advance(&stage, 4 * NS_S);
-	assert_int_equal(up->account.reordered, 1);
+	assert_int_equal(up->tally.reordered, 1);
 	stage_close(&stage);
 }
 
@@ -1029,8 +1029,8 @@ static void test_copy_numbers(void **state)
 	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 2 * NS_MS).copies, 3);
 	assert_said(&stage, "2 s=1 up n=3 sent\n2 s=1 up n=3 copy=3 of=link sent\n"
 	                    "2 s=1 up n=1 copy=7 of=replay sent\n2 s=1 up n=1 copy=8 of=replay sent\n");
-	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].account.copies, 10);
-	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].account.sent, 13);
+	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].tally.copies, 10);
+	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].tally.sent, 13);
 	stage.left = 3;
 	stage_close(&stage);
 }
@@ -1166,7 +1166,7 @@ static void test_joint_that_dies(void **state)
 	arrive(&stage, 1, WAY_UP, 8, 6 * NS_MS);
 	stage_advance(&stage, NS_S);
 	assert_said(&stage, "15 s=1 up n=1 parts=2 loss\n");
-	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].account.dropped[REASON_LOSS], 2);
+	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].tally.dropped[REASON_LOSS], 2);
 	stage_close(&stage);
 }
 

@@ -340,9 +340,9 @@ static void check_accounts(const struct core *core)
 {
 	for (const struct session *s = core_oldest(core); s; s = s->newer)
 		for (int way = 0; way < WAYS; way++) {
-			const struct account *a = &s->ways[way].account;
+			const struct account a = account_of(&s->ways[way].tally);
 
-			assert_int_equal(a->received + a->copies, a->sent + account_dropped(a) + a->queued);
+			assert_int_equal(a.received + a.copies, a.sent + account_dropped(&a) + a.queued);
 		}
 }
 
@@ -367,7 +367,7 @@ static void outcomes(struct run *run)
 		case OUTCOME_EVENT: event(run, &o); break;
 		case OUTCOME_ENDED:
 			for (int way = 0; way < WAYS; way++)
-				assert_int_equal(o.session->ways[way].account.queued, 0);
+				assert_int_equal(o.session->ways[way].tally.queued, 0);
 			core_session_release(run->core, o.session);
 			break;
 		}
@@ -443,7 +443,7 @@ static void asleep_check(struct run *run, const struct session *session, enum wa
 	const struct session_way *w = &session->ways[way];
 	uint64_t queued = 0;
 
-	for (const struct datagram *d = w->asleep.first; d; d = d->next, (*left)++) {
+	for (const struct datagram *d = w->seldom->asleep.first; d; d = d->next, (*left)++) {
 		if (d->flags & DATAGRAM_GHOST)
 			continue;
 		queued += d->flags & DATAGRAM_JOINED ? d->plan->parts->count : 1;
@@ -455,8 +455,8 @@ static void asleep_check(struct run *run, const struct session *session, enum wa
 		else
 			ends(run, d, d->n);
 	}
-	assert_int_equal(w->account.queued, queued);
-	assert_int_equal(w->account.copies, run->copies[session->number][way]);
+	assert_int_equal(w->tally.queued, queued);
+	assert_int_equal(w->tally.copies, run->copies[session->number][way]);
 }
 
 static size_t remembered(const struct session *session)
@@ -464,8 +464,8 @@ static size_t remembered(const struct session *session)
 	size_t count = 0;
 
 	for (int way = 0; way < WAYS; way++)
-		for (unsigned i = 0; session->ways[way].recent && i < session->ways[way].recent_room; i++)
-			count += session->ways[way].recent[i] != NULL;
+		for (unsigned i = 0; i < session->ways[way].seldom->recent_room; i++)
+			count += session->ways[way].seldom->recent && session->ways[way].seldom->recent[i];
 	for (unsigned i = 0; session->firsts && i < session->first_count; i++)
 		count += session->firsts[i] != NULL;
 	return count;
