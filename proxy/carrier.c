@@ -1,5 +1,6 @@
 /* carrier: a session's socket towards its cloud, and the wait for the cloud's address. */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,8 +12,8 @@
 
 static void port_close(struct relay *relay, struct port *port, enum reason reason)
 {
-	if (port->readable)
-		event_free(port->readable);
+	if (port->patience)
+		event_free(port->patience);
 	if (port->out.fd >= 0)
 		relay->closed_drops += socket_kernel_drops(port->out.fd);
 	if (relay->reading == port)
@@ -34,18 +35,25 @@ static void ports_close_older(struct relay *relay, struct port *port)
 	}
 }
 
-static void readable(evutil_socket_t fd, short what, void *user)
+/* An old one that nothing came to for long: it goes, and those that are older still. */
+static void patience_over(evutil_socket_t fd, short what, void *user)
 {
-	struct port *port = user;
-	struct port *at = port->carrier->port;
+	struct port *port = user, *at = port->carrier->port;
 
-	if (what & EV_READ)
-		return relay_read(port->carrier->relay, fd, NULL, port);
-	/* An old one that nothing came to for long: it goes, and those that are older still. */
+	(void)fd;
+	(void)what;
 	while (at && at->older != port)
 		at = at->older;
 	if (at)
 		ports_close_older(port->carrier->relay, at);
+}
+
+void carrier_port_read(struct port *port)
+{
+	static const struct timeval patience = {.tv_sec = PORTS_OLD_SECONDS};
+
+	if (port->patience)
+		event_add(port->patience, &patience);
 }
 
 static const struct address *source_of(const struct carrier *carrier)
@@ -65,7 +73,7 @@ static const struct address *source_of(const struct carrier *carrier)
 
 static bool was_used(const struct carrier *carrier, uint16_t number)
 {
-	for (unsigned i = 0; i < carrier->used_count && i < PORTS_USED_MAX; i++)
+	for (unsigned i = 0; carrier->used && i < carrier->used_count && i < PORTS_USED_MAX; i++)
 		if (carrier->used[i] == number)
 			return true;
 	return false;
@@ -80,12 +88,12 @@ static int fresh_socket(struct carrier *carrier, struct address *local, struct e
 	do {
 		if (fd >= 0)
 			refused[count++] = fd;
-		fd = socket_connect(&carrier->cloud, source_of(carrier),
-		    carrier->relay->setup->proxy.receive_buffer, local, error);
+		fd = socket_connect(
+		    &carrier->cloud, source_of(carrier), &carrier->relay->socket_options, local, error);
 	} while (fd >= 0 && count < 8 && was_used(carrier, local->port));
 	while (count)
 		close(refused[--count]);
-	if (fd >= 0)
+	if (fd >= 0 && carrier->used)
 		carrier->used[carrier->used_count++ % PORTS_USED_MAX] = local->port;
 	return fd;
 }
@@ -113,9 +121,8 @@ static void connect_to(struct carrier *carrier, ns_t now)
 		capture_host(relay->capture, &carrier->cloud, upstream_host(carrier->upstream),
 		    relay_wall(relay, now));
 	relay_check_buffer(relay, port->out.fd);
-	port->readable = event_new(relay->base, port->out.fd, EV_READ | EV_PERSIST, readable, port);
-	assert(port->readable);
-	event_add(port->readable, NULL);
+	if (ready_add(relay->ready, port->out.fd, &port->out))
+		log_error("session %u cannot hear its cloud: %s", carrier->session->number, strerror(errno));
 	/* What waited for the address was not late by the link's doing. */
 	for (struct datagram *d = port->out.backlog.first; d; d = d->next) {
 		d->due = now;
@@ -130,24 +137,37 @@ static struct port *port_new(struct carrier *carrier, uint32_t mapping)
 
 	assert(port);
 	port->carrier = carrier;
-	port->out = (struct outlet){.relay = carrier->relay, .fd = -1};
+	port->out = (struct outlet){.relay = carrier->relay, .port = port, .fd = -1};
 	port->mapping = mapping;
+	port->most = 1;
 	return port;
+}
+
+/* From its second mapping on a session remembers which numbers it had; the first one's is still in use. */
+static void remember_ports(struct carrier *carrier)
+{
+	if (carrier->used)
+		return;
+	carrier->used = calloc(PORTS_USED_MAX, sizeof(*carrier->used));
+	assert(carrier->used);
+	carrier->used[carrier->used_count++] = carrier->port->out.local.port;
 }
 
 /* The NAT has made another mapping: another source port. The old one stays open, silently, for a while. */
 static void port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
 {
-	static const struct timeval patience = {.tv_sec = PORTS_OLD_SECONDS};
 	struct relay *relay = carrier->relay;
 	struct port *old = carrier->port, *at;
 	int count = 0;
 
 	outbox_flush(relay); /* what was gathered leaves by the port that it was meant for */
+	remember_ports(carrier);
 	carrier->port = port_new(carrier, mapping);
 	carrier->port->older = old;
 	carrier->session->old_ports++;
-	event_add(old->readable, &patience);
+	old->patience = evtimer_new(relay->base, patience_over, old);
+	assert(old->patience);
+	carrier_port_read(old);
 	for (at = old; at->older && ++count < PORTS_OLD_MAX; at = at->older)
 		;
 	ports_close_older(relay, at);
@@ -266,5 +286,6 @@ void carrier_close(struct relay *relay, struct carrier *carrier)
 	ports_close_older(relay, carrier->port);
 	port_close(relay, carrier->port, carrier->session->end ? REASON_MAX_SESSIONS : REASON_ERROR);
 	carrier->session->carrier = NULL;
+	free(carrier->used);
 	free(carrier);
 }

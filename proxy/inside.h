@@ -1,30 +1,34 @@
 /*
- * inside: what the files of the relay share: relay.c (listeners, reading, the walk, the timer), carrier.c (a
- * session's socket towards its cloud, and the wait for the cloud's address), outbox.c (sending in batches,
- * and what a full socket could not take).
+ * inside: what the files of the relay share: relay.c (opened, reloaded, closed, asked), walk.c (the walk of
+ * every datagram, the timer), carrier.c (a session's socket towards its cloud, and the wait for the cloud's
+ * address), outbox.c (sending in batches, and what a full socket could not take).
  */
 #ifndef PROXY_INSIDE_H
 #define PROXY_INSIDE_H
 
+#include "proxy/ready.h"
 #include "proxy/relay.h"
 #include "proxy/socket.h"
 #include "proxy/upstream.h"
 
-/* A way out: a socket, and what it could not take yet. `fd` -1: there is none yet, all waits. */
+/* A way out: a socket, and what it could not take yet. `fd` -1: there is none yet, all waits. It is a
+ * listener's or a port's. */
 struct outlet {
 	struct relay *relay;
+	struct listener *listener;
+	struct port *port;
 	struct address local; /* what the other side sees */
 	int fd;
-	struct event *writable; /* pending while `backlog` is not empty */
-	struct datagram_list backlog;
+	struct datagram_list
+	    backlog; /* while it is not empty, the socket's becoming writable is waited for */
 };
 
 struct listener {
 	struct relay *relay;
 	unsigned index;
 	struct address configured, bound;
+	bool everywhere; /* bound to all addresses: each session knows which one its device speaks to */
 	struct outlet out;
-	struct event *readable;
 	uint32_t kernel_drops;
 };
 
@@ -33,9 +37,10 @@ struct port {
 	struct carrier *carrier;
 	struct port *older; /* kept open, so that what still comes to it is dropped without an ICMP error */
 	struct outlet out;
-	struct event *readable;
-	uint32_t mapping; /* number of the NAT mapping that it stands for */
+	struct event *patience; /* of an old one: it runs out when nothing comes */
+	uint32_t mapping;       /* number of the NAT mapping that it stands for */
 	uint32_t kernel_drops;
+	uint8_t most; /* datagrams to ask for in the next read */
 };
 
 #define PORTS_OLD_MAX 8       /* of a session; the oldest goes first */
@@ -52,7 +57,7 @@ struct carrier {
 	unsigned interface;
 	struct port *port; /* the present one, then the older */
 	unsigned source;   /* index of its first source address */
-	uint16_t used[PORTS_USED_MAX];
+	uint16_t *used;    /* the last PORTS_USED_MAX port numbers, from the second mapping on */
 	unsigned used_count;
 	ns_t retry_at; /* no socket could be had: not tried again before */
 	struct carrier *waiting_next;
@@ -76,28 +81,34 @@ struct relay {
 	struct upstream *upstream; /* [proxy] upstream */
 	struct listener *listeners;
 	size_t listener_count;
+	struct ready *ready; /* listeners, ports, and the timer as the relay itself */
+	struct event *wake;  /* one of them is ready */
 	struct batch *batch;
+	struct socket_options socket_options;
 	struct gathered gathered[SOCKET_BATCH];
 	int gathered_count;
 	struct carrier *waiting; /* for a lookup */
 	struct port *reading;    /* the one being read; NULL once it was closed meanwhile */
 	int timer_fd;
-	struct event *timer;
 	ns_t armed;
+	ns_t stamp_offset; /* from the kernel's stamps (CLOCK_REALTIME) to our time, in this round */
 	ns_t began, wall_offset, wall_started;
 	unsigned next_source;
 	uint64_t closed_drops; /* of sockets that are closed */
 	uint64_t network_news;
 	ns_t told_second;
 	unsigned told_count, untold;
+	bool opened; /* a session, by the datagram that is being taken */
 	bool stopping, told_full, told_refused, told_socket, told_buffer;
 };
 
-/* relay.c */
+/* walk.c */
+ns_t relay_wall_now(void);
+void relay_wake(evutil_socket_t fd, short what, void *user);
 void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at);
 void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);
-/* Reads what is there, in turn with others: from devices (`listener`) or from a cloud (`port`). */
-void relay_read(struct relay *relay, int fd, struct listener *listener, struct port *port);
+
+/* relay.c */
 void relay_check_buffer(struct relay *relay, int fd);
 
 /* carrier.c */
@@ -107,6 +118,8 @@ void carrier_close(struct relay *relay, struct carrier *carrier);
  * false where it must be dropped. */
 bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now);
 void carrier_news(void *user, struct upstream *upstream);
+/* Something came to it: an old one is kept for longer. */
+void carrier_port_read(struct port *port);
 
 /* outbox.c */
 void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping);

@@ -17,9 +17,9 @@ static void sending_of(const struct relay *relay, const struct datagram *datagra
 	*sending = (struct sending){.bytes = datagram->bytes, .size = datagram->size, .tos = datagram->tos};
 	if (datagram->way == WAY_UP)
 		return;
-	sending->to = session->device;
-	if (address_is_any(&listener->bound)) {
-		sending->from = carrier->device_side;
+	sending->to = &session->device;
+	if (listener->everywhere) {
+		sending->from = &carrier->device_side;
 		sending->interface = carrier->interface;
 	}
 }
@@ -33,7 +33,7 @@ static bool is_news(int error)
 
 static bool is_full(int error)
 {
-	return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS;
+	return error == EAGAIN || error == EWOULDBLOCK;
 }
 
 /* Sends a run of datagrams on one socket; gives how many are done with. The rest must wait for it. */
@@ -47,11 +47,14 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 		sending_of(relay, run[i], &sendings[i]);
 	while (done < count) {
 		ns_t at = relay_now();
-		int went = batch_send(out->fd, sendings + done, count - done);
+		int went = batch_send(out->fd, sendings + done, count - done, relay->socket_options.offload);
 
 		if (went > 0) {
+			/* One after another: the last left when the call was over, about. */
+			ns_t each = went > 1 ? (relay_now() - at) / went : 0;
+
 			for (int i = 0; i < went; i++)
-				relay_sent(out, run[done + i], at);
+				relay_sent(out, run[done + i], at + i * each);
 			done += went;
 			retries = 0;
 		} else if (is_full(errno)) {
@@ -68,23 +71,11 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 	return done;
 }
 
-static void writable(evutil_socket_t fd, short what, void *user)
-{
-	struct outlet *out = user;
-
-	(void)fd;
-	(void)what;
-	outlet_resume(out);
-	relay_turn(out->relay);
-}
-
 static void wait_for_room(struct outlet *out)
 {
 	struct relay *relay = out->relay;
 
-	if (!out->writable)
-		out->writable = event_new(relay->base, out->fd, EV_WRITE, writable, out);
-	event_add(out->writable, NULL);
+	ready_wish(relay->ready, out->fd, out, READY_READ_AND_WRITE);
 	if (!relay->told_full)
 		log_tell("a socket's send buffer is full: datagrams wait for it, and count as late");
 	relay->told_full = true;
@@ -94,14 +85,17 @@ static void wait_for_room(struct outlet *out)
  */
 static void backlog_add(struct outlet *out, struct datagram *datagram)
 {
+	bool first = !out->backlog.first;
+
 	datagram_append(&out->backlog, datagram);
-	if (out->fd >= 0)
+	if (out->fd >= 0 && first)
 		wait_for_room(out);
 }
 
 void outlet_resume(struct outlet *out)
 {
 	struct datagram *run[SOCKET_BATCH];
+	bool waited = out->fd >= 0 && out->backlog.first;
 
 	while (out->fd >= 0 && out->backlog.first) {
 		struct datagram *at = out->backlog.first;
@@ -125,6 +119,8 @@ void outlet_resume(struct outlet *out)
 		wait_for_room(out);
 		return;
 	}
+	if (waited)
+		ready_wish(out->relay->ready, out->fd, out, READY_READ);
 }
 
 void outlet_drop(struct outlet *out, enum reason reason)
@@ -138,11 +134,10 @@ void outlet_drop(struct outlet *out, enum reason reason)
 void outlet_close(struct outlet *out)
 {
 	outlet_drop(out, REASON_ERROR);
-	if (out->writable)
-		event_free(out->writable);
-	if (out->fd >= 0)
-		close(out->fd);
-	out->writable = NULL;
+	if (out->fd < 0)
+		return;
+	ready_forget(out->relay->ready, out->fd, out);
+	close(out->fd);
 	out->fd = -1;
 }
 

@@ -28,6 +28,7 @@ struct proxy_settings {
 	struct span expect_sessions;
 	bool expect_sessions_given;
 	uint64_t receive_buffer;
+	bool offload;            /* UDP_GRO and UDP_SEGMENT */
 	struct addresses source; /* ports are 0 */
 };
 

@@ -5,6 +5,7 @@
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,7 +13,12 @@
 #include <unistd.h>
 
 #define BUFFER 65536
+#define STRIDE                                                                                               \
+	(BUFFER + 3 * 64) /* so that the buffers' first bytes do not fall on the same lines of the cache */
 #define CONTROL_ROOM 256
+#define SEGMENT_MOST                                                                                         \
+	1452 /* bytes of a datagram that may go in one with others: never more than an Ethernet frame */
+#define SEGMENTED_MOST 65000u /* bytes of all that go in one: below the kernel's limit for either family */
 
 struct batch {
 	struct mmsghdr messages[SOCKET_BATCH];
@@ -20,8 +26,18 @@ struct batch {
 	struct sockaddr_storage from[SOCKET_BATCH];
 	_Alignas(16) uint8_t control[SOCKET_BATCH][CONTROL_ROOM];
 	struct received received[SOCKET_BATCH];
-	uint8_t buffers[SOCKET_BATCH][BUFFER];
+	uint8_t buffers[SOCKET_BATCH][STRIDE];
 };
+
+/* What is asked for before a read, and what the kernel changes. */
+static void prepare(struct batch *batch, int i, enum batch_of of)
+{
+	struct msghdr *header = &batch->messages[i].msg_hdr;
+
+	header->msg_name = of == BATCH_OF_MANY ? &batch->from[i] : NULL;
+	header->msg_namelen = of == BATCH_OF_MANY ? sizeof(batch->from[i]) : 0;
+	header->msg_controllen = CONTROL_ROOM;
+}
 
 struct batch *batch_new(void)
 {
@@ -30,10 +46,8 @@ struct batch *batch_new(void)
 	assert(batch);
 	for (int i = 0; i < SOCKET_BATCH; i++) {
 		batch->vectors[i] = (struct iovec){.iov_base = batch->buffers[i], .iov_len = BUFFER};
-		batch->messages[i].msg_hdr = (struct msghdr){.msg_name = &batch->from[i],
-		    .msg_iov = &batch->vectors[i],
-		    .msg_iovlen = 1,
-		    .msg_control = batch->control[i]};
+		batch->messages[i].msg_hdr = (struct msghdr){
+		    .msg_iov = &batch->vectors[i], .msg_iovlen = 1, .msg_control = batch->control[i]};
 	}
 	return batch;
 }
@@ -54,6 +68,11 @@ static void read_control(struct received *received, struct msghdr *header)
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
 			memcpy(&received->kernel_drops, CMSG_DATA(c), sizeof(uint32_t));
 			received->drops_told = true;
+		} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+			int segment;
+
+			memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+			received->segment = segment > 0 ? (size_t)segment : received->segment;
 		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
 			received->tos = *CMSG_DATA(c);
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
@@ -79,22 +98,22 @@ static void read_control(struct received *received, struct msghdr *header)
 	}
 }
 
-int batch_read(struct batch *batch, int fd)
+int batch_read(struct batch *batch, int fd, enum batch_of of, int most)
 {
 	int count;
 
-	for (int i = 0; i < SOCKET_BATCH; i++) {
-		batch->messages[i].msg_hdr.msg_namelen = sizeof(batch->from[i]);
-		batch->messages[i].msg_hdr.msg_controllen = CONTROL_ROOM;
-	}
-	count = recvmmsg(fd, batch->messages, SOCKET_BATCH, MSG_DONTWAIT, NULL);
+	for (int i = 0; i < most; i++)
+		prepare(batch, i, of);
+	count = recvmmsg(fd, batch->messages, (unsigned)most, MSG_DONTWAIT, NULL);
 	if (count < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 	for (int i = 0; i < count; i++) {
 		struct received *received = &batch->received[i];
+		size_t size = batch->messages[i].msg_len;
 
-		*received = (struct received){.bytes = batch->buffers[i], .size = batch->messages[i].msg_len};
-		if (batch->messages[i].msg_hdr.msg_namelen)
+		*received = (struct received){
+		    .bytes = batch->buffers[i], .size = size, .segment = size ? size : 1};
+		if (of == BATCH_OF_MANY)
 			address_from_socket((struct sockaddr *)&batch->from[i], &received->from);
 		read_control(received, &batch->messages[i].msg_hdr);
 	}
@@ -112,6 +131,7 @@ static void control_add(struct msghdr *header, int level, int type, const void *
 {
 	struct cmsghdr *c = (struct cmsghdr *)(void *)((char *)header->msg_control + header->msg_controllen);
 
+	memset(c, 0, CMSG_SPACE(size));
 	c->cmsg_level = level;
 	c->cmsg_type = type;
 	c->cmsg_len = CMSG_LEN(size);
@@ -119,7 +139,7 @@ static void control_add(struct msghdr *header, int level, int type, const void *
 	header->msg_controllen += CMSG_SPACE(size);
 }
 
-static void write_control(struct msghdr *header, const struct sending *sending, bool ipv6)
+static void write_control(struct msghdr *header, const struct sending *sending, bool ipv6, int segment)
 {
 	if (sending->tos) {
 		int tos = sending->tos;
@@ -127,16 +147,21 @@ static void write_control(struct msghdr *header, const struct sending *sending, 
 		control_add(
 		    header, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof(tos));
 	}
-	if (sending->from.family == FAMILY_IPV4) {
+	if (sending->from && !ipv6) {
 		struct in_pktinfo info = {.ipi_ifindex = 0};
 
-		memcpy(&info.ipi_spec_dst, sending->from.ip, 4);
+		memcpy(&info.ipi_spec_dst, sending->from->ip, 4);
 		control_add(header, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-	} else if (sending->from.family == FAMILY_IPV6) {
-		struct in6_pktinfo info = {.ipi6_ifindex = sending->to.scope ? sending->interface : 0};
+	} else if (sending->from) {
+		struct in6_pktinfo info = {.ipi6_ifindex = sending->to->scope ? sending->interface : 0};
 
-		memcpy(&info.ipi6_addr, sending->from.ip, 16);
+		memcpy(&info.ipi6_addr, sending->from->ip, 16);
 		control_add(header, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	}
+	if (segment) {
+		uint16_t size = (uint16_t)segment;
+
+		control_add(header, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
 	}
 	if (!header->msg_controllen)
 		header->msg_control = NULL;
@@ -151,34 +176,81 @@ static bool is_ipv6(int fd)
 	return domain == AF_INET6;
 }
 
-int batch_send(int fd, const struct sending *sendings, int count)
+/* How many from here on the kernel can take as one: of one session and size, but for a shorter last. */
+static int run_length(const struct sending *first, int count)
+{
+	size_t whole = first->size;
+	int length = 1;
+
+	if (!first->size || first->size > SEGMENT_MOST)
+		return 1;
+	while (length < count) {
+		const struct sending *next = first + length;
+
+		whole += next->size;
+		if (!next->size || next->size > first->size || whole > SEGMENTED_MOST ||
+		    next->to != first->to || next->from != first->from || next->tos != first->tos ||
+		    next->interface != first->interface)
+			break;
+		length++;
+		if (next->size < first->size)
+			break;
+	}
+	return length;
+}
+
+/* One alone, on a connected socket, has a call that the kernel unpacks faster. */
+static int hand_over(int fd, struct mmsghdr *messages, int count)
+{
+	const struct msghdr *one = &messages[0].msg_hdr;
+	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+
+	if (count > 1)
+		return sendmmsg(fd, messages, (unsigned)count, flags);
+	if (one->msg_name || one->msg_control || one->msg_iovlen > 1)
+		return sendmsg(fd, one, flags) < 0 ? -1 : 1;
+	return send(fd, one->msg_iov->iov_base, one->msg_iov->iov_len, flags) < 0 ? -1 : 1;
+}
+
+int batch_send(int fd, const struct sending *sendings, int count, enum offload offload)
 {
 	struct mmsghdr messages[SOCKET_BATCH];
 	struct iovec vectors[SOCKET_BATCH];
 	struct sockaddr_storage to[SOCKET_BATCH];
 	_Alignas(16) uint8_t control[SOCKET_BATCH][CONTROL_ROOM / 2];
-	int sent;
+	int message_count = 0, sent, done = 0;
 
 	assert(count <= SOCKET_BATCH);
-	for (int i = 0; i < count; i++) {
+	for (int i = 0, length; i < count; i += length, message_count++) {
 		const struct sending *one = &sendings[i];
-		struct msghdr *header = &messages[i].msg_hdr;
-		bool ipv6 = one->to.family == FAMILY_IPV6;
+		struct msghdr *header = &messages[message_count].msg_hdr;
+		bool ipv6 = false;
 
-		vectors[i] = (struct iovec){.iov_base = (void *)(uintptr_t)one->bytes, .iov_len = one->size};
-		*header = (struct msghdr){.msg_iov = &vectors[i], .msg_iovlen = 1, .msg_control = control[i]};
-		if (one->to.family) {
-			header->msg_name = &to[i];
-			header->msg_namelen = address_to_socket(&one->to, &to[i]);
+		length = offload ? run_length(one, count - i) : 1;
+		for (int k = i; k < i + length; k++)
+			vectors[k] = (struct iovec){
+			    .iov_base = (void *)(uintptr_t)sendings[k].bytes, .iov_len = sendings[k].size};
+		*header = (struct msghdr){.msg_iov = &vectors[i],
+		    .msg_iovlen = (size_t)length,
+		    .msg_control = control[message_count]};
+		if (one->to) {
+			ipv6 = one->to->family == FAMILY_IPV6;
+			header->msg_name = &to[message_count];
+			header->msg_namelen = address_to_socket(one->to, &to[message_count]);
 		} else if (one->tos) {
 			ipv6 = is_ipv6(fd);
 		}
-		write_control(header, one, ipv6);
+		write_control(header, one, ipv6, length > 1 ? (int)one->size : 0);
 	}
 	do {
-		sent = sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent = hand_over(fd, messages, message_count);
 	} while (sent < 0 && errno == EINTR);
-	return sent;
+	/* A path that cannot take several as one: a smaller MTU, no checksum in hardware, IPsec. */
+	if (sent < 0 && messages[0].msg_hdr.msg_iovlen > 1 && errno != EAGAIN && errno != ENOBUFS)
+		return batch_send(fd, sendings, (int)messages[0].msg_hdr.msg_iovlen, OFFLOAD_NO);
+	for (int i = 0; i < sent; i++)
+		done += (int)messages[i].msg_hdr.msg_iovlen;
+	return sent < 0 ? -1 : done;
 }
 
 /* ---- Opening ---- */
@@ -190,11 +262,11 @@ static void set_on(int fd, int level, int option)
 	setsockopt(fd, level, option, &on, sizeof(on));
 }
 
-static int socket_open(enum family family, uint64_t receive_buffer, struct error *error)
+static int socket_open(enum family family, const struct socket_options *options, struct error *error)
 {
 	int fd = socket(family == FAMILY_IPV6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	    IPPROTO_UDP);
-	int size = (int)(receive_buffer / 2); /* the kernel doubles it */
+	int size = (int)(options->receive_buffer / 2); /* the kernel doubles it */
 
 	if (fd < 0)
 		return error_set(error, "no socket can be opened: %s", strerror(errno));
@@ -208,6 +280,8 @@ static int socket_open(enum family family, uint64_t receive_buffer, struct error
 	} else {
 		set_on(fd, IPPROTO_IP, IP_RECVTOS);
 	}
+	if (options->offload)
+		set_on(fd, IPPROTO_UDP, UDP_GRO);
 	return fd;
 }
 
@@ -220,19 +294,20 @@ static void local_address(int fd, struct address *local)
 		address_from_socket((struct sockaddr *)&storage, local);
 }
 
-int socket_listen(
-    const struct address *address, uint64_t receive_buffer, struct address *bound, struct error *error)
+int socket_listen(const struct address *address, const struct socket_options *options, struct address *bound,
+    struct error *error)
 {
-	int fd = socket_open((enum family)address->family, receive_buffer, error);
+	int fd = socket_open((enum family)address->family, options, error);
 	struct sockaddr_storage storage;
 	socklen_t size = address_to_socket(address, &storage);
 	char text[ADDRESS_TEXT_ROOM];
 
 	if (fd < 0)
 		return -1;
-	if (address->family == FAMILY_IPV6)
+	/* Only where it is bound to all is there something to tell. */
+	if (address_is_any(address) && address->family == FAMILY_IPV6)
 		set_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
-	else
+	else if (address_is_any(address))
 		set_on(fd, IPPROTO_IP, IP_PKTINFO);
 	if (bind(fd, (struct sockaddr *)&storage, size)) {
 		error_set(error, "`%s` cannot be listened on: %s", address_text(address, text, sizeof(text)),
@@ -244,10 +319,10 @@ int socket_listen(
 	return fd;
 }
 
-int socket_connect(const struct address *cloud, const struct address *source, uint64_t receive_buffer,
-    struct address *local, struct error *error)
+int socket_connect(const struct address *cloud, const struct address *source,
+    const struct socket_options *options, struct address *local, struct error *error)
 {
-	int fd = socket_open((enum family)cloud->family, receive_buffer, error);
+	int fd = socket_open((enum family)cloud->family, options, error);
 	struct sockaddr_storage storage;
 	char text[ADDRESS_TEXT_ROOM];
 	socklen_t size;

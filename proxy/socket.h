@@ -17,11 +17,13 @@
 
 #define SOCKET_BATCH 64
 
-/* What was read of one datagram. */
+/* What one read gave: a datagram, or (UDP_GRO) several that came together from one sender: `segment` bytes
+ * each, the last what is left. They share all that stands here. */
 struct received {
 	const uint8_t *bytes;
 	size_t size;
-	struct address from;   /* family FAMILY_NONE on a connected socket */
+	size_t segment;        /* at least 1 */
+	struct address from;   /* BATCH_OF_MANY */
 	struct address to;     /* local address that it was sent to; FAMILY_NONE where not told */
 	unsigned interface;    /* index, with `to` */
 	ns_t stamp;            /* CLOCK_REALTIME of the kernel's receipt; 0: none */
@@ -35,30 +37,40 @@ struct batch;
 struct batch *batch_new(void);
 void batch_free(struct batch *batch);
 
-/* Reads up to SOCKET_BATCH datagrams; gives how many, 0 where there is none now, -1 with errno on an error.
- */
-int batch_read(struct batch *batch, int fd);
+/* Reads up to `most` (at most SOCKET_BATCH) times; gives how many, 0 where there is nothing now, -1 with
+ * errno on an error. */
+enum batch_of { BATCH_OF_MANY, BATCH_OF_ONE }; /* senders: a connected socket has one, and need not say who */
+int batch_read(struct batch *batch, int fd, enum batch_of of, int most);
 const struct received *batch_get(const struct batch *batch, int index);
 
-/* One datagram to send; `to` of FAMILY_NONE on a connected socket; `from` of FAMILY_NONE: the kernel's
- * choice. */
+/* One datagram to send. */
 struct sending {
 	const uint8_t *bytes;
 	size_t size;
-	struct address to, from;
+	const struct address *to;   /* NULL on a connected socket */
+	const struct address *from; /* NULL: the kernel's choice */
 	unsigned interface;
 	uint8_t tos;
 };
 
-/* Sends `count` (at most SOCKET_BATCH) datagrams on one socket; gives how many went, or -1 with errno. */
-int batch_send(int fd, const struct sending *sendings, int count);
+/* Whether runs of equal size go to the kernel as one (UDP_SEGMENT): what leaves is the same, for less. */
+enum offload { OFFLOAD_NO, OFFLOAD_YES };
+
+/* Sends `count` (at most SOCKET_BATCH) datagrams on one socket; gives how many went, or -1 with errno. `to`,
+ * `from` are compared by pointer. */
+int batch_send(int fd, const struct sending *sendings, int count, enum offload offload);
+
+struct socket_options {
+	uint64_t receive_buffer; /* bytes, as the kernel counts them */
+	enum offload offload;    /* UDP_GRO: what comes together is read as one */
+};
 
 /* A socket bound to the address; `*bound` says to which, where the port was 0. */
-int socket_listen(
-    const struct address *address, uint64_t receive_buffer, struct address *bound, struct error *error);
+int socket_listen(const struct address *address, const struct socket_options *options, struct address *bound,
+    struct error *error);
 /* A socket connected to the cloud, from `source` where it has a family. */
-int socket_connect(const struct address *cloud, const struct address *source, uint64_t receive_buffer,
-    struct address *local, struct error *error);
+int socket_connect(const struct address *cloud, const struct address *source,
+    const struct socket_options *options, struct address *local, struct error *error);
 /* What the receive buffer really became (the kernel may give less). */
 uint64_t socket_receive_buffer(int fd);
 /* Datagrams that the kernel dropped on this socket since it was opened (SO_MEMINFO); 0 where it does not

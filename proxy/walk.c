@@ -1,0 +1,424 @@
+/*
+ * walk: the walk of every datagram: read, judged, recorded, sent; and the one timer.
+ *
+ *   wake             what is ready, in rounds, until nothing is or a spell is over
+ *     relay_read     one batch; each datagram is judged and recorded, what is due by then is gathered
+ *     turn           what is due now; all that was gathered is sent
+ *   arm              the timer, for the earliest due time
+ */
+#include <inttypes.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/inside.h"
+#include "proxy/log.h"
+
+#define READS_EACH_ROUND 4 /* batches of one listener before others get their turn */
+#define SPELL (5 * NS_MS)  /* then signals and the API get theirs */
+#define PRECISE_LEAD                                                                                         \
+	(150 * NS_US) /* `precise`: awake so much early, then polling; longer would lose the time slice */
+#define EVENTS_EACH_SECOND 50 /* lines told on standard error; the capture has all */
+
+ns_t relay_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NS_S + now.tv_nsec;
+}
+
+ns_t relay_wall_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * NS_S + now.tv_nsec;
+}
+
+ns_t relay_wall(const struct relay *relay, ns_t at)
+{
+	return at + relay->wall_offset;
+}
+
+/* ---- Recording and accounting ---- */
+
+/* `cloud_side`: the source port that it came to or left by. */
+static struct capture_path path_of(
+    const struct relay *relay, const struct session *session, const struct address *cloud_side)
+{
+	const struct carrier *carrier = session->carrier;
+	struct capture_path path = {
+	    .device = session->device, .device_side = relay->listeners[session->listener].bound};
+
+	if (carrier) {
+		path.device_side = carrier->device_side;
+		path.cloud_side = *cloud_side;
+		path.cloud = carrier->cloud;
+	}
+	/* Where the cloud is not known yet its headers hold zeros, of the device's family. */
+	if (!path.cloud.family || !path.cloud_side.family)
+		path.cloud.family = path.cloud_side.family = session->device.family;
+	return path;
+}
+
+static void record_departure(struct relay *relay, const struct address *cloud_side, struct datagram *datagram,
+    enum reason reason, ns_t at)
+{
+	struct departure departure;
+	struct capture_path path;
+
+	if (!relay->capture)
+		return;
+	path = path_of(relay, datagram->session, cloud_side);
+	departure_fill(&departure, datagram, datagram->session->number, reason, at);
+	capture_departed(relay->capture, &path, &departure, datagram->bytes, datagram->size, datagram->tos,
+	    datagram->id, relay_wall(relay, at));
+}
+
+/* On its way down a datagram has no source port of its own: the present one stands in the session's path. */
+static const struct address *cloud_side_of(const struct outlet *out, const struct datagram *datagram)
+{
+	const struct carrier *carrier = datagram->session->carrier;
+
+	return datagram->way == WAY_UP ? &out->local : &carrier->port->out.local;
+}
+
+void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at)
+{
+	struct relay *relay = out->relay;
+
+	/* The kernel's receive stamps and our clock differ by a hair: never sent before it came. */
+	if (at < datagram->due)
+		at = datagram->due;
+	record_departure(relay, cloud_side_of(out, datagram), datagram, REASON_NONE, at);
+	core_sent(relay->core, datagram, at);
+}
+
+void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at)
+{
+	struct relay *relay = out->relay;
+
+	core_failed(relay->core, datagram, reason);
+	record_departure(relay, cloud_side_of(out, datagram), datagram, reason, at);
+	core_release(relay->core, datagram);
+}
+
+/* Events go into the capture, all of them; on standard error a flood of them is cut short. */
+static void tell_event(struct relay *relay, const char *text, ns_t at)
+{
+	ns_t second = at / NS_S;
+
+	feed_put(relay->feed, text, relay_wall(relay, at));
+	if (relay->capture)
+		capture_event(relay->capture, text, relay_wall(relay, at));
+	if (second != relay->told_second) {
+		if (relay->untold)
+			log_tell("… and %u events more", relay->untold);
+		relay->told_second = second;
+		relay->told_count = relay->untold = 0;
+	}
+	if (relay->told_count++ < EVENTS_EACH_SECOND)
+		log_tell("%s", text);
+	else
+		relay->untold++;
+}
+
+/* ---- The walk ---- */
+
+static void session_ended(struct relay *relay, struct session *session)
+{
+	summary_session_ended(relay->summary, session);
+	outbox_flush(relay); /* nothing gathered may point to the socket that goes */
+	if (session->carrier)
+		carrier_close(relay, session->carrier);
+	core_session_release(relay->core, session);
+}
+
+/* An evicted session has no carrier any more when what it still had on its way dies. */
+static void unsent(struct relay *relay, struct datagram *datagram, enum reason reason, ns_t at)
+{
+	static const struct address none;
+	const struct carrier *carrier = datagram->session->carrier;
+
+	record_departure(relay, carrier ? &carrier->port->out.local : &none, datagram, reason, at);
+	core_release(relay->core, datagram);
+}
+
+static void act_on_outcomes(struct relay *relay)
+{
+	struct outcome outcome;
+
+	while (core_next(relay->core, &outcome)) {
+		switch (outcome.kind) {
+		case OUTCOME_SEND: outbox_add(relay, outcome.datagram, outcome.mapping); break;
+		case OUTCOME_UNSENT: unsent(relay, outcome.datagram, outcome.reason, outcome.at); break;
+		case OUTCOME_EVENT: tell_event(relay, outcome.text, outcome.at); break;
+		case OUTCOME_ENDED: session_ended(relay, outcome.session); break;
+		}
+	}
+}
+
+static void advance(struct relay *relay, ns_t now)
+{
+	core_advance(relay->core, now);
+	act_on_outcomes(relay);
+}
+
+static ns_t lead(const struct relay *relay)
+{
+	return relay->setup->proxy.precise ? PRECISE_LEAD : 0;
+}
+
+static void arm(struct relay *relay)
+{
+	ns_t due = core_due(relay->core), at;
+	struct itimerspec when = {0};
+
+	if (due == relay->armed)
+		return;
+	relay->armed = due;
+	at = due == NS_NEVER ? 0 : due - lead(relay);
+	if (at < 1 && due != NS_NEVER)
+		at = 1;
+	when.it_value.tv_sec = at / NS_S;
+	when.it_value.tv_nsec = at % NS_S;
+	timerfd_settime(relay->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* What is due leaves. */
+static void turn(struct relay *relay, ns_t now)
+{
+	advance(relay, now);
+	outbox_flush(relay);
+}
+
+void relay_turn(struct relay *relay)
+{
+	turn(relay, relay_now());
+	arm(relay);
+}
+
+static void refuse(struct relay *relay, enum reason reason, const struct listener *listener,
+    const struct received *received, const struct arrival *arrival)
+{
+	struct capture_path path = {.device = received->from, .device_side = listener->bound};
+	struct verdict verdict;
+	char text[ADDRESS_TEXT_ROOM];
+
+	if (listener->everywhere && received->to.family) {
+		path.device_side = received->to;
+		path.device_side.port = listener->bound.port;
+	}
+	core_refuse(relay->core, reason, arrival, &verdict);
+	if (relay->capture)
+		capture_arrived(relay->capture, &path, &verdict, received->bytes, received->tos,
+		    core_arrivals(relay->core), relay_wall(relay, arrival->at));
+	if (!relay->told_refused)
+		log_error("device %s is refused: %s (told once; the summary counts all)",
+		    address_text(&received->from, text, sizeof(text)),
+		    reason == REASON_NOT_ALLOWED ? "`allow` does not list it" : "max_sessions is reached");
+	relay->told_refused = true;
+}
+
+/* The session of a datagram from a device, or NULL where it was refused. */
+static struct session *session_for(struct relay *relay, struct listener *listener,
+    const struct received *received, const struct arrival *arrival)
+{
+	enum reason reason = REASON_MAX_SESSIONS;
+	struct session *session = NULL;
+	struct carrier *carrier;
+
+	/* Opening a session may end another: what was gathered of that one is on its way already. */
+	if (core_session_count(relay->core) >= relay->setup->proxy.max_sessions)
+		outbox_flush(relay);
+	if (!patterns_match(&relay->setup->proxy.allow, &received->from))
+		reason = REASON_NOT_ALLOWED;
+	else if (!(session = core_follow(relay->core, listener->index, &received->from, arrival)))
+		session = core_session(relay->core, listener->index, &listener->configured, &received->from,
+		    arrival->at, &relay->opened);
+	act_on_outcomes(relay);
+	if (!session) {
+		refuse(relay, reason, listener, received, arrival);
+		return NULL;
+	}
+	if (!session->carrier)
+		carrier_open(relay, session);
+	carrier = session->carrier;
+	if (listener->everywhere && received->to.family) {
+		carrier->device_side = received->to;
+		carrier->device_side.port = listener->bound.port;
+		carrier->interface = received->interface;
+	}
+	return session;
+}
+
+static void tell_verdict(const struct verdict *verdict)
+{
+	if (log_level() < LOG_VERBOSE)
+		return;
+	log_detail("s=%u dir=%s n=%u size=%u %s%s", verdict->session, verdict_ways[verdict->way], verdict->n,
+	    verdict->size, verdict->reason ? "drop reason=" : "send",
+	    verdict->reason ? verdict_reasons[verdict->reason] : "");
+}
+
+static void take(struct relay *relay, struct listener *listener, struct port *port,
+    const struct received *received, ns_t now)
+{
+	const struct carrier *carrier = port ? port->carrier : NULL;
+	struct address local = {0}; /* kept: the port may be closed by what becomes due first */
+
+	struct arrival arrival = {.way = listener ? WAY_UP : WAY_DOWN,
+	    .tos = received->tos,
+	    .bytes = received->bytes,
+	    .size = received->size,
+	    .at = received->stamp ? received->stamp + relay->stamp_offset : now,
+	    .mapping = port ? port->mapping : 0};
+	struct session *session = carrier ? carrier->session : NULL;
+	struct verdict verdict;
+	struct capture_path path;
+
+	if (port)
+		local = port->out.local;
+	if (arrival.at > now)
+		arrival.at = now;
+	advance(relay, arrival.at);
+	if (listener)
+		session = session_for(relay, listener, received, &arrival);
+	if (!session || session->end)
+		return;
+	core_arrive(relay->core, session, &arrival, &verdict);
+	tell_verdict(&verdict);
+	if (relay->capture) {
+		carrier = session->carrier;
+		path = path_of(relay, session, port ? &local : &carrier->port->out.local);
+		capture_arrived(relay->capture, &path, &verdict, received->bytes, received->tos,
+		    core_arrivals(relay->core), relay_wall(relay, arrival.at));
+	}
+	advance(relay, arrival.at);
+}
+
+/* What one read gave: one datagram, or several that came together. */
+static void take_all(struct relay *relay, struct listener *listener, struct port *port,
+    const struct received *received, ns_t now)
+{
+	struct received one = *received;
+
+	if (received->drops_told)
+		*(listener ? &listener->kernel_drops : &port->kernel_drops) = received->kernel_drops;
+	for (size_t at = 0; at == 0 || at < received->size; at += received->segment) {
+		one.bytes = received->bytes + at;
+		one.size = received->size - at < received->segment ? received->size - at : received->segment;
+		take(relay, listener, port, &one, now);
+		if (relay->reading != port)
+			return; /* closed by what became due */
+	}
+}
+
+/* Opening a session takes its time: what has become due meanwhile does not wait for the rest of the batch. */
+static void keep_time(struct relay *relay)
+{
+	ns_t now = relay_now();
+
+	relay->opened = false;
+	if (core_due(relay->core) <= now)
+		turn(relay, now);
+}
+
+static int read_batch(struct relay *relay, struct outlet *out, int most)
+{
+	int count = batch_read(relay->batch, out->fd, out->listener ? BATCH_OF_MANY : BATCH_OF_ONE, most);
+	ns_t now = relay_now();
+
+	if (count < 0) {
+		relay->network_news++; /* ICMP's word on something sent before; it changes nothing */
+		return most;
+	}
+	for (int i = 0; i < count; i++) {
+		take_all(relay, out->listener, out->port, batch_get(relay->batch, i), now);
+		if (relay->reading != out->port)
+			return 0;
+		if (relay->opened)
+			keep_time(relay);
+	}
+	return count;
+}
+
+static void read_listener(struct relay *relay, struct outlet *out)
+{
+	for (int reads = 0; reads < READS_EACH_ROUND; reads++)
+		if (read_batch(relay, out, SOCKET_BATCH) < SOCKET_BATCH)
+			break;
+}
+
+/* Of many sessions most have one datagram to read: asking for one saves the kernel's look for a second. */
+static int next_most(int most, int count)
+{
+	int next = count == most ? 2 * most : count;
+
+	return next < 1 ? 1 : next < SOCKET_BATCH ? next : SOCKET_BATCH;
+}
+
+static void read_port(struct relay *relay, struct port *port)
+{
+	struct session *session = port->carrier->session;
+	int count;
+
+	/* A session that ends below stays in memory until this turn is over. */
+	core_session_hold(session);
+	relay->reading = port;
+	count = read_batch(relay, &port->out, port->most);
+	if (relay->reading) {
+		port->most = (uint8_t)next_most(port->most, count);
+		carrier_port_read(port);
+	}
+	relay->reading = NULL;
+	core_session_release(relay->core, session);
+}
+
+static void serve(struct relay *relay, void *who, bool readable, bool writable)
+{
+	struct outlet *out = who;
+	uint64_t expired;
+
+	if (who == relay) { /* the timer: what is due leaves at the end of the round */
+		if (read(relay->timer_fd, &expired, sizeof(expired)) == sizeof(expired))
+			relay->armed = NS_UNKNOWN;
+		return;
+	}
+	if (writable)
+		outlet_resume(out);
+	if (readable && out->listener)
+		read_listener(relay, out);
+	else if (readable)
+		read_port(relay, out->port);
+}
+
+/* The last stretch before something is due, which `precise` spends awake. */
+static bool soon(const struct relay *relay, ns_t now)
+{
+	return relay->setup->proxy.precise && core_due(relay->core) - now <= PRECISE_LEAD;
+}
+
+void relay_wake(evutil_socket_t fd, short what, void *user)
+{
+	struct relay *relay = user;
+	ns_t began = relay_now(), now = began, wall;
+	bool readable, writable;
+	int count;
+	void *who;
+
+	(void)fd;
+	(void)what;
+	do {
+		count = ready_wait(relay->ready);
+		/* In this order: an arrival is never put earlier than it was. */
+		wall = relay_wall_now();
+		relay->stamp_offset = relay_now() - wall;
+		while ((who = ready_next(relay->ready, &readable, &writable)))
+			serve(relay, who, readable, writable);
+		now = relay_now();
+		turn(relay, now);
+	} while (!relay->stopping && now - began < SPELL && (count || soon(relay, now)));
+	arm(relay);
+}
