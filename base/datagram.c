@@ -4,10 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Classes of whole size (header and bytes): steps of 16 bytes up to 2 KiB, then doublings up to 128 KiB. */
-#define STEP 16u
-#define SMALL_CLASSES 128u
-#define CLASSES (SMALL_CLASSES + 6u)
+/* Classes of whole size (header and bytes): steps of 8 bytes up to 512, of 16 up to 2 KiB, then doublings up
+ * to 128 KiB. */
+#define FINE 8u
+#define FINE_MOST 512u
+#define FINE_CLASSES (FINE_MOST / FINE)
+#define COARSE 16u
+#define COARSE_MOST 2048u
+#define STEP_CLASSES (FINE_CLASSES + (COARSE_MOST - FINE_MOST) / COARSE)
+#define CLASSES (STEP_CLASSES + 6u)
 #define SLAB ((size_t)65536)
 
 struct slab {
@@ -44,19 +49,24 @@ void pool_free(struct pool *pool)
 
 static unsigned class_of(size_t whole)
 {
-	unsigned class = SMALL_CLASSES;
+	unsigned class = STEP_CLASSES;
 
-	if (whole <= STEP * SMALL_CLASSES)
-		return (unsigned)((whole + STEP - 1) / STEP) - 1;
-	while (whole > (size_t)STEP * SMALL_CLASSES * 2 << (class - SMALL_CLASSES))
+	if (whole <= FINE_MOST)
+		return (unsigned)((whole + FINE - 1) / FINE) - 1;
+	if (whole <= COARSE_MOST)
+		return FINE_CLASSES + (unsigned)((whole - FINE_MOST + COARSE - 1) / COARSE) - 1;
+	while (whole > (size_t)COARSE_MOST * 2 << (class - STEP_CLASSES))
 		class ++;
 	return class;
 }
 
 static size_t class_size(unsigned class)
 {
-	return class < SMALL_CLASSES ? STEP * (class + 1)
-	                             : (size_t)STEP * SMALL_CLASSES * 2 << (class - SMALL_CLASSES);
+	if (class < FINE_CLASSES)
+		return FINE * (class + 1);
+	if (class < STEP_CLASSES)
+		return FINE_MOST + COARSE * (class - FINE_CLASSES + 1);
+	return (size_t)COARSE_MOST * 2 << (class - STEP_CLASSES);
 }
 
 static void *carve(struct pool *pool, size_t size)
@@ -66,7 +76,7 @@ static void *carve(struct pool *pool, size_t size)
 	if (!slab || slab->room - slab->used < size) {
 		size_t room = size > SLAB / 4 ? size : SLAB;
 
-		slab = malloc(sizeof(*slab) + STEP + room);
+		slab = malloc(sizeof(*slab) + room);
 		if (!slab)
 			return NULL;
 		*slab = (struct slab){.next = pool->slabs, .room = room};

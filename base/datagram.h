@@ -46,6 +46,7 @@ struct parts {
 };
 
 struct datagram {
+	uint64_t order;                 /* first: the schedule's, while it is scheduled */
 	struct datagram *next;          /* in the one list that it is in: held, asleep, a backlog … */
 	struct datagram *older, *newer; /* while scheduled: in its way's list `going` */
 	struct session *session;
@@ -57,9 +58,7 @@ struct datagram {
 	ns_t arrived;          /* when it, or the one that it is a copy of, came */
 	ns_t due;              /* when it should leave */
 	uint64_t id;           /* packet id in the capture: of the arrival whose bytes these are */
-	uint64_t
-	    order;  /* number of the arrival that it comes from: of equal due times the lower leaves first */
-	uint32_t n; /* ordinal in its session and way */
+	uint32_t n;            /* ordinal in its session and way */
 	uint32_t size;
 	uint32_t after;       /* of equal due times the lower id + after leaves first */
 	uint16_t copy;        /* 0: the one that arrived; K: the Kth copy */

@@ -209,7 +209,7 @@ void core_advance(struct core *core, ns_t now)
 	while (schedule_next(core->schedule, now, &entry)) {
 		if (entry.due > core->now)
 			core->now = entry.due;
-		switch (schedule_kind(&entry)) {
+		switch (entry.kind) {
 		case SCHEDULE_LEAVES:
 			if (path_take_off(core, entry.what))
 				path_leave(core, entry.what, entry.due);
@@ -383,7 +383,7 @@ void core_free(struct core *core)
 	while (schedule_next(core->schedule, NS_NEVER, &entry)) {
 		if (!path_take_off(core, entry.what))
 			continue;
-		if (schedule_kind(&entry) == SCHEDULE_LEAVES)
+		if (entry.kind == SCHEDULE_LEAVES)
 			core_datagram_free(core, entry.what);
 		else
 			drop_plan(core, entry.what);

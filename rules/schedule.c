@@ -2,15 +2,25 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ARITY 4
-#define PUTS_MASK ((UINT64_C(1) << 22) - 1)
+#define PUTS_MASK ((UINT64_C(1) << 24) - 1)
+#define KIND_MASK ((uintptr_t)3)
+#define LINE 64
+#define PADDING (ARITY - 1) /* unused slots in front: the children of one slot share a line */
+
+/* What it points to is aligned: the lowest bits are free for the kind. */
+struct slot {
+	ns_t due;
+	uintptr_t what_and_kind;
+};
 
 struct schedule {
-	struct schedule_entry *heap;
+	struct slot *heap; /* behind the padding */
 	size_t count, room;
-	/* The lane, a ring: entries that came in the order in which they are due. */
-	struct schedule_entry *lane;
+	/* The lane, a ring: what came in the order in which it is due. */
+	struct slot *lane;
 	size_t lane_first, lane_count, lane_room;
 	uint64_t puts;
 };
@@ -27,35 +37,52 @@ void schedule_free(struct schedule *schedule)
 {
 	if (!schedule)
 		return;
-	free(schedule->heap);
+	if (schedule->heap)
+		free(schedule->heap - PADDING);
 	free(schedule->lane);
 	free(schedule);
 }
 
-static bool before(const struct schedule_entry *a, const struct schedule_entry *b)
+static enum schedule_kind kind_of(const struct slot *slot)
 {
-	return a->due != b->due ? a->due < b->due : a->order < b->order;
+	return (enum schedule_kind)(slot->what_and_kind & KIND_MASK);
 }
 
-static void set(struct schedule *schedule, size_t at, struct schedule_entry entry)
+static void *what_of(const struct slot *slot)
 {
-	schedule->heap[at] = entry;
-	if (schedule_kind(&entry) == SCHEDULE_TIMER)
-		((struct schedule_place *)entry.what)->at = at;
+	return (void *)(slot->what_and_kind & ~KIND_MASK);
 }
 
-static void rise(struct schedule *schedule, size_t at, struct schedule_entry entry)
+static uint64_t order_of(const struct slot *slot)
 {
-	while (at && before(&entry, &schedule->heap[(at - 1) / ARITY])) {
+	return ((const struct schedule_order *)what_of(slot))->order;
+}
+
+/* Only equals need a look at what they point to. */
+static bool before(const struct slot *a, const struct slot *b)
+{
+	return a->due != b->due ? a->due < b->due : order_of(a) < order_of(b);
+}
+
+static void set(struct schedule *schedule, size_t at, struct slot slot)
+{
+	schedule->heap[at] = slot;
+	if (kind_of(&slot) == SCHEDULE_TIMER)
+		((struct schedule_place *)what_of(&slot))->at = at;
+}
+
+static void rise(struct schedule *schedule, size_t at, struct slot slot)
+{
+	while (at && before(&slot, &schedule->heap[(at - 1) / ARITY])) {
 		set(schedule, at, schedule->heap[(at - 1) / ARITY]);
 		at = (at - 1) / ARITY;
 	}
-	set(schedule, at, entry);
+	set(schedule, at, slot);
 }
 
-static void sink(struct schedule *schedule, size_t at, struct schedule_entry entry)
+static void sink(struct schedule *schedule, size_t at, struct slot slot)
 {
-	const struct schedule_entry *heap = schedule->heap;
+	const struct slot *heap = schedule->heap;
 
 	for (;;) {
 		size_t child = at * ARITY + 1, least, end;
@@ -67,17 +94,17 @@ static void sink(struct schedule *schedule, size_t at, struct schedule_entry ent
 		while (++child < end)
 			if (before(&heap[child], &heap[least]))
 				least = child;
-		if (!before(&heap[least], &entry))
+		if (!before(&heap[least], &slot))
 			break;
 		set(schedule, at, heap[least]);
 		at = least;
 	}
-	set(schedule, at, entry);
+	set(schedule, at, slot);
 }
 
 /* ---- The lane ---- */
 
-static struct schedule_entry *lane_at(const struct schedule *schedule, size_t index)
+static struct slot *lane_at(const struct schedule *schedule, size_t index)
 {
 	return &schedule->lane[(schedule->lane_first + index) & (schedule->lane_room - 1)];
 }
@@ -85,7 +112,7 @@ static struct schedule_entry *lane_at(const struct schedule *schedule, size_t in
 static int lane_grow(struct schedule *schedule)
 {
 	size_t room = schedule->lane_room ? 2 * schedule->lane_room : 64;
-	struct schedule_entry *lane = malloc(room * sizeof(*lane));
+	struct slot *lane = malloc(room * sizeof(*lane));
 
 	if (!lane)
 		return -1;
@@ -99,10 +126,10 @@ static int lane_grow(struct schedule *schedule)
 }
 
 /* Timers may be taken out from the middle, and are far off: they would block the lane. */
-static bool lane_takes(const struct schedule *schedule, const struct schedule_entry *entry)
+static bool lane_takes(const struct schedule *schedule, const struct slot *slot)
 {
-	return schedule_kind(entry) != SCHEDULE_TIMER &&
-	       (!schedule->lane_count || before(lane_at(schedule, schedule->lane_count - 1), entry));
+	return kind_of(slot) != SCHEDULE_TIMER &&
+	       (!schedule->lane_count || before(lane_at(schedule, schedule->lane_count - 1), slot));
 }
 
 static bool lane_is_next(const struct schedule *schedule)
@@ -112,38 +139,44 @@ static bool lane_is_next(const struct schedule *schedule)
 
 /* ---- Both ---- */
 
-static int heap_put(struct schedule *schedule, struct schedule_entry entry)
+static int heap_grow(struct schedule *schedule)
 {
-	if (schedule->count == schedule->room) {
-		size_t room = schedule->room ? 2 * schedule->room : 64;
-		void *heap = realloc(schedule->heap, room * sizeof(entry));
+	size_t room = schedule->room ? 2 * schedule->room : 64;
+	struct slot *whole = aligned_alloc(LINE, (PADDING + room + 1) * sizeof(*whole));
 
-		if (!heap)
-			return -1;
-		schedule->heap = heap;
-		schedule->room = room;
+	if (!whole)
+		return -1;
+	if (schedule->heap) {
+		memcpy(whole + PADDING, schedule->heap, schedule->count * sizeof(*whole));
+		free(schedule->heap - PADDING);
 	}
-	rise(schedule, schedule->count++, entry);
+	schedule->heap = whole + PADDING;
+	schedule->room = room;
 	return 0;
 }
 
 int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum schedule_kind kind, void *what)
 {
-	struct schedule_entry entry = {.due = due, .what = what};
+	struct slot slot = {.due = due, .what_and_kind = (uintptr_t)what | kind};
 
-	entry.order = arrival << 24 | (schedule->puts++ & PUTS_MASK) << 2 | kind;
-	if (!lane_takes(schedule, &entry))
-		return heap_put(schedule, entry);
+	assert(((uintptr_t)what & KIND_MASK) == 0);
+	((struct schedule_order *)what)->order = arrival << 24 | (schedule->puts++ & PUTS_MASK);
+	if (!lane_takes(schedule, &slot)) {
+		if (schedule->count == schedule->room && heap_grow(schedule))
+			return -1;
+		rise(schedule, schedule->count++, slot);
+		return 0;
+	}
 	if (schedule->lane_count == schedule->lane_room && lane_grow(schedule))
 		return -1;
-	*lane_at(schedule, schedule->lane_count++) = entry;
+	*lane_at(schedule, schedule->lane_count++) = slot;
 	return 0;
 }
 
 void schedule_remove(struct schedule *schedule, const struct schedule_place *place)
 {
 	size_t at = place->at;
-	struct schedule_entry last = schedule->heap[--schedule->count];
+	struct slot last = schedule->heap[--schedule->count];
 
 	if (at == schedule->count)
 		return;
@@ -153,7 +186,7 @@ void schedule_remove(struct schedule *schedule, const struct schedule_place *pla
 		sink(schedule, at, last);
 }
 
-static const struct schedule_entry *earliest(const struct schedule *schedule)
+static const struct slot *earliest(const struct schedule *schedule)
 {
 	if (lane_is_next(schedule))
 		return lane_at(schedule, 0);
@@ -162,23 +195,24 @@ static const struct schedule_entry *earliest(const struct schedule *schedule)
 
 ns_t schedule_due(const struct schedule *schedule)
 {
-	const struct schedule_entry *entry = earliest(schedule);
+	const struct slot *slot = earliest(schedule);
 
-	return entry ? entry->due : NS_NEVER;
+	return slot ? slot->due : NS_NEVER;
 }
 
 bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *entry)
 {
-	const struct schedule_entry *next = earliest(schedule);
+	const struct slot *next = earliest(schedule);
 
 	if (!next || next->due > now)
 		return false;
-	*entry = *next;
+	*entry = (struct schedule_entry){.due = next->due, .kind = kind_of(next), .what = what_of(next)};
 	if (lane_is_next(schedule)) {
 		schedule->lane_first = (schedule->lane_first + 1) & (schedule->lane_room - 1);
 		schedule->lane_count--;
 	} else if (--schedule->count) {
 		sink(schedule, 0, schedule->heap[schedule->count]);
+		__builtin_prefetch(what_of(&schedule->heap[0])); /* likely the next one asked for */
 	}
 	return true;
 }

@@ -2,11 +2,9 @@
  * schedule: what waits, by the time at which it is due; of equal times, what arrived first comes first, and
  * of one arrival, what was put in first.
  *
- * A 4-ary heap of small entries, and beside it a lane: a datagram that is due after all in the lane is
- * appended there, in constant time (a constant delay, or none, puts all of them there). What an entry points
- * to is a datagram or a timer, which its kind tells. A timer begins with a struct schedule_place, by which it
- * can be taken out before its time. Invariant: schedule_next never gives an entry that is due after one left
- * behind.
+ * A 4-ary heap of small slots, four children to a line of the cache, and beside it a lane: a datagram that is
+ * due after all in the lane is appended there, in constant time (a constant delay, or none, puts all of them
+ * there). Invariant: schedule_next never gives an entry that is due after one left behind.
  */
 #ifndef RULES_SCHEDULE_H
 #define RULES_SCHEDULE_H
@@ -25,12 +23,18 @@ enum schedule_kind {
 
 struct schedule_entry {
 	ns_t due;
-	uint64_t order; /* number of the arrival, of the putting in, and the kind: 40, 22 and 2 bits */
+	enum schedule_kind kind;
 	void *what;
 };
 
-/* Where a timer stands; kept up to date while it waits. */
+/* What is put in begins with this: the schedule's, while it stands there. */
+struct schedule_order {
+	uint64_t order; /* among equals: number of the arrival, and of the putting in: 40 and 24 bits */
+};
+
+/* A timer begins with this: where it stands, by which it can be taken out before its time. */
 struct schedule_place {
+	struct schedule_order order;
 	size_t at;
 };
 
@@ -48,10 +52,5 @@ ns_t schedule_due(const struct schedule *schedule);
 /* Takes the earliest entry out if it is due at `now` or before. */
 bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *entry);
 size_t schedule_count(const struct schedule *schedule);
-
-static inline enum schedule_kind schedule_kind(const struct schedule_entry *entry)
-{
-	return (enum schedule_kind)(entry->order & 3);
-}
 
 #endif
