@@ -21,9 +21,15 @@
 #define BATCH ((size_t)1 << 20) /* bytes of blocks made before they are written */
 #define RETRY NS_S              /* a file that could not be written is tried again after this */
 
+struct recorder {
+	struct capture *capture;
+	struct ring *ring;
+};
+
 struct capture {
 	struct capture_options options;
-	struct ring *ring;
+	struct recorder *recorders;
+	unsigned recorder_count;
 	pthread_t thread;
 	atomic_bool stop;
 	atomic_uint_fast64_t written, lost_here, lost_there; /* records; lost by the ring, and by the disk */
@@ -46,7 +52,13 @@ struct capture {
 	const struct capture_closing *closing;
 };
 
-/* ---- The relay's side ---- */
+/* ---- The workers' side ---- */
+
+struct recorder *capture_recorder(struct capture *capture, unsigned index)
+{
+	assert(index < capture->recorder_count);
+	return &capture->recorders[index];
+}
 
 static uint32_t kept_of(const struct capture *capture, uint32_t size)
 {
@@ -54,21 +66,22 @@ static uint32_t kept_of(const struct capture *capture, uint32_t size)
 }
 
 /* Room in the ring; where there is none the patient wait, and for others the record is lost. */
-static struct record *room_for(struct capture *capture, size_t whole)
+static struct record *room_for(struct recorder *recorder, size_t whole)
 {
+	struct capture *capture = recorder->capture;
 	struct record *record;
 
-	while (!(record = ring_room(capture->ring, whole)) && capture->options.patient)
+	while (!(record = ring_room(recorder->ring, whole)) && capture->options.patient)
 		nanosleep(&(struct timespec){.tv_nsec = NS_MS / 10}, NULL);
 	if (!record)
 		atomic_fetch_add_explicit(&capture->lost_here, 1, memory_order_relaxed);
 	return record;
 }
 
-static struct record *record_new(struct capture *capture, uint32_t extra, uint32_t size)
+static struct record *record_new(struct recorder *recorder, uint32_t extra, uint32_t size)
 {
-	uint32_t kept = kept_of(capture, size);
-	struct record *record = room_for(capture, sizeof(struct record) + extra + kept);
+	uint32_t kept = kept_of(recorder->capture, size);
+	struct record *record = room_for(recorder, sizeof(struct record) + extra + kept);
 
 	if (!record)
 		return NULL;
@@ -93,11 +106,11 @@ static uint32_t aligned(size_t size)
 	return (uint32_t)((size + 7) & ~(size_t)7);
 }
 
-void capture_arrived(struct capture *capture, const struct capture_path *path, const struct verdict *verdict,
-    const uint8_t *bytes, uint8_t tos, uint64_t id, ns_t at)
+void capture_arrived(struct recorder *recorder, const struct capture_path *path,
+    const struct verdict *verdict, const uint8_t *bytes, uint8_t tos, uint64_t id, ns_t at)
 {
 	size_t verdict_size = offsetof(struct verdict, deeds) + verdict->deed_count * sizeof(struct deed);
-	struct record *record = record_new(capture, aligned(verdict_size), verdict->size);
+	struct record *record = record_new(recorder, aligned(verdict_size), verdict->size);
 	bool up = verdict->way == WAY_UP;
 
 	if (!record)
@@ -115,14 +128,14 @@ void capture_arrived(struct capture *capture, const struct capture_path *path, c
 	    .id = (uint16_t)id};
 	memcpy(record + 1, verdict, verdict_size);
 	record_payload_set(record, bytes);
-	ring_put(capture->ring);
+	ring_put(recorder->ring);
 }
 
-void capture_departed(struct capture *capture, const struct capture_path *path,
+void capture_departed(struct recorder *recorder, const struct capture_path *path,
     const struct departure *departure, const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id, ns_t at)
 {
 	size_t parts_size = departure->part_count * sizeof(struct part);
-	struct record *record = record_new(capture, aligned(parts_size), size);
+	struct record *record = record_new(recorder, aligned(parts_size), size);
 	bool up = departure->way == WAY_UP;
 
 	if (!record)
@@ -142,14 +155,14 @@ void capture_departed(struct capture *capture, const struct capture_path *path,
 	if (parts_size)
 		memcpy(record + 1, departure->parts, parts_size);
 	record_payload_set(record, bytes);
-	ring_put(capture->ring);
+	ring_put(recorder->ring);
 }
 
 static void put_text(
-    struct capture *capture, enum record_kind kind, const struct address *about, const char *text, ns_t at)
+    struct recorder *recorder, enum record_kind kind, const struct address *about, const char *text, ns_t at)
 {
 	size_t size = strlen(text);
-	struct record *record = room_for(capture, sizeof(*record) + size);
+	struct record *record = room_for(recorder, sizeof(*record) + size);
 
 	if (!record)
 		return;
@@ -160,24 +173,24 @@ static void put_text(
 	if (about)
 		record->ends.from = *about;
 	memcpy(record + 1, text, size);
-	ring_put(capture->ring);
+	ring_put(recorder->ring);
 }
 
-void capture_event(struct capture *capture, const char *text, ns_t at)
+void capture_event(struct recorder *recorder, const char *text, ns_t at)
 {
-	put_text(capture, RECORD_EVENT, NULL, text, at);
+	put_text(recorder, RECORD_EVENT, NULL, text, at);
 }
 
-void capture_host(struct capture *capture, const struct address *address, const char *name, ns_t at)
+void capture_host(struct recorder *recorder, const struct address *address, const char *name, ns_t at)
 {
-	put_text(capture, RECORD_HOST, address, name, at);
+	put_text(recorder, RECORD_HOST, address, name, at);
 }
 
 int capture_rotate(struct capture *capture, const char *ini)
 {
 	if (file_is_stream(capture->file))
 		return -1;
-	put_text(capture, RECORD_ROTATE, NULL, ini ? ini : "", 0);
+	put_text(&capture->recorders[0], RECORD_ROTATE, NULL, ini ? ini : "", 0);
 	return 0;
 }
 
@@ -403,18 +416,35 @@ static bool held_back(const struct capture *capture, const struct record *record
 	       record->at + capture->options.keylog_wait > now;
 }
 
+/* Of what stands first in each ring. A new file, whose stamp is 0, is begun at once. */
+static const struct record *oldest(struct capture *capture, struct recorder **from)
+{
+	const struct record *oldest = NULL;
+
+	for (unsigned i = 0; i < capture->recorder_count; i++) {
+		const struct record *record = ring_peek(capture->recorders[i].ring);
+
+		if (!record || (oldest && oldest->at <= record->at))
+			continue;
+		oldest = record;
+		*from = &capture->recorders[i];
+	}
+	return oldest;
+}
+
 static void drain(struct capture *capture, ns_t now)
 {
 	const struct record *record;
+	struct recorder *from;
 
 	if (capture->keylog)
 		keylog_follow(capture->keylog);
 	look_after(capture);
 	if (!file_is_open(capture->file) && wall_clock() >= capture->retry_at)
 		rotate(capture);
-	while ((record = ring_peek(capture->ring)) && !held_back(capture, record, now)) {
+	while ((record = oldest(capture, &from)) && !held_back(capture, record, now)) {
 		take_record(capture, record);
-		ring_taken(capture->ring);
+		ring_taken(from->ring);
 		if (capture->out.size >= BATCH)
 			flush(capture);
 		if (rotation_due(capture))
@@ -446,11 +476,22 @@ static void release(struct capture *capture)
 	classic_free(capture->classic);
 	keylog_free(capture->keylog);
 	hosts_free(&capture->hosts);
-	ring_free(capture->ring);
+	for (unsigned i = 0; i < capture->recorder_count; i++)
+		ring_free(capture->recorders[i].ring);
+	free(capture->recorders);
 	text_free(&capture->out);
 	text_free(&capture->head);
 	free(capture->ini);
 	free(capture);
+}
+
+static void recorders_open(struct capture *capture)
+{
+	capture->recorder_count = capture->options.recorders ? capture->options.recorders : 1;
+	capture->recorders = calloc(capture->recorder_count, sizeof(*capture->recorders));
+	assert(capture->recorders);
+	for (unsigned i = 0; i < capture->recorder_count; i++)
+		capture->recorders[i] = (struct recorder){.capture = capture, .ring = ring_new(RING_SIZE)};
 }
 
 struct capture *capture_open(const struct capture_options *options, struct error *error)
@@ -459,7 +500,7 @@ struct capture *capture_open(const struct capture_options *options, struct error
 
 	assert(capture);
 	capture->options = *options;
-	capture->ring = ring_new(RING_SIZE);
+	recorders_open(capture);
 	capture->file = file_new(options->path, options->keep);
 	capture->ini = strdup(options->ini);
 	assert(capture->ini);

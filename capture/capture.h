@@ -1,10 +1,10 @@
 /*
  * capture: writes what came, what left and what was decided, from a thread of its own.
  *
- * The relay's thread calls capture_arrived, _left and _event, which copy into a ring and return; they never
- * wait (but for `patient`, which simulate uses: it has time). The capture's thread makes blocks of them and
- * writes at least every 50 ms. What does not fit into the ring or onto the disk is counted as lost and told
- * once.
+ * A worker's thread calls capture_arrived, _departed and _event with its recorder: they copy into the
+ * recorder's ring and return; they never wait (but for `patient`, which simulate uses: it has time). The
+ * capture's thread takes from all rings in the order of stamps, makes blocks and writes at least every 50 ms.
+ * What does not fit into a ring or onto the disk is counted as lost and told once.
  *
  * pcapng: one section; interfaces 0 `device`, 1 `cloud`, 2 `events`, all Ethernet. Every packet has one
  * comment (capture/comment.h). Classic pcap, through libpcap, holds the same packets without comments and
@@ -39,6 +39,7 @@ struct capture_options {
 	ns_t rotate_time;           /* 0: never */
 	unsigned keep;              /* files; 0: all */
 	bool patient;               /* wait for room rather than lose */
+	unsigned recorders;         /* threads that record; 0: one */
 	const char *const *keylogs; /* key log files to follow */
 	size_t keylog_count;
 	ns_t keylog_wait; /* packets are held back so long, so that keys stand before those that need them */
@@ -50,6 +51,8 @@ struct capture_options {
 };
 
 struct capture;
+/* What one thread records with. */
+struct recorder;
 
 /* Who a packet went from and to. */
 struct capture_path {
@@ -72,19 +75,22 @@ struct capture *capture_open(const struct capture_options *options, struct error
 void capture_close(struct capture *capture, const struct capture_closing *closing);
 void capture_free(struct capture *capture);
 
-void capture_arrived(struct capture *capture, const struct capture_path *path, const struct verdict *verdict,
-    const uint8_t *bytes, uint8_t tos, uint64_t id, ns_t at);
+/* By index; the first is that of who opened the capture. */
+struct recorder *capture_recorder(struct capture *capture, unsigned index);
+
+void capture_arrived(struct recorder *recorder, const struct capture_path *path,
+    const struct verdict *verdict, const uint8_t *bytes, uint8_t tos, uint64_t id, ns_t at);
 /* Sent, or unsent where `departure` has a reason. */
-void capture_departed(struct capture *capture, const struct capture_path *path,
+void capture_departed(struct recorder *recorder, const struct capture_path *path,
     const struct departure *departure, const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id,
     ns_t at);
-void capture_event(struct capture *capture, const char *text, ns_t at);
+void capture_event(struct recorder *recorder, const char *text, ns_t at);
 /* The name of an address, known from here on: a host name, or a [device] section. May be said again and
  * again. */
-void capture_host(struct capture *capture, const struct address *address, const char *name, ns_t at);
+void capture_host(struct recorder *recorder, const struct address *address, const char *name, ns_t at);
 
-/* A new file from here on (SIGUSR2, reload). `ini`: the text in force from now; NULL: as before. -1 where
- * there is none to start (standard output). */
+/* A new file from here on (SIGUSR2, reload); asked for by the first recorder's thread. `ini`: the text in
+ * force from now; NULL: as before. -1 where there is none to start (standard output). */
 int capture_rotate(struct capture *capture, const char *ini);
 /* A reload starts a new file: the name has a pattern, or rotation is on. */
 bool capture_starts_anew(const struct capture *capture);

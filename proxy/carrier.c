@@ -117,8 +117,8 @@ static void connect_to(struct carrier *carrier, ns_t now)
 		return;
 	}
 	carrier->session->port = port->out.local.port;
-	if (relay->capture && upstream_host(carrier->upstream))
-		capture_host(relay->capture, &carrier->cloud, upstream_host(carrier->upstream),
+	if (relay->recorder && upstream_host(carrier->upstream))
+		capture_host(relay->recorder, &carrier->cloud, upstream_host(carrier->upstream),
 		    relay_wall(relay, now));
 	relay_check_buffer(relay, port->out.fd);
 	if (ready_add(relay->ready, port->out.fd, &port->out))
@@ -216,9 +216,9 @@ void carrier_open(struct relay *relay, struct session *session)
 	carrier->device_side = relay->listeners[session->listener].bound;
 	carrier->upstream = own ? upstreams_get(relay->upstreams, own) : relay->upstream;
 	session->carrier = carrier;
-	if (relay->capture && session->section)
+	if (relay->recorder && session->section)
 		capture_host(
-		    relay->capture, &session->device, session->section->name, relay_wall(relay, now));
+		    relay->recorder, &session->device, session->section->name, relay_wall(relay, now));
 	ask(carrier,
 	    upstream_ask(carrier->upstream, (enum family)session->device.family, now, &carrier->cloud), now);
 }

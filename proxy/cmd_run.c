@@ -15,6 +15,7 @@
 #include "proxy/command.h"
 #include "proxy/control.h"
 #include "proxy/log.h"
+#include "proxy/relay.h"
 #include "proxy/running.h"
 
 #define SIGNALS RUN_SIGNALS
@@ -133,18 +134,20 @@ static void signals_close(struct running *running)
 
 static void show_status(struct running *running)
 {
-	struct core *core = relay_core(running->relay);
 	struct account totals[WAYS];
 	uint64_t received, dropped;
+	size_t sessions;
 	char text[200];
 
-	summary_totals(running->summary, core, totals);
+	crew_halt(running->crew);
+	sessions = cores_session_count(crew_cores(running->crew));
+	summary_totals(running->summary, crew_cores(running->crew), totals);
+	crew_go(running->crew);
 	received = totals[WAY_UP].received + totals[WAY_DOWN].received;
 	dropped = account_dropped(&totals[WAY_UP]) + account_dropped(&totals[WAY_DOWN]);
 	snprintf(text, sizeof(text),
-	    "%zu session%s  %" PRIu64 " datagrams/s  %" PRIu64 " dropped/s  %" PRIu64 " waiting",
-	    core_session_count(core), core_session_count(core) == 1 ? "" : "s",
-	    received - running->last_received, dropped - running->last_dropped,
+	    "%zu session%s  %" PRIu64 " datagrams/s  %" PRIu64 " dropped/s  %" PRIu64 " waiting", sessions,
+	    sessions == 1 ? "" : "s", received - running->last_received, dropped - running->last_dropped,
 	    totals[WAY_UP].queued + totals[WAY_DOWN].queued);
 	running->last_received = received;
 	running->last_dropped = dropped;
@@ -233,11 +236,12 @@ static int capture_start(struct running *running)
 	    .keylogs = settings->keylog.all,
 	    .keylog_count = settings->keylog.count,
 	    .keylog_wait = settings->keylog_wait,
+	    .recorders = (unsigned)running->setup->proxy.workers,
 	    .names = running->names,
 	    .version = "deadzone " DEADZONE_VERSION,
 	    .seed = running->seed,
 	    .ini = ini_text(running->setup->ini),
-	    .at = relay_wall(running->relay, relay_now())};
+	    .at = crew_wall(running->crew, relay_now())};
 	struct error error;
 
 	if (!options.path)
@@ -247,7 +251,7 @@ static int capture_start(struct running *running)
 		log_error("capture: %s", error.text);
 		return EXIT_USAGE;
 	}
-	relay_capture(running->relay, running->capture);
+	crew_capture(running->crew, running->capture);
 	capture_name(running->capture, running->capture_name, sizeof(running->capture_name));
 	return EXIT_DONE;
 }
@@ -279,15 +283,15 @@ static void say_ready(const struct running *running)
 {
 	char text[ADDRESS_TEXT_ROOM];
 
-	for (size_t i = 0; i < relay_listener_count(running->relay); i++)
+	for (size_t i = 0; i < crew_listener_count(running->crew); i++)
 		log_error("ready listen=%s upstream=%s seed=%" PRIu64,
-		    address_text(relay_listener(running->relay, i), text, sizeof(text)),
+		    address_text(crew_listener(running->crew, i), text, sizeof(text)),
 		    running->setup->proxy.upstream, running->seed);
 }
 
 static int start(struct running *running)
 {
-	struct relay_options options = {.names = running->names,
+	struct crew_options options = {.names = running->names,
 	    .summary = running->summary,
 	    .feed = running->feed,
 	    .seed = running->seed};
@@ -303,8 +307,8 @@ static int start(struct running *running)
 		return EXIT_FAILED;
 	}
 	options.base = running->base;
-	running->relay = relay_new(&options, running->setup, &error);
-	if (!running->relay) {
+	running->crew = crew_new(&options, running->setup, &error);
+	if (!running->crew) {
 		log_error("%s", error.text);
 		return EXIT_FAILED;
 	}
@@ -314,6 +318,11 @@ static int start(struct running *running)
 	running->control = control_new(running, &error);
 	if (!running->control) {
 		log_error("%s", error.text);
+		return EXIT_FAILED;
+	}
+	if (crew_start(running->crew, &error)) {
+		log_error("%s", error.text);
+		crew_stop(running->crew);
 		return EXIT_FAILED;
 	}
 	say_ready(running);
@@ -332,7 +341,7 @@ static void close_capture(struct running *running)
 	running_sheet(running, &sheet);
 	summary_statistics(&sheet, &statistics);
 	sheet_fini(&sheet);
-	relay_closing(running->relay, &closing);
+	crew_closing(running->crew, &closing);
 	closing.at = running->stopped;
 	closing.comment = statistics.at;
 	capture_close(running->capture, &closing);
@@ -346,7 +355,7 @@ static void finish(struct running *running)
 	struct sheet sheet;
 	struct error error;
 
-	running->stopped = relay_wall(running->relay, relay_now());
+	running->stopped = crew_wall(running->crew, relay_now());
 	log_status("");
 	signals_close(running);
 	event_free(running->ticks);
@@ -373,7 +382,7 @@ static void finish(struct running *running)
 static void clean_up(struct running *running)
 {
 	control_free(running->control);
-	relay_free(running->relay);
+	crew_free(running->crew);
 	capture_free(running->capture);
 	if (running->base)
 		event_base_free(running->base);

@@ -29,7 +29,9 @@ struct simulation {
 	bool changes; /* what was changed live in the recorded run is changed again */
 	struct flows *flows;
 	struct core *core;
+	struct cores cores; /* that one */
 	struct capture *capture;
+	struct recorder *recorder;
 	struct summary *summary;
 	struct address *listeners; /* those that devices spoke to, by index */
 	size_t listener_count;
@@ -53,7 +55,7 @@ static void record_departure(struct simulation *s, struct datagram *datagram, en
 	if (!s->capture)
 		return;
 	departure_fill(&departure, datagram, datagram->session->number, reason, at);
-	capture_departed(s->capture, path_of(datagram->session), &departure, datagram->bytes, datagram->size,
+	capture_departed(s->recorder, path_of(datagram->session), &departure, datagram->bytes, datagram->size,
 	    datagram->tos, datagram->id, at);
 }
 
@@ -68,7 +70,7 @@ static void tell_mapping(struct simulation *s, const struct outcome *outcome)
 	snprintf(text, sizeof(text), "s=%u nat-rebound port=%u", outcome->datagram->session->number,
 	    ends->path.cloud_side.port);
 	if (ends->mapping && s->capture)
-		capture_event(s->capture, text, outcome->at);
+		capture_event(s->recorder, text, outcome->at);
 	if (ends->mapping)
 		log_detail("%s", text);
 	ends->mapping = outcome->mapping;
@@ -91,7 +93,7 @@ static void act_on_outcomes(struct simulation *s)
 			break;
 		case OUTCOME_EVENT:
 			if (s->capture)
-				capture_event(s->capture, outcome.text, outcome.at);
+				capture_event(s->recorder, outcome.text, outcome.at);
 			log_detail("%s", outcome.text);
 			break;
 		case OUTCOME_ENDED:
@@ -172,7 +174,7 @@ static struct session *session_for(
 			ends->path.cloud.family = ends->path.cloud_side.family = flow->device.family;
 		session->carrier = ends;
 		if (s->capture && session->section)
-			capture_host(s->capture, &session->device, session->section->name, arrival->at);
+			capture_host(s->recorder, &session->device, session->section->name, arrival->at);
 		session->port = ends->path.cloud_side.port;
 	}
 	if (session)
@@ -189,7 +191,7 @@ static void refuse(
 
 	core_refuse(s->core, reason, arrival, &verdict);
 	if (s->capture)
-		capture_arrived(s->capture, &path, &verdict, arrival->bytes, arrival->tos,
+		capture_arrived(s->recorder, &path, &verdict, arrival->bytes, arrival->tos,
 		    core_arrivals(s->core), arrival->at);
 }
 
@@ -206,7 +208,7 @@ static void take(struct simulation *s, const struct flow *flow, const struct arr
 		return refuse(s, REASON_MAX_SESSIONS, flow, arrival);
 	core_arrive(s->core, session, arrival, &verdict);
 	if (s->capture)
-		capture_arrived(s->capture, path_of(session), &verdict, arrival->bytes, arrival->tos,
+		capture_arrived(s->recorder, path_of(session), &verdict, arrival->bytes, arrival->tos,
 		    core_arrivals(s->core), arrival->at);
 	advance(s, arrival->at);
 }
@@ -227,6 +229,7 @@ static void start_core(struct simulation *s, ns_t now)
 
 	s->began = s->now = now;
 	s->core = core_new(s->setup->config, s->names, &limits, now);
+	s->cores = (struct cores){.all = &s->core, .count = 1};
 }
 
 static void swap_in(struct simulation *s, struct setup *setup, ns_t now)
@@ -250,7 +253,7 @@ static void tell_change(struct simulation *s, const char *change, ns_t at)
 	struct text text = {0};
 
 	text_add(&text, "live %s", change);
-	capture_event(s->capture, text.at, at);
+	capture_event(s->recorder, text.at, at);
 	text_free(&text);
 }
 
@@ -270,7 +273,7 @@ static void take_event(struct simulation *s, const struct decoded *decoded, ns_t
 	assert(change);
 	at = at > s->now ? at : s->now;
 	advance(s, at);
-	result = live_apply(s->live, s->core, s->setup, change, at);
+	result = live_apply(s->live, &s->cores, s->setup, change, at);
 	if (result.status != LIVE_DONE)
 		log_error("simulate: the live change `%s` does not fit: %s", change, result.error.at);
 	else if (s->capture)
@@ -341,6 +344,7 @@ static int capture_start(struct simulation *s, const char *path)
 	if (!options.path)
 		return EXIT_DONE;
 	s->capture = capture_open(&options, &error);
+	s->recorder = s->capture ? capture_recorder(s->capture, 0) : NULL;
 	if (s->capture)
 		return EXIT_DONE;
 	log_error("capture: %s", error.text);
@@ -410,8 +414,8 @@ static void capture_end(struct simulation *s)
 	if (!s->capture)
 		return;
 	facts_fill(s, &facts);
-	summary_totals(s->summary, s->core, closing.totals);
-	summary_sheet(s->summary, s->core, &facts, EXIT_DONE, &sheet);
+	summary_totals(s->summary, &s->cores, closing.totals);
+	summary_sheet(s->summary, &s->cores, &facts, EXIT_DONE, &sheet);
 	summary_statistics(&sheet, &statistics);
 	sheet_fini(&sheet);
 	closing.comment = statistics.at;
@@ -431,7 +435,7 @@ static int conclude(struct simulation *s, const char *json)
 	run_dry(s);
 	capture_end(s);
 	facts_fill(s, &facts);
-	summary_sheet(s->summary, s->core, &facts, facts.capture_lost ? EXIT_FAILED : EXIT_DONE, &sheet);
+	summary_sheet(s->summary, &s->cores, &facts, facts.capture_lost ? EXIT_FAILED : EXIT_DONE, &sheet);
 	status = sheet.exit;
 	if (log_level() >= LOG_NORMAL)
 		sheet_print(&sheet, stderr);

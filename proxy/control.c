@@ -16,6 +16,7 @@
 #include "proxy/call.h"
 #include "proxy/guard.h"
 #include "proxy/log.h"
+#include "proxy/relay.h"
 #include "proxy/routes.h"
 
 #define HEADERS_MAX 16384
@@ -242,14 +243,14 @@ static void wait_look(struct kept *kept, ns_t now)
 {
 	const struct running *running = kept->control->running;
 	const struct config *config = running->setup->config;
-	struct core *core = relay_core(running->relay);
+	const struct cores *cores = crew_cores(running->crew);
 
 	for (size_t i = 0; i < config->rule_count; i++) {
 		uint64_t fired;
 
 		if (strcmp(config->rules[i].name, kept->rule) != 0)
 			continue;
-		fired = core_rule(core, (unsigned)i)->fired;
+		fired = cores_rule(cores, (unsigned)i).fired;
 		if (fired >= kept->count)
 			wait_over(kept, 200,
 			    json_pack("{s:s, s:I}", "rule", kept->rule, "fired", (json_int_t)fired));
@@ -311,6 +312,14 @@ static bool is_page(struct evhttp_request *http)
 	return evhttp_request_get_command(http) == EVHTTP_REQ_GET && path && strcmp(path, "/") == 0;
 }
 
+/* A handler sees and changes what is the workers'. */
+static void dispatch(struct call *call)
+{
+	crew_halt(call->running->crew);
+	call_dispatch(call);
+	crew_go(call->running->crew);
+}
+
 static void serve_one(struct endpoint *endpoint, struct evhttp_request *http)
 {
 	struct control *control = endpoint->control;
@@ -325,7 +334,7 @@ static void serve_one(struct endpoint *endpoint, struct evhttp_request *http)
 	else if (!guard_knows(control->token, http))
 		call_refuse(&call, 401, "the token is missing or wrong: Authorization: Bearer …");
 	else
-		call_dispatch(&call);
+		dispatch(&call);
 	control->spent += relay_now() - began;
 }
 
@@ -393,12 +402,9 @@ static void asked(struct evhttp_request *http, void *user)
 		serve_one(endpoint, http);
 }
 
-static void tick(evutil_socket_t fd, short what, void *user)
+static void look_after_kept(struct control *control, ns_t now)
 {
-	struct control *control = user;
-	ns_t now = relay_now();
-
-	queue_serve(control);
+	crew_halt(control->running->crew);
 	for (struct kept *kept = control->kept, *next; kept; kept = next) {
 		next = kept->next;
 		if (kept->rule)
@@ -406,6 +412,17 @@ static void tick(evutil_socket_t fd, short what, void *user)
 		else
 			stream_look(kept);
 	}
+	crew_go(control->running->crew);
+}
+
+static void tick(evutil_socket_t fd, short what, void *user)
+{
+	struct control *control = user;
+	ns_t now = relay_now();
+
+	queue_serve(control);
+	if (control->kept)
+		look_after_kept(control, now);
 	if (control->stop_in && !--control->stop_in)
 		return running_stop(control->running);
 	if (++control->ticked % (1000 / CONTROL_TICK_MS) == 0)

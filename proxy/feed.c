@@ -1,10 +1,12 @@
 #include "proxy/feed.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct feed {
+	pthread_mutex_t lock;              /* of putting */
 	struct feed_event kept[FEED_KEPT]; /* by id modulo FEED_KEPT */
 	uint64_t newest;
 };
@@ -14,6 +16,7 @@ struct feed *feed_new(void)
 	struct feed *feed = calloc(1, sizeof(*feed));
 
 	assert(feed);
+	pthread_mutex_init(&feed->lock, NULL);
 	return feed;
 }
 
@@ -23,18 +26,22 @@ void feed_free(struct feed *feed)
 		return;
 	for (size_t i = 0; i < FEED_KEPT; i++)
 		free((char *)feed->kept[i].text);
+	pthread_mutex_destroy(&feed->lock);
 	free(feed);
 }
 
 void feed_put(struct feed *feed, const char *text, ns_t at)
 {
-	struct feed_event *event = &feed->kept[++feed->newest % FEED_KEPT];
+	struct feed_event *event;
 
+	pthread_mutex_lock(&feed->lock);
+	event = &feed->kept[++feed->newest % FEED_KEPT];
 	free((char *)event->text);
 	*event = (struct feed_event){.id = feed->newest, .at = at, .text = strdup(text)};
 	assert(event->text);
 	if (strncmp(text, "s=", 2) == 0)
 		event->session = (uint32_t)strtoul(text + 2, NULL, 10);
+	pthread_mutex_unlock(&feed->lock);
 }
 
 const struct feed_event *feed_after(const struct feed *feed, uint64_t id)

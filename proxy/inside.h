@@ -72,9 +72,11 @@ struct gathered {
 
 struct relay {
 	struct event_base *base;
+	unsigned index, workers;
+	const atomic_bool *pause;
 	const struct setup *setup;
 	struct core *core;
-	struct capture *capture;
+	struct recorder *recorder; /* NULL: nothing is recorded */
 	struct summary *summary;
 	struct feed *feed;
 	struct upstreams *upstreams;
@@ -92,7 +94,7 @@ struct relay {
 	int timer_fd;
 	ns_t armed;
 	ns_t stamp_offset; /* from the kernel's stamps (CLOCK_REALTIME) to our time, in this round */
-	ns_t began, wall_offset, wall_started;
+	ns_t wall_offset;
 	unsigned next_source;
 	uint64_t closed_drops; /* of sockets that are closed */
 	uint64_t network_news;
@@ -103,7 +105,7 @@ struct relay {
 };
 
 /* walk.c */
-ns_t relay_wall_now(void);
+ns_t relay_wall(const struct relay *relay, ns_t at);
 void relay_wake(evutil_socket_t fd, short what, void *user);
 void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at);
 void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);

@@ -170,7 +170,7 @@ static void concerned(
 	    target->whom == LIVE_IDENTITY ? "of identity " : "", name);
 }
 
-static void apply_do(struct live_result *result, struct live *live, struct core *core,
+static void apply_do(struct live_result *result, struct live *live, const struct cores *cores,
     const struct setup *setup, const char *line, ns_t now)
 {
 	struct ini_entry entry = {.key = "do", .value = line, .file = ""};
@@ -190,13 +190,13 @@ static void apply_do(struct live_result *result, struct live *live, struct core 
 		    action_table[actions.all[0].act].word);
 	} else {
 		concerned(result, &target, name,
-		    core_do(core, &actions.all[0], &target, names_add(live->names, "", WHO), now));
+		    cores_do(cores, &actions.all[0], &target, names_add(live->names, "", WHO), now));
 	}
 	arena_free(reading.arena);
 }
 
-static void apply_fire(
-    struct live_result *result, struct core *core, const struct setup *setup, const char *line, ns_t now)
+static void apply_fire(struct live_result *result, const struct cores *cores, const struct setup *setup,
+    const char *line, ns_t now)
 {
 	struct live_target target;
 	const struct rule *rule;
@@ -219,7 +219,7 @@ static void apply_fire(
 			return;
 		}
 	}
-	concerned(result, &target, name, core_fire(core, rule->index, &target, now));
+	concerned(result, &target, name, cores_fire(cores, rule->index, &target, now));
 }
 
 static void apply_set(struct live_result *result, struct live *live, const char *line)
@@ -275,14 +275,14 @@ static void apply_enabled(
 }
 
 struct live_result live_apply(
-    struct live *live, struct core *core, const struct setup *setup, const char *line, ns_t now)
+    struct live *live, const struct cores *cores, const struct setup *setup, const char *line, ns_t now)
 {
 	struct live_result result = {.status = LIVE_DONE};
 
 	if (strncmp(line, "do ", 3) == 0)
-		apply_do(&result, live, core, setup, line + 3, now);
+		apply_do(&result, live, cores, setup, line + 3, now);
 	else if (strncmp(line, "fire ", 5) == 0)
-		apply_fire(&result, core, setup, line + 5, now);
+		apply_fire(&result, cores, setup, line + 5, now);
 	else if (strncmp(line, "set ", 4) == 0)
 		apply_set(&result, live, line + 4);
 	else if (strncmp(line, "enable ", 7) == 0)

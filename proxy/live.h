@@ -16,7 +16,7 @@
 
 #include "base/text.h"
 #include "proxy/setup.h"
-#include "rules/core.h"
+#include "rules/cores.h"
 
 struct live;
 
@@ -39,6 +39,6 @@ struct live_result {
 
 /* Carries out one line. `setup` is the one in force. */
 struct live_result live_apply(
-    struct live *live, struct core *core, const struct setup *setup, const char *line, ns_t now);
+    struct live *live, const struct cores *cores, const struct setup *setup, const char *line, ns_t now);
 
 #endif

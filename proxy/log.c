@@ -26,6 +26,7 @@ bool log_is_terminal(void)
 static void say(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
 static void say(const char *format, va_list list)
 {
+	flockfile(stderr); /* several workers may tell at once; it guards `status` too */
 	if (status[0])
 		fputs("\r\033[K", stderr);
 	fputs("deadzone: ", stderr);
@@ -34,6 +35,7 @@ static void say(const char *format, va_list list)
 	if (status[0])
 		fputs(status, stderr);
 	fflush(stderr);
+	funlockfile(stderr);
 }
 
 void log_error(const char *format, ...)
@@ -71,7 +73,9 @@ void log_status(const char *text)
 {
 	if (!log_is_terminal() || level < LOG_NORMAL)
 		return;
+	flockfile(stderr);
 	snprintf(status, sizeof(status), "%s", text);
 	fprintf(stderr, "\r\033[K%s", status);
 	fflush(stderr);
+	funlockfile(stderr);
 }

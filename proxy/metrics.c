@@ -22,7 +22,7 @@ static void accounts(const struct running *running, struct text *out)
 {
 	struct account totals[WAYS];
 
-	summary_totals(running->summary, relay_core(running->relay), totals);
+	summary_totals(running->summary, crew_cores(running->crew), totals);
 #define BY_WAY(name, help, field)                                                                            \
 	by_way(out, name, help, (const uint64_t[WAYS]){totals[WAY_UP].field, totals[WAY_DOWN].field})
 	BY_WAY("deadzone_received_datagrams_total", "Datagrams that arrived.", received);
@@ -47,7 +47,7 @@ static void accounts(const struct running *running, struct text *out)
 static void links(const struct running *running, struct text *out)
 {
 	const struct config *config = running->setup->config;
-	struct core *core = relay_core(running->relay);
+	const struct cores *cores = crew_cores(running->crew);
 
 	head(out, "deadzone_link_datagrams_total", "counter", "Datagrams that a link decided about.");
 	for (size_t i = 0; i < config->link_count; i++)
@@ -55,45 +55,46 @@ static void links(const struct running *running, struct text *out)
 			text_add(out,
 			    "deadzone_link_datagrams_total{link=\"%s\",direction=\"%s\"} %" PRIu64 "\n",
 			    config->links[i].name, verdict_ways[way],
-			    core_link(core, (unsigned)i)->decided[way]);
+			    cores_link(cores, (unsigned)i).decided[way]);
 	head(out, "deadzone_link_lost_datagrams_total", "counter", "… and that it lost on arrival.");
 	for (size_t i = 0; i < config->link_count; i++)
 		for (int way = 0; way < WAYS; way++)
 			text_add(out,
 			    "deadzone_link_lost_datagrams_total{link=\"%s\",direction=\"%s\"} %" PRIu64 "\n",
 			    config->links[i].name, verdict_ways[way],
-			    core_link(core, (unsigned)i)->lost[way]);
+			    cores_link(cores, (unsigned)i).lost[way]);
 }
 
 static void rules(const struct running *running, struct text *out)
 {
 	const struct config *config = running->setup->config;
-	struct core *core = relay_core(running->relay);
+	const struct cores *cores = crew_cores(running->crew);
 
 	head(out, "deadzone_rule_matched_total", "counter", "How often a rule's conditions held.");
 	for (size_t i = 0; i < config->rule_count; i++)
 		text_add(out, "deadzone_rule_matched_total{rule=\"%s\"} %" PRIu64 "\n", config->rules[i].name,
-		    core_rule(core, (unsigned)i)->matched);
+		    cores_rule(cores, (unsigned)i).matched);
 	head(out, "deadzone_rule_fired_total", "counter", "How often it acted.");
 	for (size_t i = 0; i < config->rule_count; i++)
 		text_add(out, "deadzone_rule_fired_total{rule=\"%s\"} %" PRIu64 "\n", config->rules[i].name,
-		    core_rule(core, (unsigned)i)->fired);
+		    cores_rule(cores, (unsigned)i).fired);
 }
 
 static void lateness(const struct running *running, struct text *out)
 {
 	static const ns_t bounds[] = {10 * NS_US, 20 * NS_US, 50 * NS_US, 100 * NS_US, 200 * NS_US,
 	    500 * NS_US, NS_MS, 2 * NS_MS, 5 * NS_MS, 10 * NS_MS, 100 * NS_MS, NS_S};
-	const struct buckets *late = core_lateness(relay_core(running->relay));
+	struct buckets late;
 
+	cores_lateness(crew_cores(running->crew), &late);
 	head(out, "deadzone_lateness_seconds", "histogram",
 	    "How much later than due a datagram was handed to the kernel.");
 	for (size_t i = 0; i < sizeof(bounds) / sizeof(*bounds); i++)
 		text_add(out, "deadzone_lateness_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
-		    (double)bounds[i] / 1e9, buckets_below(late, bounds[i]));
-	text_add(out, "deadzone_lateness_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", late->count);
-	text_add(out, "deadzone_lateness_seconds_sum %.9g\n", (double)late->sum / 1e9);
-	text_add(out, "deadzone_lateness_seconds_count %" PRIu64 "\n", late->count);
+		    (double)bounds[i] / 1e9, buckets_below(&late, bounds[i]));
+	text_add(out, "deadzone_lateness_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", late.count);
+	text_add(out, "deadzone_lateness_seconds_sum %.9g\n", (double)late.sum / 1e9);
+	text_add(out, "deadzone_lateness_seconds_count %" PRIu64 "\n", late.count);
 }
 
 /* Of all sessions since the start: rates of sum and count give the mean over any time. */
@@ -105,7 +106,7 @@ static void delays(const struct running *running, struct text *out)
 		ns_t sum;
 		uint64_t count;
 
-		summary_delays(running->summary, relay_core(running->relay), (enum way)way, &sum, &count);
+		summary_delays(running->summary, crew_cores(running->crew), (enum way)way, &sum, &count);
 		text_add(out, "deadzone_delay_seconds_sum{direction=\"%s\"} %.9g\n", verdict_ways[way],
 		    (double)sum / 1e9);
 		text_add(out, "deadzone_delay_seconds_count{direction=\"%s\"} %" PRIu64 "\n",
@@ -121,16 +122,17 @@ static void one(struct text *out, const char *name, const char *type, const char
 
 void metrics_write(const struct running *running, struct text *out)
 {
-	struct core *core = relay_core(running->relay);
+	const struct cores *cores = crew_cores(running->crew);
 	struct summary_facts facts;
 
 	running_facts(running, &facts);
 	head(out, "deadzone_build_info", "gauge", "The program's version.");
 	text_add(out, "deadzone_build_info{version=\"%s\"} 1\n", DEADZONE_VERSION);
 	accounts(running, out);
-	one(out, "deadzone_queued_bytes", "gauge", "Bytes held for later.", core_queued_bytes(core));
-	one(out, "deadzone_sessions", "gauge", "Sessions that live.", core_session_count(core));
-	one(out, "deadzone_sessions_total", "counter", "Sessions that there were.", core_sessions_ever(core));
+	one(out, "deadzone_queued_bytes", "gauge", "Bytes held for later.", cores_queued_bytes(cores));
+	one(out, "deadzone_sessions", "gauge", "Sessions that live.", cores_session_count(cores));
+	one(out, "deadzone_sessions_total", "counter", "Sessions that there were.",
+	    cores_sessions_ever(cores));
 	links(running, out);
 	rules(running, out);
 	delays(running, out);

@@ -26,14 +26,19 @@ void relay_check_buffer(struct relay *relay, int fd)
 	    given, wanted);
 }
 
-static int listener_open(struct relay *relay, struct listener *listener, unsigned index, struct error *error)
+static int listener_open(struct relay *relay, unsigned index, const struct relay *first, struct error *error)
 {
+	struct listener *listener = &relay->listeners[index];
+
 	*listener = (struct listener){.relay = relay,
 	    .index = index,
 	    .configured = relay->setup->proxy.listen.all[index],
-	    .out = {.relay = relay, .listener = listener}};
-	listener->out.fd = socket_listen(
-	    &listener->configured, &relay->socket_options, &listener->bound, error);
+	    .out = {.relay = relay, .listener = listener, .fd = -1}};
+	if (!first && relay->workers > 1 && socket_is_taken(&listener->configured, error))
+		return -1;
+	listener->out.fd = socket_listen(first ? &first->listeners[index].bound : &listener->configured,
+	    &relay->socket_options, relay->workers > 1 ? LISTEN_SHARED : LISTEN_ALONE, &listener->bound,
+	    error);
 	if (listener->out.fd < 0)
 		return -1;
 	listener->everywhere = address_is_any(&listener->bound);
@@ -43,7 +48,7 @@ static int listener_open(struct relay *relay, struct listener *listener, unsigne
 	return 0;
 }
 
-static int listeners_open(struct relay *relay, struct error *error)
+static int listeners_open(struct relay *relay, const struct relay *first, struct error *error)
 {
 	size_t count = relay->setup->proxy.listen.count;
 	struct address *own = calloc(count, sizeof(*own));
@@ -52,7 +57,7 @@ static int listeners_open(struct relay *relay, struct error *error)
 	assert(own && relay->listeners);
 	for (size_t i = 0; i < count; i++) {
 		relay->listener_count = i + 1;
-		if (listener_open(relay, &relay->listeners[i], (unsigned)i, error)) {
+		if (listener_open(relay, (unsigned)i, first, error)) {
 			free(own);
 			return -1;
 		}
@@ -109,13 +114,15 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	relay->feed = options->feed;
 	relay->setup = setup;
 	relay->batch = batch_new();
-	relay->began = relay_now();
-	relay->wall_started = relay_wall_now();
-	relay->wall_offset = relay->wall_started - relay->began;
-	relay->core = core_new(setup->config, options->names, &limits, relay->began);
+	relay->index = options->index;
+	relay->workers = options->workers;
+	relay->pause = options->pause;
+	relay->wall_offset = options->wall_offset;
+	limits.common = options->common;
+	relay->core = core_new(setup->config, options->names, &limits, options->began);
 	relay->upstreams = upstreams_new(relay->base, carrier_news, relay);
 	relay->socket_options = socket_options_of(setup);
-	if (waiting_open(relay, error) || listeners_open(relay, error)) {
+	if (waiting_open(relay, error) || listeners_open(relay, options->first, error)) {
 		relay_free(relay);
 		return NULL;
 	}
@@ -125,9 +132,9 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	return relay;
 }
 
-void relay_capture(struct relay *relay, struct capture *capture)
+void relay_record(struct relay *relay, struct recorder *recorder)
 {
-	relay->capture = capture;
+	relay->recorder = recorder;
 }
 
 size_t relay_listener_count(const struct relay *relay)
@@ -147,27 +154,6 @@ void relay_stop(struct relay *relay)
 	event_del(relay->wake);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static void tell_kept(const struct relay *relay, const struct setup *setup)
-{
-	const struct addresses *before = &relay->setup->proxy.listen, *after = &setup->proxy.listen;
-
-	if (before->count != after->count ||
-	    memcmp(before->all, after->all, before->count * sizeof(*before->all)) != 0)
-		log_tell("reload: `listen` keeps its value until the next start");
-	if (!same_text(setup->capture.file, relay->setup->capture.file))
-		log_tell("reload: [capture] keeps its values until the next start");
-	if (setup->proxy.workers != relay->setup->proxy.workers)
-		log_tell("reload: `workers` keeps its value until the next start");
-	if (setup->proxy.seed_given &&
-	    (!relay->setup->proxy.seed_given || setup->proxy.seed != relay->setup->proxy.seed))
-		log_tell("reload: `seed` keeps its value until the next start");
-}
-
 void relay_reload(struct relay *relay, const struct setup *setup, uint64_t seed)
 {
 	struct core_limits limits = limits_of(setup, seed);
@@ -176,7 +162,6 @@ void relay_reload(struct relay *relay, const struct setup *setup, uint64_t seed)
 	assert(listening);
 	for (size_t i = 0; i < relay->listener_count; i++)
 		listening[i] = relay->listeners[i].configured;
-	tell_kept(relay, setup);
 	relay->setup = setup;
 	relay->socket_options = socket_options_of(setup);
 	core_reload(relay->core, setup->config, &limits, listening, relay_now());
@@ -197,10 +182,9 @@ static uint32_t drops_of(int fd, uint32_t told)
 	return now > told ? now : told;
 }
 
-static void kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
+void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
 {
-	drops[WAY_UP] = 0;
-	drops[WAY_DOWN] = relay->closed_drops;
+	drops[WAY_DOWN] += relay->closed_drops;
 	for (size_t i = 0; i < relay->listener_count; i++)
 		drops[WAY_UP] += drops_of(relay->listeners[i].out.fd, relay->listeners[i].kernel_drops);
 	for (struct session *s = core_oldest(relay->core); s; s = s->newer) {
@@ -211,33 +195,16 @@ static void kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
 	}
 }
 
-void relay_facts(struct relay *relay, struct summary_facts *facts)
+uint64_t relay_network_news(const struct relay *relay)
 {
-	uint64_t drops[WAYS];
-
-	kernel_drops(relay, drops);
-	facts->started = relay->wall_started;
-	facts->began = relay->began;
-	facts->now = relay_now();
-	facts->kernel_drops = drops[WAY_UP] + drops[WAY_DOWN];
-	facts->network_news = relay->network_news;
-	if (relay->capture) {
-		facts->capture_written = capture_written(relay->capture);
-		facts->capture_lost = capture_lost(relay->capture);
-	}
-}
-
-void relay_closing(struct relay *relay, struct capture_closing *closing)
-{
-	kernel_drops(relay, closing->kernel_drops);
-	summary_totals(relay->summary, relay->core, closing->totals);
+	return relay->network_news;
 }
 
 void relay_free(struct relay *relay)
 {
 	if (!relay)
 		return;
-	relay->capture = NULL;
+	relay->recorder = NULL;
 	for (struct session *s = relay->core ? core_oldest(relay->core) : NULL; s; s = s->newer)
 		if (s->carrier)
 			carrier_close(relay, s->carrier);

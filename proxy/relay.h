@@ -16,6 +16,8 @@
 
 #include <event2/event.h>
 
+#include <stdatomic.h>
+
 #include "base/error.h"
 #include "capture/capture.h"
 #include "proxy/feed.h"
@@ -31,14 +33,19 @@ struct relay_options {
 	struct summary *summary;
 	struct feed *feed; /* takes every event */
 	uint64_t seed;
+	struct common *common;
+	const struct relay *first; /* whose listeners' addresses it shares; NULL: it is the first */
+	unsigned index, workers;
+	ns_t began, wall_offset;  /* of the run; and from our time to wall-clock time */
+	const atomic_bool *pause; /* a long round ends when this is set */
 };
 
 /* Opens the listeners; NULL and why where one cannot be. The setup is read until relay_reload or relay_free.
  */
 struct relay *relay_new(const struct relay_options *options, const struct setup *setup, struct error *error);
 void relay_free(struct relay *relay);
-/* From here on everything is recorded; NULL: nothing is. */
-void relay_capture(struct relay *relay, struct capture *capture);
+/* From here on everything is recorded. */
+void relay_record(struct relay *relay, struct recorder *recorder);
 
 size_t relay_listener_count(const struct relay *relay);
 /* As bound: the free port that was taken for 0. */
@@ -51,11 +58,13 @@ void relay_turn(struct relay *relay);
 void relay_reload(struct relay *relay, const struct setup *setup, uint64_t seed);
 
 struct core *relay_core(struct relay *relay);
-/* Fills times, kernel drops and network news. */
-void relay_facts(struct relay *relay, struct summary_facts *facts);
-/* What the closing statistics need to know of each interface. */
-void relay_closing(struct relay *relay, struct capture_closing *closing);
-ns_t relay_wall(const struct relay *relay, ns_t at);
+/* Adds what the kernel dropped on its sockets. */
+void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS]);
+/* ICMP errors told by sends and receives. */
+uint64_t relay_network_news(const struct relay *relay);
+
+/* The clocks: our time (CLOCK_MONOTONIC), and that of the kernel's stamps (CLOCK_REALTIME). */
 ns_t relay_now(void);
+ns_t relay_wall_now(void);
 
 #endif

@@ -67,8 +67,7 @@ static void get_session(struct call *call)
 
 	running_facts(running, &facts);
 	if (*end || number > UINT32_MAX ||
-	    !summary_session(
-	        running->summary, relay_core(running->relay), &facts, (uint32_t)number, &session))
+	    !summary_session(running->summary, crew_cores(running->crew), &facts, (uint32_t)number, &session))
 		call_refuse(call, 404, "there is no session %s", call->name);
 	else
 		call_answer(call, 200, json_session(running, &session));
@@ -96,9 +95,9 @@ static void get_config(struct call *call)
 		json_array_append_new(links, json_string(config->links[i].name));
 	for (size_t i = 0; i < config->device_count; i++)
 		json_array_append_new(devices, json_string(config->devices[i].name));
-	for (size_t i = 0; i < relay_listener_count(running->relay); i++)
+	for (size_t i = 0; i < crew_listener_count(running->crew); i++)
 		json_array_append_new(
-		    listen, json_string(address_text(relay_listener(running->relay, i), text, sizeof(text))));
+		    listen, json_string(address_text(crew_listener(running->crew, i), text, sizeof(text))));
 	call_answer(call, 200,
 	    json_pack("{s:s, s:I, s:i, s:o, s:s, s:o, s:o, s:o, s:o}", "version", DEADZONE_VERSION, "seed",
 	        (json_int_t)running->seed, "generation", (int)running->generation, "listen", listen,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/log.h"
+#include "proxy/relay.h"
 
 #define EVENT_TEXT_MAX 60000
 
@@ -15,7 +16,7 @@ void running_facts(const struct running *running, struct summary_facts *facts)
 	    .seed = running->seed,
 	    .changes = running->changes,
 	    .change_count = running->change_count};
-	relay_facts(running->relay, facts);
+	crew_facts(running->crew, facts);
 	facts->ended = running->stopped;
 }
 
@@ -23,24 +24,26 @@ void running_sheet(const struct running *running, struct sheet *sheet)
 {
 	struct summary_facts facts;
 
+	crew_halt(running->crew);
 	running_facts(running, &facts);
 	summary_sheet(
-	    running->summary, relay_core(running->relay), &facts, (enum exit_status)running->status, sheet);
+	    running->summary, crew_cores(running->crew), &facts, (enum exit_status)running->status, sheet);
+	crew_go(running->crew);
 }
 
 void running_event(struct running *running, const char *text)
 {
-	ns_t at = relay_wall(running->relay, relay_now());
+	ns_t at = crew_wall(running->crew, relay_now());
 
 	if (running->capture)
-		capture_event(running->capture, text, at);
+		capture_event(capture_recorder(running->capture, 0), text, at);
 	feed_put(running->feed, text, at);
 }
 
 void running_stop(struct running *running)
 {
 	running->stopping = true;
-	relay_stop(running->relay);
+	crew_stop(running->crew);
 	event_base_loopbreak(running->base);
 }
 
@@ -62,7 +65,7 @@ static void swap_in(struct running *running, struct setup *setup)
 	struct setup *before = running->setup;
 
 	running->setup = setup;
-	relay_reload(running->relay, setup, running->seed);
+	crew_reload(running->crew, setup, running->seed);
 	setup_free(before);
 }
 
@@ -136,11 +139,13 @@ struct live_result running_change(struct running *running, const char *line)
 {
 	struct live_result result;
 	struct text event = {0};
-	ns_t now = relay_now();
+	ns_t now;
 
-	relay_turn(running->relay); /* what was due before it came happens first */
+	crew_halt(running->crew);
+	crew_turn(running->crew); /* what was due before it came happens first */
+	now = relay_now();
 	text_add(&event, "live %s", line);
-	result = live_apply(running->live, relay_core(running->relay), running->setup, line, now);
+	result = live_apply(running->live, crew_cores(running->crew), running->setup, line, now);
 	if (result.status == LIVE_DONE) {
 		running_event(running, event.at);
 		log_tell("%s", event.at);
@@ -148,7 +153,8 @@ struct live_result running_change(struct running *running, const char *line)
 	}
 	if (result.setup)
 		swap_in(running, result.setup);
-	relay_turn(running->relay);
+	crew_turn(running->crew);
+	crew_go(running->crew);
 	text_free(&event);
 	return result;
 }

@@ -9,7 +9,7 @@
 #include "proxy/command.h"
 #include "proxy/feed.h"
 #include "proxy/live.h"
-#include "proxy/relay.h"
+#include "proxy/crew.h"
 #include "proxy/summary.h"
 
 #define RUN_SIGNALS 5
@@ -24,7 +24,7 @@ struct running {
 	struct live *live;
 	struct feed *feed;
 	struct event_base *base;
-	struct relay *relay;
+	struct crew *crew;
 	struct capture *capture;
 	struct control *control;
 	struct summary *summary;

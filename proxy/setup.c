@@ -38,8 +38,8 @@ static int read_workers(struct reading *reading, const char *text, void *into)
 
 	if (units_whole(text, number, &reading->error))
 		return -1;
-	if (*number != 1)
-		return error_set(&reading->error, "more than one worker is not supported yet; it is 1");
+	if (*number < 1 || *number > 64)
+		return error_set(&reading->error, "`%s` is out of range; it is 1 to 64", text);
 	return 0;
 }
 
@@ -160,7 +160,7 @@ static const struct key proxy_keys[] = {
     {"allow", KEY_LIST, NULL, AT(allow), keys_read_pattern, "address, prefix, or address and port",
         "only these device addresses are served", "all"},
     {"workers", KEY_PLAIN, "1", AT(workers), read_workers, "number",
-        "threads; more than 1 is not supported yet", NULL},
+        "threads; the kernel spreads the devices over them", NULL},
     {"precise", KEY_PLAIN, "no", AT(precise), keys_read_yes, "yes or no",
         "poll through the last stretch before a datagram is due: finer timing for more CPU", NULL},
     {"max_lateness", KEY_PLAIN, NULL, AT(max_lateness), keys_read_time_above_0, "time",
@@ -369,6 +369,29 @@ static void control_check(const struct setup *setup, struct complaints *complain
 	}
 }
 
+/* Each worker knows the sessions of its own devices only. */
+static void workers_check(const struct setup *setup, struct complaints *complaints)
+{
+	const struct config *config = setup->config;
+
+	if (setup->proxy.workers < 2)
+		return;
+	for (size_t i = 0; i < config->device_count; i++) {
+		const struct ini_section *section = ini_find(setup->ini, "device", config->devices[i].name);
+
+		if (config->devices[i].follow_cid)
+			ini_complain(section, ini_entry(section, "follow_cid"), complaints,
+			    "needs `workers = 1`: a device's new address may be another worker's");
+	}
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct ini_section *section = ini_find(setup->ini, "rule", config->rules[i].name);
+
+		if (config->rules[i].scope == SCOPE_ALL)
+			ini_note(section, ini_entry(section, "scope"), complaints,
+			    "with `workers` above 1 each worker counts its own devices' sessions");
+	}
+}
+
 struct setup *setup_new(
     const struct setup_source *source, enum setup_use use, struct names *names, struct complaints *complaints)
 {
@@ -410,6 +433,7 @@ struct setup *setup_new(
 		listeners_check(setup, complaints);
 	if (proxy)
 		listen_check(setup, complaints);
+	workers_check(setup, complaints);
 	return setup;
 }
 

@@ -294,13 +294,22 @@ static void local_address(int fd, struct address *local)
 		address_from_socket((struct sockaddr *)&storage, local);
 }
 
-int socket_listen(const struct address *address, const struct socket_options *options, struct address *bound,
-    struct error *error)
+static int bind_to(int fd, const struct address *address, struct error *error)
 {
-	int fd = socket_open((enum family)address->family, options, error);
 	struct sockaddr_storage storage;
 	socklen_t size = address_to_socket(address, &storage);
 	char text[ADDRESS_TEXT_ROOM];
+
+	if (bind(fd, (struct sockaddr *)&storage, size) == 0)
+		return 0;
+	return error_set(error, "`%s` cannot be listened on: %s", address_text(address, text, sizeof(text)),
+	    strerror(errno));
+}
+
+int socket_listen(const struct address *address, const struct socket_options *options, enum listen how,
+    struct address *bound, struct error *error)
+{
+	int fd = socket_open((enum family)address->family, options, error);
 
 	if (fd < 0)
 		return -1;
@@ -309,14 +318,25 @@ int socket_listen(const struct address *address, const struct socket_options *op
 		set_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
 	else if (address_is_any(address))
 		set_on(fd, IPPROTO_IP, IP_PKTINFO);
-	if (bind(fd, (struct sockaddr *)&storage, size)) {
-		error_set(error, "`%s` cannot be listened on: %s", address_text(address, text, sizeof(text)),
-		    strerror(errno));
+	if (how == LISTEN_SHARED)
+		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
+	if (bind_to(fd, address, error)) {
 		close(fd);
 		return -1;
 	}
 	local_address(fd, bound);
 	return fd;
+}
+
+bool socket_is_taken(const struct address *address, struct error *error)
+{
+	struct socket_options options = {.receive_buffer = 4096};
+	int fd = socket_open((enum family)address->family, &options, error);
+	bool taken = fd < 0 || bind_to(fd, address, error);
+
+	if (fd >= 0)
+		close(fd);
+	return taken;
 }
 
 int socket_connect(const struct address *cloud, const struct address *source,

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #define TOLD_MAX 32      /* told one by one */
 
 struct summary {
+	pthread_mutex_t lock;        /* while a session ends */
 	struct sheet_session *ended; /* a ring */
 	size_t ended_count, ended_next, ended_room;
 	uint64_t ended_ever;
@@ -24,6 +26,7 @@ struct summary *summary_new(void)
 	struct summary *summary = calloc(1, sizeof(*summary));
 
 	assert(summary);
+	pthread_mutex_init(&summary->lock, NULL);
 	for (int way = 0; way < WAYS; way++) {
 		summary->delays[way] = calloc(1, sizeof(struct buckets));
 		assert(summary->delays[way]);
@@ -37,6 +40,7 @@ void summary_free(struct summary *summary)
 		return;
 	for (int way = 0; way < WAYS; way++)
 		free(summary->delays[way]);
+	pthread_mutex_destroy(&summary->lock);
 	free(summary->ended);
 	free(summary);
 }
@@ -78,6 +82,7 @@ static void session_fill(struct sheet_session *sheet, const struct session *sess
 
 void summary_session_ended(struct summary *summary, const struct session *session)
 {
+	pthread_mutex_lock(&summary->lock);
 	if (summary->ended_count == summary->ended_room && summary->ended_room < SUMMARY_ENDED_MAX) {
 		size_t room = summary->ended_room ? 2 * summary->ended_room : 16;
 
@@ -97,47 +102,60 @@ void summary_session_ended(struct summary *summary, const struct session *sessio
 		if (session->ways[way].delays)
 			buckets_join(summary->delays[way], session->ways[way].delays);
 	}
+	pthread_mutex_unlock(&summary->lock);
 }
 
-void summary_totals(const struct summary *summary, struct core *core, struct account totals[WAYS])
+void summary_totals(const struct summary *summary, const struct cores *cores, struct account totals[WAYS])
 {
 	for (int way = 0; way < WAYS; way++) {
 		totals[way] = summary->totals[way];
-		account_join(&totals[way], core_refused(core, (enum way)way));
-		for (struct session *s = core_oldest(core); s; s = s->newer)
-			account_add(&totals[way], &s->ways[way].tally);
+		for (size_t i = 0; i < cores->count; i++) {
+			account_join(&totals[way], core_refused(cores->all[i], (enum way)way));
+			for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
+				account_add(&totals[way], &s->ways[way].tally);
+		}
 	}
 }
 
-void summary_delays(
-    const struct summary *summary, struct core *core, enum way way, ns_t *sum, uint64_t *count)
+/* Those of sessions that live and of those that have ended. */
+static struct buckets *join_delays(const struct summary *summary, const struct cores *cores, enum way way)
 {
-	*sum = summary->delays[way]->sum;
-	*count = summary->delays[way]->count;
-	for (const struct session *s = core_oldest(core); s; s = s->newer) {
-		if (!s->ways[way].delays)
-			continue;
-		*sum += s->ways[way].delays->sum;
-		*count += s->ways[way].delays->count;
-	}
-}
-
-static void fill_totals(const struct summary *summary, struct core *core, struct sheet *sheet)
-{
-	struct account accounts[WAYS];
 	struct buckets *all = malloc(sizeof(*all));
 
 	assert(all);
-	summary_totals(summary, core, accounts);
-	for (int way = 0; way < WAYS; way++) {
-		*all = *summary->delays[way];
-		for (struct session *s = core_oldest(core); s; s = s->newer)
+	*all = *summary->delays[way];
+	for (size_t i = 0; i < cores->count; i++)
+		for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
 			if (s->ways[way].delays)
 				buckets_join(all, s->ways[way].delays);
+	return all;
+}
+
+void summary_delays(
+    const struct summary *summary, const struct cores *cores, enum way way, ns_t *sum, uint64_t *count)
+{
+	*sum = summary->delays[way]->sum;
+	*count = summary->delays[way]->count;
+	for (size_t i = 0; i < cores->count; i++)
+		for (const struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
+			if (s->ways[way].delays) {
+				*sum += s->ways[way].delays->sum;
+				*count += s->ways[way].delays->count;
+			}
+}
+
+static void fill_totals(const struct summary *summary, const struct cores *cores, struct sheet *sheet)
+{
+	struct account accounts[WAYS];
+
+	summary_totals(summary, cores, accounts);
+	for (int way = 0; way < WAYS; way++) {
+		struct buckets *all = join_delays(summary, cores, (enum way)way);
+
 		sheet->totals[way].account = accounts[way];
 		sheet_way_delays(&sheet->totals[way], all);
+		free(all);
 	}
-	free(all);
 }
 
 static int by_number(const void *a, const void *b)
@@ -155,35 +173,37 @@ static void session_place(struct sheet_session *session, const struct summary_fa
 		session->ended = "stop";
 }
 
-static void fill_sessions(
-    const struct summary *summary, struct core *core, const struct summary_facts *facts, struct sheet *sheet)
+static void fill_sessions(const struct summary *summary, const struct cores *cores,
+    const struct summary_facts *facts, struct sheet *sheet)
 {
-	size_t at = summary->ended_count, count = at + core_session_count(core);
+	size_t at = summary->ended_count, count = at + cores_session_count(cores);
 
 	sheet->sessions = calloc(count + 1, sizeof(*sheet->sessions));
 	assert(sheet->sessions);
 	if (at)
 		memcpy(sheet->sessions, summary->ended, at * sizeof(*sheet->sessions));
-	for (struct session *s = core_oldest(core); s; s = s->newer)
-		session_fill(&sheet->sessions[at++], s);
+	for (size_t i = 0; i < cores->count; i++)
+		for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
+			session_fill(&sheet->sessions[at++], s);
 	for (size_t i = 0; i < at; i++)
 		session_place(&sheet->sessions[i], facts);
 	qsort(sheet->sessions, at, sizeof(*sheet->sessions), by_number);
 	sheet->session_count = at;
-	sheet->sessions_ever = core_sessions_ever(core);
+	sheet->sessions_ever = cores_sessions_ever(cores);
 	sheet->sessions_left_out = summary->ended_ever - summary->ended_count;
 }
 
-bool summary_session(const struct summary *summary, struct core *core, const struct summary_facts *facts,
-    uint32_t number, struct sheet_session *session)
+bool summary_session(const struct summary *summary, const struct cores *cores,
+    const struct summary_facts *facts, uint32_t number, struct sheet_session *session)
 {
-	for (struct session *s = core_oldest(core); s; s = s->newer) {
-		if (s->number != number)
-			continue;
-		session_fill(session, s);
-		session_place(session, facts);
-		return true;
-	}
+	for (size_t i = 0; i < cores->count; i++)
+		for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer) {
+			if (s->number != number)
+				continue;
+			session_fill(session, s);
+			session_place(session, facts);
+			return true;
+		}
 	for (size_t i = 0; i < summary->ended_count; i++) {
 		if (summary->ended[i].number != number)
 			continue;
@@ -214,10 +234,10 @@ static struct sheet_failure *fail(struct sheet *sheet, const char *subject)
 	return failure;
 }
 
-static void check_each(struct sheet *sheet, struct core *core, const struct config *config)
+static void check_each(struct sheet *sheet, const struct cores *cores, const struct config *config)
 {
 	struct each_failure each[EACH_MAX];
-	size_t count = core_each_failures(core, each, EACH_MAX);
+	size_t count = cores_each_failures(cores, each, EACH_MAX);
 
 	for (size_t i = 0; i < count && i < EACH_MAX; i++) {
 		const struct rule *rule = &config->rules[each[i].rule];
@@ -234,11 +254,11 @@ static void check_each(struct sheet *sheet, struct core *core, const struct conf
 	sheet->failures_left_out += count > EACH_MAX ? count - EACH_MAX : 0;
 }
 
-static void check_rules(struct sheet *sheet, struct core *core, const struct config *config)
+static void check_rules(struct sheet *sheet, const struct cores *cores, const struct config *config)
 {
 	for (size_t i = 0; i < config->rule_count; i++) {
 		const struct rule *rule = &config->rules[i];
-		uint64_t fired = core_rule(core, (unsigned)i)->fired;
+		uint64_t fired = cores_rule(cores, (unsigned)i).fired;
 		struct sheet_failure *failure;
 
 		if (!rule->expect_given || rule->expect_each || span_holds(&rule->expect, fired))
@@ -248,18 +268,27 @@ static void check_rules(struct sheet *sheet, struct core *core, const struct con
 		failure->number = (int64_t)fired;
 		units_span_text(&rule->expect, failure->want, sizeof(failure->want));
 	}
-	check_each(sheet, core, config);
+	check_each(sheet, cores, config);
 }
 
-static void check_run(struct sheet *sheet, struct core *core, const struct summary_facts *facts)
+static ns_t lateness(const struct cores *cores, double share)
+{
+	struct buckets late;
+
+	cores_lateness(cores, &late);
+	return buckets_percentile(&late, share);
+}
+
+static void check_run(struct sheet *sheet, const struct cores *cores, const struct summary_facts *facts)
 {
 	const struct proxy_settings *proxy = &facts->setup->proxy;
-	ns_t late = buckets_percentile(core_lateness(core), 0.99);
 	struct sheet_failure *failure;
+	ns_t late = lateness(cores, 0.99);
 
-	if (proxy->expect_sessions_given && !span_holds(&proxy->expect_sessions, core_sessions_ever(core))) {
+	if (proxy->expect_sessions_given &&
+	    !span_holds(&proxy->expect_sessions, cores_sessions_ever(cores))) {
 		failure = fail(sheet, "expect_sessions");
-		failure->number = core_sessions_ever(core);
+		failure->number = cores_sessions_ever(cores);
 		units_span_text(&proxy->expect_sessions, failure->want, sizeof(failure->want));
 	}
 	if (proxy->max_lateness && late > proxy->max_lateness) {
@@ -313,10 +342,11 @@ static void list_checks(struct sheet *sheet, const struct setup *setup)
 
 /* ---- The sheet ---- */
 
-void summary_sheet(const struct summary *summary, struct core *core, const struct summary_facts *facts,
-    enum exit_status status, struct sheet *sheet)
+void summary_sheet(const struct summary *summary, const struct cores *cores,
+    const struct summary_facts *facts, enum exit_status status, struct sheet *sheet)
 {
 	const struct config *config = facts->setup->config;
+	struct buckets late;
 
 	*sheet = (struct sheet){.seed = facts->seed,
 	    .seed_known = true,
@@ -329,22 +359,23 @@ void summary_sheet(const struct summary *summary, struct core *core, const struc
 	    .kernel_drops = facts->kernel_drops,
 	    .icmp_errors = facts->network_news};
 	copy_text(sheet->version, sizeof(sheet->version), facts->version);
-	fill_sessions(summary, core, facts, sheet);
-	fill_totals(summary, core, sheet);
+	fill_sessions(summary, cores, facts, sheet);
+	fill_totals(summary, cores, sheet);
 	for (size_t i = 0; i < config->rule_count; i++) {
 		struct sheet_rule *rule = sheet_rule_add(sheet, config->rules[i].name);
 
-		rule->matched = core_rule(core, (unsigned)i)->matched;
-		rule->fired = core_rule(core, (unsigned)i)->fired;
+		rule->matched = cores_rule(cores, (unsigned)i).matched;
+		rule->fired = cores_rule(cores, (unsigned)i).fired;
 	}
-	sheet_late(sheet, core_lateness(core));
+	cores_lateness(cores, &late);
+	sheet_late(sheet, &late);
 	list_checks(sheet, facts->setup);
 	for (size_t i = 0; i < facts->change_count; i++)
 		sheet_change_add(sheet, facts->changes[i].at, facts->changes[i].text);
 	if (!facts->ended)
 		return; /* what was expected may yet come */
-	check_rules(sheet, core, config);
-	check_run(sheet, core, facts);
+	check_rules(sheet, cores, config);
+	check_run(sheet, cores, facts);
 	sheet->exit = status == EXIT_DONE && sheet->failure_count ? EXIT_CHECK : (int)status;
 }
 

@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "proxy/setup.h"
 #include "report/sheet.h"
-#include "rules/core.h"
+#include "rules/cores.h"
 
 #define SUMMARY_ENDED_MAX 10000
 
@@ -21,7 +21,8 @@ struct summary;
 struct summary *summary_new(void);
 void summary_free(struct summary *summary);
 
-/* Keeps the accounts of a session that ends. */
+/* Keeps the accounts of a session that ends. Any worker's thread may call; the rest is called while they
+ * stand still. */
 void summary_session_ended(struct summary *summary, const struct session *session);
 
 /* What only the caller knows. Wall-clock times in ns since 1970; 0 for `ended`: it runs on. */
@@ -42,19 +43,19 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CHECK = 
 
 /* Fills a sheet, for sheet_fini. Checks are judged only once the run is over, and then its exit status is
  * that of the checks unless `status` says worse; while it runs it has none. */
-void summary_sheet(const struct summary *summary, struct core *core, const struct summary_facts *facts,
-    enum exit_status status, struct sheet *sheet);
+void summary_sheet(const struct summary *summary, const struct cores *cores,
+    const struct summary_facts *facts, enum exit_status status, struct sheet *sheet);
 /* One session's, by number; false where it is not known (any more). */
-bool summary_session(const struct summary *summary, struct core *core, const struct summary_facts *facts,
-    uint32_t number, struct sheet_session *session);
+bool summary_session(const struct summary *summary, const struct cores *cores,
+    const struct summary_facts *facts, uint32_t number, struct sheet_session *session);
 /* Tells on standard error each check that does not hold. */
 void summary_tell_failures(const struct sheet *sheet);
 /* Lines of `key=value` for the capture's closing statistics. */
 void summary_statistics(const struct sheet *sheet, struct text *out);
 /* Delays of one way, of all sessions: their sum, and of how many datagrams. */
 void summary_delays(
-    const struct summary *summary, struct core *core, enum way way, ns_t *sum, uint64_t *count);
+    const struct summary *summary, const struct cores *cores, enum way way, ns_t *sum, uint64_t *count);
 /* Both ways of all sessions and of what was refused. */
-void summary_totals(const struct summary *summary, struct core *core, struct account totals[WAYS]);
+void summary_totals(const struct summary *summary, const struct cores *cores, struct account totals[WAYS]);
 
 #endif

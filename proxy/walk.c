@@ -43,6 +43,12 @@ ns_t relay_wall(const struct relay *relay, ns_t at)
 
 /* ---- Recording and accounting ---- */
 
+/* Each worker numbers its arrivals; in the capture no two have the same. */
+static uint64_t packet_id(const struct relay *relay, uint64_t arrival)
+{
+	return arrival * relay->workers + relay->index;
+}
+
 /* `cloud_side`: the source port that it came to or left by. */
 static struct capture_path path_of(
     const struct relay *relay, const struct session *session, const struct address *cloud_side)
@@ -68,12 +74,12 @@ static void record_departure(struct relay *relay, const struct address *cloud_si
 	struct departure departure;
 	struct capture_path path;
 
-	if (!relay->capture)
+	if (!relay->recorder)
 		return;
 	path = path_of(relay, datagram->session, cloud_side);
 	departure_fill(&departure, datagram, datagram->session->number, reason, at);
-	capture_departed(relay->capture, &path, &departure, datagram->bytes, datagram->size, datagram->tos,
-	    datagram->id, relay_wall(relay, at));
+	capture_departed(relay->recorder, &path, &departure, datagram->bytes, datagram->size, datagram->tos,
+	    packet_id(relay, datagram->id), relay_wall(relay, at));
 }
 
 /* On its way down a datagram has no source port of its own: the present one stands in the session's path. */
@@ -110,8 +116,8 @@ static void tell_event(struct relay *relay, const char *text, ns_t at)
 	ns_t second = at / NS_S;
 
 	feed_put(relay->feed, text, relay_wall(relay, at));
-	if (relay->capture)
-		capture_event(relay->capture, text, relay_wall(relay, at));
+	if (relay->recorder)
+		capture_event(relay->recorder, text, relay_wall(relay, at));
 	if (second != relay->told_second) {
 		if (relay->untold)
 			log_tell("… and %u events more", relay->untold);
@@ -211,9 +217,9 @@ static void refuse(struct relay *relay, enum reason reason, const struct listene
 		path.device_side.port = listener->bound.port;
 	}
 	core_refuse(relay->core, reason, arrival, &verdict);
-	if (relay->capture)
-		capture_arrived(relay->capture, &path, &verdict, received->bytes, received->tos,
-		    core_arrivals(relay->core), relay_wall(relay, arrival->at));
+	if (relay->recorder)
+		capture_arrived(relay->recorder, &path, &verdict, received->bytes, received->tos,
+		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival->at));
 	if (!relay->told_refused)
 		log_error("device %s is refused: %s (told once; the summary counts all)",
 		    address_text(&received->from, text, sizeof(text)),
@@ -230,7 +236,7 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	struct carrier *carrier;
 
 	/* Opening a session may end another: what was gathered of that one is on its way already. */
-	if (core_session_count(relay->core) >= relay->setup->proxy.max_sessions)
+	if (core_is_full(relay->core))
 		outbox_flush(relay);
 	if (!patterns_match(&relay->setup->proxy.allow, &received->from))
 		reason = REASON_NOT_ALLOWED;
@@ -289,11 +295,11 @@ static void take(struct relay *relay, struct listener *listener, struct port *po
 		return;
 	core_arrive(relay->core, session, &arrival, &verdict);
 	tell_verdict(&verdict);
-	if (relay->capture) {
+	if (relay->recorder) {
 		carrier = session->carrier;
 		path = path_of(relay, session, port ? &local : &carrier->port->out.local);
-		capture_arrived(relay->capture, &path, &verdict, received->bytes, received->tos,
-		    core_arrivals(relay->core), relay_wall(relay, arrival.at));
+		capture_arrived(relay->recorder, &path, &verdict, received->bytes, received->tos,
+		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival.at));
 	}
 	advance(relay, arrival.at);
 }
@@ -419,6 +425,7 @@ void relay_wake(evutil_socket_t fd, short what, void *user)
 			serve(relay, who, readable, writable);
 		now = relay_now();
 		turn(relay, now);
-	} while (!relay->stopping && now - began < SPELL && (count || soon(relay, now)));
+	} while (!relay->stopping && now - began < SPELL && (count || soon(relay, now)) &&
+	         !atomic_load_explicit(relay->pause, memory_order_relaxed));
 	arm(relay);
 }

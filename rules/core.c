@@ -21,6 +21,8 @@ struct core *core_new(
 	core->names = names;
 	core->limits = *limits;
 	core->now = core->began = now;
+	core->common_own = !limits->common;
+	core->common = limits->common ? limits->common : common_new();
 	core->pool = pool_new();
 	core->schedule = schedule_new();
 	core->hash_size = HASH_LEAST;
@@ -107,6 +109,32 @@ void core_datagram_free(struct core *core, struct datagram *datagram)
 		free(datagram->parts);
 	pool_put(core->pool, datagram);
 	core_session_release(core, session);
+}
+
+bool core_holds(struct core *core, uint64_t bytes)
+{
+	uint64_t whole = core->queued_bytes + bytes;
+
+	if (whole > core->may_hold)
+		core->may_hold += common_bytes_take(
+		    core->common, whole - core->may_hold, core->limits.max_queued);
+	return whole <= core->may_hold;
+}
+
+/* All but so much of what it may hold and does not. */
+static void give_back(struct core *core, uint64_t keep)
+{
+	uint64_t whole = core->queued_bytes + keep;
+
+	if (core->may_hold <= whole)
+		return;
+	common_bytes_give(core->common, core->may_hold - whole);
+	core->may_hold = whole;
+}
+
+void core_bytes_return(struct core *core)
+{
+	give_back(core, 0);
 }
 
 void core_count_queued(struct core *core, struct datagram *datagram)
@@ -223,6 +251,8 @@ void core_advance(struct core *core, ns_t now)
 	}
 	if (now > core->now)
 		core->now = now;
+	if (core->may_hold > core->queued_bytes + 2 * COMMON_PIECE)
+		give_back(core, COMMON_PIECE);
 }
 
 ns_t core_due(const struct core *core)
@@ -247,9 +277,14 @@ size_t core_session_count(const struct core *core)
 	return core->session_count;
 }
 
+bool core_is_full(const struct core *core)
+{
+	return common_sessions(core->common) >= core->limits.max_sessions;
+}
+
 uint32_t core_sessions_ever(const struct core *core)
 {
-	return core->sessions_ever;
+	return common_numbers(core->common);
 }
 
 const struct account *core_refused(const struct core *core, enum way way)
@@ -402,8 +437,10 @@ void core_free(struct core *core)
 	free(core->each);
 	free(core->outcomes);
 	free(core->told);
-	free(core->opened);
 	free(core->hash);
+	common_bytes_give(core->common, core->may_hold);
+	if (core->common_own)
+		common_free(core->common);
 	follow_free(core);
 	free(core->lateness);
 	schedule_free(core->schedule);

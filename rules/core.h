@@ -30,6 +30,7 @@
 
 #include "base/account.h"
 #include "base/verdict.h"
+#include "rules/common.h"
 #include "rules/session.h"
 
 struct core;
@@ -38,7 +39,8 @@ struct core_limits {
 	uint64_t seed;
 	ns_t idle_timeout;
 	uint64_t max_sessions;
-	uint64_t max_queued; /* bytes */
+	uint64_t max_queued;   /* bytes */
+	struct common *common; /* what it shares with other workers' cores; NULL: it is alone */
 };
 
 struct arrival {
@@ -135,6 +137,7 @@ struct live_target {
 	const char
 	    *identity;   /* LIVE_IDENTITY: the name that its draws derive from, or its address without port */
 	unsigned device; /* LIVE_DEVICE: index of the section */
+	bool echo;       /* another worker's core has told and counted it already */
 };
 /* `by` is the name, in the capture, of who asks. With LIVE_ALL and LIVE_DEVICE blackouts and links hold for
  * sessions to come too. */
@@ -145,6 +148,9 @@ size_t core_fire(struct core *core, unsigned rule, const struct live_target *tar
 /* Live sessions, the oldest first; then what is known of all. */
 struct session *core_oldest(const struct core *core);
 size_t core_session_count(const struct core *core);
+/* As many as may be, of all workers: the next session ends another, or is refused. */
+bool core_is_full(const struct core *core);
+/* Of all workers. */
 uint32_t core_sessions_ever(const struct core *core);
 const struct account *core_refused(const struct core *core, enum way way);
 const struct buckets *core_lateness(const struct core *core);

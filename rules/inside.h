@@ -45,13 +45,6 @@ struct standing {
 	ns_t until;  /* blackout */
 };
 
-/* How many sessions an address (or identity) has opened at a listener. */
-struct opened {
-	uint64_t key;
-	uint32_t count;
-	uint32_t live; /* of an identity: sessions that draw from it now */
-};
-
 struct core {
 	const struct config *config;
 	const struct names *names;
@@ -59,7 +52,10 @@ struct core {
 	ns_t now, began;
 	struct pool *pool;
 	struct schedule *schedule;
+	struct common *common;
+	bool common_own;
 	uint64_t arrivals, queued_bytes, seen_all;
+	uint64_t may_hold; /* bytes, taken from what all cores may hold together */
 	bool last_arrived;
 
 	struct session **hash;
@@ -67,9 +63,6 @@ struct core {
 	struct session *oldest, *newest;
 	struct session *silent_oldest, *silent_newest;
 	size_t session_count;
-	uint32_t sessions_ever;
-	struct opened *opened;
-	size_t opened_size, opened_count;
 
 	struct rule_state *shared; /* of rules with scope = all, by the rule's index; others unused */
 	struct rule_totals *totals;
@@ -100,6 +93,10 @@ struct datagram *core_datagram(struct core *core, struct session *session, enum 
 void core_datagram_free(struct core *core, struct datagram *datagram);
 /* It dies after its arrival was recorded: counted, and told as unsent. */
 void core_unsent(struct core *core, struct datagram *datagram, enum reason reason, ns_t at);
+/* May so many bytes more be held? */
+bool core_holds(struct core *core, uint64_t bytes);
+/* Gives back what it may hold and does not: another limit holds from here on. */
+void core_bytes_return(struct core *core);
 /* Accounts of one that waits for later from here on. */
 void core_count_queued(struct core *core, struct datagram *datagram);
 struct link_state *core_link_state(struct session *session, const struct link *link);

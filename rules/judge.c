@@ -126,7 +126,7 @@ static void decide_copies(struct judging *j, bool in_blackout)
 
 		copy->plan->in_blackout = in_blackout;
 		link_step(link, (enum way)copy->way, j->session->ways[copy->way].n);
-		if (j->core->queued_bytes > j->core->limits.max_queued)
+		if (!core_holds(j->core, 0))
 			decision.reason = REASON_OVERLOAD;
 		else if (copy->origin != ORIGIN_LINK)
 			link_decide(link, LINK_COPY, copy, copy->plan, &decision);
@@ -399,7 +399,7 @@ void core_arrive(
 	way->tally.received++;
 	way->tally.bytes += arrival->size;
 	verdict_start(verdict, session, arrival, way->n);
-	if (core->queued_bytes + arrival->size > core->limits.max_queued)
+	if (!core_holds(core, arrival->size))
 		judging_drop(&j, REASON_OVERLOAD, 0);
 	else if (!(j.datagram = core_datagram(core, session, arrival->way, arrival->size)))
 		judging_drop(&j, REASON_OVERLOAD, 0);

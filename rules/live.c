@@ -61,7 +61,8 @@ static size_t act(
 	wish->rule = NULL;
 	wish->device = target->whom == LIVE_DEVICE ? target->device + 1 : 0;
 	if (target->whom == LIVE_ALL && wish->action.act == ACT_NOTE) {
-		core_event(core, NULL, now, "note by=%s", names_get(core->names, wish->by));
+		if (!target->echo)
+			core_event(core, NULL, now, "note by=%s", names_get(core->names, wish->by));
 		return core->session_count;
 	}
 	return judge_everywhere(core, wish, draw, now);
@@ -88,5 +89,7 @@ size_t core_fire(struct core *core, unsigned index, const struct live_target *ta
 	}
 	if (count || target->whom == LIVE_ALL)
 		judge_fired_outside(core, one_of(core, target), rule, now);
+	if (target->echo && (count || target->whom == LIVE_ALL))
+		core->totals[index].fired--; /* it fired once, for all cores */
 	return count;
 }

@@ -272,6 +272,7 @@ void core_reload(struct core *core, const struct config *config, const struct co
 	standing_reload(core, config);
 	core->config = config;
 	core->limits = *limits;
+	core_bytes_return(core);
 	for (struct session *session = core->oldest; session; session = session->newer) {
 		text_clear(&name);
 		text_add(&name, "%s", session->link->name);

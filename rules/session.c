@@ -1,63 +1,11 @@
-/* session: found, opened, ended; and how many an address has opened before. */
+/* session: found, opened, ended. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "rules/inside.h"
 
-#define OPENED_LEAST 65536
 #define EACH_MOST 1000
-
-/* ---- How many sessions an address has opened ---- */
-
-static struct opened *opened_slot(struct opened *slots, size_t size, uint64_t key)
-{
-	size_t at = key & (size - 1);
-
-	while (slots[at].key && slots[at].key != key)
-		at = (at + 1) & (size - 1);
-	return &slots[at];
-}
-
-/* Grows, or once there are more addresses than it may remember forgets those without a session. */
-static void opened_make_room(struct core *core)
-{
-	size_t most = 4 * core->limits.max_sessions > OPENED_LEAST ? 4 * core->limits.max_sessions
-	                                                           : OPENED_LEAST;
-	size_t size = core->opened_size ? 2 * core->opened_size : 1024, count = 0;
-	bool forget = core->opened_count >= most;
-	struct opened *slots;
-
-	if (core->opened_size && core->opened_count < core->opened_size / 2 && !forget)
-		return;
-	if (forget)
-		size = core->opened_size;
-	slots = calloc(size, sizeof(*slots));
-	assert(slots);
-	for (size_t i = 0; i < core->opened_size; i++) {
-		if (!core->opened[i].key || (forget && !core->opened[i].live))
-			continue;
-		*opened_slot(slots, size, core->opened[i].key) = core->opened[i];
-		count++;
-	}
-	free(core->opened);
-	core->opened = slots;
-	core->opened_size = size;
-	core->opened_count = count;
-}
-
-static struct opened *opened_get(struct core *core, uint64_t key)
-{
-	struct opened *slot;
-
-	opened_make_room(core);
-	slot = opened_slot(core->opened, core->opened_size, key | 1);
-	if (!slot->key) {
-		slot->key = key | 1;
-		core->opened_count++;
-	}
-	return slot;
-}
 
 /* ---- What few have ---- */
 
@@ -179,30 +127,31 @@ static uint64_t opened_key(const struct session *session)
 	return session->identity_key ^ chance_mix(session->listener + 1);
 }
 
+static size_t remembered(const struct core *core)
+{
+	return 4 * core->limits.max_sessions;
+}
+
 static void draw_from(struct core *core, struct session *session)
 {
 	const char *identity = session->section ? session->section->identity : NULL;
-	struct opened *opened;
 	uint64_t who = chance_hash(1, session->device.ip, address_ip_size(&session->device));
 
 	if (identity) {
 		uint64_t named = chance_hash(2, identity, strlen(identity));
 
-		opened = opened_get(core, chance_mix(named));
-		if (opened->live) {
+		session->identity_used = common_identity_take(
+		    core->common, chance_mix(named), remembered(core));
+		if (session->identity_used)
+			who = named;
+		else
 			core_event(core, session, session->began,
 			    "identity %s is in use by another session: this one draws by its address",
 			    identity);
-		} else {
-			opened->live = 1;
-			session->identity_used = true;
-			who = named;
-		}
 	}
 	session->identity_key = who;
-	opened = opened_get(core, opened_key(session));
-	opened->live++;
-	session->key = chance_mix(chance_mix(core->limits.seed ^ who) + opened->count++);
+	session->key = chance_mix(chance_mix(core->limits.seed ^ who) +
+	                          common_opened(core->common, opened_key(session), remembered(core)));
 }
 
 void session_rules_attach(struct core *core, struct session *session)
@@ -250,7 +199,7 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 		hash_grow(core);
 	session->device = *device;
 	session->listener = listener;
-	session->number = ++core->sessions_ever;
+	session->number = common_number(core->common);
 	session->header = device->family == FAMILY_IPV6 ? 48 : 28;
 	session->began = session->last = now;
 	session->section = config_device(core->config, device, listening);
@@ -292,14 +241,16 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 	*opened = false;
 	if (session)
 		return session;
-	if (core->session_count >= core->limits.max_sessions) {
+	while (!common_enter(core->common, core->limits.max_sessions)) {
 		if (!core->silent_oldest)
 			return NULL;
 		core_session_end(core, core->silent_oldest, SESSION_EVICTED, now);
 	}
 	session = session_open(core, listener, listening, device, now);
 	*opened = session != NULL;
-	if (session)
+	if (!session)
+		common_leave(core->common);
+	else
 		core_advance(
 		    core, now); /* what comes at time 0 of its life comes before its first datagram */
 	return session;
@@ -354,9 +305,10 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	*(session->newer ? &session->newer->older : &core->newest) = session->older;
 	silent_remove(core, session);
 	core->session_count--;
+	common_leave(core->common);
 	if (session->identity_used)
-		opened_get(core, chance_mix(session->identity_key))->live = 0;
-	opened_get(core, opened_key(session))->live--;
+		common_identity_give(core->common, chance_mix(session->identity_key));
+	common_closed(core->common, opened_key(session));
 	session_each_check(core, session);
 	for (int way = 0; way < WAYS; way++) {
 		struct tally *tally = &session->ways[way].tally;

@@ -1,0 +1,333 @@
+#include "proxy/crew.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "proxy/log.h"
+#include "proxy/relay.h"
+
+struct worker {
+	struct crew *crew;
+	struct relay *relay;
+	/* Those of a further worker: */
+	struct event_base *base;
+	pthread_t thread;
+	int call; /* eventfd: it is asked to stand still */
+	struct event *called;
+};
+
+struct crew {
+	struct worker *workers;
+	struct core **cores;
+	struct cores view;
+	struct common *common;
+	struct summary *summary;
+	struct capture *capture;
+	const struct setup *setup;
+	size_t count;
+	size_t started; /* threads */
+	unsigned halts; /* nested */
+	ns_t began, wall_started;
+	atomic_bool pause; /* whoever is in a long round ends it */
+	/* Under the lock: */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	size_t still;
+	bool halted, ended;
+};
+
+/* ---- Standing still ---- */
+
+static void stand_still(evutil_socket_t fd, short what, void *user)
+{
+	struct worker *worker = user;
+	struct crew *crew = worker->crew;
+	eventfd_t calls;
+
+	(void)what;
+	if (eventfd_read(fd, &calls))
+		return;
+	pthread_mutex_lock(&crew->lock);
+	crew->still++;
+	pthread_cond_broadcast(&crew->changed);
+	while (crew->halted)
+		pthread_cond_wait(&crew->changed, &crew->lock);
+	crew->still--;
+	if (crew->ended)
+		event_base_loopbreak(worker->base);
+	pthread_mutex_unlock(&crew->lock);
+}
+
+void crew_halt(struct crew *crew)
+{
+	if (crew->halts++ || !crew->started)
+		return;
+	atomic_store(&crew->pause, true);
+	pthread_mutex_lock(&crew->lock);
+	crew->halted = true;
+	for (size_t i = 1; i <= crew->started; i++)
+		eventfd_write(crew->workers[i].call, 1);
+	while (crew->still < crew->started)
+		pthread_cond_wait(&crew->changed, &crew->lock);
+	pthread_mutex_unlock(&crew->lock);
+}
+
+void crew_go(struct crew *crew)
+{
+	assert(crew->halts);
+	if (--crew->halts || !crew->started)
+		return;
+	atomic_store(&crew->pause, false);
+	pthread_mutex_lock(&crew->lock);
+	crew->halted = false;
+	pthread_cond_broadcast(&crew->changed);
+	pthread_mutex_unlock(&crew->lock);
+}
+
+/* ---- Opening and closing ---- */
+
+static void *work(void *user)
+{
+	struct worker *worker = user;
+
+	if (event_base_dispatch(worker->base) < 0)
+		log_error("the event loop of a worker failed");
+	return NULL;
+}
+
+static int loop_open(struct worker *worker, struct error *error)
+{
+	worker->base = event_base_new();
+	worker->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!worker->base || worker->call < 0)
+		return error_set(error, "the event loop of a worker cannot be set up: %s", strerror(errno));
+	worker->called = event_new(worker->base, worker->call, EV_READ | EV_PERSIST, stand_still, worker);
+	assert(worker->called);
+	event_add(worker->called, NULL);
+	return 0;
+}
+
+static int worker_open(
+    struct crew *crew, size_t index, const struct crew_options *options, struct error *error)
+{
+	struct worker *worker = &crew->workers[index];
+	struct relay_options relay = {.base = options->base,
+	    .names = options->names,
+	    .summary = options->summary,
+	    .feed = options->feed,
+	    .seed = options->seed,
+	    .common = crew->common,
+	    .first = index ? crew->workers[0].relay : NULL,
+	    .index = (unsigned)index,
+	    .workers = (unsigned)crew->count,
+	    .began = crew->began,
+	    .wall_offset = crew->wall_started - crew->began,
+	    .pause = &crew->pause};
+
+	*worker = (struct worker){.crew = crew, .call = -1};
+	if (index && loop_open(worker, error))
+		return -1;
+	if (index)
+		relay.base = worker->base;
+	worker->relay = relay_new(&relay, crew->setup, error);
+	if (!worker->relay)
+		return -1;
+	crew->cores[index] = relay_core(worker->relay);
+	return 0;
+}
+
+struct crew *crew_new(const struct crew_options *options, const struct setup *setup, struct error *error)
+{
+	struct crew *crew = calloc(1, sizeof(*crew));
+
+	assert(crew);
+	crew->count = setup->proxy.workers;
+	crew->workers = calloc(crew->count, sizeof(*crew->workers));
+	crew->cores = calloc(crew->count, sizeof(*crew->cores));
+	assert(crew->workers && crew->cores);
+	crew->view = (struct cores){.all = crew->cores, .count = crew->count};
+	crew->common = common_new();
+	crew->summary = options->summary;
+	crew->setup = setup;
+	crew->wall_started = relay_wall_now();
+	crew->began = relay_now();
+	pthread_mutex_init(&crew->lock, NULL);
+	pthread_cond_init(&crew->changed, NULL);
+	for (size_t i = 0; i < crew->count; i++)
+		if (worker_open(crew, i, options, error)) {
+			crew_free(crew);
+			return NULL;
+		}
+	return crew;
+}
+
+static void worker_close(struct worker *worker)
+{
+	relay_free(worker->relay);
+	if (worker->called)
+		event_free(worker->called);
+	if (worker->base) {
+		event_base_free(worker->base);
+		close(worker->call);
+	}
+}
+
+void crew_free(struct crew *crew)
+{
+	if (!crew)
+		return;
+	assert(!crew->started);
+	for (size_t i = 0; i < crew->count; i++)
+		if (crew->workers[i].crew)
+			worker_close(&crew->workers[i]);
+	pthread_mutex_destroy(&crew->lock);
+	pthread_cond_destroy(&crew->changed);
+	common_free(crew->common);
+	free(crew->workers);
+	free(crew->cores);
+	free(crew);
+}
+
+void crew_capture(struct crew *crew, struct capture *capture)
+{
+	crew->capture = capture;
+	for (size_t i = 0; i < crew->count; i++)
+		relay_record(crew->workers[i].relay, capture_recorder(capture, (unsigned)i));
+}
+
+int crew_start(struct crew *crew, struct error *error)
+{
+	sigset_t all, before;
+	char name[16];
+	int failure = 0;
+
+	/* Signals are the first worker's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (!failure && crew->started + 1 < crew->count) {
+		struct worker *worker = &crew->workers[crew->started + 1];
+
+		failure = pthread_create(&worker->thread, NULL, work, worker);
+		if (failure)
+			break;
+		snprintf(name, sizeof(name), "worker-%zu", ++crew->started + 1);
+		pthread_setname_np(worker->thread, name);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (failure)
+		return error_set(error, "no thread can be started for a worker: %s", strerror(failure));
+	return 0;
+}
+
+void crew_stop(struct crew *crew)
+{
+	size_t started = crew->started;
+
+	crew_halt(crew);
+	for (size_t i = 0; i < crew->count; i++)
+		relay_stop(crew->workers[i].relay);
+	crew->ended = true;
+	crew_go(crew);
+	crew->started = 0;
+	for (size_t i = 1; i <= started; i++)
+		pthread_join(crew->workers[i].thread, NULL);
+}
+
+/* ---- All of them ---- */
+
+size_t crew_listener_count(const struct crew *crew)
+{
+	return relay_listener_count(crew->workers[0].relay);
+}
+
+const struct address *crew_listener(const struct crew *crew, size_t index)
+{
+	return relay_listener(crew->workers[0].relay, index);
+}
+
+void crew_turn(struct crew *crew)
+{
+	crew_halt(crew);
+	for (size_t i = 0; i < crew->count; i++)
+		relay_turn(crew->workers[i].relay);
+	crew_go(crew);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static void tell_kept(const struct setup *old, const struct setup *setup)
+{
+	const struct addresses *before = &old->proxy.listen, *after = &setup->proxy.listen;
+
+	if (before->count != after->count ||
+	    memcmp(before->all, after->all, before->count * sizeof(*before->all)) != 0)
+		log_tell("reload: `listen` keeps its value until the next start");
+	if (!same_text(setup->capture.file, old->capture.file))
+		log_tell("reload: [capture] keeps its values until the next start");
+	if (setup->proxy.workers != old->proxy.workers)
+		log_tell("reload: `workers` keeps its value until the next start");
+	if (setup->proxy.seed_given && (!old->proxy.seed_given || setup->proxy.seed != old->proxy.seed))
+		log_tell("reload: `seed` keeps its value until the next start");
+}
+
+void crew_reload(struct crew *crew, const struct setup *setup, uint64_t seed)
+{
+	tell_kept(crew->setup, setup);
+	crew_halt(crew);
+	crew->setup = setup;
+	for (size_t i = 0; i < crew->count; i++)
+		relay_reload(crew->workers[i].relay, setup, seed);
+	crew_go(crew);
+}
+
+const struct cores *crew_cores(const struct crew *crew)
+{
+	return &crew->view;
+}
+
+void crew_facts(struct crew *crew, struct summary_facts *facts)
+{
+	uint64_t drops[WAYS] = {0};
+
+	crew_halt(crew);
+	facts->network_news = 0;
+	for (size_t i = 0; i < crew->count; i++) {
+		relay_kernel_drops(crew->workers[i].relay, drops);
+		facts->network_news += relay_network_news(crew->workers[i].relay);
+	}
+	crew_go(crew);
+	facts->started = crew->wall_started;
+	facts->began = crew->began;
+	facts->now = relay_now();
+	facts->kernel_drops = drops[WAY_UP] + drops[WAY_DOWN];
+	if (crew->capture) {
+		facts->capture_written = capture_written(crew->capture);
+		facts->capture_lost = capture_lost(crew->capture);
+	}
+}
+
+void crew_closing(struct crew *crew, struct capture_closing *closing)
+{
+	crew_halt(crew);
+	closing->kernel_drops[WAY_UP] = closing->kernel_drops[WAY_DOWN] = 0;
+	for (size_t i = 0; i < crew->count; i++)
+		relay_kernel_drops(crew->workers[i].relay, closing->kernel_drops);
+	summary_totals(crew->summary, &crew->view, closing->totals);
+	crew_go(crew);
+}
+
+ns_t crew_wall(const struct crew *crew, ns_t at)
+{
+	return at + crew->wall_started - crew->began;
+}

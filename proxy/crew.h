@@ -1,0 +1,67 @@
+/*
+ * crew: the workers of a run: a relay each, with sessions, schedule and sockets of its own.
+ *
+ * The first works in the caller's thread, each further one in a thread and event loop of its own. All listen
+ * on the same addresses (SO_REUSEPORT): the kernel spreads the devices. Between them they share only
+ * rules/common, and what is told: the summary, events, the capture's thread.
+ *
+ *   crew_new ── crew_capture ── crew_start ── … crew_halt, look or change, crew_go … ── crew_stop ──
+ * crew_free
+ *
+ * All calls are the first worker's thread's. Whoever reads or changes what is the others' halts them before:
+ * they stand still between two datagrams until crew_go. The calls below that need it do so themselves.
+ */
+#ifndef PROXY_CREW_H
+#define PROXY_CREW_H
+
+#include <event2/event.h>
+
+#include "base/error.h"
+#include "capture/capture.h"
+#include "proxy/feed.h"
+#include "proxy/setup.h"
+#include "proxy/summary.h"
+#include "rules/cores.h"
+
+struct crew;
+
+struct crew_options {
+	struct event_base *base; /* the first worker's */
+	const struct names *names;
+	struct summary *summary;
+	struct feed *feed; /* takes every event */
+	uint64_t seed;
+};
+
+/* Opens the listeners of all workers; NULL and why where one cannot be. The setup is read until crew_reload
+ * or crew_free. */
+struct crew *crew_new(const struct crew_options *options, const struct setup *setup, struct error *error);
+void crew_free(struct crew *crew);
+/* From here on everything is recorded; the capture has a recorder for each worker. */
+void crew_capture(struct crew *crew, struct capture *capture);
+/* The further workers begin. */
+int crew_start(struct crew *crew, struct error *error);
+/* Stops reading, and ends the threads: what waits stays queued. */
+void crew_stop(struct crew *crew);
+
+/* May be nested. */
+void crew_halt(struct crew *crew);
+void crew_go(struct crew *crew);
+
+size_t crew_listener_count(const struct crew *crew);
+/* As bound: the free port that was taken for 0. */
+const struct address *crew_listener(const struct crew *crew, size_t index);
+
+/* What became due, and what follows from a change from outside. */
+void crew_turn(struct crew *crew);
+void crew_reload(struct crew *crew, const struct setup *setup, uint64_t seed);
+
+/* For use while they are halted. */
+const struct cores *crew_cores(const struct crew *crew);
+/* Fills times, kernel drops and network news. */
+void crew_facts(struct crew *crew, struct summary_facts *facts);
+/* What the closing statistics need to know of each interface. */
+void crew_closing(struct crew *crew, struct capture_closing *closing);
+ns_t crew_wall(const struct crew *crew, ns_t at);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * common: what the cores of several workers share: the sessions' numbers, how many there are, how many each
+ * address has opened, and the bytes that may be held.
+ *
+ * A session takes a lock when it opens and when it ends; bytes are taken in large pieces, without a lock. So
+ * no lock lies on a datagram's path. Any thread may call.
+ */
+#ifndef RULES_COMMON_H
+#define RULES_COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct common;
+
+struct common *common_new(void);
+void common_free(struct common *common);
+
+/* One session more, if there are fewer than `most`. */
+bool common_enter(struct common *common, uint64_t most);
+void common_leave(struct common *common);
+uint64_t common_sessions(const struct common *common);
+/* The number of the next session, from 1 on; and the last that was given out. */
+uint32_t common_number(struct common *common);
+uint32_t common_numbers(const struct common *common);
+
+/* How many sessions were opened before under this key (an address or identity at a listener); it is one more
+ * from here on. Remembers at least `remembered` keys, the least of those without a live session going first.
+ */
+uint32_t common_opened(struct common *common, uint64_t key, size_t remembered);
+void common_closed(struct common *common, uint64_t key);
+/* An identity is one session's at a time: false where it is taken. */
+bool common_identity_take(struct common *common, uint64_t key, size_t remembered);
+void common_identity_give(struct common *common, uint64_t key);
+
+/* Asks for `bytes` more to hold, of `most` in all, and takes more than that where there is plenty; gives how
+ * much was taken, 0 where there is not enough. */
+uint64_t common_bytes_take(struct common *common, uint64_t bytes, uint64_t most);
+void common_bytes_give(struct common *common, uint64_t bytes);
+#define COMMON_PIECE ((uint64_t)256 << 10) /* what is taken at once where there is plenty */
+
+#endif

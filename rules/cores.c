@@ -1,0 +1,95 @@
+#include "rules/cores.h"
+
+#include <string.h>
+
+size_t cores_session_count(const struct cores *cores)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < cores->count; i++)
+		sum += core_session_count(cores->all[i]);
+	return sum;
+}
+
+uint32_t cores_sessions_ever(const struct cores *cores)
+{
+	return core_sessions_ever(cores->all[0]);
+}
+
+uint64_t cores_queued_bytes(const struct cores *cores)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < cores->count; i++)
+		sum += core_queued_bytes(cores->all[i]);
+	return sum;
+}
+
+struct rule_totals cores_rule(const struct cores *cores, unsigned index)
+{
+	struct rule_totals sum = {0};
+
+	for (size_t i = 0; i < cores->count; i++) {
+		const struct rule_totals *one = core_rule(cores->all[i], index);
+
+		sum.matched += one->matched;
+		sum.fired += one->fired;
+	}
+	return sum;
+}
+
+struct link_totals cores_link(const struct cores *cores, unsigned index)
+{
+	struct link_totals sum = {0};
+
+	for (size_t i = 0; i < cores->count; i++)
+		for (int way = 0; way < WAYS; way++) {
+			sum.decided[way] += core_link(cores->all[i], index)->decided[way];
+			sum.lost[way] += core_link(cores->all[i], index)->lost[way];
+		}
+	return sum;
+}
+
+void cores_lateness(const struct cores *cores, struct buckets *into)
+{
+	memset(into, 0, sizeof(*into));
+	for (size_t i = 0; i < cores->count; i++)
+		buckets_join(into, core_lateness(cores->all[i]));
+}
+
+size_t cores_each_failures(const struct cores *cores, struct each_failure *failures, size_t room)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < cores->count; i++) {
+		size_t filled = sum < room ? sum : room;
+
+		sum += core_each_failures(cores->all[i], failures + filled, room - filled);
+	}
+	return sum;
+}
+
+size_t cores_do(const struct cores *cores, const struct action *action, const struct live_target *target,
+    uint16_t by, ns_t now)
+{
+	struct live_target each = *target;
+	size_t sum = 0;
+
+	for (size_t i = 0; i < cores->count; i++) {
+		sum += core_do(cores->all[i], action, &each, by, now);
+		each.echo = true;
+	}
+	return sum;
+}
+
+size_t cores_fire(const struct cores *cores, unsigned rule, const struct live_target *target, ns_t now)
+{
+	struct live_target each = *target;
+	size_t sum = 0;
+
+	for (size_t i = 0; i < cores->count; i++) {
+		sum += core_fire(cores->all[i], rule, &each, now);
+		each.echo = sum || target->whom == LIVE_ALL;
+	}
+	return sum;
+}
