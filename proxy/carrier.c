@@ -10,10 +10,19 @@
 
 #define RETRY NS_S
 
+static void aging_free(struct relay *relay, struct aging *aging)
+{
+	if (!aging)
+		return;
+	*(aging->before ? &aging->before->next : &relay->aging_first) = aging->next;
+	*(aging->next ? &aging->next->before : &relay->aging_last) = aging->before;
+	event_free(aging->patience);
+	free(aging);
+}
+
 static void port_close(struct relay *relay, struct port *port, enum reason reason)
 {
-	if (port->patience)
-		event_free(port->patience);
+	aging_free(relay, port->aging);
 	if (port->out.fd >= 0)
 		relay->closed_drops += socket_kernel_drops(port->out.fd);
 	if (relay->reading == port)
@@ -35,25 +44,44 @@ static void ports_close_older(struct relay *relay, struct port *port)
 	}
 }
 
-/* An old one that nothing came to for long: it goes, and those that are older still. */
+/* An old one goes, and those of its session that are older still. */
+static void port_give_up(struct port *port)
+{
+	struct port *at = port->carrier->port;
+
+	while (at->older != port)
+		at = at->older;
+	ports_close_older(port->carrier->relay, at);
+}
+
 static void patience_over(evutil_socket_t fd, short what, void *user)
 {
-	struct port *port = user, *at = port->carrier->port;
-
 	(void)fd;
 	(void)what;
-	while (at && at->older != port)
-		at = at->older;
-	if (at)
-		ports_close_older(port->carrier->relay, at);
+	port_give_up(user);
 }
 
 void carrier_port_read(struct port *port)
 {
 	static const struct timeval patience = {.tv_sec = PORTS_OLD_SECONDS};
 
-	if (port->patience)
-		event_add(port->patience, &patience);
+	if (port->aging)
+		event_add(port->aging->patience, &patience);
+}
+
+static void port_age(struct relay *relay, struct port *port)
+{
+	struct aging *aging = calloc(1, sizeof(*aging));
+
+	assert(aging);
+	aging->port = port;
+	aging->patience = evtimer_new(relay->base, patience_over, port);
+	assert(aging->patience);
+	aging->before = relay->aging_last;
+	*(relay->aging_last ? &relay->aging_last->next : &relay->aging_first) = aging;
+	relay->aging_last = aging;
+	port->aging = aging;
+	carrier_port_read(port);
 }
 
 static const struct address *source_of(const struct carrier *carrier)
@@ -79,6 +107,21 @@ static bool was_used(const struct carrier *carrier, uint16_t number)
 	return false;
 }
 
+/* Where files or ports run out, an old port makes room: whatever session has it. */
+static int connect_somehow(struct carrier *carrier, struct address *local, struct error *error)
+{
+	struct relay *relay = carrier->relay;
+
+	for (;;) {
+		int fd = socket_connect(
+		    &carrier->cloud, source_of(carrier), &relay->socket_options, local, error);
+
+		if (fd >= 0 || !relay->aging_first)
+			return fd;
+		port_give_up(relay->aging_first->port);
+	}
+}
+
 /* A socket with a source port that the session has not had before. Those that it has had are held meanwhile.
  */
 static int fresh_socket(struct carrier *carrier, struct address *local, struct error *error)
@@ -88,8 +131,7 @@ static int fresh_socket(struct carrier *carrier, struct address *local, struct e
 	do {
 		if (fd >= 0)
 			refused[count++] = fd;
-		fd = socket_connect(
-		    &carrier->cloud, source_of(carrier), &carrier->relay->socket_options, local, error);
+		fd = connect_somehow(carrier, local, error);
 	} while (fd >= 0 && count < 8 && was_used(carrier, local->port));
 	while (count)
 		close(refused[--count]);
@@ -165,9 +207,7 @@ static void port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
 	carrier->port = port_new(carrier, mapping);
 	carrier->port->older = old;
 	carrier->session->old_ports++;
-	old->patience = evtimer_new(relay->base, patience_over, old);
-	assert(old->patience);
-	carrier_port_read(old);
+	port_age(relay, old);
 	for (at = old; at->older && ++count < PORTS_OLD_MAX; at = at->older)
 		;
 	ports_close_older(relay, at);

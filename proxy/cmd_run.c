@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "proxy/command.h"
 #include "proxy/control.h"
+#include "proxy/limits.h"
 #include "proxy/log.h"
 #include "proxy/relay.h"
 #include "proxy/running.h"
@@ -190,16 +190,6 @@ static int ticks_open(struct running *running)
 
 /* ---- Start ---- */
 
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static uint64_t seed_of(const struct setup *setup)
 {
 	uint32_t random = 0;
@@ -300,7 +290,7 @@ static int start(struct running *running)
 
 	if (status)
 		return status;
-	raise_file_limit();
+	limits_raise();
 	evthread_use_pthreads();
 	if (base_open(running) || signals_open(running) || ticks_open(running)) {
 		log_error("the event loop cannot be set up");

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "proxy/limits.h"
 #include "proxy/log.h"
 #include "proxy/relay.h"
 
@@ -159,6 +160,7 @@ struct crew *crew_new(const struct crew_options *options, const struct setup *se
 	crew->setup = setup;
 	crew->wall_started = relay_wall_now();
 	crew->began = relay_now();
+	limits_sessions(setup, LIMITS_TELL);
 	pthread_mutex_init(&crew->lock, NULL);
 	pthread_cond_init(&crew->changed, NULL);
 	for (size_t i = 0; i < crew->count; i++)
@@ -284,6 +286,7 @@ static void tell_kept(const struct setup *old, const struct setup *setup)
 void crew_reload(struct crew *crew, const struct setup *setup, uint64_t seed)
 {
 	tell_kept(crew->setup, setup);
+	limits_sessions(setup, LIMITS_TELL);
 	crew_halt(crew);
 	crew->setup = setup;
 	for (size_t i = 0; i < crew->count; i++)

@@ -37,8 +37,8 @@ struct port {
 	struct carrier *carrier;
 	struct port *older; /* kept open, so that what still comes to it is dropped without an ICMP error */
 	struct outlet out;
-	struct event *patience; /* of an old one: it runs out when nothing comes */
-	uint32_t mapping;       /* number of the NAT mapping that it stands for */
+	struct aging *aging; /* of an old one */
+	uint32_t mapping;    /* number of the NAT mapping that it stands for */
 	uint32_t kernel_drops;
 	uint8_t most; /* datagrams to ask for in the next read */
 };
@@ -46,6 +46,13 @@ struct port {
 #define PORTS_OLD_MAX 8       /* of a session; the oldest goes first */
 #define PORTS_OLD_SECONDS 600 /* without a datagram, an old one is closed */
 #define PORTS_USED_MAX 64     /* numbers that are remembered, never to be taken again */
+
+/* Of an old port: when it closes. */
+struct aging {
+	struct port *port;
+	struct event *patience;      /* runs out when nothing comes */
+	struct aging *before, *next; /* among all of the relay, the one that is old for longest first */
+};
 
 /* What carries a session to its cloud. */
 struct carrier {
@@ -90,7 +97,8 @@ struct relay {
 	struct gathered gathered[SOCKET_BATCH];
 	int gathered_count;
 	struct carrier *waiting; /* for a lookup */
-	struct port *reading;    /* the one being read; NULL once it was closed meanwhile */
+	struct aging *aging_first, *aging_last;
+	struct port *reading; /* the one being read; NULL once it was closed meanwhile */
 	int timer_fd;
 	ns_t armed;
 	ns_t stamp_offset; /* from the kernel's stamps (CLOCK_REALTIME) to our time, in this round */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "proxy/inside.h"
+#include "proxy/limits.h"
 #include "proxy/log.h"
 
 /* ---- Opening and closing ---- */
@@ -72,7 +73,7 @@ static struct core_limits limits_of(const struct setup *setup, uint64_t seed)
 {
 	return (struct core_limits){.seed = seed,
 	    .idle_timeout = setup->proxy.idle_timeout,
-	    .max_sessions = setup->proxy.max_sessions,
+	    .max_sessions = limits_sessions(setup, LIMITS_SILENT),
 	    .max_queued = setup->proxy.max_queued};
 }
 

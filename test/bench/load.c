@@ -1,0 +1,474 @@
+/*
+ * load: devices and their cloud in one thread, for measuring what stands between them.
+ *
+ *   load --to PORT --cloud PORT [--devices N] [--size BYTES] [--window N | --rate N] [--burst N] [--echo]
+ *        [--delay US] [--watch PID] [--seconds S]
+ *
+ * All on 127.0.0.1; each device has a source address of its own, from 127.1.0.1 up. A closed loop keeps
+ * `window` datagrams on their way, an open one sends `rate` a second. Bursts of one device go to the kernel
+ * as one (UDP_SEGMENT). The cloud takes them in, or with --echo sends them back.
+ *
+ * First every device sends once and is waited for, then there is half a second of warming up. Prints one line
+ * of key=value: `sent` and `got` (with --echo: back at the device), `us_min`, `us_p50`, `us_p99`: from
+ * sending to the kernel's receive stamp at the cloud, less the delay; `cpu_ns`: CPU time of the watched
+ * process's threads but the one named `capture`; `waited`: the share of the time that they stood ready
+ * without a core, which tells of noise.
+ */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH 64
+#define ROOM 65536
+#define SAMPLES_MAX 4000000
+#define DRAIN 1.0 /* seconds, and the delay: what has not come by then is lost */
+
+struct mark {
+	uint64_t sent_ns;
+	uint32_t round; /* of measuring: what is left of the warming up does not count */
+	uint32_t device;
+};
+
+struct options {
+	struct sockaddr_in to, cloud;
+	unsigned devices, size, window, burst;
+	double rate, seconds;
+	int64_t delay_ns;
+	int watch;
+	bool echo;
+};
+
+struct load {
+	struct options o;
+	int device, cloud; /* sockets */
+	unsigned next;     /* the device whose turn it is */
+	uint32_t round;
+	uint64_t sent, got, all_sent, all_got;
+	int64_t *late;
+	size_t late_count;
+	uint8_t *out, *in;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static int open_socket(const struct sockaddr_in *at)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), on = 1, room = 16 << 20;
+
+	if (fd < 0)
+		die("socket");
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)))
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
+	setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
+	if (at && bind(fd, (const struct sockaddr *)at, sizeof(*at)))
+		die("bind");
+	return fd;
+}
+
+/* ---- Sending ---- */
+
+struct control {
+	_Alignas(
+	    struct cmsghdr) char room[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+};
+
+static void add(struct msghdr *header, int level, int type, const void *data, size_t size)
+{
+	struct cmsghdr *c = (struct cmsghdr *)(void *)((char *)header->msg_control + header->msg_controllen);
+
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(c), data, size);
+	header->msg_controllen += CMSG_SPACE(size);
+}
+
+static void prepare(struct load *l, struct msghdr *header, struct iovec *vector, struct control *control,
+    uint8_t *bytes, uint64_t at)
+{
+	struct in_pktinfo from = {.ipi_spec_dst.s_addr = htonl(0x7f010001u + l->next)};
+	uint16_t segment = (uint16_t)l->o.size;
+	struct mark mark = {.sent_ns = at, .round = l->round, .device = l->next};
+
+	for (unsigned i = 0; i < l->o.burst; i++)
+		memcpy(bytes + (size_t)i * l->o.size, &mark, sizeof(mark));
+	*vector = (struct iovec){.iov_base = bytes, .iov_len = (size_t)l->o.size * l->o.burst};
+	*header = (struct msghdr){.msg_name = &l->o.to,
+	    .msg_namelen = sizeof(l->o.to),
+	    .msg_iov = vector,
+	    .msg_iovlen = 1,
+	    .msg_control = control->room};
+	add(header, IPPROTO_IP, IP_PKTINFO, &from, sizeof(from));
+	if (l->o.burst > 1)
+		add(header, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment));
+	l->next = (l->next + 1) % l->o.devices;
+}
+
+/* So many datagrams, in whole bursts. */
+static void send_some(struct load *l, unsigned count)
+{
+	struct mmsghdr messages[BATCH];
+	struct iovec vectors[BATCH];
+	struct control controls[BATCH];
+	unsigned bursts = count / l->o.burst;
+	uint64_t at = now_ns();
+
+	if (bursts > BATCH)
+		bursts = BATCH;
+	memset(controls, 0, sizeof(controls));
+	for (unsigned i = 0; i < bursts; i++)
+		prepare(l, &messages[i].msg_hdr, &vectors[i], &controls[i],
+		    l->out + (size_t)i * l->o.size * l->o.burst, at);
+	for (unsigned done = 0; done < bursts;) {
+		int went = sendmmsg(l->device, messages + done, bursts - done, 0);
+
+		if (went < 0 && errno != EAGAIN)
+			die("sendmmsg");
+		done += went > 0 ? (unsigned)went : 0;
+	}
+	l->sent += (uint64_t)bursts * l->o.burst;
+	l->all_sent += (uint64_t)bursts * l->o.burst;
+}
+
+/* ---- Receiving ---- */
+
+struct reading {
+	struct mmsghdr messages[BATCH];
+	struct iovec vectors[BATCH];
+	struct sockaddr_in from[BATCH];
+	char control[BATCH][128];
+};
+
+static int read_some(struct load *l, int fd, struct reading *r)
+{
+	int count;
+
+	for (int i = 0; i < BATCH; i++) {
+		r->vectors[i] = (struct iovec){.iov_base = l->in + (size_t)i * ROOM, .iov_len = ROOM};
+		r->messages[i].msg_hdr = (struct msghdr){.msg_name = &r->from[i],
+		    .msg_namelen = sizeof(r->from[i]),
+		    .msg_iov = &r->vectors[i],
+		    .msg_iovlen = 1,
+		    .msg_control = r->control[i],
+		    .msg_controllen = sizeof(r->control[i])};
+	}
+	count = recvmmsg(fd, r->messages, BATCH, MSG_DONTWAIT, NULL);
+	return count < 0 ? 0 : count;
+}
+
+static void look(struct msghdr *header, uint64_t *stamp, size_t *segment)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+			struct timespec t;
+
+			memcpy(&t, CMSG_DATA(c), sizeof(t));
+			*stamp = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+		} else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+			int size;
+
+			memcpy(&size, CMSG_DATA(c), sizeof(size));
+			*segment = (size_t)size;
+		}
+	}
+}
+
+static void note(struct load *l, const uint8_t *bytes, size_t size, uint64_t stamp, bool counts)
+{
+	struct mark mark;
+
+	if (size < sizeof(mark))
+		return;
+	memcpy(&mark, bytes, sizeof(mark));
+	if (counts)
+		l->all_got++;
+	if (mark.round != l->round)
+		return;
+	if (counts)
+		l->got++;
+	if (stamp && l->late_count < SAMPLES_MAX)
+		l->late[l->late_count++] = (int64_t)(stamp - mark.sent_ns) - l->o.delay_ns;
+}
+
+/* What came to the cloud; with --echo it goes back where it came from. */
+static bool serve(struct load *l)
+{
+	static struct reading r;
+	int count = read_some(l, l->cloud, &r);
+
+	for (int i = 0; i < count; i++) {
+		const uint8_t *bytes = l->in + (size_t)i * ROOM;
+		size_t size = r.messages[i].msg_len, segment = size;
+		uint16_t whole;
+		uint64_t stamp = 0;
+
+		look(&r.messages[i].msg_hdr, &stamp, &segment);
+		for (size_t at = 0; at < size; at += segment)
+			note(l, bytes + at, size - at < segment ? size - at : segment, stamp, !l->o.echo);
+		r.vectors[i].iov_len = size;
+		r.messages[i].msg_hdr.msg_controllen = 0;
+		whole = (uint16_t)segment;
+		if (segment < size)
+			add(&r.messages[i].msg_hdr, SOL_UDP, UDP_SEGMENT, &whole, sizeof(whole));
+	}
+	for (int done = 0; l->o.echo && done < count;) {
+		int went = sendmmsg(l->cloud, r.messages + done, (unsigned)(count - done), 0);
+
+		if (went < 0 && errno != EAGAIN && errno != ECONNREFUSED)
+			die("sendmmsg");
+		done += went > 0 ? went : 0;
+	}
+	return count > 0;
+}
+
+static bool take_back(struct load *l)
+{
+	static struct reading r;
+	int count = read_some(l, l->device, &r);
+
+	for (int i = 0; i < count; i++) {
+		size_t size = r.messages[i].msg_len, segment = size;
+		uint64_t stamp = 0;
+
+		look(&r.messages[i].msg_hdr, &stamp, &segment);
+		for (size_t at = 0; at < size; at += segment)
+			note(l, l->in + (size_t)i * ROOM + at, size - at < segment ? size - at : segment, 0,
+			    true);
+	}
+	return count > 0;
+}
+
+static bool receive(struct load *l)
+{
+	bool came = serve(l);
+
+	if (l->o.echo)
+		came |= take_back(l);
+	return came;
+}
+
+/* ---- What it costs ---- */
+
+struct cost {
+	uint64_t ran, waited;
+};
+
+static struct cost cost_of(int pid)
+{
+	struct cost sum = {0};
+	char path[512], name[64] = "";
+	struct dirent *task;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	while (tasks && (task = readdir(tasks))) {
+		uint64_t ran, waited;
+		FILE *file;
+
+		if (task->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/comm", pid, task->d_name);
+		file = fopen(path, "r");
+		if (!file || !fgets(name, sizeof(name), file))
+			name[0] = '\0';
+		if (file)
+			fclose(file);
+		if (strcmp(name, "capture\n") == 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, task->d_name);
+		file = fopen(path, "r");
+		if (file && fscanf(file, "%" SCNu64 " %" SCNu64, &ran, &waited) == 2) {
+			sum.ran += ran;
+			sum.waited += waited;
+		}
+		if (file)
+			fclose(file);
+	}
+	if (tasks)
+		closedir(tasks);
+	return sum;
+}
+
+/* ---- A run ---- */
+
+/* Sends for so long. */
+static double run(struct load *l, double seconds)
+{
+	uint64_t began = now_ns(), quiet = began, base = l->sent, seen = l->all_got;
+	double elapsed = 0;
+
+	while (elapsed < seconds) {
+		uint64_t now = now_ns(), want = (uint64_t)BATCH * l->o.burst, out = l->all_sent - l->all_got;
+
+		elapsed = (double)(now - began) / 1e9;
+		if (l->o.rate > 0) {
+			uint64_t due = (uint64_t)(elapsed * l->o.rate);
+
+			want = base + due > l->sent ? base + due - l->sent : 0;
+		} else {
+			if (l->all_got != seen)
+				quiet = now;
+			else if (now - quiet > 50000000) { /* what is missing was lost */
+				l->all_got = l->all_sent;
+				quiet = now;
+				out = 0;
+			}
+			seen = l->all_got;
+			if (out + want > l->o.window)
+				want = out < l->o.window ? l->o.window - out : 0;
+			if (want < (uint64_t)l->o.burst * 16 && want < l->o.window / 4)
+				want = 0; /* not in drops: many in one call */
+		}
+		if (want >= l->o.burst)
+			send_some(l, (unsigned)(want < UINT32_MAX ? want : UINT32_MAX));
+		receive(l);
+	}
+	return elapsed;
+}
+
+static void drain(struct load *l)
+{
+	uint64_t end = now_ns() + (uint64_t)(DRAIN * 1e9) + (uint64_t)l->o.delay_ns;
+
+	while (now_ns() < end && l->all_got < l->all_sent)
+		receive(l);
+	l->all_got = l->all_sent;
+}
+
+/* One datagram of each device, so that all sessions are open. */
+static void introduce(struct load *l)
+{
+	unsigned burst = l->o.burst;
+
+	l->o.burst = 1;
+	for (unsigned done = 0; done < l->o.devices; done += BATCH) {
+		send_some(l, l->o.devices - done < BATCH ? l->o.devices - done : BATCH);
+		for (int i = 0; i < 1000 && l->all_got < l->all_sent; i++)
+			receive(l);
+	}
+	drain(l);
+	l->o.burst = burst;
+	l->next = 0;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double quantile(const struct load *l, double share)
+{
+	if (!l->late_count)
+		return 0;
+	return (double)l->late[(size_t)(share * (double)(l->late_count - 1))] / 1000;
+}
+
+static void measure(struct load *l)
+{
+	struct cost before, after;
+	double seconds;
+
+	introduce(l);
+	run(l, 0.5);
+	drain(l);
+	l->round = 1;
+	l->sent = l->got = 0;
+	l->late_count = 0;
+	before = cost_of(l->o.watch);
+	seconds = run(l, l->o.seconds);
+	after = cost_of(l->o.watch);
+	/* What is on its way when the time is over counts as come, not as paid for. */
+	uint64_t got = l->got;
+
+	drain(l);
+	qsort(l->late, l->late_count, sizeof(*l->late), ascending);
+	printf("sent=%" PRIu64 " got=%" PRIu64 " paid=%" PRIu64
+	       " seconds=%.3f us_min=%.2f us_p50=%.2f us_p99=%.2f cpu_ns=%" PRIu64 " waited=%.4f\n",
+	    l->sent, l->got, got, seconds, quantile(l, 0), quantile(l, 0.5), quantile(l, 0.99),
+	    after.ran - before.ran, (double)(after.waited - before.waited) / 1e9 / seconds);
+}
+
+static struct sockaddr_in port_of(const char *text)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)atoi(text)),
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static void options_read(int count, char **words, struct options *o)
+{
+	static const struct option names[] = {{"to", 1, NULL, 't'}, {"cloud", 1, NULL, 'c'},
+	    {"devices", 1, NULL, 'n'}, {"size", 1, NULL, 's'}, {"window", 1, NULL, 'w'},
+	    {"rate", 1, NULL, 'r'}, {"burst", 1, NULL, 'b'}, {"echo", 0, NULL, 'e'}, {"delay", 1, NULL, 'd'},
+	    {"watch", 1, NULL, 'p'}, {"seconds", 1, NULL, 'T'}, {NULL, 0, NULL, 0}};
+	int name;
+
+	*o = (struct options){.devices = 1, .size = 100, .window = 256, .burst = 1, .seconds = 1};
+	while ((name = getopt_long(count, words, "", names, NULL)) != -1) {
+		switch (name) {
+		case 't': o->to = port_of(optarg); break;
+		case 'c': o->cloud = port_of(optarg); break;
+		case 'n': o->devices = (unsigned)atoi(optarg); break;
+		case 's': o->size = (unsigned)atoi(optarg); break;
+		case 'w': o->window = (unsigned)atoi(optarg); break;
+		case 'r': o->rate = atof(optarg); break;
+		case 'b': o->burst = (unsigned)atoi(optarg); break;
+		case 'e': o->echo = true; break;
+		case 'd': o->delay_ns = atoll(optarg) * 1000; break;
+		case 'p': o->watch = atoi(optarg); break;
+		case 'T': o->seconds = atof(optarg); break;
+		default: exit(2);
+		}
+	}
+	if (!o->to.sin_port || !o->cloud.sin_port || o->size < sizeof(struct mark) || !o->devices ||
+	    !o->burst) {
+		fprintf(stderr, "load: see the head of load.c\n");
+		exit(2);
+	}
+}
+
+int main(int count, char **words)
+{
+	struct load load = {0};
+
+	options_read(count, words, &load.o);
+	load.out = calloc(BATCH, (size_t)load.o.size * load.o.burst);
+	load.in = malloc((size_t)BATCH * ROOM);
+	load.late = malloc(SAMPLES_MAX * sizeof(*load.late));
+	assert(load.out && load.in && load.late);
+	load.device = open_socket(NULL);
+	load.cloud = open_socket(&load.o.cloud);
+	measure(&load);
+	return 0;
+}
