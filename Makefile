@@ -18,6 +18,7 @@ FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werror
 CPPFLAGS += -I. -D_GNU_SOURCE -DPROFILE_DIR='"$(PREFIX)/share/deadzone/profiles"'
 CFLAGS ?= -O2 -g
+LTO ?= $(if $(findstring gcc,$(CC)),-flto=auto -ffat-lto-objects)
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -MMD -MP
 LIBRARIES := -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lpthread -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
@@ -82,7 +83,7 @@ format: ## put the sources into the house's format
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
-	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
+	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LTO) -c $< -o $@
 
 $(BUILD)/asan/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -116,7 +117,7 @@ $(BUILD)/asan/libdeadzone.a: $(PARTS:%.c=$(BUILD)/asan/obj/%.o) $(BUILD)/obj/rep
 
 $(BUILD)/deadzone: $(BUILD)/obj/proxy/main.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+	@$(CC) $(CFLAGS) $(LTO) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/asan/deadzone: $(BUILD)/asan/obj/proxy/main.o $(BUILD)/asan/libdeadzone.a
 	@echo "  LD $@"

@@ -166,11 +166,11 @@ static void connect_to(struct carrier *carrier, ns_t now)
 	if (ready_add(relay->ready, port->out.fd, &port->out))
 		log_error("session %u cannot hear its cloud: %s", carrier->session->number, strerror(errno));
 	/* What waited for the address was not late by the link's doing. */
-	for (struct datagram *d = port->out.backlog.first; d; d = d->next) {
+	for (struct datagram *d = port->out.waiting.first; d; d = d->next) {
 		d->due = now;
 		d->flags |= DATAGRAM_LATE;
 	}
-	outlet_resume(&port->out);
+	outlet_send(&port->out);
 }
 
 static struct port *port_new(struct carrier *carrier, uint32_t mapping)

@@ -11,16 +11,17 @@
 #include "proxy/socket.h"
 #include "proxy/upstream.h"
 
-/* A way out: a socket, and what it could not take yet. `fd` -1: there is none yet, all waits. It is a
- * listener's or a port's. */
+/* A way out: a socket, and what waits for it: to be sent with others, for room in a full socket, or (`fd` -1)
+ * for there to be one. It is a listener's or a port's. */
 struct outlet {
 	struct relay *relay;
 	struct listener *listener;
 	struct port *port;
 	struct address local; /* what the other side sees */
 	int fd;
-	struct datagram_list
-	    backlog; /* while it is not empty, the socket's becoming writable is waited for */
+	bool gathering; /* it stands in the relay's list */
+	bool full;      /* its becoming writable is waited for */
+	struct datagram_list waiting;
 };
 
 struct listener {
@@ -71,11 +72,10 @@ struct carrier {
 	bool waiting; /* for a lookup: in relay->waiting */
 };
 
-/* One of the sends that are gathered before they go, in order, of any socket. */
-struct gathered {
-	struct datagram *datagram;
-	struct outlet *out;
-};
+/* Datagrams that are gathered before they go: with few sessions many, so that more of one go together; with
+ * many, whose state comes from far, no more than were fetched together and are still near. */
+#define OUTBOX_MOST 256
+#define OUTBOX_MOST_OF_MANY 32
 
 struct relay {
 	struct event_base *base;
@@ -94,9 +94,9 @@ struct relay {
 	struct event *wake;  /* one of them is ready */
 	struct batch *batch;
 	struct socket_options socket_options;
-	struct gathered gathered[SOCKET_BATCH];
-	int gathered_count;
-	struct carrier *waiting; /* for a lookup */
+	struct outlet *gathering[OUTBOX_MOST]; /* those with something to send, … */
+	int gathering_count, gathered;         /* … and how many datagrams those are */
+	struct carrier *waiting;               /* for a lookup */
 	struct aging *aging_first, *aging_last;
 	struct port *reading; /* the one being read; NULL once it was closed meanwhile */
 	int timer_fd;
@@ -128,13 +128,20 @@ void carrier_close(struct relay *relay, struct carrier *carrier);
  * false where it must be dropped. */
 bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now);
 void carrier_news(void *user, struct upstream *upstream);
+static inline void carrier_foresee(const struct carrier *carrier)
+{
+	for (size_t at = 0; at < sizeof(*carrier); at += 64)
+		__builtin_prefetch((const char *)carrier + at);
+}
 /* Something came to it: an old one is kept for longer. */
 void carrier_port_read(struct port *port);
 
 /* outbox.c */
 void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping);
 void outbox_flush(struct relay *relay);
-/* The socket is there now, or takes more again. */
+/* Sends what waits, as far as there is a socket and room in it. */
+void outlet_send(struct outlet *out);
+/* The socket takes more again. */
 void outlet_resume(struct outlet *out);
 void outlet_drop(struct outlet *out, enum reason reason);
 void outlet_close(struct outlet *out);

@@ -1,4 +1,10 @@
-/* outbox: sends gathered into batches, and what a full socket could not take. */
+/*
+ * outbox: what is to be sent, gathered by socket and sent together, and what a full socket could not take.
+ *
+ * All that falls due in one round is gathered: of one session it stands together then, and what has one size
+ * goes to the kernel as one. Between sessions the order in one instant is free; within one it stays.
+ */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -75,64 +81,62 @@ static void wait_for_room(struct outlet *out)
 {
 	struct relay *relay = out->relay;
 
+	out->full = true;
 	ready_wish(relay->ready, out->fd, out, READY_READ_AND_WRITE);
 	if (!relay->told_full)
 		log_tell("a socket's send buffer is full: datagrams wait for it, and count as late");
 	relay->told_full = true;
 }
 
-/* A joint or delayed one may wait here beside the pool's own lists: `next` is free once it was handed over.
- */
-static void backlog_add(struct outlet *out, struct datagram *datagram)
+/* What could not go stands in front again. */
+static void put_back(struct outlet *out, struct datagram **run, int count)
 {
-	bool first = !out->backlog.first;
+	struct datagram_list rest = out->waiting;
 
-	datagram_append(&out->backlog, datagram);
-	if (out->fd >= 0 && first)
+	out->waiting = (struct datagram_list){0};
+	for (int i = 0; i < count; i++)
+		datagram_append(&out->waiting, run[i]);
+	out->waiting.last->next = rest.first;
+	if (rest.first)
+		out->waiting.last = rest.last;
+}
+
+void outlet_send(struct outlet *out)
+{
+	struct datagram *run[SOCKET_BATCH];
+
+	while (out->fd >= 0 && !out->full && out->waiting.first) {
+		int count = 0, done;
+
+		/* Taken off first: what is sent goes back to the pool. */
+		while (count < SOCKET_BATCH && (run[count] = datagram_take(&out->waiting)))
+			count++;
+		done = send_run(out, run, count);
+		if (done == count)
+			continue;
+		put_back(out, run + done, count - done);
 		wait_for_room(out);
+	}
 }
 
 void outlet_resume(struct outlet *out)
 {
-	struct datagram *run[SOCKET_BATCH];
-	bool waited = out->fd >= 0 && out->backlog.first;
-
-	while (out->fd >= 0 && out->backlog.first) {
-		struct datagram *at = out->backlog.first;
-		int count = 0, done;
-
-		for (; at && count < SOCKET_BATCH; at = at->next)
-			run[count++] = at;
-		/* Taken off first: what is sent goes back to the pool. */
-		for (int i = 0; i < count; i++)
-			datagram_take(&out->backlog);
-		done = send_run(out, run, count);
-		if (done == count)
-			continue;
-		struct datagram_list rest = out->backlog;
-
-		out->backlog = (struct datagram_list){0};
-		while (done < count)
-			datagram_append(&out->backlog, run[done++]);
-		while ((at = datagram_take(&rest)))
-			datagram_append(&out->backlog, at);
-		wait_for_room(out);
-		return;
-	}
-	if (waited)
-		ready_wish(out->relay->ready, out->fd, out, READY_READ);
+	out->full = false;
+	ready_wish(out->relay->ready, out->fd, out, READY_READ);
+	outlet_send(out);
 }
 
 void outlet_drop(struct outlet *out, enum reason reason)
 {
 	struct datagram *datagram;
 
-	while ((datagram = datagram_take(&out->backlog)))
+	while ((datagram = datagram_take(&out->waiting)))
 		relay_unsent(out, datagram, reason, relay_now());
 }
 
 void outlet_close(struct outlet *out)
 {
+	assert(!out->gathering);
 	outlet_drop(out, REASON_ERROR);
 	if (out->fd < 0)
 		return;
@@ -154,29 +158,22 @@ void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping
 		}
 		out = &carrier->port->out;
 	}
-	relay->gathered[relay->gathered_count++] = (struct gathered){.datagram = datagram, .out = out};
-	if (relay->gathered_count == SOCKET_BATCH)
+	/* `next` is free once it was handed over. */
+	datagram_append(&out->waiting, datagram);
+	if (!out->gathering)
+		relay->gathering[relay->gathering_count++] = out;
+	out->gathering = true;
+	if (++relay->gathered >= (core_foresees(relay->core) ? OUTBOX_MOST_OF_MANY : OUTBOX_MOST))
 		outbox_flush(relay);
 }
 
 void outbox_flush(struct relay *relay)
 {
-	struct datagram *run[SOCKET_BATCH];
-	int count = relay->gathered_count;
+	int count = relay->gathering_count;
 
-	for (int start = 0; start < count;) {
-		struct outlet *out = relay->gathered[start].out;
-		int size = 0, done = 0;
-
-		while (start + size < count && relay->gathered[start + size].out == out) {
-			run[size] = relay->gathered[start + size].datagram;
-			size++;
-		}
-		if (out->fd >= 0 && !out->backlog.first)
-			done = send_run(out, run, size);
-		while (done < size)
-			backlog_add(out, run[done++]);
-		start += size;
-	}
-	relay->gathered_count = 0;
+	relay->gathered = relay->gathering_count = 0;
+	for (int i = 0; i < count; i++)
+		relay->gathering[i]->gathering = false;
+	for (int i = 0; i < count; i++)
+		outlet_send(relay->gathering[i]);
 }

@@ -83,3 +83,8 @@ void *ready_next(struct ready *ready, bool *readable, bool *writable)
 	}
 	return NULL;
 }
+
+void *ready_peek(const struct ready *ready, int index)
+{
+	return ready->events[index].data.ptr;
+}

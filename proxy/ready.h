@@ -33,4 +33,7 @@ int ready_wait(struct ready *ready);
 /* The next of those; NULL after the last. */
 void *ready_next(struct ready *ready, bool *readable, bool *writable);
 
+/* Of what the last ready_wait gave, by index: to look ahead. */
+void *ready_peek(const struct ready *ready, int index);
+
 #endif

@@ -14,8 +14,8 @@
 #include "proxy/inside.h"
 #include "proxy/log.h"
 
-#define READS_EACH_ROUND 4 /* batches of one listener before others get their turn */
-#define SPELL (5 * NS_MS)  /* then signals and the API get theirs */
+#define READ_EACH_ROUND 256 /* datagrams of one listener before others get their turn */
+#define SPELL (5 * NS_MS)   /* then signals and the API get theirs */
 #define PRECISE_LEAD                                                                                         \
 	(150 * NS_US) /* `precise`: awake so much early, then polling; longer would lose the time slice */
 #define EVENTS_EACH_SECOND 50 /* lines told on standard error; the capture has all */
@@ -331,6 +331,45 @@ static void keep_time(struct relay *relay)
 		turn(relay, now);
 }
 
+/* Before the datagrams of a batch are taken one by one: their sessions, and what carries those. */
+static void foresee(struct relay *relay, const struct listener *listener, int count)
+{
+	const struct address *devices[SOCKET_BATCH] = {0};
+	struct session *likely[SOCKET_BATCH];
+
+	for (int i = 0; i < count; i++)
+		devices[i] = &batch_get(relay->batch, i)->from;
+	if (!core_foresee(relay->core, listener->index, devices, likely, (size_t)count))
+		return;
+	for (int i = 0; i < count; i++)
+		if (likely[i] && likely[i]->carrier)
+			carrier_foresee(likely[i]->carrier);
+	for (int i = 0; i < count; i++)
+		if (likely[i] && likely[i]->carrier)
+			__builtin_prefetch(((const struct carrier *)likely[i]->carrier)->port);
+}
+
+/* The same where clouds have answered: from the ports to their sessions. */
+static void foresee_ports(const struct relay *relay, int count)
+{
+	if (!core_foresees(relay->core))
+		return;
+	for (int i = 0; i < count; i++)
+		__builtin_prefetch(ready_peek(relay->ready, i));
+	for (int i = 0; i < count; i++) {
+		const struct outlet *out = ready_peek(relay->ready, i);
+
+		if (out && ready_peek(relay->ready, i) != relay && out->port)
+			carrier_foresee(out->port->carrier);
+	}
+	for (int i = 0; i < count; i++) {
+		const struct outlet *out = ready_peek(relay->ready, i);
+
+		if (out && ready_peek(relay->ready, i) != relay && out->port)
+			core_foresee_session(out->port->carrier->session);
+	}
+}
+
 static int read_batch(struct relay *relay, struct outlet *out, int most)
 {
 	int count = batch_read(relay->batch, out->fd, out->listener ? BATCH_OF_MANY : BATCH_OF_ONE, most);
@@ -340,6 +379,8 @@ static int read_batch(struct relay *relay, struct outlet *out, int most)
 		relay->network_news++; /* ICMP's word on something sent before; it changes nothing */
 		return most;
 	}
+	if (out->listener && count > 1)
+		foresee(relay, out->listener, count);
 	for (int i = 0; i < count; i++) {
 		take_all(relay, out->listener, out->port, batch_get(relay->batch, i), now);
 		if (relay->reading != out->port)
@@ -352,8 +393,10 @@ static int read_batch(struct relay *relay, struct outlet *out, int most)
 
 static void read_listener(struct relay *relay, struct outlet *out)
 {
-	for (int reads = 0; reads < READS_EACH_ROUND; reads++)
-		if (read_batch(relay, out, SOCKET_BATCH) < SOCKET_BATCH)
+	int most = core_foresees(relay->core) ? OUTBOX_MOST_OF_MANY : SOCKET_BATCH;
+
+	for (int read = 0; read < READ_EACH_ROUND; read += most)
+		if (read_batch(relay, out, most) < most)
 			break;
 }
 
@@ -421,6 +464,7 @@ void relay_wake(evutil_socket_t fd, short what, void *user)
 		/* In this order: an arrival is never put earlier than it was. */
 		wall = relay_wall_now();
 		relay->stamp_offset = relay_now() - wall;
+		foresee_ports(relay, count);
 		while ((who = ready_next(relay->ready, &readable, &writable)))
 			serve(relay, who, readable, writable);
 		now = relay_now();

@@ -94,6 +94,15 @@ void core_reload(struct core *core, const struct config *config, const struct co
  * is false). `listening` is the listener's address as configured. */
 struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now, bool *opened);
+/* Datagrams of these devices will be judged next: what is known of their sessions is fetched from memory
+ * meanwhile, so that many sessions cost little more than few. Gives the session that each likely has, or
+ * NULL; false where there are so few sessions that it does not pay. */
+#define CORE_FORESEEN 64 /* most at once */
+bool core_foresee(const struct core *core, unsigned listener, const struct address *const *devices,
+    struct session **likely, size_t count);
+/* The same of a session that is known. */
+void core_foresee_session(const struct session *session);
+bool core_foresees(const struct core *core);
 /* `[device] follow_cid`: a datagram from an unknown address that carries the connection ID of a known
  * session, newer than all seen there: that session, which goes on from this address; else NULL. Asked before
  * core_session. */

@@ -269,6 +269,7 @@ static void dropped(struct judging *j)
 	judging_way(j)->tally.dropped[j->verdict->reason]++;
 	if (j->group)
 		path_group_leave(j->group, j->datagram);
+	j->datagram->plan = NULL; /* it is the caller's */
 	core_datagram_free(j->core, j->datagram);
 	orphans_enter(j);
 	if (j->group)
@@ -422,6 +423,7 @@ void core_arrive(
 	if (arrival->way == WAY_DOWN) {
 		/* A NAT that has forgotten is silent: no rule sees what comes to it. */
 		if (!nat_lives(&session->nat, session->section, arrival->mapping, arrival->at)) {
+			j.datagram->plan = NULL;
 			core_datagram_free(core, j.datagram);
 			judging_drop(&j, REASON_NAT_EXPIRED, 0);
 			way->tally.dropped[REASON_NAT_EXPIRED]++;

@@ -6,6 +6,8 @@
 #include "rules/inside.h"
 
 #define EACH_MOST 1000
+#define LINE 64 /* of the cache */
+#define FEW 256 /* sessions that stay in the cache by themselves */
 
 /* ---- What few have ---- */
 
@@ -49,6 +51,53 @@ struct session *session_find(const struct core *core, unsigned listener, const s
 	while (session && !(session->listener == listener && address_equal(&session->device, device)))
 		session = session->hash_next;
 	return session;
+}
+
+static void fetch(const void *from, size_t size)
+{
+	for (size_t at = 0; at < size; at += LINE)
+		__builtin_prefetch((const char *)from + at, 1, 2);
+}
+
+bool core_foresees(const struct core *core)
+{
+	return core->session_count >= FEW;
+}
+
+void core_foresee_session(const struct session *session)
+{
+	fetch(session, offsetof(struct session, older));
+}
+
+/* In passes: what the next one needs is there by then. */
+bool core_foresee(const struct core *core, unsigned listener, const struct address *const *devices,
+    struct session **likely, size_t count)
+{
+	size_t at[CORE_FORESEEN];
+
+	if (!core_foresees(core))
+		return false;
+	assert(count <= CORE_FORESEEN);
+	for (size_t i = 0; i < count; i++) {
+		at[i] = hash_of(core, listener, devices[i]);
+		__builtin_prefetch(&core->hash[at[i]]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		likely[i] = core->hash[at[i]];
+		if (likely[i])
+			core_foresee_session(likely[i]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (!likely[i])
+			continue;
+		if (likely[i]->links)
+			fetch(likely[i]->links, sizeof(struct link_state));
+		if (likely[i]->silent_listed && likely[i]->silent_older)
+			__builtin_prefetch(likely[i]->silent_older, 1);
+		if (likely[i]->silent_listed && likely[i]->silent_newer)
+			__builtin_prefetch(likely[i]->silent_newer, 1);
+	}
+	return true;
 }
 
 static void hash_grow(struct core *core)
@@ -190,11 +239,12 @@ static void standing_apply(struct core *core, struct session *session, ns_t now)
 static struct session *session_open(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now)
 {
-	struct session *session = calloc(1, sizeof(*session));
+	struct session *session = aligned_alloc(LINE, (sizeof(*session) + LINE - 1) / LINE * LINE);
 	char text[ADDRESS_TEXT_ROOM];
 
 	if (!session)
 		return NULL;
+	memset(session, 0, sizeof(*session));
 	if (core->session_count >= core->hash_size)
 		hash_grow(core);
 	session->device = *device;

@@ -95,44 +95,51 @@ extern const struct seldom seldom_none;
 /* For changing it: the way's own from here on. */
 struct seldom *seldom_own(struct session_way *way);
 
+/* In the order in which a datagram needs it, from one line of the cache to the next; behind `ways` stands
+ * what few datagrams need. */
 struct session {
 	struct session *hash_next;
-	struct session *older, *newer;               /* all live ones, by opening */
-	struct session *silent_older, *silent_newer; /* those that the cloud never answered, by silence */
 	struct address device;
-	unsigned listener; /* index, the caller's */
-	uint32_t number;
-	uint64_t key; /* of its draws */
-	uint64_t identity_key;
+	struct session *silent_older, *silent_newer; /* those that the cloud never answered, by silence */
+	void *carrier;                               /* the caller's */
+	unsigned listener;                           /* index, the caller's */
+	uint32_t refs;
+
+	ns_t last;
+	uint64_t newest;         /* packet id of the datagram that came last */
+	uint64_t seen;           /* datagrams that rules have seen, either way */
+	const struct link *link; /* crossed now */
+	struct link_state *links;
 	const struct device *section; /* NULL: none */
-	const struct link *link;      /* crossed now */
-	bool link_set;                /* by an action */
+	struct rule_state *rules;     /* those that apply to it, in file order */
+	uint32_t rule_count;
 	bool answered;
 	bool silent_listed;
+	bool link_set;      /* by an action */
 	bool identity_used; /* draws derive from the section's identity */
+
+	struct nat nat;
+	struct dtls_session dtls;
+	uint32_t number;
+	uint32_t header; /* bytes of IP and UDP in front of a datagram */
+
+	struct session_way ways[WAYS];
+
+	struct session *older, *newer; /* all live ones, by opening */
+	uint64_t key;                  /* of its draws */
+	uint64_t identity_key;
 	/* Set by the caller: */
 	bool unresolved;   /* its cloud's address is not known yet */
 	uint8_t old_ports; /* source ports of earlier NAT mappings that are still open */
 	uint16_t port;     /* the present source port towards the cloud; 0: none */
 	enum session_end end;
-	uint32_t refs;
 	uint32_t handshakes, rebinds;
-	uint32_t header; /* bytes of IP and UDP in front of a datagram */
-	uint64_t newest; /* packet id of the datagram that came last */
-	uint64_t seen;   /* datagrams that rules have seen, either way */
-	ns_t began, last, ended;
-	struct dtls_session dtls;
+	ns_t began, ended;
 	struct followed *followed; /* its connection ID, for follow_cid */
-	struct nat nat;
-	struct timer *timers; /* all of them */
+	struct timer *timers;      /* all of them */
 	struct timer *idle_timer, *dark_timer, *nat_timer;
-	struct session_way ways[WAYS];
-	struct link_state *links;
-	struct rule_state *rules; /* those that apply to it, in file order */
-	size_t rule_count;
 	struct datagram **firsts; /* for `replay KIND` */
 	unsigned first_count;
-	void *carrier; /* the caller's */
 };
 
 #endif
