@@ -58,10 +58,14 @@ story: deps-story ## a failed flash reproduced: ten cases of an emulated OTA upd
 ota:
 	@$(MAKE) --no-print-directory -f test/ota/Makefile
 
-bench: all ## time the decision core, and what a quiet session feels of the API
-	@$(MAKE) --no-print-directory $(BUILD)/bench_core
-	@$(BUILD)/bench_core
-	@python3 test/bench/api.py
+bench: all ## what it costs and how it keeps time, beside the leanest forwarder (ROWS="clean rules": only these)
+	@$(MAKE) --no-print-directory $(BUILD)/bench_core $(BUILD)/bench/load $(BUILD)/bench/forward
+	@python3 test/bench/bench.py $(ROWS)
+	@[ -n "$(ROWS)" ] || python3 test/bench/api.py
+
+soak: all ## ten minutes at half the greatest rate, with capture: memory must stay flat (MINUTES=10)
+	@$(MAKE) --no-print-directory $(BUILD)/bench/load
+	@python3 test/bench/soak.py $(MINUTES)
 
 T ?= 60
 fuzz: deps-fuzz ## run every fuzzer for T seconds (T=60)
@@ -146,6 +150,12 @@ $(BUILD)/deadzone.ini.5: $(BUILD)/manpage doc/deadzone.ini.5.in
 $(BUILD)/bench_core: $(BUILD)/obj/test/bench/bench_core.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
+
+# By themselves: what measures is not what is measured.
+$(BUILD)/bench/%: test/bench/%.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $<
 
 .PRECIOUS: $(BUILD)/asan/obj/%.o $(BUILD)/obj/%.o
 binaries: $(BUILD)/deadzone $(BUILD)/deadzone.1 $(BUILD)/deadzone.ini.5

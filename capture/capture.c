@@ -511,8 +511,10 @@ struct capture *capture_open(const struct capture_options *options, struct error
 		capture->keylog = keylog_new(options->keylogs, options->keylog_count);
 	if (open_next(capture, options->at, error) == 0) {
 		flush(capture); /* the head is there as soon as the file is */
-		if (pthread_create(&capture->thread, NULL, run, capture) == 0)
+		if (pthread_create(&capture->thread, NULL, run, capture) == 0) {
+			pthread_setname_np(capture->thread, "capture"); /* as top and ps show it */
 			return capture;
+		}
 		error_set(error, "no thread can be started for the capture");
 	}
 	release(capture);

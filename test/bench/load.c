@@ -8,11 +8,11 @@
  * `window` datagrams on their way, an open one sends `rate` a second. Bursts of one device go to the kernel
  * as one (UDP_SEGMENT). The cloud takes them in, or with --echo sends them back.
  *
- * First every device sends once and is waited for, then there is half a second of warming up. Prints one line
- * of key=value: `sent` and `got` (with --echo: back at the device), `us_min`, `us_p50`, `us_p99`: from
- * sending to the kernel's receive stamp at the cloud, less the delay; `cpu_ns`: CPU time of the watched
- * process's threads but the one named `capture`; `waited`: the share of the time that they stood ready
- * without a core, which tells of noise.
+ * First every device sends once and is waited for, then there is half a second of warming up (not with
+ * --cold). Prints one line of key=value: `sent` and `got` (with --echo: back at the device), `us_min`,
+ * `us_p50`, `us_p99`: from sending to the kernel's receive stamp at the cloud, less the delay; `cpu_ns`: CPU
+ * time of the watched process's threads but the one named `capture`; `waited`: the share of the time that
+ * they stood ready without a core, which tells of noise.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -27,12 +27,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BATCH 64
 #define ROOM 65536
+#define ROOM_FOR_BURSTS (16 << 20)
+#define SOCKETS 2000 /* opened to know what that costs */
 #define SAMPLES_MAX 4000000
 #define DRAIN 1.0 /* seconds, and the delay: what has not come by then is lost */
 
@@ -44,11 +47,11 @@ struct mark {
 
 struct options {
 	struct sockaddr_in to, cloud;
-	unsigned devices, size, window, burst;
+	unsigned devices, first, size, window, burst;
 	double rate, seconds;
 	int64_t delay_ns;
 	int watch;
-	bool echo;
+	bool echo, deaf, cold;
 };
 
 struct load {
@@ -76,9 +79,9 @@ static void die(const char *what)
 	exit(1);
 }
 
-static int open_socket(const struct sockaddr_in *at)
+static int open_socket(const struct sockaddr_in *at, int room)
 {
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), on = 1, room = 16 << 20;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), on = 1;
 
 	if (fd < 0)
 		die("socket");
@@ -114,7 +117,7 @@ static void add(struct msghdr *header, int level, int type, const void *data, si
 static void prepare(struct load *l, struct msghdr *header, struct iovec *vector, struct control *control,
     uint8_t *bytes, uint64_t at)
 {
-	struct in_pktinfo from = {.ipi_spec_dst.s_addr = htonl(0x7f010001u + l->next)};
+	struct in_pktinfo from = {.ipi_spec_dst.s_addr = htonl(0x7f010001u + l->o.first + l->next)};
 	uint16_t segment = (uint16_t)l->o.size;
 	struct mark mark = {.sent_ns = at, .round = l->round, .device = l->next};
 
@@ -268,8 +271,10 @@ static bool take_back(struct load *l)
 
 static bool receive(struct load *l)
 {
-	bool came = serve(l);
+	bool came = !l->o.deaf && serve(l);
 
+	if (l->o.deaf)
+		l->all_got = l->all_sent;
 	if (l->o.echo)
 		came |= take_back(l);
 	return came;
@@ -316,6 +321,25 @@ static struct cost cost_of(int pid)
 	if (tasks)
 		closedir(tasks);
 	return sum;
+}
+
+/* The kernel's part of opening a session, measured on as many sockets as stay open. */
+static double socket_ns(const struct sockaddr_in *to)
+{
+	int fds[SOCKETS];
+	struct timespec before, after;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	for (int i = 0; i < SOCKETS; i++) {
+		fds[i] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (fds[i] < 0 || connect(fds[i], (const struct sockaddr *)to, sizeof(*to)))
+			die("socket, connect");
+	}
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	for (int i = 0; i < SOCKETS; i++)
+		close(fds[i]);
+	return ((double)(after.tv_sec - before.tv_sec) * 1e9 + (double)(after.tv_nsec - before.tv_nsec)) /
+	       SOCKETS;
 }
 
 /* ---- A run ---- */
@@ -396,12 +420,15 @@ static double quantile(const struct load *l, double share)
 
 static void measure(struct load *l)
 {
-	struct cost before, after;
-	double seconds;
+	struct cost before = cost_of(l->o.watch), after;
+	double seconds, kernels = socket_ns(&l->o.cloud), opening = 0;
 
-	introduce(l);
-	run(l, 0.5);
-	drain(l);
+	if (!l->o.cold) {
+		introduce(l);
+		opening = (double)(cost_of(l->o.watch).ran - before.ran) / l->o.devices;
+		run(l, 0.5);
+		drain(l);
+	}
 	l->round = 1;
 	l->sent = l->got = 0;
 	l->late_count = 0;
@@ -414,9 +441,10 @@ static void measure(struct load *l)
 	drain(l);
 	qsort(l->late, l->late_count, sizeof(*l->late), ascending);
 	printf("sent=%" PRIu64 " got=%" PRIu64 " paid=%" PRIu64
-	       " seconds=%.3f us_min=%.2f us_p50=%.2f us_p99=%.2f cpu_ns=%" PRIu64 " waited=%.4f\n",
+	       " seconds=%.3f us_min=%.2f us_p50=%.2f us_p99=%.2f cpu_ns=%" PRIu64
+	       " waited=%.4f open_ns=%.0f socket_ns=%.0f\n",
 	    l->sent, l->got, got, seconds, quantile(l, 0), quantile(l, 0.5), quantile(l, 0.99),
-	    after.ran - before.ran, (double)(after.waited - before.waited) / 1e9 / seconds);
+	    after.ran - before.ran, (double)(after.waited - before.waited) / 1e9 / seconds, opening, kernels);
 }
 
 static struct sockaddr_in port_of(const char *text)
@@ -429,9 +457,10 @@ static struct sockaddr_in port_of(const char *text)
 static void options_read(int count, char **words, struct options *o)
 {
 	static const struct option names[] = {{"to", 1, NULL, 't'}, {"cloud", 1, NULL, 'c'},
-	    {"devices", 1, NULL, 'n'}, {"size", 1, NULL, 's'}, {"window", 1, NULL, 'w'},
-	    {"rate", 1, NULL, 'r'}, {"burst", 1, NULL, 'b'}, {"echo", 0, NULL, 'e'}, {"delay", 1, NULL, 'd'},
-	    {"watch", 1, NULL, 'p'}, {"seconds", 1, NULL, 'T'}, {NULL, 0, NULL, 0}};
+	    {"devices", 1, NULL, 'n'}, {"first", 1, NULL, 'f'}, {"size", 1, NULL, 's'},
+	    {"window", 1, NULL, 'w'}, {"rate", 1, NULL, 'r'}, {"burst", 1, NULL, 'b'}, {"echo", 0, NULL, 'e'},
+	    {"deaf", 0, NULL, 'D'}, {"cold", 0, NULL, 'C'}, {"delay", 1, NULL, 'd'}, {"watch", 1, NULL, 'p'},
+	    {"seconds", 1, NULL, 'T'}, {NULL, 0, NULL, 0}};
 	int name;
 
 	*o = (struct options){.devices = 1, .size = 100, .window = 256, .burst = 1, .seconds = 1};
@@ -444,7 +473,10 @@ static void options_read(int count, char **words, struct options *o)
 		case 'w': o->window = (unsigned)atoi(optarg); break;
 		case 'r': o->rate = atof(optarg); break;
 		case 'b': o->burst = (unsigned)atoi(optarg); break;
+		case 'f': o->first = (unsigned)atoi(optarg); break;
 		case 'e': o->echo = true; break;
+		case 'D': o->deaf = true; break;
+		case 'C': o->cold = true; break;
 		case 'd': o->delay_ns = atoll(optarg) * 1000; break;
 		case 'p': o->watch = atoi(optarg); break;
 		case 'T': o->seconds = atof(optarg); break;
@@ -461,14 +493,19 @@ static void options_read(int count, char **words, struct options *o)
 int main(int count, char **words)
 {
 	struct load load = {0};
+	struct rlimit files;
 
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	options_read(count, words, &load.o);
 	load.out = calloc(BATCH, (size_t)load.o.size * load.o.burst);
 	load.in = malloc((size_t)BATCH * ROOM);
 	load.late = malloc(SAMPLES_MAX * sizeof(*load.late));
 	assert(load.out && load.in && load.late);
-	load.device = open_socket(NULL);
-	load.cloud = open_socket(&load.o.cloud);
+	load.device = open_socket(NULL, ROOM_FOR_BURSTS);
+	load.cloud = open_socket(&load.o.cloud, load.o.deaf ? 0 : ROOM_FOR_BURSTS);
 	measure(&load);
 	return 0;
 }

@@ -1,0 +1,290 @@
+#!/usr/bin/python3
+"""What deadzone costs and how well it keeps time, beside the leanest forwarder that we could write; one table.
+
+Every row is a ratio within one run: deadzone and the yardstick (test/bench/forward.c) take turns under the same load
+(test/bench/load.c), each on one core and the load on another, and what counts is the median of the turns' ratios. A row
+is held or missed only where the middle half of its turns is on one side of what is wanted; else the machine is too
+noisy to judge, and the table says so. Run it while nothing else runs.
+
+    python3 test/bench/bench.py [ROW ...]      only rows whose name contains one of ROW
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = TOP / "build"
+ROUNDS, SECONDS = 7, 1.0
+CORES = sorted(os.sched_getaffinity(0))
+MEMORY = "/dev/shm"  # captures go there: the disk is not what is measured
+WAITING = "[proxy]\nmax_queued = 1GiB\n[link default]\nlatency = 10s\njitter = 1s\norder = free\n"
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def pin(core):
+    return lambda: os.sched_setaffinity(0, {core})
+
+
+class Proxy:
+    """deadzone or the yardstick, on the first core; the capture's thread on the last."""
+
+    def __init__(self, ini=None, forward=(), capture=False, pinned=True):
+        self.port, self.cloud, self.json = free_port(), free_port(), None
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
+        if ini is None:
+            words = [BUILD / "bench/forward", str(self.port), str(self.cloud), *map(str, forward)]
+        else:
+            path = pathlib.Path(self.folder.name)
+            keys, _, sections = ini.partition("---\n")
+            (path / "bench.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{self.port}\nupstream = 127.0.0.1:{self.cloud}\n"
+                                            f"seed = 1\n{keys}\n{sections}")
+            self.json = path / "summary.json"
+            words = [BUILD / "deadzone", "run", "-q", "-c", path / "bench.ini", "--json", self.json]
+            words += ["-w", path / "bench.pcapng"] if capture else []
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                        preexec_fn=pin(CORES[0]) if pinned else None)
+        for line in self.process.stdout:
+            if "ready" in line:
+                break
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir() if pinned else ():
+            if (task / "comm").read_text() == "capture\n":
+                os.sched_setaffinity(int(task.name), {CORES[-1]})
+
+    def resident(self):
+        return int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def stop(self):
+        """Gives the summary."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate()
+        summary = json.loads(self.json.read_text()) if self.json else None
+        self.folder.cleanup()
+        return summary
+
+
+def load_words(proxy, cloud=None, **options):
+    words = [BUILD / "bench/load", "--to", proxy.port, "--cloud", cloud or proxy.cloud, "--watch", proxy.process.pid,
+             "--seconds", SECONDS]
+    for name, value in options.items():
+        words += [f"--{name}"] if value is True else [f"--{name}", value]
+    return [str(word) for word in words]
+
+
+def figures(text):
+    return {key: float(value) for key, value in (word.split("=") for word in text.split())}
+
+
+def load(proxy, pinned=True, **options):
+    done = subprocess.run(load_words(proxy, **options), stdout=subprocess.PIPE, text=True, check=True,
+                          preexec_fn=pin(CORES[-1]) if pinned else None)
+    return figures(done.stdout)
+
+
+def turn(options, **proxy):
+    one = Proxy(**proxy)
+    try:
+        got = load(one, **options)
+    finally:
+        got_summary = one.stop()
+    got["summary"] = got_summary
+    return got
+
+
+def pairs(options, ini, forward=(), rounds=ROUNDS, **more):
+    """The turns of both under the same load."""
+    return [(turn(options, ini=ini, **more), turn(options, forward=forward)) for _ in range(rounds)]
+
+
+# ---- The table ----
+
+def quartiles(values):
+    values = sorted(values)
+    return values[len(values) // 4], values[(3 * len(values)) // 4]
+
+
+def row(name, ours, theirs, ratios, wanted, at_least=False):
+    """One line; `ratios` are judged against `wanted`."""
+    low, high = quartiles(ratios)
+    middle = statistics.median(ratios)
+    if at_least:
+        verdict = "held" if low >= wanted else "MISSED" if high < wanted else "too noisy to judge"
+    else:
+        verdict = "held" if high <= wanted else "MISSED" if low > wanted else "too noisy to judge"
+    limit = f"{'at least' if at_least else 'at most'} {wanted:g}"
+    print(f"{name:52} {ours:>22} {theirs:>22}  {middle:8.3g} ({low:.3g} to {high:.3g})  {limit:14} {verdict}", flush=True)
+
+
+def cpu(got, legs):
+    return got["cpu_ns"] / got["paid"] / legs / 1000
+
+
+def us(values):
+    return f"{statistics.median(values):.2f} us"
+
+
+def clean(devices):
+    turns = pairs({"echo": True, "devices": devices}, "max_sessions = 20000\n")
+    ours, theirs = [cpu(a, 2) for a, _ in turns], [cpu(b, 2) for _, b in turns]
+    row(f"clean link, {devices} devices: CPU per datagram", us(ours), us(theirs), [a / b for a, b in zip(ours, theirs)], 1.05)
+
+
+def bursts():
+    turns = pairs({"devices": 100, "burst": 16, "window": 4096}, "")
+    ours, theirs = ([one["paid"] / one["seconds"] for one in side] for side in zip(*turns))
+    row("bursts of 16, 100 devices: datagrams a second", f"{statistics.median(ours) / 1000:.0f} k",
+        f"{statistics.median(theirs) / 1000:.0f} k", [a / b for a, b in zip(ours, theirs)], 2.5, at_least=True)
+
+
+def rules(size, wanted):
+    ini = "max_queued = 1GiB\n---\n" + (TOP / "test/bench/rules.ini").read_text()
+    turns = pairs({"echo": True, "devices": 100, "size": size, "window": 2048}, ini, capture=True)
+    ours, theirs = [cpu(a, 2) for a, _ in turns], [cpu(b, 2) for _, b in turns]
+    row(f"20 rules, jitter, loss, capture; {size} B: CPU, relay thread", us(ours), us(theirs),
+        [a / b for a, b in zip(ours, theirs)], wanted)
+    lost = sum(a["summary"]["capture"]["lost"] for a, _ in turns)
+    if lost:
+        print(f"    (the capture lost {lost} records in these runs)")
+
+
+def core(path):
+    return figures(subprocess.run([BUILD / "bench_core", path], stdout=subprocess.PIPE, text=True, check=True,
+                                  preexec_fn=pin(CORES[0])).stdout)
+
+
+def core_alone():
+    rates = [core(TOP / "test/bench/rules.ini")["per_second"] / 1e6 for _ in range(ROUNDS)]
+    row("the core alone with those rules: million a second", f"{statistics.median(rates):.2f}", "", rates, 2, at_least=True)
+
+
+def waiting():
+    with tempfile.NamedTemporaryFile("w", suffix=".ini") as ini:
+        ini.write(WAITING)
+        ini.flush()
+        turns = [core(ini.name) for _ in range(ROUNDS)]
+    for key, what in (("in_ns", "taken in"), ("out_ns", "released")):
+        values = [one[key] for one in turns]
+        row(f"a million waiting: {what}, ns each", f"{statistics.median(values):.0f}", "", values, 500)
+    values = [one["bytes"] for one in turns]
+    row("a million waiting: memory beside the bytes, each", f"{statistics.median(values):.0f} B", "", values, 128)
+
+
+def delays(rate, precise):
+    keys = "precise = yes\n" if precise else ""
+    ini = f"max_queued = 1GiB\n{keys}---\n[link default]\nlatency = 50ms\n"
+    yardstick = (50000, "poll" if precise else "timer")
+    turns = pairs({"devices": 10, "rate": rate, "delay": 50000, "seconds": 2}, ini, forward=yardstick)
+    name = f"50 ms at {rate} a second{', precise' if precise else ''}"
+    least = min(a["us_min"] for a, _ in turns)
+    row(f"{name}: earliest, us", f"{least:.1f} us", f"{min(b['us_min'] for _, b in turns):.1f} us", [least], 0, at_least=True)
+    floor, factor = (15, 1.4) if precise else (100, 1.25)
+    row(f"{name}: p50 late, of its limit", us([a["us_p50"] for a, _ in turns]), us([b["us_p50"] for _, b in turns]),
+        [a["us_p50"] / max(floor, factor * b["us_p50"]) for a, b in turns], 1)
+    row(f"{name}: p99 late", us([a["us_p99"] for a, _ in turns]), us([b["us_p99"] for _, b in turns]),
+        [a["us_p99"] / b["us_p99"] for a, b in turns], 1.25)
+    if not precise:
+        errors = [a["us_p50"] - a["summary"]["lateness_us"]["p50"] for a, _ in turns]
+        row(f"{name}: p50 measured less lateness_us, us", us(errors), "", errors, 25)
+
+
+def sessions():
+    each, opening = [], []
+    for _ in range(ROUNDS):
+        one = Proxy(ini="max_sessions = 20000\n")
+        load(one, devices=1, seconds=0.1)
+        before = one.resident()
+        got = load(one, devices=10000, seconds=0.5)
+        each.append((one.resident() - before) / 10000)
+        opening.append((got["open_ns"] - got["cpu_ns"] / got["paid"], got["socket_ns"]))
+        one.stop()
+    row("10,000 sessions: memory, bytes each", f"{statistics.median(each):.0f} B", "", each, 1024)
+    row("opening one, of the kernel's socket and connect", us([a / 1000 for a, _ in opening]),
+        us([b / 1000 for _, b in opening]), [a / b for a, b in opening], 2)
+
+
+def throughput(workers):
+    one = Proxy(ini=f"offload = no\nworkers = {workers}\n", pinned=False)
+    load(one, pinned=False, devices=200, burst=16, rate=900000, deaf=True, seconds=2)
+    summary = one.stop()
+    return summary["totals"]["up"]["sent"]
+
+
+def workers():
+    turns = [(throughput(2), throughput(1)) for _ in range(ROUNDS)]
+    row("2 workers: datagrams sent, of those with 1", f"{statistics.median(a for a, _ in turns) / 1000:.0f} k",
+        f"{statistics.median(b for _, b in turns) / 1000:.0f} k", [a / b for a, b in turns], 1.7, at_least=True)
+    print(f"    ({len(CORES)} cores here, and the load takes a part of them: with 2 workers wanted are 3)")
+
+
+def quiet_beside(flooded):
+    """p50 lateness of one session, alone or while 20,000 addresses a second come that nobody has seen before."""
+    quiet_cloud = free_port()
+    ini = ("max_sessions = 10000\n---\n[device quiet]\naddress = 127.1.0.1\nlink = slow\n"
+           f"upstream = 127.0.0.1:{quiet_cloud}\n[link slow]\nlatency = 5ms\n")
+    one = Proxy(ini=ini)
+    with contextlib.ExitStack() as stack:
+        if flooded:
+            words = load_words(one, first=65536, devices=100000, rate=20000, cold=True, deaf=True, seconds=5)
+            flood = stack.enter_context(subprocess.Popen(words, stdout=subprocess.DEVNULL, preexec_fn=pin(CORES[-1])))
+            stack.callback(flood.kill)
+        done = subprocess.run(load_words(one, cloud=quiet_cloud, rate=200, delay=5000, seconds=4), stdout=subprocess.PIPE,
+                              text=True, check=True, preexec_fn=pin(CORES[-1]))
+    return figures(done.stdout), one.stop()
+
+
+def flood():
+    turns = [(quiet_beside(True), quiet_beside(False)) for _ in range(ROUNDS)]
+    beside, alone = ([got["us_p50"] for got, _ in side] for side in zip(*turns))
+    row("a quiet session beside 100,000 strangers: p50 late", us(beside), us(alone), [a / b for a, b in zip(beside, alone)], 3)
+    lost = sum(got["sent"] - got["got"] for (got, _), _ in turns)
+    print(f"    (of the quiet session {lost:.0f} datagrams were lost; sessions in all"
+          f" {turns[0][0][1]['totals']['sessions']})")
+
+
+ROWS = {
+    "clean-1": lambda: clean(1), "clean-100": lambda: clean(100), "clean-10000": lambda: clean(10000), "bursts": bursts,
+    "rules-100": lambda: rules(100, 1.15), "rules-1200": lambda: rules(1200, 1.20), "core": core_alone, "waiting": waiting,
+    "delay-1000": lambda: delays(1000, False), "delay-10000": lambda: delays(10000, False),
+    "precise-1000": lambda: delays(1000, True), "precise-10000": lambda: delays(10000, True),
+    "sessions": sessions, "workers": workers, "flood": flood,
+}
+
+
+def machine():
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    loaded = os.getloadavg()[0]
+    print(f"{model[1] if model else 'a machine'}, {len(CORES)} cores, Linux {os.uname().release}, load {loaded:.1f}"
+          + ("; something else is running: take the figures with care" if loaded > 0.5 else ""))
+
+
+def main():
+    wanted = sys.argv[1:]
+    began = time.monotonic()
+    machine()
+    if len(CORES) < 2:
+        print("one core alone: deadzone and the load would take it from each other; nothing can be measured")
+        return 1
+    print(f"{'what':52} {'deadzone':>22} {'yardstick':>22}  {'median (middle half)':22} {'wanted':14}")
+    for name, measure in ROWS.items():
+        if not wanted or any(one in name for one in wanted):
+            measure()
+    print(f"medians of {ROUNDS} turns; {time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
