@@ -18,14 +18,6 @@ struct account {
 	uint64_t reordered; /* sent after one that had arrived later; copies aside */
 };
 
-/* The same of one session and way: a count ends at 2^32, as its ordinals do. */
-struct tally {
-	uint64_t bytes;
-	uint32_t received, copies, sent, queued;
-	uint32_t dropped[REASON_COUNT];
-	uint32_t corrupted, reordered;
-};
-
 static inline uint64_t account_dropped(const struct account *account)
 {
 	uint64_t sum = 0;
@@ -46,28 +38,6 @@ static inline void account_join(struct account *into, const struct account *from
 		into->dropped[i] += from->dropped[i];
 	into->corrupted += from->corrupted;
 	into->reordered += from->reordered;
-}
-
-static inline struct account account_of(const struct tally *tally)
-{
-	struct account account = {.received = tally->received,
-	    .bytes = tally->bytes,
-	    .copies = tally->copies,
-	    .sent = tally->sent,
-	    .queued = tally->queued,
-	    .corrupted = tally->corrupted,
-	    .reordered = tally->reordered};
-
-	for (int i = 0; i < REASON_COUNT; i++)
-		account.dropped[i] = tally->dropped[i];
-	return account;
-}
-
-static inline void account_add(struct account *into, const struct tally *from)
-{
-	struct account account = account_of(from);
-
-	account_join(into, &account);
 }
 
 #endif

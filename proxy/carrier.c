@@ -162,7 +162,6 @@ static void connect_to(struct carrier *carrier, ns_t now)
 	if (relay->recorder && upstream_host(carrier->upstream))
 		capture_host(relay->recorder, &carrier->cloud, upstream_host(carrier->upstream),
 		    relay_wall(relay, now));
-	relay_check_buffer(relay, port->out.fd);
 	if (ready_add(relay->ready, port->out.fd, &port->out))
 		log_error("session %u cannot hear its cloud: %s", carrier->session->number, strerror(errno));
 	/* What waited for the address was not late by the link's doing. */

@@ -40,8 +40,7 @@ struct port {
 	struct outlet out;
 	struct aging *aging; /* of an old one */
 	uint32_t mapping;    /* number of the NAT mapping that it stands for */
-	uint32_t kernel_drops;
-	uint8_t most; /* datagrams to ask for in the next read */
+	uint8_t most;        /* datagrams to ask for in the next read */
 };
 
 #define PORTS_OLD_MAX 8       /* of a session; the oldest goes first */
@@ -59,16 +58,16 @@ struct aging {
 struct carrier {
 	struct relay *relay;
 	struct session *session;
+	struct port *port; /* the present one, then the older */
 	struct upstream *upstream;
 	struct address cloud;
 	struct address device_side; /* the local address that the device speaks to, and its interface */
 	unsigned interface;
-	struct port *port; /* the present one, then the older */
-	unsigned source;   /* index of its first source address */
-	uint16_t *used;    /* the last PORTS_USED_MAX port numbers, from the second mapping on */
-	unsigned used_count;
-	ns_t retry_at; /* no socket could be had: not tried again before */
+	unsigned source; /* index of its first source address */
+	uint16_t *used;  /* the last PORTS_USED_MAX port numbers, from the second mapping on */
+	ns_t retry_at;   /* no socket could be had: not tried again before */
 	struct carrier *waiting_next;
+	unsigned used_count;
 	bool waiting; /* for a lookup: in relay->waiting */
 };
 
@@ -109,7 +108,7 @@ struct relay {
 	ns_t told_second;
 	unsigned told_count, untold;
 	bool opened; /* a session, by the datagram that is being taken */
-	bool stopping, told_full, told_refused, told_socket, told_buffer;
+	bool stopping, told_full, told_refused, told_socket;
 };
 
 /* walk.c */
@@ -117,9 +116,6 @@ ns_t relay_wall(const struct relay *relay, ns_t at);
 void relay_wake(evutil_socket_t fd, short what, void *user);
 void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at);
 void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);
-
-/* relay.c */
-void relay_check_buffer(struct relay *relay, int fd);
 
 /* carrier.c */
 void carrier_open(struct relay *relay, struct session *session);

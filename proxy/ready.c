@@ -4,11 +4,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define EVENTS 64 /* asked for at once */
-
 struct ready {
 	int fd, count, at;
-	struct epoll_event events[EVENTS];
+	struct epoll_event events[READY_MOST];
 };
 
 struct ready *ready_new(void)
@@ -64,7 +62,7 @@ void ready_forget(struct ready *ready, int fd, void *who)
 int ready_wait(struct ready *ready)
 {
 	ready->at = 0;
-	ready->count = epoll_wait(ready->fd, ready->events, EVENTS, 0);
+	ready->count = epoll_wait(ready->fd, ready->events, READY_MOST, 0);
 	if (ready->count < 0)
 		ready->count = 0;
 	return ready->count;

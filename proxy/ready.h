@@ -28,7 +28,8 @@ void ready_wish(struct ready *ready, int fd, void *who, enum ready_wish wish);
 /* Its socket closes: what is still to be told of it is not told. */
 void ready_forget(struct ready *ready, int fd, void *who);
 
-/* Asks the kernel, without waiting; gives how many are ready. */
+#define READY_MOST 64
+/* Asks the kernel, without waiting; gives how many are ready, READY_MOST at most. */
 int ready_wait(struct ready *ready);
 /* The next of those; NULL after the last. */
 void *ready_next(struct ready *ready, bool *readable, bool *writable);

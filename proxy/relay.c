@@ -15,13 +15,12 @@
 
 /* ---- Opening and closing ---- */
 
-void relay_check_buffer(struct relay *relay, int fd)
+static void check_buffer(const struct relay *relay, int fd)
 {
 	uint64_t given = socket_receive_buffer(fd), wanted = relay->setup->proxy.receive_buffer;
 
-	if (given >= wanted || relay->told_buffer)
+	if (given >= wanted)
 		return;
-	relay->told_buffer = true;
 	log_error("receive_buffer: the kernel gives %" PRIu64 " of %" PRIu64
 	          " bytes; raise net.core.rmem_max, or run as root",
 	    given, wanted);
@@ -43,7 +42,8 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 	if (listener->out.fd < 0)
 		return -1;
 	listener->everywhere = address_is_any(&listener->bound);
-	relay_check_buffer(relay, listener->out.fd);
+	if (!index && !first) /* it gives all sockets the same */
+		check_buffer(relay, listener->out.fd);
 	if (ready_add(relay->ready, listener->out.fd, &listener->out))
 		return error_set(error, "a listener cannot be waited for: %s", strerror(errno));
 	return 0;
@@ -192,7 +192,7 @@ void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
 		const struct carrier *carrier = s->carrier;
 
 		for (const struct port *port = carrier ? carrier->port : NULL; port; port = port->older)
-			drops[WAY_DOWN] += drops_of(port->out.fd, port->kernel_drops);
+			drops[WAY_DOWN] += drops_of(port->out.fd, 0);
 	}
 }
 

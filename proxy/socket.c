@@ -273,7 +273,6 @@ static int socket_open(enum family family, const struct socket_options *options,
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	set_on(fd, SOL_SOCKET, SO_TIMESTAMPNS);
-	set_on(fd, SOL_SOCKET, SO_RXQ_OVFL);
 	if (family == FAMILY_IPV6) {
 		set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);
 		set_on(fd, IPPROTO_IPV6, IPV6_RECVTCLASS);
@@ -313,6 +312,7 @@ int socket_listen(const struct address *address, const struct socket_options *op
 
 	if (fd < 0)
 		return -1;
+	set_on(fd, SOL_SOCKET, SO_RXQ_OVFL);
 	/* Only where it is bound to all is there something to tell. */
 	if (address_is_any(address) && address->family == FAMILY_IPV6)
 		set_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);

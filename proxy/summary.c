@@ -52,6 +52,13 @@ static void copy_text(char *into, size_t room, const char *from)
 	snprintf(into, room, "%s", from);
 }
 
+static void join(struct account *into, const struct session_way *way)
+{
+	struct account one = way_account(way);
+
+	account_join(into, &one);
+}
+
 /* `began` is left as the core's time: what it counts from is known later. */
 static void session_fill(struct sheet_session *sheet, const struct session *session)
 {
@@ -63,8 +70,8 @@ static void session_fill(struct sheet_session *sheet, const struct session *sess
 	    .rebinds = session->rebinds,
 	    .port = session->port,
 	    .old_ports = session->old_ports,
-	    .began = session->began,
-	    .seconds = session->last - session->began,
+	    .began = session->user.began,
+	    .seconds = session->last - session->user.began,
 	    .ended = session->end == SESSION_LIVE   ? NULL
 	             : session->end == SESSION_IDLE ? "idle"
 	                                            : "max-sessions"};
@@ -75,7 +82,7 @@ static void session_fill(struct sheet_session *sheet, const struct session *sess
 	        ? session->section->identity
 	        : address_host_text(&session->device, address, sizeof(address)));
 	for (int way = 0; way < WAYS; way++) {
-		sheet->ways[way].account = account_of(&session->ways[way].tally);
+		sheet->ways[way].account = way_account(&session->ways[way]);
 		sheet_way_delays(&sheet->ways[way], session->ways[way].delays);
 	}
 }
@@ -98,7 +105,7 @@ void summary_session_ended(struct summary *summary, const struct session *sessio
 		summary->ended_count++;
 	summary->ended_ever++;
 	for (int way = 0; way < WAYS; way++) {
-		account_add(&summary->totals[way], &session->ways[way].tally);
+		join(&summary->totals[way], &session->ways[way]);
 		if (session->ways[way].delays)
 			buckets_join(summary->delays[way], session->ways[way].delays);
 	}
@@ -112,7 +119,7 @@ void summary_totals(const struct summary *summary, const struct cores *cores, st
 		for (size_t i = 0; i < cores->count; i++) {
 			account_join(&totals[way], core_refused(cores->all[i], (enum way)way));
 			for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
-				account_add(&totals[way], &s->ways[way].tally);
+				join(&totals[way], &s->ways[way]);
 		}
 	}
 }

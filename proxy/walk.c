@@ -1,8 +1,9 @@
 /*
  * walk: the walk of every datagram: read, judged, recorded, sent; and the one timer.
  *
- *   wake             what is ready, in rounds, until nothing is or a spell is over
- *     relay_read     one batch; each datagram is judged and recorded, what is due by then is gathered
+ *   wake             a round; more of them while there is more than one can take, until a spell is over
+ *     round
+ *       read_batch   each datagram is judged and recorded, what is due by then is gathered
  *     turn           what is due now; all that was gathered is sent
  *   arm              the timer, for the earliest due time
  */
@@ -15,7 +16,8 @@
 #include "proxy/log.h"
 
 #define READ_EACH_ROUND 256 /* datagrams of one listener before others get their turn */
-#define SPELL (5 * NS_MS)   /* then signals and the API get theirs */
+#define SPELL (5 * NS_MS)   /* of rounds without a way through the loop; then signals and the API get theirs \
+	                     */
 #define PRECISE_LEAD                                                                                         \
 	(150 * NS_US) /* `precise`: awake so much early, then polling; longer would lose the time slice */
 #define EVENTS_EACH_SECOND 50 /* lines told on standard error; the capture has all */
@@ -310,8 +312,8 @@ static void take_all(struct relay *relay, struct listener *listener, struct port
 {
 	struct received one = *received;
 
-	if (received->drops_told)
-		*(listener ? &listener->kernel_drops : &port->kernel_drops) = received->kernel_drops;
+	if (listener && received->drops_told)
+		listener->kernel_drops = received->kernel_drops;
 	for (size_t at = 0; at == 0 || at < received->size; at += received->segment) {
 		one.bytes = received->bytes + at;
 		one.size = received->size - at < received->segment ? received->size - at : received->segment;
@@ -391,13 +393,15 @@ static int read_batch(struct relay *relay, struct outlet *out, int most)
 	return count;
 }
 
-static void read_listener(struct relay *relay, struct outlet *out)
+/* True where there may be more. */
+static bool read_listener(struct relay *relay, struct outlet *out)
 {
 	int most = core_foresees(relay->core) ? OUTBOX_MOST_OF_MANY : SOCKET_BATCH;
 
 	for (int read = 0; read < READ_EACH_ROUND; read += most)
 		if (read_batch(relay, out, most) < most)
-			break;
+			return false;
+	return true;
 }
 
 /* Of many sessions most have one datagram to read: asking for one saves the kernel's look for a second. */
@@ -425,7 +429,7 @@ static void read_port(struct relay *relay, struct port *port)
 	core_session_release(relay->core, session);
 }
 
-static void serve(struct relay *relay, void *who, bool readable, bool writable)
+static bool serve(struct relay *relay, void *who, bool readable, bool writable)
 {
 	struct outlet *out = who;
 	uint64_t expired;
@@ -433,14 +437,15 @@ static void serve(struct relay *relay, void *who, bool readable, bool writable)
 	if (who == relay) { /* the timer: what is due leaves at the end of the round */
 		if (read(relay->timer_fd, &expired, sizeof(expired)) == sizeof(expired))
 			relay->armed = NS_UNKNOWN;
-		return;
+		return false;
 	}
 	if (writable)
 		outlet_resume(out);
 	if (readable && out->listener)
-		read_listener(relay, out);
-	else if (readable)
+		return read_listener(relay, out);
+	if (readable)
 		read_port(relay, out->port);
+	return false;
 }
 
 /* The last stretch before something is due, which `precise` spends awake. */
@@ -449,27 +454,34 @@ static bool soon(const struct relay *relay, ns_t now)
 	return relay->setup->proxy.precise && core_due(relay->core) - now <= PRECISE_LEAD;
 }
 
+/* True where more was ready than could be told at once, or a listener has more to read. */
+static bool round_of(struct relay *relay)
+{
+	int count = ready_wait(relay->ready);
+	ns_t wall = relay_wall_now(); /* before our own: an arrival is never put earlier than it was */
+	bool more = count == READY_MOST, readable, writable;
+	void *who;
+
+	relay->stamp_offset = relay_now() - wall;
+	foresee_ports(relay, count);
+	while ((who = ready_next(relay->ready, &readable, &writable)))
+		more |= serve(relay, who, readable, writable);
+	return more;
+}
+
 void relay_wake(evutil_socket_t fd, short what, void *user)
 {
 	struct relay *relay = user;
-	ns_t began = relay_now(), now = began, wall;
-	bool readable, writable;
-	int count;
-	void *who;
+	ns_t began = relay_now(), now;
+	bool more;
 
 	(void)fd;
 	(void)what;
 	do {
-		count = ready_wait(relay->ready);
-		/* In this order: an arrival is never put earlier than it was. */
-		wall = relay_wall_now();
-		relay->stamp_offset = relay_now() - wall;
-		foresee_ports(relay, count);
-		while ((who = ready_next(relay->ready, &readable, &writable)))
-			serve(relay, who, readable, writable);
+		more = round_of(relay);
 		now = relay_now();
 		turn(relay, now);
-	} while (!relay->stopping && now - began < SPELL && (count || soon(relay, now)) &&
+	} while (!relay->stopping && now - began < SPELL && (more || soon(relay, now)) &&
 	         !atomic_load_explicit(relay->pause, memory_order_relaxed));
 	arm(relay);
 }

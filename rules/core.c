@@ -150,7 +150,6 @@ static uint32_t datagrams_in(const struct datagram *datagram)
 
 static void count_dropped(struct core *core, struct datagram *datagram, enum reason reason)
 {
-	struct tally *tally = &way_of(datagram)->tally;
 	uint32_t count = datagrams_in(datagram);
 
 	/* One that dies in the schedule takes its memory with it only when its time comes. */
@@ -158,8 +157,8 @@ static void count_dropped(struct core *core, struct datagram *datagram, enum rea
 		core->queued_bytes -= datagram->size;
 	if (datagram->session->end)
 		return; /* counted when it ended */
-	tally->queued -= count;
-	tally->dropped[reason] += count;
+	way_of(datagram)->tally.queued -= count;
+	way_dropped(way_of(datagram), reason, count);
 }
 
 void core_unsent(struct core *core, struct datagram *datagram, enum reason reason, ns_t at)

@@ -19,13 +19,13 @@ static void judge_rules(struct judging *j)
 		struct draw draw;
 		bool acted = false;
 
-		if (!rule_matches(
-		        state, own, j->sight, rule->scope == SCOPE_ALL ? j->core->began : session->began))
+		if (!rule_matches(state, own, j->sight,
+		        rule->scope == SCOPE_ALL ? j->core->began : session->user.began))
 			continue;
 		j->core->totals[rule->index].matched++;
 		if (j->verdict->reason)
 			continue;
-		draw = chance_draw(session->key, j->sight->way, j->sight->n, rule->luck);
+		draw = chance_draw(session->user.key, j->sight->way, j->sight->n, rule->luck);
 		if (!rule_fires(state, j->sight, draw))
 			continue;
 		for (size_t k = 0; k < rule->actions.count && !j->verdict->reason; k++)
@@ -266,7 +266,7 @@ static void pack(struct judging *j)
 
 static void dropped(struct judging *j)
 {
-	judging_way(j)->tally.dropped[j->verdict->reason]++;
+	way_dropped(judging_way(j), (enum reason)j->verdict->reason, 1);
 	if (j->group)
 		path_group_leave(j->group, j->datagram);
 	j->datagram->plan = NULL; /* it is the caller's */
@@ -405,7 +405,7 @@ void core_arrive(
 	else if (!(j.datagram = core_datagram(core, session, arrival->way, arrival->size)))
 		judging_drop(&j, REASON_OVERLOAD, 0);
 	if (verdict->reason) {
-		way->tally.dropped[REASON_OVERLOAD]++;
+		way_dropped(way, REASON_OVERLOAD, 1);
 		tell_records(verdict, &session->dtls, arrival);
 		/* It is too much to take in, but the device has sent: what slept until then makes room. */
 		if (arrival->way == WAY_UP)
@@ -426,7 +426,7 @@ void core_arrive(
 			j.datagram->plan = NULL;
 			core_datagram_free(core, j.datagram);
 			judging_drop(&j, REASON_NAT_EXPIRED, 0);
-			way->tally.dropped[REASON_NAT_EXPIRED]++;
+			way_dropped(way, REASON_NAT_EXPIRED, 1);
 			tell_records(verdict, &session->dtls, arrival);
 			return;
 		}

@@ -17,11 +17,9 @@ enum link_draw {
 	DRAW_WAKE
 };
 
-void link_state_init(
-    struct link_state *state, const struct link *link, uint64_t session_key, uint32_t header, ns_t began)
+void link_state_init(struct link_state *state, const struct link *link, const struct link_user *user)
 {
-	*state = (struct link_state){
-	    .link = link, .session_key = session_key, .header = header, .began = began, .carried = began};
+	*state = (struct link_state){.link = link, .user = user, .carried = user->began};
 	for (int way = 0; way < WAYS; way++)
 		state->ways[way].last_due = state->ways[way].awake = INT64_MIN;
 }
@@ -37,7 +35,7 @@ void link_state_fini(struct link_state *state)
 
 static struct draw draw_of(const struct link_state *state, enum way way, uint64_t n)
 {
-	return chance_draw(state->session_key, way, n, state->link->luck);
+	return chance_draw(state->user->key, way, n, state->link->luck);
 }
 
 /* ---- Chains ---- */
@@ -137,7 +135,7 @@ void link_decide(struct link_state *state, enum arrival_kind kind, struct datagr
 		link_step(state, (enum way)datagram->way, datagram->n);
 	else
 		plan->draw = chance_copy(plan->draw, plan->salt);
-	if (w->mtu && datagram->size + state->header > w->mtu) {
+	if (w->mtu && datagram->size + state->user->header > w->mtu) {
 		decision->reason = REASON_MTU;
 		return;
 	}
@@ -213,7 +211,8 @@ static bool queue_full(
 static ns_t opportunity_time(
     const struct link_state *state, const struct trace *trace, const struct link_wire *s)
 {
-	return state->began + ((ns_t)(s->cycle * trace->period_ms) + trace->at_ms[s->opportunity]) * NS_MS;
+	return state->user->began +
+	       ((ns_t)(s->cycle * trace->period_ms) + trace->at_ms[s->opportunity]) * NS_MS;
 }
 
 static void opportunity_next(const struct trace *trace, struct link_wire *s)
@@ -245,7 +244,9 @@ static uint32_t stamp_seek(const struct trace *trace, uint64_t ms)
 static void opportunity_seek(
     const struct link_state *state, const struct trace *trace, struct link_wire *s, ns_t from)
 {
-	uint64_t elapsed_ms = from > state->began ? (uint64_t)((from - state->began + NS_MS - 1) / NS_MS) : 0;
+	uint64_t elapsed_ms = from > state->user->began
+	                          ? (uint64_t)((from - state->user->began + NS_MS - 1) / NS_MS)
+	                          : 0;
 	uint64_t cycle = elapsed_ms / trace->period_ms;
 
 	if (!s->opportunity_open) {
@@ -291,7 +292,7 @@ static struct service trace_serve(
 static struct service serve(
     const struct link_state *state, const struct link_way *w, struct link_wire *s, ns_t from, uint32_t size)
 {
-	uint64_t bytes = size + (w->overhead == OVERHEAD_IP ? state->header : w->overhead);
+	uint64_t bytes = size + (w->overhead == OVERHEAD_IP ? state->user->header : w->overhead);
 	struct service service = {.start = from, .end = from};
 
 	if (w->trace.count)

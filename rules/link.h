@@ -49,13 +49,18 @@ struct link_way_state {
 	bool bad;               /* Gilbert */
 };
 
+/* What a link needs to know of the session that crosses it. */
+struct link_user {
+	uint64_t key;    /* of its draws */
+	ns_t began;      /* time 0 of traces */
+	uint32_t header; /* bytes of IP and UDP: 28 or 48 */
+};
+
 struct link_state {
 	struct link_state *next; /* of the same session */
 	const struct link *link;
-	ns_t began;   /* of the session: time 0 of traces */
+	const struct link_user *user;
 	ns_t carried; /* either way was in use until then */
-	uint64_t session_key;
-	uint32_t header; /* bytes of IP and UDP: 28 or 48 */
 	struct link_way_state ways[WAYS];
 };
 
@@ -85,8 +90,8 @@ struct passage {
 
 enum arrival_kind { LINK_ORIGINAL, LINK_COPY };
 
-void link_state_init(
-    struct link_state *state, const struct link *link, uint64_t session_key, uint32_t header, ns_t began);
+/* `user` is read until link_state_fini. */
+void link_state_init(struct link_state *state, const struct link *link, const struct link_user *user);
 void link_state_fini(struct link_state *state);
 
 /* Brings the chains to the ordinal `n`: one step for every ordinal, also for those that never came here. */

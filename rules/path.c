@@ -188,12 +188,10 @@ static void tell_hold(struct verdict *verdict, enum hold hold, uint16_t name, ui
 /* Lost at the exit, and that is known now; but it still takes its place on the wire when it comes to it. */
 void path_make_ghost(struct core *core, struct datagram *datagram, struct verdict *verdict)
 {
-	struct tally *tally = &way_of(datagram)->tally;
-
 	verdict->reason = REASON_LOSS;
 	datagram->flags |= DATAGRAM_GHOST;
-	tally->queued--;
-	tally->dropped[REASON_LOSS]++;
+	way_of(datagram)->tally.queued--;
+	way_dropped(way_of(datagram), REASON_LOSS, 1);
 	core->queued_bytes -= datagram->size;
 }
 
@@ -207,7 +205,7 @@ static void die(struct core *core, struct datagram *datagram, struct plan *plan,
 	} else if (verdict) {
 		verdict->reason = (uint8_t)reason;
 		way_of(datagram)->tally.queued--;
-		way_of(datagram)->tally.dropped[reason]++;
+		way_dropped(way_of(datagram), reason, 1);
 		core->queued_bytes -= datagram->size;
 		core_datagram_free(core, datagram);
 	} else {

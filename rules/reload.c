@@ -72,7 +72,7 @@ static void session_rules_reload(struct core *core, struct session *session, ns_
 		if (state->rule->scope == SCOPE_ALL)
 			timer_cancel(core, &state->timer);
 		else
-			state_rearm(core, session, state, from ? from->rule : NULL, session->began, now);
+			state_rearm(core, session, state, from ? from->rule : NULL, session->user.began, now);
 	}
 	/* What a rule that is gone had gathered goes on its way. */
 	for (size_t i = 0; i < old_count; i++)

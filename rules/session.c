@@ -26,6 +26,28 @@ struct seldom *seldom_own(struct session_way *way)
 	return own;
 }
 
+void way_dropped(struct session_way *way, enum reason reason, uint32_t count)
+{
+	if (count)
+		seldom_own(way)->dropped[reason] += count;
+}
+
+struct account way_account(const struct session_way *way)
+{
+	const struct tally *tally = &way->tally;
+	struct account account = {.received = tally->received,
+	    .bytes = tally->bytes,
+	    .copies = tally->copies,
+	    .sent = tally->sent,
+	    .queued = tally->queued,
+	    .corrupted = tally->corrupted,
+	    .reordered = tally->reordered};
+
+	for (int i = 0; i < REASON_COUNT; i++)
+		account.dropped[i] = way->seldom->dropped[i];
+	return account;
+}
+
 static void seldom_free(struct session_way *way)
 {
 	struct seldom *own = (struct seldom *)way->seldom;
@@ -164,7 +186,7 @@ struct link_state *core_link_state(struct session *session, const struct link *l
 		return state;
 	state = malloc(sizeof(*state));
 	assert(state);
-	link_state_init(state, link, session->key, session->header, session->began);
+	link_state_init(state, link, &session->user);
 	state->next = session->links;
 	session->links = state;
 	return state;
@@ -194,13 +216,13 @@ static void draw_from(struct core *core, struct session *session)
 		if (session->identity_used)
 			who = named;
 		else
-			core_event(core, session, session->began,
+			core_event(core, session, session->user.began,
 			    "identity %s is in use by another session: this one draws by its address",
 			    identity);
 	}
 	session->identity_key = who;
-	session->key = chance_mix(chance_mix(core->limits.seed ^ who) +
-	                          common_opened(core->common, opened_key(session), remembered(core)));
+	session->user.key = chance_mix(chance_mix(core->limits.seed ^ who) +
+	                               common_opened(core->common, opened_key(session), remembered(core)));
 }
 
 void session_rules_attach(struct core *core, struct session *session)
@@ -239,19 +261,18 @@ static void standing_apply(struct core *core, struct session *session, ns_t now)
 static struct session *session_open(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now)
 {
-	struct session *session = aligned_alloc(LINE, (sizeof(*session) + LINE - 1) / LINE * LINE);
+	struct session *session = calloc(1, sizeof(*session));
 	char text[ADDRESS_TEXT_ROOM];
 
 	if (!session)
 		return NULL;
-	memset(session, 0, sizeof(*session));
 	if (core->session_count >= core->hash_size)
 		hash_grow(core);
 	session->device = *device;
 	session->listener = listener;
 	session->number = common_number(core->common);
-	session->header = device->family == FAMILY_IPV6 ? 48 : 28;
-	session->began = session->last = now;
+	session->user.header = device->family == FAMILY_IPV6 ? 48 : 28;
+	session->user.began = session->last = now;
 	session->section = config_device(core->config, device, listening);
 	session->link =
 	    &core->config->links[session->section ? session->section->link : core->config->default_link];
@@ -361,10 +382,8 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	common_closed(core->common, opened_key(session));
 	session_each_check(core, session);
 	for (int way = 0; way < WAYS; way++) {
-		struct tally *tally = &session->ways[way].tally;
-
-		tally->dropped[REASON_MAX_SESSIONS] += tally->queued;
-		tally->queued = 0;
+		way_dropped(&session->ways[way], REASON_MAX_SESSIONS, session->ways[way].tally.queued);
+		session->ways[way].tally.queued = 0;
 	}
 	session->end = end;
 	session->ended = now;

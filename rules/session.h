@@ -68,8 +68,16 @@ struct pack {
 	struct timer *timer;
 };
 
-/* What a session's way needs once a rule or the link does more than let pass, lose or delay. */
+/* The accounts of one session and way: a count ends at 2^32, as its ordinals do. What was dropped stands in
+ * `seldom`. */
+struct tally {
+	uint64_t bytes;
+	uint32_t received, copies, sent, queued, corrupted, reordered;
+};
+
+/* What a session's way needs once a rule or the link does more than let pass or delay. */
 struct seldom {
+	uint32_t dropped[REASON_COUNT];
 	ns_t dark_drop, dark_hold;   /* blackouts of either mode run until then */
 	uint16_t drop_by, hold_by;   /* names of the rules that began them */
 	struct datagram_list dark;   /* wait for a blackout's end */
@@ -94,6 +102,9 @@ struct session_way {
 extern const struct seldom seldom_none;
 /* For changing it: the way's own from here on. */
 struct seldom *seldom_own(struct session_way *way);
+/* So many are dropped: the caller takes them from what they were counted as before. */
+void way_dropped(struct session_way *way, enum reason reason, uint32_t count);
+struct account way_account(const struct session_way *way);
 
 /* In the order in which a datagram needs it, from one line of the cache to the next; behind `ways` stands
  * what few datagrams need. */
@@ -120,13 +131,11 @@ struct session {
 
 	struct nat nat;
 	struct dtls_session dtls;
-	uint32_t number;
-	uint32_t header; /* bytes of IP and UDP in front of a datagram */
 
 	struct session_way ways[WAYS];
 
 	struct session *older, *newer; /* all live ones, by opening */
-	uint64_t key;                  /* of its draws */
+	struct link_user user;
 	uint64_t identity_key;
 	/* Set by the caller: */
 	bool unresolved;   /* its cloud's address is not known yet */
@@ -134,12 +143,13 @@ struct session {
 	uint16_t port;     /* the present source port towards the cloud; 0: none */
 	enum session_end end;
 	uint32_t handshakes, rebinds;
-	ns_t began, ended;
+	ns_t ended;
 	struct followed *followed; /* its connection ID, for follow_cid */
 	struct timer *timers;      /* all of them */
 	struct timer *idle_timer, *dark_timer, *nat_timer;
 	struct datagram **firsts; /* for `replay KIND` */
 	unsigned first_count;
+	uint32_t number;
 };
 
 #endif

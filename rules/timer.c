@@ -146,7 +146,7 @@ static void nat_run(struct core *core, struct session *session, ns_t now)
 static struct draw round_draw(
     const struct core *core, const struct session *session, const struct rule_state *state)
 {
-	uint64_t key = session ? session->key : chance_mix(core->limits.seed);
+	uint64_t key = session ? session->user.key : chance_mix(core->limits.seed);
 
 	return chance_draw(key, WAYS, state->rounds_ever, state->rule->luck);
 }

@@ -238,9 +238,9 @@ static void account_check(const struct account *a)
 	assert(a->received + a->copies == a->sent + account_dropped(a) + a->queued);
 }
 
-static void tally_check(const struct tally *tally)
+static void way_check(const struct session_way *way)
 {
-	const struct account account = account_of(tally);
+	const struct account account = way_account(way);
 
 	account_check(&account);
 }
@@ -251,12 +251,12 @@ static void check(const struct fuzz *f)
 
 	for (const struct session *s = core_oldest(f->core); s; s = s->newer)
 		for (int way = 0; way < WAYS; way++) {
-			tally_check(&s->ways[way].tally);
+			way_check(&s->ways[way]);
 			queued += s->ways[way].tally.queued;
 		}
 	for (size_t i = 0; i < f->ended_count; i++)
 		for (int way = 0; way < WAYS; way++) {
-			tally_check(&f->ended[i]->ways[way].tally);
+			way_check(&f->ended[i]->ways[way]);
 			assert(f->ended[i]->ways[way].tally.queued == 0);
 		}
 	for (int way = 0; way < WAYS; way++)

@@ -68,7 +68,7 @@ static void run(const struct config *config, const struct names *names)
 		core_advance(core, 0);
 		answer(core);
 		for (int way = 0; way < WAYS; way++) {
-			const struct account a = account_of(&session->ways[way].tally);
+			const struct account a = way_account(&session->ways[way]);
 
 			assert(a.received + a.copies == a.sent + account_dropped(&a) + a.queued);
 		}

@@ -60,7 +60,7 @@ static void check_accounts(struct core *core)
 {
 	for (struct session *s = core_oldest(core); s; s = s->newer)
 		for (int way = 0; way < WAYS; way++) {
-			const struct account a = account_of(&s->ways[way].tally);
+			const struct account a = way_account(&s->ways[way]);
 
 			assert(a.received + a.copies == a.sent + account_dropped(&a) + a.queued);
 		}

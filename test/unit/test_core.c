@@ -106,7 +106,7 @@ static void check_accounts(const struct core *core)
 {
 	for (const struct session *s = core_oldest(core); s; s = s->newer)
 		for (int way = 0; way < WAYS; way++) {
-			const struct account a = account_of(&s->ways[way].tally);
+			const struct account a = way_account(&s->ways[way]);
 
 			assert_int_equal(a.received + a.copies, a.sent + account_dropped(&a) + a.queued);
 		}
@@ -424,7 +424,7 @@ static void test_eviction_of_what_waits(void **state)
 	assert_int_equal(session->ways[WAY_UP].tally.queued, 6);
 	session_of(&stage, 2, 4000, NS_MS);
 	assert_int_equal(session->ways[WAY_UP].tally.queued, 0);
-	assert_int_equal(session->ways[WAY_UP].tally.dropped[REASON_MAX_SESSIONS], 6);
+	assert_int_equal(session->ways[WAY_UP].seldom->dropped[REASON_MAX_SESSIONS], 6);
 	assert_int_equal(session->end, SESSION_EVICTED);
 	stage_advance(&stage, 2 * NS_S);
 	assert_int_equal(core_queued_bytes(stage.core), 0);
@@ -1166,7 +1166,7 @@ static void test_joint_that_dies(void **state)
 	arrive(&stage, 1, WAY_UP, 8, 6 * NS_MS);
 	stage_advance(&stage, NS_S);
 	assert_said(&stage, "15 s=1 up n=1 parts=2 loss\n");
-	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].tally.dropped[REASON_LOSS], 2);
+	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].seldom->dropped[REASON_LOSS], 2);
 	stage_close(&stage);
 }
 

@@ -16,6 +16,7 @@
 /* A link made from keys, one session's state on it, and one datagram to send again and again. */
 struct bench {
 	struct given given;
+	struct link_user user;
 	struct link_state state;
 	struct pool *pool;
 	struct datagram *datagram;
@@ -38,7 +39,8 @@ static void bench_at(struct bench *bench, const char *keys, uint32_t header, ns_
 	given_read(&bench->given, text);
 	assert_int_equal(complaints_count(bench->given.complaints, COMPLAINT_ERROR), 0);
 	assert_int_equal(bench->given.config->link_count, 2);
-	link_state_init(&bench->state, &bench->given.config->links[1], KEY, header, began);
+	bench->user = (struct link_user){.key = KEY, .header = header, .began = began};
+	link_state_init(&bench->state, &bench->given.config->links[1], &bench->user);
 	bench->pool = pool_new();
 	bench->datagram = pool_get(bench->pool, DATAGRAM_MAX);
 	memset(bench->datagram->bytes, 0, DATAGRAM_MAX);
@@ -118,7 +120,7 @@ static void test_loss_independent(void **state)
 	(void)state;
 	bench_init(&a, "loss = 20%\n");
 	bench_init(&b, "loss = 20%\n");
-	b.state.session_key = KEY + 1;
+	b.user.key = KEY + 1;
 	for (uint32_t n = 1; n <= MANY; n++) {
 		decide(&a, WAY_UP, n, 100, &up);
 		decide(&a, WAY_DOWN, n, 100, &down);
@@ -236,7 +238,7 @@ static void test_gilbert_begins_stationary(void **state)
 	bench_init(&bench, "gilbert_elliott = 1% 3%\n");
 	for (uint64_t i = 0; i < 100000; i++) {
 		bench.state.ways[WAY_UP].stepped = 0;
-		bench.state.session_key = chance_mix(i);
+		bench.user.key = chance_mix(i);
 		decide(&bench, WAY_UP, 1, 100, &result);
 		lost += result.reason == REASON_LOSS;
 	}
@@ -997,6 +999,7 @@ static void test_luck_by_name(void **state)
 	static const char *const texts[] = {
 	    "[link x]\nloss = 50%\n", "[link y]\nloss = 50%\n[link x]\nloss = 50%\n"};
 	struct given given[2];
+	const struct link_user user = {.key = KEY, .header = 28};
 	struct link_state states[3];
 	struct pool *pool = pool_new();
 	struct datagram *datagram = pool_get(pool, 100);
@@ -1006,9 +1009,9 @@ static void test_luck_by_name(void **state)
 	(void)state;
 	given_read(&given[0], texts[0]);
 	given_read(&given[1], texts[1]);
-	link_state_init(&states[0], &given[0].config->links[1], KEY, 28, 0);
-	link_state_init(&states[1], &given[1].config->links[2], KEY, 28, 0);
-	link_state_init(&states[2], &given[1].config->links[1], KEY, 28, 0);
+	link_state_init(&states[0], &given[0].config->links[1], &user);
+	link_state_init(&states[1], &given[1].config->links[2], &user);
+	link_state_init(&states[2], &given[1].config->links[1], &user);
 	for (uint32_t n = 1; n <= 100000; n++) {
 		datagram->n = n;
 		for (int i = 0; i < 3; i++) {

@@ -340,7 +340,7 @@ static void check_accounts(const struct core *core)
 {
 	for (const struct session *s = core_oldest(core); s; s = s->newer)
 		for (int way = 0; way < WAYS; way++) {
-			const struct account a = account_of(&s->ways[way].tally);
+			const struct account a = way_account(&s->ways[way]);
 
 			assert_int_equal(a.received + a.copies, a.sent + account_dropped(&a) + a.queued);
 		}
