@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -292,7 +291,6 @@ static int start(struct running *running)
 	if (status)
 		return status;
 	limits_raise();
-	prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* what is due is due: the kernel need not gather wake-ups */
 	evthread_use_pthreads();
 	if (base_open(running) || signals_open(running) || ticks_open(running)) {
 		log_error("the event loop cannot be set up");

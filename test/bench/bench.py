@@ -25,7 +25,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = TOP / "build"
-ROUNDS, SECONDS = 7, 1.0
+ROUNDS, SECONDS = 5, 1.0
 RATE_WITH_RULES = 40000  # of both, datagrams a second from the devices: a lossy link stalls a closed loop
 CORES = sorted(os.sched_getaffinity(0))
 MEMORY = "/dev/shm"  # captures go there: the disk is not what is measured
