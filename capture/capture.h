@@ -3,8 +3,8 @@
  *
  * A worker's thread calls capture_arrived, _departed and _event with its recorder: they copy into the
  * recorder's ring and return; they never wait (but for `patient`, which simulate uses: it has time). The
- * capture's thread takes from all rings in the order of stamps, makes blocks and writes at least every 50 ms.
- * What does not fit into a ring or onto the disk is counted as lost and told once.
+ * capture's thread takes what stands first in the rings, the oldest first, makes blocks and writes at least
+ * every 50 ms. What does not fit into a ring or onto the disk is counted as lost and told once.
  *
  * pcapng: one section; interfaces 0 `device`, 1 `cloud`, 2 `events`, all Ethernet. Every packet has one
  * comment (capture/comment.h). Classic pcap, through libpcap, holds the same packets without comments and

@@ -107,7 +107,14 @@ static bool was_used(const struct carrier *carrier, uint16_t number)
 	return false;
 }
 
-/* Where files or ports run out, an old port makes room: whatever session has it. */
+/* Files or ports have run out, or memory for sockets (udp(7), bind(2)). */
+static bool is_scarce(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS || error == EAGAIN ||
+	       error == EADDRINUSE;
+}
+
+/* Then an old port makes room: whatever session has it. */
 static int connect_somehow(struct carrier *carrier, struct address *local, struct error *error)
 {
 	struct relay *relay = carrier->relay;
@@ -116,7 +123,7 @@ static int connect_somehow(struct carrier *carrier, struct address *local, struc
 		int fd = socket_connect(
 		    &carrier->cloud, source_of(carrier), &relay->socket_options, local, error);
 
-		if (fd >= 0 || !relay->aging_first)
+		if (fd >= 0 || !is_scarce(errno) || !relay->aging_first)
 			return fd;
 		port_give_up(relay->aging_first->port);
 	}
@@ -149,6 +156,11 @@ static void connect_to(struct carrier *carrier, ns_t now)
 
 	carrier->session->unresolved = false;
 	port->out.fd = fresh_socket(carrier, &port->out.local, &error);
+	if (port->out.fd >= 0 && ready_add(relay->ready, port->out.fd, &port->out)) {
+		error_set(&error, "its socket cannot be waited for: %s", strerror(errno));
+		close(port->out.fd);
+		port->out.fd = -1;
+	}
 	if (port->out.fd < 0) {
 		carrier->retry_at = now + RETRY;
 		if (!relay->told_socket)
@@ -162,8 +174,6 @@ static void connect_to(struct carrier *carrier, ns_t now)
 	if (relay->recorder && upstream_host(carrier->upstream))
 		capture_host(relay->recorder, &carrier->cloud, upstream_host(carrier->upstream),
 		    relay_wall(relay, now));
-	if (ready_add(relay->ready, port->out.fd, &port->out))
-		log_error("session %u cannot hear its cloud: %s", carrier->session->number, strerror(errno));
 	/* What waited for the address was not late by the link's doing. */
 	for (struct datagram *d = port->out.waiting.first; d; d = d->next) {
 		d->due = now;

@@ -420,6 +420,7 @@ static int run(const struct command_line *line)
 		if (event_base_dispatch(running.base) < 0) {
 			log_error("the event loop failed");
 			running.status = EXIT_FAILED;
+			crew_stop(running.crew);
 		}
 		finish(&running);
 	} else {

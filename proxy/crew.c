@@ -99,8 +99,10 @@ static void *work(void *user)
 {
 	struct worker *worker = user;
 
-	if (event_base_dispatch(worker->base) < 0)
+	if (event_base_dispatch(worker->base) < 0) {
 		log_error("the event loop of a worker failed");
+		_exit(EXIT_FAILED); /* whoever halts it would wait for ever */
+	}
 	return NULL;
 }
 
@@ -176,10 +178,10 @@ static void worker_close(struct worker *worker)
 	relay_free(worker->relay);
 	if (worker->called)
 		event_free(worker->called);
-	if (worker->base) {
+	if (worker->base)
 		event_base_free(worker->base);
+	if (worker->call >= 0)
 		close(worker->call);
-	}
 }
 
 void crew_free(struct crew *crew)

@@ -34,11 +34,12 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 	    .index = index,
 	    .configured = relay->setup->proxy.listen.all[index],
 	    .out = {.relay = relay, .listener = listener, .fd = -1}};
-	if (!first && relay->workers > 1 && socket_is_taken(&listener->configured, error))
-		return -1;
 	listener->out.fd = socket_listen(first ? &first->listeners[index].bound : &listener->configured,
-	    &relay->socket_options, relay->workers > 1 ? LISTEN_SHARED : LISTEN_ALONE, &listener->bound,
-	    error);
+	    &relay->socket_options,
+	    first                ? LISTEN_JOINED
+	    : relay->workers > 1 ? LISTEN_FIRST
+	                         : LISTEN_ALONE,
+	    &listener->bound, error);
 	if (listener->out.fd < 0)
 		return -1;
 	listener->everywhere = address_is_any(&listener->bound);
@@ -88,7 +89,7 @@ static void upstreams_know(struct relay *relay)
 static struct socket_options socket_options_of(const struct setup *setup)
 {
 	return (struct socket_options){.receive_buffer = setup->proxy.receive_buffer,
-	    .offload = setup->proxy.offload ? OFFLOAD_YES : OFFLOAD_NO};
+	    .offload = setup->proxy.offload && socket_can_offload() ? OFFLOAD_YES : OFFLOAD_NO};
 }
 
 /* The set of sockets and the timer among them, and the loop's event for all of it. */
@@ -206,6 +207,8 @@ void relay_free(struct relay *relay)
 	if (!relay)
 		return;
 	relay->recorder = NULL;
+	for (size_t i = 0; i < relay->listener_count; i++)
+		outlet_drop(&relay->listeners[i].out, REASON_ERROR); /* while their sessions have carriers */
 	for (struct session *s = relay->core ? core_oldest(relay->core) : NULL; s; s = s->newer)
 		if (s->carrier)
 			carrier_close(relay, s->carrier);

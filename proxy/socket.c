@@ -246,7 +246,8 @@ int batch_send(int fd, const struct sending *sendings, int count, enum offload o
 		sent = hand_over(fd, messages, message_count);
 	} while (sent < 0 && errno == EINTR);
 	/* A path that cannot take several as one: a smaller MTU, no checksum in hardware, IPsec. */
-	if (sent < 0 && messages[0].msg_hdr.msg_iovlen > 1 && errno != EAGAIN && errno != ENOBUFS)
+	if (sent < 0 && messages[0].msg_hdr.msg_iovlen > 1 &&
+	    (errno == EINVAL || errno == EMSGSIZE || errno == EIO || errno == EOPNOTSUPP))
 		return batch_send(fd, sendings, (int)messages[0].msg_hdr.msg_iovlen, OFFLOAD_NO);
 	for (int i = 0; i < sent; i++)
 		done += (int)messages[i].msg_hdr.msg_iovlen;
@@ -254,6 +255,16 @@ int batch_send(int fd, const struct sending *sendings, int count, enum offload o
 }
 
 /* ---- Opening ---- */
+
+bool socket_can_offload(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), none = 0;
+	bool can = fd >= 0 && setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof(none)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return can;
+}
 
 static void set_on(int fd, int level, int option)
 {
@@ -318,25 +329,17 @@ int socket_listen(const struct address *address, const struct socket_options *op
 		set_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
 	else if (address_is_any(address))
 		set_on(fd, IPPROTO_IP, IP_PKTINFO);
-	if (how == LISTEN_SHARED)
+	if (how == LISTEN_JOINED)
 		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
 	if (bind_to(fd, address, error)) {
 		close(fd);
 		return -1;
 	}
+	/* Only now: so it has the address to itself, also before others that share theirs. */
+	if (how == LISTEN_FIRST)
+		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
 	local_address(fd, bound);
 	return fd;
-}
-
-bool socket_is_taken(const struct address *address, struct error *error)
-{
-	struct socket_options options = {.receive_buffer = 4096};
-	int fd = socket_open((enum family)address->family, &options, error);
-	bool taken = fd < 0 || bind_to(fd, address, error);
-
-	if (fd >= 0)
-		close(fd);
-	return taken;
 }
 
 int socket_connect(const struct address *cloud, const struct address *source,
@@ -352,17 +355,23 @@ int socket_connect(const struct address *cloud, const struct address *source,
 	if (source->family) {
 		size = address_to_socket(source, &storage);
 		if (bind(fd, (struct sockaddr *)&storage, size)) {
+			int why = errno;
+
 			error_set(error, "source `%s` cannot be used: %s",
-			    address_host_text(source, text, sizeof(text)), strerror(errno));
+			    address_host_text(source, text, sizeof(text)), strerror(why));
 			close(fd);
+			errno = why;
 			return -1;
 		}
 	}
 	size = address_to_socket(cloud, &storage);
 	if (connect(fd, (struct sockaddr *)&storage, size)) {
+		int why = errno;
+
 		error_set(error, "`%s` cannot be reached: %s", address_text(cloud, text, sizeof(text)),
-		    strerror(errno));
+		    strerror(why));
 		close(fd);
+		errno = why;
 		return -1;
 	}
 	local_address(fd, local);

@@ -65,15 +65,16 @@ struct socket_options {
 	enum offload offload;    /* UDP_GRO: what comes together is read as one */
 };
 
-/* With SO_REUSEPORT several sockets listen on one address, and each sender is one's. */
-enum listen { LISTEN_ALONE, LISTEN_SHARED };
+/* With SO_REUSEPORT several sockets listen on one address, and each sender is one's: the first takes the
+ * address as if alone, the others join it. */
+enum listen { LISTEN_ALONE, LISTEN_FIRST, LISTEN_JOINED };
 
 /* A socket bound to the address; `*bound` says to which, where the port was 0. */
 int socket_listen(const struct address *address, const struct socket_options *options, enum listen how,
     struct address *bound, struct error *error);
-/* Does somebody listen there already, shared or not? Then why it cannot be listened on. */
-bool socket_is_taken(const struct address *address, struct error *error);
-/* A socket connected to the cloud, from `source` where it has a family. */
+/* Since Linux 4.18; before, the kernel would send a run as one large datagram. */
+bool socket_can_offload(void);
+/* A socket connected to the cloud, from `source` where it has a family; -1 with errno. */
 int socket_connect(const struct address *cloud, const struct address *source,
     const struct socket_options *options, struct address *local, struct error *error);
 /* What the receive buffer really became (the kernel may give less). */

@@ -16,8 +16,9 @@
 #include "proxy/log.h"
 
 #define READ_EACH_ROUND 256 /* datagrams of one listener before others get their turn */
-#define SPELL (5 * NS_MS)   /* of rounds without a way through the loop; then signals and the API get theirs \
-	                     */
+#define SPELL                                                                                                \
+	(5 * NS_MS) /* of rounds without a way through the loop; then signals and the API get theirs         \
+	             */
 #define PRECISE_LEAD                                                                                         \
 	(150 * NS_US) /* `precise`: awake so much early, then polling; longer would lose the time slice */
 #define EVENTS_EACH_SECOND 50 /* lines told on standard error; the capture has all */
@@ -236,6 +237,7 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	enum reason reason = REASON_MAX_SESSIONS;
 	struct session *session = NULL;
 	struct carrier *carrier;
+	bool opened = false;
 
 	/* Opening a session may end another: what was gathered of that one is on its way already. */
 	if (core_is_full(relay->core))
@@ -244,7 +246,8 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 		reason = REASON_NOT_ALLOWED;
 	else if (!(session = core_follow(relay->core, listener->index, &received->from, arrival)))
 		session = core_session(relay->core, listener->index, &listener->configured, &received->from,
-		    arrival->at, &relay->opened);
+		    arrival->at, &opened);
+	relay->opened |= opened;
 	act_on_outcomes(relay);
 	if (!session) {
 		refuse(relay, reason, listener, received, arrival);

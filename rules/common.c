@@ -171,6 +171,11 @@ void common_identity_give(struct common *common, uint64_t key)
 
 /* ---- Bytes ---- */
 
+uint64_t common_piece(uint64_t most)
+{
+	return most / (16 * CORES_MOST);
+}
+
 uint64_t common_bytes_take(struct common *common, uint64_t bytes, uint64_t most)
 {
 	uint_fast64_t now = atomic_load_explicit(&common->bytes, memory_order_relaxed);
@@ -181,7 +186,7 @@ uint64_t common_bytes_take(struct common *common, uint64_t bytes, uint64_t most)
 		if (bytes > left)
 			return 0;
 		/* Near the end small pieces, so that none sits on what another needs. */
-		taken = COMMON_PIECE < left / 16 ? COMMON_PIECE : left / 16;
+		taken = common_piece(most) < left / 16 ? common_piece(most) : left / 16;
 		taken = taken > bytes ? taken : bytes;
 	} while (!atomic_compare_exchange_weak(&common->bytes, &now, now + taken));
 	return taken;

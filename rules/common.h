@@ -38,6 +38,8 @@ void common_identity_give(struct common *common, uint64_t key);
  * much was taken, 0 where there is not enough. */
 uint64_t common_bytes_take(struct common *common, uint64_t bytes, uint64_t most);
 void common_bytes_give(struct common *common, uint64_t bytes);
-#define COMMON_PIECE ((uint64_t)256 << 10) /* what is taken at once where there is plenty */
+/* What is taken at once where there is plenty: little of all, however many workers. */
+uint64_t common_piece(uint64_t most);
+#define CORES_MOST 64 /* that share it */
 
 #endif

@@ -137,6 +137,15 @@ void core_bytes_return(struct core *core)
 	give_back(core, 0);
 }
 
+/* Fewer bytes are held now: what is not needed by far is others'. */
+static void bytes_released(struct core *core)
+{
+	uint64_t piece = common_piece(core->limits.max_queued);
+
+	if (core->may_hold > core->queued_bytes + 2 * piece)
+		give_back(core, piece);
+}
+
 void core_count_queued(struct core *core, struct datagram *datagram)
 {
 	way_of(datagram)->tally.queued++;
@@ -155,6 +164,7 @@ static void count_dropped(struct core *core, struct datagram *datagram, enum rea
 	/* One that dies in the schedule takes its memory with it only when its time comes. */
 	if (!(datagram->flags & DATAGRAM_SCHEDULED))
 		core->queued_bytes -= datagram->size;
+	bytes_released(core);
 	if (datagram->session->end)
 		return; /* counted when it ended */
 	way_of(datagram)->tally.queued -= count;
@@ -217,6 +227,7 @@ void core_sent(struct core *core, struct datagram *datagram, ns_t at)
 	if (!(datagram->flags & DATAGRAM_LATE))
 		buckets_add(core->lateness, at - datagram->due);
 	core->queued_bytes -= datagram->size;
+	bytes_released(core);
 	if (at > session->last)
 		session->last = at;
 	if (!session->end && !(datagram->flags & DATAGRAM_JOINED))
@@ -250,8 +261,7 @@ void core_advance(struct core *core, ns_t now)
 	}
 	if (now > core->now)
 		core->now = now;
-	if (core->may_hold > core->queued_bytes + 2 * COMMON_PIECE)
-		give_back(core, COMMON_PIECE);
+	bytes_released(core);
 }
 
 ns_t core_due(const struct core *core)
@@ -278,7 +288,10 @@ size_t core_session_count(const struct core *core)
 
 bool core_is_full(const struct core *core)
 {
-	return common_sessions(core->common) >= core->limits.max_sessions;
+	/* Each of the others may open one meanwhile. */
+	uint64_t others = core->common_own ? 0 : CORES_MOST;
+
+	return common_sessions(core->common) + others >= core->limits.max_sessions;
 }
 
 uint32_t core_sessions_ever(const struct core *core)

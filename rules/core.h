@@ -157,7 +157,7 @@ size_t core_fire(struct core *core, unsigned rule, const struct live_target *tar
 /* Live sessions, the oldest first; then what is known of all. */
 struct session *core_oldest(const struct core *core);
 size_t core_session_count(const struct core *core);
-/* As many as may be, of all workers: the next session ends another, or is refused. */
+/* As many as may be, of all workers, or nearly: the next session may end another, or be refused. */
 bool core_is_full(const struct core *core);
 /* Of all workers. */
 uint32_t core_sessions_ever(const struct core *core);
