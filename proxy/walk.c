@@ -240,7 +240,7 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	bool opened = false;
 
 	/* Opening a session may end another: what was gathered of that one is on its way already. */
-	if (core_is_full(relay->core))
+	if (core_is_full(relay->core) && !core_knows(relay->core, listener->index, &received->from))
 		outbox_flush(relay);
 	if (!patterns_match(&relay->setup->proxy.allow, &received->from))
 		reason = REASON_NOT_ALLOWED;

@@ -159,6 +159,8 @@ struct session *core_oldest(const struct core *core);
 size_t core_session_count(const struct core *core);
 /* As many as may be, of all workers, or nearly: the next session may end another, or be refused. */
 bool core_is_full(const struct core *core);
+/* Has this device a session at this listener? */
+bool core_knows(const struct core *core, unsigned listener, const struct address *device);
 /* Of all workers. */
 uint32_t core_sessions_ever(const struct core *core);
 const struct account *core_refused(const struct core *core, enum way way);

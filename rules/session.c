@@ -122,6 +122,11 @@ bool core_foresee(const struct core *core, unsigned listener, const struct addre
 	return true;
 }
 
+bool core_knows(const struct core *core, unsigned listener, const struct address *device)
+{
+	return session_find(core, listener, device) != NULL;
+}
+
 static void hash_grow(struct core *core)
 {
 	struct session **hash = calloc(2 * core->hash_size, sizeof(struct session *));
