@@ -16,9 +16,10 @@
 #include "proxy/log.h"
 
 #define READ_EACH_ROUND 256 /* datagrams of one listener before others get their turn */
-#define SPELL                                                                                                \
-	(5 * NS_MS) /* of rounds without a way through the loop; then signals and the API get theirs         \
-	             */
+/* Of rounds without a way through the loop; then signals and the API get theirs. What is due meanwhile is
+ * late: with `precise` that must stay rare. */
+#define SPELL (5 * NS_MS)
+#define SPELL_PRECISE (20 * NS_MS)
 #define PRECISE_LEAD                                                                                         \
 	(150 * NS_US) /* `precise`: awake so much early, then polling; longer would lose the time slice */
 #define EVENTS_EACH_SECOND 50 /* lines told on standard error; the capture has all */
@@ -396,15 +397,13 @@ static int read_batch(struct relay *relay, struct outlet *out, int most)
 	return count;
 }
 
-/* True where there may be more. */
-static bool read_listener(struct relay *relay, struct outlet *out)
+static void read_listener(struct relay *relay, struct outlet *out)
 {
 	int most = core_foresees(relay->core) ? OUTBOX_MOST_OF_MANY : SOCKET_BATCH;
 
 	for (int read = 0; read < READ_EACH_ROUND; read += most)
 		if (read_batch(relay, out, most) < most)
-			return false;
-	return true;
+			break;
 }
 
 /* Of many sessions most have one datagram to read: asking for one saves the kernel's look for a second. */
@@ -432,7 +431,7 @@ static void read_port(struct relay *relay, struct port *port)
 	core_session_release(relay->core, session);
 }
 
-static bool serve(struct relay *relay, void *who, bool readable, bool writable)
+static void serve(struct relay *relay, void *who, bool readable, bool writable)
 {
 	struct outlet *out = who;
 	uint64_t expired;
@@ -440,15 +439,14 @@ static bool serve(struct relay *relay, void *who, bool readable, bool writable)
 	if (who == relay) { /* the timer: what is due leaves at the end of the round */
 		if (read(relay->timer_fd, &expired, sizeof(expired)) == sizeof(expired))
 			relay->armed = NS_UNKNOWN;
-		return false;
+		return;
 	}
 	if (writable)
 		outlet_resume(out);
 	if (readable && out->listener)
-		return read_listener(relay, out);
-	if (readable)
+		read_listener(relay, out);
+	else if (readable)
 		read_port(relay, out->port);
-	return false;
 }
 
 /* The last stretch before something is due, which `precise` spends awake. */
@@ -457,25 +455,26 @@ static bool soon(const struct relay *relay, ns_t now)
 	return relay->setup->proxy.precise && core_due(relay->core) - now <= PRECISE_LEAD;
 }
 
-/* True where more was ready than could be told at once, or a listener has more to read. */
+/* True where something was ready: more may be by now, and to ask costs less than the way through the loop. */
 static bool round_of(struct relay *relay)
 {
 	int count = ready_wait(relay->ready);
 	ns_t wall = relay_wall_now(); /* before our own: an arrival is never put earlier than it was */
-	bool more = count == READY_MOST, readable, writable;
+	bool readable, writable;
 	void *who;
 
 	relay->stamp_offset = relay_now() - wall;
 	foresee_ports(relay, count);
 	while ((who = ready_next(relay->ready, &readable, &writable)))
-		more |= serve(relay, who, readable, writable);
-	return more;
+		serve(relay, who, readable, writable);
+	return count > 0;
 }
 
 void relay_wake(evutil_socket_t fd, short what, void *user)
 {
 	struct relay *relay = user;
 	ns_t began = relay_now(), now;
+	ns_t end = began + (relay->setup->proxy.precise ? SPELL_PRECISE : SPELL);
 	bool more;
 
 	(void)fd;
@@ -484,7 +483,7 @@ void relay_wake(evutil_socket_t fd, short what, void *user)
 		more = round_of(relay);
 		now = relay_now();
 		turn(relay, now);
-	} while (!relay->stopping && now - began < SPELL && (more || soon(relay, now)) &&
+	} while (!relay->stopping && now < end && (more || soon(relay, now)) &&
 	         !atomic_load_explicit(relay->pause, memory_order_relaxed));
 	arm(relay);
 }
