@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Minutes at half the greatest rate, with capture: memory must stay flat, and nothing may be lost.
+"""Minutes at half the greatest rate, with capture: memory must stay flat; what was lost is told.
 
     python3 test/bench/soak.py [MINUTES]
 """
