@@ -9,6 +9,7 @@ noisy to judge, and the table says so. Run it while nothing else runs.
     python3 test/bench/bench.py [ROW ...]      only rows whose name contains one of ROW
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -63,6 +64,7 @@ class Proxy:
             words += ["-w", path / "bench.pcapng"] if capture else []
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                         preexec_fn=pin(CORES[0]) if pinned else None)
+        atexit.register(self.process.kill)  # where something below goes wrong
         for line in self.process.stdout:
             if "ready" in line:
                 break
