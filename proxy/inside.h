@@ -25,7 +25,6 @@ struct outlet {
 };
 
 struct listener {
-	struct relay *relay;
 	unsigned index;
 	struct address configured, bound;
 	bool everywhere; /* bound to all addresses: each session knows which one its device speaks to */
@@ -124,11 +123,6 @@ void carrier_close(struct relay *relay, struct carrier *carrier);
  * false where it must be dropped. */
 bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now);
 void carrier_news(void *user, struct upstream *upstream);
-static inline void carrier_foresee(const struct carrier *carrier)
-{
-	for (size_t at = 0; at < sizeof(*carrier); at += 64)
-		__builtin_prefetch((const char *)carrier + at);
-}
 /* Something came to it: an old one is kept for longer. */
 void carrier_port_read(struct port *port);
 

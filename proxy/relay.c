@@ -30,8 +30,7 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 {
 	struct listener *listener = &relay->listeners[index];
 
-	*listener = (struct listener){.relay = relay,
-	    .index = index,
+	*listener = (struct listener){.index = index,
 	    .configured = relay->setup->proxy.listen.all[index],
 	    .out = {.relay = relay, .listener = listener, .fd = -1}};
 	listener->out.fd = socket_listen(first ? &first->listeners[index].bound : &listener->configured,
@@ -193,7 +192,7 @@ void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
 		const struct carrier *carrier = s->carrier;
 
 		for (const struct port *port = carrier ? carrier->port : NULL; port; port = port->older)
-			drops[WAY_DOWN] += drops_of(port->out.fd, 0);
+			drops[WAY_DOWN] += socket_kernel_drops(port->out.fd);
 	}
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "rules/common.h"
 
 #ifndef PROFILE_DIR
 #define PROFILE_DIR "/usr/local/share/deadzone/profiles"
@@ -38,8 +39,8 @@ static int read_workers(struct reading *reading, const char *text, void *into)
 
 	if (units_whole(text, number, &reading->error))
 		return -1;
-	if (*number < 1 || *number > 64)
-		return error_set(&reading->error, "`%s` is out of range; it is 1 to 64", text);
+	if (*number < 1 || *number > CORES_MOST)
+		return error_set(&reading->error, "`%s` is out of range; it is 1 to %d", text, CORES_MOST);
 	return 0;
 }
 

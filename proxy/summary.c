@@ -278,19 +278,11 @@ static void check_rules(struct sheet *sheet, const struct cores *cores, const st
 	check_each(sheet, cores, config);
 }
 
-static ns_t lateness(const struct cores *cores, double share)
-{
-	struct buckets late;
-
-	cores_lateness(cores, &late);
-	return buckets_percentile(&late, share);
-}
-
 static void check_run(struct sheet *sheet, const struct cores *cores, const struct summary_facts *facts)
 {
 	const struct proxy_settings *proxy = &facts->setup->proxy;
 	struct sheet_failure *failure;
-	ns_t late = lateness(cores, 0.99);
+	ns_t late = sheet->late[1];
 
 	if (proxy->expect_sessions_given &&
 	    !span_holds(&proxy->expect_sessions, cores_sessions_ever(cores))) {

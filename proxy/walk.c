@@ -1,7 +1,7 @@
 /*
  * walk: the walk of every datagram: read, judged, recorded, sent; and the one timer.
  *
- *   wake             a round; more of them while there is more than one can take, until a spell is over
+ *   wake             rounds, while there was something in the last one and the spell is not over
  *     round
  *       read_batch   each datagram is judged and recorded, what is due by then is gathered
  *     turn           what is due now; all that was gathered is sent
@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cache.h"
 #include "proxy/inside.h"
 #include "proxy/log.h"
 
@@ -337,6 +338,8 @@ static void keep_time(struct relay *relay)
 		turn(relay, now);
 }
 
+_Static_assert(SOCKET_BATCH <= CORE_FORESEEN, "a batch is foreseen whole");
+
 /* Before the datagrams of a batch are taken one by one: their sessions, and what carries those. */
 static void foresee(struct relay *relay, const struct listener *listener, int count)
 {
@@ -349,31 +352,35 @@ static void foresee(struct relay *relay, const struct listener *listener, int co
 		return;
 	for (int i = 0; i < count; i++)
 		if (likely[i] && likely[i]->carrier)
-			carrier_foresee(likely[i]->carrier);
+			cache_fetch(likely[i]->carrier, sizeof(struct carrier));
 	for (int i = 0; i < count; i++)
 		if (likely[i] && likely[i]->carrier)
 			__builtin_prefetch(((const struct carrier *)likely[i]->carrier)->port);
 }
 
+/* Of what is ready: a port, or NULL. */
+static const struct port *ready_port(const struct relay *relay, int index)
+{
+	const void *who = ready_peek(relay->ready, index);
+
+	return who && who != relay ? ((const struct outlet *)who)->port : NULL;
+}
+
 /* The same where clouds have answered: from the ports to their sessions. */
 static void foresee_ports(const struct relay *relay, int count)
 {
+	const struct port *port;
+
 	if (!core_foresees(relay->core))
 		return;
 	for (int i = 0; i < count; i++)
 		__builtin_prefetch(ready_peek(relay->ready, i));
-	for (int i = 0; i < count; i++) {
-		const struct outlet *out = ready_peek(relay->ready, i);
-
-		if (out && ready_peek(relay->ready, i) != relay && out->port)
-			carrier_foresee(out->port->carrier);
-	}
-	for (int i = 0; i < count; i++) {
-		const struct outlet *out = ready_peek(relay->ready, i);
-
-		if (out && ready_peek(relay->ready, i) != relay && out->port)
-			core_foresee_session(out->port->carrier->session);
-	}
+	for (int i = 0; i < count; i++)
+		if ((port = ready_port(relay, i)))
+			cache_fetch(port->carrier, sizeof(*port->carrier));
+	for (int i = 0; i < count; i++)
+		if ((port = ready_port(relay, i)))
+			core_foresee_session(port->carrier->session);
 }
 
 static int read_batch(struct relay *relay, struct outlet *out, int most)

@@ -137,19 +137,6 @@ uint32_t common_opened(struct common *common, uint64_t key, size_t remembered)
 	return before;
 }
 
-/* What is live is never forgotten: its slot is there. */
-static void let_go(struct common *common, uint64_t key)
-{
-	pthread_mutex_lock(&common->lock);
-	slot_of(common->slots, common->size, key | 1)->live--;
-	pthread_mutex_unlock(&common->lock);
-}
-
-void common_closed(struct common *common, uint64_t key)
-{
-	let_go(common, key);
-}
-
 bool common_identity_take(struct common *common, uint64_t key, size_t remembered)
 {
 	struct opened *slot;
@@ -164,9 +151,12 @@ bool common_identity_take(struct common *common, uint64_t key, size_t remembered
 	return taken;
 }
 
-void common_identity_give(struct common *common, uint64_t key)
+/* What is live is never forgotten: its slot is there. */
+void common_let_go(struct common *common, uint64_t key)
 {
-	let_go(common, key);
+	pthread_mutex_lock(&common->lock);
+	slot_of(common->slots, common->size, key | 1)->live--;
+	pthread_mutex_unlock(&common->lock);
 }
 
 /* ---- Bytes ---- */

@@ -29,10 +29,10 @@ uint32_t common_numbers(const struct common *common);
  * from here on. Remembers at least `remembered` keys, the least of those without a live session going first.
  */
 uint32_t common_opened(struct common *common, uint64_t key, size_t remembered);
-void common_closed(struct common *common, uint64_t key);
 /* An identity is one session's at a time: false where it is taken. */
 bool common_identity_take(struct common *common, uint64_t key, size_t remembered);
-void common_identity_give(struct common *common, uint64_t key);
+/* A session that was opened under this key, or that took it as its identity, ends. */
+void common_let_go(struct common *common, uint64_t key);
 
 /* Asks for `bytes` more to hold, of `most` in all, and takes more than that where there is plenty; gives how
  * much was taken, 0 where there is not enough. */

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cache.h"
+
 #define ARITY 4
 #define PUTS_MASK ((UINT64_C(1) << 24) - 1)
 #define KIND_MASK ((uintptr_t)3)
-#define LINE 64
 #define PADDING (ARITY - 1) /* unused slots in front: the children of one slot share a line */
 
 /* What it points to is aligned: the lowest bits are free for the kind. */
@@ -142,7 +143,7 @@ static bool lane_is_next(const struct schedule *schedule)
 static int heap_grow(struct schedule *schedule)
 {
 	size_t room = schedule->room ? 2 * schedule->room : 64;
-	struct slot *whole = aligned_alloc(LINE, (PADDING + room + 1) * sizeof(*whole));
+	struct slot *whole = aligned_alloc(CACHE_LINE, (PADDING + room + 1) * sizeof(*whole));
 
 	if (!whole)
 		return -1;

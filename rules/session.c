@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cache.h"
 #include "rules/inside.h"
 
 #define EACH_MOST 1000
-#define LINE 64 /* of the cache */
 #define FEW 256 /* sessions that stay in the cache by themselves */
 
 /* ---- What few have ---- */
@@ -75,12 +75,6 @@ struct session *session_find(const struct core *core, unsigned listener, const s
 	return session;
 }
 
-static void fetch(const void *from, size_t size)
-{
-	for (size_t at = 0; at < size; at += LINE)
-		__builtin_prefetch((const char *)from + at, 1, 2);
-}
-
 bool core_foresees(const struct core *core)
 {
 	return core->session_count >= FEW;
@@ -88,7 +82,7 @@ bool core_foresees(const struct core *core)
 
 void core_foresee_session(const struct session *session)
 {
-	fetch(session, offsetof(struct session, older));
+	cache_fetch(session, offsetof(struct session, older));
 }
 
 /* In passes: what the next one needs is there by then. */
@@ -113,7 +107,7 @@ bool core_foresee(const struct core *core, unsigned listener, const struct addre
 		if (!likely[i])
 			continue;
 		if (likely[i]->links)
-			fetch(likely[i]->links, sizeof(struct link_state));
+			cache_fetch(likely[i]->links, sizeof(struct link_state));
 		if (likely[i]->silent_listed && likely[i]->silent_older)
 			__builtin_prefetch(likely[i]->silent_older, 1);
 		if (likely[i]->silent_listed && likely[i]->silent_newer)
@@ -383,8 +377,8 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	core->session_count--;
 	common_leave(core->common);
 	if (session->identity_used)
-		common_identity_give(core->common, chance_mix(session->identity_key));
-	common_closed(core->common, opened_key(session));
+		common_let_go(core->common, chance_mix(session->identity_key));
+	common_let_go(core->common, opened_key(session));
 	session_each_check(core, session);
 	for (int way = 0; way < WAYS; way++) {
 		way_dropped(&session->ways[way], REASON_MAX_SESSIONS, session->ways[way].tally.queued);
