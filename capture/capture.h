@@ -89,7 +89,7 @@ void capture_event(struct recorder *recorder, const char *text, ns_t at);
  * again. */
 void capture_host(struct recorder *recorder, const struct address *address, const char *name, ns_t at);
 
-/* A new file from here on (SIGUSR2, reload); asked for by the first recorder's thread. `ini`: the text in
+/* A new file from here on (SIGUSR2, reload); asked for while nothing is recorded. `ini`: the text in
  * force from now; NULL: as before. -1 where there is none to start (standard output). */
 int capture_rotate(struct capture *capture, const char *ini);
 /* A reload starts a new file: the name has a pattern, or rotation is on. */

@@ -10,13 +10,27 @@
 
 #define RETRY NS_S
 
+/* Old ports stand in the order in which they close. */
+static void aging_leave(struct relay *relay, struct aging *aging)
+{
+	*(aging->before ? &aging->before->next : &relay->aging_first) = aging->next;
+	*(aging->next ? &aging->next->before : &relay->aging_last) = aging->before;
+}
+
+static void aging_begin(struct relay *relay, struct aging *aging)
+{
+	aging->until = relay_now() + PORTS_OLD;
+	aging->before = relay->aging_last;
+	aging->next = NULL;
+	*(relay->aging_last ? &relay->aging_last->next : &relay->aging_first) = aging;
+	relay->aging_last = aging;
+}
+
 static void aging_free(struct relay *relay, struct aging *aging)
 {
 	if (!aging)
 		return;
-	*(aging->before ? &aging->before->next : &relay->aging_first) = aging->next;
-	*(aging->next ? &aging->next->before : &relay->aging_last) = aging->before;
-	event_free(aging->patience);
+	aging_leave(relay, aging);
 	free(aging);
 }
 
@@ -54,19 +68,20 @@ static void port_give_up(struct port *port)
 	ports_close_older(port->carrier->relay, at);
 }
 
-static void patience_over(evutil_socket_t fd, short what, void *user)
+void carriers_age(struct relay *relay, ns_t now)
 {
-	(void)fd;
-	(void)what;
-	port_give_up(user);
+	while (relay->aging_first && relay->aging_first->until <= now)
+		port_give_up(relay->aging_first->port);
 }
 
 void carrier_port_read(struct port *port)
 {
-	static const struct timeval patience = {.tv_sec = PORTS_OLD_SECONDS};
+	struct relay *relay = port->out.relay;
 
-	if (port->aging)
-		event_add(port->aging->patience, &patience);
+	if (!port->aging)
+		return;
+	aging_leave(relay, port->aging);
+	aging_begin(relay, port->aging);
 }
 
 static void port_age(struct relay *relay, struct port *port)
@@ -75,13 +90,8 @@ static void port_age(struct relay *relay, struct port *port)
 
 	assert(aging);
 	aging->port = port;
-	aging->patience = evtimer_new(relay->base, patience_over, port);
-	assert(aging->patience);
-	aging->before = relay->aging_last;
-	*(relay->aging_last ? &relay->aging_last->next : &relay->aging_first) = aging;
-	relay->aging_last = aging;
 	port->aging = aging;
-	carrier_port_read(port);
+	aging_begin(relay, aging);
 }
 
 static const struct address *source_of(const struct carrier *carrier)
@@ -156,7 +166,7 @@ static void connect_to(struct carrier *carrier, ns_t now)
 
 	carrier->session->unresolved = false;
 	port->out.fd = fresh_socket(carrier, &port->out.local, &error);
-	if (port->out.fd >= 0 && ready_add(relay->ready, port->out.fd, &port->out)) {
+	if (port->out.fd >= 0 && ready_add(relay->ready, port->out.fd, &port->out.source, READY_READ)) {
 		error_set(&error, "its socket cannot be waited for: %s", strerror(errno));
 		close(port->out.fd);
 		port->out.fd = -1;
@@ -188,7 +198,7 @@ static struct port *port_new(struct carrier *carrier, uint32_t mapping)
 
 	assert(port);
 	port->carrier = carrier;
-	port->out = (struct outlet){.relay = carrier->relay, .port = port, .fd = -1};
+	port->out = (struct outlet){.source.call = walk_port, .relay = carrier->relay, .fd = -1};
 	port->mapping = mapping;
 	port->most = 1;
 	return port;
@@ -321,7 +331,6 @@ void carrier_news(void *user, struct upstream *upstream)
 		relay->waiting = still;
 		still = next;
 	}
-	relay_turn(relay);
 }
 
 void carrier_close(struct relay *relay, struct carrier *carrier)

@@ -296,7 +296,6 @@ static int start(struct running *running)
 		log_error("the event loop cannot be set up");
 		return EXIT_FAILED;
 	}
-	options.base = running->base;
 	running->crew = crew_new(&options, running->setup, &error);
 	if (!running->crew) {
 		log_error("%s", error.text);

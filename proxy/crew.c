@@ -1,28 +1,19 @@
 #include "proxy/crew.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "proxy/limits.h"
 #include "proxy/log.h"
 #include "proxy/relay.h"
 
 struct worker {
-	struct crew *crew;
 	struct relay *relay;
-	/* Those of a further worker: */
-	struct event_base *base;
 	pthread_t thread;
-	int call; /* eventfd: it is asked to stand still */
-	struct event *called;
 };
 
 struct crew {
@@ -37,33 +28,25 @@ struct crew {
 	size_t started; /* threads */
 	unsigned halts; /* nested */
 	ns_t began, wall_started;
-	atomic_bool pause; /* whoever is in a long round ends it */
 	/* Under the lock: */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	size_t still;
-	bool halted, ended;
+	bool halted;
 };
 
 /* ---- Standing still ---- */
 
-static void stand_still(evutil_socket_t fd, short what, void *user)
+static void stand_still(void *user)
 {
-	struct worker *worker = user;
-	struct crew *crew = worker->crew;
-	eventfd_t calls;
+	struct crew *crew = user;
 
-	(void)what;
-	if (eventfd_read(fd, &calls))
-		return;
 	pthread_mutex_lock(&crew->lock);
 	crew->still++;
 	pthread_cond_broadcast(&crew->changed);
 	while (crew->halted)
 		pthread_cond_wait(&crew->changed, &crew->lock);
 	crew->still--;
-	if (crew->ended)
-		event_base_loopbreak(worker->base);
 	pthread_mutex_unlock(&crew->lock);
 }
 
@@ -71,11 +54,10 @@ void crew_halt(struct crew *crew)
 {
 	if (crew->halts++ || !crew->started)
 		return;
-	atomic_store(&crew->pause, true);
 	pthread_mutex_lock(&crew->lock);
 	crew->halted = true;
-	for (size_t i = 1; i <= crew->started; i++)
-		eventfd_write(crew->workers[i].call, 1);
+	for (size_t i = 0; i < crew->started; i++)
+		relay_halt(crew->workers[i].relay);
 	while (crew->still < crew->started)
 		pthread_cond_wait(&crew->changed, &crew->lock);
 	pthread_mutex_unlock(&crew->lock);
@@ -86,9 +68,10 @@ void crew_go(struct crew *crew)
 	assert(crew->halts);
 	if (--crew->halts || !crew->started)
 		return;
-	atomic_store(&crew->pause, false);
 	pthread_mutex_lock(&crew->lock);
 	crew->halted = false;
+	for (size_t i = 0; i < crew->started; i++)
+		relay_go(crew->workers[i].relay);
 	pthread_cond_broadcast(&crew->changed);
 	pthread_mutex_unlock(&crew->lock);
 }
@@ -97,33 +80,14 @@ void crew_go(struct crew *crew)
 
 static void *work(void *user)
 {
-	struct worker *worker = user;
-
-	if (event_base_dispatch(worker->base) < 0) {
-		log_error("the event loop of a worker failed");
-		_exit(EXIT_FAILED); /* whoever halts it would wait for ever */
-	}
+	relay_run(user);
 	return NULL;
-}
-
-static int loop_open(struct worker *worker, struct error *error)
-{
-	worker->base = event_base_new();
-	worker->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!worker->base || worker->call < 0)
-		return error_set(error, "the event loop of a worker cannot be set up: %s", strerror(errno));
-	worker->called = event_new(worker->base, worker->call, EV_READ | EV_PERSIST, stand_still, worker);
-	assert(worker->called);
-	event_add(worker->called, NULL);
-	return 0;
 }
 
 static int worker_open(
     struct crew *crew, size_t index, const struct crew_options *options, struct error *error)
 {
-	struct worker *worker = &crew->workers[index];
-	struct relay_options relay = {.base = options->base,
-	    .names = options->names,
+	struct relay_options relay = {.names = options->names,
 	    .summary = options->summary,
 	    .feed = options->feed,
 	    .seed = options->seed,
@@ -133,17 +97,13 @@ static int worker_open(
 	    .workers = (unsigned)crew->count,
 	    .began = crew->began,
 	    .wall_offset = crew->wall_started - crew->began,
-	    .pause = &crew->pause};
+	    .rest = stand_still,
+	    .rest_user = crew};
 
-	*worker = (struct worker){.crew = crew, .call = -1};
-	if (index && loop_open(worker, error))
+	crew->workers[index].relay = relay_new(&relay, crew->setup, error);
+	if (!crew->workers[index].relay)
 		return -1;
-	if (index)
-		relay.base = worker->base;
-	worker->relay = relay_new(&relay, crew->setup, error);
-	if (!worker->relay)
-		return -1;
-	crew->cores[index] = relay_core(worker->relay);
+	crew->cores[index] = relay_core(crew->workers[index].relay);
 	return 0;
 }
 
@@ -173,25 +133,13 @@ struct crew *crew_new(const struct crew_options *options, const struct setup *se
 	return crew;
 }
 
-static void worker_close(struct worker *worker)
-{
-	relay_free(worker->relay);
-	if (worker->called)
-		event_free(worker->called);
-	if (worker->base)
-		event_base_free(worker->base);
-	if (worker->call >= 0)
-		close(worker->call);
-}
-
 void crew_free(struct crew *crew)
 {
 	if (!crew)
 		return;
 	assert(!crew->started);
 	for (size_t i = 0; i < crew->count; i++)
-		if (crew->workers[i].crew)
-			worker_close(&crew->workers[i]);
+		relay_free(crew->workers[i].relay);
 	pthread_mutex_destroy(&crew->lock);
 	pthread_cond_destroy(&crew->changed);
 	common_free(crew->common);
@@ -213,16 +161,16 @@ int crew_start(struct crew *crew, struct error *error)
 	char name[16];
 	int failure = 0;
 
-	/* Signals are the first worker's. */
+	/* Signals are the caller's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (!failure && crew->started + 1 < crew->count) {
-		struct worker *worker = &crew->workers[crew->started + 1];
+	while (!failure && crew->started < crew->count) {
+		struct worker *worker = &crew->workers[crew->started];
 
-		failure = pthread_create(&worker->thread, NULL, work, worker);
+		failure = pthread_create(&worker->thread, NULL, work, worker->relay);
 		if (failure)
 			break;
-		snprintf(name, sizeof(name), "worker-%zu", ++crew->started + 1);
+		snprintf(name, sizeof(name), "worker-%zu", ++crew->started);
 		pthread_setname_np(worker->thread, name);
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -238,10 +186,9 @@ void crew_stop(struct crew *crew)
 	crew_halt(crew);
 	for (size_t i = 0; i < crew->count; i++)
 		relay_stop(crew->workers[i].relay);
-	crew->ended = true;
 	crew_go(crew);
 	crew->started = 0;
-	for (size_t i = 1; i <= started; i++)
+	for (size_t i = 0; i < started; i++)
 		pthread_join(crew->workers[i].thread, NULL);
 }
 

@@ -1,20 +1,18 @@
 /*
  * crew: the workers of a run: a relay each, with sessions, schedule and sockets of its own.
  *
- * The first works in the caller's thread, each further one in a thread and event loop of its own. All listen
- * on the same addresses (SO_REUSEPORT): the kernel spreads the devices. Between them they share only
+ * Each works in a thread of its own, apart from signals and the API. Where there are several, all listen on
+ * the same addresses (SO_REUSEPORT): the kernel spreads the devices. Between them they share only
  * rules/common, and what is told: the summary, events, the capture's thread.
  *
  *   crew_new ── crew_capture ── crew_start ── … crew_halt, look or change, crew_go … ── crew_stop ──
  * crew_free
  *
- * All calls are the first worker's thread's. Whoever reads or changes what is the others' halts them before:
- * they stand still between two datagrams until crew_go. The calls below that need it do so themselves.
+ * All calls are made by one thread. Where it reads or changes what is the workers' it halts them before: they
+ * stand still between two rounds until crew_go. The calls below that need it do so themselves.
  */
 #ifndef PROXY_CREW_H
 #define PROXY_CREW_H
-
-#include <event2/event.h>
 
 #include "base/error.h"
 #include "capture/capture.h"
@@ -26,7 +24,6 @@
 struct crew;
 
 struct crew_options {
-	struct event_base *base; /* the first worker's */
 	const struct names *names;
 	struct summary *summary;
 	struct feed *feed; /* takes every event */
@@ -39,7 +36,7 @@ struct crew *crew_new(const struct crew_options *options, const struct setup *se
 void crew_free(struct crew *crew);
 /* From here on everything is recorded; the capture has a recorder for each worker. */
 void crew_capture(struct crew *crew, struct capture *capture);
-/* The further workers begin. */
+/* The workers begin. */
 int crew_start(struct crew *crew, struct error *error);
 /* Stops reading, and ends the threads: what waits stays queued. */
 void crew_stop(struct crew *crew);

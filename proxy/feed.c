@@ -54,9 +54,14 @@ const struct feed_event *feed_after(const struct feed *feed, uint64_t id)
 	return &feed->kept[next % FEED_KEPT];
 }
 
-uint64_t feed_newest(const struct feed *feed)
+uint64_t feed_newest(struct feed *feed)
 {
-	return feed->newest;
+	uint64_t newest;
+
+	pthread_mutex_lock(&feed->lock);
+	newest = feed->newest;
+	pthread_mutex_unlock(&feed->lock);
+	return newest;
 }
 
 const struct feed_event *feed_of_session(const struct feed *feed, uint32_t session)

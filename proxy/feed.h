@@ -27,7 +27,7 @@ void feed_free(struct feed *feed);
 void feed_put(struct feed *feed, const char *text, ns_t at);
 /* The first one behind `id`, of those that are kept; NULL where there is none yet. */
 const struct feed_event *feed_after(const struct feed *feed, uint64_t id);
-uint64_t feed_newest(const struct feed *feed); /* id; 0: none */
+uint64_t feed_newest(struct feed *feed); /* id; 0: none */
 /* The newest of a session that is kept, or NULL. */
 const struct feed_event *feed_of_session(const struct feed *feed, uint32_t session);
 

@@ -6,17 +6,18 @@
 #ifndef PROXY_INSIDE_H
 #define PROXY_INSIDE_H
 
+#include <stdatomic.h>
+
 #include "proxy/ready.h"
 #include "proxy/relay.h"
 #include "proxy/socket.h"
 #include "proxy/upstream.h"
 
 /* A way out: a socket, and what waits for it: to be sent with others, for room in a full socket, or (`fd` -1)
- * for there to be one. It is a listener's or a port's. */
+ * for there to be one. A listener or a port begins with it. */
 struct outlet {
+	struct source source;
 	struct relay *relay;
-	struct listener *listener;
-	struct port *port;
 	struct address local; /* what the other side sees */
 	int fd;
 	bool gathering; /* it stands in the relay's list */
@@ -25,32 +26,32 @@ struct outlet {
 };
 
 struct listener {
+	struct outlet out;
 	unsigned index;
 	struct address configured, bound;
 	bool everywhere; /* bound to all addresses: each session knows which one its device speaks to */
-	struct outlet out;
 	uint32_t kernel_drops;
 };
 
 /* A source port towards the cloud: one for each NAT mapping of the session. */
 struct port {
-	struct carrier *carrier;
-	struct port *older; /* kept open, so that what still comes to it is dropped without an ICMP error */
 	struct outlet out;
+	struct carrier *carrier;
+	struct port *older;  /* kept open, so that what still comes to it is dropped without an ICMP error */
 	struct aging *aging; /* of an old one */
 	uint32_t mapping;    /* number of the NAT mapping that it stands for */
 	uint8_t most;        /* datagrams to ask for in the next read */
 };
 
-#define PORTS_OLD_MAX 8       /* of a session; the oldest goes first */
-#define PORTS_OLD_SECONDS 600 /* without a datagram, an old one is closed */
-#define PORTS_USED_MAX 64     /* numbers that are remembered, never to be taken again */
+#define PORTS_OLD_MAX 8        /* of a session; the oldest goes first */
+#define PORTS_OLD (600 * NS_S) /* without a datagram, an old one is closed */
+#define PORTS_USED_MAX 64      /* numbers that are remembered, never to be taken again */
 
 /* Of an old port: when it closes. */
 struct aging {
 	struct port *port;
-	struct event *patience;      /* runs out when nothing comes */
-	struct aging *before, *next; /* among all of the relay, the one that is old for longest first */
+	ns_t until;
+	struct aging *before, *next; /* among all of the relay, the one that closes first in front */
 };
 
 /* What carries a session to its cloud. */
@@ -76,9 +77,8 @@ struct carrier {
 #define OUTBOX_MOST_OF_MANY 32
 
 struct relay {
-	struct event_base *base;
+	struct source timer;
 	unsigned index, workers;
-	const atomic_bool *pause;
 	const struct setup *setup;
 	struct core *core;
 	struct recorder *recorder; /* NULL: nothing is recorded */
@@ -88,8 +88,7 @@ struct relay {
 	struct upstream *upstream; /* [proxy] upstream */
 	struct listener *listeners;
 	size_t listener_count;
-	struct ready *ready; /* listeners, ports, and the timer as the relay itself */
-	struct event *wake;  /* one of them is ready */
+	struct ready *ready; /* listeners, ports, lookups, the timer, the bell */
 	struct batch *batch;
 	struct socket_options socket_options;
 	struct outlet *gathering[OUTBOX_MOST]; /* those with something to send, … */
@@ -98,7 +97,12 @@ struct relay {
 	struct aging *aging_first, *aging_last;
 	struct port *reading; /* the one being read; NULL once it was closed meanwhile */
 	int timer_fd;
-	ns_t armed;
+	ns_t armed;         /* the timer: for when; NS_UNKNOWN once it has gone off */
+	struct source bell; /* called from outside */
+	int bell_fd;
+	atomic_bool halted;
+	relay_rest *rest;
+	void *rest_user;
 	ns_t stamp_offset; /* from the kernel's stamps (CLOCK_REALTIME) to our time, in this round */
 	ns_t wall_offset;
 	unsigned next_source;
@@ -112,7 +116,10 @@ struct relay {
 
 /* walk.c */
 ns_t relay_wall(const struct relay *relay, ns_t at);
-void relay_wake(evutil_socket_t fd, short what, void *user);
+/* What is ready: a listener, a port, the timer. */
+void walk_listener(struct source *source, bool readable, bool writable);
+void walk_port(struct source *source, bool readable, bool writable);
+void walk_timer(struct source *source, bool readable, bool writable);
 void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at);
 void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);
 
@@ -125,6 +132,8 @@ bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now);
 void carrier_news(void *user, struct upstream *upstream);
 /* Something came to it: an old one is kept for longer. */
 void carrier_port_read(struct port *port);
+/* Old ones that nothing came to close. */
+void carriers_age(struct relay *relay, ns_t now);
 
 /* outbox.c */
 void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping);

@@ -10,11 +10,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Shared by the loop and the thread; whoever lets go last frees it. */
+/* Shared by the worker and the thread; whoever lets go last frees it. */
 struct lookup {
+	struct source source;
 	atomic_int holders;
-	int ready; /* eventfd: the thread tells the loop */
-	struct event *event;
+	struct ready *ready;
+	int bell; /* eventfd: the thread tells the worker */
 	lookup_done *done;
 	void *user;
 	char host[256], port[8];
@@ -25,7 +26,7 @@ static void let_go(struct lookup *lookup)
 {
 	if (atomic_fetch_sub(&lookup->holders, 1) != 1)
 		return;
-	close(lookup->ready);
+	close(lookup->bell);
 	free(lookup);
 }
 
@@ -44,25 +45,24 @@ static void *resolve(void *user)
 		freeaddrinfo(list);
 	if (!lookup->result.count && !lookup->result.failure)
 		lookup->result.failure = "it has no IPv4 or IPv6 address";
-	eventfd_write(lookup->ready, 1);
+	eventfd_write(lookup->bell, 1);
 	let_go(lookup);
 	return NULL;
 }
 
-static void arrived(evutil_socket_t fd, short what, void *user)
+static void arrived(struct source *source, bool readable, bool writable)
 {
-	struct lookup *lookup = user;
+	struct lookup *lookup = (struct lookup *)source;
 
-	(void)fd;
-	(void)what;
-	event_free(lookup->event);
-	lookup->event = NULL;
+	(void)readable;
+	(void)writable;
+	ready_forget(lookup->ready, lookup->bell, source);
 	lookup->done(lookup->user, &lookup->result);
 	let_go(lookup);
 }
 
 struct lookup *lookup_start(
-    struct event_base *base, const char *host, uint16_t port, lookup_done *done, void *user)
+    struct ready *ready, const char *host, uint16_t port, lookup_done *done, void *user)
 {
 	struct lookup *lookup = calloc(1, sizeof(*lookup));
 	pthread_attr_t detached;
@@ -76,13 +76,18 @@ struct lookup *lookup_start(
 	lookup->user = user;
 	snprintf(lookup->host, sizeof(lookup->host), "%s", host);
 	snprintf(lookup->port, sizeof(lookup->port), "%u", port);
-	lookup->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (lookup->ready < 0) {
+	lookup->source.call = arrived;
+	lookup->ready = ready;
+	lookup->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (lookup->bell < 0) {
 		free(lookup);
 		return NULL;
 	}
-	lookup->event = event_new(base, lookup->ready, EV_READ, arrived, lookup);
-	event_add(lookup->event, NULL);
+	if (ready_add(ready, lookup->bell, &lookup->source, READY_RING)) {
+		close(lookup->bell);
+		free(lookup);
+		return NULL;
+	}
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
 	failure = pthread_create(&thread, &detached, resolve, lookup);
@@ -98,6 +103,6 @@ void lookup_cancel(struct lookup *lookup)
 {
 	if (!lookup)
 		return;
-	event_free(lookup->event);
+	ready_forget(lookup->ready, lookup->bell, &lookup->source);
 	let_go(lookup);
 }

@@ -82,7 +82,7 @@ static void wait_for_room(struct outlet *out)
 	struct relay *relay = out->relay;
 
 	out->full = true;
-	ready_wish(relay->ready, out->fd, out, READY_READ_AND_WRITE);
+	ready_change(relay->ready, out->fd, &out->source, READY_READ_AND_WRITE);
 	if (!relay->told_full)
 		log_tell("a socket's send buffer is full: datagrams wait for it, and count as late");
 	relay->told_full = true;
@@ -122,7 +122,7 @@ void outlet_send(struct outlet *out)
 void outlet_resume(struct outlet *out)
 {
 	out->full = false;
-	ready_wish(out->relay->ready, out->fd, out, READY_READ);
+	ready_change(out->relay->ready, out->fd, &out->source, READY_READ);
 	outlet_send(out);
 }
 
@@ -140,7 +140,7 @@ void outlet_close(struct outlet *out)
 	outlet_drop(out, REASON_ERROR);
 	if (out->fd < 0)
 		return;
-	ready_forget(out->relay->ready, out->fd, out);
+	ready_forget(out->relay->ready, out->fd, &out->source);
 	close(out->fd);
 	out->fd = -1;
 }

@@ -1,5 +1,6 @@
 #include "proxy/ready.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -30,59 +31,59 @@ void ready_free(struct ready *ready)
 	free(ready);
 }
 
-int ready_fd(const struct ready *ready)
+static int control(struct ready *ready, int operation, int fd, struct source *source, enum ready_wish wish)
 {
-	return ready->fd;
+	static const uint32_t events[] = {[READY_READ] = EPOLLIN,
+	    [READY_READ_AND_WRITE] = EPOLLIN | EPOLLOUT,
+	    [READY_RING] = EPOLLIN | EPOLLET};
+	struct epoll_event event = {.events = events[wish], .data.ptr = source};
+
+	return epoll_ctl(ready->fd, operation, fd, &event);
 }
 
-int ready_add(struct ready *ready, int fd, void *who)
+int ready_add(struct ready *ready, int fd, struct source *source, enum ready_wish wish)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = who};
-
-	return epoll_ctl(ready->fd, EPOLL_CTL_ADD, fd, &event);
+	return control(ready, EPOLL_CTL_ADD, fd, source, wish);
 }
 
-void ready_wish(struct ready *ready, int fd, void *who, enum ready_wish wish)
+void ready_change(struct ready *ready, int fd, struct source *source, enum ready_wish wish)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = who};
-
-	if (wish == READY_READ_AND_WRITE)
-		event.events |= EPOLLOUT;
-	epoll_ctl(ready->fd, EPOLL_CTL_MOD, fd, &event);
+	control(ready, EPOLL_CTL_MOD, fd, source, wish);
 }
 
-void ready_forget(struct ready *ready, int fd, void *who)
+void ready_forget(struct ready *ready, int fd, struct source *source)
 {
 	epoll_ctl(ready->fd, EPOLL_CTL_DEL, fd, NULL);
 	for (int i = ready->at; i < ready->count; i++)
-		if (ready->events[i].data.ptr == who)
+		if (ready->events[i].data.ptr == source)
 			ready->events[i].data.ptr = NULL;
 }
 
-int ready_wait(struct ready *ready)
+int ready_wait(struct ready *ready, enum ready_patience patience)
 {
 	ready->at = 0;
-	ready->count = epoll_wait(ready->fd, ready->events, READY_MOST, 0);
+	ready->count = epoll_wait(ready->fd, ready->events, READY_MOST, patience == READY_SLEEP ? -1 : 0);
 	if (ready->count < 0)
 		ready->count = 0;
 	return ready->count;
 }
 
-void *ready_next(struct ready *ready, bool *readable, bool *writable)
+bool ready_next(struct ready *ready)
 {
 	while (ready->at < ready->count) {
 		const struct epoll_event *event = &ready->events[ready->at++];
+		struct source *source = event->data.ptr;
 
-		if (!event->data.ptr)
+		if (!source)
 			continue;
-		*readable = event->events & (EPOLLIN | EPOLLERR | EPOLLHUP);
-		*writable = event->events & EPOLLOUT;
-		return event->data.ptr;
+		source->call(
+		    source, event->events & (EPOLLIN | EPOLLERR | EPOLLHUP), event->events & EPOLLOUT);
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
-void *ready_peek(const struct ready *ready, int index)
+struct source *ready_peek(const struct ready *ready, int index)
 {
 	return ready->events[index].data.ptr;
 }

@@ -1,9 +1,9 @@
 /*
- * ready: which of a relay's sockets can be read or written now: one epoll set, which is itself one event of
- * the loop.
+ * ready: what a worker waits for, in one epoll set: sockets, its timer, its bell, answers to lookups.
  *
- * So all that is ready together is read together, and what follows from it is sent together; and a session
- * costs no event of its own. Level-triggered: what is not read now is told again.
+ * All that is ready together is read together, and what follows from it is sent together. Sockets are
+ * level-triggered: what is not read now is told again. Timers and bells are told once for each time, and are
+ * never read.
  *
  *   ready_wait ── ready_next … ready_next ── ready_wait …
  */
@@ -14,27 +14,32 @@
 
 struct ready;
 
+/* Whoever is waited for begins with one. */
+struct source {
+	/* It is ready. It may forget itself or others. */
+	void (*call)(struct source *source, bool readable, bool writable);
+};
+
 /* NULL with errno where there is no file descriptor for it. */
 struct ready *ready_new(void);
 void ready_free(struct ready *ready);
-/* Readable when one of the sockets is ready. */
-int ready_fd(const struct ready *ready);
 
-enum ready_wish { READY_READ, READY_READ_AND_WRITE };
+enum ready_wish { READY_READ, READY_READ_AND_WRITE, READY_RING /* a timerfd or eventfd */ };
 
-/* 0, or -1 with errno. `who` is given back when it is ready. */
-int ready_add(struct ready *ready, int fd, void *who);
-void ready_wish(struct ready *ready, int fd, void *who, enum ready_wish wish);
-/* Its socket closes: what is still to be told of it is not told. */
-void ready_forget(struct ready *ready, int fd, void *who);
+/* 0, or -1 with errno. */
+int ready_add(struct ready *ready, int fd, struct source *source, enum ready_wish wish);
+void ready_change(struct ready *ready, int fd, struct source *source, enum ready_wish wish);
+/* It closes: what is still to be told of it is not told. */
+void ready_forget(struct ready *ready, int fd, struct source *source);
 
 #define READY_MOST 64
-/* Asks the kernel, without waiting; gives how many are ready, READY_MOST at most. */
-int ready_wait(struct ready *ready);
-/* The next of those; NULL after the last. */
-void *ready_next(struct ready *ready, bool *readable, bool *writable);
+enum ready_patience { READY_LOOK, READY_SLEEP };
+/* Looks, or sleeps until something is ready; gives how many are, READY_MOST at most. */
+int ready_wait(struct ready *ready, enum ready_patience patience);
+/* Calls the next of those; false after the last. */
+bool ready_next(struct ready *ready);
 
-/* Of what the last ready_wait gave, by index: to look ahead. */
-void *ready_peek(const struct ready *ready, int index);
+/* Of what the last ready_wait gave, by index, to look ahead; NULL: forgotten. */
+struct source *ready_peek(const struct ready *ready, int index);
 
 #endif

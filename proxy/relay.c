@@ -5,8 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proxy/inside.h"
@@ -30,9 +30,9 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 {
 	struct listener *listener = &relay->listeners[index];
 
-	*listener = (struct listener){.index = index,
-	    .configured = relay->setup->proxy.listen.all[index],
-	    .out = {.relay = relay, .listener = listener, .fd = -1}};
+	*listener = (struct listener){.out = {.source.call = walk_listener, .relay = relay, .fd = -1},
+	    .index = index,
+	    .configured = relay->setup->proxy.listen.all[index]};
 	listener->out.fd = socket_listen(first ? &first->listeners[index].bound : &listener->configured,
 	    &relay->socket_options,
 	    first                ? LISTEN_JOINED
@@ -44,7 +44,7 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 	listener->everywhere = address_is_any(&listener->bound);
 	if (!index && !first) /* it gives all sockets the same */
 		check_buffer(relay, listener->out.fd);
-	if (ready_add(relay->ready, listener->out.fd, &listener->out))
+	if (ready_add(relay->ready, listener->out.fd, &listener->out.source, READY_READ))
 		return error_set(error, "a listener cannot be waited for: %s", strerror(errno));
 	return 0;
 }
@@ -91,16 +91,25 @@ static struct socket_options socket_options_of(const struct setup *setup)
 	    .offload = setup->proxy.offload && socket_can_offload() ? OFFLOAD_YES : OFFLOAD_NO};
 }
 
-/* The set of sockets and the timer among them, and the loop's event for all of it. */
+/* It rings to wake the thread, which then sees that it is halted. */
+static void bell_rang(struct source *source, bool readable, bool writable)
+{
+	(void)source;
+	(void)readable;
+	(void)writable;
+}
+
 static int waiting_open(struct relay *relay, struct error *error)
 {
 	relay->ready = ready_new();
+	relay->timer.call = walk_timer;
+	relay->bell.call = bell_rang;
 	relay->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (!relay->ready || relay->timer_fd < 0 || ready_add(relay->ready, relay->timer_fd, relay))
+	relay->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (!relay->ready || relay->timer_fd < 0 || relay->bell_fd < 0 ||
+	    ready_add(relay->ready, relay->timer_fd, &relay->timer, READY_RING) ||
+	    ready_add(relay->ready, relay->bell_fd, &relay->bell, READY_RING))
 		return error_set(error, "no timer can be opened: %s", strerror(errno));
-	relay->wake = event_new(relay->base, ready_fd(relay->ready), EV_READ | EV_PERSIST, relay_wake, relay);
-	assert(relay->wake);
-	event_add(relay->wake, NULL);
 	return 0;
 }
 
@@ -110,20 +119,24 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	struct core_limits limits = limits_of(setup, options->seed);
 
 	assert(relay);
-	relay->base = options->base;
 	relay->summary = options->summary;
 	relay->feed = options->feed;
 	relay->setup = setup;
 	relay->batch = batch_new();
 	relay->index = options->index;
 	relay->workers = options->workers;
-	relay->pause = options->pause;
+	relay->rest = options->rest;
+	relay->rest_user = options->rest_user;
 	relay->wall_offset = options->wall_offset;
 	limits.common = options->common;
 	relay->core = core_new(setup->config, options->names, &limits, options->began);
-	relay->upstreams = upstreams_new(relay->base, carrier_news, relay);
 	relay->socket_options = socket_options_of(setup);
-	if (waiting_open(relay, error) || listeners_open(relay, options->first, error)) {
+	if (waiting_open(relay, error)) {
+		relay_free(relay);
+		return NULL;
+	}
+	relay->upstreams = upstreams_new(relay->ready, carrier_news, relay);
+	if (listeners_open(relay, options->first, error)) {
 		relay_free(relay);
 		return NULL;
 	}
@@ -148,11 +161,21 @@ const struct address *relay_listener(const struct relay *relay, size_t index)
 	return &relay->listeners[index].bound;
 }
 
+void relay_halt(struct relay *relay)
+{
+	atomic_store(&relay->halted, true);
+	eventfd_write(relay->bell_fd, 1);
+}
+
+void relay_go(struct relay *relay)
+{
+	atomic_store(&relay->halted, false);
+}
+
 void relay_stop(struct relay *relay)
 {
 	relay->stopping = true;
 	outbox_flush(relay);
-	event_del(relay->wake);
 }
 
 void relay_reload(struct relay *relay, const struct setup *setup, uint64_t seed)
@@ -213,12 +236,12 @@ void relay_free(struct relay *relay)
 			carrier_close(relay, s->carrier);
 	for (size_t i = 0; i < relay->listener_count; i++)
 		outlet_close(&relay->listeners[i].out);
-	if (relay->wake)
-		event_free(relay->wake);
+	upstreams_free(relay->upstreams);
 	if (relay->timer_fd >= 0)
 		close(relay->timer_fd);
+	if (relay->bell_fd >= 0)
+		close(relay->bell_fd);
 	ready_free(relay->ready);
-	upstreams_free(relay->upstreams);
 	core_free(relay->core);
 	batch_free(relay->batch);
 	free(relay->listeners);

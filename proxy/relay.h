@@ -1,6 +1,9 @@
 /*
  * relay: one worker: sockets, the core between them, and the walk of every datagram.
  *
+ * It works in a thread of its own (relay_run), until it is stopped; from outside it is only touched while it
+ * is halted.
+ *
  *   socket readable   one batch, with kernel stamps
  *     session         core_session, opened with a carrier (its upstream socket) where it is new
  *     judge           core_arrive: a verdict
@@ -14,10 +17,6 @@
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
 
-#include <event2/event.h>
-
-#include <stdatomic.h>
-
 #include "base/error.h"
 #include "capture/capture.h"
 #include "proxy/feed.h"
@@ -27,8 +26,10 @@
 
 struct relay;
 
+/* What a relay does while it is halted: it returns when it is to go on. */
+typedef void relay_rest(void *user);
+
 struct relay_options {
-	struct event_base *base;
 	const struct names *names;
 	struct summary *summary;
 	struct feed *feed; /* takes every event */
@@ -36,8 +37,9 @@ struct relay_options {
 	struct common *common;
 	const struct relay *first; /* whose listeners' addresses it shares; NULL: it is the first */
 	unsigned index, workers;
-	ns_t began, wall_offset;  /* of the run; and from our time to wall-clock time */
-	const atomic_bool *pause; /* a long round ends when this is set */
+	ns_t began, wall_offset; /* of the run; and from our time to wall-clock time */
+	relay_rest *rest;
+	void *rest_user;
 };
 
 /* Opens the listeners; NULL and why where one cannot be. The setup is read until relay_reload or relay_free.
@@ -51,7 +53,12 @@ size_t relay_listener_count(const struct relay *relay);
 /* As bound: the free port that was taken for 0. */
 const struct address *relay_listener(const struct relay *relay, size_t index);
 
-/* Stops reading: what waits stays queued. */
+/* Relays until it is stopped. */
+void relay_run(struct relay *relay);
+/* From any thread: it goes to rest once it is between two rounds, again and again until relay_go. */
+void relay_halt(struct relay *relay);
+void relay_go(struct relay *relay);
+/* relay_run returns: what waits stays queued. */
 void relay_stop(struct relay *relay);
 /* What became due, and what follows from a change to the core from outside; then the timer. */
 void relay_turn(struct relay *relay);

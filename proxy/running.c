@@ -33,11 +33,14 @@ void running_sheet(const struct running *running, struct sheet *sheet)
 
 void running_event(struct running *running, const char *text)
 {
-	ns_t at = crew_wall(running->crew, relay_now());
+	ns_t at;
 
+	crew_halt(running->crew); /* the recorder is the first worker's */
+	at = crew_wall(running->crew, relay_now());
 	if (running->capture)
 		capture_event(capture_recorder(running->capture, 0), text, at);
 	feed_put(running->feed, text, at);
+	crew_go(running->crew);
 }
 
 void running_stop(struct running *running)
@@ -49,13 +52,18 @@ void running_stop(struct running *running)
 
 bool running_rotate(struct running *running, const char **why)
 {
-	if (!running->capture)
+	int failed;
+
+	if (!running->capture) {
 		*why = "there is no capture to start anew";
-	else if (capture_rotate(running->capture, NULL))
+		return false;
+	}
+	crew_halt(running->crew);
+	failed = capture_rotate(running->capture, NULL);
+	crew_go(running->crew);
+	if (failed)
 		*why = "the capture goes to standard output: no new file can be started";
-	else
-		return true;
-	return false;
+	return !failed;
 }
 
 /* ---- Changes ---- */
@@ -75,6 +83,7 @@ static void capture_reloaded(struct running *running)
 	const char *ini = ini_text(running->setup->ini);
 	struct text text = {0};
 
+	crew_halt(running->crew);
 	text_add(&text, "reload generation=%u", running->generation);
 	if (running->capture && !capture_starts_anew(running->capture)) {
 		/* A packet holds so much; a longer text goes into several. */
@@ -90,6 +99,7 @@ static void capture_reloaded(struct running *running)
 		if (running->capture)
 			capture_rotate(running->capture, ini);
 	}
+	crew_go(running->crew);
 	text_free(&text);
 }
 

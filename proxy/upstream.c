@@ -28,7 +28,7 @@ struct upstream {
 };
 
 struct upstreams {
-	struct event_base *base;
+	struct ready *ready;
 	upstream_news *news;
 	void *user;
 	struct upstream *first;
@@ -36,12 +36,12 @@ struct upstreams {
 	size_t own_count;
 };
 
-struct upstreams *upstreams_new(struct event_base *base, upstream_news *news, void *user)
+struct upstreams *upstreams_new(struct ready *ready, upstream_news *news, void *user)
 {
 	struct upstreams *upstreams = calloc(1, sizeof(*upstreams));
 
 	assert(upstreams);
-	*upstreams = (struct upstreams){.base = base, .news = news, .user = user};
+	*upstreams = (struct upstreams){.ready = ready, .news = news, .user = user};
 	return upstreams;
 }
 
@@ -145,7 +145,7 @@ static void answered(void *user, const struct lookup_result *result)
 static void look_up(struct upstream *upstream)
 {
 	upstream->lookup = lookup_start(
-	    upstream->all->base, upstream->host, upstream->port, answered, upstream);
+	    upstream->all->ready, upstream->host, upstream->port, answered, upstream);
 	if (upstream->lookup)
 		return;
 	upstream->failed = !upstream->known_count;

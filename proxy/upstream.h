@@ -8,11 +8,11 @@
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H
 
-#include <event2/event.h>
 #include <stdbool.h>
 
 #include "base/address.h"
 #include "base/ns.h"
+#include "proxy/ready.h"
 
 struct upstream;
 struct upstreams;
@@ -20,7 +20,7 @@ struct upstreams;
 /* Called when a lookup that someone waited for is over, well or not. */
 typedef void upstream_news(void *user, struct upstream *upstream);
 
-struct upstreams *upstreams_new(struct event_base *base, upstream_news *news, void *user);
+struct upstreams *upstreams_new(struct ready *ready, upstream_news *news, void *user);
 void upstreams_free(struct upstreams *upstreams);
 /* Our own listeners' addresses, as bound: answers among them are refused. */
 void upstreams_refuse(struct upstreams *upstreams, const struct address *own, size_t count);

@@ -1,11 +1,10 @@
 /*
  * walk: the walk of every datagram: read, judged, recorded, sent; and the one timer.
  *
- *   wake             rounds, while there was something in the last one and the spell is not over
- *     round
- *       read_batch   each datagram is judged and recorded, what is due by then is gathered
- *     turn           what is due now; all that was gathered is sent
- *   arm              the timer, for the earliest due time
+ *   relay_run          one round after the other
+ *     wait             for what is ready, the timer set for the earliest due time
+ *     read_batch       each datagram is judged and recorded, what is due by then is gathered
+ *     turn             what is due now; all that was gathered is sent
  */
 #include <inttypes.h>
 #include <sys/timerfd.h>
@@ -17,10 +16,6 @@
 #include "proxy/log.h"
 
 #define READ_EACH_ROUND 256 /* datagrams of one listener before others get their turn */
-/* Of rounds without a way through the loop; then signals and the API get theirs. What is due meanwhile is
- * late: with `precise` that must stay rare. */
-#define SPELL (5 * NS_MS)
-#define SPELL_PRECISE (20 * NS_MS)
 #define PRECISE_LEAD                                                                                         \
 	(150 * NS_US) /* `precise`: awake so much early, then polling; longer would lose the time slice */
 #define EVENTS_EACH_SECOND 50 /* lines told on standard error; the capture has all */
@@ -181,9 +176,16 @@ static ns_t lead(const struct relay *relay)
 	return relay->setup->proxy.precise ? PRECISE_LEAD : 0;
 }
 
+static ns_t next_due(const struct relay *relay)
+{
+	ns_t due = core_due(relay->core);
+
+	return relay->aging_first && relay->aging_first->until < due ? relay->aging_first->until : due;
+}
+
 static void arm(struct relay *relay)
 {
-	ns_t due = core_due(relay->core), at;
+	ns_t due = next_due(relay), at;
 	struct itimerspec when = {0};
 
 	if (due == relay->armed)
@@ -202,6 +204,7 @@ static void turn(struct relay *relay, ns_t now)
 {
 	advance(relay, now);
 	outbox_flush(relay);
+	carriers_age(relay, now);
 }
 
 void relay_turn(struct relay *relay)
@@ -361,9 +364,9 @@ static void foresee(struct relay *relay, const struct listener *listener, int co
 /* Of what is ready: a port, or NULL. */
 static const struct port *ready_port(const struct relay *relay, int index)
 {
-	const void *who = ready_peek(relay->ready, index);
+	const struct source *source = ready_peek(relay->ready, index);
 
-	return who && who != relay ? ((const struct outlet *)who)->port : NULL;
+	return source && source->call == walk_port ? (const struct port *)source : NULL;
 }
 
 /* The same where clouds have answered: from the ports to their sessions. */
@@ -383,20 +386,21 @@ static void foresee_ports(const struct relay *relay, int count)
 			core_foresee_session(port->carrier->session);
 }
 
-static int read_batch(struct relay *relay, struct outlet *out, int most)
+static int read_batch(
+    struct relay *relay, struct outlet *out, struct listener *listener, struct port *port, int most)
 {
-	int count = batch_read(relay->batch, out->fd, out->listener ? BATCH_OF_MANY : BATCH_OF_ONE, most);
+	int count = batch_read(relay->batch, out->fd, listener ? BATCH_OF_MANY : BATCH_OF_ONE, most);
 	ns_t now = relay_now();
 
 	if (count < 0) {
 		relay->network_news++; /* ICMP's word on something sent before; it changes nothing */
 		return most;
 	}
-	if (out->listener && count > 1)
-		foresee(relay, out->listener, count);
+	if (listener && count > 1)
+		foresee(relay, listener, count);
 	for (int i = 0; i < count; i++) {
-		take_all(relay, out->listener, out->port, batch_get(relay->batch, i), now);
-		if (relay->reading != out->port)
+		take_all(relay, listener, port, batch_get(relay->batch, i), now);
+		if (relay->reading != port)
 			return 0;
 		if (relay->opened)
 			keep_time(relay);
@@ -404,13 +408,23 @@ static int read_batch(struct relay *relay, struct outlet *out, int most)
 	return count;
 }
 
-static void read_listener(struct relay *relay, struct outlet *out)
+static void read_listener(struct relay *relay, struct listener *listener)
 {
 	int most = core_foresees(relay->core) ? OUTBOX_MOST_OF_MANY : SOCKET_BATCH;
 
 	for (int read = 0; read < READ_EACH_ROUND; read += most)
-		if (read_batch(relay, out, most) < most)
+		if (read_batch(relay, &listener->out, listener, NULL, most) < most)
 			break;
+}
+
+void walk_listener(struct source *source, bool readable, bool writable)
+{
+	struct listener *listener = (struct listener *)source;
+
+	if (writable)
+		outlet_resume(&listener->out);
+	if (readable)
+		read_listener(listener->out.relay, listener);
 }
 
 /* Of many sessions most have one datagram to read: asking for one saves the kernel's look for a second. */
@@ -429,7 +443,7 @@ static void read_port(struct relay *relay, struct port *port)
 	/* A session that ends below stays in memory until this turn is over. */
 	core_session_hold(session);
 	relay->reading = port;
-	count = read_batch(relay, &port->out, port->most);
+	count = read_batch(relay, &port->out, NULL, port, port->most);
 	if (relay->reading) {
 		port->most = (uint8_t)next_most(port->most, count);
 		carrier_port_read(port);
@@ -438,22 +452,24 @@ static void read_port(struct relay *relay, struct port *port)
 	core_session_release(relay->core, session);
 }
 
-static void serve(struct relay *relay, void *who, bool readable, bool writable)
+void walk_port(struct source *source, bool readable, bool writable)
 {
-	struct outlet *out = who;
-	uint64_t expired;
+	struct port *port = (struct port *)source;
 
-	if (who == relay) { /* the timer: what is due leaves at the end of the round */
-		if (read(relay->timer_fd, &expired, sizeof(expired)) == sizeof(expired))
-			relay->armed = NS_UNKNOWN;
-		return;
-	}
 	if (writable)
-		outlet_resume(out);
-	if (readable && out->listener)
-		read_listener(relay, out);
-	else if (readable)
-		read_port(relay, out->port);
+		outlet_resume(&port->out);
+	if (readable)
+		read_port(port->out.relay, port);
+}
+
+/* What is due leaves at the end of the round. */
+void walk_timer(struct source *source, bool readable, bool writable)
+{
+	struct relay *relay = (struct relay *)source;
+
+	(void)readable;
+	(void)writable;
+	relay->armed = NS_UNKNOWN;
 }
 
 /* The last stretch before something is due, which `precise` spends awake. */
@@ -462,35 +478,39 @@ static bool soon(const struct relay *relay, ns_t now)
 	return relay->setup->proxy.precise && core_due(relay->core) - now <= PRECISE_LEAD;
 }
 
-/* True where something was ready: more may be by now, and to ask costs less than the way through the loop. */
-static bool round_of(struct relay *relay)
+/* Gives how many are ready: none only where something is due soon, or is due by now. */
+static int wait(struct relay *relay)
 {
-	int count = ready_wait(relay->ready);
+	bool awake = soon(relay, relay_now());
+	int count = 0;
+
+	/* To look costs less than to program the clock and to sleep. */
+	if (awake || next_due(relay) != relay->armed)
+		count = ready_wait(relay->ready, READY_LOOK);
+	if (count || awake)
+		return count;
+	arm(relay);
+	return ready_wait(relay->ready, READY_SLEEP);
+}
+
+static void round_of(struct relay *relay)
+{
+	int count = wait(relay);
 	ns_t wall = relay_wall_now(); /* before our own: an arrival is never put earlier than it was */
-	bool readable, writable;
-	void *who;
 
 	relay->stamp_offset = relay_now() - wall;
 	foresee_ports(relay, count);
-	while ((who = ready_next(relay->ready, &readable, &writable)))
-		serve(relay, who, readable, writable);
-	return count > 0;
+	while (ready_next(relay->ready))
+		;
+	turn(relay, relay_now());
 }
 
-void relay_wake(evutil_socket_t fd, short what, void *user)
+void relay_run(struct relay *relay)
 {
-	struct relay *relay = user;
-	ns_t began = relay_now(), now;
-	ns_t end = began + (relay->setup->proxy.precise ? SPELL_PRECISE : SPELL);
-	bool more;
-
-	(void)fd;
-	(void)what;
-	do {
-		more = round_of(relay);
-		now = relay_now();
-		turn(relay, now);
-	} while (!relay->stopping && now < end && (more || soon(relay, now)) &&
-	         !atomic_load_explicit(relay->pause, memory_order_relaxed));
-	arm(relay);
+	while (!relay->stopping) {
+		if (atomic_load_explicit(&relay->halted, memory_order_relaxed))
+			relay->rest(relay->rest_user);
+		else
+			round_of(relay);
+	}
 }
