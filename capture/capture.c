@@ -106,6 +106,26 @@ static uint32_t aligned(size_t size)
 	return (uint32_t)((size + 7) & ~(size_t)7);
 }
 
+/* The two ends of a packet on the cloud's side have one family. */
+static const struct address *known(
+    const struct address *one, const struct address *other, const struct capture_path *path)
+{
+	static const struct address zeros[] = {
+	    [FAMILY_IPV4] = {.family = FAMILY_IPV4}, [FAMILY_IPV6] = {.family = FAMILY_IPV6}};
+
+	return one->family ? one : &zeros[other->family ? other->family : path->device->family];
+}
+
+static const struct address *cloud_of(const struct capture_path *path)
+{
+	return known(path->cloud, path->cloud_side, path);
+}
+
+static const struct address *cloud_side_of(const struct capture_path *path)
+{
+	return known(path->cloud_side, path->cloud, path);
+}
+
 void capture_arrived(struct recorder *recorder, const struct capture_path *path,
     const struct verdict *verdict, const uint8_t *bytes, uint8_t tos, uint64_t id, ns_t at)
 {
@@ -120,8 +140,8 @@ void capture_arrived(struct recorder *recorder, const struct capture_path *path,
 	record->flags = PCAPNG_INBOUND;
 	record->at = at;
 	record->id = id;
-	record->ends = (struct packet_ends){.from = up ? path->device : path->cloud,
-	    .to = up ? path->device_side : path->cloud_side,
+	record->ends = (struct packet_ends){.from = *(up ? path->device : cloud_of(path)),
+	    .to = *(up ? path->device_side : cloud_side_of(path)),
 	    .sender = up ? PARTY_DEVICE : PARTY_CLOUD,
 	    .receiver = PARTY_PROXY,
 	    .tos = tos,
@@ -145,8 +165,8 @@ void capture_departed(struct recorder *recorder, const struct capture_path *path
 	record->flags = PCAPNG_OUTBOUND;
 	record->at = at;
 	record->id = id;
-	record->ends = (struct packet_ends){.from = up ? path->cloud_side : path->device_side,
-	    .to = up ? path->cloud : path->device,
+	record->ends = (struct packet_ends){.from = *(up ? cloud_side_of(path) : path->device_side),
+	    .to = *(up ? cloud_of(path) : path->device),
 	    .sender = PARTY_PROXY,
 	    .receiver = up ? PARTY_CLOUD : PARTY_DEVICE,
 	    .tos = tos,

@@ -54,10 +54,11 @@ struct capture;
 /* What one thread records with. */
 struct recorder;
 
-/* Who a packet went from and to. */
+/* Who a packet went from and to. What is not known has no family: the headers hold zeros then. */
 struct capture_path {
-	struct address device, device_side; /* the device, and the proxy's address that it speaks to */
-	struct address cloud_side, cloud;   /* the proxy's address towards the cloud, and the cloud */
+	const struct address *device,
+	    *device_side;                         /* the device, and the proxy's address that it speaks to */
+	const struct address *cloud_side, *cloud; /* the proxy's address towards the cloud, and the cloud */
 };
 
 /* What only the end knows, for the closing statistics. */
@@ -75,7 +76,6 @@ struct capture *capture_open(const struct capture_options *options, struct error
 void capture_close(struct capture *capture, const struct capture_closing *closing);
 void capture_free(struct capture *capture);
 
-/* By index; the first is that of who opened the capture. */
 struct recorder *capture_recorder(struct capture *capture, unsigned index);
 
 void capture_arrived(struct recorder *recorder, const struct capture_path *path,

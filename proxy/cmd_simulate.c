@@ -15,9 +15,9 @@
 #include "proxy/summary.h"
 #include "rules/core.h"
 
-/* Addresses of one session's four ends, for the capture; hangs on the session as its carrier. */
+/* Of one session, for the capture; hangs on it as its carrier. */
 struct ends {
-	struct capture_path path;
+	struct address device_side, cloud_side, cloud;
 	uint32_t mapping; /* of the NAT; a new one is told */
 };
 
@@ -43,20 +43,27 @@ struct simulation {
 
 /* ---- Outcomes ---- */
 
-static const struct capture_path *path_of(const struct session *session)
+static struct capture_path path_of(const struct session *session)
 {
-	return &((const struct ends *)session->carrier)->path;
+	const struct ends *ends = session->carrier;
+
+	return (struct capture_path){.device = &session->device,
+	    .device_side = &ends->device_side,
+	    .cloud_side = &ends->cloud_side,
+	    .cloud = &ends->cloud};
 }
 
 static void record_departure(struct simulation *s, struct datagram *datagram, enum reason reason, ns_t at)
 {
 	struct departure departure;
+	struct capture_path path;
 
 	if (!s->capture)
 		return;
+	path = path_of(datagram->session);
 	departure_fill(&departure, datagram, datagram->session->number, reason, at);
-	capture_departed(s->recorder, path_of(datagram->session), &departure, datagram->bytes, datagram->size,
-	    datagram->tos, datagram->id, at);
+	capture_departed(
+	    s->recorder, &path, &departure, datagram->bytes, datagram->size, datagram->tos, datagram->id, at);
 }
 
 /* The capture keeps the port that was recorded, or that of the one side that there is. */
@@ -68,7 +75,7 @@ static void tell_mapping(struct simulation *s, const struct outcome *outcome)
 	if (outcome->mapping <= ends->mapping)
 		return;
 	snprintf(text, sizeof(text), "s=%u nat-rebound port=%u", outcome->datagram->session->number,
-	    ends->path.cloud_side.port);
+	    ends->cloud_side.port);
 	if (ends->mapping && s->capture)
 		capture_event(s->recorder, text, outcome->at);
 	if (ends->mapping)
@@ -166,19 +173,13 @@ static struct session *session_for(
 		struct ends *ends = calloc(1, sizeof(*ends));
 
 		assert(ends);
-		ends->path = (struct capture_path){.device = flow->device,
-		    .device_side = flow->device_side,
-		    .cloud_side = flow->cloud_side,
-		    .cloud = flow->cloud};
-		if (!ends->path.cloud.family || !ends->path.cloud_side.family)
-			ends->path.cloud.family = ends->path.cloud_side.family = flow->device.family;
+		*ends = (struct ends){
+		    .device_side = flow->device_side, .cloud_side = flow->cloud_side, .cloud = flow->cloud};
 		session->carrier = ends;
 		if (s->capture && session->section)
 			capture_host(s->recorder, &session->device, session->section->name, arrival->at);
-		session->port = ends->path.cloud_side.port;
+		session->port = ends->cloud_side.port;
 	}
-	if (session)
-		((struct ends *)session->carrier)->path.device = session->device;
 	act_on_outcomes(s);
 	return session;
 }
@@ -186,7 +187,7 @@ static struct session *session_for(
 static void refuse(
     struct simulation *s, enum reason reason, const struct flow *flow, const struct arrival *arrival)
 {
-	struct capture_path path = {.device = flow->device, .device_side = flow->device_side};
+	struct capture_path path = {.device = &flow->device, .device_side = &flow->device_side};
 	struct verdict verdict;
 
 	core_refuse(s->core, reason, arrival, &verdict);
@@ -198,6 +199,7 @@ static void refuse(
 static void take(struct simulation *s, const struct flow *flow, const struct arrival *arrival)
 {
 	struct session *session;
+	struct capture_path path;
 	struct verdict verdict;
 
 	advance(s, arrival->at);
@@ -207,9 +209,11 @@ static void take(struct simulation *s, const struct flow *flow, const struct arr
 	if (!session)
 		return refuse(s, REASON_MAX_SESSIONS, flow, arrival);
 	core_arrive(s->core, session, arrival, &verdict);
-	if (s->capture)
-		capture_arrived(s->recorder, path_of(session), &verdict, arrival->bytes, arrival->tos,
+	if (s->capture) {
+		path = path_of(session);
+		capture_arrived(s->recorder, &path, &verdict, arrival->bytes, arrival->tos,
 		    core_arrivals(s->core), arrival->at);
+	}
 	advance(s, arrival->at);
 }
 

@@ -49,45 +49,43 @@ static uint64_t packet_id(const struct relay *relay, uint64_t arrival)
 	return arrival * relay->workers + relay->index;
 }
 
+static const struct address unknown;
+
 /* `cloud_side`: the source port that it came to or left by. */
 static struct capture_path path_of(
     const struct relay *relay, const struct session *session, const struct address *cloud_side)
 {
 	const struct carrier *carrier = session->carrier;
-	struct capture_path path = {
-	    .device = session->device, .device_side = relay->listeners[session->listener].bound};
 
-	if (carrier) {
-		path.device_side = carrier->device_side;
-		path.cloud_side = *cloud_side;
-		path.cloud = carrier->cloud;
-	}
-	/* Where the cloud is not known yet its headers hold zeros, of the device's family. */
-	if (!path.cloud.family || !path.cloud_side.family)
-		path.cloud.family = path.cloud_side.family = session->device.family;
-	return path;
+	return (struct capture_path){.device = &session->device,
+	    .device_side = carrier ? &carrier->device_side : &relay->listeners[session->listener].bound,
+	    .cloud_side = cloud_side,
+	    .cloud = carrier ? &carrier->cloud : &unknown};
 }
 
-static void record_departure(struct relay *relay, const struct address *cloud_side, struct datagram *datagram,
-    enum reason reason, ns_t at)
+/* On its way down a datagram has no source port of its own, and no outlet where it never left: the session's
+ * present port stands in its path; an evicted session has none any more. */
+static const struct address *cloud_side_of(const struct outlet *out, const struct datagram *datagram)
+{
+	const struct carrier *carrier = datagram->session->carrier;
+
+	if (out && datagram->way == WAY_UP)
+		return &out->local;
+	return carrier ? &carrier->port->out.local : &unknown;
+}
+
+static void record_departure(
+    struct relay *relay, const struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at)
 {
 	struct departure departure;
 	struct capture_path path;
 
 	if (!relay->recorder)
 		return;
-	path = path_of(relay, datagram->session, cloud_side);
+	path = path_of(relay, datagram->session, cloud_side_of(out, datagram));
 	departure_fill(&departure, datagram, datagram->session->number, reason, at);
 	capture_departed(relay->recorder, &path, &departure, datagram->bytes, datagram->size, datagram->tos,
 	    packet_id(relay, datagram->id), relay_wall(relay, at));
-}
-
-/* On its way down a datagram has no source port of its own: the present one stands in the session's path. */
-static const struct address *cloud_side_of(const struct outlet *out, const struct datagram *datagram)
-{
-	const struct carrier *carrier = datagram->session->carrier;
-
-	return datagram->way == WAY_UP ? &out->local : &carrier->port->out.local;
 }
 
 void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at)
@@ -97,7 +95,7 @@ void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at)
 	/* The kernel's receive stamps and our clock differ by a hair: never sent before it came. */
 	if (at < datagram->due)
 		at = datagram->due;
-	record_departure(relay, cloud_side_of(out, datagram), datagram, REASON_NONE, at);
+	record_departure(relay, out, datagram, REASON_NONE, at);
 	core_sent(relay->core, datagram, at);
 }
 
@@ -106,7 +104,7 @@ void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason rea
 	struct relay *relay = out->relay;
 
 	core_failed(relay->core, datagram, reason);
-	record_departure(relay, cloud_side_of(out, datagram), datagram, reason, at);
+	record_departure(relay, out, datagram, reason, at);
 	core_release(relay->core, datagram);
 }
 
@@ -141,16 +139,6 @@ static void session_ended(struct relay *relay, struct session *session)
 	core_session_release(relay->core, session);
 }
 
-/* An evicted session has no carrier any more when what it still had on its way dies. */
-static void unsent(struct relay *relay, struct datagram *datagram, enum reason reason, ns_t at)
-{
-	static const struct address none;
-	const struct carrier *carrier = datagram->session->carrier;
-
-	record_departure(relay, carrier ? &carrier->port->out.local : &none, datagram, reason, at);
-	core_release(relay->core, datagram);
-}
-
 static void act_on_outcomes(struct relay *relay)
 {
 	struct outcome outcome;
@@ -158,7 +146,10 @@ static void act_on_outcomes(struct relay *relay)
 	while (core_next(relay->core, &outcome)) {
 		switch (outcome.kind) {
 		case OUTCOME_SEND: outbox_add(relay, outcome.datagram, outcome.mapping); break;
-		case OUTCOME_UNSENT: unsent(relay, outcome.datagram, outcome.reason, outcome.at); break;
+		case OUTCOME_UNSENT:
+			record_departure(relay, NULL, outcome.datagram, outcome.reason, outcome.at);
+			core_release(relay->core, outcome.datagram);
+			break;
 		case OUTCOME_EVENT: tell_event(relay, outcome.text, outcome.at); break;
 		case OUTCOME_ENDED: session_ended(relay, outcome.session); break;
 		}
@@ -213,17 +204,26 @@ void relay_turn(struct relay *relay)
 	arm(relay);
 }
 
+/* The address that the device sent to. */
+static struct address spoken_to(const struct listener *listener, const struct received *received)
+{
+	struct address address = listener->bound;
+
+	if (listener->everywhere && received->to.family) {
+		address = received->to;
+		address.port = listener->bound.port;
+	}
+	return address;
+}
+
 static void refuse(struct relay *relay, enum reason reason, const struct listener *listener,
     const struct received *received, const struct arrival *arrival)
 {
-	struct capture_path path = {.device = received->from, .device_side = listener->bound};
+	struct address device_side = spoken_to(listener, received);
+	struct capture_path path = {.device = &received->from, .device_side = &device_side};
 	struct verdict verdict;
 	char text[ADDRESS_TEXT_ROOM];
 
-	if (listener->everywhere && received->to.family) {
-		path.device_side = received->to;
-		path.device_side.port = listener->bound.port;
-	}
 	core_refuse(relay->core, reason, arrival, &verdict);
 	if (relay->recorder)
 		capture_arrived(relay->recorder, &path, &verdict, received->bytes, received->tos,
@@ -262,8 +262,7 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 		carrier_open(relay, session);
 	carrier = session->carrier;
 	if (listener->everywhere && received->to.family) {
-		carrier->device_side = received->to;
-		carrier->device_side.port = listener->bound.port;
+		carrier->device_side = spoken_to(listener, received);
 		carrier->interface = received->interface;
 	}
 	return session;
