@@ -53,9 +53,12 @@ static void *resolve(void *user)
 static void arrived(struct source *source, bool readable, bool writable)
 {
 	struct lookup *lookup = (struct lookup *)source;
+	eventfd_t rung;
 
 	(void)readable;
 	(void)writable;
+	if (eventfd_read(lookup->bell, &rung))
+		return;
 	ready_forget(lookup->ready, lookup->bell, source);
 	lookup->done(lookup->user, &lookup->result);
 	let_go(lookup);
@@ -83,7 +86,7 @@ struct lookup *lookup_start(
 		free(lookup);
 		return NULL;
 	}
-	if (ready_add(ready, lookup->bell, &lookup->source, READY_RING)) {
+	if (ready_add(ready, lookup->bell, &lookup->source, READY_READ)) {
 		close(lookup->bell);
 		free(lookup);
 		return NULL;
