@@ -49,25 +49,29 @@ bool address_is_any(const struct address *address)
 
 const char *address_host_text(const struct address *address, char *text, size_t room)
 {
-	char scope[IF_NAMESIZE + 1] = "";
-	char ip[INET6_ADDRSTRLEN] = "?";
+	char scope[IF_NAMESIZE];
+	size_t size;
 
-	inet_ntop(address->family == FAMILY_IPV6 ? AF_INET6 : AF_INET, address->ip, ip, sizeof(ip));
-	if (address->scope) {
-		scope[0] = '%';
-		if (!if_indextoname(address->scope, scope + 1))
-			snprintf(scope + 1, sizeof(scope) - 1, "%u", address->scope);
-	}
-	snprintf(text, room, "%s%s", ip, scope);
+	if (!inet_ntop(address->family == FAMILY_IPV6 ? AF_INET6 : AF_INET, address->ip, text, (socklen_t)room))
+		snprintf(text, room, "?");
+	if (!address->scope)
+		return text;
+	if (!if_indextoname(address->scope, scope))
+		snprintf(scope, sizeof(scope), "%u", address->scope);
+	size = strlen(text);
+	snprintf(text + size, room - size, "%%%s", scope);
 	return text;
 }
 
 const char *address_text(const struct address *address, char *text, size_t room)
 {
-	char host[ADDRESS_TEXT_ROOM];
+	bool brackets = address->family == FAMILY_IPV6;
+	size_t size;
 
-	address_host_text(address, host, sizeof(host));
-	snprintf(text, room, address->family == FAMILY_IPV6 ? "[%s]:%u" : "%s:%u", host, address->port);
+	text[0] = '[';
+	address_host_text(address, text + brackets, room - brackets);
+	size = strlen(text);
+	snprintf(text + size, room - size, brackets ? "]:%u" : ":%u", address->port);
 	return text;
 }
 

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LEAST 64 /* room: most lines fit */
+
 static void make_room(struct text *text, size_t more)
 {
-	size_t room = text->room ? text->room : 64;
+	size_t room = text->room ? text->room : LEAST;
 
 	while (room < text->size + more + 1)
 		room *= 2;
@@ -30,14 +32,19 @@ void text_add_bytes(struct text *text, const void *bytes, size_t size)
 void text_add_list(struct text *text, const char *format, va_list list)
 {
 	va_list again;
+	size_t left;
 	int size;
 
+	make_room(text, 0);
+	left = text->room - text->size;
 	va_copy(again, list);
-	size = vsnprintf(NULL, 0, format, again);
+	size = vsnprintf(text->at + text->size, left, format, again);
 	va_end(again);
 	assert(size >= 0);
-	make_room(text, (size_t)size);
-	vsnprintf(text->at + text->size, (size_t)size + 1, format, list);
+	if ((size_t)size >= left) {
+		make_room(text, (size_t)size);
+		vsnprintf(text->at + text->size, (size_t)size + 1, format, list);
+	}
 	text->size += (size_t)size;
 }
 

@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 struct feed {
 	pthread_mutex_t lock;              /* of putting */
 	struct feed_event kept[FEED_KEPT]; /* by id modulo FEED_KEPT */
+	struct text texts[FEED_KEPT];      /* theirs */
 	uint64_t newest;
 };
 
@@ -25,7 +28,7 @@ void feed_free(struct feed *feed)
 	if (!feed)
 		return;
 	for (size_t i = 0; i < FEED_KEPT; i++)
-		free((char *)feed->kept[i].text);
+		text_free(&feed->texts[i]);
 	pthread_mutex_destroy(&feed->lock);
 	free(feed);
 }
@@ -33,12 +36,15 @@ void feed_free(struct feed *feed)
 void feed_put(struct feed *feed, const char *text, ns_t at)
 {
 	struct feed_event *event;
+	struct text *own;
 
 	pthread_mutex_lock(&feed->lock);
-	event = &feed->kept[++feed->newest % FEED_KEPT];
-	free((char *)event->text);
-	*event = (struct feed_event){.id = feed->newest, .at = at, .text = strdup(text)};
-	assert(event->text);
+	feed->newest++;
+	event = &feed->kept[feed->newest % FEED_KEPT];
+	own = &feed->texts[feed->newest % FEED_KEPT];
+	text_clear(own);
+	text_add_bytes(own, text, strlen(text));
+	*event = (struct feed_event){.id = feed->newest, .at = at, .text = own->at};
 	if (strncmp(text, "s=", 2) == 0)
 		event->session = (uint32_t)strtoul(text + 2, NULL, 10);
 	pthread_mutex_unlock(&feed->lock);
