@@ -207,11 +207,11 @@ def strangers_on_the_connection(scene):
 
     def raw(data, patience=20.0, half=False):
         with socket.create_connection(("127.0.0.1", api.port), timeout=patience) as one:
-            one.sendall(data)
-            if half:
-                one.shutdown(socket.SHUT_WR)
             answer = b""
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it may have answered and ended before all is said
+                one.sendall(data)
+                if half:
+                    one.shutdown(socket.SHUT_WR)
                 while part := one.recv(65536):
                     answer += part
             return answer
@@ -219,7 +219,8 @@ def strangers_on_the_connection(scene):
     host = f"Host: 127.0.0.1:{api.port}\r\n".encode()
     two = raw(b"GET /metrics HTTP/1.1\r\n" + host + b"\r\nGET /nope HTTP/1.1\r\n" + host + b"Connection: close\r\n\r\n")
     check_equal((two.count(b"HTTP/1.1 200"), two.count(b"HTTP/1.1 404")), (1, 1), "pipelined")
-    check(raw(b"GET /metrics HTTP/1.1\r\n" + host + b"Connection: close\r\n\r\n", half=True).startswith((b"HTTP/1.1 200", b"")), "half closed")
+    answer = raw(b"GET /metrics HTTP/1.1\r\n" + host + b"Connection: close\r\n\r\n", half=True)
+    check(not answer or answer.startswith(b"HTTP/1.1 200"), ("half closed", answer[:80]))
     for data in (b"\0\xff\x16\x03\x01", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"A" * 100000, b"GET /" + b"a" * 60000 + b" HTTP/1.1\r\n\r\n",
                  b"POST /api/v1/mark HTTP/1.1\r\n" + host + b"Content-Length: -1\r\n\r\n",
                  b"POST /api/v1/mark HTTP/1.1\r\n" + host + b"Content-Length: 99999999999\r\n\r\n"):
