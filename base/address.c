@@ -52,7 +52,8 @@ const char *address_host_text(const struct address *address, char *text, size_t 
 	char scope[IF_NAMESIZE];
 	size_t size;
 
-	if (!inet_ntop(address->family == FAMILY_IPV6 ? AF_INET6 : AF_INET, address->ip, text, (socklen_t)room))
+	if (!inet_ntop(
+	        address->family == FAMILY_IPV6 ? AF_INET6 : AF_INET, address->ip, text, (socklen_t)room))
 		snprintf(text, room, "?");
 	if (!address->scope)
 		return text;

@@ -4,6 +4,7 @@
 #include <event2/thread.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,11 +48,29 @@ static void write_json(struct running *running, const struct sheet *sheet)
 static void die_now(int number)
 {
 	static const char text[] = "deadzone: stopped at once\n";
+	struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
 
 	(void)number;
-	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		_exit(EXIT_FAILED);
+	if (poll(&standard_error, 1, 0) != 1 || write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(EXIT_FAILED); /* nobody reads it */
 	_exit(EXIT_FAILED);
+}
+
+/* From here on a further signal ends at once, also where a disk is slow or nobody reads standard error. */
+static void signals_close(struct running *running)
+{
+	struct sigaction now = {.sa_handler = die_now};
+
+	for (int i = 0; i < SIGNALS; i++) {
+		if (running->signals[i])
+			event_free(running->signals[i]);
+		running->signals[i] = NULL;
+	}
+	sigaction(SIGINT, &now, NULL);
+	sigaction(SIGTERM, &now, NULL);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 }
 
 static void on_stop(evutil_socket_t number, short what, void *user)
@@ -60,8 +79,7 @@ static void on_stop(evutil_socket_t number, short what, void *user)
 
 	(void)number;
 	(void)what;
-	if (running->stopping)
-		_exit(EXIT_FAILED);
+	signals_close(running);
 	running_stop(running);
 }
 
@@ -113,21 +131,6 @@ static int signals_open(struct running *running)
 			return -1;
 	}
 	return 0;
-}
-
-/* From here on nothing runs in the loop: a further signal ends at once, also where the disk is slow. */
-static void signals_close(struct running *running)
-{
-	struct sigaction now = {.sa_handler = die_now};
-
-	for (int i = 0; i < SIGNALS; i++)
-		if (running->signals[i])
-			event_free(running->signals[i]);
-	sigaction(SIGINT, &now, NULL);
-	sigaction(SIGTERM, &now, NULL);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGUSR1, SIG_IGN);
-	signal(SIGUSR2, SIG_IGN);
 }
 
 /* ---- Once a second ---- */

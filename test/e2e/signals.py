@@ -5,6 +5,8 @@ import contextlib
 import os
 import re
 import signal
+import socket
+import subprocess
 
 import harness as h
 from harness import check, check_equal, test
@@ -86,6 +88,42 @@ def a_second_signal_ends_at_once(scene):
     finally:
         os.close(reading)
         os.close(writing)
+
+
+@test
+def a_second_signal_ends_at_once_where_nobody_reads_standard_error(scene):
+    """With -v each verdict is a line: the pipe fills up, and whoever writes to it waits."""
+    reading, writing = os.pipe()
+    ini = scene.path("deaf.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n")
+    process = subprocess.Popen([h.BINARY, "run", "-v", "-c", ini], stderr=writing)
+    try:
+        said = b""
+        while not (ready := re.search(rb"ready listen=127\.0\.0\.1:(\d+) ", said)):
+            said += os.read(reading, 4096)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+            device.settimeout(1)
+            device.connect(("127.0.0.1", int(ready[1])))
+            with contextlib.suppress(TimeoutError):
+                for _ in range(5000):
+                    device.send(b"again")
+                    device.recv(100)
+        process.send_signal(signal.SIGINT)
+        check(not ends(process, 0.5), "it ended although nobody reads")
+        process.send_signal(signal.SIGINT)
+        check(ends(process, 5), "it does not end")
+        check_equal(process.returncode, 1)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
+        os.close(writing)
+
+
+def ends(process, patience):
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(patience)
+        return True
+    return False
 
 
 def answers(device):
