@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -19,7 +20,6 @@
 #include "proxy/relay.h"
 #include "proxy/running.h"
 
-#define SIGNALS RUN_SIGNALS
 #define STATUS_EVERY 1 /* seconds: the live status, and a look at how the capture does */
 
 /* NULL after its errors were printed. */
@@ -45,42 +45,38 @@ static void write_json(struct running *running, const struct sheet *sheet)
 
 /* ---- Signals ---- */
 
-static void die_now(int number)
+/* The first SIGINT or SIGTERM asks the loop to stop, by this eventfd; a further one ends at once, also where
+ * the loop waits for a disk or for whoever does not read standard error. */
+static int stop_bell = -1;
+static volatile sig_atomic_t stop_asked;
+
+static void die_now(void)
 {
 	static const char text[] = "deadzone: stopped at once\n";
 	struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
 
-	(void)number;
 	if (poll(&standard_error, 1, 0) != 1 || write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
 		_exit(EXIT_FAILED); /* nobody reads it */
 	_exit(EXIT_FAILED);
 }
 
-/* From here on a further signal ends at once, also where a disk is slow or nobody reads standard error. */
-static void signals_close(struct running *running)
+static void stop_signalled(int number)
 {
-	struct sigaction now = {.sa_handler = die_now};
-
-	for (int i = 0; i < SIGNALS; i++) {
-		if (running->signals[i])
-			event_free(running->signals[i]);
-		running->signals[i] = NULL;
-	}
-	sigaction(SIGINT, &now, NULL);
-	sigaction(SIGTERM, &now, NULL);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGUSR1, SIG_IGN);
-	signal(SIGUSR2, SIG_IGN);
-}
-
-static void on_stop(evutil_socket_t number, short what, void *user)
-{
-	struct running *running = user;
+	int kept = errno;
 
 	(void)number;
+	if (stop_asked)
+		die_now();
+	stop_asked = 1;
+	eventfd_write(stop_bell, 1);
+	errno = kept;
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *user)
+{
+	(void)fd;
 	(void)what;
-	signals_close(running);
-	running_stop(running);
+	running_stop(user);
 }
 
 static void on_reload(evutil_socket_t number, short what, void *user)
@@ -102,7 +98,9 @@ static void on_summary(evutil_socket_t number, short what, void *user)
 	(void)what;
 	running_sheet(running, &sheet);
 	log_status("");
+	flockfile(stderr); /* the workers' lines stand before it or behind it */
 	sheet_print(&sheet, stderr);
+	funlockfile(stderr);
 	write_json(running, &sheet);
 	sheet_fini(&sheet);
 }
@@ -117,20 +115,46 @@ static void on_rotate(evutil_socket_t number, short what, void *user)
 		log_error("%s", why);
 }
 
+static int stop_open(struct running *running)
+{
+	struct sigaction asks = {.sa_handler = stop_signalled, .sa_flags = SA_RESTART};
+
+	stop_bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (stop_bell < 0)
+		return -1;
+	running->stop = event_new(running->base, stop_bell, EV_READ, on_stop, running);
+	if (!running->stop || event_add(running->stop, NULL))
+		return -1;
+	return sigaction(SIGINT, &asks, NULL) || sigaction(SIGTERM, &asks, NULL) ? -1 : 0;
+}
+
 static int signals_open(struct running *running)
 {
 	static const struct {
 		int number;
 		event_callback_fn call;
-	} rows[SIGNALS] = {{SIGINT, on_stop}, {SIGTERM, on_stop}, {SIGHUP, on_reload}, {SIGUSR1, on_summary},
-	    {SIGUSR2, on_rotate}};
+	} rows[RUN_SIGNALS] = {{SIGHUP, on_reload}, {SIGUSR1, on_summary}, {SIGUSR2, on_rotate}};
 
-	for (int i = 0; i < SIGNALS; i++) {
+	for (int i = 0; i < RUN_SIGNALS; i++) {
+		signal(rows[i].number, SIG_IGN); /* what libevent leaves behind at the end */
 		running->signals[i] = evsignal_new(running->base, rows[i].number, rows[i].call, running);
 		if (!running->signals[i] || event_add(running->signals[i], NULL))
 			return -1;
 	}
-	return 0;
+	return stop_open(running);
+}
+
+/* Nothing runs in the loop any more: a signal to stop ends at once, the others do nothing. */
+static void signals_close(struct running *running)
+{
+	stop_asked = 1;
+	if (running->stop)
+		event_free(running->stop);
+	if (stop_bell >= 0)
+		close(stop_bell);
+	for (int i = 0; i < RUN_SIGNALS; i++)
+		if (running->signals[i])
+			event_free(running->signals[i]);
 }
 
 /* ---- Once a second ---- */
@@ -428,9 +452,7 @@ static int run(const struct command_line *line)
 	} else {
 		if (running.capture)
 			capture_close(running.capture, NULL);
-		for (int i = 0; i < SIGNALS; i++)
-			if (running.signals[i])
-				event_free(running.signals[i]);
+		signals_close(&running);
 		if (running.ticks)
 			event_free(running.ticks);
 	}

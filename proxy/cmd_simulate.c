@@ -187,7 +187,10 @@ static struct session *session_for(
 static void refuse(
     struct simulation *s, enum reason reason, const struct flow *flow, const struct arrival *arrival)
 {
-	struct capture_path path = {.device = &flow->device, .device_side = &flow->device_side};
+	struct capture_path path = {.device = &flow->device,
+	    .device_side = &flow->device_side,
+	    .cloud_side = &flow->cloud_side,
+	    .cloud = &flow->cloud};
 	struct verdict verdict;
 
 	core_refuse(s->core, reason, arrival, &verdict);

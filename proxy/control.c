@@ -23,7 +23,7 @@
 #define BODY_READ_MAX (1 << 20)            /* beyond it evhttp answers by itself */
 #define STREAM_BACKLOG ((size_t)256 << 10) /* one that reads no faster misses events */
 #define STOP_TICKS 2
-#define BUDGET (4 * NS_MS) /* of each tick that may go into requests: the rest is the relay's */
+#define BUDGET (4 * NS_MS) /* of each tick that may go into requests: the rest is the relays' */
 #define STREAM_PING_TICKS (5000 / CONTROL_TICK_MS)
 
 /* A connection. evhttp does not tell when one ends: it is known by its socket's inode. */

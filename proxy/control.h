@@ -4,11 +4,11 @@
  *   request ── its turn ── Host, Origin, token ── route and method ── body ── handler ── JSON
  *              control.c   guard.c                call.c                      routes.c
  *
- * All of it runs in the relay's thread, between datagrams: handlers answer at once, or keep the call (`wait`,
- * `events`) and are served by a tick of CONTROL_TICK_MS. At most CONTROL_CLIENTS connections; one that has
- * not sent its request within 10 s is closed.
+ * All of it runs in the program's first thread, with the workers halted where it is about them: handlers
+ * answer at once, or keep the call (`wait`, `events`) and are served by a tick of CONTROL_TICK_MS. At most
+ * CONTROL_CLIENTS connections; one that has not sent its request within 10 s is closed.
  *
- * The relay comes first: requests take at most a fifth of its time, and what comes faster waits for its turn.
+ * The relays come first: requests take at most a fifth of the time, and what comes faster waits for its turn.
  */
 #ifndef PROXY_CONTROL_H
 #define PROXY_CONTROL_H

@@ -8,8 +8,8 @@
 #include "proxy/log.h"
 
 /* Descriptors that are no session's. */
-#define FILES_OF_WORKER 8 /* loop, sockets' set, timer, calls, lookups */
-#define FILES_OTHER 32    /* standard streams, capture, key logs, signals, a reload's files */
+#define FILES_OF_WORKER 8 /* sockets' set, timer, bell, lookups */
+#define FILES_OTHER 32    /* standard streams, loop, capture, key logs, signals, a reload's files */
 #define PORTS_USUAL 28232 /* where the range cannot be read: 32768 to 60999 */
 
 void limits_raise(void)

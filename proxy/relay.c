@@ -191,6 +191,7 @@ void relay_reload(struct relay *relay, const struct setup *setup, uint64_t seed)
 	core_reload(relay->core, setup->config, &limits, listening, relay_now());
 	free(listening);
 	upstreams_know(relay);
+	relay->armed = NS_UNKNOWN; /* `precise` may have changed */
 	relay_turn(relay);
 }
 

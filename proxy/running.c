@@ -45,7 +45,6 @@ void running_event(struct running *running, const char *text)
 
 void running_stop(struct running *running)
 {
-	running->stopping = true;
 	crew_stop(running->crew);
 	event_base_loopbreak(running->base);
 }

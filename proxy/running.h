@@ -12,7 +12,7 @@
 #include "proxy/crew.h"
 #include "proxy/summary.h"
 
-#define RUN_SIGNALS 5
+#define RUN_SIGNALS 3
 
 struct control;
 
@@ -35,9 +35,8 @@ struct running {
 	unsigned generation;
 	int status;
 	ns_t stopped; /* wall clock; 0: it runs */
-	bool stopping;
 	/* cmd_run.c's own */
-	struct event *signals[RUN_SIGNALS];
+	struct event *stop, *signals[RUN_SIGNALS];
 	struct event *ticks;
 	uint64_t last_received, last_dropped;
 	char capture_name[4096]; /* as it was told last */

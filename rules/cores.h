@@ -1,6 +1,6 @@
 /*
  * cores: the cores of all workers as one: what is known of all, and what is asked of all from outside. The
- * workers stand still meanwhile (or there is one, and it is the caller's thread).
+ * workers stand still meanwhile (or, as in simulate, there is one, and it is the caller).
  */
 #ifndef RULES_CORES_H
 #define RULES_CORES_H

@@ -92,6 +92,12 @@ def a_second_signal_ends_at_once(scene):
 
 @test
 def a_second_signal_ends_at_once_where_nobody_reads_standard_error(scene):
+    """… also where the first thread waits too: for its turn to print a summary."""
+    for before in ((), (signal.SIGUSR1,)):
+        second_signal_unread(scene, before)
+
+
+def second_signal_unread(scene, before):
     """With -v each verdict is a line: the pipe fills up, and whoever writes to it waits."""
     reading, writing = os.pipe()
     ini = scene.path("deaf.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n")
@@ -107,6 +113,8 @@ def a_second_signal_ends_at_once_where_nobody_reads_standard_error(scene):
                 for _ in range(5000):
                     device.send(b"again")
                     device.recv(100)
+        for number in before:
+            process.send_signal(number)
         process.send_signal(signal.SIGINT)
         check(not ends(process, 0.5), "it ended although nobody reads")
         process.send_signal(signal.SIGINT)

@@ -98,6 +98,17 @@ def vlan_tags_and_extension_headers(scene):
 
 
 @test
+def who_is_refused_stands_in_the_capture_both_ways(scene):
+    path, out = scene.path("strangers.pcap"), scene.path("refused.pcapng")
+    path.write_bytes(pcap(ETHERNET, [framed(ETHERNET, packet) for packet in talk(DEVICE, CLOUD, 4)]))
+    summary, _ = simulate(scene, path, "[proxy]\nallow = 192.0.2.200\n", "-w", out)
+    check_equal(received(summary), (2, 2))
+    check_equal((summary["totals"]["up"]["dropped"], summary["totals"]["down"]["dropped"]), ({"not-allowed": 2},) * 2)
+    packets = arrivals(read_capture(out))
+    check_equal([(packet.source, packet.fields["reason"]) for packet in packets], [(DEVICE, "not-allowed"), (CLOUD, "not-allowed")] * 2)
+
+
+@test
 def fragments_and_noise_are_passed_over_and_told(scene):
     fragment = bytearray(ip(DEVICE, CLOUD, b"part"))
     fragment[6:8] = b"\x20\x00"
