@@ -330,7 +330,7 @@ void dtls_look(
 	*peek = (struct dtls_peek){.first = {.type = DTLS_NONE}};
 	dtls_walk(&walk, session, way, bytes, size);
 	while (dtls_next(&walk, &record)) {
-		if (peek->first.type == DTLS_NONE)
+		if (!peek->records++)
 			peek->first = record;
 		peek->kinds |= record_kinds(&record);
 		if (record.type != TYPE_HANDSHAKE)
@@ -342,6 +342,6 @@ void dtls_look(
 			    .encrypted = true,
 			    .key = {(uint32_t)record.body_size, record.epoch}};
 	}
-	if (peek->first.type == DTLS_NONE)
+	if (!peek->records)
 		peek->kinds = kind_bit(DTLS_KIND_NONE);
 }

@@ -98,6 +98,7 @@ struct dtls_message {
 
 struct dtls_peek {
 	uint32_t kinds; /* a bit for each enum dtls_kind */
+	uint32_t records;
 	struct dtls_record first;
 	struct dtls_message message;
 	bool new_hello; /* a ClientHello of epoch 0 with another random than the last: a handshake begins */

@@ -25,8 +25,7 @@ static void judge_rules(struct judging *j)
 		j->core->totals[rule->index].matched++;
 		if (j->verdict->reason)
 			continue;
-		draw = chance_draw(session->user.key, j->sight->way, j->sight->n, rule->luck);
-		if (!rule_fires(state, j->sight, draw))
+		if (!rule_fires(state, j->sight, &draw))
 			continue;
 		for (size_t k = 0; k < rule->actions.count && !j->verdict->reason; k++)
 			acted |= act_apply(j, own, k, draw);
@@ -76,8 +75,7 @@ static void remember_firsts(struct core *core, struct session *session, const st
 		if (!session->firsts)
 			session->firsts = calloc(core->config->first_count, sizeof(struct datagram *));
 		session->first_count = (unsigned)core->config->first_count;
-		if (session->firsts && !session->firsts[i] &&
-		    kinds_match(&core->config->firsts[i], sight->peek, sight))
+		if (session->firsts && !session->firsts[i] && kinds_match(&core->config->firsts[i], sight))
 			session->firsts[i] = snapshot(core, sight, core->arrivals);
 	}
 }

@@ -46,18 +46,39 @@ static bool type_listed(const struct kinds *kinds, unsigned type)
 	return type < 256 && (kinds->types[type / 32] >> (type % 32) & 1);
 }
 
-bool kinds_match(const struct kinds *kinds, const struct dtls_peek *peek, const struct sight *sight)
-{
-	struct dtls_record record;
+/* From the first on; most datagrams have no other, and that one was seen already. */
+struct record_walk {
+	struct dtls_record now;
 	struct dtls_walk walk;
+	bool walks;
+};
 
-	if (kinds->kinds & peek->kinds)
+static bool records_first(struct record_walk *records, const struct sight *sight)
+{
+	records->walks = sight->peek->records > 1;
+	if (!records->walks) {
+		records->now = sight->peek->first;
+		return sight->peek->records == 1;
+	}
+	dtls_walk(&records->walk, &sight->session->dtls, sight->way, sight->bytes, sight->size);
+	return dtls_next(&records->walk, &records->now);
+}
+
+static bool records_next(struct record_walk *records)
+{
+	return records->walks && dtls_next(&records->walk, &records->now);
+}
+
+bool kinds_match(const struct kinds *kinds, const struct sight *sight)
+{
+	struct record_walk records;
+
+	if (kinds->kinds & sight->peek->kinds)
 		return true;
 	if (!kinds->any_types)
 		return false;
-	dtls_walk(&walk, &sight->session->dtls, sight->way, sight->bytes, sight->size);
-	while (dtls_next(&walk, &record))
-		if (type_listed(kinds, record.type))
+	for (bool more = records_first(&records, sight); more; more = records_next(&records))
+		if (type_listed(kinds, records.now.type))
 			return true;
 	return false;
 }
@@ -81,15 +102,15 @@ static bool number_matches(const struct rule *rule, const struct dtls_record *re
 static bool records_match(const struct rule *rule, const struct sight *sight)
 {
 	bool epoch = false, number = rule->records.count == 0;
-	struct dtls_record record;
-	struct dtls_walk walk;
+	struct record_walk records;
 
-	dtls_walk(&walk, &sight->session->dtls, sight->way, sight->bytes, sight->size);
-	while (!(epoch && number) && dtls_next(&walk, &record)) {
-		epoch |= epoch_matches(rule, &record);
-		number |= number_matches(rule, &record);
+	for (bool more = records_first(&records, sight); more; more = records_next(&records)) {
+		epoch |= epoch_matches(rule, &records.now);
+		number |= number_matches(rule, &records.now);
+		if (epoch && number)
+			return true;
 	}
-	return epoch && number;
+	return false;
 }
 
 static bool way_matches(const struct rule *rule, enum way way)
@@ -103,7 +124,7 @@ static bool is_awake(const struct rule_state *state, const struct sight *sight)
 {
 	uint64_t seen = state->rule->scope == SCOPE_ALL ? sight->seen_all : sight->seen;
 
-	return !state->rule->since || (state->restart && seen > state->restart->seen);
+	return state->restart && seen > state->restart->seen;
 }
 
 /* `after` and `until`. */
@@ -129,9 +150,9 @@ static bool attempt_matches(struct rule_state *own, const struct sight *sight)
 
 static bool dtls_matches(const struct rule *rule, const struct sight *sight)
 {
-	if ((rule->dtls.kinds || rule->dtls.any_types) && !kinds_match(&rule->dtls, sight->peek, sight))
+	if ((rule->dtls.kinds || rule->dtls.any_types) && !kinds_match(&rule->dtls, sight))
 		return false;
-	return !kinds_match(&rule->dtls_not, sight->peek, sight);
+	return !kinds_match(&rule->dtls_not, sight);
 }
 
 static bool carried_matches(const struct rule_state *own, const struct sight *sight)
@@ -145,12 +166,14 @@ bool rule_matches(struct rule_state *state, struct rule_state *own, const struct
 {
 	const struct rule *rule = state->rule;
 
-	if (rule->timed || rule->disabled || !way_matches(rule, sight->way) || !is_awake(state, sight))
+	if (rule->timed || rule->disabled || !way_matches(rule, sight->way))
+		return false;
+	if (rule->since && !is_awake(state, sight))
 		return false;
 	/* Before all else that may fail: an attempt counts whatever the other conditions say. */
 	if (rule->by_attempt && !attempt_matches(own, sight))
 		return false;
-	if (!in_span(state, sight, began))
+	if ((rule->after || rule->until) && !in_span(state, sight, began))
 		return false;
 	if (rule->sizes.count && !spans_hold(&rule->sizes, sight->size))
 		return false;
@@ -164,14 +187,15 @@ bool rule_matches(struct rule_state *state, struct rule_state *own, const struct
 	return true;
 }
 
-bool rule_fires(const struct rule_state *state, const struct sight *sight, struct draw draw)
+bool rule_fires(const struct rule_state *state, const struct sight *sight, struct draw *draw)
 {
 	const struct rule *rule = state->rule;
 
 	if (rule->nth.count &&
 	    !spans_hold(&rule->nth, state->matched[rule->way == RULE_EITHER ? 0 : sight->way]))
 		return false;
-	if (rule->probability < 1 && !chance_hit(draw, RULE_DRAW_CHANCE, rule->probability))
+	if (state->fired >= rule->limit)
 		return false;
-	return state->fired < rule->limit;
+	*draw = chance_draw(sight->session->user.key, sight->way, sight->n, rule->luck);
+	return rule->probability >= 1 || chance_hit(*draw, RULE_DRAW_CHANCE, rule->probability);
 }

@@ -1,8 +1,8 @@
 /*
  * rule: does a rule match a datagram, and does it fire? Counting is done here; acting is not.
  *
- * The order of questions: all conditions but chance and limit, then the count (`matched`), then nth, then the
- * drawn probability, then limit.
+ * The order of questions: all conditions but chance and limit, then the count (`matched`), then nth, limit
+ * and the drawn probability. (A draw leaves no trace: which of the last two comes first makes no difference.)
  */
 #ifndef RULES_RULE_H
 #define RULES_RULE_H
@@ -40,12 +40,12 @@ struct sight {
 
 /* Does this rule look at sessions of this section and number at all? */
 bool rule_concerns(const struct rule *rule, const struct session *session, const struct config *config);
-bool kinds_match(const struct kinds *kinds, const struct dtls_peek *peek, const struct sight *sight);
+bool kinds_match(const struct kinds *kinds, const struct sight *sight);
 /* Counts the datagram where it matches, and tells so. `state` counts (of all sessions with scope = all),
  * `own` is the session's. `began`: when the rule's time began without `since`. */
 bool rule_matches(struct rule_state *state, struct rule_state *own, const struct sight *sight, ns_t began);
-/* For one that matched and was counted: nth, then chance, then limit. */
-bool rule_fires(const struct rule_state *state, const struct sight *sight, struct draw draw);
+/* For one that matched and was counted: nth, chance and limit hold. Gives the draw for its actions. */
+bool rule_fires(const struct rule_state *state, const struct sight *sight, struct draw *draw);
 
 /* How often this message has come, this time included. */
 uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *message);
