@@ -472,15 +472,15 @@ void walk_timer(struct source *source, bool readable, bool writable)
 }
 
 /* The last stretch before something is due, which `precise` spends awake. */
-static bool soon(const struct relay *relay, ns_t now)
+static bool is_soon(const struct relay *relay)
 {
-	return relay->setup->proxy.precise && core_due(relay->core) - now <= PRECISE_LEAD;
+	return relay->setup->proxy.precise && core_due(relay->core) - relay_now() <= PRECISE_LEAD;
 }
 
 /* Gives how many are ready: none only where something is due soon, or is due by now. */
 static int wait(struct relay *relay)
 {
-	bool awake = soon(relay, relay_now());
+	bool awake = is_soon(relay);
 	int count = 0;
 
 	/* To look costs less than to program the clock and to sleep. */
