@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 """What `make install-wireshark` puts in place, as tshark sees it: fields, columns, colours, buttons, extcap."""
 
+import contextlib
 import os
 import re
+import select
 import shutil
 import socket
+import subprocess
 
 import harness as h
 from harness import check, check_equal, test
@@ -96,6 +99,29 @@ def the_profile_shows_columns(scene):
     check_equal((done.returncode, complaints), (0, []))
     plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
     check(re.search(r"1 up 3 arrived drop rule rule:third", plain), plain[:2000])
+
+
+@test
+def one_that_cannot_start_ends_the_capture_of_a_reader_that_comes_late(scene):
+    """As Wireshark's does: it opens the fifo without waiting for a writer, then waits for bytes or an end."""
+    wrong, fifo = scene.path("wrong.ini", "[proxy]\nlissen = 127.0.0.1:0\n"), scene.path("fifo")
+    os.mkfifo(fifo)
+    process = subprocess.Popen(["sh", h.TOP / "wireshark/extcap.in", "--capture", "--ini", wrong, "--fifo", fifo],
+                               env={**os.environ, "DEADZONE": h.BINARY}, stderr=subprocess.PIPE, text=True)
+    try:
+        check(any("lissen" in line for line in process.stderr), "the ini file's errors are told")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            check(process.wait(0.5) is None, "it ends before the reader has come")
+        reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        waiting = select.poll()
+        waiting.register(reading, select.POLLIN)
+        check(waiting.poll(5000), "the reader waits for ever")
+        check_equal(os.read(reading, 100), b"")
+        os.close(reading)
+        check(process.wait(5) != 0, "it tells that it failed")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @test
