@@ -438,6 +438,7 @@ static int run(const struct command_line *line)
 		names_free(running.names);
 		return EXIT_USAGE;
 	}
+	running.source.workers = (unsigned)running.setup->proxy.workers;
 	running.summary = summary_new();
 	running.feed = feed_new();
 	running.seed = seed_of(running.setup);

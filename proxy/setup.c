@@ -370,18 +370,21 @@ static void control_check(const struct setup *setup, struct complaints *complain
 }
 
 /* Each worker knows the sessions of its own devices only. */
-static void workers_check(const struct setup *setup, struct complaints *complaints)
+static void workers_check(
+    const struct setup *setup, const struct setup_source *source, struct complaints *complaints)
 {
 	const struct config *config = setup->config;
+	bool kept = source->workers && source->workers != setup->proxy.workers;
 
-	if (setup->proxy.workers < 2)
+	if ((source->workers ? source->workers : setup->proxy.workers) < 2)
 		return;
 	for (size_t i = 0; i < config->device_count; i++) {
 		const struct ini_section *section = ini_find(setup->ini, "device", config->devices[i].name);
 
 		if (config->devices[i].follow_cid)
 			ini_complain(section, ini_entry(section, "follow_cid"), complaints,
-			    "needs `workers = 1`: a device's new address may be another worker's");
+			    "needs `workers = 1`%s: a device's new address may be another worker's",
+			    kept ? " from the start of the run on" : "");
 	}
 	for (size_t i = 0; i < config->rule_count; i++) {
 		const struct ini_section *section = ini_find(setup->ini, "rule", config->rules[i].name);
@@ -433,7 +436,7 @@ struct setup *setup_new(
 		listeners_check(setup, complaints);
 	if (proxy)
 		listen_check(setup, complaints);
-	workers_check(setup, complaints);
+	workers_check(setup, source, complaints);
 	return setup;
 }
 

@@ -169,5 +169,17 @@ def what_each_worker_cannot_know_is_told(scene):
     check("`65` is out of range; it is 1 to 64" in done.stderr, done.stderr)
 
 
+@test
+def a_reload_knows_how_many_workers_there_are(scene):
+    """They stay until the next start, whatever the file says by then."""
+    proxy = scene.proxy("[device all]\nfollow_cid = no\n", upstream=scene.cloud(), keys=KEYS)
+    before = proxy.ini.read_text()
+    proxy.ini.write_text(before.replace("workers = 3", "workers = 1").replace("follow_cid = no", "follow_cid = yes"))
+    proxy.signal(signal.SIGHUP)
+    proxy.told(r"reload failed errors=1")
+    check("follow_cid: needs `workers = 1` from the start of the run on" in proxy.text, proxy.text)
+    proxy.stop()
+
+
 if __name__ == "__main__":
     run_all()
