@@ -385,10 +385,11 @@ static void foresee_ports(const struct relay *relay, int count)
 			core_foresee_session(port->carrier->session);
 }
 
-static int read_batch(
-    struct relay *relay, struct outlet *out, struct listener *listener, struct port *port, int most)
+/* From a listener or a port; the other is NULL. */
+static int read_batch(struct relay *relay, struct listener *listener, struct port *port, int most)
 {
-	int count = batch_read(relay->batch, out->fd, listener ? BATCH_OF_MANY : BATCH_OF_ONE, most);
+	int fd = listener ? listener->out.fd : port->out.fd;
+	int count = batch_read(relay->batch, fd, listener ? BATCH_OF_MANY : BATCH_OF_ONE, most);
 	ns_t now = relay_now();
 
 	if (count < 0) {
@@ -412,7 +413,7 @@ static void read_listener(struct relay *relay, struct listener *listener)
 	int most = core_foresees(relay->core) ? OUTBOX_MOST_OF_MANY : SOCKET_BATCH;
 
 	for (int read = 0; read < READ_EACH_ROUND; read += most)
-		if (read_batch(relay, &listener->out, listener, NULL, most) < most)
+		if (read_batch(relay, listener, NULL, most) < most)
 			break;
 }
 
@@ -442,7 +443,7 @@ static void read_port(struct relay *relay, struct port *port)
 	/* A session that ends below stays in memory until this turn is over. */
 	core_session_hold(session);
 	relay->reading = port;
-	count = read_batch(relay, &port->out, NULL, port, port->most);
+	count = read_batch(relay, NULL, port, port->most);
 	if (relay->reading) {
 		port->most = (uint8_t)next_most(port->most, count);
 		carrier_port_read(port);
