@@ -1,0 +1,227 @@
+/*
+ * stage: a core on a configuration, in virtual time, and the transcript of what it handed out.
+ *
+ * Everything is static inline, as in unit.h.
+ */
+#ifndef TEST_UNIT_STAGE_H
+#define TEST_UNIT_STAGE_H
+
+#include "test/unit/unit.h"
+
+#include "base/text.h"
+#include "rules/core.h"
+
+#define LUCKS 64
+
+/* A core on a configuration, and the transcript of what it handed out. */
+struct stage {
+	struct names *names;
+	struct given given;
+	struct core *core;
+	struct core_limits limits;
+	struct text text;
+	ns_t late;   /* how late the network takes what is due */
+	size_t left; /* datagrams kept for replays: still in memory at the end */
+};
+
+static const struct address listeners[] = {{.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}},
+    {.family = FAMILY_IPV4, .port = 5685, .ip = {192, 0, 2, 1}}};
+
+static inline struct address device_at(unsigned host, unsigned port)
+{
+	return (struct address){
+	    .family = FAMILY_IPV4, .port = (uint16_t)port, .ip = {10, 0, 0, (uint8_t)host}};
+}
+
+/* ---- A configuration, also one after another ---- */
+
+static inline void given_open(struct given *given, const char *ini, struct names *names)
+{
+	given_init(given);
+	names_free(given->names);
+	given->names = names;
+	given_text(given, ini);
+	given_build(given);
+	if (complaints_count(given->complaints, COMPLAINT_ERROR))
+		print_error("%s", given->told);
+	assert_int_equal(complaints_count(given->complaints, COMPLAINT_ERROR), 0);
+}
+
+static inline void given_close(struct given *given)
+{
+	given->names = names_new(); /* its own; the stage's live on */
+	given_free(given);
+}
+
+static inline void stage_open(struct stage *stage, const char *ini)
+{
+	struct core_limits limits = stage->limits;
+
+	*stage = (struct stage){.names = names_new(), .limits = limits};
+	if (!stage->limits.max_sessions)
+		stage->limits = (struct core_limits){
+		    .seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 100, .max_queued = UINT64_C(1) << 20};
+	given_open(&stage->given, ini, stage->names);
+	stage->core = core_new(stage->given.config, stage->names, &stage->limits, 0);
+	text_add(&stage->text, "%s", "");
+}
+
+static inline void stage_close(struct stage *stage)
+{
+	assert_int_equal(core_datagrams(stage->core) - stage->left, core_queued(stage->core));
+	core_free(stage->core);
+	given_close(&stage->given);
+	names_free(stage->names);
+	text_free(&stage->text);
+}
+
+static inline void stage_reload(struct stage *stage, const char *ini, ns_t now)
+{
+	struct given next;
+
+	given_open(&next, ini, stage->names);
+	core_reload(stage->core, next.config, &stage->limits, listeners, now);
+	given_close(&stage->given); /* a look at the old one is a use after free */
+	stage->given = next;
+}
+
+/* ---- The transcript ---- */
+
+static inline void say_datagram(struct stage *stage, const struct outcome *o, const char *what)
+{
+	const struct datagram *d = o->datagram;
+
+	assert_true(d->due >= d->arrived && d->due <= o->at);
+	text_add(&stage->text, "%g s=%u %s n=%u", (double)o->at / (double)NS_MS, d->session->number,
+	    verdict_ways[d->way], d->n);
+	if (d->copy)
+		text_add(&stage->text, " copy=%u of=%s", d->copy, verdict_origins[d->origin]);
+	if (d->flags & DATAGRAM_JOINED)
+		text_add(&stage->text, " parts=%u", d->parts->count);
+	text_add(&stage->text, " %s\n", what);
+}
+
+static inline void check_accounts(const struct core *core)
+{
+	for (const struct session *s = core_oldest(core); s; s = s->newer)
+		for (int way = 0; way < WAYS; way++) {
+			const struct account a = way_account(&s->ways[way]);
+
+			assert_int_equal(a.received + a.copies, a.sent + account_dropped(&a) + a.queued);
+		}
+}
+
+static inline void stage_outcomes(struct stage *stage)
+{
+	struct outcome o;
+
+	while (core_next(stage->core, &o)) {
+		switch (o.kind) {
+		case OUTCOME_SEND:
+			say_datagram(stage, &o, "sent");
+			core_sent(stage->core, o.datagram, o.at + stage->late);
+			break;
+		case OUTCOME_UNSENT:
+			say_datagram(stage, &o, verdict_reasons[o.reason]);
+			core_release(stage->core, o.datagram);
+			break;
+		case OUTCOME_EVENT:
+			text_add(&stage->text, "%g %s\n", (double)o.at / (double)NS_MS, o.text);
+			break;
+		case OUTCOME_ENDED: core_session_release(stage->core, o.session); break;
+		}
+		check_accounts(stage->core);
+	}
+}
+
+/* Step by step, as it would be in real time. */
+static inline void stage_advance(struct stage *stage, ns_t now)
+{
+	for (ns_t due = core_due(stage->core); due <= now; due = core_due(stage->core)) {
+		core_advance(stage->core, due);
+		stage_outcomes(stage);
+	}
+	core_advance(stage->core, now);
+	stage_outcomes(stage);
+}
+
+/* The transcript since the last look. */
+static inline void assert_said(struct stage *stage, const char *want)
+{
+	assert_string_equal(stage->text.at, want);
+	text_clear(&stage->text);
+	text_add(&stage->text, "%s", "");
+}
+
+static inline void unsaid(struct stage *stage)
+{
+	text_clear(&stage->text);
+	text_add(&stage->text, "%s", "");
+}
+
+/* ---- Sessions and arrivals ---- */
+
+static inline struct session *session_of(struct stage *stage, unsigned host, unsigned port, ns_t now)
+{
+	struct address device = device_at(host, port);
+	bool opened;
+
+	return core_session(stage->core, 0, &listeners[0], &device, now, &opened);
+}
+
+static inline struct verdict arrive_at(
+    struct stage *stage, struct session *session, enum way way, size_t size, ns_t at)
+{
+	static const uint8_t bytes[2048];
+	struct arrival arrival = {.way = way, .bytes = bytes, .size = size, .at = at};
+	struct verdict verdict;
+
+	core_arrive(stage->core, session, &arrival, &verdict);
+	check_accounts(stage->core);
+	return verdict;
+}
+
+/* From one device, on time. */
+static inline struct verdict arrive(struct stage *stage, unsigned host, enum way way, size_t size, ns_t at)
+{
+	struct verdict verdict;
+
+	stage_advance(stage, at);
+	verdict = arrive_at(stage, session_of(stage, host, 4000, at), way, size, at);
+	stage_advance(stage, at);
+	return verdict;
+}
+
+/* ---- Luck ---- */
+
+/* Which of 64 datagrams a session loses: its draws, as bits. */
+static inline uint64_t luck(struct stage *stage, struct session *session)
+{
+	uint64_t lost = 0;
+
+	for (unsigned i = 0; i < LUCKS; i++)
+		lost = lost << 1 | (arrive_at(stage, session, WAY_UP, 10, 0).reason == REASON_LOSS);
+	stage_advance(stage, 0);
+	return lost;
+}
+
+/* Of the `nth` session of one address at a listener, in a core of its own. */
+static inline uint64_t luck_of(const char *ini, unsigned listener, unsigned host, unsigned port, unsigned nth)
+{
+	struct stage stage = {0};
+	struct session *session = NULL;
+	uint64_t lost;
+	bool opened;
+
+	stage_open(&stage, ini);
+	for (unsigned i = 0; i < nth; i++) {
+		struct address device = device_at(host, port + i);
+
+		session = core_session(stage.core, listener, &listeners[listener], &device, 0, &opened);
+	}
+	lost = luck(&stage, session);
+	stage_close(&stage);
+	return lost;
+}
+
+#endif

@@ -1,0 +1,294 @@
+/*
+ * reload: what a reload of the configuration keeps of counters, links, chains, what waits and what stands,
+ * and what it drops.
+ */
+#include "test/unit/stage.h"
+
+#include <unistd.h>
+
+static void test_reload_keeps_counters(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule third]\nnth = 3\ndo = drop\n[rule few]\nlimit = 3\ndo = note\n");
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	stage_reload(&stage,
+	    "[rule new]\ndo = note\n[rule few]\nlimit = 3\ndo = note\n[rule third]\nnth = 3\ndo = drop\n", 0);
+	assert_int_equal(core_rule(stage.core, 0)->matched, 0);
+	assert_int_equal(core_rule(stage.core, 1)->fired, 2);
+	assert_int_equal(core_rule(stage.core, 2)->matched, 2);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 0).reason, REASON_RULE);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 0).reason, REASON_NONE);
+	assert_int_equal(core_rule(stage.core, 0)->matched, 2);
+	assert_int_equal(core_rule(stage.core, 1)->fired, 3);
+	assert_int_equal(core_rule(stage.core, 2)->fired, 1);
+	/* One that is gone starts anew when it comes back. */
+	stage_reload(&stage, "[link default]\n", 0);
+	stage_reload(&stage, "[rule third]\nnth = 3\ndo = drop\n", 0);
+	assert_int_equal(core_rule(stage.core, 0)->matched, 0);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 0).reason, REASON_NONE);
+	stage_close(&stage);
+}
+
+/* The bottleneck goes on where it was, at the new rate; what is on its way keeps its time. */
+static void test_reload_keeps_links(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[link default]\nrate = 8kbit\noverhead = 0\n");
+	arrive(&stage, 1, WAY_UP, 1000, 0);
+	unsaid(&stage);
+	stage_reload(
+	    &stage, "[link x]\n[link default]\nrate = 16kbit\noverhead = 0\nlatency = 5ms\n", 100 * NS_MS);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 1000, 100 * NS_MS).delay, 1405 * NS_MS);
+	stage_advance(&stage, 10 * NS_S);
+	assert_said(&stage, "1000 s=1 up n=1 sent\n1505 s=1 up n=2 sent\n");
+	stage_close(&stage);
+}
+
+/* The chain of losses goes on too: the same fates as without the reload. */
+static void test_reload_keeps_chains(void **state)
+{
+	static const char ini[] = "[link default]\nloss = 30%\nloss_run = 4\n";
+	uint64_t lost = 0;
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, ini);
+	for (unsigned i = 0; i < LUCKS; i++) {
+		if (i % 10 == 9)
+			stage_reload(&stage, ini, 0);
+		lost = lost << 1 | (arrive(&stage, 1, WAY_UP, 10, 0).reason == REASON_LOSS);
+	}
+	assert_true(lost == luck_of(ini, 0, 1, 4000, 1));
+	stage_close(&stage);
+}
+
+static void test_reload_of_links_set(void **state)
+{
+	static const char both[] =
+	    "[link default]\n[link slow]\nlatency = 1s\n[rule go]\nsize = 7\ndo = link slow\n";
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, both);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 7, 0).delay, NS_S);
+	stage_reload(&stage, both, 0);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 6, 0).delay, NS_S); /* set by an action: stays */
+	stage_reload(&stage, "[link default]\nlatency = 3ms\n", 0);
+	assert_int_equal(arrive(&stage, 1, WAY_DOWN, 6, 0).delay, 3 * NS_MS); /* it is gone */
+	stage_reload(&stage, "[device a]\nlink = b\n[link b]\nlatency = 4ms\n", 0);
+	assert_int_equal(arrive(&stage, 1, WAY_DOWN, 6, 0).delay, 4 * NS_MS); /* matched anew */
+	stage_advance(&stage, 2 * NS_S);
+	stage_close(&stage);
+}
+
+static void test_reload_keeps_what_waits(void **state)
+{
+	static const char ini[] =
+	    "[rule dark]\nsize = 1\ndo = blackout 50ms down hold\n[rule group]\nsize = 2\ndo = permute 2 1\n"
+	    "[rule back]\nsize = 3\ndo = hold 1\n[rule joint]\nsize = 4\ndo = pack 20ms\n";
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, ini);
+	arrive(&stage, 1, WAY_UP, 1, 0);
+	unsaid(&stage);
+	arrive(&stage, 1, WAY_DOWN, 9, NS_MS);
+	arrive(&stage, 1, WAY_UP, 2, 2 * NS_MS);
+	arrive(&stage, 1, WAY_UP, 3, 3 * NS_MS);
+	assert_said(&stage, "");
+	stage_reload(&stage, ini, 4 * NS_MS);
+	stage_advance(&stage, 4 * NS_MS);
+	assert_said(&stage, "");
+	arrive(
+	    &stage, 1, WAY_UP, 2, 5 * NS_MS); /* makes the group whole, and is later than the one held back */
+	assert_said(&stage, "5 s=1 up n=4 sent\n5 s=1 up n=3 sent\n5 s=1 up n=2 sent\n");
+	arrive(&stage, 1, WAY_UP, 4, 6 * NS_MS);
+	stage_reload(&stage, "[link default]\n", 7 * NS_MS);
+	stage_advance(&stage, NS_S); /* packs and blackouts end by themselves, also without their rules */
+	assert_said(&stage, "26 s=1 up n=5 parts=1 sent\n50 s=1 blackout-ends down\n50 s=1 down n=1 sent\n");
+	stage_close(&stage);
+}
+
+/* What a rule that is gone had gathered goes on its way. */
+static void test_reload_drops_rules(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(
+	    &stage, "[rule group]\ndo = permute 3 2 1\n[rule tick]\nat = 10ms\nevery = 10ms\ndo = note\n");
+	arrive(&stage, 1, WAY_UP, 2, 0);
+	arrive(&stage, 1, WAY_UP, 2, 0);
+	unsaid(&stage);
+	stage_advance(&stage, 20 * NS_MS);
+	assert_said(&stage, "10 s=1 note by=rule:tick\n20 s=1 note by=rule:tick\n");
+	stage_reload(&stage, "[rule tock]\nat = 25ms\ndo = note\n", 21 * NS_MS);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "21 s=1 up n=1 sent\n21 s=1 up n=2 sent\n25 s=1 note by=rule:tock\n");
+	stage_close(&stage);
+}
+
+/* A timed rule of unchanged times goes on in its rhythm; one with new times takes them. */
+static void test_reload_of_times(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule a]\nevery = 100ms\ndo = note\n[rule b]\nevery = 100ms\ndo = note\n");
+	arrive(&stage, 1, WAY_UP, 2, 0);
+	stage_advance(&stage, 150 * NS_MS);
+	unsaid(&stage);
+	stage_reload(
+	    &stage, "[rule b]\nevery = 30ms\ndo = note\n[rule a]\nevery = 100ms\ndo = note\n", 150 * NS_MS);
+	stage_advance(&stage, 210 * NS_MS);
+	assert_said(&stage, "180 s=1 note by=rule:b\n200 s=1 note by=rule:a\n210 s=1 note by=rule:b\n");
+	stage_close(&stage);
+}
+
+static void test_reload_keeps_standing(void **state)
+{
+	static const char ini[] = "[rule dark]\nscope = all\nsize = 1\ndo = blackout 100ms\n";
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, ini);
+	arrive(&stage, 1, WAY_UP, 1, 0);
+	stage_reload(&stage, ini, NS_MS);
+	assert_int_equal(arrive(&stage, 2, WAY_UP, 9, 2 * NS_MS).reason, REASON_BLACKOUT);
+	stage_reload(&stage, "[link default]\n", 3 * NS_MS);
+	assert_int_equal(
+	    arrive(&stage, 3, WAY_UP, 9, 4 * NS_MS).reason, REASON_NONE); /* opens after the rule went */
+	assert_int_equal(arrive(&stage, 2, WAY_UP, 9, 5 * NS_MS).reason, REASON_BLACKOUT); /* this one runs */
+	stage_advance(&stage, NS_S);
+	stage_close(&stage);
+}
+
+/* `since` that comes or goes with a reload: a timed rule sleeps or is armed as its new words say. */
+static void test_reload_of_since(void **state)
+{
+	static const char awake[] = "[rule go]\nsize = 1\ndo = note\n[rule tick]\nat = 50ms\ndo = note\n";
+	static const char asleep[] =
+	    "[rule go]\nsize = 1\ndo = note\n[rule tick]\nsince = go\nat = 50ms\ndo = note\n";
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, awake);
+	arrive(&stage, 1, WAY_UP, 9, 0);
+	unsaid(&stage);
+	stage_reload(&stage, asleep, 10 * NS_MS);
+	stage_advance(&stage, 100 * NS_MS);
+	assert_said(&stage, "");
+	arrive(&stage, 1, WAY_UP, 1, 100 * NS_MS);
+	unsaid(&stage);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "150 s=1 note by=rule:tick\n");
+	stage_close(&stage);
+
+	stage_open(&stage, asleep);
+	arrive(&stage, 1, WAY_UP, 9, 0);
+	unsaid(&stage);
+	stage_reload(&stage, awake, 10 * NS_MS);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "50 s=1 note by=rule:tick\n");
+	stage_close(&stage);
+}
+
+/* ---- What only memory checkers see ---- */
+
+/* `replay N` with a shorter memory than before. */
+static void test_reload_of_memory(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule far]\ndo = replay 40\n");
+	for (int i = 0; i < 100; i++)
+		arrive(&stage, 1, WAY_UP, 10, 0);
+	stage_reload(&stage, "[rule far]\ndo = replay 1\n", 0);
+	unsaid(&stage);
+	arrive(&stage, 1, WAY_UP, 10, NS_MS); /* nothing is remembered of before */
+	arrive(&stage, 1, WAY_UP, 10, NS_MS);
+	assert_said(
+	    &stage, "1 s=1 up n=101 sent\n1 s=1 up n=102 sent\n1 s=1 up n=101 copy=1 of=replay sent\n");
+	stage.left = 2;
+	stage_close(&stage);
+}
+
+/* A session that has ended but is still referred to, with a timed rule of the old configuration. */
+static void test_reload_beside_ended(void **state)
+{
+	static const char ini[] = "[rule tick]\nevery = 10s\ndo = note\n";
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = NS_S, .max_sessions = 9, .max_queued = 1 << 20}};
+
+	(void)state;
+	stage_open(&stage, ini);
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	stage_advance(&stage, 2 * NS_S);
+	assert_int_equal(core_session_count(stage.core), 0);
+	stage_reload(&stage, ini, 3 * NS_S);
+	unsaid(&stage);
+	stage_advance(&stage, 20 * NS_S);
+	assert_said(&stage, "");
+	stage_close(&stage);
+}
+
+static void trace_write(char *path, const char *text)
+{
+	int file = mkstemp(path);
+
+	assert_true(file >= 0);
+	assert_int_equal(write(file, text, strlen(text)), strlen(text));
+	close(file);
+}
+
+/* The new trace is shorter than the place that the old one had come to. */
+static void test_reload_of_trace(void **state)
+{
+	char many[] = "/tmp/deadzone-trace-XXXXXX", few[] = "/tmp/deadzone-trace-XXXXXX", ini[128];
+	struct stage stage = {0};
+
+	(void)state;
+	trace_write(many, "1\n2\n3\n4\n5\n6\n7\n8\n1000\n");
+	trace_write(few, "4\n10\n");
+	snprintf(ini, sizeof(ini), "[link default]\ntrace = %s\n", many);
+	stage_open(&stage, ini);
+	for (int i = 0; i < 6; i++)
+		arrive(&stage, 1, WAY_UP, 1400, 0);
+	snprintf(ini, sizeof(ini), "[link default]\ntrace = %s\n", few);
+	stage_reload(&stage, ini, 7 * NS_MS);
+	stage_advance(&stage, 7 * NS_MS);
+	unsaid(&stage);
+	arrive(&stage, 1, WAY_UP, 1400, 12 * NS_MS);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "14 s=1 up n=7 sent\n");
+	stage_close(&stage);
+	unlink(many);
+	unlink(few);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_reload_keeps_counters),
+	    cmocka_unit_test(test_reload_keeps_links),
+	    cmocka_unit_test(test_reload_keeps_chains),
+	    cmocka_unit_test(test_reload_of_links_set),
+	    cmocka_unit_test(test_reload_keeps_what_waits),
+	    cmocka_unit_test(test_reload_drops_rules),
+	    cmocka_unit_test(test_reload_of_times),
+	    cmocka_unit_test(test_reload_keeps_standing),
+	    cmocka_unit_test(test_reload_of_since),
+	    cmocka_unit_test(test_reload_of_memory),
+	    cmocka_unit_test(test_reload_beside_ended),
+	    cmocka_unit_test(test_reload_of_trace),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
