@@ -2,9 +2,9 @@
  * forward: the leanest forwarder that keeps a session for each device: the yardstick. No rules, no capture,
  * no accounts.
  *
- *   forward LISTEN-PORT CLOUD-PORT              recvmmsg and sendmmsg, in batches
- *   forward LISTEN-PORT CLOUD-PORT US timer     every datagram held so long from the kernel's receive stamp;
- * a timerfd forward LISTEN-PORT CLOUD-PORT US poll      the same, awake 150 us early and polling
+ *   forward LISTEN-PORT CLOUD-PORT             recvmmsg and sendmmsg, in batches
+ *   forward LISTEN-PORT CLOUD-PORT US timer    each held so long from its receive stamp, by a timerfd
+ *   forward LISTEN-PORT CLOUD-PORT US poll     the same, awake 150 us early and polling
  */
 #include <arpa/inet.h>
 #include <assert.h>
