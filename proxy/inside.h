@@ -103,6 +103,7 @@ struct relay {
 	atomic_bool halted;
 	relay_rest *rest;
 	void *rest_user;
+	ns_t now;          /* when the clock was read last */
 	ns_t stamp_offset; /* from the kernel's stamps (CLOCK_REALTIME) to our time, in this round */
 	ns_t wall_offset;
 	unsigned next_source;

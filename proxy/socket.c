@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,25 @@ struct batch {
 	struct received received[SOCKET_BATCH];
 	uint8_t buffers[SOCKET_BATCH][STRIDE];
 };
+
+/* Through syscall(2): libc's own functions are places where a thread may be cancelled, which in a program with
+ * several threads costs two locked operations a call. */
+static int receive_many(int fd, struct mmsghdr *messages, unsigned most)
+{
+	return (int)syscall(SYS_recvmmsg, fd, messages, most, MSG_DONTWAIT, NULL);
+}
+
+static int send_many(int fd, struct mmsghdr *messages, unsigned count)
+{
+	return (int)syscall(SYS_sendmmsg, fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int send_one(int fd, const struct iovec *bytes)
+{
+	return syscall(SYS_sendto, fd, bytes->iov_base, bytes->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) < 0
+	           ? -1
+	           : 1;
+}
 
 /* What is asked for before a read, and what the kernel changes. */
 static void prepare(struct batch *batch, int i, enum batch_of of)
@@ -104,7 +124,7 @@ int batch_read(struct batch *batch, int fd, enum batch_of of, int most)
 
 	for (int i = 0; i < most; i++)
 		prepare(batch, i, of);
-	count = recvmmsg(fd, batch->messages, (unsigned)most, MSG_DONTWAIT, NULL);
+	count = receive_many(fd, batch->messages, (unsigned)most);
 	if (count < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 	for (int i = 0; i < count; i++) {
@@ -203,13 +223,10 @@ static int run_length(const struct sending *first, int count)
 static int hand_over(int fd, struct mmsghdr *messages, int count)
 {
 	const struct msghdr *one = &messages[0].msg_hdr;
-	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 
-	if (count > 1)
-		return sendmmsg(fd, messages, (unsigned)count, flags);
-	if (one->msg_name || one->msg_control || one->msg_iovlen > 1)
-		return sendmsg(fd, one, flags) < 0 ? -1 : 1;
-	return send(fd, one->msg_iov->iov_base, one->msg_iov->iov_len, flags) < 0 ? -1 : 1;
+	if (count > 1 || one->msg_name || one->msg_control || one->msg_iovlen > 1)
+		return send_many(fd, messages, (unsigned)count);
+	return send_one(fd, one->msg_iov);
 }
 
 int batch_send(int fd, const struct sending *sendings, int count, enum offload offload)

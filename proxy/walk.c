@@ -277,8 +277,19 @@ static void tell_verdict(const struct verdict *verdict)
 	    verdict->reason ? verdict_reasons[verdict->reason] : "");
 }
 
-static void take(struct relay *relay, struct listener *listener, struct port *port,
-    const struct received *received, ns_t now)
+/* When it came, and never later than now, as the difference of two clocks may have it. The clock is read only
+ * where the last reading does not tell. */
+static ns_t came_at(struct relay *relay, const struct received *received)
+{
+	ns_t at = received->stamp ? received->stamp + relay->stamp_offset : NS_NEVER;
+
+	if (at > relay->now)
+		relay->now = relay_now();
+	return at < relay->now ? at : relay->now;
+}
+
+static void take(
+    struct relay *relay, struct listener *listener, struct port *port, const struct received *received)
 {
 	const struct carrier *carrier = port ? port->carrier : NULL;
 	struct address local = {0}; /* kept: the port may be closed by what becomes due first */
@@ -287,7 +298,7 @@ static void take(struct relay *relay, struct listener *listener, struct port *po
 	    .tos = received->tos,
 	    .bytes = received->bytes,
 	    .size = received->size,
-	    .at = received->stamp ? received->stamp + relay->stamp_offset : now,
+	    .at = came_at(relay, received),
 	    .mapping = port ? port->mapping : 0};
 	struct session *session = carrier ? carrier->session : NULL;
 	struct verdict verdict;
@@ -295,8 +306,6 @@ static void take(struct relay *relay, struct listener *listener, struct port *po
 
 	if (port)
 		local = port->out.local;
-	if (arrival.at > now)
-		arrival.at = now;
 	advance(relay, arrival.at);
 	if (listener)
 		session = session_for(relay, listener, received, &arrival);
@@ -310,12 +319,11 @@ static void take(struct relay *relay, struct listener *listener, struct port *po
 		capture_arrived(relay->recorder, &path, &verdict, received->bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival.at));
 	}
-	advance(relay, arrival.at);
 }
 
 /* What one read gave: one datagram, or several that came together. */
-static void take_all(struct relay *relay, struct listener *listener, struct port *port,
-    const struct received *received, ns_t now)
+static void take_all(
+    struct relay *relay, struct listener *listener, struct port *port, const struct received *received)
 {
 	struct received one = *received;
 
@@ -324,7 +332,7 @@ static void take_all(struct relay *relay, struct listener *listener, struct port
 	for (size_t at = 0; at == 0 || at < received->size; at += received->segment) {
 		one.bytes = received->bytes + at;
 		one.size = received->size - at < received->segment ? received->size - at : received->segment;
-		take(relay, listener, port, &one, now);
+		take(relay, listener, port, &one);
 		if (relay->reading != port)
 			return; /* closed by what became due */
 	}
@@ -333,11 +341,10 @@ static void take_all(struct relay *relay, struct listener *listener, struct port
 /* Opening a session takes its time: what has become due meanwhile does not wait for the rest of the batch. */
 static void keep_time(struct relay *relay)
 {
-	ns_t now = relay_now();
-
 	relay->opened = false;
-	if (core_due(relay->core) <= now)
-		turn(relay, now);
+	relay->now = relay_now();
+	if (core_due(relay->core) <= relay->now)
+		turn(relay, relay->now);
 }
 
 _Static_assert(SOCKET_BATCH <= CORE_FORESEEN, "a batch is foreseen whole");
@@ -390,7 +397,6 @@ static int read_batch(struct relay *relay, struct listener *listener, struct por
 {
 	int fd = listener ? listener->out.fd : port->out.fd;
 	int count = batch_read(relay->batch, fd, listener ? BATCH_OF_MANY : BATCH_OF_ONE, most);
-	ns_t now = relay_now();
 
 	if (count < 0) {
 		relay->network_news++; /* ICMP's word on something sent before; it changes nothing */
@@ -399,7 +405,7 @@ static int read_batch(struct relay *relay, struct listener *listener, struct por
 	if (listener && count > 1)
 		foresee(relay, listener, count);
 	for (int i = 0; i < count; i++) {
-		take_all(relay, listener, port, batch_get(relay->batch, i), now);
+		take_all(relay, listener, port, batch_get(relay->batch, i));
 		if (relay->reading != port)
 			return 0;
 		if (relay->opened)
@@ -498,11 +504,13 @@ static void round_of(struct relay *relay)
 	int count = wait(relay);
 	ns_t wall = relay_wall_now(); /* before our own: an arrival is never put earlier than it was */
 
-	relay->stamp_offset = relay_now() - wall;
+	relay->now = relay_now();
+	relay->stamp_offset = relay->now - wall;
 	foresee_ports(relay, count);
 	while (ready_next(relay->ready))
 		;
-	turn(relay, relay_now());
+	relay->now = relay_now();
+	turn(relay, relay->now);
 }
 
 void relay_run(struct relay *relay)

@@ -61,8 +61,10 @@ void core_outcome(struct core *core, const struct outcome *outcome)
 
 bool core_next(struct core *core, struct outcome *outcome)
 {
-	free(core->told);
-	core->told = NULL;
+	if (core->told) {
+		free(core->told);
+		core->told = NULL;
+	}
 	if (!core->outcome_count)
 		return false;
 	*outcome = core->outcomes[core->outcome_first];
@@ -244,6 +246,8 @@ void core_advance(struct core *core, ns_t now)
 {
 	struct schedule_entry entry;
 
+	if (now < core->now)
+		now = core->now;
 	while (schedule_next(core->schedule, now, &entry)) {
 		if (entry.due > core->now)
 			core->now = entry.due;
@@ -259,8 +263,7 @@ void core_advance(struct core *core, ns_t now)
 		case SCHEDULE_TIMER: timer_run(core, entry.what, entry.due); break;
 		}
 	}
-	if (now > core->now)
-		core->now = now;
+	core->now = now;
 	bytes_released(core);
 }
 

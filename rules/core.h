@@ -14,7 +14,8 @@
  * Take all outcomes before the next core_session: opening one may end another, whose sends would count as
  * dropped.
  *
- * A datagram without delay is among the outcomes after core_advance(now) with the `now` of its arrival.
+ * A datagram without delay is among the outcomes after its core_arrive, or after core_advance(now) with the
+ * `now` of its arrival where others come before it.
  *
  * Times may come a little out of order between sockets; the core never steps back: what is due earlier than
  * something already done is done now.

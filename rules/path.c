@@ -229,10 +229,21 @@ static void enter_copies(struct core *core, struct datagram_list *copies, bool a
 	*copies = rest;
 }
 
+/* Just arrived, due at once, and nobody before it: then the schedule would only give it back. What it wakes
+ * came before it. */
+static bool leaves_at_once(const struct core *core, const struct datagram *datagram,
+    const struct passage *passage, const struct plan *plan, ns_t now)
+{
+	bool held = passage->hold || plan->hold_own || plan->hold_either;
+
+	return datagram->due <= now && !held && !datagram->session->ways[WAY_DOWN].seldom->asleep.first &&
+	       schedule_due(core->schedule) > now;
+}
+
 /* What comes of the link: leaves at a time, dies, or sleeps with its plan. Gives true where the plan is done.
  */
-static bool cross(
-    struct core *core, struct datagram *datagram, struct plan *plan, ns_t now, struct verdict *verdict)
+static bool cross(struct core *core, struct datagram *datagram, struct plan *plan, bool alone, ns_t now,
+    struct verdict *verdict)
 {
 	struct passage passage = {.outcome = PASSAGE_LEAVES, .due = now};
 	struct session_way *way = way_of(datagram);
@@ -253,13 +264,17 @@ static bool cross(
 	}
 	datagram->parts = plan->parts;
 	datagram->due = not_before(datagram, ns_add(passage.due, plan->extra));
+	if (verdict && !verdict->hold)
+		verdict->delay = datagram->due - datagram->arrived;
+	if (verdict && alone && leaves_at_once(core, datagram, &passage, plan, now)) {
+		hand_over(core, datagram, datagram->due);
+		return true;
+	}
 	if (path_schedule(core, datagram, SCHEDULE_LEAVES, datagram->due)) {
 		core_unsent(core, datagram, REASON_OVERLOAD, now);
 		return true;
 	}
 	hold(core, datagram, plan, &passage);
-	if (verdict && !verdict->hold)
-		verdict->delay = datagram->due - datagram->arrived;
 	if (plan->hold_own || plan->hold_either)
 		tell_hold(verdict, HOLD_RULE, plan->hold_name, 0);
 	else if (passage.hold)
@@ -288,7 +303,7 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 	for (struct datagram *copy = copies.first; copy; copy = copy->next)
 		copy->plan->in_blackout = false;
 	enter_copies(core, &copies, true, now);
-	if (!cross(core, datagram, plan, now, verdict)) {
+	if (!cross(core, datagram, plan, !copies.first, now, verdict)) {
 		if (!kept)
 			path_plan_keep(datagram);
 	} else if (kept) {
