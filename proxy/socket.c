@@ -30,8 +30,8 @@ struct batch {
 	uint8_t buffers[SOCKET_BATCH][STRIDE];
 };
 
-/* Through syscall(2): libc's own functions are places where a thread may be cancelled, which in a program with
- * several threads costs two locked operations a call. */
+/* Through syscall(2): libc's own functions are places where a thread may be cancelled, which in a program
+ * with several threads costs two locked operations a call. */
 static int receive_many(int fd, struct mmsghdr *messages, unsigned most)
 {
 	return (int)syscall(SYS_recvmmsg, fd, messages, most, MSG_DONTWAIT, NULL);
@@ -42,11 +42,16 @@ static int send_many(int fd, struct mmsghdr *messages, unsigned count)
 	return (int)syscall(SYS_sendmmsg, fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static int send_one(int fd, const struct iovec *bytes)
+/* Of a connected socket: it has a call that the kernel unpacks faster. */
+static int send_one(int fd, const struct sending *sending)
 {
-	return syscall(SYS_sendto, fd, bytes->iov_base, bytes->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) < 0
-	           ? -1
-	           : 1;
+	long sent;
+
+	do {
+		sent = syscall(
+		    SYS_sendto, fd, sending->bytes, sending->size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	} while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -1 : 1;
 }
 
 /* What is asked for before a read, and what the kernel changes. */
@@ -219,16 +224,6 @@ static int run_length(const struct sending *first, int count)
 	return length;
 }
 
-/* One alone, on a connected socket, has a call that the kernel unpacks faster. */
-static int hand_over(int fd, struct mmsghdr *messages, int count)
-{
-	const struct msghdr *one = &messages[0].msg_hdr;
-
-	if (count > 1 || one->msg_name || one->msg_control || one->msg_iovlen > 1)
-		return send_many(fd, messages, (unsigned)count);
-	return send_one(fd, one->msg_iov);
-}
-
 int batch_send(int fd, const struct sending *sendings, int count, enum offload offload)
 {
 	struct mmsghdr messages[SOCKET_BATCH];
@@ -238,6 +233,8 @@ int batch_send(int fd, const struct sending *sendings, int count, enum offload o
 	int message_count = 0, sent, done = 0;
 
 	assert(count <= SOCKET_BATCH);
+	if (count == 1 && !sendings->to && !sendings->tos)
+		return send_one(fd, sendings);
 	for (int i = 0, length; i < count; i += length, message_count++) {
 		const struct sending *one = &sendings[i];
 		struct msghdr *header = &messages[message_count].msg_hdr;
@@ -260,7 +257,7 @@ int batch_send(int fd, const struct sending *sendings, int count, enum offload o
 		write_control(header, one, ipv6, length > 1 ? (int)one->size : 0);
 	}
 	do {
-		sent = hand_over(fd, messages, message_count);
+		sent = send_many(fd, messages, (unsigned)message_count);
 	} while (sent < 0 && errno == EINTR);
 	/* A path that cannot take several as one: a smaller MTU, no checksum in hardware, IPsec. */
 	if (sent < 0 && messages[0].msg_hdr.msg_iovlen > 1 &&

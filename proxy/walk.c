@@ -226,7 +226,7 @@ static void refuse(struct relay *relay, enum reason reason, const struct listene
 
 	core_refuse(relay->core, reason, arrival, &verdict);
 	if (relay->recorder)
-		capture_arrived(relay->recorder, &path, &verdict, received->bytes, received->tos,
+		capture_arrived(relay->recorder, &path, &verdict, arrival->bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival->at));
 	if (!relay->told_refused)
 		log_error("device %s is refused: %s (told once; the summary counts all)",
@@ -242,18 +242,21 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	enum reason reason = REASON_MAX_SESSIONS;
 	struct session *session = NULL;
 	struct carrier *carrier;
-	bool opened = false;
+	bool opened = false, followed = false;
 
 	/* Opening a session may end another: what was gathered of that one is on its way already. */
 	if (core_is_full(relay->core) && !core_knows(relay->core, listener->index, &received->from))
 		outbox_flush(relay);
 	if (!patterns_match(&relay->setup->proxy.allow, &received->from))
 		reason = REASON_NOT_ALLOWED;
-	else if (!(session = core_follow(relay->core, listener->index, &received->from, arrival)))
+	else if ((session = core_follow(relay->core, listener->index, &received->from, arrival)))
+		followed = true;
+	else
 		session = core_session(relay->core, listener->index, &listener->configured, &received->from,
 		    arrival->at, &opened);
 	relay->opened |= opened;
-	act_on_outcomes(relay);
+	if (opened || followed || !session)
+		act_on_outcomes(relay);
 	if (!session) {
 		refuse(relay, reason, listener, received, arrival);
 		return NULL;
@@ -288,16 +291,17 @@ static ns_t came_at(struct relay *relay, const struct received *received)
 	return at < relay->now ? at : relay->now;
 }
 
-static void take(
-    struct relay *relay, struct listener *listener, struct port *port, const struct received *received)
+/* One of those that a read gave. */
+static void take(struct relay *relay, struct listener *listener, struct port *port,
+    const struct received *received, const uint8_t *bytes, size_t size)
 {
 	const struct carrier *carrier = port ? port->carrier : NULL;
 	struct address local = {0}; /* kept: the port may be closed by what becomes due first */
 
 	struct arrival arrival = {.way = listener ? WAY_UP : WAY_DOWN,
 	    .tos = received->tos,
-	    .bytes = received->bytes,
-	    .size = received->size,
+	    .bytes = bytes,
+	    .size = size,
 	    .at = came_at(relay, received),
 	    .mapping = port ? port->mapping : 0};
 	struct session *session = carrier ? carrier->session : NULL;
@@ -316,7 +320,7 @@ static void take(
 	if (relay->recorder) {
 		carrier = session->carrier;
 		path = path_of(relay, session, port ? &local : &carrier->port->out.local);
-		capture_arrived(relay->recorder, &path, &verdict, received->bytes, received->tos,
+		capture_arrived(relay->recorder, &path, &verdict, bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival.at));
 	}
 }
@@ -325,17 +329,17 @@ static void take(
 static void take_all(
     struct relay *relay, struct listener *listener, struct port *port, const struct received *received)
 {
-	struct received one = *received;
+	const uint8_t *bytes = received->bytes;
+	size_t left = received->size;
 
 	if (listener && received->drops_told)
 		listener->kernel_drops = received->kernel_drops;
-	for (size_t at = 0; at == 0 || at < received->size; at += received->segment) {
-		one.bytes = received->bytes + at;
-		one.size = received->size - at < received->segment ? received->size - at : received->segment;
-		take(relay, listener, port, &one);
+	for (; left > received->segment; left -= received->segment, bytes += received->segment) {
+		take(relay, listener, port, received, bytes, received->segment);
 		if (relay->reading != port)
 			return; /* closed by what became due */
 	}
+	take(relay, listener, port, received, bytes, left);
 }
 
 /* Opening a session takes its time: what has become due meanwhile does not wait for the rest of the batch. */

@@ -242,12 +242,10 @@ void core_sent(struct core *core, struct datagram *datagram, ns_t at)
 
 /* ---- Time ---- */
 
-void core_advance(struct core *core, ns_t now)
+static void do_what_is_due(struct core *core, ns_t now)
 {
 	struct schedule_entry entry;
 
-	if (now < core->now)
-		now = core->now;
 	while (schedule_next(core->schedule, now, &entry)) {
 		if (entry.due > core->now)
 			core->now = entry.due;
@@ -263,8 +261,16 @@ void core_advance(struct core *core, ns_t now)
 		case SCHEDULE_TIMER: timer_run(core, entry.what, entry.due); break;
 		}
 	}
-	core->now = now;
 	bytes_released(core);
+}
+
+void core_advance(struct core *core, ns_t now)
+{
+	if (now < core->now)
+		now = core->now;
+	if (schedule_due(core->schedule) <= now)
+		do_what_is_due(core, now);
+	core->now = now;
 }
 
 ns_t core_due(const struct core *core)

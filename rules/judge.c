@@ -114,10 +114,13 @@ static void link_copy(struct judging *j, struct link_state *link)
 
 static void decide_copies(struct judging *j, bool in_blackout)
 {
-	struct link_state *link = core_link_state(j->session, j->session->link);
 	struct datagram_list all = j->plan->copies;
+	struct link_state *link;
 	struct datagram *copy;
 
+	if (!all.first)
+		return;
+	link = core_link_state(j->session, j->session->link);
 	j->plan->copies = (struct datagram_list){0};
 	while ((copy = datagram_take(&all))) {
 		struct link_decision decision = {0};

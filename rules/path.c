@@ -302,14 +302,16 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 	plan->copies = (struct datagram_list){0};
 	for (struct datagram *copy = copies.first; copy; copy = copy->next)
 		copy->plan->in_blackout = false;
-	enter_copies(core, &copies, true, now);
+	if (copies.first)
+		enter_copies(core, &copies, true, now);
 	if (!cross(core, datagram, plan, !copies.first, now, verdict)) {
 		if (!kept)
 			path_plan_keep(datagram);
 	} else if (kept) {
 		free(plan);
 	}
-	enter_copies(core, &copies, false, now);
+	if (copies.first)
+		enter_copies(core, &copies, false, now);
 }
 
 /* ---- In front of the link ---- */
