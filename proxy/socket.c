@@ -224,7 +224,7 @@ static int run_length(const struct sending *first, int count)
 	return length;
 }
 
-int batch_send(int fd, const struct sending *sendings, int count, enum offload offload)
+static int send_some(int fd, const struct sending *sendings, int count, enum offload offload)
 {
 	struct mmsghdr messages[SOCKET_BATCH];
 	struct iovec vectors[SOCKET_BATCH];
@@ -262,10 +262,31 @@ int batch_send(int fd, const struct sending *sendings, int count, enum offload o
 	/* A path that cannot take several as one: a smaller MTU, no checksum in hardware, IPsec. */
 	if (sent < 0 && messages[0].msg_hdr.msg_iovlen > 1 &&
 	    (errno == EINVAL || errno == EMSGSIZE || errno == EIO || errno == EOPNOTSUPP))
-		return batch_send(fd, sendings, (int)messages[0].msg_hdr.msg_iovlen, OFFLOAD_NO);
+		return send_some(fd, sendings, (int)messages[0].msg_hdr.msg_iovlen, OFFLOAD_NO);
 	for (int i = 0; i < sent; i++)
 		done += (int)messages[i].msg_hdr.msg_iovlen;
 	return sent < 0 ? -1 : done;
+}
+
+/* One does not fit the path, and this socket sends only whole ones: from here on the kernel cuts. */
+static bool begin_to_cut(int fd)
+{
+	int how = 0;
+	socklen_t size = sizeof(how);
+
+	if (getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, &size) || how != IP_PMTUDISC_DO)
+		return false;
+	how = IP_PMTUDISC_WANT;
+	return setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof(how)) == 0;
+}
+
+int batch_send(int fd, const struct sending *sendings, int count, enum offload offload)
+{
+	int sent = send_some(fd, sendings, count, offload);
+
+	if (sent < 0 && errno == EMSGSIZE && begin_to_cut(fd))
+		sent = send_some(fd, sendings, count, offload);
+	return sent;
 }
 
 /* ---- Opening ---- */
@@ -280,6 +301,18 @@ bool socket_can_offload(void)
 	return can;
 }
 
+bool socket_discovers_mtu(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), how = 0;
+	socklen_t size = sizeof(how);
+
+	if (fd < 0)
+		return false;
+	getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, &size);
+	close(fd);
+	return how == IP_PMTUDISC_WANT;
+}
+
 static void set_on(int fd, int level, int option)
 {
 	int on = 1;
@@ -292,6 +325,7 @@ static int socket_open(enum family family, const struct socket_options *options,
 	int fd = socket(family == FAMILY_IPV6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	    IPPROTO_UDP);
 	int size = (int)(options->receive_buffer / 2); /* the kernel doubles it */
+	const int whole = IP_PMTUDISC_DO;
 
 	if (fd < 0)
 		return error_set(error, "no socket can be opened: %s", strerror(errno));
@@ -304,6 +338,10 @@ static int socket_open(enum family family, const struct socket_options *options,
 	} else {
 		set_on(fd, IPPROTO_IP, IP_RECVTOS);
 	}
+	/* Its packets need no number (RFC 6864 4.1). The kernel has a counter of those for each pair of
+	 * hosts, and all cores wait for each other there. */
+	if (options->whole && family == FAMILY_IPV4)
+		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof(whole));
 	if (options->offload)
 		set_on(fd, IPPROTO_UDP, UDP_GRO);
 	return fd;

@@ -63,6 +63,7 @@ int batch_send(int fd, const struct sending *sendings, int count, enum offload o
 struct socket_options {
 	uint64_t receive_buffer; /* bytes, as the kernel counts them */
 	enum offload offload;    /* UDP_GRO: what comes together is read as one */
+	bool whole;              /* IPv4: never cut, until one does not fit its path (IP_MTU_DISCOVER) */
 };
 
 /* With SO_REUSEPORT several sockets listen on one address, and each sender is one's: the first takes the
@@ -74,6 +75,9 @@ int socket_listen(const struct address *address, const struct socket_options *op
     struct address *bound, struct error *error);
 /* Since Linux 4.18; before, the kernel would send a run as one large datagram. */
 bool socket_can_offload(void);
+/* Where the kernel discovers the MTU of paths (RFC 1191), which is its default: there `whole` changes what it
+ * costs, and nothing that leaves. */
+bool socket_discovers_mtu(void);
 /* A socket connected to the cloud, from `source` where it has a family; -1 with errno. */
 int socket_connect(const struct address *cloud, const struct address *source,
     const struct socket_options *options, struct address *local, struct error *error);

@@ -131,5 +131,26 @@ def a_full_socket_keeps_what_it_gets_and_troubles_nobody(scene):
     check_equal(proxy.stop()["totals"]["down"]["dropped"], {})
 
 
+@test
+def what_does_not_fit_the_path_is_cut_and_comes(scene):
+    if not ALONE:
+        raise Skip("no network namespace can be made here")
+    subprocess.run(["ip", "link", "set", "lo", "mtu", "1400"], check=True)
+    try:
+        cloud = scene.cloud(port=CLOUD)
+        proxy = scene.proxy(upstream=cloud, listen=f"127.0.0.1:{LISTEN}", capture=False)
+        devices = [scene.device(proxy, port=DEVICES + i) for i in range(2)]
+        for size in (1000, 3000, 1400 - 28, 1400 - 27, 60000, 100):
+            data = os.urandom(size)
+            check_equal([device.ask(data) for device in devices], [data, data])
+        burst = [os.urandom(1450) for _ in range(16)]  # together they would go as one
+        devices[0].send(*burst)
+        check_equal(sorted(devices[0].receive()[0] for _ in burst), sorted(burst))
+        totals = proxy.stop()["totals"]
+        check_equal([totals[way]["dropped"] for way in ("up", "down")], [{}, {}])
+    finally:
+        subprocess.run(["ip", "link", "set", "lo", "mtu", "65536"], check=True)
+
+
 if __name__ == "__main__":
     run_all()
