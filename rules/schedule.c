@@ -81,7 +81,10 @@ static void rise(struct schedule *schedule, size_t at, struct slot slot)
 	set(schedule, at, slot);
 }
 
-static void sink(struct schedule *schedule, size_t at, struct slot slot)
+/* Fills the place `at`: the least child moves up into it, and so on to the bottom; from there the slot rises.
+ * It comes from the end of the heap and mostly belongs there, so this takes fewer looks than to compare it on
+ * the way down. */
+static void refill(struct schedule *schedule, size_t at, struct slot slot)
 {
 	const struct slot *heap = schedule->heap;
 
@@ -95,12 +98,10 @@ static void sink(struct schedule *schedule, size_t at, struct slot slot)
 		while (++child < end)
 			if (before(&heap[child], &heap[least]))
 				least = child;
-		if (!before(&heap[least], &slot))
-			break;
 		set(schedule, at, heap[least]);
 		at = least;
 	}
-	set(schedule, at, slot);
+	rise(schedule, at, slot);
 }
 
 /* ---- The lane ---- */
@@ -179,12 +180,8 @@ void schedule_remove(struct schedule *schedule, const struct schedule_place *pla
 	size_t at = place->at;
 	struct slot last = schedule->heap[--schedule->count];
 
-	if (at == schedule->count)
-		return;
-	if (at && before(&last, &schedule->heap[(at - 1) / ARITY]))
-		rise(schedule, at, last);
-	else
-		sink(schedule, at, last);
+	if (at < schedule->count)
+		refill(schedule, at, last);
 }
 
 static const struct slot *earliest(const struct schedule *schedule)
@@ -212,7 +209,7 @@ bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *e
 		schedule->lane_first = (schedule->lane_first + 1) & (schedule->lane_room - 1);
 		schedule->lane_count--;
 	} else if (--schedule->count) {
-		sink(schedule, 0, schedule->heap[schedule->count]);
+		refill(schedule, 0, schedule->heap[schedule->count]);
 		__builtin_prefetch(what_of(&schedule->heap[0])); /* likely the next one asked for */
 	}
 	return true;
