@@ -19,7 +19,12 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werr
 CPPFLAGS += -I. -D_GNU_SOURCE -DPROFILE_DIR='"$(PREFIX)/share/deadzone/profiles"'
 CFLAGS ?= -O2 -g
 LTO ?= $(if $(findstring gcc,$(CC)),-flto=auto -ffat-lto-objects)
-ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -MMD -MP
+# Small structs: not with `rep stos` and `rep movs`, gcc's choice, which take long to begin.
+ifneq ($(and $(findstring gcc,$(CC)),$(findstring x86_64,$(shell $(CC) -dumpmachine))),)
+SMALL := -mmemset-strategy=vector_loop:256:noalign,libcall:-1:noalign
+SMALL += -mmemcpy-strategy=vector_loop:256:noalign,libcall:-1:noalign
+endif
+ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) $(SMALL) -MMD -MP
 LIBRARIES := -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lpthread -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 
@@ -121,7 +126,7 @@ $(BUILD)/asan/libdeadzone.a: $(PARTS:%.c=$(BUILD)/asan/obj/%.o) $(BUILD)/obj/rep
 
 $(BUILD)/deadzone: $(BUILD)/obj/proxy/main.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $(LTO) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+	@$(CC) $(CFLAGS) $(SMALL) $(LTO) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/asan/deadzone: $(BUILD)/asan/obj/proxy/main.o $(BUILD)/asan/libdeadzone.a
 	@echo "  LD $@"
