@@ -223,6 +223,26 @@ const struct device *config_device(
 
 /* ---- Rules ---- */
 
+static unsigned looks_of(const struct rule *rule, const struct ini_section *section)
+{
+	static const struct {
+		const char *key;
+		enum looks looks;
+	} conditions[] = {{"since", LOOKS_SINCE}, {"attempt", LOOKS_ATTEMPT}, {"after", LOOKS_AGE},
+	    {"until", LOOKS_AGE}, {"size", LOOKS_SIZE}, {"dtls", LOOKS_DTLS}, {"dtls_not", LOOKS_DTLS},
+	    {"epoch", LOOKS_RECORDS}, {"record", LOOKS_RECORDS}, {"carried", LOOKS_CARRIED}};
+	unsigned looks = rule->way == RULE_UP     ? LOOKS_UP
+	                 : rule->way == RULE_DOWN ? LOOKS_DOWN
+	                                          : LOOKS_UP | LOOKS_DOWN;
+
+	if (rule->timed)
+		return 0;
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(*conditions); i++)
+		if (ini_entry(section, conditions[i].key))
+			looks |= conditions[i].looks;
+	return looks;
+}
+
 static void timed_check(
     const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
 {
@@ -294,7 +314,7 @@ static void never_check(
 	if (any_dtls && !rule->dtls.any_types && (rule->dtls.kinds & ~rule->dtls_not.kinds) == 0)
 		ini_note(section, ini_entry(section, "dtls_not"), complaints,
 		    "the rule can never match: `dtls_not` excludes all that `dtls` asks for");
-	if (rule->by_attempt && rule->attempt.high == 0)
+	if ((rule->looks & LOOKS_ATTEMPT) && rule->attempt.high == 0)
 		ini_note(section, ini_entry(section, "attempt"), complaints,
 		    "the rule can never match: the first try is 1");
 	if (rule->sizes.count && lowest(&rule->sizes) > DATAGRAM_MAX)
@@ -342,11 +362,8 @@ static void rule_build(struct config *config, const struct ini_section *section,
 	rule->at_given = ini_entry(section, "at");
 	rule->every_given = ini_entry(section, "every");
 	rule->timed = rule->at_given || rule->every_given;
-	rule->by_dtls = ini_entry(section, "dtls") || ini_entry(section, "dtls_not");
-	rule->by_epoch = ini_entry(section, "epoch") || ini_entry(section, "record");
-	rule->by_attempt = ini_entry(section, "attempt");
-	rule->by_carried = ini_entry(section, "carried");
-	config->any_attempt |= rule->by_attempt;
+	rule->looks = looks_of(rule, section);
+	config->any_attempt |= (rule->looks & LOOKS_ATTEMPT) != 0;
 	if (!ini_entry(section, "do"))
 		ini_complain(section, NULL, complaints, "does nothing: it lacks `do = …`");
 	for (size_t i = 0; i < rule->actions.count; i++)

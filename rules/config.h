@@ -112,33 +112,48 @@ struct indexes {
 	size_t count;
 };
 
-/* A condition that was not given has no spans, or the widest. */
+/* What a rule looks at: one with few conditions costs little. */
+enum looks {
+	LOOKS_UP = 1 << WAY_UP, /* at datagrams that go up; a timed rule looks at none */
+	LOOKS_DOWN = 1 << WAY_DOWN,
+	LOOKS_SINCE = 4,
+	LOOKS_ATTEMPT = 8,
+	LOOKS_AGE = 16, /* after, until */
+	LOOKS_SIZE = 32,
+	LOOKS_DTLS = 64,     /* dtls, dtls_not */
+	LOOKS_RECORDS = 128, /* epoch, record */
+	LOOKS_CARRIED = 256,
+};
+
+/* A condition that was not given has no spans, or the widest. What every datagram needs stands in front. */
 struct rule {
-	const char *name;
-	uint16_t id; /* "rule:NAME" in names */
-	unsigned index;
-	uint64_t luck;
-	struct indexes devices;
-	struct spans sessions;
+	unsigned looks; /* enum looks */
+	bool disabled;  /* by the API: it matches nothing, and its times pass unused */
+	bool timed;
+	enum scope scope;
 	enum rule_way way;
+	unsigned index;
+	uint64_t limit; /* UNITS_NO_LIMIT: none */
+	struct spans nth;
+	double probability;
+	uint64_t luck;
+
 	struct kinds dtls, dtls_not;
 	struct span epoch, attempt, carried;
 	struct records records;
-	struct spans sizes, nth;
-	double probability;
-	uint64_t limit;    /* UNITS_NO_LIMIT: none */
+	struct spans sizes;
 	ns_t after, until; /* until 0: without end */
 	unsigned since;    /* index + 1 of the rule; 0: none */
+	uint16_t id;       /* "rule:NAME" in names */
+	const char *name;
+	struct indexes devices;
+	struct spans sessions;
 	struct time_range at, every;
-	bool timed, at_given, every_given;
+	bool at_given, every_given;
 	struct span expect;
 	bool expect_given, expect_each;
-	enum scope scope;
 	struct actions actions;
-	/* What of a datagram must be looked at, so that the rest costs nothing. */
-	bool by_dtls, by_epoch, by_attempt, by_carried;
 	struct indexes watchers; /* rules whose `since` is this one */
-	bool disabled;           /* by the API: it matches nothing, and its times pass unused */
 };
 
 struct config {

@@ -42,7 +42,7 @@ struct core *core_new(
 
 /* ---- Outcomes ---- */
 
-void core_outcome(struct core *core, const struct outcome *outcome)
+struct outcome *core_outcome(struct core *core)
 {
 	if (core->outcome_count == core->outcome_room) {
 		size_t room = core->outcome_room ? 2 * core->outcome_room : 256;
@@ -56,7 +56,7 @@ void core_outcome(struct core *core, const struct outcome *outcome)
 		core->outcome_room = room;
 		core->outcome_first = 0;
 	}
-	core->outcomes[(core->outcome_first + core->outcome_count++) & (core->outcome_room - 1)] = *outcome;
+	return &core->outcomes[(core->outcome_first + core->outcome_count++) & (core->outcome_room - 1)];
 }
 
 bool core_next(struct core *core, struct outcome *outcome)
@@ -85,8 +85,8 @@ void core_event(struct core *core, struct session *session, ns_t at, const char 
 	va_start(list, format);
 	text_add_list(&text, format, list);
 	va_end(list);
-	core_outcome(
-	    core, &(struct outcome){.kind = OUTCOME_EVENT, .at = at, .session = session, .text = text.at});
+	*core_outcome(core) = (struct outcome){
+	    .kind = OUTCOME_EVENT, .at = at, .session = session, .text = text.at};
 }
 
 /* ---- Datagrams and accounts ---- */
@@ -177,11 +177,11 @@ void core_unsent(struct core *core, struct datagram *datagram, enum reason reaso
 {
 	count_dropped(core, datagram, reason);
 	datagram->due = at;
-	core_outcome(core, &(struct outcome){.kind = OUTCOME_UNSENT,
-	                       .reason = reason,
-	                       .at = at,
-	                       .session = datagram->session,
-	                       .datagram = datagram});
+	*core_outcome(core) = (struct outcome){.kind = OUTCOME_UNSENT,
+	    .reason = reason,
+	    .at = at,
+	    .session = datagram->session,
+	    .datagram = datagram};
 }
 
 void core_failed(struct core *core, struct datagram *datagram, enum reason reason)

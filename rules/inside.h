@@ -88,7 +88,8 @@ static inline struct session_way *way_of(const struct datagram *datagram)
 }
 
 /* core.c */
-void core_outcome(struct core *core, const struct outcome *outcome);
+/* The next of them, to be filled in. */
+struct outcome *core_outcome(struct core *core);
 struct datagram *core_datagram(struct core *core, struct session *session, enum way way, size_t size);
 void core_datagram_free(struct core *core, struct datagram *datagram);
 /* It dies after its arrival was recorded: counted, and told as unsent. */

@@ -110,11 +110,11 @@ static void hand_over(struct core *core, struct datagram *datagram, ns_t now)
 			session->rebinds++;
 		timer_nat_arm(core, session);
 	}
-	core_outcome(core, &(struct outcome){.kind = OUTCOME_SEND,
-	                       .at = now,
-	                       .session = session,
-	                       .datagram = datagram,
-	                       .mapping = session->nat.mapping});
+	*core_outcome(core) = (struct outcome){.kind = OUTCOME_SEND,
+	    .at = now,
+	    .session = session,
+	    .datagram = datagram,
+	    .mapping = session->nat.mapping};
 	if (datagram->copy || !(session->ways[0].seldom->held.first || session->ways[1].seldom->held.first))
 		return;
 	if (!(datagram->flags & DATAGRAM_JOINED))

@@ -113,12 +113,6 @@ static bool records_match(const struct rule *rule, const struct sight *sight)
 	return false;
 }
 
-static bool way_matches(const struct rule *rule, enum way way)
-{
-	return rule->way == RULE_BOTH || rule->way == RULE_EITHER ||
-	       (rule->way == RULE_UP ? way == WAY_UP : way == WAY_DOWN);
-}
-
 /* `since`: awake from the datagram behind the other's firing on. */
 static bool is_awake(const struct rule_state *state, const struct sight *sight)
 {
@@ -162,26 +156,34 @@ static bool carried_matches(const struct rule_state *own, const struct sight *si
 	return span_holds(&own->rule->carried, sight->carried - before);
 }
 
+static bool conditions_hold(
+    struct rule_state *state, struct rule_state *own, const struct sight *sight, ns_t began)
+{
+	const struct rule *rule = state->rule;
+
+	if ((rule->looks & LOOKS_SINCE) && !is_awake(state, sight))
+		return false;
+	/* Before all else that may fail: an attempt counts whatever the other conditions say. */
+	if ((rule->looks & LOOKS_ATTEMPT) && !attempt_matches(own, sight))
+		return false;
+	if ((rule->looks & LOOKS_AGE) && !in_span(state, sight, began))
+		return false;
+	if ((rule->looks & LOOKS_SIZE) && !spans_hold(&rule->sizes, sight->size))
+		return false;
+	if ((rule->looks & LOOKS_DTLS) && !dtls_matches(rule, sight))
+		return false;
+	if ((rule->looks & LOOKS_RECORDS) && !records_match(rule, sight))
+		return false;
+	return !(rule->looks & LOOKS_CARRIED) || carried_matches(own, sight);
+}
+
 bool rule_matches(struct rule_state *state, struct rule_state *own, const struct sight *sight, ns_t began)
 {
 	const struct rule *rule = state->rule;
 
-	if (rule->timed || rule->disabled || !way_matches(rule, sight->way))
+	if (!(rule->looks & 1u << sight->way) || rule->disabled)
 		return false;
-	if (rule->since && !is_awake(state, sight))
-		return false;
-	/* Before all else that may fail: an attempt counts whatever the other conditions say. */
-	if (rule->by_attempt && !attempt_matches(own, sight))
-		return false;
-	if ((rule->after || rule->until) && !in_span(state, sight, began))
-		return false;
-	if (rule->sizes.count && !spans_hold(&rule->sizes, sight->size))
-		return false;
-	if (rule->by_dtls && !dtls_matches(rule, sight))
-		return false;
-	if (rule->by_epoch && !records_match(rule, sight))
-		return false;
-	if (rule->by_carried && !carried_matches(own, sight))
+	if ((rule->looks & ~(unsigned)(LOOKS_UP | LOOKS_DOWN)) && !conditions_hold(state, own, sight, began))
 		return false;
 	state->matched[rule->way == RULE_EITHER ? 0 : sight->way]++;
 	return true;

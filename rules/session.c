@@ -389,7 +389,7 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	path_forget(core, session, REASON_MAX_SESSIONS, now);
 	timer_cancel_all(core, session);
 	core_event(core, session, now, "session-ends %s", end == SESSION_IDLE ? "idle" : "max-sessions");
-	core_outcome(core, &(struct outcome){.kind = OUTCOME_ENDED, .at = now, .session = session});
+	*core_outcome(core) = (struct outcome){.kind = OUTCOME_ENDED, .at = now, .session = session};
 }
 
 void session_rules_free(struct core *core, struct rule_state *rules, size_t count)

@@ -145,9 +145,11 @@ static void test_rule(void **state)
 	assert_int_equal(rule->since, 2);
 	assert_true(rule->expect_given && rule->expect_each && !rule->timed);
 	assert_int_equal(rule->expect.low, 1);
-	assert_true(rule->by_dtls && rule->by_epoch && rule->by_attempt && rule->by_carried);
+	assert_int_equal(rule->looks, LOOKS_UP | LOOKS_DOWN | LOOKS_SINCE | LOOKS_ATTEMPT | LOOKS_AGE |
+	                                  LOOKS_SIZE | LOOKS_DTLS | LOOKS_RECORDS | LOOKS_CARRIED);
 	rule = &given.config->rules[1];
 	assert_true(rule->timed && rule->at_given && rule->every_given && !rule->expect_each);
+	assert_int_equal(rule->looks, 0);
 	assert_int_equal(rule->at.low, 5 * NS_S);
 	assert_int_equal(rule->at.high, 10 * NS_S);
 	assert_int_equal(rule->scope, SCOPE_ALL);
