@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/chance.h"
+#include "base/text.h"
 #include "base/units.h"
 
 bool address_equal(const struct address *a, const struct address *b)
@@ -47,13 +48,28 @@ bool address_is_any(const struct address *address)
 	return memcmp(address->ip, none, 16) == 0;
 }
 
+/* inet_ntop(3) goes by way of printf, and every session that begins is told. */
+static const char *ipv4_text(const uint8_t ip[4], char *text, size_t room)
+{
+	char whole[4 * 4], *at = whole;
+
+	for (int i = 0; i < 4; i++) {
+		at = text_digits(at, ip[i]);
+		*at++ = i < 3 ? '.' : '\0';
+	}
+	if ((size_t)(at - whole) > room)
+		return memcpy(text, "?", 2);
+	return memcpy(text, whole, (size_t)(at - whole));
+}
+
 const char *address_host_text(const struct address *address, char *text, size_t room)
 {
 	char scope[IF_NAMESIZE];
 	size_t size;
 
-	if (!inet_ntop(
-	        address->family == FAMILY_IPV6 ? AF_INET6 : AF_INET, address->ip, text, (socklen_t)room))
+	if (address->family != FAMILY_IPV6)
+		return ipv4_text(address->ip, text, room);
+	if (!inet_ntop(AF_INET6, address->ip, text, (socklen_t)room))
 		snprintf(text, room, "?");
 	if (!address->scope)
 		return text;
@@ -67,12 +83,19 @@ const char *address_host_text(const struct address *address, char *text, size_t 
 const char *address_text(const struct address *address, char *text, size_t room)
 {
 	bool brackets = address->family == FAMILY_IPV6;
+	char port[TEXT_DIGITS_MAX], *end = port;
 	size_t size;
 
 	text[0] = '[';
 	address_host_text(address, text + brackets, room - brackets);
 	size = strlen(text);
-	snprintf(text + size, room - size, brackets ? "]:%u" : ":%u", address->port);
+	if (brackets)
+		*end++ = ']';
+	*end++ = ':';
+	end = text_digits(end, address->port);
+	*end++ = '\0';
+	if (size + (size_t)(end - port) <= room)
+		memcpy(text + size, port, (size_t)(end - port));
 	return text;
 }
 

@@ -57,6 +57,32 @@ void text_add(struct text *text, const char *format, ...)
 	va_end(list);
 }
 
+void text_add_word(struct text *text, const char *word)
+{
+	text_add_bytes(text, word, strlen(word));
+}
+
+char *text_digits(char *at, uint64_t number)
+{
+	char digits[TEXT_DIGITS_MAX], *first = digits + sizeof(digits);
+	size_t size;
+
+	do {
+		*--first = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	size = (size_t)(digits + sizeof(digits) - first);
+	memcpy(at, first, size);
+	return at + size;
+}
+
+void text_add_number(struct text *text, uint64_t number)
+{
+	char digits[TEXT_DIGITS_MAX];
+
+	text_add_bytes(text, digits, (size_t)(text_digits(digits, number) - digits));
+}
+
 void text_clear(struct text *text)
 {
 	text->size = 0;

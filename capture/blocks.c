@@ -106,7 +106,6 @@ static void packet_block(struct text *out, const struct record *record, const st
 {
 	uint8_t headers[PACKET_HEADERS_MAX];
 	uint32_t flags = record->flags;
-	struct text comment = {0};
 	size_t start = pcapng_packet_begin(out, &(struct pcapng_packet){.interface = record->interface,
 	                                            .at = record->at,
 	                                            .headers = headers,
@@ -114,21 +113,21 @@ static void packet_block(struct text *out, const struct record *record, const st
 	                                            .payload = record_payload(record),
 	                                            .payload_size = record->kept,
 	                                            .original = record->size});
+	size_t comment = pcapng_option_begin(out, PCAPNG_COMMENT);
 
 	if (record->kind == RECORD_ARRIVED) {
-		comment_arrived(&comment, (const struct verdict *)(record + 1), names);
+		comment_arrived(out, (const struct verdict *)(record + 1), names);
 	} else {
 		struct departure departure = record->departure;
 
 		departure.parts = (const struct part *)(record + 1);
-		comment_departed(&comment, &departure);
+		comment_departed(out, &departure);
 	}
-	pcapng_option(out, PCAPNG_COMMENT, comment.at, comment.size < 65535 ? comment.size : 65535);
+	pcapng_option_end(out, comment);
 	pcapng_option(out, PCAPNG_PACKET_FLAGS, &flags, 4);
 	pcapng_option(out, PCAPNG_PACKET_ID, &record->id, 8);
 	pcapng_option(out, PCAPNG_END, NULL, 0);
 	pcapng_end(out, start);
-	text_free(&comment);
 }
 
 void blocks_record(struct text *out, const struct record *record, const struct names *names)

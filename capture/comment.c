@@ -1,15 +1,27 @@
 #include "capture/comment.h"
 
-#include <inttypes.h>
 #include <stdio.h>
+
+/* A word, and a number behind it. */
+static void add(struct text *out, const char *word, uint64_t number)
+{
+	text_add_word(out, word);
+	text_add_number(out, number);
+}
 
 /* Milliseconds with three decimals, rounded to the nearest microsecond. */
 static void add_time(struct text *out, const char *key, ns_t time)
 {
-	ns_t us = ((time < 0 ? -time : time) + 500) / 1000;
+	uint64_t us = ((uint64_t)(time < 0 ? -time : time) + 500) / 1000;
+	char thousandths[4] = {
+	    (char)('0' + us % 1000 / 100), (char)('0' + us % 100 / 10), (char)('0' + us % 10)};
 
-	text_add(
-	    out, " %s=%s%" PRId64 ".%03dms", key, time < 0 && us ? "-" : "", us / 1000, (int)(us % 1000));
+	text_add_word(out, key);
+	text_add_word(out, time < 0 && us ? "-" : "");
+	text_add_number(out, us / 1000);
+	text_add_word(out, ".");
+	text_add_word(out, thousandths);
+	text_add_word(out, "ms");
 }
 
 static const char *type_name(unsigned type, char *text, size_t room)
@@ -32,14 +44,16 @@ static void add_dtls(struct text *out, const struct verdict *verdict)
 	char text[16];
 
 	if (verdict->type == DTLS_NONE) {
-		text_add(out, " dtls=none");
+		text_add_word(out, " dtls=none");
 		return;
 	}
-	text_add(out, " dtls=%s/%u/", type_name(verdict->type, text, sizeof(text)), verdict->epoch);
+	text_add_word(out, " dtls=");
+	text_add_word(out, type_name(verdict->type, text, sizeof(text)));
+	add(out, "/", verdict->epoch);
 	if (verdict->number == DTLS_NUMBER_HIDDEN)
-		text_add(out, "-");
+		text_add_word(out, "/-");
 	else
-		text_add(out, "%" PRIu64, verdict->number);
+		add(out, "/", verdict->number);
 }
 
 static void add_hold(struct text *out, const struct verdict *verdict, const struct names *names)
@@ -76,24 +90,42 @@ static void add_deeds(struct text *out, const struct verdict *verdict)
 		text_add(out, ",and:%u", verdict->deeds_left_out);
 }
 
+static void add_datagram(struct text *out, uint32_t session, enum way way, uint32_t n)
+{
+	add(out, "s=", session);
+	text_add_word(out, " dir=");
+	text_add_word(out, verdict_ways[way]);
+	add(out, " n=", n);
+}
+
+static void add_reason(struct text *out, enum reason reason)
+{
+	text_add_word(out, " reason=");
+	text_add_word(out, verdict_reasons[reason]);
+}
+
 void comment_arrived(struct text *out, const struct verdict *verdict, const struct names *names)
 {
-	text_add(out, "s=%u dir=%s n=%u verdict=%s", verdict->session, verdict_ways[verdict->way], verdict->n,
-	    verdict->reason ? "drop" : "send");
-	for (unsigned i = 0; i < verdict->by_count; i++)
-		text_add(out, "%s%s", i ? "," : " by=", names_get(names, verdict->by[i]));
+	add_datagram(out, verdict->session, (enum way)verdict->way, verdict->n);
+	text_add_word(out, verdict->reason ? " verdict=drop" : " verdict=send");
+	for (unsigned i = 0; i < verdict->by_count; i++) {
+		text_add_word(out, i ? "," : " by=");
+		text_add_word(out, names_get(names, verdict->by[i]));
+	}
 	if (verdict->reason)
-		text_add(out, " reason=%s", verdict_reasons[verdict->reason]);
+		add_reason(out, (enum reason)verdict->reason);
 	else if (verdict->delay != NS_UNKNOWN)
-		add_time(out, "delay", verdict->delay);
+		add_time(out, " delay=", verdict->delay);
 	if (!verdict->reason)
 		add_hold(out, verdict, names);
 	add_deeds(out, verdict);
 	if (verdict->copies)
-		text_add(out, " copies=%u", verdict->copies);
+		add(out, " copies=", verdict->copies);
 	add_dtls(out, verdict);
-	if (verdict->device)
-		text_add(out, " %s", names_get(names, verdict->device));
+	if (verdict->device) {
+		text_add_word(out, " ");
+		text_add_word(out, names_get(names, verdict->device));
+	}
 }
 
 void departure_fill(struct departure *departure, const struct datagram *datagram, uint32_t session,
@@ -116,18 +148,18 @@ void departure_fill(struct departure *departure, const struct datagram *datagram
 
 void comment_departed(struct text *out, const struct departure *departure)
 {
-	text_add(out, "s=%u dir=%s n=%u %s", departure->session, verdict_ways[departure->way], departure->n,
-	    departure->reason ? "unsent" : "sent");
+	add_datagram(out, departure->session, (enum way)departure->way, departure->n);
+	text_add_word(out, departure->reason ? " unsent" : " sent");
 	if (departure->copy)
 		text_add(out, " copy=%u of=%s", departure->copy, verdict_origins[departure->origin]);
 	for (uint32_t i = 0; i < departure->part_count; i++)
-		text_add(out, "%s%u", i ? "," : " packed=", departure->parts[i].n);
+		add(out, i ? "," : " packed=", departure->parts[i].n);
 	if (departure->corrupted)
 		text_add(out, " did=corrupt");
 	if (departure->reason) {
-		text_add(out, " reason=%s", verdict_reasons[departure->reason]);
+		add_reason(out, (enum reason)departure->reason);
 		return;
 	}
-	add_time(out, "delay", departure->delay);
-	add_time(out, "late", departure->late);
+	add_time(out, " delay=", departure->delay);
+	add_time(out, " late=", departure->late);
 }

@@ -39,14 +39,30 @@ void pcapng_end(struct text *out, size_t start)
 	memcpy(out->at + start + 4, &size, 4);
 }
 
-void pcapng_option(struct text *out, uint16_t code, const void *value, size_t size)
+size_t pcapng_option_begin(struct text *out, uint16_t code)
 {
-	uint16_t head[2] = {code, (uint16_t)size};
+	const uint16_t head[2] = {code, 0}; /* its length is known at the end */
 
 	text_add_bytes(out, head, 4);
-	if (size)
-		text_add_bytes(out, value, size);
+	return out->size;
+}
+
+void pcapng_option_end(struct text *out, size_t start)
+{
+	size_t whole = out->size - start;
+	uint16_t size = (uint16_t)(whole < OPTION_MAX ? whole : OPTION_MAX);
+
+	out->size = start + size;
+	memcpy(out->at + start - 2, &size, 2);
 	pcapng_pad(out);
+}
+
+void pcapng_option(struct text *out, uint16_t code, const void *value, size_t size)
+{
+	size_t start = pcapng_option_begin(out, code);
+
+	text_add_bytes(out, value, size);
+	pcapng_option_end(out, start);
 }
 
 void pcapng_option_text(struct text *out, uint16_t code, const char *value)

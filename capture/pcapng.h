@@ -50,6 +50,9 @@ void pcapng_add32(struct text *out, uint32_t value);
 void pcapng_add_time(struct text *out, ns_t at); /* high word, low word */
 void pcapng_pad(struct text *out);
 void pcapng_option(struct text *out, uint16_t code, const void *value, size_t size);
+/* One whose value is added to `out` in between; what is above 65535 bytes is cut off. */
+size_t pcapng_option_begin(struct text *out, uint16_t code);
+void pcapng_option_end(struct text *out, size_t start);
 void pcapng_option_text(struct text *out, uint16_t code, const char *value);
 /* A comment of any length: one option holds 65535 bytes, a longer one goes into several. */
 void pcapng_comment(struct text *out, const char *comment);

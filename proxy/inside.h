@@ -41,7 +41,10 @@ struct port {
 	struct aging *aging; /* of an old one */
 	uint32_t mapping;    /* number of the NAT mapping that it stands for */
 	uint8_t most;        /* datagrams to ask for in the next read */
+	uint8_t reads;       /* so far, up to PORT_BUSY */
 };
+
+#define PORT_BUSY 8 /* reads, from which on what makes them cheaper pays */
 
 #define PORTS_OLD_MAX 8        /* of a session; the oldest goes first */
 #define PORTS_OLD (600 * NS_S) /* without a datagram, an old one is closed */

@@ -325,7 +325,6 @@ static int socket_open(enum family family, const struct socket_options *options,
 	int fd = socket(family == FAMILY_IPV6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	    IPPROTO_UDP);
 	int size = (int)(options->receive_buffer / 2); /* the kernel doubles it */
-	const int whole = IP_PMTUDISC_DO;
 
 	if (fd < 0)
 		return error_set(error, "no socket can be opened: %s", strerror(errno));
@@ -338,13 +337,19 @@ static int socket_open(enum family family, const struct socket_options *options,
 	} else {
 		set_on(fd, IPPROTO_IP, IP_RECVTOS);
 	}
-	/* Its packets need no number (RFC 6864 4.1). The kernel has a counter of those for each pair of
-	 * hosts, and all cores wait for each other there. */
-	if (options->whole && family == FAMILY_IPV4)
-		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof(whole));
+	return fd;
+}
+
+void socket_hasten(int fd, enum family family, const struct socket_options *options)
+{
+	const int whole = IP_PMTUDISC_DO;
+
 	if (options->offload)
 		set_on(fd, IPPROTO_UDP, UDP_GRO);
-	return fd;
+	/* What is never cut needs no number (RFC 6864 4.1). The kernel has a counter of those for each pair
+	 * of hosts, and all cores wait for each other there. */
+	if (options->whole && family == FAMILY_IPV4)
+		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof(whole));
 }
 
 static void local_address(int fd, struct address *local)
@@ -375,6 +380,7 @@ int socket_listen(const struct address *address, const struct socket_options *op
 
 	if (fd < 0)
 		return -1;
+	socket_hasten(fd, (enum family)address->family, options);
 	set_on(fd, SOL_SOCKET, SO_RXQ_OVFL);
 	/* Only where it is bound to all is there something to tell. */
 	if (address_is_any(address) && address->family == FAMILY_IPV6)

@@ -62,8 +62,8 @@ int batch_send(int fd, const struct sending *sendings, int count, enum offload o
 
 struct socket_options {
 	uint64_t receive_buffer; /* bytes, as the kernel counts them */
-	enum offload offload;    /* UDP_GRO: what comes together is read as one */
-	bool whole;              /* IPv4: never cut, until one does not fit its path (IP_MTU_DISCOVER) */
+	enum offload offload;    /* once busy: what comes together is read as one (UDP_GRO) */
+	bool whole;              /* once busy, IPv4: never cut, until one does not fit (IP_MTU_DISCOVER) */
 };
 
 /* With SO_REUSEPORT several sockets listen on one address, and each sender is one's: the first takes the
@@ -81,6 +81,9 @@ bool socket_discovers_mtu(void);
 /* A socket connected to the cloud, from `source` where it has a family; -1 with errno. */
 int socket_connect(const struct address *cloud, const struct address *source,
     const struct socket_options *options, struct address *local, struct error *error);
+/* What makes each datagram cheaper, and a socket that has few dearer: a listener has it from the start, one
+ * towards a cloud from when it turns out to be busy. */
+void socket_hasten(int fd, enum family family, const struct socket_options *options);
 /* What the receive buffer really became (the kernel may give less). */
 uint64_t socket_receive_buffer(int fd);
 /* Datagrams that the kernel dropped on this socket since it was opened (SO_MEMINFO); 0 where it does not

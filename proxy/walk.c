@@ -445,6 +445,13 @@ static int next_most(int most, int count)
 	return next < 1 ? 1 : next < SOCKET_BATCH ? next : SOCKET_BATCH;
 }
 
+static void count_read(struct port *port)
+{
+	if (port->reads < PORT_BUSY && ++port->reads == PORT_BUSY)
+		socket_hasten(
+		    port->out.fd, (enum family)port->out.local.family, &port->out.relay->socket_options);
+}
+
 static void read_port(struct relay *relay, struct port *port)
 {
 	struct session *session = port->carrier->session;
@@ -457,6 +464,7 @@ static void read_port(struct relay *relay, struct port *port)
 	if (relay->reading) {
 		port->most = (uint8_t)next_most(port->most, count);
 		carrier_port_read(port);
+		count_read(port);
 	}
 	relay->reading = NULL;
 	core_session_release(relay->core, session);

@@ -75,18 +75,33 @@ bool core_next(struct core *core, struct outcome *outcome)
 	return true;
 }
 
-void core_event(struct core *core, struct session *session, ns_t at, const char *format, ...)
+struct text core_event_begin(const struct session *session)
 {
 	struct text text = {0};
+
+	if (session) {
+		text_add_word(&text, "s=");
+		text_add_number(&text, session->number);
+		text_add_word(&text, " ");
+	}
+	return text;
+}
+
+void core_event_end(struct core *core, struct session *session, ns_t at, struct text text)
+{
+	*core_outcome(core) = (struct outcome){
+	    .kind = OUTCOME_EVENT, .at = at, .session = session, .text = text.at};
+}
+
+void core_event(struct core *core, struct session *session, ns_t at, const char *format, ...)
+{
+	struct text text = core_event_begin(session);
 	va_list list;
 
-	if (session)
-		text_add(&text, "s=%u ", session->number);
 	va_start(list, format);
 	text_add_list(&text, format, list);
 	va_end(list);
-	*core_outcome(core) = (struct outcome){
-	    .kind = OUTCOME_EVENT, .at = at, .session = session, .text = text.at};
+	core_event_end(core, session, at, text);
 }
 
 /* ---- Datagrams and accounts ---- */

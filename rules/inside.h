@@ -10,6 +10,7 @@
 #ifndef RULES_INSIDE_H
 #define RULES_INSIDE_H
 
+#include "base/text.h"
 #include "rules/core.h"
 #include "rules/rule.h"
 #include "rules/schedule.h"
@@ -90,6 +91,9 @@ static inline struct session_way *way_of(const struct datagram *datagram)
 /* core.c */
 /* The next of them, to be filled in. */
 struct outcome *core_outcome(struct core *core);
+/* An event whose text is put together from words. */
+struct text core_event_begin(const struct session *session);
+void core_event_end(struct core *core, struct session *session, ns_t at, struct text text);
 struct datagram *core_datagram(struct core *core, struct session *session, enum way way, size_t size);
 void core_datagram_free(struct core *core, struct datagram *datagram);
 /* It dies after its arrival was recorded: counted, and told as unsent. */

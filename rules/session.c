@@ -257,11 +257,31 @@ static void standing_apply(struct core *core, struct session *session, ns_t now)
 	}
 }
 
+static void tell_begin(struct core *core, struct session *session)
+{
+	const struct device *section = session->section;
+	struct text text = core_event_begin(session);
+	char device[ADDRESS_TEXT_ROOM];
+
+	text_add_word(&text, "session-begins device=");
+	text_add_word(&text, address_text(&session->device, device, sizeof(device)));
+	if (section) {
+		text_add_word(&text, " dev=");
+		text_add_word(&text, section->name);
+	}
+	text_add_word(&text, " link=");
+	text_add_word(&text, session->link->name);
+	if (session->identity_used) {
+		text_add_word(&text, " identity=");
+		text_add_word(&text, section->identity);
+	}
+	core_event_end(core, session, session->user.began, text);
+}
+
 static struct session *session_open(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now)
 {
 	struct session *session = calloc(1, sizeof(*session));
-	char text[ADDRESS_TEXT_ROOM];
 
 	if (!session)
 		return NULL;
@@ -289,11 +309,7 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 	silent_append(core, session);
 
 	draw_from(core, session);
-	core_event(core, session, now, "session-begins device=%s%s%s link=%s%s%s",
-	    address_text(device, text, sizeof(text)), session->section ? " dev=" : "",
-	    session->section ? session->section->name : "", session->link->name,
-	    session->identity_used ? " identity=" : "",
-	    session->identity_used ? session->section->identity : "");
+	tell_begin(core, session);
 	session_rules_attach(core, session);
 	for (size_t i = 0; i < session->rule_count; i++)
 		if (session->rules[i].rule->scope == SCOPE_SESSION && !session->rules[i].rule->since)

@@ -3,6 +3,8 @@
  */
 #include "test/unit/unit.h"
 
+#include <inttypes.h>
+
 #include "base/text.h"
 
 static void test_grows(void **state)
@@ -28,6 +30,26 @@ static void test_grows(void **state)
 	text_free(&text);
 	assert_null(text.at);
 	text_clear(&text);
+	text_free(&text);
+}
+
+static void test_words_and_numbers(void **state)
+{
+	static const uint64_t numbers[] = {0, 9, 10, 99, 100, UINT32_MAX, UINT64_MAX};
+	struct text text = {0};
+
+	(void)state;
+	text_add_word(&text, "");
+	assert_string_equal(text.at, "");
+	for (size_t i = 0; i < COUNT(numbers); i++) {
+		char printed[32];
+
+		text_clear(&text);
+		text_add_word(&text, "n=");
+		text_add_number(&text, numbers[i]);
+		snprintf(printed, sizeof(printed), "n=%" PRIu64, numbers[i]);
+		assert_string_equal(text.at, printed);
+	}
 	text_free(&text);
 }
 
@@ -77,6 +99,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_grows),
+	    cmocka_unit_test(test_words_and_numbers),
 	    cmocka_unit_test(test_ends),
 	    cmocka_unit_test(test_nearest),
 	};
