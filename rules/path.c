@@ -229,8 +229,8 @@ static void enter_copies(struct core *core, struct datagram_list *copies, bool a
 	*copies = rest;
 }
 
-/* Just arrived, due at once, and nobody before it: then the schedule would only give it back. What it wakes
- * came before it. */
+/* Just arrived, due at once, and nobody goes before it: the schedule would only give it back. (What it wakes
+ * came before it, and goes before it.) */
 static bool leaves_at_once(const struct core *core, const struct datagram *datagram,
     const struct passage *passage, const struct plan *plan, ns_t now)
 {
