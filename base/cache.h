@@ -5,13 +5,16 @@
 #define BASE_CACHE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define CACHE_LINE 64 /* bytes */
 
 static inline void cache_fetch(const void *from, size_t size)
 {
-	for (size_t at = 0; at < size; at += CACHE_LINE)
-		__builtin_prefetch((const char *)from + at, 1, 2);
+	const char *end = (const char *)from + size;
+
+	for (const char *at = end - size - (uintptr_t)from % CACHE_LINE; at < end; at += CACHE_LINE)
+		__builtin_prefetch(at, 1, 2);
 }
 
 #endif

@@ -368,7 +368,8 @@ static void foresee(struct relay *relay, const struct listener *listener, int co
 			cache_fetch(likely[i]->carrier, sizeof(struct carrier));
 	for (int i = 0; i < count; i++)
 		if (likely[i] && likely[i]->carrier)
-			__builtin_prefetch(((const struct carrier *)likely[i]->carrier)->port);
+			cache_fetch(
+			    ((const struct carrier *)likely[i]->carrier)->port, sizeof(struct outlet));
 }
 
 /* Of what is ready: a port, or NULL. */
@@ -387,7 +388,7 @@ static void foresee_ports(const struct relay *relay, int count)
 	if (!core_foresees(relay->core))
 		return;
 	for (int i = 0; i < count; i++)
-		__builtin_prefetch(ready_peek(relay->ready, i));
+		cache_fetch(ready_peek(relay->ready, i), sizeof(struct port));
 	for (int i = 0; i < count; i++)
 		if ((port = ready_port(relay, i)))
 			cache_fetch(port->carrier, sizeof(*port->carrier));

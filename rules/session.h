@@ -111,9 +111,8 @@ struct account way_account(const struct session_way *way);
 struct session {
 	struct session *hash_next;
 	struct address device;
-	struct session *silent_older, *silent_newer; /* those that the cloud never answered, by silence */
-	void *carrier;                               /* the caller's */
-	unsigned listener;                           /* index, the caller's */
+	void *carrier;     /* the caller's */
+	unsigned listener; /* index, the caller's */
 	uint32_t refs;
 
 	ns_t last;
@@ -124,24 +123,22 @@ struct session {
 	const struct device *section; /* NULL: none */
 	struct rule_state *rules;     /* those that apply to it, in file order */
 	uint32_t rule_count;
+	uint32_t number;
+	enum session_end end;
 	bool answered;
 	bool silent_listed;
-	bool link_set;      /* by an action */
-	bool identity_used; /* draws derive from the section's identity */
+	bool unresolved; /* set by the caller: its cloud's address is not known yet */
+	bool link_set;   /* by an action */
 
 	struct nat nat;
 	struct dtls_session dtls;
 
 	struct session_way ways[WAYS];
 
-	struct session *older, *newer; /* all live ones, by opening */
+	struct session *older, *newer;               /* all live ones, by opening */
+	struct session *silent_older, *silent_newer; /* those that the cloud never answered, by silence */
 	struct link_user user;
 	uint64_t identity_key;
-	/* Set by the caller: */
-	bool unresolved;   /* its cloud's address is not known yet */
-	uint8_t old_ports; /* source ports of earlier NAT mappings that are still open */
-	uint16_t port;     /* the present source port towards the cloud; 0: none */
-	enum session_end end;
 	uint32_t handshakes, rebinds;
 	ns_t ended;
 	struct followed *followed; /* its connection ID, for follow_cid */
@@ -149,7 +146,10 @@ struct session {
 	struct timer *idle_timer, *dark_timer, *nat_timer;
 	struct datagram **firsts; /* for `replay KIND` */
 	unsigned first_count;
-	uint32_t number;
+	bool identity_used; /* draws derive from the section's identity */
+	/* Set by the caller: */
+	uint8_t old_ports; /* source ports of earlier NAT mappings that are still open */
+	uint16_t port;     /* the present source port towards the cloud; 0: none */
 };
 
 #endif
