@@ -79,6 +79,12 @@ static inline double ks_distance(double *values, size_t count, double (*share_be
 	return most;
 }
 
+/* Of values spread evenly over 0 to 1. */
+static inline double share_of_unit(double x)
+{
+	return fmin(fmax(x, 0), 1);
+}
+
 static inline double ks_bound(size_t count)
 {
 	return 1.95 / sqrt((double)count);
