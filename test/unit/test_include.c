@@ -1,0 +1,239 @@
+/*
+ * include: the files that an ini file names.
+ *
+ * Proven, with a [proxy] that only includes: their order and their paths, what is wrong in them and of them,
+ * circles, includes by --set, profiles.
+ */
+#include "test/unit/unit.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/deadzone-include-XXXXXX";
+static const char *const file_names[] = {"main.ini", "a.ini", "b.ini", "sub/c.ini", "sub/d.ini"};
+
+static void file_write(const char *name, const char *text)
+{
+	char path[128];
+	FILE *out;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	out = fopen(path, "w");
+	assert_non_null(out);
+	fputs(text, out);
+	fclose(out);
+}
+
+static int folder_make(void **state)
+{
+	char path[128];
+
+	(void)state;
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(path, sizeof(path), "%s/sub", folder);
+	return mkdir(path, 0700);
+}
+
+static int folder_remove(void **state)
+{
+	char path[128];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(file_names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, file_names[i]);
+		unlink(path);
+	}
+	snprintf(path, sizeof(path), "%s/sub", folder);
+	rmdir(path);
+	return rmdir(folder);
+}
+
+/* An ini with a [proxy] that knows `include`; profiles lie in the folder. */
+static void given_main(struct given *given)
+{
+	static const struct key proxy_keys[] = {{.name = "include", .flags = KEY_LIST, .takes = "file"}};
+	static const struct section_kind proxy = {.name = "proxy", .keys = proxy_keys, .key_count = 1};
+	static const struct section_kind *const kinds[] = {
+	    &proxy, &config_device_kind, &config_link_kind, &config_rule_kind};
+
+	*given = (struct given){.complaints = complaints_new(), .names = names_new()};
+	given->ini = ini_new(kinds, COUNT(kinds), folder, given->complaints);
+}
+
+/* Reads main.ini; what is told, with the folder taken out of the paths. */
+static void read_main(struct given *given, const char *path)
+{
+	given_main(given);
+	ini_read(given->ini, path);
+	given_build(given);
+	for (char *at = strstr(given->told, folder); at; at = strstr(at, folder))
+		memmove(at, at + strlen(folder) + 1, strlen(at + strlen(folder) + 1) + 1);
+}
+
+static void main_path(char *path, size_t room)
+{
+	snprintf(path, room, "%s/main.ini", folder);
+}
+
+/* Included sections come before those of the file that names them; paths are relative to the naming file. */
+static void test_include(void **state)
+{
+	static const char *const order[] = {"d", "c", "a", "b", "main"};
+	char path[128];
+	struct given given;
+	size_t links = 0;
+
+	(void)state;
+	main_path(path, sizeof(path));
+	file_write("main.ini", "[link main]\n[proxy]\ninclude = sub/c.ini, a.ini\ninclude = b.ini\n");
+	file_write("a.ini", "[link a]\n");
+	file_write("b.ini", "[link b]\n");
+	file_write("sub/c.ini", "[link c]\n");
+	read_main(&given, path);
+	assert_string_equal(given.told, "");
+	for (size_t i = 0; i < ini_count(given.ini); i++)
+		if (ini_section(given.ini, i)->kind == &config_link_kind)
+			assert_string_equal(ini_section(given.ini, i)->name, order[1 + links++]);
+	assert_int_equal(links, 4);
+	given_free(&given);
+}
+
+#define ACROSS "; `like` and --set change what another file says\n"
+
+static void test_include_mistakes(void **state)
+{
+	static const struct {
+		const char *main, *a, *b, *told;
+	} rows[] = {
+	    {"[proxy]\ninclude = nowhere.ini\n", "", "",
+	        "main.ini:2: [proxy] include: `nowhere.ini` cannot be read: No such file or directory\n"},
+	    {"[proxy]\ninclude = sub\n", "", "",
+	        "main.ini:2: [proxy] include: `sub` cannot be read: it is a directory\n"},
+	    {"[link x]\n[proxy]\ninclude = a.ini\n", "[link x]\n", "",
+	        "main.ini:1: [link x] is here a second time; the first is at a.ini:1" ACROSS},
+	    {"[proxy]\ninclude = a.ini, b.ini\n", "[link x]\n", "\n[link x]\n",
+	        "b.ini:2: [link x] is here a second time; the first is at a.ini:1\n"},
+	    {"[proxy]\ninclude = a.ini, a.ini\n", "[link x]\n", "",
+	        "a.ini:1: [link x] is here a second time; the first is at a.ini:1\n"},
+	    {"[proxy]\ninclude = main.ini\n", "", "",
+	        "main.ini:2: [proxy] include: include loop: `main.ini` is being read already\n"},
+	    {"[proxy]\ninclude = a.ini\n", "[link x]\n[proxy]\n", "",
+	        "a.ini:2: [proxy]: an included file has no [proxy]; it belongs into the file that includes "
+	        "it\n"},
+	    {"[proxy]\ninclude = a.ini\n[link y]\nloss = 1\n", "\n[link x]\nloss = 2\n", "",
+	        "a.ini:3: [link x] loss: `2` lacks its unit; a share is 2% or 0.5%\n"
+	        "main.ini:4: [link y] loss: `1` lacks its unit; a share is 2% or 0.5%\n"},
+	};
+	char path[128];
+
+	(void)state;
+	main_path(path, sizeof(path));
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct given given;
+
+		file_write("main.ini", rows[i].main);
+		file_write("a.ini", rows[i].a);
+		file_write("b.ini", rows[i].b);
+		read_main(&given, path);
+		assert_string_equal(given.told, rows[i].told);
+		given_free(&given);
+	}
+}
+
+/* A loop over two files is found, although each [proxy] of an included file is wrong as well. */
+static void test_include_loop(void **state)
+{
+	char path[128];
+	struct given given;
+
+	(void)state;
+	main_path(path, sizeof(path));
+	file_write("main.ini", "[proxy]\ninclude = a.ini\n");
+	file_write("a.ini", "[proxy]\ninclude = b.ini\n");
+	file_write("b.ini", "[proxy]\ninclude = main.ini\n");
+	read_main(&given, path);
+	assert_non_null(
+	    strstr(given.told, "b.ini:2: [proxy] include: include loop: `main.ini` is being read already\n"));
+	given_free(&given);
+}
+
+/* What an included file may not hold it may not hold either where --set includes it. */
+static void test_include_by_set(void **state)
+{
+	char path[128], setting[256];
+	struct given given;
+
+	(void)state;
+	main_path(path, sizeof(path));
+	file_write("main.ini", "[link main]\n");
+	file_write("a.ini", "[link a]\n");
+	file_write("b.ini", "[proxy]\n");
+	given_main(&given);
+	ini_read(given.ini, path);
+	snprintf(setting, sizeof(setting), "[proxy] include = %s/a.ini", folder);
+	ini_set(given.ini, setting);
+	assert_non_null(ini_find(given.ini, "link", "a"));
+	assert_int_equal(complaints_count(given.complaints, COMPLAINT_ERROR), 0);
+	snprintf(setting, sizeof(setting), "[proxy] include = %s/b.ini", folder);
+	ini_set(given.ini, setting);
+	assert_int_equal(complaints_count(given.complaints, COMPLAINT_ERROR), 1);
+	given_free(&given);
+}
+
+static void test_profiles(void **state)
+{
+	static const struct {
+		const char *include, *told;
+	} rows[] = {
+	    {"profile:a", ""},
+	    {"profile:aa", "main.ini:2: [proxy] include: there is no profile `aa`; the nearest is `a`\n"},
+	    {"profile:something-else", "main.ini:2: [proxy] include: there is no profile `something-else`; "
+	                               "`deadzone profiles` lists them\n"},
+	    {"profile:../a", "main.ini:2: [proxy] include: there is no profile `../a`; the nearest is `a`\n"},
+	};
+	char path[128], text[256];
+
+	(void)state;
+	main_path(path, sizeof(path));
+	file_write("a.ini", "[link a]\n");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct given given;
+
+		snprintf(text, sizeof(text), "[proxy]\ninclude = %s\n", rows[i].include);
+		file_write("main.ini", text);
+		read_main(&given, path);
+		if (strchr(rows[i].include, '/'))
+			assert_int_equal(complaints_count(given.complaints, COMPLAINT_ERROR), 1);
+		else
+			assert_string_equal(given.told, rows[i].told);
+		given_free(&given);
+	}
+}
+
+/* A file that the command line names is told of at line 0 of itself. */
+static void test_no_file(void **state)
+{
+	struct given given;
+
+	(void)state;
+	read_main(&given, "/nowhere/main.ini");
+	assert_string_equal(given.told,
+	    "/nowhere/main.ini:0: `/nowhere/main.ini` cannot be read: No such file or directory\n");
+	given_free(&given);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_include),
+	    cmocka_unit_test(test_include_mistakes),
+	    cmocka_unit_test(test_include_loop),
+	    cmocka_unit_test(test_include_by_set),
+	    cmocka_unit_test(test_profiles),
+	    cmocka_unit_test(test_no_file),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, folder_make, folder_remove);
+}
