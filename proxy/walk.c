@@ -323,6 +323,9 @@ static void take(struct relay *relay, struct listener *listener, struct port *po
 		capture_arrived(relay->recorder, &path, &verdict, bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival.at));
 	}
+	/* What left at once waits among the outcomes; the next datagram may have come earlier. */
+	if (core_due(relay->core) <= arrival.at)
+		advance(relay, arrival.at);
 }
 
 /* What one read gave: one datagram, or several that came together. */

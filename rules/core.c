@@ -281,11 +281,10 @@ static void do_what_is_due(struct core *core, ns_t now)
 
 void core_advance(struct core *core, ns_t now)
 {
-	if (now < core->now)
-		now = core->now;
 	if (schedule_due(core->schedule) <= now)
 		do_what_is_due(core, now);
-	core->now = now;
+	if (now > core->now)
+		core->now = now;
 }
 
 ns_t core_due(const struct core *core)

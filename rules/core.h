@@ -12,7 +12,7 @@
  *   core_due()             when to call core_advance next
  *
  * Take all outcomes before the next core_session: opening one may end another, whose sends would count as
- * dropped.
+ * dropped. Those that one call brings stand in the order of their times.
  *
  * A datagram without delay is among the outcomes after its core_arrive, or after core_advance(now) with the
  * `now` of its arrival where others come before it.

@@ -39,6 +39,33 @@ static void test_session_numbers(void **state)
 	stage_close(&stage);
 }
 
+/* Sockets are read one after another: a datagram may have come long before the core's time. What its session
+ * is due later than that has not happened to it. */
+static void test_stamps_behind_the_time(void **state)
+{
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = 100 * NS_MS, .max_sessions = 100, .max_queued = 1 << 20}};
+
+	(void)state;
+	stage_open(&stage, "[link default]\n[rule dark]\nat = 5ms\ndo = blackout 20ms\n");
+	stage_advance(&stage, NS_S);
+	for (unsigned host = 1; host <= 2; host++) {
+		ns_t at = 500 * NS_MS + host * NS_MS;
+
+		assert_int_equal(arrive(&stage, host, WAY_UP, 10, at).reason, REASON_NONE);
+		assert_int_equal(session_of(&stage, host, 4000, at)->end, SESSION_LIVE);
+	}
+	assert_said(&stage, "501 s=1 session-begins device=10.0.0.1:4000 link=default\n"
+	                    "501 s=1 up n=1 sent\n"
+	                    "502 s=2 session-begins device=10.0.0.2:4000 link=default\n"
+	                    "502 s=2 up n=1 sent\n");
+	assert_int_equal(arrive(&stage, 2, WAY_UP, 10, 506 * NS_MS).reason, REASON_NONE);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 506 * NS_MS).reason, REASON_BLACKOUT);
+	stage_advance(&stage, NS_S);
+	assert_int_equal(core_session_count(stage.core), 0);
+	stage_close(&stage);
+}
+
 /* Refused ones count by themselves, with numbers of their own. */
 static void test_refused(void **state)
 {
@@ -723,6 +750,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_session_numbers),
+	    cmocka_unit_test(test_stamps_behind_the_time),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_draws_by_address),
 	    cmocka_unit_test(test_draws_after_idle),
