@@ -32,6 +32,7 @@ SOURCES := $(wildcard base/*.c rules/*.c capture/*.c report/*.c proxy/*.c)
 PARTS := $(filter-out proxy/main.c,$(SOURCES))
 PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
+FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
 .PHONY: all check check-browser demo story bench fuzz soak layers lint format clean install install-wireshark uninstall help
 .PHONY: deps deps-demo deps-check deps-browser deps-story deps-fuzz binaries test-binaries
@@ -137,6 +138,12 @@ $(BUILD)/asan/test/%: $(BUILD)/asan/obj/test/unit/%.o $(BUILD)/asan/libdeadzone.
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES) -lcmocka
 
+# The corpus alone: `make fuzz` looks for more.
+$(BUILD)/asan/test/fuzz_%: $(BUILD)/asan/obj/test/fuzz/fuzz_%.o $(BUILD)/asan/obj/test/fuzz/again.o $(BUILD)/asan/libdeadzone.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES)
+
 $(BUILD)/asan/test/replay: $(BUILD)/asan/obj/test/replay/replay.o $(BUILD)/asan/libdeadzone.a
 	@mkdir -p $(@D)
 	@echo "  LD $@"
@@ -164,7 +171,7 @@ $(BUILD)/bench/%: test/bench/%.c
 
 .PRECIOUS: $(BUILD)/asan/obj/%.o $(BUILD)/obj/%.o
 binaries: $(BUILD)/deadzone $(BUILD)/deadzone.1 $(BUILD)/deadzone.ini.5
-test-binaries: $(BUILD)/deadzone $(BUILD)/asan/deadzone $(BUILD)/asan/test/replay $(UNIT)
+test-binaries: $(BUILD)/deadzone $(BUILD)/asan/deadzone $(BUILD)/asan/test/replay $(UNIT) $(FUZZ)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

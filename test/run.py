@@ -150,6 +150,9 @@ def all_suites():
     suites.append(Suite("docs", ["sh", "test/docs.sh", "build"], LAYERS_BOUND))
     for source in sorted((TOP / "test/unit").glob("test_*.c")):
         suites.append(Suite(f"unit/{source.stem}", [f"build/asan/test/{source.stem}"], UNIT_BOUND))
+    for source in sorted((TOP / "test/fuzz").glob("fuzz_*.c")):
+        corpus = f"test/fuzz/corpus/{source.stem.removeprefix('fuzz_')}"
+        suites.append(Suite(f"fuzz/{source.stem}", [f"build/asan/test/{source.stem}", corpus], UNIT_BOUND))
     return suites
 
 

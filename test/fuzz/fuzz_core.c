@@ -411,6 +411,7 @@ static void arrive(struct fuzz *f, unsigned op)
 	if (arrival.size)
 		memcpy(exact, room, arrival.size);
 	arrival.bytes = exact;
+	outcomes(f, op); /* what left at once stands among them, and this one may have come earlier */
 	session = core_session(f->core, listener, &listeners[listener], &device, arrival.at, &opened);
 	check(f);
 	if (opened)

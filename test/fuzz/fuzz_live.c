@@ -83,11 +83,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *line = strndup((const char *)data, size);
 	struct live_result result;
 	struct core *core;
+	struct cores cores = {.all = &core, .count = 1};
 
 	assert(setup && line);
 	core = core_new(setup->config, names, &limits, 0);
 	arrive(core, NS_MS);
-	result = live_apply(live, core, setup, line, 2 * NS_MS);
+	result = live_apply(live, &cores, setup, line, 2 * NS_MS);
 	assert((result.status == LIVE_DONE) == !result.error.size);
 	assert(!result.setup || result.status == LIVE_DONE);
 	if (result.setup) {
