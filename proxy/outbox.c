@@ -30,11 +30,11 @@ static void sending_of(const struct relay *relay, const struct datagram *datagra
 	}
 }
 
-/* News about an earlier datagram (RFC 1122 4.1.3.3, RFC 1191): this one was not sent, and is sent again. */
+/* News about an earlier datagram (RFC 1122 4.1.3.3): this one was not sent, and is sent again. */
 static bool is_news(int error)
 {
 	return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN ||
-	       error == EMSGSIZE || error == EPROTO || error == ENOPROTOOPT;
+	       error == EPROTO || error == ENOPROTOOPT;
 }
 
 static bool is_full(int error)

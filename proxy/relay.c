@@ -89,7 +89,7 @@ static struct socket_options socket_options_of(const struct setup *setup)
 {
 	return (struct socket_options){.receive_buffer = setup->proxy.receive_buffer,
 	    .offload = setup->proxy.offload && socket_can_offload() ? OFFLOAD_YES : OFFLOAD_NO,
-	    .whole = socket_discovers_mtu()};
+	    .whole = setup->proxy.offload && socket_discovers_mtu()};
 }
 
 /* It rings to wake the thread, which then sees that it is halted. */

@@ -173,8 +173,8 @@ static const struct key proxy_keys[] = {
     {"receive_buffer", KEY_PLAIN, "4MiB", AT(receive_buffer), read_receive_buffer, "size",
         "kernel buffer of each socket that receives", NULL},
     {"offload", KEY_PLAIN, "yes", AT(offload), keys_read_yes, "yes or no",
-        "read and send runs of equal size as one (UDP_GRO, UDP_SEGMENT): the same datagrams for less CPU; "
-        "no where another tool listens on lo or a veth",
+        "read and send runs of equal size as one (UDP_GRO, UDP_SEGMENT), and what fits its path never cut "
+        "(IP_MTU_DISCOVER): the same datagrams for less CPU; no where another tool listens on lo or a veth",
         NULL},
     {"source", KEY_LIST, NULL, AT(source), keys_read_host, "address",
         "local addresses that upstream sockets leave from, in turn", "any"},

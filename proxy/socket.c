@@ -268,24 +268,27 @@ static int send_some(int fd, const struct sending *sendings, int count, enum off
 	return sent < 0 ? -1 : done;
 }
 
-/* One does not fit the path, and this socket sends only whole ones: from here on the kernel cuts. */
-static bool begin_to_cut(int fd)
+/* From here on the kernel cuts what does not fit the path. */
+static void begin_to_cut(int fd)
 {
 	int how = 0;
 	socklen_t size = sizeof(how);
 
 	if (getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, &size) || how != IP_PMTUDISC_DO)
-		return false;
+		return;
 	how = IP_PMTUDISC_WANT;
-	return setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof(how)) == 0;
+	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof(how));
 }
 
 int batch_send(int fd, const struct sending *sendings, int count, enum offload offload)
 {
 	int sent = send_some(fd, sendings, count, offload);
 
-	if (sent < 0 && errno == EMSGSIZE && begin_to_cut(fd))
+	/* This one does not fit; or an earlier one did not fit a later hop, which is told once (RFC 1191). */
+	if (sent < 0 && errno == EMSGSIZE) {
+		begin_to_cut(fd);
 		sent = send_some(fd, sendings, count, offload);
+	}
 	return sent;
 }
 

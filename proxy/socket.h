@@ -76,7 +76,7 @@ int socket_listen(const struct address *address, const struct socket_options *op
 /* Since Linux 4.18; before, the kernel would send a run as one large datagram. */
 bool socket_can_offload(void);
 /* Where the kernel discovers the MTU of paths (RFC 1191), which is its default: there `whole` changes what it
- * costs, and nothing that leaves. */
+ * costs, and what leaves only by its IP numbers (and, where a route's MTU is locked, by "don't fragment"). */
 bool socket_discovers_mtu(void);
 /* A socket connected to the cloud, from `source` where it has a family; -1 with errno. */
 int socket_connect(const struct address *cloud, const struct address *source,
