@@ -23,7 +23,8 @@ VALUES = {
     "of": "duplicate|decoy|replay|inject|link", "packed": r"\d+(,\d+)*", "did": r"\S+",
     "hold": r"reorder:\S+|blackout|rule:\S+|pack|sleep|lookup",
 }
-VALIDATE = ("-n", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE")
+# The kernel gives what ports it likes, also those that some protocol has: "data" is nobody's payload.
+VALIDATE = ("-n", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-d", "udp.port==1024-65535,data")
 WRONG = "ip.checksum.status == 0 || udp.checksum.status == 0 || _ws.malformed"
 BUSY = """
 [device lab]
