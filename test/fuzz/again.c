@@ -29,7 +29,6 @@ int main(int argc, char **argv)
 	for (int i = 0; i < count; i++) {
 		char path[4096];
 		FILE *in;
-		/* As much as there is: what is read behind it is seen. */
 		uint8_t *whole = malloc(MOST), *data;
 		size_t size;
 
@@ -40,7 +39,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 		size = fread(whole, 1, MOST, in);
-		data = malloc(size ? size : 1);
+		data = malloc(size ? size : 1); /* exactly so many: a step past the end is seen */
 		if (!data)
 			return 2;
 		memcpy(data, whole, size);
