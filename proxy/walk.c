@@ -323,8 +323,8 @@ static void take(struct relay *relay, struct listener *listener, struct port *po
 		capture_arrived(relay->recorder, &path, &verdict, bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival.at));
 	}
-	/* Due as well, but behind others: out before the next datagram, which may have an earlier stamp and end a
-	 * session. */
+	/* Due as well, but behind others: out before the next datagram, which may have an earlier stamp and
+	 * end a session. */
 	if (core_due(relay->core) <= arrival.at)
 		advance(relay, arrival.at);
 }
