@@ -10,13 +10,13 @@ static void add(struct text *out, const char *word, uint64_t number)
 }
 
 /* Milliseconds with three decimals, rounded to the nearest microsecond. */
-static void add_time(struct text *out, const char *key, ns_t time)
+static void add_time(struct text *out, const char *word, ns_t time)
 {
 	uint64_t us = ((uint64_t)(time < 0 ? -time : time) + 500) / 1000;
 	char thousandths[4] = {
 	    (char)('0' + us % 1000 / 100), (char)('0' + us % 100 / 10), (char)('0' + us % 10)};
 
-	text_add_word(out, key);
+	text_add_word(out, word);
 	text_add_word(out, time < 0 && us ? "-" : "");
 	text_add_number(out, us / 1000);
 	text_add_word(out, ".");

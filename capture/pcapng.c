@@ -67,9 +67,7 @@ void pcapng_option(struct text *out, uint16_t code, const void *value, size_t si
 
 void pcapng_option_text(struct text *out, uint16_t code, const char *value)
 {
-	size_t size = strlen(value);
-
-	pcapng_option(out, code, value, size < OPTION_MAX ? size : OPTION_MAX);
+	pcapng_option(out, code, value, strlen(value));
 }
 
 void pcapng_comment(struct text *out, const char *comment)

@@ -308,7 +308,7 @@ static void take(struct relay *relay, struct listener *listener, struct port *po
 	struct verdict verdict;
 	struct capture_path path;
 
-	if (port)
+	if (port && relay->recorder)
 		local = port->out.local;
 	advance(relay, arrival.at);
 	if (listener)

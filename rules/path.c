@@ -229,7 +229,7 @@ static void enter_copies(struct core *core, struct datagram_list *copies, bool a
 	*copies = rest;
 }
 
-/* Just arrived, due at once, and nobody goes before it: the schedule would only give it back. (What it wakes
+/* Due at once, and nobody goes before it: the schedule would only give it back. (What it wakes
  * came before it, and goes before it.) */
 static bool leaves_at_once(const struct core *core, const struct datagram *datagram,
     const struct passage *passage, const struct plan *plan, ns_t now)
@@ -241,7 +241,7 @@ static bool leaves_at_once(const struct core *core, const struct datagram *datag
 }
 
 /* What comes of the link: leaves at a time, dies, or sleeps with its plan. Gives true where the plan is done.
- */
+ * `alone`: it has just arrived, and no copies go with it. */
 static bool cross(struct core *core, struct datagram *datagram, struct plan *plan, bool alone, ns_t now,
     struct verdict *verdict)
 {
@@ -266,7 +266,7 @@ static bool cross(struct core *core, struct datagram *datagram, struct plan *pla
 	datagram->due = not_before(datagram, ns_add(passage.due, plan->extra));
 	if (verdict && !verdict->hold)
 		verdict->delay = datagram->due - datagram->arrived;
-	if (verdict && alone && leaves_at_once(core, datagram, &passage, plan, now)) {
+	if (alone && leaves_at_once(core, datagram, &passage, plan, now)) {
 		hand_over(core, datagram, datagram->due);
 		return true;
 	}
@@ -304,7 +304,7 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 		copy->plan->in_blackout = false;
 	if (copies.first)
 		enter_copies(core, &copies, true, now);
-	if (!cross(core, datagram, plan, !copies.first, now, verdict)) {
+	if (!cross(core, datagram, plan, !kept && !copies.first, now, verdict)) {
 		if (!kept)
 			path_plan_keep(datagram);
 	} else if (kept) {
