@@ -13,8 +13,8 @@ static inline void cache_fetch(const void *from, size_t size)
 {
 	const char *end = (const char *)from + size;
 
-	for (const char *at = end - size - (uintptr_t)from % CACHE_LINE; at < end; at += CACHE_LINE)
-		__builtin_prefetch(at, 1, 2);
+	for (const char *at = (const char *)from - (uintptr_t)from % CACHE_LINE; at < end; at += CACHE_LINE)
+		__builtin_prefetch(at, 1, 3);
 }
 
 #endif

@@ -10,6 +10,11 @@
 
 #define RETRY NS_S
 
+static struct relay *relay_of(const struct carrier *carrier)
+{
+	return carrier->first_port.out.relay;
+}
+
 /* Old ports stand in the order in which they close. */
 static void aging_leave(struct relay *relay, struct aging *aging)
 {
@@ -43,7 +48,8 @@ static void port_close(struct relay *relay, struct port *port, enum reason reaso
 		relay->reading = NULL;
 	outlet_drop(&port->out, reason);
 	outlet_close(&port->out);
-	free(port);
+	if (port != &port->carrier->first_port)
+		free(port);
 }
 
 /* Closes those behind `port`, the present one or an older. */
@@ -65,7 +71,7 @@ static void port_give_up(struct port *port)
 
 	while (at->older != port)
 		at = at->older;
-	ports_close_older(port->carrier->relay, at);
+	ports_close_older(port->out.relay, at);
 }
 
 void carriers_age(struct relay *relay, ns_t now)
@@ -97,7 +103,7 @@ static void port_age(struct relay *relay, struct port *port)
 static const struct address *source_of(const struct carrier *carrier)
 {
 	static const struct address any;
-	const struct addresses *source = &carrier->relay->setup->proxy.source;
+	const struct addresses *source = &relay_of(carrier)->setup->proxy.source;
 	unsigned wanted = carrier->source + carrier->session->nat.addresses;
 
 	for (size_t tries = 0; tries < source->count; tries++) {
@@ -111,8 +117,8 @@ static const struct address *source_of(const struct carrier *carrier)
 
 static bool was_used(const struct carrier *carrier, uint16_t number)
 {
-	for (unsigned i = 0; carrier->used && i < carrier->used_count && i < PORTS_USED_MAX; i++)
-		if (carrier->used[i] == number)
+	for (unsigned i = 0; carrier->used && i < carrier->used->count && i < PORTS_USED_MAX; i++)
+		if (carrier->used->all[i] == number)
 			return true;
 	return false;
 }
@@ -127,7 +133,7 @@ static bool is_scarce(int error)
 /* Then an old port makes room: whatever session has it. */
 static int connect_somehow(struct carrier *carrier, struct address *local, struct error *error)
 {
-	struct relay *relay = carrier->relay;
+	struct relay *relay = relay_of(carrier);
 
 	for (;;) {
 		int fd = socket_connect(
@@ -153,18 +159,17 @@ static int fresh_socket(struct carrier *carrier, struct address *local, struct e
 	while (count)
 		close(refused[--count]);
 	if (fd >= 0 && carrier->used)
-		carrier->used[carrier->used_count++ % PORTS_USED_MAX] = local->port;
+		carrier->used->all[carrier->used->count++ % PORTS_USED_MAX] = local->port;
 	return fd;
 }
 
 /* The cloud's address is known: a socket towards it. */
 static void connect_to(struct carrier *carrier, ns_t now)
 {
-	struct relay *relay = carrier->relay;
+	struct relay *relay = relay_of(carrier);
 	struct port *port = carrier->port;
 	struct error error;
 
-	carrier->session->unresolved = false;
 	port->out.fd = fresh_socket(carrier, &port->out.local, &error);
 	if (port->out.fd >= 0 && ready_add(relay->ready, port->out.fd, &port->out.source, READY_READ)) {
 		error_set(&error, "its socket cannot be waited for: %s", strerror(errno));
@@ -192,16 +197,12 @@ static void connect_to(struct carrier *carrier, ns_t now)
 	outlet_send(&port->out);
 }
 
-static struct port *port_new(struct carrier *carrier, uint32_t mapping)
+static void port_init(struct port *port, struct relay *relay, struct carrier *carrier, uint32_t mapping)
 {
-	struct port *port = calloc(1, sizeof(*port));
-
-	assert(port);
-	port->carrier = carrier;
-	port->out = (struct outlet){.source.call = walk_port, .relay = carrier->relay, .fd = -1};
-	port->mapping = mapping;
-	port->most = 1;
-	return port;
+	*port = (struct port){.out = {.source.call = walk_port, .relay = relay, .fd = -1},
+	    .carrier = carrier,
+	    .mapping = mapping,
+	    .most = 1};
 }
 
 /* From its second mapping on a session remembers which numbers it had; the first one's is still in use. */
@@ -209,21 +210,23 @@ static void remember_ports(struct carrier *carrier)
 {
 	if (carrier->used)
 		return;
-	carrier->used = calloc(PORTS_USED_MAX, sizeof(*carrier->used));
+	carrier->used = calloc(1, sizeof(*carrier->used));
 	assert(carrier->used);
-	carrier->used[carrier->used_count++] = carrier->port->out.local.port;
+	carrier->used->all[carrier->used->count++] = carrier->port->out.local.port;
 }
 
 /* The NAT has made another mapping: another source port. The old one stays open, silently, for a while. */
 static void port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
 {
-	struct relay *relay = carrier->relay;
+	struct relay *relay = relay_of(carrier);
 	struct port *old = carrier->port, *at;
 	int count = 0;
 
 	outbox_flush(relay); /* what was gathered leaves by the port that it was meant for */
 	remember_ports(carrier);
-	carrier->port = port_new(carrier, mapping);
+	carrier->port = malloc(sizeof(*carrier->port));
+	assert(carrier->port);
+	port_init(carrier->port, relay, carrier, mapping);
 	carrier->port->older = old;
 	carrier->session->old_ports++;
 	port_age(relay, old);
@@ -238,23 +241,21 @@ static void port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
 
 static void wait_for_lookup(struct carrier *carrier)
 {
-	if (carrier->waiting)
+	struct relay *relay = relay_of(carrier);
+
+	if (carrier->session->unresolved)
 		return;
-	carrier->waiting = true;
-	carrier->waiting_next = carrier->relay->waiting;
-	carrier->relay->waiting = carrier;
+	carrier->session->unresolved = true;
+	carrier->waiting_next = relay->waiting;
+	relay->waiting = carrier;
 }
 
 static void ask(struct carrier *carrier, enum upstream_state state, ns_t now)
 {
 	switch (state) {
 	case UPSTREAM_KNOWN: connect_to(carrier, now); break;
-	case UPSTREAM_WAITING:
-		carrier->session->unresolved = true;
-		wait_for_lookup(carrier);
-		break;
+	case UPSTREAM_WAITING: wait_for_lookup(carrier); break;
 	case UPSTREAM_FAILED:
-		carrier->session->unresolved = false;
 		carrier->retry_at = now + RETRY;
 		outlet_drop(&carrier->port->out, REASON_ERROR);
 		break;
@@ -263,14 +264,13 @@ static void ask(struct carrier *carrier, enum upstream_state state, ns_t now)
 
 void carrier_open(struct relay *relay, struct session *session)
 {
-	struct carrier *carrier = calloc(1, sizeof(*carrier));
+	struct carrier *carrier = (struct carrier *)session->room;
 	const char *own = session->section ? session->section->upstream : NULL;
 	ns_t now = relay_now();
 
-	assert(carrier);
-	carrier->relay = relay;
 	carrier->session = session;
-	carrier->port = port_new(carrier, 1);
+	carrier->port = &carrier->first_port;
+	port_init(carrier->port, relay, carrier, 1);
 	carrier->source = relay->next_source++;
 	carrier->device_side = relay->listeners[session->listener].bound;
 	carrier->upstream = own ? upstreams_get(relay->upstreams, own) : relay->upstream;
@@ -289,7 +289,7 @@ bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now)
 	if (port->out.fd >= 0 && mapping > port->mapping)
 		port_change(carrier, mapping, now);
 	port = carrier->port;
-	if (port->out.fd >= 0 || carrier->waiting)
+	if (port->out.fd >= 0 || carrier->session->unresolved)
 		return true;
 	if (now < carrier->retry_at)
 		return false;
@@ -298,7 +298,7 @@ bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now)
 	        carrier->upstream, (enum family)carrier->session->device.family, now, &carrier->cloud),
 	    now);
 	port->mapping = mapping;
-	return port->out.fd >= 0 || carrier->waiting;
+	return port->out.fd >= 0 || carrier->session->unresolved;
 }
 
 /* A lookup is over: those that waited for it go on, or lose what they held. */
@@ -313,7 +313,7 @@ void carrier_news(void *user, struct upstream *upstream)
 		struct carrier *next = carrier->waiting_next;
 
 		if (carrier->upstream == upstream) {
-			carrier->waiting = false;
+			carrier->session->unresolved = false;
 			ask(carrier,
 			    upstream_look(
 			        upstream, (enum family)carrier->session->device.family, &carrier->cloud),
@@ -337,13 +337,12 @@ void carrier_close(struct relay *relay, struct carrier *carrier)
 {
 	struct carrier **link = &relay->waiting;
 
-	while (carrier->waiting && *link != carrier)
+	while (carrier->session->unresolved && *link != carrier)
 		link = &(*link)->waiting_next;
-	if (carrier->waiting)
+	if (carrier->session->unresolved)
 		*link = carrier->waiting_next;
 	ports_close_older(relay, carrier->port);
 	port_close(relay, carrier->port, carrier->session->end ? REASON_MAX_SESSIONS : REASON_ERROR);
 	carrier->session->carrier = NULL;
 	free(carrier->used);
-	free(carrier);
 }

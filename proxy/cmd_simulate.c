@@ -105,8 +105,6 @@ static void act_on_outcomes(struct simulation *s)
 			break;
 		case OUTCOME_ENDED:
 			summary_session_ended(s->summary, outcome.session);
-			free(outcome.session->carrier);
-			outcome.session->carrier = NULL;
 			core_session_release(s->core, outcome.session);
 			break;
 		}
@@ -170,9 +168,8 @@ static struct session *session_for(
 	if (!session)
 		session = core_session(s->core, listener, &listening, &flow->device, arrival->at, &opened);
 	if (session && !session->carrier) {
-		struct ends *ends = calloc(1, sizeof(*ends));
+		struct ends *ends = (struct ends *)session->room;
 
-		assert(ends);
 		*ends = (struct ends){
 		    .device_side = flow->device_side, .cloud_side = flow->cloud_side, .cloud = flow->cloud};
 		session->carrier = ends;
@@ -227,7 +224,8 @@ static struct core_limits limits_of(const struct simulation *s)
 	return (struct core_limits){.seed = s->seed,
 	    .idle_timeout = s->setup->proxy.idle_timeout,
 	    .max_sessions = s->setup->proxy.max_sessions,
-	    .max_queued = s->setup->proxy.max_queued};
+	    .max_queued = s->setup->proxy.max_queued,
+	    .carrier_size = sizeof(struct ends)};
 }
 
 static void start_core(struct simulation *s, ns_t now)
@@ -516,9 +514,6 @@ static int simulate(struct simulation *s, const struct command_line *line)
 
 static void clean_up(struct simulation *s)
 {
-	for (struct session *session = s->core ? core_oldest(s->core) : NULL; session;
-	     session = session->newer)
-		free(session->carrier);
 	capture_free(s->capture);
 	core_free(s->core);
 	summary_free(s->summary);

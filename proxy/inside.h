@@ -48,7 +48,7 @@ struct port {
 
 #define PORTS_OLD_MAX 8        /* of a session; the oldest goes first */
 #define PORTS_OLD (600 * NS_S) /* without a datagram, an old one is closed */
-#define PORTS_USED_MAX 64      /* numbers that are remembered, never to be taken again */
+#define PORTS_USED_MAX 64      /* numbers that a session remembers, never to be taken again */
 
 /* Of an old port: when it closes. */
 struct aging {
@@ -57,21 +57,27 @@ struct aging {
 	struct aging *before, *next; /* among all of the relay, the one that closes first in front */
 };
 
-/* What carries a session to its cloud. */
+/* What carries a session to its cloud, in the session's `room`. */
 struct carrier {
-	struct relay *relay;
+	struct port first_port; /* most have no other */
 	struct session *session;
 	struct port *port; /* the present one, then the older */
 	struct upstream *upstream;
+	struct used_ports *used; /* from the second mapping on */
 	struct address cloud;
 	struct address device_side; /* the local address that the device speaks to, and its interface */
 	unsigned interface;
 	unsigned source; /* index of its first source address */
-	uint16_t *used;  /* the last PORTS_USED_MAX port numbers, from the second mapping on */
-	ns_t retry_at;   /* no socket could be had: not tried again before */
-	struct carrier *waiting_next;
-	unsigned used_count;
-	bool waiting; /* for a lookup: in relay->waiting */
+	union {
+		struct carrier *waiting_next; /* in relay->waiting, while the session is unresolved */
+		ns_t retry_at;                /* else: no socket could be had; not tried again before */
+	};
+};
+
+/* The port numbers that a session had last. */
+struct used_ports {
+	unsigned count; /* ever */
+	uint16_t all[PORTS_USED_MAX];
 };
 
 /* Datagrams that are gathered before they go: with few sessions many, so that more of one go together; with

@@ -74,7 +74,8 @@ static struct core_limits limits_of(const struct setup *setup, uint64_t seed)
 	return (struct core_limits){.seed = seed,
 	    .idle_timeout = setup->proxy.idle_timeout,
 	    .max_sessions = limits_sessions(setup, LIMITS_SILENT),
-	    .max_queued = setup->proxy.max_queued};
+	    .max_queued = setup->proxy.max_queued,
+	    .carrier_size = sizeof(struct carrier)};
 }
 
 static void upstreams_know(struct relay *relay)

@@ -368,12 +368,8 @@ static void foresee(struct relay *relay, const struct listener *listener, int co
 	if (!core_foresee(relay->core, listener->index, devices, likely, (size_t)count))
 		return;
 	for (int i = 0; i < count; i++)
-		if (likely[i] && likely[i]->carrier)
-			cache_fetch(likely[i]->carrier, sizeof(struct carrier));
-	for (int i = 0; i < count; i++)
-		if (likely[i] && likely[i]->carrier)
-			cache_fetch(
-			    ((const struct carrier *)likely[i]->carrier)->port, sizeof(struct outlet));
+		if (likely[i])
+			cache_fetch(likely[i]->room, offsetof(struct carrier, used));
 }
 
 /* Of what is ready: a port, or NULL. */
@@ -392,13 +388,10 @@ static void foresee_ports(const struct relay *relay, int count)
 	if (!core_foresees(relay->core))
 		return;
 	for (int i = 0; i < count; i++)
-		cache_fetch(ready_peek(relay->ready, i), sizeof(struct port));
+		cache_fetch(ready_peek(relay->ready, i), offsetof(struct carrier, used));
 	for (int i = 0; i < count; i++)
 		if ((port = ready_port(relay, i)))
-			cache_fetch(port->carrier, sizeof(*port->carrier));
-	for (int i = 0; i < count; i++)
-		if ((port = ready_port(relay, i)))
-			core_foresee_session(port->carrier->session);
+			core_foresee_answer(port->carrier->session);
 }
 
 /* From a listener or a port; the other is NULL. */

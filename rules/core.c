@@ -24,6 +24,7 @@ struct core *core_new(
 	core->common_own = !limits->common;
 	core->common = limits->common ? limits->common : common_new();
 	core->pool = pool_new();
+	core->memory = slots_new(sizeof(struct session) + limits->carrier_size);
 	core->schedule = schedule_new();
 	core->hash_size = HASH_LEAST;
 	core->hash = calloc(core->hash_size, sizeof(struct session *));
@@ -480,5 +481,6 @@ void core_free(struct core *core)
 	free(core->lateness);
 	schedule_free(core->schedule);
 	pool_free(core->pool);
+	slots_free(core->memory);
 	free(core);
 }

@@ -41,6 +41,7 @@ struct core_limits {
 	ns_t idle_timeout;
 	uint64_t max_sessions;
 	uint64_t max_queued;   /* bytes */
+	size_t carrier_size;   /* of each session's `room`; read by core_new only */
 	struct common *common; /* what it shares with other workers' cores; NULL: it is alone */
 };
 
@@ -101,8 +102,8 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 #define CORE_FORESEEN 64 /* most at once */
 bool core_foresee(const struct core *core, unsigned listener, const struct address *const *devices,
     struct session **likely, size_t count);
-/* The same of a session that is known. */
-void core_foresee_session(const struct session *session);
+/* The same of a datagram that its cloud has sent. */
+void core_foresee_answer(const struct session *session);
 bool core_foresees(const struct core *core);
 /* `[device] follow_cid`: a datagram from an unknown address that carries the connection ID of a known
  * session, newer than all seen there: that session, which goes on from this address; else NULL. Asked before

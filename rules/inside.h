@@ -10,6 +10,7 @@
 #ifndef RULES_INSIDE_H
 #define RULES_INSIDE_H
 
+#include "base/slots.h"
 #include "base/text.h"
 #include "rules/core.h"
 #include "rules/rule.h"
@@ -59,6 +60,7 @@ struct core {
 	uint64_t may_hold; /* bytes, taken from what all cores may hold together */
 	bool last_arrived;
 
+	struct slots *memory; /* of sessions, each with its carrier's room */
 	struct session **hash;
 	size_t hash_size;
 	struct session *oldest, *newest;

@@ -41,12 +41,12 @@ struct link_wire {
 };
 
 struct link_way_state {
-	ns_t last_due;          /* order = keep: none leaves before */
-	ns_t awake;             /* asleep until then */
-	double score;           /* AR(1) */
-	struct link_wire *wire; /* NULL: there is no bottleneck, or nothing came to it yet */
 	uint32_t stepped;       /* ordinal that the chains stand at */
 	bool bad;               /* Gilbert */
+	ns_t last_due;          /* order = keep: none leaves before */
+	struct link_wire *wire; /* NULL: there is no bottleneck, or nothing came to it yet */
+	ns_t awake;             /* asleep until then */
+	double score;           /* AR(1) */
 };
 
 /* What a link needs to know of the session that crosses it. */

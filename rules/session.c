@@ -80,9 +80,19 @@ bool core_foresees(const struct core *core)
 	return core->session_count >= FEW;
 }
 
-void core_foresee_session(const struct session *session)
+static void foresee(const struct session *session, enum way way)
 {
-	cache_fetch(session, offsetof(struct session, older));
+	const struct link_state *link = &session->first_link;
+
+	cache_fetch(session, offsetof(struct session, ways));
+	cache_fetch(&session->ways[way], sizeof(session->ways[way]));
+	cache_fetch(link, offsetof(struct link_state, ways));
+	cache_fetch(&link->ways[way], offsetof(struct link_way_state, awake));
+}
+
+void core_foresee_answer(const struct session *session)
+{
+	foresee(session, WAY_DOWN);
 }
 
 /* In passes: what the next one needs is there by then. */
@@ -101,13 +111,11 @@ bool core_foresee(const struct core *core, unsigned listener, const struct addre
 	for (size_t i = 0; i < count; i++) {
 		likely[i] = core->hash[at[i]];
 		if (likely[i])
-			core_foresee_session(likely[i]);
+			foresee(likely[i], WAY_UP);
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (!likely[i])
 			continue;
-		if (likely[i]->links)
-			cache_fetch(likely[i]->links, sizeof(struct link_state));
 		if (likely[i]->silent_listed && likely[i]->silent_older)
 			__builtin_prefetch(likely[i]->silent_older, 1);
 		if (likely[i]->silent_listed && likely[i]->silent_newer)
@@ -183,7 +191,7 @@ struct link_state *core_link_state(struct session *session, const struct link *l
 		state = state->next;
 	if (state)
 		return state;
-	state = malloc(sizeof(*state));
+	state = session->links ? malloc(sizeof(*state)) : &session->first_link;
 	assert(state);
 	link_state_init(state, link, &session->user);
 	state->next = session->links;
@@ -281,7 +289,7 @@ static void tell_begin(struct core *core, struct session *session)
 static struct session *session_open(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now)
 {
-	struct session *session = calloc(1, sizeof(*session));
+	struct session *session = slots_get(core->memory);
 
 	if (!session)
 		return NULL;
@@ -444,7 +452,8 @@ static void session_free(struct core *core, struct session *session)
 
 		session->links = state->next;
 		link_state_fini(state);
-		free(state);
+		if (state != &session->first_link)
+			free(state);
 	}
 	for (int w = 0; w < WAYS; w++) {
 		struct session_way *way = &session->ways[w];
@@ -458,7 +467,7 @@ static void session_free(struct core *core, struct session *session)
 			pool_put(core->pool, session->firsts[i]);
 	free(session->firsts);
 	session_rules_free(core, session->rules, session->rule_count);
-	free(session);
+	slots_put(core->memory, session);
 }
 
 void core_session_hold(struct session *session)

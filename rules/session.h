@@ -14,6 +14,7 @@
 #include "base/account.h"
 #include "base/address.h"
 #include "base/buckets.h"
+#include "base/cache.h"
 #include "base/datagram.h"
 #include "rules/config.h"
 #include "rules/dtls.h"
@@ -106,12 +107,12 @@ struct seldom *seldom_own(struct session_way *way);
 void way_dropped(struct session_way *way, enum reason reason, uint32_t count);
 struct account way_account(const struct session_way *way);
 
-/* In the order in which a datagram needs it, from one line of the cache to the next; behind `ways` stands
- * what few datagrams need. */
+/* In the order in which a datagram needs it, from one line of the cache to the next; behind `first_link`
+ * stands what few datagrams need, and behind that, in the same memory, what the caller keeps of it. */
 struct session {
 	struct session *hash_next;
 	struct address device;
-	void *carrier;     /* the caller's */
+	void *carrier;     /* the caller's: `room`, once it uses that */
 	unsigned listener; /* index, the caller's */
 	uint32_t refs;
 
@@ -133,13 +134,14 @@ struct session {
 	struct nat nat;
 	struct dtls_session dtls;
 
-	struct session_way ways[WAYS];
+	uint32_t handshakes, rebinds;
+	struct session_way ways[WAYS]; /* each way has lines of its own */
+	struct link_state first_link;  /* most cross only one */
 
 	struct session *older, *newer;               /* all live ones, by opening */
 	struct session *silent_older, *silent_newer; /* those that the cloud never answered, by silence */
 	struct link_user user;
 	uint64_t identity_key;
-	uint32_t handshakes, rebinds;
 	ns_t ended;
 	struct followed *followed; /* its connection ID, for follow_cid */
 	struct timer *timers;      /* all of them */
@@ -150,6 +152,9 @@ struct session {
 	/* Set by the caller: */
 	uint8_t old_ports; /* source ports of earlier NAT mappings that are still open */
 	uint16_t port;     /* the present source port towards the cloud; 0: none */
+
+	_Alignas(
+	    CACHE_LINE) uint8_t room[]; /* core_limits.carrier_size of the caller's bytes, zero at first */
 };
 
 #endif

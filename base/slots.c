@@ -1,0 +1,145 @@
+#include "base/slots.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/cache.h"
+
+/* Pieces double up to a huge page: few things take little. */
+#define PIECE_LEAST ((size_t)65536)
+#define PIECE_MOST ((size_t)2 << 20)
+
+/* Where a sanitizer watches, it is told which slots nobody has, and these are not given out again soon. */
+#if defined(__SANITIZE_ADDRESS__)
+#define WATCHED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WATCHED
+#endif
+#endif
+#ifdef WATCHED
+#include <sanitizer/asan_interface.h>
+#define KEPT_BACK 1024 /* slots */
+#define FORBID(slot, size) __asan_poison_memory_region(slot, size)
+#define ALLOW(slot, size) __asan_unpoison_memory_region(slot, size)
+#else
+#define KEPT_BACK 0
+#define FORBID(slot, size)
+#define ALLOW(slot, size)
+#endif
+
+/* In front of its slots. */
+struct piece {
+	struct piece *next;
+};
+
+struct free_slot {
+	struct free_slot *next;
+};
+
+struct slots {
+	size_t size;
+	struct free_slot *free_first, *free_last; /* the one given back first is given out first */
+	size_t free_count, taken;
+	struct piece *pieces;
+	size_t used, room; /* bytes of the newest piece */
+};
+
+static size_t lines(size_t size)
+{
+	return (size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
+
+struct slots *slots_new(size_t size)
+{
+	struct slots *slots = calloc(1, sizeof(*slots));
+
+	assert(slots);
+	slots->size = lines(size);
+	assert(slots->size <= PIECE_LEAST - lines(sizeof(struct piece)));
+	return slots;
+}
+
+void slots_free(struct slots *slots)
+{
+	if (!slots)
+		return;
+	assert(!slots->taken);
+	while (slots->pieces) {
+		struct piece *piece = slots->pieces;
+
+		slots->pieces = piece->next;
+		free(piece);
+	}
+	free(slots);
+}
+
+static bool add_piece(struct slots *slots)
+{
+	size_t room = slots->room ? 2 * slots->room : PIECE_LEAST;
+	struct piece *piece;
+
+	if (room >= PIECE_MOST) {
+		room = PIECE_MOST;
+		piece = aligned_alloc(room, room);
+		if (piece)
+			madvise(piece, room, MADV_HUGEPAGE); /* a wish */
+	} else {
+		piece = aligned_alloc(CACHE_LINE, room);
+	}
+	if (!piece)
+		return false;
+	piece->next = slots->pieces;
+	slots->pieces = piece;
+	slots->used = lines(sizeof(*piece));
+	slots->room = room;
+	return true;
+}
+
+static void *carve(struct slots *slots)
+{
+	if (slots->room - slots->used < slots->size && !add_piece(slots))
+		return NULL;
+	slots->used += slots->size;
+	return (char *)slots->pieces + slots->used - slots->size;
+}
+
+static void *take_free(struct slots *slots)
+{
+	struct free_slot *slot = slots->free_first;
+
+	ALLOW(slot, slots->size);
+	slots->free_first = slot->next;
+	slots->free_count--;
+	return slot;
+}
+
+void *slots_get(struct slots *slots)
+{
+	void *slot = slots->free_count > KEPT_BACK ? take_free(slots) : carve(slots);
+
+	if (!slot)
+		return NULL;
+	slots->taken++;
+	return memset(slot, 0, slots->size);
+}
+
+void slots_put(struct slots *slots, void *slot)
+{
+	struct free_slot *last = slot;
+
+	last->next = NULL;
+	if (slots->free_count++) {
+		ALLOW(slots->free_last, sizeof(*last));
+		slots->free_last->next = last;
+		FORBID(slots->free_last, sizeof(*last));
+	} else {
+		slots->free_first = last;
+	}
+	slots->free_last = last;
+	slots->taken--;
+	FORBID(slot, slots->size);
+}
