@@ -73,8 +73,8 @@ struct verdict {
 	ns_t delay;          /* planned, or NS_UNKNOWN */
 	uint64_t number;     /* of its first record */
 	uint16_t type;       /* content type of its first record, or DTLS_NONE or DTLS_UNIFIED */
-	uint16_t epoch;
-	uint16_t device; /* name of its [device] section, or 0 */
+	uint16_t device;     /* name of its [device] section, or 0 */
+	uint16_t epoch; /* not beside `type`: both read at once, just written, would stall the processor */
 	uint16_t hold_name;
 	uint32_t hold_count; /* HOLD_REORDER: datagrams */
 	uint8_t way, reason, hold;

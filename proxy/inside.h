@@ -22,6 +22,7 @@ struct outlet {
 	int fd;
 	bool gathering; /* it stands in the relay's list */
 	bool full;      /* its becoming writable is waited for */
+	bool polled;    /* a listener: not waited for, but read in every round */
 	struct datagram_list waiting;
 };
 
@@ -29,7 +30,8 @@ struct listener {
 	struct outlet out;
 	unsigned index;
 	struct address configured, bound;
-	bool everywhere; /* bound to all addresses: each session knows which one its device speaks to */
+	bool everywhere;      /* bound to all addresses: each session knows which one its device speaks to */
+	uint8_t empty_rounds; /* in a row, while it is polled */
 	uint32_t kernel_drops;
 };
 
@@ -120,7 +122,8 @@ struct relay {
 	uint64_t network_news;
 	ns_t told_second;
 	unsigned told_count, untold;
-	bool opened; /* a session, by the datagram that is being taken */
+	unsigned polled; /* listeners that are */
+	bool opened;     /* a session, by the datagram that is being taken */
 	bool stopping, told_full, told_refused, told_socket;
 };
 
@@ -130,6 +133,8 @@ ns_t relay_wall(const struct relay *relay, ns_t at);
 void walk_listener(struct source *source, bool readable, bool writable);
 void walk_port(struct source *source, bool readable, bool writable);
 void walk_timer(struct source *source, bool readable, bool writable);
+/* A polled listener is waited for again. */
+void walk_wait_for(struct listener *listener);
 void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at);
 void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);
 

@@ -82,6 +82,8 @@ static void wait_for_room(struct outlet *out)
 	struct relay *relay = out->relay;
 
 	out->full = true;
+	if (out->polled)
+		walk_wait_for((struct listener *)out);
 	ready_change(relay->ready, out->fd, &out->source, READY_READ_AND_WRITE);
 	if (!relay->told_full)
 		log_tell("a socket's send buffer is full: datagrams wait for it, and count as late");

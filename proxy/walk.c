@@ -16,6 +16,12 @@
 #include "proxy/log.h"
 
 #define READ_EACH_ROUND 256 /* datagrams of one listener before others get their turn */
+/* While a socket is waited for, each datagram that it has sent makes the kernel look who waits for room in
+ * it. So with many sessions a listener that so many came to in one round is polled: read in every round,
+ * until so many in a row gave nothing, or nothing else is ready either. (With few, more go together as it
+ * is.) */
+#define POLLED_FROM 32
+#define POLLED_EMPTY 8
 #define PRECISE_LEAD                                                                                         \
 	(150 * NS_US) /* `precise`: awake so much early, then polling; longer would lose the time slice */
 #define EVENTS_EACH_SECOND 50 /* lines told on standard error; the capture has all */
@@ -416,23 +422,66 @@ static int read_batch(struct relay *relay, struct listener *listener, struct por
 	return count;
 }
 
-static void read_listener(struct relay *relay, struct listener *listener)
+/* Gives how many it read. */
+static int read_listener(struct relay *relay, struct listener *listener)
 {
 	int most = core_foresees(relay->core) ? OUTBOX_MOST_OF_MANY : SOCKET_BATCH;
+	int read = 0, count = most;
 
-	for (int read = 0; read < READ_EACH_ROUND; read += most)
-		if (read_batch(relay, listener, NULL, most) < most)
-			break;
+	while (count == most && read < READ_EACH_ROUND) {
+		count = read_batch(relay, listener, NULL, most);
+		read += count;
+	}
+	return read;
+}
+
+static bool is_busy(const struct relay *relay, const struct listener *listener, int read)
+{
+	return read >= POLLED_FROM && core_foresees(relay->core) && !listener->out.full;
+}
+
+static void poll_from_here(struct relay *relay, struct listener *listener)
+{
+	ready_forget(relay->ready, listener->out.fd, &listener->out.source);
+	listener->out.polled = true;
+	listener->empty_rounds = 0;
+	relay->polled++;
+}
+
+void walk_wait_for(struct listener *listener)
+{
+	struct relay *relay = listener->out.relay;
+
+	if (ready_add(relay->ready, listener->out.fd, &listener->out.source, READY_READ))
+		return; /* out of memory: polled on */
+	listener->out.polled = false;
+	relay->polled--;
+}
+
+/* Those that are polled, until they are no longer busy. `others`: something else was ready in this round. */
+static void read_polled(struct relay *relay, bool others)
+{
+	for (size_t i = 0; relay->polled && i < relay->listener_count; i++) {
+		struct listener *listener = &relay->listeners[i];
+
+		if (!listener->out.polled)
+			continue;
+		if (read_listener(relay, listener))
+			listener->empty_rounds = 0;
+		else if (!others || ++listener->empty_rounds == POLLED_EMPTY)
+			walk_wait_for(listener);
+	}
 }
 
 void walk_listener(struct source *source, bool readable, bool writable)
 {
 	struct listener *listener = (struct listener *)source;
+	struct relay *relay = listener->out.relay;
 
 	if (writable)
 		outlet_resume(&listener->out);
-	if (readable)
-		read_listener(listener->out.relay, listener);
+	if (readable && is_busy(relay, listener, read_listener(relay, listener)))
+		poll_from_here(relay, listener);
 }
 
 /* Of many sessions most have one datagram to read: asking for one saves the kernel's look for a second. */
@@ -497,7 +546,7 @@ static bool is_soon(const struct relay *relay)
 /* Gives how many are ready: none only where something is due soon, or is due by now. */
 static int wait(struct relay *relay)
 {
-	bool awake = is_soon(relay);
+	bool awake = relay->polled || is_soon(relay);
 	int count = 0;
 
 	/* To look costs less than to program the clock and to sleep. */
@@ -519,6 +568,7 @@ static void round_of(struct relay *relay)
 	foresee_ports(relay, count);
 	while (ready_next(relay->ready))
 		;
+	read_polled(relay, count > 0);
 	relay->now = relay_now();
 	turn(relay, relay->now);
 }

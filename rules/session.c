@@ -66,13 +66,17 @@ static size_t hash_of(const struct core *core, unsigned listener, const struct a
 	return (address_hash(device) ^ chance_mix(listener)) & (core->hash_size - 1);
 }
 
-struct session *session_find(const struct core *core, unsigned listener, const struct address *device)
+/* The one of this device among those of a chain. */
+static struct session *chain_find(struct session *session, unsigned listener, const struct address *device)
 {
-	struct session *session = core->hash[hash_of(core, listener, device)];
-
 	while (session && !(session->listener == listener && address_equal(&session->device, device)))
 		session = session->hash_next;
 	return session;
+}
+
+struct session *session_find(const struct core *core, unsigned listener, const struct address *device)
+{
+	return chain_find(core->hash[hash_of(core, listener, device)], listener, device);
 }
 
 bool core_foresees(const struct core *core)
@@ -110,6 +114,11 @@ bool core_foresee(const struct core *core, unsigned listener, const struct addre
 	}
 	for (size_t i = 0; i < count; i++) {
 		likely[i] = core->hash[at[i]];
+		if (likely[i])
+			__builtin_prefetch(likely[i]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		likely[i] = chain_find(likely[i], listener, devices[i]);
 		if (likely[i])
 			foresee(likely[i], WAY_UP);
 	}

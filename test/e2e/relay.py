@@ -1,7 +1,11 @@
 #!/usr/bin/python3
 """The relay itself: what comes goes on, to whom and from where, and what becomes of sessions."""
 
+import pathlib
+import signal
+
 import harness as h
+from checks import until
 from harness import check, check_equal, test
 
 PATHS = [(device, cloud) for device in ("127.0.0.1", "::1") for cloud in ("127.0.0.1", "::1")]
@@ -143,6 +147,31 @@ def a_session_with_waiting_datagrams_is_not_idle(scene):
     proxy = scene.proxy("[link default]\nlatency = 700ms", upstream=cloud, keys="idle_timeout = 200ms")
     check_equal(scene.device(proxy).ask(b"slow"), b"slow")
     check_equal(proxy.stop()["totals"]["sessions"], 1)
+
+
+def asleep(proxy):
+    """Every one of its threads, each time that one looks."""
+    stats = [path.read_text() for path in pathlib.Path(f"/proc/{proxy.pid}/task").glob("*/stat") for _ in range(20)]
+    return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)
+
+
+@test
+def a_listener_that_is_busy_with_many_devices_rests_when_all_is_done(scene):
+    cloud = scene.cloud()
+    proxy = scene.proxy(upstream=cloud, capture=False)
+    devices = [scene.device(proxy) for _ in range(300)]
+    for device in devices:
+        check_equal(device.ask(b"first"), b"first")
+    for number in range(3):
+        proxy.signal(signal.SIGSTOP)
+        for device in devices:
+            device.send(b"%d a" % number, b"%d b" % number)
+        proxy.signal(signal.SIGCONT)
+        for device in devices:
+            check_equal(device.expect(2), [b"%d a" % number, b"%d b" % number])
+        until(lambda: asleep(proxy), "all threads to sleep")
+        check_equal(devices[number].ask(b"then"), b"then")
+    check_equal(proxy.stop()["totals"]["up"]["sent"], 300 * 7 + 3)
 
 
 @test
