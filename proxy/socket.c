@@ -233,8 +233,6 @@ static int send_some(int fd, const struct sending *sendings, int count, enum off
 	int message_count = 0, sent, done = 0;
 
 	assert(count <= SOCKET_BATCH);
-	if (count == 1 && !sendings->to && !sendings->tos)
-		return send_one(fd, sendings);
 	for (int i = 0, length; i < count; i += length, message_count++) {
 		const struct sending *one = &sendings[i];
 		struct msghdr *header = &messages[message_count].msg_hdr;
@@ -282,7 +280,8 @@ static void begin_to_cut(int fd)
 
 int batch_send(int fd, const struct sending *sendings, int count, enum offload offload)
 {
-	int sent = send_some(fd, sendings, count, offload);
+	bool plain = count == 1 && !sendings->to && !sendings->tos;
+	int sent = plain ? send_one(fd, sendings) : send_some(fd, sendings, count, offload);
 
 	/* This one does not fit; or an earlier one did not fit a later hop, which is told once (RFC 1191). */
 	if (sent < 0 && errno == EMSGSIZE) {

@@ -375,7 +375,7 @@ static void foresee(struct relay *relay, const struct listener *listener, int co
 		return;
 	for (int i = 0; i < count; i++)
 		if (likely[i])
-			cache_fetch(likely[i]->room, offsetof(struct carrier, used));
+			cache_fetch(likely[i]->room, 0, offsetof(struct carrier, used));
 }
 
 /* Of what is ready: a port, or NULL. */
@@ -394,7 +394,7 @@ static void foresee_ports(const struct relay *relay, int count)
 	if (!core_foresees(relay->core))
 		return;
 	for (int i = 0; i < count; i++)
-		cache_fetch(ready_peek(relay->ready, i), offsetof(struct carrier, used));
+		cache_fetch(ready_peek(relay->ready, i), 0, offsetof(struct carrier, used));
 	for (int i = 0; i < count; i++)
 		if ((port = ready_port(relay, i)))
 			core_foresee_answer(port->carrier->session);

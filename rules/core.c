@@ -11,6 +11,9 @@
 
 #define HASH_LEAST 256
 
+/* Not every datagram needs it: kept out of the way of those that do not. */
+#define SELDOM __attribute__((noinline))
+
 struct core *core_new(
     const struct config *config, const struct names *names, const struct core_limits *limits, ns_t now)
 {
@@ -43,29 +46,37 @@ struct core *core_new(
 
 /* ---- Outcomes ---- */
 
+static SELDOM void outcomes_grow(struct core *core)
+{
+	size_t room = core->outcome_room ? 2 * core->outcome_room : 256;
+	struct outcome *ring = malloc(room * sizeof(*ring));
+
+	assert(ring);
+	for (size_t i = 0; i < core->outcome_count; i++)
+		ring[i] = core->outcomes[(core->outcome_first + i) % core->outcome_room];
+	free(core->outcomes);
+	core->outcomes = ring;
+	core->outcome_room = room;
+	core->outcome_first = 0;
+}
+
 struct outcome *core_outcome(struct core *core)
 {
-	if (core->outcome_count == core->outcome_room) {
-		size_t room = core->outcome_room ? 2 * core->outcome_room : 256;
-		struct outcome *ring = malloc(room * sizeof(*ring));
-
-		assert(ring);
-		for (size_t i = 0; i < core->outcome_count; i++)
-			ring[i] = core->outcomes[(core->outcome_first + i) % core->outcome_room];
-		free(core->outcomes);
-		core->outcomes = ring;
-		core->outcome_room = room;
-		core->outcome_first = 0;
-	}
+	if (core->outcome_count == core->outcome_room)
+		outcomes_grow(core);
 	return &core->outcomes[(core->outcome_first + core->outcome_count++) & (core->outcome_room - 1)];
+}
+
+static SELDOM void told_free(struct core *core)
+{
+	free(core->told);
+	core->told = NULL;
 }
 
 bool core_next(struct core *core, struct outcome *outcome)
 {
-	if (core->told) {
-		free(core->told);
-		core->told = NULL;
-	}
+	if (core->told)
+		told_free(core);
 	if (!core->outcome_count)
 		return false;
 	*outcome = core->outcomes[core->outcome_first];
@@ -258,7 +269,7 @@ void core_sent(struct core *core, struct datagram *datagram, ns_t at)
 
 /* ---- Time ---- */
 
-static void do_what_is_due(struct core *core, ns_t now)
+static SELDOM void do_what_is_due(struct core *core, ns_t now)
 {
 	struct schedule_entry entry;
 

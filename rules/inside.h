@@ -179,6 +179,9 @@ int path_schedule(struct core *core, struct datagram *datagram, enum schedule_ki
 bool path_take_off(struct core *core, struct datagram *datagram);
 enum dark path_dark(const struct session_way *way, ns_t now);
 void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct verdict *verdict);
+/* The same across a clean link, where nothing holds it and nothing waits. */
+void path_pass(
+    struct core *core, struct datagram *datagram, struct link_state *link, ns_t now, struct verdict *verdict);
 void path_leave(struct core *core, struct datagram *datagram, ns_t now);
 void path_light(struct core *core, struct session *session, ns_t now);
 void path_wake(struct core *core, struct session *session, ns_t now);

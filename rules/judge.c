@@ -352,11 +352,10 @@ void core_refuse(
 	tell_records(verdict, &strange, arrival);
 }
 
-static void look(struct core *core, struct session *session, const struct arrival *arrival,
-    struct dtls_peek *peek, struct sight *sight)
+/* Learns from its records, and counts it. */
+static void look(
+    struct core *core, struct session *session, const struct arrival *arrival, struct dtls_peek *peek)
 {
-	struct session_way *way = &session->ways[arrival->way];
-
 	dtls_look(&session->dtls, arrival->way, arrival->bytes, arrival->size, peek);
 	if (peek->new_hello) {
 		session->handshakes++;
@@ -368,31 +367,114 @@ static void look(struct core *core, struct session *session, const struct arriva
 					attempts_clear(&session->rules[i].restart->attempts[w]);
 		}
 	}
-	way->carried += arrival->size;
-	*sight = (struct sight){.session = session,
+	session->ways[arrival->way].carried += arrival->size;
+	session->seen++;
+	core->seen_all++;
+}
+
+/* What rules see of it. */
+static struct sight sight_of(const struct core *core, struct session *session, const struct arrival *arrival,
+    const struct dtls_peek *peek)
+{
+	struct session_way *way = &session->ways[arrival->way];
+	struct sight sight = {.session = session,
 	    .way = arrival->way,
 	    .bytes = arrival->bytes,
 	    .size = arrival->size,
 	    .n = way->n,
 	    .now = arrival->at,
-	    .seen = ++session->seen,
-	    .seen_all = ++core->seen_all,
+	    .seen = session->seen,
+	    .seen_all = core->seen_all,
 	    .carried = way->carried,
 	    .peek = peek};
+
 	if (core->config->any_attempt && peek->message.there)
-		sight->attempt = attempts_count(&seldom_own(way)->attempts, &peek->message);
+		sight.attempt = attempts_count(&seldom_own(way)->attempts, &peek->message);
+	return sight;
+}
+
+static void judge(struct core *core, struct session *session, const struct arrival *arrival,
+    const struct dtls_peek *peek, struct datagram *datagram, struct verdict *verdict)
+{
+	struct session_way *way = &session->ways[arrival->way];
+	struct plan plan = {0};
+	struct sight sight = sight_of(core, session, arrival, peek);
+	struct judging j = {.core = core,
+	    .session = session,
+	    .sight = &sight,
+	    .datagram = datagram,
+	    .plan = &plan,
+	    .verdict = verdict};
+	enum dark dark = path_dark(way, arrival->at);
+
+	datagram->plan = &plan;
+	remember_recent(core, way, &sight);
+	remember_firsts(core, session, &sight);
+	if (dark == DARK_DROP)
+		judging_drop(&j, REASON_BLACKOUT, way->seldom->drop_by);
+	plan.in_blackout = dark == DARK_HOLD;
+	judge_rules(&j);
+	finish(&j);
+	if (verdict->copies)
+		remember_copies(core, session, &sight, verdict->copies);
+}
+
+/* Is there nothing to judge: no rule, nothing that remembers, waits or holds, and a link that is clean? Then
+ * what judge() would come to is known. */
+static bool is_free(const struct core *core, const struct session *session, enum way way)
+{
+	const struct config *config = core->config;
+
+	return !session->rule_count && session->link->ways[way].clean && !session->unresolved &&
+	       session->ways[WAY_UP].seldom == &seldom_none &&
+	       session->ways[WAY_DOWN].seldom == &seldom_none && !config->recent && !config->first_count &&
+	       !config->any_attempt;
+}
+
+static void pass(struct core *core, struct session *session, const struct arrival *arrival,
+    struct datagram *datagram, struct verdict *verdict)
+{
+	struct link_state *link = core_link_state(session, session->link);
+
+	core_count_queued(core, datagram);
+	verdict_by(verdict, link->link->id);
+	core->links[link->link - core->config->links].decided[arrival->way]++;
+	path_pass(core, datagram, link, arrival->at, verdict);
+}
+
+/* It was counted, but goes no further. */
+static void turn_away(
+    struct session *session, const struct arrival *arrival, enum reason reason, struct verdict *verdict)
+{
+	verdict->reason = (uint8_t)reason;
+	way_dropped(&session->ways[arrival->way], reason, 1);
+	tell_records(verdict, &session->dtls, arrival);
+}
+
+/* NULL: there is no room for it. */
+static struct datagram *take_in(struct core *core, struct session *session, const struct arrival *arrival)
+{
+	struct datagram *datagram = core_holds(core, arrival->size)
+	                                ? core_datagram(core, session, arrival->way, arrival->size)
+	                                : NULL;
+
+	if (!datagram)
+		return NULL;
+	datagram->n = session->ways[arrival->way].n;
+	datagram->id = core->arrivals;
+	datagram->arrived = datagram->due = arrival->at;
+	datagram->tos = arrival->tos;
+	if (arrival->size)
+		memcpy(datagram->bytes, arrival->bytes, arrival->size);
+	return datagram;
 }
 
 void core_arrive(
     struct core *core, struct session *session, const struct arrival *arrival, struct verdict *verdict)
 {
 	struct session_way *way = &session->ways[arrival->way];
-	struct plan plan = {0};
+	struct datagram *datagram;
 	struct dtls_peek peek;
-	struct sight sight;
-	struct judging j = {
-	    .core = core, .session = session, .sight = &sight, .plan = &plan, .verdict = verdict};
-	enum dark dark;
 
 	core->arrivals++;
 	core_session_touch(core, session, arrival->way, arrival->at);
@@ -401,56 +483,34 @@ void core_arrive(
 	way->tally.received++;
 	way->tally.bytes += arrival->size;
 	verdict_start(verdict, session, arrival, way->n);
-	if (!core_holds(core, arrival->size))
-		judging_drop(&j, REASON_OVERLOAD, 0);
-	else if (!(j.datagram = core_datagram(core, session, arrival->way, arrival->size)))
-		judging_drop(&j, REASON_OVERLOAD, 0);
-	if (verdict->reason) {
-		way_dropped(way, REASON_OVERLOAD, 1);
-		tell_records(verdict, &session->dtls, arrival);
+	datagram = take_in(core, session, arrival);
+	if (!datagram) {
+		turn_away(session, arrival, REASON_OVERLOAD, verdict);
 		/* It is too much to take in, but the device has sent: what slept until then makes room. */
 		if (arrival->way == WAY_UP)
 			path_wake(core, session, arrival->at);
 		return;
 	}
-	j.datagram->n = way->n;
-	j.datagram->id = core->arrivals;
-	j.datagram->arrived = j.datagram->due = arrival->at;
-	j.datagram->tos = arrival->tos;
-	j.datagram->plan = &plan;
-	if (arrival->size)
-		memcpy(j.datagram->bytes, arrival->bytes, arrival->size);
-
 	if (arrival->way == WAY_DOWN) {
 		/* A NAT that has forgotten is silent: no rule sees what comes to it. */
 		if (!nat_lives(&session->nat, session->section, arrival->mapping, arrival->at)) {
-			j.datagram->plan = NULL;
-			core_datagram_free(core, j.datagram);
-			judging_drop(&j, REASON_NAT_EXPIRED, 0);
-			way_dropped(way, REASON_NAT_EXPIRED, 1);
-			tell_records(verdict, &session->dtls, arrival);
+			core_datagram_free(core, datagram);
+			turn_away(session, arrival, REASON_NAT_EXPIRED, verdict);
 			return;
 		}
 		nat_in(&session->nat, session->section, arrival->at);
 		timer_nat_arm(core, session);
 	}
-	look(core, session, arrival, &peek, &sight);
+	look(core, session, arrival, &peek);
 	verdict->type = peek.first.type;
 	verdict->epoch = peek.first.epoch;
 	verdict->number = peek.first.number;
 	if (core->config->any_follow && arrival->way == WAY_UP)
 		follow_see(core, session, &peek.first);
-	remember_recent(core, way, &sight);
-	remember_firsts(core, session, &sight);
-
-	dark = path_dark(way, arrival->at);
-	if (dark == DARK_DROP)
-		judging_drop(&j, REASON_BLACKOUT, way->seldom->drop_by);
-	plan.in_blackout = dark == DARK_HOLD;
-	judge_rules(&j);
-	finish(&j);
-	if (verdict->copies)
-		remember_copies(core, session, &sight, verdict->copies);
+	if (is_free(core, session, arrival->way))
+		pass(core, session, arrival, datagram, verdict);
+	else
+		judge(core, session, arrival, &peek, datagram, verdict);
 	/* Behind it: the datagram that wakes the radio pays for that itself. */
 	if (arrival->way == WAY_UP)
 		path_wake(core, session, arrival->at);

@@ -392,6 +392,22 @@ void link_enter(struct link_state *state, enum arrival_kind kind, const struct d
 	}
 }
 
+ns_t link_pass(struct link_state *state, const struct datagram *datagram, ns_t now)
+{
+	struct link_way_state *s = &state->ways[datagram->way];
+	ns_t due = now;
+
+	s->stepped = datagram->n;
+	if (now > state->carried)
+		state->carried = now;
+	if (state->link->ways[datagram->way].order == ORDER_KEEP) {
+		if (due < s->last_due)
+			due = s->last_due;
+		s->last_due = due;
+	}
+	return due;
+}
+
 void link_wake(struct link_state *state, ns_t now)
 {
 	if (state->link->ways[WAY_DOWN].wake_delay.next_up && now > state->carried)

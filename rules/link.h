@@ -114,6 +114,9 @@ void link_decide_copy(struct link_state *state, struct datagram *copy, struct pl
 void link_enter(struct link_state *state, enum arrival_kind kind, const struct datagram *datagram,
     const struct plan *plan, ns_t now, struct passage *passage);
 
+/* The same two steps on a way that is clean, for an original; gives when it is due. */
+ns_t link_pass(struct link_state *state, const struct datagram *datagram, ns_t now);
+
 /* The device has sent: on a link that sleeps until then, nothing sleeps now. */
 void link_wake(struct link_state *state, ns_t now);
 

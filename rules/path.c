@@ -314,6 +314,17 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 		enter_copies(core, &copies, false, now);
 }
 
+void path_pass(
+    struct core *core, struct datagram *datagram, struct link_state *link, ns_t now, struct verdict *verdict)
+{
+	datagram->due = not_before(datagram, link_pass(link, datagram, now));
+	verdict->delay = datagram->due - datagram->arrived;
+	if (datagram->due <= now && schedule_due(core->schedule) > now)
+		hand_over(core, datagram, datagram->due);
+	else if (path_schedule(core, datagram, SCHEDULE_LEAVES, datagram->due))
+		core_unsent(core, datagram, REASON_OVERLOAD, now);
+}
+
 /* ---- In front of the link ---- */
 
 static void enter_all(struct core *core, struct datagram_list *list, ns_t now)

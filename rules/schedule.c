@@ -23,6 +23,7 @@ struct schedule {
 	/* The lane, a ring: what came in the order in which it is due. */
 	struct slot *lane;
 	size_t lane_first, lane_count, lane_room;
+	ns_t due; /* of the earliest in both */
 	uint64_t puts;
 };
 
@@ -31,6 +32,7 @@ struct schedule *schedule_new(void)
 	struct schedule *schedule = calloc(1, sizeof(*schedule));
 
 	assert(schedule);
+	schedule->due = NS_NEVER;
 	return schedule;
 }
 
@@ -134,12 +136,21 @@ static bool lane_takes(const struct schedule *schedule, const struct slot *slot)
 	       (!schedule->lane_count || before(lane_at(schedule, schedule->lane_count - 1), slot));
 }
 
+/* ---- Both ---- */
+
 static bool lane_is_next(const struct schedule *schedule)
 {
 	return schedule->lane_count && (!schedule->count || before(lane_at(schedule, 0), &schedule->heap[0]));
 }
 
-/* ---- Both ---- */
+/* After one was taken out. */
+static void due_renew(struct schedule *schedule)
+{
+	ns_t lane = schedule->lane_count ? lane_at(schedule, 0)->due : NS_NEVER;
+	ns_t heap = schedule->count ? schedule->heap[0].due : NS_NEVER;
+
+	schedule->due = lane < heap ? lane : heap;
+}
 
 static int heap_grow(struct schedule *schedule)
 {
@@ -167,11 +178,13 @@ int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum sch
 		if (schedule->count == schedule->room && heap_grow(schedule))
 			return -1;
 		rise(schedule, schedule->count++, slot);
-		return 0;
+	} else {
+		if (schedule->lane_count == schedule->lane_room && lane_grow(schedule))
+			return -1;
+		*lane_at(schedule, schedule->lane_count++) = slot;
 	}
-	if (schedule->lane_count == schedule->lane_room && lane_grow(schedule))
-		return -1;
-	*lane_at(schedule, schedule->lane_count++) = slot;
+	if (due < schedule->due)
+		schedule->due = due;
 	return 0;
 }
 
@@ -182,28 +195,21 @@ void schedule_remove(struct schedule *schedule, const struct schedule_place *pla
 
 	if (at < schedule->count)
 		refill(schedule, at, last);
-}
-
-static const struct slot *earliest(const struct schedule *schedule)
-{
-	if (lane_is_next(schedule))
-		return lane_at(schedule, 0);
-	return schedule->count ? &schedule->heap[0] : NULL;
+	due_renew(schedule);
 }
 
 ns_t schedule_due(const struct schedule *schedule)
 {
-	const struct slot *slot = earliest(schedule);
-
-	return slot ? slot->due : NS_NEVER;
+	return schedule->due;
 }
 
 bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *entry)
 {
-	const struct slot *next = earliest(schedule);
+	const struct slot *next;
 
-	if (!next || next->due > now)
+	if (schedule->due > now || !schedule_count(schedule))
 		return false;
+	next = lane_is_next(schedule) ? lane_at(schedule, 0) : &schedule->heap[0];
 	*entry = (struct schedule_entry){.due = next->due, .kind = kind_of(next), .what = what_of(next)};
 	if (lane_is_next(schedule)) {
 		schedule->lane_first = (schedule->lane_first + 1) & (schedule->lane_room - 1);
@@ -212,6 +218,7 @@ bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *e
 		refill(schedule, 0, schedule->heap[schedule->count]);
 		__builtin_prefetch(what_of(&schedule->heap[0])); /* likely the next one asked for */
 	}
+	due_renew(schedule);
 	return true;
 }
 

@@ -84,14 +84,16 @@ bool core_foresees(const struct core *core)
 	return core->session_count >= FEW;
 }
 
-static void foresee(const struct session *session, enum way way)
+static inline void foresee(const struct session *session, enum way way)
 {
-	const struct link_state *link = &session->first_link;
+	size_t own = offsetof(struct session, ways) + way * sizeof(struct session_way);
+	size_t link = offsetof(struct session, first_link);
+	size_t links = link + offsetof(struct link_state, ways) + way * sizeof(struct link_way_state);
 
-	cache_fetch(session, offsetof(struct session, ways));
-	cache_fetch(&session->ways[way], sizeof(session->ways[way]));
-	cache_fetch(link, offsetof(struct link_state, ways));
-	cache_fetch(&link->ways[way], offsetof(struct link_way_state, awake));
+	cache_fetch(session, 0, offsetof(struct session, ways));
+	cache_fetch(session, own, own + sizeof(struct session_way));
+	cache_fetch(session, link, link + offsetof(struct link_state, ways));
+	cache_fetch(session, links, links + offsetof(struct link_way_state, awake));
 }
 
 void core_foresee_answer(const struct session *session)

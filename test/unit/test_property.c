@@ -523,6 +523,53 @@ static void test_drop_spares_the_others(void **state)
 	assert_true(struck > 1000);
 }
 
+/* Rules for some sessions only; the others' link does little or nothing. */
+static void spare_write(struct text *text, struct dice *dice)
+{
+	static const char *const links[] = {"", "order = free", "down.latency = 20ms", "up.loss = 30%",
+	    "up.latency = 10ms\nup.jitter = 4ms", "down.wake_after = 20ms\ndown.wake_delay = next-up",
+	    "down.wake_after = 10ms\ndown.wake_delay = 5ms", "down.rate = 40kbit"};
+	static const char *const nats[] = {
+	    "", "nat_timeout = 40ms", "nat_timeout = 30ms\nnat_refresh = both"};
+	static const char *const acts[] = {"drop", "blackout 20ms", "blackout 30ms hold",
+	    "blackout 10ms down hold", "link default", "link l1", "hold 2", "rebind", "duplicate 2 6ms",
+	    "inject 0102"};
+
+	text_clear(text);
+	text_add(text, "[device a]\naddress = 10.0.0.1\nlink = l1\n[device b]\naddress = 10.0.0.2\n");
+	pick(text, dice, nats);
+	text_add(text, "[link default]\n");
+	pick(text, dice, links);
+	link_write(text, dice, REACH_ALL, "l1");
+	for (unsigned i = roll(dice, 3); i; i--) {
+		text_add(text, "[rule r%u]\ndevice = a\nlimit = 3\nprobability = 20%%\n%sdo = ", i,
+		    once_in(dice, 2) ? "scope = all\n" : "");
+		pick(text, dice, acts);
+	}
+}
+
+/* A rule that concerns all, and none of their datagrams: those that nothing else decides about are judged
+ * then, and come to what they came to without. */
+static void test_judging_changes_nothing(void **state)
+{
+	struct core_limits limits = limits_wide();
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 600; seed++) {
+		struct trial *trial = trial_new(6000 + seed, REACH_ALL);
+		struct log a, b;
+
+		spare_write(&trial->ini, &trial->dice);
+		a = run_all(trial->ini.at, &limits, trial->packets, PACKETS, NULL);
+		text_add(&trial->ini, "[rule " EXTRA "]\nnth = 4000000000\ndo = drop\n");
+		b = run_all(trial->ini.at, &limits, trial->packets, PACKETS, NULL);
+		assert_same(&a, &b, every_line, NULL, trial->ini.at);
+		free(a.lines);
+		free(b.lines);
+		trial_free(trial);
+	}
+}
+
 static size_t packets_of(const struct packet *all, unsigned device, struct packet *own)
 {
 	size_t count = 0;
@@ -607,6 +654,7 @@ int main(void)
 	    cmocka_unit_test(test_seed_matters),
 	    cmocka_unit_test(test_note_changes_nothing),
 	    cmocka_unit_test(test_drop_spares_the_others),
+	    cmocka_unit_test(test_judging_changes_nothing),
 	    cmocka_unit_test(test_other_sessions),
 	    cmocka_unit_test(test_interleaving),
 	};

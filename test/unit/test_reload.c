@@ -67,6 +67,47 @@ static void test_reload_keeps_chains(void **state)
 	stage_close(&stage);
 }
 
+/* What a link that is clean meanwhile loses before and after: the chain goes on at the ordinal where it is,
+ * with a rule to be judged by or without. */
+static uint64_t lost_beside_clean(const char *rule)
+{
+	struct stage stage = {0};
+	struct text bad = {0}, clean = {0};
+	uint64_t lost = 0;
+
+	text_add(&bad, "[link default]\nloss = 50%%\nloss_run = 3\n%s", rule);
+	text_add(&clean, "[link default]\n%s", rule);
+	stage_open(&stage, bad.at);
+	for (unsigned i = 0; i < LUCKS; i++) {
+		if (i % 8 == 0)
+			stage_reload(&stage, i % 16 ? clean.at : bad.at, 0);
+		lost = lost << 1 | (arrive(&stage, 1, WAY_UP, 10, 0).reason == REASON_LOSS);
+	}
+	stage_close(&stage);
+	text_free(&bad);
+	text_free(&clean);
+	return lost;
+}
+
+static void test_reload_to_a_clean_link(void **state)
+{
+	struct stage stage = {0};
+	uint64_t lost = lost_beside_clean("");
+
+	(void)state;
+	assert_true(lost && (lost & UINT64_C(0x00ff00ff00ff00ff)) == 0);
+	assert_true(lost == lost_beside_clean("[rule none]\nsize = 9999\ndo = drop\n"));
+
+	/* The order is kept too. */
+	stage_open(&stage, "[link default]\nlatency = 50ms\n");
+	arrive(&stage, 1, WAY_UP, 10, 0);
+	stage_reload(&stage, "[link default]\n", 0);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 20 * NS_MS).delay, 30 * NS_MS);
+	assert_int_equal(arrive(&stage, 1, WAY_DOWN, 10, 20 * NS_MS).delay, 0);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 60 * NS_MS).delay, 0);
+	stage_close(&stage);
+}
+
 static void test_reload_of_links_set(void **state)
 {
 	static const char both[] =
@@ -278,6 +319,7 @@ int main(void)
 	    cmocka_unit_test(test_reload_keeps_counters),
 	    cmocka_unit_test(test_reload_keeps_links),
 	    cmocka_unit_test(test_reload_keeps_chains),
+	    cmocka_unit_test(test_reload_to_a_clean_link),
 	    cmocka_unit_test(test_reload_of_links_set),
 	    cmocka_unit_test(test_reload_keeps_what_waits),
 	    cmocka_unit_test(test_reload_drops_rules),
