@@ -367,15 +367,15 @@ _Static_assert(SOCKET_BATCH <= CORE_FORESEEN, "a batch is foreseen whole");
 static void foresee(struct relay *relay, const struct listener *listener, int count)
 {
 	const struct address *devices[SOCKET_BATCH] = {0};
-	struct session *likely[SOCKET_BATCH];
+	struct session *sessions[SOCKET_BATCH];
 
 	for (int i = 0; i < count; i++)
 		devices[i] = &batch_get(relay->batch, i)->from;
-	if (!core_foresee(relay->core, listener->index, devices, likely, (size_t)count))
+	if (!core_foresee(relay->core, listener->index, devices, sessions, (size_t)count))
 		return;
 	for (int i = 0; i < count; i++)
-		if (likely[i])
-			cache_fetch(likely[i]->room, 0, offsetof(struct carrier, used));
+		if (sessions[i])
+			cache_fetch(sessions[i]->room, 0, offsetof(struct carrier, used));
 }
 
 /* Of what is ready: a port, or NULL. */

@@ -97,11 +97,11 @@ void core_reload(struct core *core, const struct config *config, const struct co
 struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now, bool *opened);
 /* Datagrams of these devices will be judged next: what is known of their sessions is fetched from memory
- * meanwhile, so that many sessions cost little more than few. Gives the session that each likely has, or
+ * meanwhile, so that many sessions cost little more than few. Gives the session that each has so far, or
  * NULL; false where there are so few sessions that it does not pay. */
 #define CORE_FORESEEN 64 /* most at once */
 bool core_foresee(const struct core *core, unsigned listener, const struct address *const *devices,
-    struct session **likely, size_t count);
+    struct session **sessions, size_t count);
 /* The same of a datagram that its cloud has sent. */
 void core_foresee_answer(const struct session *session);
 bool core_foresees(const struct core *core);

@@ -103,7 +103,7 @@ void core_foresee_answer(const struct session *session)
 
 /* In passes: what the next one needs is there by then. */
 bool core_foresee(const struct core *core, unsigned listener, const struct address *const *devices,
-    struct session **likely, size_t count)
+    struct session **sessions, size_t count)
 {
 	size_t at[CORE_FORESEEN];
 
@@ -115,22 +115,22 @@ bool core_foresee(const struct core *core, unsigned listener, const struct addre
 		__builtin_prefetch(&core->hash[at[i]]);
 	}
 	for (size_t i = 0; i < count; i++) {
-		likely[i] = core->hash[at[i]];
-		if (likely[i])
-			__builtin_prefetch(likely[i]);
+		sessions[i] = core->hash[at[i]];
+		if (sessions[i])
+			__builtin_prefetch(sessions[i]);
 	}
 	for (size_t i = 0; i < count; i++) {
-		likely[i] = chain_find(likely[i], listener, devices[i]);
-		if (likely[i])
-			foresee(likely[i], WAY_UP);
+		sessions[i] = chain_find(sessions[i], listener, devices[i]);
+		if (sessions[i])
+			foresee(sessions[i], WAY_UP);
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (!likely[i])
+		if (!sessions[i])
 			continue;
-		if (likely[i]->silent_listed && likely[i]->silent_older)
-			__builtin_prefetch(likely[i]->silent_older, 1);
-		if (likely[i]->silent_listed && likely[i]->silent_newer)
-			__builtin_prefetch(likely[i]->silent_newer, 1);
+		if (sessions[i]->silent_listed && sessions[i]->silent_older)
+			__builtin_prefetch(sessions[i]->silent_older, 1);
+		if (sessions[i]->silent_listed && sessions[i]->silent_newer)
+			__builtin_prefetch(sessions[i]->silent_newer, 1);
 	}
 	return true;
 }
