@@ -85,7 +85,7 @@ struct used_ports {
 /* Datagrams that are gathered before they go: with few sessions many, so that more of one go together; with
  * many, whose state comes from far, no more than were fetched together and are still near. */
 #define OUTBOX_MOST 256
-#define OUTBOX_MOST_OF_MANY 32
+#define OUTBOX_MOST_OF_MANY SOCKET_BATCH
 
 struct relay {
 	struct source timer;

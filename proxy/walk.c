@@ -425,11 +425,10 @@ static int read_batch(struct relay *relay, struct listener *listener, struct por
 /* Gives how many it read. */
 static int read_listener(struct relay *relay, struct listener *listener)
 {
-	int most = core_foresees(relay->core) ? OUTBOX_MOST_OF_MANY : SOCKET_BATCH;
-	int read = 0, count = most;
+	int read = 0, count = SOCKET_BATCH;
 
-	while (count == most && read < READ_EACH_ROUND) {
-		count = read_batch(relay, listener, NULL, most);
+	while (count == SOCKET_BATCH && read < READ_EACH_ROUND) {
+		count = read_batch(relay, listener, NULL, SOCKET_BATCH);
 		read += count;
 	}
 	return read;
