@@ -9,6 +9,7 @@
 #define RULES_SESSION_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/account.h"
@@ -135,8 +136,8 @@ struct session {
 	struct dtls_session dtls;
 
 	uint32_t handshakes, rebinds;
-	struct session_way ways[WAYS]; /* each way has lines of its own */
-	struct link_state first_link;  /* most cross only one */
+	struct session_way ways[WAYS];
+	struct link_state first_link; /* most cross only one */
 
 	struct session *older, *newer;               /* all live ones, by opening */
 	struct session *silent_older, *silent_newer; /* those that the cloud never answered, by silence */
@@ -153,8 +154,10 @@ struct session {
 	uint8_t old_ports; /* source ports of earlier NAT mappings that are still open */
 	uint16_t port;     /* the present source port towards the cloud; 0: none */
 
-	_Alignas(
-	    CACHE_LINE) uint8_t room[]; /* core_limits.carrier_size of the caller's bytes, zero at first */
+	/* core_limits.carrier_size of the caller's bytes, zero at first */
+	_Alignas(CACHE_LINE) uint8_t room[];
 };
+
+_Static_assert(offsetof(struct session, ways[WAY_DOWN]) % CACHE_LINE == 0, "each way has lines of its own");
 
 #endif
