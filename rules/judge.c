@@ -421,7 +421,7 @@ static void judge(struct core *core, struct session *session, const struct arriv
 
 /* Is there nothing to judge: no rule, nothing that remembers, waits or holds, and a link that is clean? Then
  * what judge() would come to is known. */
-static bool is_free(const struct core *core, const struct session *session, enum way way)
+static bool nothing_decides(const struct core *core, const struct session *session, enum way way)
 {
 	const struct config *config = core->config;
 
@@ -507,7 +507,7 @@ void core_arrive(
 	verdict->number = peek.first.number;
 	if (core->config->any_follow && arrival->way == WAY_UP)
 		follow_see(core, session, &peek.first);
-	if (is_free(core, session, arrival->way))
+	if (nothing_decides(core, session, arrival->way))
 		pass(core, session, arrival, datagram, verdict);
 	else
 		judge(core, session, arrival, &peek, datagram, verdict);
