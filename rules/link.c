@@ -356,6 +356,25 @@ static bool sleep_through(struct link_state *state, const struct link_way *w, st
 	return true;
 }
 
+/* It was in use until then. */
+static void carried_until(struct link_state *state, ns_t end)
+{
+	if (end > state->carried)
+		state->carried = end;
+}
+
+/* Where none may leave before an earlier one: when it is due by that. */
+static ns_t in_order(const struct link_way *w, struct link_way_state *s, enum arrival_kind kind, ns_t due)
+{
+	if (w->order != ORDER_KEEP)
+		return due;
+	if (due < s->last_due)
+		due = s->last_due;
+	if (kind == LINK_ORIGINAL)
+		s->last_due = due;
+	return due;
+}
+
 void link_enter(struct link_state *state, enum arrival_kind kind, const struct datagram *datagram,
     const struct plan *plan, ns_t now, struct passage *passage)
 {
@@ -369,21 +388,15 @@ void link_enter(struct link_state *state, enum arrival_kind kind, const struct d
 		return;
 	}
 	passage->reason = bottleneck(state, w, s, datagram->size, now, &over);
-	if (!passage->reason && over > state->carried)
-		state->carried = over;
+	if (!passage->reason)
+		carried_until(state, over);
 	if (!passage->reason && plan->lost_at_exit)
 		passage->reason = REASON_LOSS;
 	if (passage->reason) {
 		passage->outcome = PASSAGE_DROPPED;
 		return;
 	}
-	passage->due = ns_add(over, plan->lag);
-	if (w->order == ORDER_KEEP) {
-		if (passage->due < s->last_due)
-			passage->due = s->last_due;
-		if (kind == LINK_ORIGINAL)
-			s->last_due = passage->due;
-	}
+	passage->due = in_order(w, s, kind, ns_add(over, plan->lag));
 	if (plan->reordered && w->reorder_by.kind == AMOUNT_TIME) {
 		passage->due = ns_add(passage->due, (ns_t)w->reorder_by.value);
 	} else if (plan->reordered) {
@@ -395,21 +408,14 @@ void link_enter(struct link_state *state, enum arrival_kind kind, const struct d
 ns_t link_pass(struct link_state *state, const struct datagram *datagram, ns_t now)
 {
 	struct link_way_state *s = &state->ways[datagram->way];
-	ns_t due = now;
 
 	s->stepped = datagram->n;
-	if (now > state->carried)
-		state->carried = now;
-	if (state->link->ways[datagram->way].order == ORDER_KEEP) {
-		if (due < s->last_due)
-			due = s->last_due;
-		s->last_due = due;
-	}
-	return due;
+	carried_until(state, now);
+	return in_order(&state->link->ways[datagram->way], s, LINK_ORIGINAL, now);
 }
 
 void link_wake(struct link_state *state, ns_t now)
 {
-	if (state->link->ways[WAY_DOWN].wake_delay.next_up && now > state->carried)
-		state->carried = now;
+	if (state->link->ways[WAY_DOWN].wake_delay.next_up)
+		carried_until(state, now);
 }

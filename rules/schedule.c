@@ -206,12 +206,14 @@ ns_t schedule_due(const struct schedule *schedule)
 bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *entry)
 {
 	const struct slot *next;
+	bool from_lane;
 
 	if (schedule->due > now || !schedule_count(schedule))
 		return false;
-	next = lane_is_next(schedule) ? lane_at(schedule, 0) : &schedule->heap[0];
+	from_lane = lane_is_next(schedule);
+	next = from_lane ? lane_at(schedule, 0) : &schedule->heap[0];
 	*entry = (struct schedule_entry){.due = next->due, .kind = kind_of(next), .what = what_of(next)};
-	if (lane_is_next(schedule)) {
+	if (from_lane) {
 		schedule->lane_first = (schedule->lane_first + 1) & (schedule->lane_room - 1);
 		schedule->lane_count--;
 	} else if (--schedule->count) {
