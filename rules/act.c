@@ -456,7 +456,7 @@ bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct d
 		if (j->group || j->pack)
 			return false;
 		j->group = own;
-		path_group_join(j->core, own, action, j->datagram, j->sight->now);
+		gather_group_join(j->core, own, action, j->datagram, j->sight->now);
 		return true;
 	case ACT_INJECT: return inject(j, rule, index, action);
 	case ACT_PACK:

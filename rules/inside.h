@@ -1,10 +1,10 @@
 /*
  * inside: what the files of the core share: core.c (sessions, outcomes, accounts), judge.c (a datagram
- * arrives: rules and actions), path.c (in front of the link, across it, behind it), timer.c (what a time
- * brings).
+ * arrives: rules and actions), path.c (in front of the link, across it, behind it), gather.c (what waits for
+ * one another in front of it), timer.c (what a time brings).
  *
  *   core_arrive ─ judge ─┬─ dropped
- *                        └─ path_start ── permute, pack, blackout hold ── path_enter ── link ── schedule
+ *                        └─ gather (permute, pack) ── path_enter ── blackout hold ── link ── schedule
  *   core_advance ─ path_leave ── holds ── OUTCOME_SEND
  */
 #ifndef RULES_INSIDE_H
@@ -172,6 +172,7 @@ bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct d
 void timer_nat_arm(struct core *core, struct session *session);
 
 /* path.c */
+#define HOLD_MOST NS_S /* a rule's hold, permute: no longer than this */
 enum dark { DARK_NOT, DARK_HOLD, DARK_DROP };
 /* Puts it into the schedule and among those that are going; -1 when memory is out. */
 int path_schedule(struct core *core, struct datagram *datagram, enum schedule_kind kind, ns_t due);
@@ -182,20 +183,28 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 /* The same across a clean link, where nothing holds it and nothing waits. */
 void path_pass(
     struct core *core, struct datagram *datagram, struct link_state *link, ns_t now, struct verdict *verdict);
+/* Copies that go with a datagram: those ahead of it, or those behind. */
+void path_enter_copies(struct core *core, struct datagram_list *copies, bool ahead, ns_t now);
+/* It dies at the link: at the instant of its arrival the verdict says so, later (`verdict` is NULL) a record
+ * of its own. */
+void path_die(struct core *core, struct datagram *datagram, struct plan *plan, enum reason reason, ns_t now,
+    struct verdict *verdict);
 void path_leave(struct core *core, struct datagram *datagram, ns_t now);
 void path_light(struct core *core, struct session *session, ns_t now);
 void path_wake(struct core *core, struct session *session, ns_t now);
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now);
-void path_group_join(struct core *core, struct rule_state *state, const struct action *action,
-    struct datagram *datagram, ns_t now);
-void path_group_leave(struct rule_state *state, struct datagram *datagram);
-void path_group_send(struct core *core, struct group *group, ns_t now);
-void path_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now);
-void path_pack_send(struct core *core, struct session_way *way, ns_t now);
 struct plan *path_plan_keep(struct datagram *datagram);
 void path_make_ghost(struct core *core, struct datagram *datagram, struct verdict *verdict);
 /* Everything that this session still holds in front of the link dies. */
 void path_forget(struct core *core, struct session *session, enum reason reason, ns_t now);
+
+/* gather.c */
+void gather_group_join(struct core *core, struct rule_state *state, const struct action *action,
+    struct datagram *datagram, ns_t now);
+void gather_group_leave(struct rule_state *state, struct datagram *datagram);
+void gather_group_send(struct core *core, struct group *group, ns_t now);
+void gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now);
+void gather_pack_send(struct core *core, struct session_way *way, ns_t now);
 
 /* timer.c */
 /* Its place among equals is that of the session's newest datagram: other sessions do not change it.

@@ -204,7 +204,7 @@ static void group_finish(struct judging *j)
 		struct group *group = j->group->groups[w];
 
 		if (group && group->count && group->count == group->size)
-			path_group_send(j->core, group, j->sight->now);
+			gather_group_send(j->core, group, j->sight->now);
 	}
 }
 
@@ -251,7 +251,7 @@ static bool packs(struct judging *j)
 	    open->parts.first->plan->in_blackout == j->plan->in_blackout)
 		return true;
 	if (open)
-		path_pack_send(j->core, way, j->sight->now);
+		gather_pack_send(j->core, way, j->sight->now);
 	return j->pack && size <= j->pack->size;
 }
 
@@ -260,7 +260,7 @@ static void pack(struct judging *j)
 	j->plan->link = j->bypass ? NULL : core_link_state(j->session, j->session->link);
 	if (!j->bypass)
 		verdict_by(j->verdict, j->session->link->id);
-	path_pack_join(j->core, j->datagram, j->pack ? j->pack->time.low : 0, j->pack ? j->pack->size : 0,
+	gather_pack_join(j->core, j->datagram, j->pack ? j->pack->time.low : 0, j->pack ? j->pack->size : 0,
 	    j->sight->now);
 	j->verdict->hold = HOLD_PACK;
 }
@@ -269,7 +269,7 @@ static void dropped(struct judging *j)
 {
 	way_dropped(judging_way(j), (enum reason)j->verdict->reason, 1);
 	if (j->group)
-		path_group_leave(j->group, j->datagram);
+		gather_group_leave(j->group, j->datagram);
 	j->datagram->plan = NULL; /* it is the caller's */
 	core_datagram_free(j->core, j->datagram);
 	orphans_enter(j);

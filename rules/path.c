@@ -1,6 +1,6 @@
 /*
- * path: a datagram's way after the rules: what holds it in front of the link (permute, pack, a blackout with
- * hold), the link itself, and what holds it behind (reorder_by, a rule's hold).
+ * path: a datagram's way after the rules: what holds it in front of the link (a blackout with hold; permute
+ * and pack in gather.c), the link itself, and what holds it behind (reorder_by, a rule's hold).
  *
  *   judged ─┬─ group (permute) ─┬─ dark (blackout hold) ── link ──┬── schedule ── due ──┬── sent
  *           └─ pack ────────────┘                      asleep ────┘      held (hold N) ─┘
@@ -10,8 +10,6 @@
 #include <string.h>
 
 #include "rules/inside.h"
-
-#define HOLD_MOST NS_S /* a rule's hold, permute: no longer than this */
 
 enum dark path_dark(const struct session_way *way, ns_t now)
 {
@@ -195,8 +193,7 @@ void path_make_ghost(struct core *core, struct datagram *datagram, struct verdic
 	core->queued_bytes -= datagram->size;
 }
 
-/* Dies at the link: at the instant of its arrival the verdict says so, later a record of its own. */
-static void die(struct core *core, struct datagram *datagram, struct plan *plan, enum reason reason, ns_t now,
+void path_die(struct core *core, struct datagram *datagram, struct plan *plan, enum reason reason, ns_t now,
     struct verdict *verdict)
 {
 	datagram->parts = plan->parts;
@@ -213,7 +210,7 @@ static void die(struct core *core, struct datagram *datagram, struct plan *plan,
 	}
 }
 
-static void enter_copies(struct core *core, struct datagram_list *copies, bool ahead, ns_t now)
+void path_enter_copies(struct core *core, struct datagram_list *copies, bool ahead, ns_t now)
 {
 	struct datagram_list rest = {0};
 	struct datagram *copy;
@@ -259,7 +256,7 @@ static bool cross(struct core *core, struct datagram *datagram, struct plan *pla
 		return false;
 	}
 	if (passage.outcome == PASSAGE_DROPPED) {
-		die(core, datagram, plan, passage.reason, now, verdict);
+		path_die(core, datagram, plan, passage.reason, now, verdict);
 		return true;
 	}
 	datagram->parts = plan->parts;
@@ -303,7 +300,7 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 	for (struct datagram *copy = copies.first; copy; copy = copy->next)
 		copy->plan->in_blackout = false;
 	if (copies.first)
-		enter_copies(core, &copies, true, now);
+		path_enter_copies(core, &copies, true, now);
 	if (!cross(core, datagram, plan, !kept && !copies.first, now, verdict)) {
 		if (!kept)
 			path_plan_keep(datagram);
@@ -311,7 +308,7 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 		free(plan);
 	}
 	if (copies.first)
-		enter_copies(core, &copies, false, now);
+		path_enter_copies(core, &copies, false, now);
 }
 
 void path_pass(
@@ -368,173 +365,6 @@ void path_wake(struct core *core, struct session *session, ns_t now)
 		enter_all(core, &seldom_own(&session->ways[WAY_DOWN])->asleep, now);
 }
 
-void path_group_join(struct core *core, struct rule_state *state, const struct action *action,
-    struct datagram *datagram, ns_t now)
-{
-	int which = state->rule->way == RULE_EITHER ? 0 : datagram->way;
-	struct group *group = state->groups[which];
-
-	if (!group) {
-		group = calloc(1, sizeof(*group));
-		assert(group);
-		state->groups[which] = group;
-	}
-	if (group->count == 0) {
-		group->size = action->count;
-		memcpy(group->order, action->order, sizeof(group->order));
-		timer_set(core, &group->timer, TIMER_GROUP, datagram->session, group, ns_add(now, HOLD_MOST));
-	}
-	assert(group->count < ACTION_PERMUTE_MAX);
-	group->slots[group->count++] = datagram;
-}
-
-/* It died after joining: its place stays empty. */
-void path_group_leave(struct rule_state *state, struct datagram *datagram)
-{
-	for (int which = 0; which < WAYS; which++)
-		for (uint32_t i = 0; state->groups[which] && i < state->groups[which]->count; i++)
-			if (state->groups[which]->slots[i] == datagram)
-				state->groups[which]->slots[i] = NULL;
-}
-
-/* Whole: in its order; not whole by its time: in order of arrival. */
-void path_group_send(struct core *core, struct group *group, ns_t now)
-{
-	struct group sent;
-	bool whole = group->count == group->size;
-
-	timer_cancel(core, &group->timer);
-	sent = *group;
-	*group = (struct group){0};
-	for (uint32_t i = 0; i < sent.count; i++) {
-		struct datagram *datagram = sent.slots[whole ? sent.order[i] : i];
-
-		if (!datagram)
-			continue;
-		/* Among equals it has the new place. */
-		datagram->after = (uint32_t)(datagram->session->newest - datagram->id);
-		path_enter(core, datagram, now, NULL);
-	}
-}
-
-/* ---- pack ---- */
-
-static void enter_orphans(struct core *core, struct plan *plan, ns_t now)
-{
-	enter_copies(core, &plan->copies, true, now);
-	enter_copies(core, &plan->copies, false, now);
-}
-
-void path_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now)
-{
-	struct session_way *way = way_of(datagram);
-	struct seldom *own = seldom_own(way);
-
-	if (!own->pack) {
-		own->pack = calloc(1, sizeof(*own->pack));
-		assert(own->pack);
-		own->pack->most = most;
-		timer_set(core, &own->pack->timer, TIMER_PACK, datagram->session, way, ns_add(now, wait));
-	}
-	path_plan_keep(datagram);
-	datagram_append(&own->pack->parts, datagram);
-	own->pack->count++;
-	own->pack->size += datagram->size;
-}
-
-/* Makes one of its parts, with the ordinal and the draws of the first. */
-static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
-{
-	struct datagram *first = pack->parts.first, *joint, *part;
-	struct parts *parts;
-	uint32_t at = 0, index = 0;
-
-	joint = core_datagram(core, first->session, (enum way)first->way, pack->size);
-	parts = malloc(sizeof(*parts) + pack->count * sizeof(*parts->all));
-	assert(joint && parts);
-	parts->count = pack->count;
-	joint->n = first->n;
-	joint->id = first->id;
-	joint->after = first->after;
-	joint->arrived = first->arrived;
-	joint->tos = first->tos;
-	joint->flags = DATAGRAM_JOINED;
-	joint->plan = first->plan;
-	joint->plan->parts = parts;
-	while ((part = datagram_take(&pack->parts))) {
-		memcpy(joint->bytes + at, part->bytes, part->size);
-		at += part->size;
-		parts->all[index++] = (struct part){.arrived = part->arrived, .id = part->id, .n = part->n};
-		if (part != first) {
-			struct datagram *copy;
-
-			while ((copy = datagram_take(&part->plan->copies)))
-				datagram_append(&joint->plan->copies, copy);
-			free(part->plan);
-		}
-		part->plan = NULL;
-		core_datagram_free(core, part);
-	}
-	return joint;
-}
-
-/* The link sends a joint datagram twice. */
-static void copy_joint(struct core *core, const struct datagram *joint, ns_t now)
-{
-	struct datagram *copy = core_datagram(core, joint->session, (enum way)joint->way, joint->size);
-	struct plan plan = {.salt = chance_mix(joint->plan->link->link->luck)};
-	uint16_t number = 1;
-
-	if (!copy)
-		return;
-	for (const struct datagram *other = joint->plan->copies.first; other; other = other->next)
-		number++;
-	memcpy(copy->bytes, joint->bytes, joint->size);
-	copy->n = joint->n;
-	copy->id = joint->id;
-	copy->after = joint->after;
-	copy->arrived = copy->due = now;
-	copy->copy = number;
-	copy->origin = ORIGIN_LINK;
-	copy->tos = joint->tos;
-	copy->plan = &plan;
-	link_decide_copy(joint->plan->link, copy, &plan);
-	path_plan_keep(copy);
-	way_of(copy)->tally.copies++;
-	core_count_queued(core, copy);
-	datagram_append(&joint->plan->copies, copy);
-}
-
-void path_pack_send(struct core *core, struct session_way *way, ns_t now)
-{
-	struct seldom *own = seldom_own(way);
-	struct pack *pack = own->pack;
-	struct datagram *joint;
-	struct link_decision decision = {0};
-	struct plan *plan;
-
-	timer_cancel(core, &pack->timer);
-	own->pack = NULL;
-	joint = pack_join_parts(core, pack);
-	free(pack);
-	plan = joint->plan;
-	if (plan->link)
-		link_decide(plan->link, LINK_ORIGINAL, joint, plan, &decision);
-	if (decision.corrupted) {
-		way->tally.corrupted++;
-		joint->flags |= DATAGRAM_CORRUPTED;
-	}
-	if (decision.twice)
-		copy_joint(core, joint, now);
-	if (decision.reason) {
-		enter_orphans(core, plan, now);
-		die(core, joint, plan, decision.reason, now, NULL);
-		free(plan);
-		return;
-	}
-	path_enter(core, joint, now, NULL);
-}
-
 /* ---- Ends ---- */
 
 static void forget_all(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
@@ -545,7 +375,7 @@ static void forget_all(struct core *core, struct datagram_list *list, enum reaso
 		struct plan *plan = datagram->plan;
 
 		forget_all(core, &plan->copies, reason, now);
-		die(core, datagram, plan, reason, now, NULL);
+		path_die(core, datagram, plan, reason, now, NULL);
 		free(plan);
 	}
 }

@@ -80,7 +80,7 @@ static void session_rules_reload(struct core *core, struct session *session, ns_
 			if (old[i].groups[way] && old[i].groups[way]->count) {
 				old[i].groups[way]->size = ACTION_PERMUTE_MAX +
 				                           1; /* never whole: in order of arrival */
-				path_group_send(core, old[i].groups[way], now);
+				gather_group_send(core, old[i].groups[way], now);
 			}
 	session_rules_free(core, old, old_count);
 }

@@ -236,8 +236,8 @@ void timer_run(struct core *core, struct timer *timer, ns_t now)
 	case TIMER_DARK: dark_run(core, session, now); break;
 	case TIMER_RULE: rule_run(core, session, subject, now); break;
 	case TIMER_HELD: path_held_expired(core, subject, now); break;
-	case TIMER_GROUP: path_group_send(core, subject, now); break;
-	case TIMER_PACK: path_pack_send(core, subject, now); break;
+	case TIMER_GROUP: gather_group_send(core, subject, now); break;
+	case TIMER_PACK: gather_pack_send(core, subject, now); break;
 	}
 	dispose(core, timer);
 }

@@ -1,0 +1,178 @@
+/*
+ * gather: datagrams that wait for one another in front of the link: permute's groups, and packs, which leave
+ * as one.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/inside.h"
+
+/* ---- Groups ---- */
+
+void gather_group_join(struct core *core, struct rule_state *state, const struct action *action,
+    struct datagram *datagram, ns_t now)
+{
+	int which = state->rule->way == RULE_EITHER ? 0 : datagram->way;
+	struct group *group = state->groups[which];
+
+	if (!group) {
+		group = calloc(1, sizeof(*group));
+		assert(group);
+		state->groups[which] = group;
+	}
+	if (group->count == 0) {
+		group->size = action->count;
+		memcpy(group->order, action->order, sizeof(group->order));
+		timer_set(core, &group->timer, TIMER_GROUP, datagram->session, group, ns_add(now, HOLD_MOST));
+	}
+	assert(group->count < ACTION_PERMUTE_MAX);
+	group->slots[group->count++] = datagram;
+}
+
+/* It died after joining: its place stays empty. */
+void gather_group_leave(struct rule_state *state, struct datagram *datagram)
+{
+	for (int which = 0; which < WAYS; which++)
+		for (uint32_t i = 0; state->groups[which] && i < state->groups[which]->count; i++)
+			if (state->groups[which]->slots[i] == datagram)
+				state->groups[which]->slots[i] = NULL;
+}
+
+/* Whole: in its order; not whole by its time: in order of arrival. */
+void gather_group_send(struct core *core, struct group *group, ns_t now)
+{
+	struct group sent;
+	bool whole = group->count == group->size;
+
+	timer_cancel(core, &group->timer);
+	sent = *group;
+	*group = (struct group){0};
+	for (uint32_t i = 0; i < sent.count; i++) {
+		struct datagram *datagram = sent.slots[whole ? sent.order[i] : i];
+
+		if (!datagram)
+			continue;
+		/* Among equals it has the new place. */
+		datagram->after = (uint32_t)(datagram->session->newest - datagram->id);
+		path_enter(core, datagram, now, NULL);
+	}
+}
+
+/* ---- Packs ---- */
+
+static void enter_orphans(struct core *core, struct plan *plan, ns_t now)
+{
+	path_enter_copies(core, &plan->copies, true, now);
+	path_enter_copies(core, &plan->copies, false, now);
+}
+
+void gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now)
+{
+	struct session_way *way = way_of(datagram);
+	struct seldom *own = seldom_own(way);
+
+	if (!own->pack) {
+		own->pack = calloc(1, sizeof(*own->pack));
+		assert(own->pack);
+		own->pack->most = most;
+		timer_set(core, &own->pack->timer, TIMER_PACK, datagram->session, way, ns_add(now, wait));
+	}
+	path_plan_keep(datagram);
+	datagram_append(&own->pack->parts, datagram);
+	own->pack->count++;
+	own->pack->size += datagram->size;
+}
+
+/* Makes one of its parts, with the ordinal and the draws of the first. */
+static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
+{
+	struct datagram *first = pack->parts.first, *joint, *part;
+	struct parts *parts;
+	uint32_t at = 0, index = 0;
+
+	joint = core_datagram(core, first->session, (enum way)first->way, pack->size);
+	parts = malloc(sizeof(*parts) + pack->count * sizeof(*parts->all));
+	assert(joint && parts);
+	parts->count = pack->count;
+	joint->n = first->n;
+	joint->id = first->id;
+	joint->after = first->after;
+	joint->arrived = first->arrived;
+	joint->tos = first->tos;
+	joint->flags = DATAGRAM_JOINED;
+	joint->plan = first->plan;
+	joint->plan->parts = parts;
+	while ((part = datagram_take(&pack->parts))) {
+		memcpy(joint->bytes + at, part->bytes, part->size);
+		at += part->size;
+		parts->all[index++] = (struct part){.arrived = part->arrived, .id = part->id, .n = part->n};
+		if (part != first) {
+			struct datagram *copy;
+
+			while ((copy = datagram_take(&part->plan->copies)))
+				datagram_append(&joint->plan->copies, copy);
+			free(part->plan);
+		}
+		part->plan = NULL;
+		core_datagram_free(core, part);
+	}
+	return joint;
+}
+
+/* The link sends a joint datagram twice. */
+static void copy_joint(struct core *core, const struct datagram *joint, ns_t now)
+{
+	struct datagram *copy = core_datagram(core, joint->session, (enum way)joint->way, joint->size);
+	struct plan plan = {.salt = chance_mix(joint->plan->link->link->luck)};
+	uint16_t number = 1;
+
+	if (!copy)
+		return;
+	for (const struct datagram *other = joint->plan->copies.first; other; other = other->next)
+		number++;
+	memcpy(copy->bytes, joint->bytes, joint->size);
+	copy->n = joint->n;
+	copy->id = joint->id;
+	copy->after = joint->after;
+	copy->arrived = copy->due = now;
+	copy->copy = number;
+	copy->origin = ORIGIN_LINK;
+	copy->tos = joint->tos;
+	copy->plan = &plan;
+	link_decide_copy(joint->plan->link, copy, &plan);
+	path_plan_keep(copy);
+	way_of(copy)->tally.copies++;
+	core_count_queued(core, copy);
+	datagram_append(&joint->plan->copies, copy);
+}
+
+void gather_pack_send(struct core *core, struct session_way *way, ns_t now)
+{
+	struct seldom *own = seldom_own(way);
+	struct pack *pack = own->pack;
+	struct datagram *joint;
+	struct link_decision decision = {0};
+	struct plan *plan;
+
+	timer_cancel(core, &pack->timer);
+	own->pack = NULL;
+	joint = pack_join_parts(core, pack);
+	free(pack);
+	plan = joint->plan;
+	if (plan->link)
+		link_decide(plan->link, LINK_ORIGINAL, joint, plan, &decision);
+	if (decision.corrupted) {
+		way->tally.corrupted++;
+		joint->flags |= DATAGRAM_CORRUPTED;
+	}
+	if (decision.twice)
+		copy_joint(core, joint, now);
+	if (decision.reason) {
+		enter_orphans(core, plan, now);
+		path_die(core, joint, plan, decision.reason, now, NULL);
+		free(plan);
+		return;
+	}
+	path_enter(core, joint, now, NULL);
+}
