@@ -1,5 +1,6 @@
 /*
- * across: rules that look beyond one datagram or one session: expect … each, standing acts of scope = all, since.
+ * across: rules that look beyond one datagram or one session: expect … each, standing acts of scope = all,
+ * since.
  */
 #include "test/unit/stage.h"
 
