@@ -1,10 +1,11 @@
 #include "base/arena.h"
 
-#include <assert.h>
 #include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 #define CHUNK ((size_t)16384)
 
@@ -20,10 +21,7 @@ struct arena {
 
 struct arena *arena_new(void)
 {
-	struct arena *arena = calloc(1, sizeof(*arena));
-
-	assert(arena);
-	return arena;
+	return memory_new(1, sizeof(struct arena));
 }
 
 void arena_free(struct arena *arena)
@@ -47,8 +45,7 @@ void *arena_get(struct arena *arena, size_t size)
 	if (!chunk || chunk->room - chunk->used < step) {
 		size_t room = step > CHUNK ? step : CHUNK;
 
-		chunk = calloc(1, sizeof(*chunk) + room);
-		assert(chunk);
+		chunk = memory_new(1, sizeof(*chunk) + room);
 		chunk->room = room;
 		chunk->next = arena->chunks;
 		arena->chunks = chunk;

@@ -1,28 +1,38 @@
 #include "base/text.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 #define LEAST 64 /* room: most lines fit */
 
-static void make_room(struct text *text, size_t more)
+static bool make_room(struct text *text, size_t more)
 {
 	size_t room = text->room ? text->room : LEAST;
+	char *at;
 
 	while (room < text->size + more + 1)
 		room *= 2;
 	if (room == text->room)
-		return;
-	text->at = realloc(text->at, room);
-	assert(text->at);
+		return true;
+	at = realloc(text->at, room);
+	if (!at && !memory_goes_on())
+		memory_out();
+	if (!at) {
+		text->failed = true;
+		return false;
+	}
+	text->at = at;
 	text->room = room;
+	return true;
 }
 
 void text_add_bytes(struct text *text, const void *bytes, size_t size)
 {
-	make_room(text, size);
+	if (!make_room(text, size))
+		return;
 	if (size)
 		memcpy(text->at + text->size, bytes, size);
 	text->size += size;
@@ -35,14 +45,21 @@ void text_add_list(struct text *text, const char *format, va_list list)
 	size_t left;
 	int size;
 
-	make_room(text, 0);
+	if (!make_room(text, 0))
+		return;
 	left = text->room - text->size;
 	va_copy(again, list);
 	size = vsnprintf(text->at + text->size, left, format, again);
 	va_end(again);
-	assert(size >= 0);
+	if (size < 0) { /* a format that needs memory and finds none */
+		if (!memory_goes_on())
+			memory_out();
+		text->failed = true;
+		return;
+	}
 	if ((size_t)size >= left) {
-		make_room(text, (size_t)size);
+		if (!make_room(text, (size_t)size))
+			return;
 		vsnprintf(text->at + text->size, (size_t)size + 1, format, list);
 	}
 	text->size += (size_t)size;
@@ -86,6 +103,7 @@ void text_add_number(struct text *text, uint64_t number)
 void text_clear(struct text *text)
 {
 	text->size = 0;
+	text->failed = false;
 	if (text->at)
 		text->at[0] = '\0';
 }

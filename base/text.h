@@ -1,17 +1,21 @@
 /*
  * text: a string that grows. `at` is always terminated once something was added; free with text_free.
- * Out of memory ends the process by assert: texts serve messages and captures' comments, not traffic.
+ *
+ * Out of memory ends the process, as base/memory.h says. In a thread that must go on the text is marked
+ * `failed` instead: what it holds then is not whole, and its user treats it as lost.
  */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct text {
 	char *at;
 	size_t size, room;
+	bool failed;
 };
 
 void text_add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -11,6 +11,7 @@
 #define SYSLOG_PORT 514
 #define SYSLOG_PRIORITY 134 /* local0.info: 16 * 8 + 6 */
 #define RESOLUTION_NS 9
+#define INI_MAX ((size_t)8 << 20) /* bytes: readers refuse a block of more than 16 MiB */
 
 static void interface_block(struct text *out, const char *name, const char *description)
 {
@@ -31,6 +32,7 @@ void blocks_head(struct text *out, const char *version, uint64_t seed, const cha
 	size_t start = pcapng_begin(out, PCAPNG_SECTION);
 	struct text comment = {0};
 	struct utsname system;
+	size_t ini_size = strlen(ini);
 
 	pcapng_add32(out, PCAPNG_MAGIC);
 	pcapng_add32(out, 1);          /* version 1.0: major and minor, 16 bits each */
@@ -41,8 +43,12 @@ void blocks_head(struct text *out, const char *version, uint64_t seed, const cha
 		pcapng_option_text(out, PCAPNG_SECTION_OS, system.sysname);
 	}
 	pcapng_option_text(out, PCAPNG_SECTION_APPLICATION, version);
-	text_add(&comment, "seed=%" PRIu64 "\n%s", seed, ini);
-	pcapng_comment(out, comment.at);
+	text_add(&comment, "seed=%" PRIu64 "\n", seed);
+	text_add_bytes(&comment, ini, ini_size < INI_MAX ? ini_size : INI_MAX);
+	if (ini_size > INI_MAX)
+		text_add(&comment, "\n; the ini text is cut here: %zu bytes more were in force\n",
+		    ini_size - INI_MAX);
+	pcapng_comment(out, &comment);
 	text_free(&comment);
 	pcapng_option(out, PCAPNG_END, NULL, 0);
 	pcapng_end(out, start);
@@ -89,6 +95,7 @@ static void event_block(struct text *out, const struct record *record)
 	strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &local);
 	text_add(&line, "<%d>%s deadzone deadzone: %.*s", SYSLOG_PRIORITY, stamp, (int)record->size,
 	    (const char *)record_payload(record));
+	out->failed |= line.failed;
 	header_size = packet_headers(
 	    headers, &ends, line.size, packet_sum(0, (const uint8_t *)line.at, line.size));
 	start = pcapng_packet_begin(out, &(struct pcapng_packet){.interface = INTERFACE_EVENTS,
@@ -165,10 +172,10 @@ void blocks_tail(struct text *out, const struct capture_closing *closing, ns_t b
 		if (interface == INTERFACE_EVENTS) {
 			text_add(&comment, "capture_lost=%" PRIu64 "\n%s", lost,
 			    closing->comment ? closing->comment : "");
-			pcapng_comment(out, comment.at);
+			pcapng_comment(out, &comment);
 		} else {
 			add_reasons(&comment, &closing->totals[interface]);
-			pcapng_comment(out, comment.at);
+			pcapng_comment(out, &comment);
 		}
 		option_time(out, PCAPNG_STATISTICS_START, began);
 		option_time(out, PCAPNG_STATISTICS_END, closing->at);

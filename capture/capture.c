@@ -2,11 +2,13 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "capture/blocks.h"
 #include "capture/classic.h"
@@ -17,6 +19,7 @@
 #include "capture/ring.h"
 
 #define RING_SIZE ((size_t)32 << 20)
+#define RECORD_MAX (RING_SIZE / 2 - 64) /* bytes: a larger record would never fit */
 #define PAUSE (20 * NS_MS)      /* between two looks into the ring */
 #define BATCH ((size_t)1 << 20) /* bytes of blocks made before they are written */
 #define RETRY NS_S              /* a file that could not be written is tried again after this */
@@ -31,7 +34,7 @@ struct capture {
 	struct recorder *recorders;
 	unsigned recorder_count;
 	pthread_t thread;
-	atomic_bool stop;
+	atomic_bool stop, rotate_soon;
 	atomic_uint_fast64_t written, lost_here, lost_there; /* records; lost by the ring, and by the disk */
 
 	/* The capture thread's own. */
@@ -44,12 +47,17 @@ struct capture {
 	struct text out;
 	uint64_t out_records;
 	char *ini;
-	ns_t opened_at, latest, retry_at, looked_at;
+	ns_t opened_at, latest;   /* stamps */
+	ns_t stamp_offset;        /* from CLOCK_MONOTONIC to the records' stamps */
+	ns_t retry_at, looked_at; /* CLOCK_MONOTONIC: a step of the wall clock changes no interval */
 	bool in_trouble;
+	bool awaits_reader; /* of a FIFO: records stay in the rings until it comes */
 
-	pthread_mutex_t lock; /* of trouble, name and closing */
+	pthread_mutex_t lock; /* of what follows */
 	char trouble[512], name[4096];
+	char *next_ini; /* the text in force from the next file on; NULL: as before */
 	const struct capture_closing *closing;
+	bool closed; /* the thread has ended */
 };
 
 /* ---- The workers' side ---- */
@@ -71,7 +79,8 @@ static struct record *room_for(struct recorder *recorder, size_t whole)
 	struct capture *capture = recorder->capture;
 	struct record *record;
 
-	while (!(record = ring_room(recorder->ring, whole)) && capture->options.patient)
+	while (!(record = ring_room(recorder->ring, whole)) && capture->options.patient &&
+	       whole <= RECORD_MAX)
 		nanosleep(&(struct timespec){.tv_nsec = NS_MS / 10}, NULL);
 	if (!record)
 		atomic_fetch_add_explicit(&capture->lost_here, 1, memory_order_relaxed);
@@ -208,15 +217,33 @@ void capture_host(struct recorder *recorder, const struct address *address, cons
 
 int capture_rotate(struct capture *capture, const char *ini)
 {
-	if (file_is_stream(capture->file))
+	char *text = ini ? memory_text(ini, strlen(ini)) : NULL;
+	struct record *record;
+
+	if (file_is_standard_output(capture->file)) {
+		free(text);
 		return -1;
-	put_text(&capture->recorders[0], RECORD_ROTATE, NULL, ini ? ini : "", 0);
+	}
+	pthread_mutex_lock(&capture->lock);
+	if (text) {
+		free(capture->next_ini);
+		capture->next_ini = text;
+	}
+	pthread_mutex_unlock(&capture->lock);
+	record = ring_room(capture->recorders[0].ring, sizeof(*record));
+	if (record) {
+		memset(record, 0, sizeof(*record));
+		record->kind = RECORD_ROTATE;
+		ring_put(capture->recorders[0].ring);
+	} else {
+		atomic_store(&capture->rotate_soon, true); /* behind what stands in the ring now, or near */
+	}
 	return 0;
 }
 
 bool capture_starts_anew(const struct capture *capture)
 {
-	return !file_is_stream(capture->file) &&
+	return !file_is_standard_output(capture->file) &&
 	       (file_has_pattern(capture->file) || capture->options.rotate_size ||
 	           capture->options.rotate_time);
 }
@@ -253,12 +280,29 @@ void capture_name(struct capture *capture, char *text, size_t room)
 
 /* ---- The thread ---- */
 
-static ns_t wall_clock(void)
+static ns_t clock_now(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
+	clock_gettime(clock, &now);
 	return now.tv_sec * NS_S + now.tv_nsec;
+}
+
+static ns_t monotonic(void)
+{
+	return clock_now(CLOCK_MONOTONIC);
+}
+
+/* The present, as stamps count it. */
+static ns_t stamp_now(const struct capture *capture)
+{
+	return capture->options.patient ? capture->latest : monotonic() + capture->stamp_offset;
+}
+
+/* What a new file is named after: the wall clock, or of a simulation its own. */
+static ns_t name_time(const struct capture *capture)
+{
+	return capture->options.patient ? capture->latest : clock_now(CLOCK_REALTIME);
 }
 
 /* Tells the first of a series of failures. */
@@ -284,34 +328,48 @@ static void head(struct capture *capture)
 		hosts_block(&capture->hosts, 0, &capture->head);
 }
 
-static int open_next(struct capture *capture, ns_t at, struct error *error)
+/* Begins the next file; where that fails the one before stays, and it is tried again later. */
+static enum file_outcome open_next(struct capture *capture, ns_t at, struct error *error)
 {
-	if (file_open(capture->file, at, error))
-		return -1;
+	enum file_outcome outcome = FILE_FULL;
+
+	head(capture);
+	if (capture->head.failed)
+		error_set(error, "out of memory");
+	else
+		outcome = file_open(capture->file, at, capture->head.at, capture->head.size, error);
+	capture->awaits_reader = outcome == FILE_UNREAD;
+	if (outcome != FILE_OPENED) {
+		capture->retry_at = monotonic() + RETRY;
+		return outcome;
+	}
 	pthread_mutex_lock(&capture->lock);
 	snprintf(capture->name, sizeof(capture->name), "%s", file_name(capture->file));
 	pthread_mutex_unlock(&capture->lock);
-	capture->opened_at = at;
-	capture->secrets_written = 0;
-	head(capture);
-	return 0;
+	capture->opened_at = stamp_now(capture);
+	if (capture->keylog)
+		keylog_begin_file(capture->keylog);
+	return outcome;
 }
 
-/* The key log's lines that the file does not hold yet. */
+/* The key log's lines that the file does not hold yet, in blocks of a size that every reader takes. */
 static int write_secrets(struct capture *capture, struct error *error)
 {
-	const struct text *lines = keylog_lines(capture->keylog);
-	size_t fresh = lines->size - capture->secrets_written;
-	struct text block = {0};
-	int failed;
+	struct text lines = {0}, block = {0};
+	int failed = 0;
 
-	if (!fresh)
-		return 0;
-	blocks_secrets(&block, lines->at + capture->secrets_written, fresh);
-	failed = file_write(capture->file, block.at, block.size, error);
+	while (!failed && keylog_next(capture->keylog, &lines)) {
+		text_clear(&block);
+		blocks_secrets(&block, lines.at, lines.size);
+		if (lines.failed || block.failed)
+			failed = error_set(error, "out of memory");
+		else
+			failed = file_write(capture->file, block.at, block.size, error);
+		if (!failed)
+			keylog_written(capture->keylog);
+	}
+	text_free(&lines);
 	text_free(&block);
-	if (!failed)
-		capture->secrets_written = lines->size;
 	return failed;
 }
 
@@ -319,48 +377,57 @@ static int write_out(struct capture *capture, struct error *error)
 {
 	if (!file_is_open(capture->file))
 		return -1;
-	if (file_size(capture->file) == 0 &&
-	    file_write(capture->file, capture->head.at, capture->head.size, error)) {
-		tell(capture, error);
-		return -1;
-	}
-	if (capture->keylog && write_secrets(capture, error)) {
-		tell(capture, error);
-		return -1;
-	}
-	if (capture->out.size && file_write(capture->file, capture->out.at, capture->out.size, error)) {
+	if (capture->out.failed)
+		error_set(error, "out of memory");
+	if (capture->out.failed || (capture->keylog && write_secrets(capture, error)) ||
+	    (capture->out.size && file_write(capture->file, capture->out.at, capture->out.size, error))) {
 		tell(capture, error);
 		return -1;
 	}
 	return 0;
 }
 
-static void flush(struct capture *capture)
+/* False if what was made is lost. */
+static bool flush(struct capture *capture)
 {
 	struct error error;
-	bool blocked = capture->in_trouble && wall_clock() < capture->retry_at;
+	bool blocked = capture->in_trouble && monotonic() < capture->retry_at;
 	bool failed = blocked || write_out(capture, &error);
 
 	if (failed && !blocked)
-		capture->retry_at = wall_clock() + RETRY;
+		capture->retry_at = monotonic() + RETRY;
 	if (!failed)
 		capture->in_trouble = false;
 	atomic_fetch_add_explicit(
 	    failed ? &capture->lost_there : &capture->written, capture->out_records, memory_order_relaxed);
 	capture->out_records = 0;
 	text_clear(&capture->out);
+	return !failed;
+}
+
+static void take_next_ini(struct capture *capture)
+{
+	pthread_mutex_lock(&capture->lock);
+	if (capture->next_ini) {
+		free(capture->ini);
+		capture->ini = capture->next_ini;
+		capture->next_ini = NULL;
+	}
+	pthread_mutex_unlock(&capture->lock);
 }
 
 static void rotate(struct capture *capture)
 {
+	enum file_outcome outcome;
 	struct error error;
 
 	flush(capture);
-	file_close(capture->file);
-	if (open_next(capture, wall_clock(), &error)) {
+	take_next_ini(capture);
+	if (file_is_open(capture->file) && file_is_stream(capture->file))
+		return; /* a FIFO, a device: its reader has the head already */
+	outcome = open_next(capture, name_time(capture), &error);
+	if (outcome != FILE_OPENED && outcome != FILE_UNREAD)
 		tell(capture, &error);
-		capture->retry_at = wall_clock() + RETRY;
-	}
 }
 
 static bool rotation_due(const struct capture *capture)
@@ -370,7 +437,9 @@ static bool rotation_due(const struct capture *capture)
 	bool by_time = capture->options.rotate_time &&
 	               capture->latest - capture->opened_at >= capture->options.rotate_time;
 
-	return (by_size || by_time) && !file_is_stream(capture->file);
+	/* Not while nothing can be written: it would only make empty files. */
+	return (by_size || by_time) && !capture->in_trouble && file_is_open(capture->file) &&
+	       !file_is_stream(capture->file);
 }
 
 static void take_host(struct capture *capture, const struct record *record)
@@ -387,14 +456,11 @@ static void take_record(struct capture *capture, const struct record *record)
 		return;
 	}
 	if (record->kind == RECORD_ROTATE) {
-		if (record->size) {
-			free(capture->ini);
-			capture->ini = strndup((const char *)record_payload(record), record->size);
-			assert(capture->ini);
-		}
 		rotate(capture);
 		return;
 	}
+	if (capture->keylog && record->kind == RECORD_ARRIVED)
+		keylog_see(capture->keylog, record_payload(record), record->kept);
 	capture->latest = record->at;
 	if (capture->classic)
 		classic_record(capture->classic, &capture->out, record);
@@ -407,7 +473,7 @@ static void take_record(struct capture *capture, const struct record *record)
 static void look_after(struct capture *capture)
 {
 	struct error error;
-	ns_t now = wall_clock();
+	ns_t now = monotonic();
 
 	if (now < capture->looked_at + RETRY)
 		return;
@@ -415,13 +481,12 @@ static void look_after(struct capture *capture)
 	if (!file_is_gone(capture->file))
 		return;
 	file_close(capture->file);
-	if (open_next(capture, now, &error)) {
+	if (open_next(capture, name_time(capture), &error) != FILE_OPENED) {
 		char why[sizeof(error.text)];
 
 		memcpy(why, error.text, sizeof(why));
 		error_set(&error, "it was removed, and now %.300s", why);
 		tell(capture, &error);
-		capture->retry_at = now + RETRY;
 		return;
 	}
 	error_set(&error, "`%s` was removed and is begun anew", file_name(capture->file));
@@ -430,10 +495,10 @@ static void look_after(struct capture *capture)
 }
 
 /* Too young to be written: a key that it needs may still come. */
-static bool held_back(const struct capture *capture, const struct record *record, ns_t now)
+static bool held_back(const struct capture *capture, const struct record *record, ns_t until)
 {
 	return capture->keylog && !capture->options.patient &&
-	       record->at + capture->options.keylog_wait > now;
+	       record->at + capture->options.keylog_wait > until;
 }
 
 /* Of what stands first in each ring. A new file, whose stamp is 0, is begun at once. */
@@ -452,7 +517,16 @@ static const struct record *oldest(struct capture *capture, struct recorder **fr
 	return oldest;
 }
 
-static void drain(struct capture *capture, ns_t now)
+/* Opens the file where there is none; false while its records must wait for that. */
+static bool file_is_there(struct capture *capture)
+{
+	if (!file_is_open(capture->file) && (capture->awaits_reader || monotonic() >= capture->retry_at))
+		rotate(capture);
+	return file_is_open(capture->file) || !capture->awaits_reader;
+}
+
+/* Takes what is in the rings, up to records of the time `until`. */
+static void drain(struct capture *capture, ns_t until)
 {
 	const struct record *record;
 	struct recorder *from;
@@ -460,9 +534,9 @@ static void drain(struct capture *capture, ns_t now)
 	if (capture->keylog)
 		keylog_follow(capture->keylog);
 	look_after(capture);
-	if (!file_is_open(capture->file) && wall_clock() >= capture->retry_at)
-		rotate(capture);
-	while ((record = oldest(capture, &from)) && !held_back(capture, record, now)) {
+	if (!file_is_there(capture))
+		return;
+	while ((record = oldest(capture, &from)) && !held_back(capture, record, until)) {
 		take_record(capture, record);
 		ring_taken(from->ring);
 		if (capture->out.size >= BATCH)
@@ -470,22 +544,38 @@ static void drain(struct capture *capture, ns_t now)
 		if (rotation_due(capture))
 			rotate(capture);
 	}
+	if (atomic_exchange(&capture->rotate_soon, false))
+		rotate(capture);
 	flush(capture);
+}
+
+/* What the rings still hold, and the statistics. If no reader ever came all of it is lost. A file that lacks
+ * its end counts as one record lost: `strict` must not pass it. */
+static void finish(struct capture *capture)
+{
+	capture->retry_at = 0;
+	drain(capture, NS_NEVER);
+	if (!file_is_open(capture->file)) {
+		capture->awaits_reader = false;
+		drain(capture, NS_NEVER);
+	}
+	if (!capture->classic && capture->closing)
+		blocks_tail(&capture->out, capture->closing, capture->options.at, capture_lost(capture));
+	capture->retry_at = 0;
+	if (!flush(capture))
+		atomic_fetch_add_explicit(&capture->lost_there, 1, memory_order_relaxed);
 }
 
 static void *run(void *user)
 {
 	struct capture *capture = user;
 
+	memory_go_on();
 	while (!atomic_load(&capture->stop)) {
-		drain(capture, wall_clock());
+		drain(capture, stamp_now(capture));
 		nanosleep(&(struct timespec){.tv_nsec = PAUSE}, NULL);
 	}
-	drain(capture, NS_NEVER);
-	if (!capture->classic && capture->closing)
-		blocks_tail(&capture->out, capture->closing, capture->options.at, capture_lost(capture));
-	capture->retry_at = 0;
-	flush(capture);
+	finish(capture);
 	return NULL;
 }
 
@@ -502,40 +592,61 @@ static void release(struct capture *capture)
 	text_free(&capture->out);
 	text_free(&capture->head);
 	free(capture->ini);
+	free(capture->next_ini);
 	free(capture);
 }
 
 static void recorders_open(struct capture *capture)
 {
 	capture->recorder_count = capture->options.recorders ? capture->options.recorders : 1;
-	capture->recorders = calloc(capture->recorder_count, sizeof(*capture->recorders));
-	assert(capture->recorders);
+	capture->recorders = memory_new(capture->recorder_count, sizeof(*capture->recorders));
 	for (unsigned i = 0; i < capture->recorder_count; i++)
 		capture->recorders[i] = (struct recorder){.capture = capture, .ring = ring_new(RING_SIZE)};
 }
 
+/* The first file. One that is full, or that nobody reads yet, is tried again later: only one that cannot be
+ * opened is an error. */
+static int first_file(struct capture *capture, struct error *error)
+{
+	enum file_outcome outcome = open_next(capture, capture->options.at, error);
+
+	if (outcome == FILE_UNREAD)
+		error_set(error, "`%s` waits for its reader", capture->options.path);
+	if (outcome == FILE_FULL)
+		tell(capture, error);
+	if (outcome == FILE_UNREAD || outcome == FILE_FULL)
+		snprintf(capture->name, sizeof(capture->name), "%s", capture->options.path);
+	return outcome == FILE_REFUSED ? -1 : 0;
+}
+
 struct capture *capture_open(const struct capture_options *options, struct error *error)
 {
-	struct capture *capture = calloc(1, sizeof(*capture));
+	struct capture *capture = memory_new(1, sizeof(*capture));
 
-	assert(capture);
 	capture->options = *options;
+	capture->latest = options->at;
+	capture->stamp_offset = options->at - monotonic();
 	recorders_open(capture);
-	capture->file = file_new(options->path, options->keep);
-	capture->ini = strdup(options->ini);
-	assert(capture->ini);
+	capture->file = file_new(options->path, options->keep, options->keylog_count ? 0600 : 0666);
+	capture->ini = memory_text(options->ini, strlen(options->ini));
 	pthread_mutex_init(&capture->lock, NULL);
 	if (options->format == CAPTURE_PCAP)
 		capture->classic = classic_new();
 	else if (options->keylog_count)
 		capture->keylog = keylog_new(options->keylogs, options->keylog_count);
-	if (open_next(capture, options->at, error) == 0) {
-		flush(capture); /* the head is there as soon as the file is */
-		if (pthread_create(&capture->thread, NULL, run, capture) == 0) {
+	if (first_file(capture, error) == 0) {
+		sigset_t all, before;
+		int failure;
+
+		sigfillset(&all); /* signals are the first thread's */
+		pthread_sigmask(SIG_SETMASK, &all, &before);
+		failure = pthread_create(&capture->thread, NULL, run, capture);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		if (failure == 0) {
 			pthread_setname_np(capture->thread, "capture"); /* as top and ps show it */
 			return capture;
 		}
-		error_set(error, "no thread can be started for the capture");
+		error_set(error, "no thread can be started for the capture: %s", strerror(failure));
 	}
 	release(capture);
 	return NULL;
@@ -543,9 +654,12 @@ struct capture *capture_open(const struct capture_options *options, struct error
 
 void capture_close(struct capture *capture, const struct capture_closing *closing)
 {
-	if (!capture)
+	if (!capture || capture->closed)
 		return;
+	capture->closed = true;
 	capture->closing = closing;
+	if (!capture->options.patient)
+		file_hurry(capture->file);
 	atomic_store(&capture->stop, true);
 	pthread_join(capture->thread, NULL);
 }
@@ -554,5 +668,6 @@ void capture_free(struct capture *capture)
 {
 	if (!capture)
 		return;
+	capture_close(capture, NULL);
 	release(capture);
 }

@@ -74,6 +74,7 @@ struct capture *capture_open(const struct capture_options *options, struct error
 /* Writes all that is in the ring, then the statistics, and ends the thread; what was counted can still be
  * read. */
 void capture_close(struct capture *capture, const struct capture_closing *closing);
+/* Ends the thread, too, where capture_close has not. */
 void capture_free(struct capture *capture);
 
 struct recorder *capture_recorder(struct capture *capture, unsigned index);

@@ -1,11 +1,11 @@
 #include "capture/classic.h"
 
-#include <assert.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "capture/pcapng.h"
 
 /* libpcap writes into memory: from there whole records go the way of all blocks, so that none is cut by a
@@ -19,12 +19,12 @@ struct classic {
 
 struct classic *classic_new(void)
 {
-	struct classic *classic = calloc(1, sizeof(*classic));
+	struct classic *classic = memory_new(1, sizeof(*classic));
 
-	assert(classic);
 	classic->pcap = pcap_open_dead_with_tstamp_precision(
 	    DLT_EN10MB, (int)PCAPNG_SNAPLEN, PCAP_TSTAMP_PRECISION_NANO);
-	assert(classic->pcap);
+	if (!classic->pcap)
+		memory_out();
 	return classic;
 }
 
@@ -51,8 +51,11 @@ static void take(struct classic *classic, struct text *out)
 {
 	FILE *stream = pcap_dump_file(classic->dumper);
 
-	pcap_dump_flush(classic->dumper);
-	text_add_bytes(out, classic->bytes, classic->size);
+	if (pcap_dump_flush(classic->dumper) || ferror(stream))
+		out->failed = true; /* memory is out */
+	else
+		text_add_bytes(out, classic->bytes, classic->size);
+	clearerr(stream);
 	fseek(stream, 0, SEEK_SET);
 }
 
@@ -62,10 +65,12 @@ void classic_head(struct classic *classic, struct text *out)
 
 	dumper_close(classic);
 	stream = open_memstream(&classic->bytes, &classic->size);
-	assert(stream);
-	classic->dumper = pcap_dump_fopen(classic->pcap, stream);
-	assert(classic->dumper);
-	take(classic, out);
+	classic->dumper = stream ? pcap_dump_fopen(classic->pcap, stream) : NULL;
+	if (classic->dumper) {
+		take(classic, out);
+		return;
+	}
+	out->failed = true; /* libpcap has closed the stream */
 }
 
 void classic_record(struct classic *classic, struct text *out, const struct record *record)
@@ -76,6 +81,10 @@ void classic_record(struct classic *classic, struct text *out, const struct reco
 
 	if (record->kind == RECORD_EVENT || (record->kind == RECORD_DEPARTED && record->departure.reason))
 		return;
+	if (!classic->dumper) {
+		out->failed = true;
+		return;
+	}
 	header_size = blocks_packet_headers(packet, record);
 	memcpy(packet + header_size, record_payload(record), record->kept);
 	header.ts.tv_sec = record->at / NS_S;

@@ -1,37 +1,52 @@
 #include "capture/file.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fresh.h"
+#include "base/memory.h"
 #include "base/text.h"
+
+#define LOOK_MS 20 /* how often one that waits for a reader looks whether it should hurry */
+
+/* A file that this run has written: only that one is ever removed. */
+struct kept_file {
+	char *name;
+	dev_t device;
+	ino_t inode;
+};
 
 struct file {
 	char *pattern;
+	mode_t mode;
 	struct text name, stem; /* stem: as the pattern gave it, to know a repetition */
-	unsigned keep, repeated;
-	char **kept;
+	struct text next, next_stem;
+	unsigned keep, repeated, next_repeated;
+	struct kept_file *kept; /* the oldest first */
 	size_t kept_count;
 	int fd;
 	uint64_t size;
-	bool seekable;
+	bool regular, is_socket;
+	atomic_bool hurry;
 };
 
-struct file *file_new(const char *name, unsigned keep)
+struct file *file_new(const char *name, unsigned keep, mode_t mode)
 {
-	struct file *file = calloc(1, sizeof(*file));
+	struct file *file = memory_new(1, sizeof(*file));
 
-	assert(file);
-	file->pattern = strdup(name);
+	file->pattern = memory_text(name, strlen(name));
 	file->keep = keep;
-	file->kept = calloc(keep + 1, sizeof(*file->kept));
+	file->mode = mode;
+	file->kept = memory_new(keep + 1, sizeof(*file->kept));
 	file->fd = -1;
-	assert(file->pattern && file->kept);
 	return file;
 }
 
@@ -41,17 +56,24 @@ void file_free(struct file *file)
 		return;
 	file_close(file);
 	for (size_t i = 0; i < file->kept_count; i++)
-		free(file->kept[i]);
+		free(file->kept[i].name);
 	free(file->kept);
 	free(file->pattern);
 	text_free(&file->name);
 	text_free(&file->stem);
+	text_free(&file->next);
+	text_free(&file->next_stem);
 	free(file);
+}
+
+bool file_is_standard_output(const struct file *file)
+{
+	return strcmp(file->pattern, "-") == 0;
 }
 
 bool file_is_stream(const struct file *file)
 {
-	return strcmp(file->pattern, "-") == 0;
+	return file_is_standard_output(file) || (file->fd >= 0 && !file->regular);
 }
 
 bool file_has_pattern(const struct file *file)
@@ -68,7 +90,7 @@ bool file_is_gone(const struct file *file)
 {
 	struct stat facts;
 
-	return file->fd >= 0 && file->seekable && fstat(file->fd, &facts) == 0 && facts.st_nlink == 0;
+	return file->fd >= 0 && file->regular && fstat(file->fd, &facts) == 0 && facts.st_nlink == 0;
 }
 
 const char *file_name(const struct file *file)
@@ -81,97 +103,9 @@ uint64_t file_size(const struct file *file)
 	return file->size;
 }
 
-/* "run.pcapng" becomes "run-2.pcapng". */
-static void number_name(struct file *file, const char *stem)
+void file_hurry(struct file *file)
 {
-	const char *slash = strrchr(stem, '/');
-	const char *dot = strrchr(slash ? slash : stem, '.');
-	size_t head = dot && dot != (slash ? slash + 1 : stem) ? (size_t)(dot - stem) : strlen(stem);
-
-	text_add_bytes(&file->name, stem, head);
-	text_add(&file->name, "-%u%s", file->repeated + 1, stem + head);
-}
-
-static void next_name(struct file *file, ns_t at)
-{
-	time_t seconds = (time_t)(at / NS_S);
-	struct tm local;
-	char stem[4096];
-
-	localtime_r(&seconds, &local);
-	if (strftime(stem, sizeof(stem), file->pattern, &local) == 0)
-		snprintf(stem, sizeof(stem), "%s", file->pattern);
-	if (file->stem.at && strcmp(file->stem.at, stem) == 0) {
-		file->repeated += access(file->name.at, F_OK) == 0;
-	} else {
-		file->repeated = 0;
-		text_clear(&file->stem);
-		text_add(&file->stem, "%s", stem);
-	}
-	text_clear(&file->name);
-	if (file->repeated)
-		number_name(file, stem);
-	else
-		text_add(&file->name, "%s", stem);
-}
-
-/* Remembers the file; of those opened before, only `keep` stay. */
-static void keep_few(struct file *file)
-{
-	if (!file->keep)
-		return;
-	if (file->kept_count == file->keep) {
-		unlink(file->kept[0]);
-		free(file->kept[0]);
-		memmove(file->kept, file->kept + 1, --file->kept_count * sizeof(*file->kept));
-	}
-	file->kept[file->kept_count] = strdup(file->name.at);
-	assert(file->kept[file->kept_count]);
-	file->kept_count++;
-}
-
-int file_open(struct file *file, ns_t at, struct error *error)
-{
-	file->size = 0;
-	if (file_is_stream(file)) {
-		text_clear(&file->name);
-		text_add(&file->name, "standard output");
-		file->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-		return file->fd < 0 ? error_set(error, "standard output: %s", strerror(errno)) : 0;
-	}
-	next_name(file, at);
-	file->fd = open(file->name.at, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (file->fd < 0)
-		return error_set(error, "`%s` cannot be written: %s", file->name.at, strerror(errno));
-	file->seekable = lseek(file->fd, 0, SEEK_CUR) == 0;
-	keep_few(file);
-	return 0;
-}
-
-int file_write(struct file *file, const void *bytes, size_t size, struct error *error)
-{
-	const char *at = bytes;
-	size_t left = size;
-
-	while (left) {
-		ssize_t wrote = write(file->fd, at, left);
-
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0) {
-			int reason = wrote < 0 ? errno : ENOSPC;
-
-			/* Take back the part of a block that got there. */
-			if (left < size && file->seekable && ftruncate(file->fd, (off_t)file->size) == 0)
-				lseek(file->fd, (off_t)file->size, SEEK_SET);
-			return error_set(
-			    error, "`%s` cannot be written: %s", file_name(file), strerror(reason));
-		}
-		at += wrote;
-		left -= (size_t)wrote;
-	}
-	file->size += size;
-	return 0;
+	atomic_store(&file->hurry, true);
 }
 
 void file_close(struct file *file)
@@ -179,4 +113,239 @@ void file_close(struct file *file)
 	if (file->fd >= 0)
 		close(file->fd);
 	file->fd = -1;
+}
+
+/* ---- Names ---- */
+
+/* "run.pcapng" becomes "run-2.pcapng". */
+static void number_name(struct text *name, const char *stem, unsigned number)
+{
+	const char *slash = strrchr(stem, '/');
+	const char *dot = strrchr(slash ? slash : stem, '.');
+	size_t head = dot && dot != (slash ? slash + 1 : stem) ? (size_t)(dot - stem) : strlen(stem);
+
+	text_add_bytes(name, stem, head);
+	text_add(name, "-%u%s", number, stem + head);
+}
+
+static void choose_name(struct file *file, ns_t at)
+{
+	time_t seconds = (time_t)(at / NS_S);
+	struct tm local = {0};
+	char stem[4096];
+
+	localtime_r(&seconds, &local);
+	if (strftime(stem, sizeof(stem), file->pattern, &local) == 0)
+		snprintf(stem, sizeof(stem), "%s", file->pattern);
+	file->next_repeated = 0;
+	if (file->stem.at && strcmp(file->stem.at, stem) == 0)
+		file->next_repeated = file->repeated + (access(file->name.at, F_OK) == 0);
+	text_clear(&file->next_stem);
+	text_add_word(&file->next_stem, stem);
+	text_clear(&file->next);
+	if (file->next_repeated)
+		number_name(&file->next, stem, file->next_repeated + 1);
+	else
+		text_add_word(&file->next, stem);
+}
+
+static void take_name(struct file *file)
+{
+	struct text name = file->name, stem = file->stem;
+
+	file->name = file->next;
+	file->stem = file->next_stem;
+	file->next = name;
+	file->next_stem = stem;
+	file->repeated = file->next_repeated;
+}
+
+static void forget(struct file *file, size_t index)
+{
+	free(file->kept[index].name);
+	memmove(&file->kept[index], &file->kept[index + 1],
+	    (--file->kept_count - index) * sizeof(*file->kept));
+}
+
+/* Remembers the file that is open now; of those opened before only as many stay as `keep` says. */
+static void keep_few(struct file *file)
+{
+	struct stat now, facts;
+
+	if (!file->keep || fstat(file->fd, &facts))
+		return;
+	for (size_t i = 0; i < file->kept_count; i++)
+		if (strcmp(file->kept[i].name, file->name.at) == 0)
+			forget(file, i--);
+	while (file->kept_count >= file->keep) {
+		const struct kept_file *oldest = &file->kept[0];
+
+		if (stat(oldest->name, &now) == 0 && now.st_dev == oldest->device &&
+		    now.st_ino == oldest->inode)
+			unlink(oldest->name);
+		forget(file, 0);
+	}
+	file->kept[file->kept_count].name = strdup(file->name.at);
+	if (!file->kept[file->kept_count].name)
+		return; /* it stays, rather than one that is not known */
+	file->kept[file->kept_count].device = facts.st_dev;
+	file->kept[file->kept_count++].inode = facts.st_ino;
+}
+
+/* ---- Opening ---- */
+
+/* A descriptor of our own on standard output: without blocking, and without making it so for others. */
+static int open_standard_output(void)
+{
+	struct stat facts;
+
+	if (fstat(STDOUT_FILENO, &facts) == 0 && (S_ISFIFO(facts.st_mode) || S_ISCHR(facts.st_mode))) {
+		int fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+		if (fd >= 0)
+			return fd;
+	}
+	return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+}
+
+/* Takes the place of the file that was open. */
+static void take_over(struct file *file, int fd)
+{
+	struct stat facts = {0};
+
+	file_close(file);
+	file->fd = fd;
+	file->size = 0;
+	fstat(fd, &facts);
+	file->regular = S_ISREG(facts.st_mode);
+	file->is_socket = S_ISSOCK(facts.st_mode);
+}
+
+static enum file_outcome open_stream(
+    struct file *file, int fd, const void *head, size_t head_size, struct error *error)
+{
+	take_over(file, fd);
+	if (file_write(file, head, head_size, error) == 0)
+		return FILE_OPENED;
+	file_close(file);
+	return FILE_FULL;
+}
+
+enum file_outcome file_open(
+    struct file *file, ns_t at, const void *head, size_t head_size, struct error *error)
+{
+	struct file before = *file;
+	struct fresh fresh;
+	enum file_outcome outcome;
+
+	if (file_is_standard_output(file)) {
+		int fd = open_standard_output();
+
+		text_clear(&file->name);
+		text_add(&file->name, "standard output");
+		if (fd < 0) {
+			error_set(error, "standard output: %s", strerror(errno));
+			return FILE_REFUSED;
+		}
+		return open_stream(file, fd, head, head_size, error);
+	}
+	choose_name(file, at);
+	if (file->next.failed || file->next_stem.failed) {
+		error_set(error, "out of memory");
+		return FILE_FULL;
+	}
+	if (fresh_open(&fresh, file->next.at, file->mode, error))
+		return errno == ENXIO ? FILE_UNREAD : FILE_REFUSED;
+	if (fresh.direct) { /* a FIFO, a device, or a folder that takes no new file */
+		struct stat facts = {0};
+
+		fstat(fresh.fd, &facts);
+		take_name(file);
+		fresh_publish(&fresh, error);
+		outcome = open_stream(file, fresh.fd, head, head_size, error);
+		if (outcome == FILE_OPENED && file->regular)
+			keep_few(file);
+		return outcome;
+	}
+	/* The one that is open stays so until the new one holds its head and has its name. */
+	file->fd = fresh.fd;
+	file->size = 0;
+	file->regular = true;
+	file->is_socket = false;
+	if (file_write(file, head, head_size, error) || fresh_publish(&fresh, error)) {
+		file->fd = before.fd;
+		file->size = before.size;
+		file->regular = before.regular;
+		file->is_socket = before.is_socket;
+		fresh_discard(&fresh);
+		return FILE_FULL;
+	}
+	if (before.fd >= 0)
+		close(before.fd);
+	take_name(file);
+	keep_few(file);
+	return FILE_OPENED;
+}
+
+/* ---- Writing ---- */
+
+static ns_t now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NS_S + now.tv_nsec;
+}
+
+static ssize_t write_some(const struct file *file, const char *bytes, size_t size)
+{
+	return file->is_socket ? send(file->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+	                       : write(file->fd, bytes, size);
+}
+
+/* Until the stream's reader has made room; false if it is stuck and there is hurry. */
+static bool wait_for_room(const struct file *file, ns_t since)
+{
+	struct pollfd writable = {.fd = file->fd, .events = POLLOUT};
+
+	while (poll(&writable, 1, LOOK_MS) == 0)
+		if (atomic_load(&file->hurry) && now() - since > FILE_STUCK)
+			return false;
+	return true;
+}
+
+int file_write(struct file *file, const void *bytes, size_t size, struct error *error)
+{
+	const char *at = bytes;
+	size_t left = size;
+	ns_t moved = now();
+
+	while (left) {
+		ssize_t wrote = write_some(file, at, left);
+		int reason = wrote < 0 ? errno : ENOSPC;
+
+		if (wrote > 0) {
+			at += wrote;
+			left -= (size_t)wrote;
+			moved = now();
+			continue;
+		}
+		if (wrote < 0 && reason == EINTR)
+			continue;
+		if (wrote < 0 && reason == EAGAIN && !file->regular) {
+			if (wait_for_room(file, moved))
+				continue;
+			return error_set(error, "`%s` cannot be written: its reader takes nothing",
+			    file_name(file));
+		}
+		/* Take back the part of a block that got there. */
+		if (left < size && file->regular && ftruncate(file->fd, (off_t)file->size) == 0)
+			lseek(file->fd, (off_t)file->size, SEEK_SET);
+		error_set(error, "`%s` cannot be written: %s", file_name(file), strerror(reason));
+		if (reason == EPIPE && !file_is_standard_output(file))
+			file_close(file);
+		return -1;
+	}
+	file->size += size;
+	return 0;
 }

@@ -1,6 +1,5 @@
 #include "capture/hosts.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,8 +42,12 @@ bool hosts_add(struct hosts *hosts, const struct address *address, const char *n
 	host.port = 0;
 	if (!hosts->all) {
 		hosts->all = calloc(HOSTS_MOST, sizeof(*hosts->all));
-		hosts->slots = calloc(SLOTS, sizeof(*hosts->slots));
-		assert(hosts->all && hosts->slots);
+		hosts->slots = hosts->all ? calloc(SLOTS, sizeof(*hosts->slots)) : NULL;
+		if (!hosts->slots) { /* a capture does without names */
+			free(hosts->all);
+			hosts->all = NULL;
+			return false;
+		}
 	}
 	if (!size || size > HOST_NAME_MAX_SIZE || hosts->count == HOSTS_MOST)
 		return false;
@@ -52,7 +55,8 @@ bool hosts_add(struct hosts *hosts, const struct address *address, const char *n
 		if (is(&hosts->all[hosts->slots[at] - 1], &host, name, size))
 			return false;
 	hosts->all[hosts->count] = (struct host){host, strndup(name, size)};
-	assert(hosts->all[hosts->count].name);
+	if (!hosts->all[hosts->count].name)
+		return false;
 	hosts->slots[at] = ++hosts->count;
 	return true;
 }

@@ -1,36 +1,61 @@
 #include "capture/keylog.h"
 
-#include <assert.h>
+#include <ctype.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/memory.h"
+
+#define RANDOM_SIZE 32
+#define NONE UINT32_MAX
 
 struct followed_file {
 	char *path;
 	off_t at; /* bytes taken, up to the end of a line */
 };
 
+struct line {
+	size_t at, size; /* in the text of all lines, with the newline */
+	uint32_t session; /* index; NONE: it names no client random, and is always needed */
+	uint32_t next;    /* of the same session; NONE: the last */
+	bool written;     /* in the file that is open */
+};
+
+/* A client random that a line names or that was seen. */
+struct key_session {
+	uint8_t random[RANDOM_SIZE];
+	uint32_t first_line, hash_next;
+	bool seen;
+};
+
 struct keylog {
 	struct followed_file *files;
-	size_t count;
-	struct text lines;
+	size_t file_count;
+	struct text text; /* of all lines */
+	struct line *lines;
+	uint32_t line_count, line_room;
+	struct key_session *sessions;
+	uint32_t session_count, session_room;
+	uint32_t *hash; /* first of each chain; as large as session_room */
+	/* What the file that is open may lack: all lines from `cursor` on, or once there are too many those that
+	 * are listed. */
+	uint32_t cursor, offered;
+	uint32_t *listed;
+	uint32_t listed_count, listed_room, listed_done;
+	bool by_session, is_short;
 };
 
 struct keylog *keylog_new(const char *const *paths, size_t count)
 {
-	struct keylog *keylog = calloc(1, sizeof(*keylog));
+	struct keylog *keylog = memory_new(1, sizeof(*keylog));
 
-	assert(keylog);
-	keylog->files = calloc(count + 1, sizeof(*keylog->files));
-	assert(keylog->files);
-	for (size_t i = 0; i < count; i++) {
-		keylog->files[i].path = strdup(paths[i]);
-		assert(keylog->files[i].path);
-	}
-	keylog->count = count;
+	keylog->files = memory_new(count + 1, sizeof(*keylog->files));
+	for (size_t i = 0; i < count; i++)
+		keylog->files[i].path = memory_text(paths[i], strlen(paths[i]));
+	keylog->file_count = count;
 	return keylog;
 }
 
@@ -38,14 +63,210 @@ void keylog_free(struct keylog *keylog)
 {
 	if (!keylog)
 		return;
-	for (size_t i = 0; i < keylog->count; i++)
+	for (size_t i = 0; i < keylog->file_count; i++)
 		free(keylog->files[i].path);
 	free(keylog->files);
-	text_free(&keylog->lines);
+	free(keylog->lines);
+	free(keylog->sessions);
+	free(keylog->hash);
+	free(keylog->listed);
+	text_free(&keylog->text);
 	free(keylog);
 }
 
-/* One block from where it stands; false where there is no whole line more. */
+bool keylog_is_short(const struct keylog *keylog)
+{
+	return keylog->is_short;
+}
+
+/* Room for one more in an array of `count`; NULL when memory is out (then the array is as it was). */
+static void *room_for_one(void *array, uint32_t count, uint32_t *room, size_t size)
+{
+	uint32_t more = *room ? 2 * *room : 64;
+	void *grown;
+
+	if (count < *room)
+		return array;
+	grown = realloc(array, more * size);
+	if (grown)
+		*room = more;
+	return grown;
+}
+
+/* ---- Sessions, by client random ---- */
+
+static uint32_t hash_of(const struct keylog *keylog, const uint8_t *random)
+{
+	uint32_t word;
+
+	memcpy(&word, random + 8, sizeof(word)); /* behind the time that some stacks put in front */
+	return (word * UINT32_C(2654435761)) & (keylog->session_room - 1);
+}
+
+static bool sessions_grow(struct keylog *keylog)
+{
+	uint32_t room = keylog->session_room ? 2 * keylog->session_room : 64;
+	struct key_session *sessions = realloc(keylog->sessions, room * sizeof(*sessions));
+	uint32_t *hash = sessions ? malloc(room * sizeof(*hash)) : NULL;
+
+	if (sessions)
+		keylog->sessions = sessions;
+	if (!hash)
+		return false;
+	free(keylog->hash);
+	keylog->hash = hash;
+	keylog->session_room = room;
+	memset(hash, 0xff, room * sizeof(*hash));
+	for (uint32_t i = 0; i < keylog->session_count; i++) {
+		uint32_t at = hash_of(keylog, sessions[i].random);
+
+		sessions[i].hash_next = hash[at];
+		hash[at] = i;
+	}
+	return true;
+}
+
+/* The index of the session of a random, a new one if need be; NONE when memory is out. */
+static uint32_t session_of(struct keylog *keylog, const uint8_t *random)
+{
+	uint32_t at, i;
+
+	if (keylog->session_count == keylog->session_room && !sessions_grow(keylog)) {
+		keylog->is_short = true;
+		return NONE;
+	}
+	at = hash_of(keylog, random);
+	for (i = keylog->hash[at]; i != NONE; i = keylog->sessions[i].hash_next)
+		if (memcmp(keylog->sessions[i].random, random, RANDOM_SIZE) == 0)
+			return i;
+	i = keylog->session_count++;
+	keylog->sessions[i] = (struct key_session){.first_line = NONE, .hash_next = keylog->hash[at]};
+	memcpy(keylog->sessions[i].random, random, RANDOM_SIZE);
+	keylog->hash[at] = i;
+	return i;
+}
+
+static void list(struct keylog *keylog, uint32_t line)
+{
+	uint32_t *listed = room_for_one(
+	    keylog->listed, keylog->listed_count, &keylog->listed_room, sizeof(*listed));
+
+	if (!listed) {
+		keylog->is_short = true;
+		return;
+	}
+	keylog->listed = listed;
+	listed[keylog->listed_count++] = line;
+}
+
+static bool is_needed(const struct keylog *keylog, const struct line *line)
+{
+	return !line->written && (line->session == NONE || keylog->sessions[line->session].seen);
+}
+
+/* From here on only lines of sessions that were seen: those of before that the file lacks. */
+static void go_by_session(struct keylog *keylog)
+{
+	keylog->by_session = true;
+	keylog->listed_count = keylog->listed_done = 0;
+	for (uint32_t i = 0; i < keylog->line_count; i++)
+		if (is_needed(keylog, &keylog->lines[i]))
+			list(keylog, i);
+}
+
+/* The record and handshake headers of DTLS (RFC 6347 section 4.3.1, 4.2.2) stand before a ClientHello's
+ * version and random. */
+void keylog_see(struct keylog *keylog, const uint8_t *bytes, size_t size)
+{
+	enum { HANDSHAKE = 22, CLIENT_HELLO = 1, TYPE_AT = 13, FRAGMENT_AT = 19, RANDOM_AT = 27 };
+	uint32_t session;
+
+	if (size < RANDOM_AT + RANDOM_SIZE || bytes[0] != HANDSHAKE || bytes[TYPE_AT] != CLIENT_HELLO ||
+	    bytes[FRAGMENT_AT] || bytes[FRAGMENT_AT + 1] || bytes[FRAGMENT_AT + 2])
+		return;
+	session = session_of(keylog, bytes + RANDOM_AT);
+	if (session == NONE || keylog->sessions[session].seen)
+		return;
+	keylog->sessions[session].seen = true;
+	for (uint32_t i = keylog->sessions[session].first_line; keylog->by_session && i != NONE;
+	     i = keylog->lines[i].next)
+		if (!keylog->lines[i].written)
+			list(keylog, i);
+}
+
+/* ---- Lines ---- */
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : isxdigit((unsigned char)c) ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+/* "LABEL RANDOM SECRET": true and the random, if there is one. */
+static bool read_random(const char *line, size_t size, uint8_t *random)
+{
+	const char *blank = memchr(line, ' ', size), *hex = blank ? blank + 1 : NULL;
+
+	if (!hex || (size_t)(line + size - hex) < 2 * RANDOM_SIZE + 1 || hex[2 * RANDOM_SIZE] != ' ')
+		return false;
+	for (size_t i = 0; i < RANDOM_SIZE; i++) {
+		int high = digit(hex[2 * i]), low = digit(hex[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		random[i] = (uint8_t)(16 * high + low);
+	}
+	return true;
+}
+
+static void line_add(struct keylog *keylog, size_t at, size_t size)
+{
+	struct line *lines = room_for_one(keylog->lines, keylog->line_count, &keylog->line_room, sizeof(*lines));
+	uint8_t random[RANDOM_SIZE];
+	struct line *line;
+
+	if (!lines) {
+		keylog->is_short = true;
+		return;
+	}
+	keylog->lines = lines;
+	line = &lines[keylog->line_count];
+	*line = (struct line){.at = at, .size = size, .session = NONE, .next = NONE};
+	if (read_random(keylog->text.at + at, size, random))
+		line->session = session_of(keylog, random);
+	if (line->session != NONE) {
+		line->next = keylog->sessions[line->session].first_line;
+		keylog->sessions[line->session].first_line = keylog->line_count;
+	}
+	if (keylog->by_session && is_needed(keylog, line))
+		list(keylog, keylog->line_count);
+	keylog->line_count++;
+}
+
+static void lines_add(struct keylog *keylog, const char *bytes, size_t size)
+{
+	size_t from = keylog->text.size;
+
+	if (from + size > KEYLOG_MAX) {
+		keylog->is_short = true;
+		return;
+	}
+	text_add_bytes(&keylog->text, bytes, size);
+	if (keylog->text.size < from + size) {
+		keylog->is_short = true;
+		return;
+	}
+	if (!keylog->by_session && keylog->text.size > KEYLOG_WHOLE)
+		go_by_session(keylog);
+	while (from < keylog->text.size) {
+		const char *end = memchr(keylog->text.at + from, '\n', keylog->text.size - from);
+		size_t length = end ? (size_t)(end + 1 - keylog->text.at) - from : keylog->text.size - from;
+
+		line_add(keylog, from, length);
+		from += length;
+	}
+}
+
+/* One block from where it stands; false if there is no whole line more. */
 static bool take_lines(struct keylog *keylog, struct followed_file *file, int fd)
 {
 	char block[65536];
@@ -57,14 +278,14 @@ static bool take_lines(struct keylog *keylog, struct followed_file *file, int fd
 	if (!size && got == (ssize_t)sizeof(block))
 		size = sizeof(block); /* no key log has such a line: it is not waited for */
 	file->at += (off_t)size;
-	if (keylog->lines.size + size <= KEYLOG_MOST)
-		text_add_bytes(&keylog->lines, block, size);
+	if (size)
+		lines_add(keylog, block, size);
 	return size > 0;
 }
 
 void keylog_follow(struct keylog *keylog)
 {
-	for (size_t i = 0; i < keylog->count; i++) {
+	for (size_t i = 0; i < keylog->file_count; i++) {
 		struct followed_file *file = &keylog->files[i];
 		int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		struct stat status;
@@ -81,7 +302,47 @@ void keylog_follow(struct keylog *keylog)
 	}
 }
 
-const struct text *keylog_lines(const struct keylog *keylog)
+/* ---- What the file lacks ---- */
+
+void keylog_begin_file(struct keylog *keylog)
 {
-	return &keylog->lines;
+	for (uint32_t i = 0; i < keylog->line_count; i++)
+		keylog->lines[i].written = false;
+	keylog->cursor = 0;
+	if (keylog->by_session)
+		go_by_session(keylog);
+}
+
+/* Line number `index` of those that the file may lack; NONE at their end. */
+static uint32_t candidate(const struct keylog *keylog, uint32_t index)
+{
+	if (!keylog->by_session)
+		return index < keylog->line_count ? index : NONE;
+	return index < keylog->listed_count ? keylog->listed[index] : NONE;
+}
+
+bool keylog_next(struct keylog *keylog, struct text *lines)
+{
+	uint32_t at = keylog->by_session ? keylog->listed_done : keylog->cursor, line;
+
+	text_clear(lines);
+	while ((line = candidate(keylog, at)) != NONE) {
+		const struct line *one = &keylog->lines[line];
+
+		if (lines->size && lines->size + one->size > KEYLOG_WHOLE)
+			break;
+		if (!one->written)
+			text_add_bytes(lines, keylog->text.at + one->at, one->size);
+		at++;
+	}
+	keylog->offered = at;
+	return lines->size > 0;
+}
+
+void keylog_written(struct keylog *keylog)
+{
+	uint32_t *done = keylog->by_session ? &keylog->listed_done : &keylog->cursor;
+
+	for (; *done < keylog->offered; (*done)++)
+		keylog->lines[candidate(keylog, *done)].written = true;
 }

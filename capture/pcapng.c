@@ -36,6 +36,8 @@ void pcapng_end(struct text *out, size_t start)
 	uint32_t size = (uint32_t)(out->size - start) + 4;
 
 	pcapng_add32(out, size);
+	if (out->failed)
+		return;
 	memcpy(out->at + start + 4, &size, 4);
 }
 
@@ -52,6 +54,8 @@ void pcapng_option_end(struct text *out, size_t start)
 	size_t whole = out->size - start;
 	uint16_t size = (uint16_t)(whole < OPTION_MAX ? whole : OPTION_MAX);
 
+	if (out->failed)
+		return;
 	out->size = start + size;
 	memcpy(out->at + start - 2, &size, 2);
 	pcapng_pad(out);
@@ -70,10 +74,12 @@ void pcapng_option_text(struct text *out, uint16_t code, const char *value)
 	pcapng_option(out, code, value, strlen(value));
 }
 
-void pcapng_comment(struct text *out, const char *comment)
+void pcapng_comment(struct text *out, const struct text *text)
 {
-	size_t left = strlen(comment);
+	const char *comment = text->size ? text->at : "";
+	size_t left = text->size;
 
+	out->failed |= text->failed;
 	do {
 		size_t take = left < OPTION_MAX ? left : OPTION_MAX;
 

@@ -55,7 +55,7 @@ size_t pcapng_option_begin(struct text *out, uint16_t code);
 void pcapng_option_end(struct text *out, size_t start);
 void pcapng_option_text(struct text *out, uint16_t code, const char *value);
 /* A comment of any length: one option holds 65535 bytes, a longer one goes into several. */
-void pcapng_comment(struct text *out, const char *comment);
+void pcapng_comment(struct text *out, const struct text *comment);
 
 /* The fixed part of a packet block and its bytes (headers, then payload); options and pcapng_end follow. */
 struct pcapng_packet {

@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 #define ALIGN 16u
 #define SKIP UINT64_MAX /* the rest up to the end is unused */
 
@@ -21,9 +23,10 @@ struct ring *ring_new(size_t size)
 {
 	struct ring *ring = aligned_alloc(64, sizeof(*ring));
 
-	assert(ring && size && (size & (size - 1)) == 0);
-	*ring = (struct ring){.size = size, .bytes = malloc(size)};
-	assert(ring->bytes);
+	assert(size && (size & (size - 1)) == 0);
+	if (!ring)
+		memory_out();
+	*ring = (struct ring){.size = size, .bytes = memory_get(size)};
 	return ring;
 }
 

@@ -1,6 +1,7 @@
 /* check: reads ini files, tells every error and note, runs nothing. */
 #include "base/error.h"
 #include "proxy/command.h"
+#include "proxy/log.h"
 #include "proxy/setup.h"
 #include "proxy/summary.h"
 
@@ -14,7 +15,7 @@ static int run(const struct command_line *line)
 		struct setup_source source = {.file = line->words[i]};
 		struct setup *setup = setup_new(&source, SETUP_CHECK, names, complaints);
 
-		complaints_print(complaints, stderr);
+		log_complaints(complaints);
 		if (complaints_count(complaints, COMPLAINT_ERROR))
 			status = EXIT_USAGE;
 		setup_free(setup);

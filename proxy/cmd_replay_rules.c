@@ -1,12 +1,12 @@
 /* replay-rules: a recorded run's decisions as rules, and the fewest of them that still make a test fail. */
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/fresh.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "proxy/command.h"
@@ -71,19 +71,20 @@ static void head_fill(struct pinning *p)
 
 static int write_rules(struct pinning *p, const bool *in)
 {
+	struct output_file file;
 	struct text text = {0};
-	FILE *out = strcmp(p->path, "-") == 0 ? stdout : fopen(p->path, "we");
-	bool failed = !out;
+	struct error error;
+	int failed = output_file_open(&file, p->path, &error);
 
-	if (out) {
+	if (!failed) {
 		pins_write(&p->pins, in, p->head.at, &text);
-		failed = fwrite(text.at, 1, text.size, out) < text.size;
-		failed |= (out == stdout ? fflush(out) : fclose(out)) != 0;
+		fwrite(text.at, 1, text.size, file.out);
+		failed = output_file_close(&file, p->path, &error);
 		text_free(&text);
 	}
 	if (failed)
-		log_error("replay-rules: `%s` cannot be written: %s", p->path, strerror(errno));
-	return failed ? -1 : 0;
+		log_error("replay-rules: %s", error.text);
+	return failed;
 }
 
 /* ---- Shrinking ---- */

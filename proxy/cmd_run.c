@@ -13,14 +13,20 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fresh.h"
+#include "base/memory.h"
 #include "proxy/command.h"
 #include "proxy/control.h"
 #include "proxy/limits.h"
 #include "proxy/log.h"
+#include "proxy/output.h"
 #include "proxy/relay.h"
 #include "proxy/running.h"
 
 #define STATUS_EVERY 1 /* seconds: the live status, and a look at how the capture does */
+#define STEP_LEAST (100 * NS_MS) /* of the wall clock; NTP's slewing is at most 0.5 ms in a second */
+#define JSON_QUEUE_MAX ((size_t)64 << 20) /* bytes that may wait on standard output before the end */
+#define PATIENCE (250 * NS_MS) /* at the end, with whoever reads standard error and output */
 
 /* NULL after its errors were printed. */
 static struct setup *setup_read(const struct running *running)
@@ -28,19 +34,59 @@ static struct setup *setup_read(const struct running *running)
 	struct complaints *complaints = complaints_new();
 	struct setup *setup = live_load(running->live, complaints);
 
-	complaints_print(complaints, stderr);
+	log_complaints(complaints);
 	complaints_free(complaints);
 	return setup;
 }
 
-static void write_json(struct running *running, const struct sheet *sheet)
+/* Standard output may be a pipe that nobody reads: it has a queue, as messages do. */
+static int queue_json(struct running *running, json_t *json, bool at_end, struct error *error)
+{
+	char *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+	struct text line = {0};
+	bool queued = false;
+
+	json_decref(json);
+	if (text) {
+		text_add(&line, "%s\n", text);
+		queued = output_put(
+		    running->standard_output, line.at, line.size, at_end ? SIZE_MAX : JSON_QUEUE_MAX);
+	}
+	text_free(&line);
+	free(text);
+	return queued ? 0 : error_set(error, "standard output is not read: this summary is skipped");
+}
+
+static void write_json(struct running *running, const struct sheet *sheet, bool at_end)
 {
 	struct error error;
+	int failed;
 
-	if (!running->json_path || !sheet_write(sheet_json(sheet), running->json_path, &error))
+	if (!running->json_path)
+		return;
+	if (running->standard_output)
+		failed = queue_json(running, sheet_json(sheet), at_end, &error);
+	else
+		failed = sheet_write(sheet_json(sheet), running->json_path, &error);
+	if (!failed)
 		return;
 	log_error("--json: %s", error.text);
-	running->status = EXIT_FAILED;
+	if (at_end)
+		running->status = EXIT_FAILED;
+}
+
+static void print_sheet(const struct sheet *sheet, bool at_end)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return log_error("the summary cannot be printed: out of memory");
+	sheet_print(sheet, out);
+	if (fclose(out) == 0)
+		log_lines(text, size, at_end);
+	free(text);
 }
 
 /* ---- Signals ---- */
@@ -79,13 +125,24 @@ static void on_stop(evutil_socket_t fd, short what, void *user)
 	running_stop(user);
 }
 
-static void on_reload(evutil_socket_t number, short what, void *user)
+/* libevent calls back for each signal that came: several SIGHUPs become one reload, done in the loop's next
+ * round, so that a SIGTERM among them does not wait for all. */
+static void on_hangup(evutil_socket_t number, short what, void *user)
 {
 	struct running *running = user;
 
 	(void)number;
 	(void)what;
-	if (!running_reload(running, NULL))
+	event_active(running->reload, EV_TIMEOUT, 0);
+}
+
+static void on_reload(evutil_socket_t fd, short what, void *user)
+{
+	struct running *running = user;
+
+	(void)fd;
+	(void)what;
+	if (!stop_asked && !running_reload(running, NULL))
 		control_reload(running->control);
 }
 
@@ -98,10 +155,8 @@ static void on_summary(evutil_socket_t number, short what, void *user)
 	(void)what;
 	running_sheet(running, &sheet);
 	log_status("");
-	flockfile(stderr); /* the workers' lines stand before it or behind it */
-	sheet_print(&sheet, stderr);
-	funlockfile(stderr);
-	write_json(running, &sheet);
+	print_sheet(&sheet, false);
+	write_json(running, &sheet, false);
 	sheet_fini(&sheet);
 }
 
@@ -133,8 +188,11 @@ static int signals_open(struct running *running)
 	static const struct {
 		int number;
 		event_callback_fn call;
-	} rows[RUN_SIGNALS] = {{SIGHUP, on_reload}, {SIGUSR1, on_summary}, {SIGUSR2, on_rotate}};
+	} rows[RUN_SIGNALS] = {{SIGHUP, on_hangup}, {SIGUSR1, on_summary}, {SIGUSR2, on_rotate}};
 
+	running->reload = event_new(running->base, -1, 0, on_reload, running);
+	if (!running->reload)
+		return -1;
 	for (int i = 0; i < RUN_SIGNALS; i++) {
 		signal(rows[i].number, SIG_IGN); /* what libevent leaves behind at the end */
 		running->signals[i] = evsignal_new(running->base, rows[i].number, rows[i].call, running);
@@ -150,6 +208,8 @@ static void signals_close(struct running *running)
 	stop_asked = 1;
 	if (running->stop)
 		event_free(running->stop);
+	if (running->reload)
+		event_free(running->reload);
 	if (stop_bell >= 0)
 		close(stop_bell);
 	for (int i = 0; i < RUN_SIGNALS; i++)
@@ -192,6 +252,21 @@ static void tell_next_file(struct running *running)
 	memcpy(running->capture_name, name, sizeof(name));
 }
 
+/* Stamps go on as they were, so that no interval in a capture is torn; that the wall clock did not is an
+ * event. */
+static void look_at_the_clock(struct running *running)
+{
+	ns_t offset = relay_wall_now() - relay_now(), step = offset - running->wall_offset;
+	char text[80];
+
+	running->wall_offset = offset;
+	if (step < STEP_LEAST && step > -STEP_LEAST)
+		return;
+	snprintf(text, sizeof(text), "clock-stepped %+.3fs", (double)step / 1e9);
+	running_event(running, text);
+	log_error("%s: stamps go on as before the step", text);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *user)
 {
 	struct running *running = user;
@@ -199,6 +274,7 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
 
 	(void)fd;
 	(void)what;
+	look_at_the_clock(running);
 	if (running->capture && capture_trouble(running->capture, text, sizeof(text)))
 		log_error("capture: %s", text);
 	if (running->capture)
@@ -274,26 +350,29 @@ static int capture_start(struct running *running)
 }
 
 /* A file that the command line names and that cannot be opened is an error at once, not at the end. */
-static int json_check(const struct running *running)
+static int json_check(struct running *running)
 {
-	int fd;
-
 	const char *capture = running->capture_path ? running->capture_path : running->setup->capture.file;
+	struct fresh probe;
+	struct error error;
 
 	if (running->json_path && capture && strcmp(running->json_path, "-") == 0 &&
 	    strcmp(capture, "-") == 0) {
 		log_error("--json and the capture cannot both go to standard output");
 		return EXIT_USAGE;
 	}
-	if (!running->json_path || strcmp(running->json_path, "-") == 0)
+	if (!running->json_path)
 		return EXIT_DONE;
-	fd = open(running->json_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	if (fd < 0) {
-		log_error("--json: `%s` cannot be written: %s", running->json_path, strerror(errno));
+	if (strcmp(running->json_path, "-") == 0) {
+		running->standard_output = output_open(STDOUT_FILENO);
+		return running->standard_output ? EXIT_DONE : EXIT_FAILED;
+	}
+	if (fresh_open(&probe, running->json_path, 0666, &error) && errno != ENXIO) {
+		log_error("--json: %s", error.text);
 		return EXIT_USAGE;
 	}
-	close(fd);
-	return EXIT_DONE;
+	fresh_discard(&probe);
+	return EXIT_DONE; /* the reader of a FIFO may come later */
 }
 
 static void say_ready(const struct running *running)
@@ -379,20 +458,29 @@ static void finish(struct running *running)
 		close_capture(running);
 	running_sheet(running, &sheet);
 	if (log_level() >= LOG_NORMAL) {
-		sheet_print(&sheet, stderr);
+		print_sheet(&sheet, true);
 		if (running->capture) {
+			struct text line = {0};
+
 			tell_next_file(running);
-			fprintf(stderr, "capture in %s\n", running->capture_name);
+			text_add(&line, "capture in %s\n", running->capture_name);
+			log_lines(line.at, line.size, true);
+			text_free(&line);
 		}
 	}
 	summary_tell_failures(&sheet);
 	running->status = sheet.exit;
-	write_json(running, &sheet);
+	write_json(running, &sheet, true);
 	if (running->junit_path && sheet_write_junit(&sheet, running->junit_path, &error)) {
 		log_error("--junit: %s", error.text);
 		running->status = EXIT_FAILED;
 	}
 	sheet_fini(&sheet);
+	if (output_close(running->standard_output, PATIENCE)) {
+		log_error("--json: standard output is not read: the summary was not written");
+		running->status = EXIT_FAILED;
+	}
+	running->standard_output = NULL;
 }
 
 static void clean_up(struct running *running)
@@ -408,12 +496,13 @@ static void clean_up(struct running *running)
 		free(running->changes[i].text);
 	free(running->changes);
 	feed_free(running->feed);
+	output_close(running->standard_output, 0);
 	setup_free(running->setup);
 	live_free(running->live);
 	names_free(running->names);
 }
 
-static int run(const struct command_line *line)
+static int run_to_the_end(const struct command_line *line)
 {
 	struct running running = {.line = line, .generation = 1};
 	size_t quiet, verbose;
@@ -442,6 +531,7 @@ static int run(const struct command_line *line)
 	running.summary = summary_new();
 	running.feed = feed_new();
 	running.seed = seed_of(running.setup);
+	running.wall_offset = relay_wall_now() - relay_now();
 	running.status = start(&running);
 	if (!running.status) {
 		if (event_base_dispatch(running.base) < 0) {
@@ -459,6 +549,16 @@ static int run(const struct command_line *line)
 	}
 	clean_up(&running);
 	return running.status;
+}
+
+static int run(const struct command_line *line)
+{
+	int status;
+
+	log_start();
+	status = run_to_the_end(line);
+	log_stop(PATIENCE);
+	return status;
 }
 
 static const struct option_row options[] = {

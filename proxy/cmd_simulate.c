@@ -400,6 +400,7 @@ static void facts_fill(const struct simulation *s, struct summary_facts *facts)
 	    .seed = s->seed,
 	    .started = s->began,
 	    .ended = s->now,
+	    .is_over = true,
 	    .began = s->began,
 	    .now = s->now};
 	if (s->capture) {
@@ -544,7 +545,7 @@ static int run(const struct command_line *line)
 	s->names = names_new();
 	s->live = live_new(&s->source, SETUP_SIMULATE, s->names);
 	s->setup = live_load(s->live, complaints);
-	complaints_print(complaints, stderr);
+	log_complaints(complaints);
 	status = complaints_count(complaints, COMPLAINT_ERROR) ? EXIT_USAGE : EXIT_DONE;
 	complaints_free(complaints);
 	if (!status && (!s->source.file || !command_value(line, "read"))) {

@@ -1,12 +1,25 @@
 #include "proxy/log.h"
 
+#include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/error.h"
+#include "base/memory.h"
+#include "proxy/output.h"
+
+#define LINE_MAX_USUAL 2048 /* bytes; a longer one takes memory of its own */
+
 static enum log_level level = LOG_NORMAL;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
 static char status[256];
+static struct output *queue; /* NULL: messages are written as they come */
+static uint64_t skipped;     /* messages, since the last time that their count was told */
 
 void log_set_level(enum log_level wanted)
 {
@@ -23,19 +36,69 @@ bool log_is_terminal(void)
 	return isatty(STDERR_FILENO);
 }
 
+/* ---- Writing; under the lock ---- */
+
+static bool put(const char *text, size_t size, size_t most)
+{
+	if (queue)
+		return output_put(queue, text, size, most);
+	fwrite(text, 1, size, stderr);
+	return true;
+}
+
+static void put_skipped(size_t most)
+{
+	char text[120];
+	int size;
+
+	if (!skipped)
+		return;
+	size = snprintf(text, sizeof(text),
+	    "deadzone: %" PRIu64 " message%s skipped: standard error was not read\n", skipped,
+	    skipped == 1 ? " was" : "s were");
+	if (put(text, (size_t)size, most))
+		skipped = 0;
+}
+
+/* A text that ends a line, above the status line where there is one. */
+static void put_above(const char *text, size_t size, size_t most)
+{
+	static const char wipe[] = "\r\033[K";
+
+	put_skipped(most);
+	if (status[0])
+		put(wipe, sizeof(wipe) - 1, most);
+	skipped += !put(text, size, most);
+	if (status[0])
+		put(status, strlen(status), most);
+}
+
+/* ---- Messages ---- */
+
 static void say(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
 static void say(const char *format, va_list list)
 {
-	flockfile(stderr); /* several workers may tell at once; it guards `status` too */
-	if (status[0])
-		fputs("\r\033[K", stderr);
-	fputs("deadzone: ", stderr);
-	vfprintf(stderr, format, list);
-	fputc('\n', stderr);
-	if (status[0])
-		fputs(status, stderr);
-	fflush(stderr);
-	funlockfile(stderr);
+	static const char name[] = "deadzone: ";
+	const size_t head = sizeof(name) - 1;
+	char usual[LINE_MAX_USUAL], *line = usual;
+	va_list again;
+	size_t size;
+
+	va_copy(again, list);
+	size = head + (size_t)vsnprintf(NULL, 0, format, again);
+	va_end(again);
+	if (size + 2 > sizeof(usual) && !(line = malloc(size + 2))) {
+		line = usual; /* cut, rather than not told */
+		size = sizeof(usual) - 2;
+	}
+	memcpy(line, name, head);
+	vsnprintf(line + head, size - head + 1, format, list);
+	line[size] = '\n';
+	pthread_mutex_lock(&lock);
+	put_above(line, size + 1, LOG_QUEUE_MAX);
+	pthread_mutex_unlock(&lock);
+	if (line != usual)
+		free(line);
 }
 
 void log_error(const char *format, ...)
@@ -69,13 +132,60 @@ void log_detail(const char *format, ...)
 	va_end(list);
 }
 
+void log_lines(const char *text, size_t size, bool must)
+{
+	pthread_mutex_lock(&lock);
+	put_above(text, size, must ? SIZE_MAX : LOG_QUEUE_MAX);
+	pthread_mutex_unlock(&lock);
+}
+
+void log_complaints(struct complaints *complaints)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		memory_out();
+	complaints_print(complaints, out);
+	if (fclose(out))
+		memory_out();
+	if (size)
+		log_lines(text, size, false);
+	free(text);
+}
+
 void log_status(const char *text)
 {
+	char line[sizeof(status) + 8];
+
 	if (!log_is_terminal() || level < LOG_NORMAL)
 		return;
-	flockfile(stderr);
+	pthread_mutex_lock(&lock);
 	snprintf(status, sizeof(status), "%s", text);
-	fprintf(stderr, "\r\033[K%s", status);
+	snprintf(line, sizeof(line), "\r\033[K%s", status);
+	put(line, strlen(line), LOG_QUEUE_MAX);
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---- The queue ---- */
+
+void log_start(void)
+{
 	fflush(stderr);
-	funlockfile(stderr);
+	pthread_mutex_lock(&lock);
+	queue = output_open(STDERR_FILENO);
+	pthread_mutex_unlock(&lock);
+}
+
+void log_stop(ns_t patience)
+{
+	struct output *ended;
+
+	pthread_mutex_lock(&lock);
+	put_skipped(SIZE_MAX);
+	ended = queue;
+	queue = NULL;
+	pthread_mutex_unlock(&lock);
+	output_close(ended, patience);
 }

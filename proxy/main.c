@@ -29,6 +29,7 @@ int main(int count, char **words)
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is as a full disk */
 	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
 		printf("deadzone %s\n", DEADZONE_VERSION);
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;

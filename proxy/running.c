@@ -18,6 +18,7 @@ void running_facts(const struct running *running, struct summary_facts *facts)
 	    .change_count = running->change_count};
 	crew_facts(running->crew, facts);
 	facts->ended = running->stopped;
+	facts->is_over = running->stopped != 0;
 }
 
 void running_sheet(const struct running *running, struct sheet *sheet)
@@ -110,7 +111,7 @@ size_t running_reload(struct running *running, struct text *told)
 	char text[80];
 
 	log_status(""); /* what follows stands in lines of its own */
-	complaints_print(complaints, stderr);
+	log_complaints(complaints);
 	errors = complaints_count(complaints, COMPLAINT_ERROR);
 	if (told)
 		complaints_errors(complaints, told);

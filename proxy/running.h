@@ -15,6 +15,7 @@
 #define RUN_SIGNALS 3
 
 struct control;
+struct output;
 
 struct running {
 	const struct command_line *line;
@@ -36,7 +37,9 @@ struct running {
 	int status;
 	ns_t stopped; /* wall clock; 0: it runs */
 	/* cmd_run.c's own */
-	struct event *stop, *signals[RUN_SIGNALS];
+	struct event *stop, *reload, *signals[RUN_SIGNALS];
+	struct output *standard_output; /* of `--json -` */
+	ns_t wall_offset;               /* from CLOCK_MONOTONIC to the wall clock, as it was seen last */
 	struct event *ticks;
 	uint64_t last_received, last_dropped;
 	char capture_name[4096]; /* as it was told last */

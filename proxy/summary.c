@@ -176,7 +176,7 @@ static int by_number(const void *a, const void *b)
 static void session_place(struct sheet_session *session, const struct summary_facts *facts)
 {
 	session->began -= facts->began;
-	if (!session->ended && facts->ended)
+	if (!session->ended && facts->is_over)
 		session->ended = "stop";
 }
 
@@ -371,7 +371,7 @@ void summary_sheet(const struct summary *summary, const struct cores *cores,
 	list_checks(sheet, facts->setup);
 	for (size_t i = 0; i < facts->change_count; i++)
 		sheet_change_add(sheet, facts->changes[i].at, facts->changes[i].text);
-	if (!facts->ended)
+	if (!facts->is_over)
 		return; /* what was expected may yet come */
 	check_rules(sheet, cores, config);
 	check_run(sheet, cores, facts);

@@ -25,12 +25,13 @@ void summary_free(struct summary *summary);
  * stand still. */
 void summary_session_ended(struct summary *summary, const struct session *session);
 
-/* What only the caller knows. Wall-clock times in ns since 1970; 0 for `ended`: it runs on. */
+/* What only the caller knows. Wall-clock times in ns since 1970. */
 struct summary_facts {
 	const struct setup *setup;
 	const char *version;
 	uint64_t seed;
 	ns_t started, ended;
+	bool is_over;
 	ns_t began; /* the core's time of the start: sessions' `began` counts from it */
 	ns_t now;   /* the core's time */
 	uint64_t kernel_drops, capture_written, capture_lost;

@@ -1,9 +1,9 @@
 /* junit: the outcome of every check as JUnit XML, which test runners and CI servers read. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fresh.h"
 #include "report/sheet.h"
 
 static void put_escaped(const char *text, FILE *out)
@@ -63,20 +63,16 @@ static size_t count_failed(const struct sheet *sheet)
 
 int sheet_write_junit(const struct sheet *sheet, const char *path, struct error *error)
 {
-	FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
-	bool failed = !out;
+	struct output_file file;
 
-	if (out) {
-		fprintf(out,
-		    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"deadzone\" tests=\"%zu\" "
-		    "failures=\"%zu\" "
-		    "errors=\"0\" skipped=\"0\" time=\"%.3f\">\n",
-		    sheet->check_count, count_failed(sheet), (double)(sheet->ended - sheet->started) / 1e9);
-		for (size_t i = 0; i < sheet->check_count; i++)
-			put_case(sheet, &sheet->checks[i], out);
-		fputs("</testsuite>\n", out);
-		failed = ferror(out);
-		failed |= (out == stdout ? fflush(out) : fclose(out)) != 0;
-	}
-	return failed ? error_set(error, "`%s` cannot be written: %s", path, strerror(errno)) : 0;
+	if (output_file_open(&file, path, error))
+		return -1;
+	fprintf(file.out,
+	    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"deadzone\" tests=\"%zu\" "
+	    "failures=\"%zu\" errors=\"0\" skipped=\"0\" time=\"%.3f\">\n",
+	    sheet->check_count, count_failed(sheet), (double)(sheet->ended - sheet->started) / 1e9);
+	for (size_t i = 0; i < sheet->check_count; i++)
+		put_case(sheet, &sheet->checks[i], file.out);
+	fputs("</testsuite>\n", file.out);
+	return output_file_close(&file, path, error);
 }

@@ -2,11 +2,12 @@
  * page: the tale as one self-contained page. The frame (report/page.html, with its chart library) is built
  * into the program; the data goes where it says so.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fresh.h"
+#include "base/memory.h"
 #include "report/tale.h"
 
 extern const char page_frame[], page_frame_end[]; /* report/frame.S */
@@ -118,7 +119,7 @@ static json_t *json_page(const struct tale *tale, const char *title)
 
 /* Inside a script element neither "</" nor "<!--" must stand: each "<" is escaped; it stands in strings only.
  */
-static int put_data(const struct tale *tale, const char *title, FILE *out)
+static void put_data(const struct tale *tale, const char *title, FILE *out)
 {
 	json_t *root = json_page(tale, title);
 	char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(12));
@@ -126,7 +127,7 @@ static int put_data(const struct tale *tale, const char *title, FILE *out)
 
 	json_decref(root);
 	if (!size)
-		return -1;
+		memory_out();
 	for (size_t i = 0; i + 1 < size; i++) /* without the brace that ends it */
 		if (text[i] == '<')
 			fputs("\\u003c", out);
@@ -134,7 +135,7 @@ static int put_data(const struct tale *tale, const char *title, FILE *out)
 			putc(text[i], out);
 	free(text);
 	put_marks(tale, out);
-	return fputc('}', out) == EOF ? -1 : 0;
+	fputc('}', out);
 }
 
 int tale_page(const struct tale *tale, const char *title, const char *path, struct error *error)
@@ -142,16 +143,12 @@ int tale_page(const struct tale *tale, const char *title, const char *path, stru
 	size_t size = (size_t)(page_frame_end - page_frame);
 	const char *place = memmem(page_frame, size, mark_of_data, sizeof(mark_of_data) - 1);
 	const char *rest = place + sizeof(mark_of_data) - 1;
-	FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
-	int failed;
+	struct output_file file;
 
-	if (!out)
-		return error_set(error, "`%s` cannot be written: %s", path, strerror(errno));
-	fwrite(page_frame, 1, (size_t)(place - page_frame), out);
-	failed = put_data(tale, title, out);
-	fwrite(rest, 1, (size_t)(page_frame_end - rest), out);
-	failed |= ferror(out);
-	if (out == stdout ? fflush(out) : fclose(out))
-		failed = 1;
-	return failed ? error_set(error, "`%s` cannot be written: %s", path, strerror(errno)) : 0;
+	if (output_file_open(&file, path, error))
+		return -1;
+	fwrite(page_frame, 1, (size_t)(place - page_frame), file.out);
+	put_data(tale, title, file.out);
+	fwrite(rest, 1, (size_t)(page_frame_end - rest), file.out);
+	return output_file_close(&file, path, error);
 }

@@ -1,9 +1,9 @@
 /* sheet_json: the accounts as JSON, schema 1. */
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/fresh.h"
 #include "report/sheet.h"
 
 static json_t *json_ms(ns_t time)
@@ -180,12 +180,14 @@ json_t *sheet_json(const struct sheet *sheet)
 
 int sheet_write(json_t *json, const char *path, struct error *error)
 {
-	FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
-	int failed = !out || json_dumpf(json, out, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) ||
-	             fputc('\n', out) == EOF;
+	struct output_file file;
+	int failed = output_file_open(&file, path, error);
 
-	if (out && (out == stdout ? fflush(out) : fclose(out)))
-		failed = 1;
+	if (!failed) {
+		json_dumpf(json, file.out, JSON_INDENT(2) | JSON_REAL_PRECISION(12)); /* the stream knows if it failed */
+		fputc('\n', file.out);
+		failed = output_file_close(&file, path, error);
+	}
 	json_decref(json);
-	return failed ? error_set(error, "`%s` cannot be written: %s", path, strerror(errno)) : 0;
+	return failed;
 }

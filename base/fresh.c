@@ -1,0 +1,217 @@
+#include "base/fresh.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+
+#define STUCK_MS 500 /* a FIFO whose reader takes nothing for so long is given up */
+
+static int refuse(const char *path, struct error *error)
+{
+	int reason = errno;
+
+	error_set(error, "`%s` cannot be written: %s", path,
+	    reason == ENXIO ? "nobody reads it" : strerror(reason));
+	errno = reason;
+	return -1;
+}
+
+/* "/a/b.json" and "XXXXXX" give "/a/.b.json.XXXXXX". */
+static char *name_beside(const char *target, const char *ending)
+{
+	const char *slash = strrchr(target, '/');
+	int folder = slash ? (int)(slash + 1 - target) : 0;
+	struct text name = {0};
+
+	text_add(&name, "%.*s.%s.%s", folder, target, target + folder, ending);
+	return name.at;
+}
+
+static int open_unnamed(const char *target, mode_t mode)
+{
+	const char *slash = strrchr(target, '/');
+	char *folder = slash ? memory_text(target, (size_t)(slash + (slash == target) - target))
+	                     : memory_text(".", 1);
+	int fd = open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+
+	free(folder);
+	return fd;
+}
+
+static int open_temporary(struct fresh *fresh, mode_t mode)
+{
+	mode_t mask = umask(0);
+
+	umask(mask);
+	fresh->temporary = name_beside(fresh->target, "XXXXXX");
+	fresh->fd = mkostemp(fresh->temporary, O_CLOEXEC);
+	if (fresh->fd >= 0)
+		fchmod(fresh->fd, mode & ~mask);
+	else
+		free(fresh->temporary), fresh->temporary = NULL;
+	return fresh->fd;
+}
+
+int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error *error)
+{
+	struct stat old;
+	bool exists = stat(path, &old) == 0, dangling = !exists && lstat(path, &old) == 0;
+	char *real = exists ? realpath(path, NULL) : NULL;
+
+	*fresh = (struct fresh){.fd = -1};
+	if (exists && S_ISREG(old.st_mode) && access(path, W_OK)) {
+		free(real);
+		return refuse(path, error);
+	}
+	fresh->target = real ? real : memory_text(path, strlen(path));
+	if (!dangling && (!exists || S_ISREG(old.st_mode))) {
+		fresh->fd = open_unnamed(fresh->target, mode);
+		if (fresh->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
+			open_temporary(fresh, mode);
+	}
+	if (fresh->fd < 0) { /* also where the folder takes no new file */
+		fresh->direct = true;
+		fresh->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, mode);
+	} else if (exists && mode == 0666) {
+		fchmod(fresh->fd, old.st_mode & 07777);
+	}
+	if (fresh->fd >= 0)
+		return 0;
+	refuse(path, error);
+	free(fresh->target);
+	fresh->target = NULL;
+	return -1;
+}
+
+/* Gives a file without a name the target's, or if that is taken a name beside it, to be renamed. */
+static int link_name(struct fresh *fresh)
+{
+	char own[64];
+
+	snprintf(own, sizeof(own), "/proc/self/fd/%d", fresh->fd);
+	if (linkat(AT_FDCWD, own, AT_FDCWD, fresh->target, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	for (unsigned i = 0; errno == EEXIST && i < 1000; i++) {
+		char ending[32];
+
+		free(fresh->temporary);
+		snprintf(ending, sizeof(ending), "%ld-%u", (long)getpid(), i);
+		fresh->temporary = name_beside(fresh->target, ending);
+		if (linkat(AT_FDCWD, own, AT_FDCWD, fresh->temporary, AT_SYMLINK_FOLLOW) == 0)
+			return 0;
+	}
+	free(fresh->temporary);
+	fresh->temporary = NULL;
+	return -1;
+}
+
+int fresh_publish(struct fresh *fresh, struct error *error)
+{
+	int failed = 0;
+
+	if (!fresh->direct) {
+		failed = !fresh->temporary && link_name(fresh);
+		if (!failed && fresh->temporary)
+			failed = rename(fresh->temporary, fresh->target);
+		if (failed)
+			refuse(fresh->target, error);
+		if (failed && fresh->temporary)
+			unlink(fresh->temporary);
+	}
+	free(fresh->target);
+	free(fresh->temporary);
+	fresh->target = fresh->temporary = NULL;
+	return failed ? -1 : 0;
+}
+
+void fresh_discard(struct fresh *fresh)
+{
+	if (fresh->fd >= 0)
+		close(fresh->fd);
+	if (fresh->temporary)
+		unlink(fresh->temporary);
+	free(fresh->target);
+	free(fresh->temporary);
+	*fresh = (struct fresh){.fd = -1};
+}
+
+/* ---- Through stdio ---- */
+
+int output_file_open(struct output_file *file, const char *path, struct error *error)
+{
+	struct stat facts;
+
+	*file = (struct output_file){.fresh.fd = -1};
+	if (strcmp(path, "-") == 0) {
+		file->out = stdout;
+		return 0;
+	}
+	if (fresh_open(&file->fresh, path, 0666, error))
+		return -1;
+	if (fstat(file->fresh.fd, &facts) == 0 && S_ISREG(facts.st_mode))
+		file->out = fdopen(file->fresh.fd, "w");
+	else
+		file->out = open_memstream(&file->bytes, &file->size);
+	if (file->out)
+		return 0;
+	refuse(path, error);
+	fresh_discard(&file->fresh);
+	return -1;
+}
+
+/* To a FIFO or a device, as long as its reader takes something now and then. */
+static int write_patiently(int fd, const char *bytes, size_t size)
+{
+	struct pollfd writable = {.fd = fd, .events = POLLOUT};
+
+	while (size) {
+		ssize_t wrote = write(fd, bytes, size);
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote < 0 && errno == EAGAIN) {
+			if (poll(&writable, 1, STUCK_MS) == 1)
+				continue;
+			errno = ENXIO;
+		}
+		if (wrote < 0)
+			return -1;
+		bytes += wrote;
+		size -= (size_t)wrote;
+	}
+	return 0;
+}
+
+int output_file_close(struct output_file *file, const char *path, struct error *error)
+{
+	bool is_memory = file->out != stdout && fileno(file->out) < 0;
+	int failed = ferror(file->out) | fflush(file->out);
+
+	if (file->out == stdout)
+		return failed ? refuse(path, error) : 0;
+	if (is_memory) {
+		failed |= fclose(file->out);
+		failed = failed || write_patiently(file->fresh.fd, file->bytes, file->size);
+		if (failed)
+			refuse(path, error);
+		free(file->bytes);
+		fresh_discard(&file->fresh);
+		return failed ? -1 : 0;
+	}
+	if (failed)
+		refuse(path, error);
+	else
+		failed = fresh_publish(&file->fresh, error);
+	fclose(file->out);
+	file->fresh.fd = -1;
+	fresh_discard(&file->fresh);
+	return failed ? -1 : 0;
+}

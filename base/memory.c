@@ -1,0 +1,100 @@
+#include "base/memory.h"
+
+#include <poll.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static _Thread_local struct memory_guard *innermost;
+static _Thread_local bool goes_on;
+
+void memory_out(void)
+{
+	static const char text[] = "deadzone: out of memory\n";
+	struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (innermost) {
+		struct memory_guard *guard = innermost;
+
+		innermost = guard->outer;
+		longjmp(guard->back, 1);
+	}
+	if (poll(&standard_error, 1, 100) != 1 || write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		exit(1); /* nobody reads it */
+	exit(1);
+}
+
+static size_t product(size_t count, size_t size)
+{
+	if (size && count > SIZE_MAX / size)
+		memory_out();
+	size *= count;
+	return size ? size : 1;
+}
+
+void *memory_new(size_t count, size_t size)
+{
+	void *memory = calloc(1, product(count, size));
+
+	if (!memory)
+		memory_out();
+	return memory;
+}
+
+void *memory_get(size_t size)
+{
+	void *memory = malloc(size ? size : 1);
+
+	if (!memory)
+		memory_out();
+	return memory;
+}
+
+void *memory_resize(void *old, size_t count, size_t size)
+{
+	void *memory = realloc(old, product(count, size));
+
+	if (!memory)
+		memory_out();
+	return memory;
+}
+
+char *memory_text(const char *text, size_t size)
+{
+	char *copy = memory_get(size + 1);
+
+	memcpy(copy, text, size);
+	copy[size] = '\0';
+	return copy;
+}
+
+void *memory_grow(void *array, size_t count, size_t size)
+{
+	if (count & (count - 1))
+		return array;
+	return memory_resize(array, count ? 2 * count : 1, size);
+}
+
+jmp_buf *memory_guard(struct memory_guard *guard)
+{
+	guard->outer = innermost;
+	innermost = guard;
+	return &guard->back;
+}
+
+void memory_unguarded(struct memory_guard *guard)
+{
+	if (innermost == guard)
+		innermost = guard->outer;
+}
+
+void memory_go_on(void)
+{
+	goes_on = true;
+}
+
+bool memory_goes_on(void)
+{
+	return goes_on && !innermost;
+}
