@@ -1,6 +1,10 @@
 #include "base/buckets.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
 
 static unsigned bucket_of(ns_t value)
 {
@@ -54,6 +58,77 @@ uint64_t buckets_below(const struct buckets *buckets, ns_t value)
 		below += buckets->in[i];
 	return below;
 }
+
+/* ---- Sparse ---- */
+
+/* Where the bucket stands, or would stand. */
+static uint32_t place_of(const struct sparse *sparse, unsigned index)
+{
+	uint32_t low = 0, high = sparse->used;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (sparse->all[middle].index < index)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+void sparse_add(struct sparse *sparse, ns_t value)
+{
+	unsigned index = bucket_of(value);
+	uint32_t at = place_of(sparse, index);
+
+	if (at == sparse->used || sparse->all[at].index != index) {
+		if (sparse->used == sparse->room) {
+			sparse->room = sparse->room ? 2 * sparse->room : 2;
+			sparse->all = memory_resize(sparse->all, sparse->room, sizeof(*sparse->all));
+		}
+		memmove(&sparse->all[at + 1], &sparse->all[at], (sparse->used - at) * sizeof(*sparse->all));
+		sparse->all[at] = (struct sparse_bucket){.index = index};
+		sparse->used++;
+	}
+	sparse->all[at].in++;
+	sparse->count++;
+	sparse->sum = ns_add(sparse->sum, value > 0 ? value : 0);
+	if (value > sparse->greatest)
+		sparse->greatest = value;
+}
+
+void sparse_join(struct buckets *into, const struct sparse *from)
+{
+	for (uint32_t i = 0; i < from->used; i++)
+		into->in[from->all[i].index] += from->all[i].in;
+	into->count += from->count;
+	into->sum = ns_add(into->sum, from->sum);
+	if (from->greatest > into->greatest)
+		into->greatest = from->greatest;
+}
+
+ns_t sparse_percentile(const struct sparse *sparse, double share)
+{
+	uint64_t rank = (uint64_t)ceil(share * (double)sparse->count), below = 0;
+
+	for (uint32_t i = 0; i < sparse->used; i++) {
+		ns_t top = top_of(sparse->all[i].index);
+
+		below += sparse->all[i].in;
+		if (below >= rank)
+			return top < sparse->greatest ? top : sparse->greatest;
+	}
+	return 0;
+}
+
+void sparse_free(struct sparse *sparse)
+{
+	free(sparse->all);
+	*sparse = (struct sparse){0};
+}
+
+/* ---- Percentiles ---- */
 
 ns_t buckets_percentile(const struct buckets *buckets, double share)
 {

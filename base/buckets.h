@@ -29,4 +29,19 @@ uint64_t buckets_below(const struct buckets *buckets, ns_t value);
 /* The value that `share` (0 to 1) of all are not above; 0 where there is none. */
 ns_t buckets_percentile(const struct buckets *buckets, double share);
 
+/* The same with only those buckets that hold something, for very many that see few values each. */
+struct sparse {
+	uint64_t count;
+	ns_t greatest, sum;
+	struct sparse_bucket {
+		uint32_t index, in;
+	} *all; /* by index */
+	uint32_t used, room;
+};
+
+void sparse_add(struct sparse *sparse, ns_t value);
+void sparse_join(struct buckets *into, const struct sparse *from);
+ns_t sparse_percentile(const struct sparse *sparse, double share);
+void sparse_free(struct sparse *sparse);
+
 #endif

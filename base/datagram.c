@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 /* Classes of whole size (header and bytes): steps of 8 bytes up to 512, of 16 up to 2 KiB, then doublings up
  * to 128 KiB. */
 #define FINE 8u
@@ -28,10 +30,7 @@ struct pool {
 
 struct pool *pool_new(void)
 {
-	struct pool *pool = calloc(1, sizeof(*pool));
-
-	assert(pool);
-	return pool;
+	return memory_new(1, sizeof(struct pool));
 }
 
 void pool_free(struct pool *pool)
@@ -110,6 +109,16 @@ void pool_put(struct pool *pool, struct datagram *datagram)
 	datagram->next = pool->free[datagram->size_class];
 	pool->free[datagram->size_class] = datagram;
 	pool->taken--;
+}
+
+size_t pool_weight(size_t size)
+{
+	return class_size(class_of(sizeof(struct datagram) + size));
+}
+
+size_t datagram_weight(const struct datagram *datagram)
+{
+	return class_size(datagram->size_class);
 }
 
 size_t pool_taken(const struct pool *pool)

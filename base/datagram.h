@@ -78,6 +78,9 @@ struct datagram *pool_get(struct pool *pool, size_t size);
 void pool_put(struct pool *pool, struct datagram *datagram);
 /* Datagrams taken and not given back. */
 size_t pool_taken(const struct pool *pool);
+/* Bytes of memory that a datagram of this size takes, and that this one takes. */
+size_t pool_weight(size_t size);
+size_t datagram_weight(const struct datagram *datagram);
 
 /* A list in order of arrival: first in, first out. */
 struct datagram_list {

@@ -1,12 +1,12 @@
 #include "base/error.h"
 
-#include <assert.h>
 #include <stdarg.h>
-#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/dictionary.h"
 #include "base/text.h"
 
 int error_set(struct error *error, const char *format, ...)
@@ -24,16 +24,16 @@ struct complaint {
 	size_t file; /* index of its file, in the order in which files were first named */
 	int line;
 	size_t order;
-	size_t place_size; /* bytes of `head` that are file and line */
-	const char *head, *text;
+	const char *whole;            /* the line */
+	size_t place_size, head_size; /* bytes of it that are file and line; that stand before the text */
 };
 
 struct complaints {
 	struct arena *arena;
 	struct complaint *all;
-	size_t count;
-	const char **files;
-	size_t file_count;
+	size_t count, counts[2]; /* in all, and of each kind */
+	struct dictionary files; /* their indexes, from 1 on */
+	struct dictionary lines; /* what was told already, as a whole */
 };
 
 struct complaints *complaints_new(void)
@@ -47,74 +47,70 @@ struct complaints *complaints_new(void)
 
 void complaints_free(struct complaints *complaints)
 {
-	if (complaints)
-		arena_free(complaints->arena);
+	if (!complaints)
+		return;
+	dictionary_free(&complaints->files);
+	dictionary_free(&complaints->lines);
+	arena_free(complaints->arena);
 }
 
 static size_t file_index(struct complaints *complaints, const char *file)
 {
-	for (size_t i = 0; i < complaints->file_count; i++)
-		if (strcmp(complaints->files[i], file) == 0)
-			return i;
-	complaints->files = arena_grow(
-	    complaints->arena, complaints->files, complaints->file_count, sizeof(*complaints->files));
-	complaints->files[complaints->file_count] = arena_text(complaints->arena, file, strlen(file));
-	return complaints->file_count++;
-}
+	uintptr_t index = (uintptr_t)dictionary_get(&complaints->files, NULL, file);
 
-/* What holds for both ways of a link is found twice and told once. */
-static bool known(const struct complaints *complaints, const char *head, const char *text)
-{
-	for (size_t i = 0; i < complaints->count; i++)
-		if (strcmp(complaints->all[i].head, head) == 0 && strcmp(complaints->all[i].text, text) == 0)
-			return true;
-	return false;
+	if (index)
+		return index;
+	index = complaints->files.count + 1;
+	dictionary_put(
+	    &complaints->files, NULL, arena_text(complaints->arena, file, strlen(file)), (void *)index);
+	return index;
 }
 
 void complaints_add(struct complaints *complaints, enum complaint_kind kind, const struct place *place,
     const char *format, ...)
 {
-	struct text head = {0}, text = {0};
+	struct text whole = {0};
 	struct complaint *one;
-	size_t place_size;
+	size_t place_size, head_size;
+	const char *own;
 	va_list list;
 
-	text_add(&head, "%s:%d: ", place->file, place->line);
-	place_size = head.size;
+	text_add(&whole, "%s:%d: ", place->file, place->line);
+	place_size = whole.size;
 	if (kind == COMPLAINT_NOTE)
-		text_add(&head, "note: ");
+		text_add(&whole, "note: ");
 	if (place->section)
-		text_add(&head, "[%s]%s", place->section, place->key ? " " : ": ");
+		text_add(&whole, "[%s]%s", place->section, place->key ? " " : ": ");
 	if (place->key)
-		text_add(&head, "%s: ", place->key);
+		text_add(&whole, "%s: ", place->key);
+	head_size = whole.size;
 	va_start(list, format);
-	text_add_list(&text, format, list);
+	text_add_list(&whole, format, list);
 	va_end(list);
 
-	if (!known(complaints, head.at, text.at)) {
+	/* What holds for both ways of a link is found twice and told once. */
+	if (!dictionary_get(&complaints->lines, NULL, whole.at)) {
 		complaints->all = arena_grow(
 		    complaints->arena, complaints->all, complaints->count, sizeof(*complaints->all));
+		own = arena_text(complaints->arena, whole.at, whole.size);
 		one = &complaints->all[complaints->count];
 		*one = (struct complaint){.kind = kind,
 		    .file = file_index(complaints, place->file),
 		    .line = place->line,
 		    .order = complaints->count,
-		    .head = arena_text(complaints->arena, head.at, head.size),
 		    .place_size = place_size,
-		    .text = arena_text(complaints->arena, text.at, text.size)};
+		    .head_size = head_size,
+		    .whole = own};
+		dictionary_put(&complaints->lines, NULL, own, complaints);
 		complaints->count++;
+		complaints->counts[kind]++;
 	}
-	text_free(&head);
-	text_free(&text);
+	text_free(&whole);
 }
 
 size_t complaints_count(const struct complaints *complaints, enum complaint_kind kind)
 {
-	size_t count = 0;
-
-	for (size_t i = 0; i < complaints->count; i++)
-		count += complaints->all[i].kind == kind;
-	return count;
+	return complaints->counts[kind];
 }
 
 static int by_place(const void *a, const void *b)
@@ -133,7 +129,7 @@ void complaints_print(struct complaints *complaints, FILE *out)
 	if (complaints->count)
 		qsort(complaints->all, complaints->count, sizeof(*complaints->all), by_place);
 	for (size_t i = 0; i < complaints->count; i++)
-		fprintf(out, "%s%s\n", complaints->all[i].head, complaints->all[i].text);
+		fprintf(out, "%s\n", complaints->all[i].whole);
 }
 
 void complaints_errors(const struct complaints *complaints, struct text *out)
@@ -145,11 +141,13 @@ void complaints_errors(const struct complaints *complaints, struct text *out)
 			continue;
 		if (out->size)
 			text_add(out, "\n");
-		text_add(out, "%s%s", one->head + one->place_size, one->text);
+		text_add(out, "%s", one->whole + one->place_size);
 	}
 }
 
 const char *complaints_text(const struct complaints *complaints, size_t index)
 {
-	return index < complaints->count ? complaints->all[index].text : NULL;
+	if (index >= complaints->count)
+		return NULL;
+	return complaints->all[index].whole + complaints->all[index].head_size;
 }

@@ -16,7 +16,8 @@ struct ini *ini_new(const struct section_kind *const *kinds, size_t kind_count, 
 	    .kinds = kinds,
 	    .kind_count = kind_count,
 	    .profile_dir = profile_dir,
-	    .complaints = complaints};
+	    .complaints = complaints,
+	    .kind_counts = arena_get(arena, (kind_count + 1) * sizeof(size_t))};
 	text_add(&ini->text, "%s", "");
 	return ini;
 }
@@ -26,6 +27,8 @@ void ini_free(struct ini *ini)
 	if (!ini)
 		return;
 	text_free(&ini->text);
+	dictionary_free(&ini->by_name);
+	dictionary_free(&ini->files_read);
 	arena_free(ini->arena);
 }
 
@@ -44,27 +47,28 @@ const char *ini_text(const struct ini *ini)
 	return ini->text.at;
 }
 
-struct ini_section *ini_find_in(
-    struct ini_section **sections, size_t count, const struct section_kind *kind, const char *name)
-{
-	for (size_t i = 0; i < count; i++)
-		if (sections[i]->kind == kind && strcmp(sections[i]->name, name) == 0)
-			return sections[i];
-	return NULL;
-}
-
 const struct ini_section *ini_find(const struct ini *ini, const char *kind, const char *name)
 {
-	return ini_find_in(ini->sections, ini->count, keys_kind(ini->kinds, ini->kind_count, kind), name);
+	return dictionary_get(&ini->by_name, keys_kind(ini->kinds, ini->kind_count, kind), name);
 }
 
 size_t ini_index(const struct ini *ini, const struct ini_section *section)
 {
-	size_t index = 0;
+	(void)ini;
+	return section->index;
+}
 
-	for (size_t i = 0; ini->sections[i] != section; i++)
-		index += ini->sections[i]->kind == section->kind;
-	return index;
+void ini_section_add(struct ini *ini, struct ini_section *section)
+{
+	size_t kind = 0;
+
+	while (ini->kinds[kind] != section->kind)
+		kind++;
+	section->index = ini->kind_counts[kind]++;
+	section->position = ini->count;
+	ini->sections = arena_grow(ini->arena, ini->sections, ini->count, sizeof(struct ini_section *));
+	ini->sections[ini->count++] = section;
+	dictionary_put(&ini->by_name, section->kind, section->name, section);
 }
 
 const struct ini_entry *ini_entry(const struct ini_section *section, const char *key)
@@ -139,28 +143,30 @@ static bool set_aside(const struct ini_section *section, size_t own_count, const
 
 enum visit { VISIT_NEW, VISIT_RUNNING, VISIT_DONE };
 
-static void inherit(struct ini *ini, size_t index, enum visit *visits)
+static void inherit(struct ini *ini, struct ini_section *section, enum visit *visits, unsigned depth)
 {
-	struct ini_section *section = ini->sections[index], *from;
 	const struct ini_entry *like = ini_entry(section, "like");
-	size_t own_count = section->entry_count, k;
+	enum visit *visit = &visits[section->position];
+	size_t own_count = section->entry_count;
+	struct ini_section *from;
 
-	if (visits[index] == VISIT_DONE || !like) {
-		visits[index] = VISIT_DONE;
+	if (*visit == VISIT_DONE || !like) {
+		*visit = VISIT_DONE;
 		return;
 	}
-	visits[index] = VISIT_RUNNING;
-	from = ini_find_in(ini->sections, ini->count, section->kind, like->value);
-	for (k = 0; from && ini->sections[k] != from;)
-		k++;
+	*visit = VISIT_RUNNING;
+	from = dictionary_get(&ini->by_name, section->kind, like->value);
 	if (!from) {
 		ini_complain(
 		    section, like, ini->complaints, "there is no [%s %s]", section->kind->name, like->value);
-	} else if (visits[k] == VISIT_RUNNING) {
+	} else if (visits[from->position] == VISIT_RUNNING) {
 		ini_complain(
 		    section, like, ini->complaints, "runs in a circle; a section cannot be like itself");
+	} else if (depth == INI_LIKES_MAX) {
+		ini_complain(section, like, ini->complaints, "leads through more than %d sections",
+		    INI_LIKES_MAX);
 	} else {
-		inherit(ini, k, visits);
+		inherit(ini, from, visits, depth + 1);
 		for (size_t i = 0; i < from->entry_count; i++) {
 			struct ini_entry entry = from->entries[i];
 
@@ -170,7 +176,7 @@ static void inherit(struct ini *ini, size_t index, enum visit *visits)
 			ini_entry_add(ini, section, &entry);
 		}
 	}
-	visits[index] = VISIT_DONE;
+	*visit = VISIT_DONE;
 }
 
 void ini_inherit(struct ini *ini)
@@ -178,5 +184,5 @@ void ini_inherit(struct ini *ini)
 	enum visit *visits = arena_get(ini->arena, (ini->count + 1) * sizeof(*visits));
 
 	for (size_t i = 0; i < ini->count; i++)
-		inherit(ini, i, visits);
+		inherit(ini, ini->sections[i], visits, 0);
 }

@@ -20,7 +20,9 @@
 
 #define INI_LINE_MAX 198   /* bytes of a line: inih 55 of Debian would cut a longer one */
 #define INI_SECTION_MAX 49 /* bytes between [ and ] */
-#define INI_FILE_MAX (4u << 20)
+#define INI_FILE_MAX (64u << 20) /* bytes of a file */
+#define INI_FILES_MAX 1000       /* of one configuration */
+#define INI_LIKES_MAX 1000       /* sections that a `like` may lead through */
 
 struct ini_entry {
 	const char *key, *value;
@@ -33,6 +35,8 @@ struct ini_section {
 	const struct section_kind *kind;
 	const char *name;  /* "" where the kind is not named */
 	const char *title; /* "link default" */
+	size_t index;      /* among those of its kind */
+	size_t position;   /* among all */
 	const char *file;
 	int line;
 	struct ini_entry *entries;
@@ -48,7 +52,8 @@ void ini_free(struct ini *ini);
 
 /* Files as they were when they were first read: an ini that uses them reads each path from disk once only, so
  * that one setting can be changed without taking in what has changed on disk meanwhile. They must outlive the
- * ini. */
+ * ini. Only regular files are read, without waiting for what another process does with them; the file that
+ * ini_read names may be a pipe, which can be read once. */
 struct ini_files;
 struct ini_files *ini_files_new(void);
 void ini_files_free(struct ini_files *files);
@@ -59,6 +64,14 @@ void ini_read(struct ini *ini, const char *path);
 void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size);
 /* "[SECTION] KEY = VALUE": replaces all values of that key. */
 void ini_set(struct ini *ini, const char *assignment);
+/* The same from a stranger: which files it may name. */
+enum ini_live {
+	INI_LIVE_CONFINED, /* over the API: those in or below the folders of the ini files that were read; about
+	                      all others the same is told, whatever they are */
+	INI_LIVE_REFUSED,  /* out of a capture: none */
+	INI_LIVE_ANY       /* … unless the user says so */
+};
+void ini_set_live(struct ini *ini, const char *assignment, enum ini_live files);
 /* Carries out `like` in every section that has it. */
 void ini_inherit(struct ini *ini);
 

@@ -1,51 +1,102 @@
 /*
  * ini_files: the bytes of files, from disk or as they were read before.
+ *
+ * A run reads them while it relays: a FIFO, a terminal or a socket would make it wait, so only regular files
+ * are opened.
  */
-#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/ini_inside.h"
+#include "base/regular.h"
 
-static int file_load(
-    struct arena *arena, const char *path, const char **text, size_t *size, struct error *error)
+/* ---- Confinement ---- */
+
+static bool is_below(const char *path, const char *file)
 {
-	struct text whole = {0};
-	struct stat status;
-	char block[65536];
-	size_t got;
-	FILE *in = fopen(path, "re");
+	char *folder = realpath(file, NULL), *slash = folder ? strrchr(folder, '/') : NULL;
+	size_t size = slash ? (size_t)(slash - folder) : 0;
+	bool below = slash && strncmp(path, folder, size) == 0 && path[size] == '/';
 
-	if (!in)
-		return error_set(error, "`%s` cannot be read: %s", path, strerror(errno));
-	if (fstat(fileno(in), &status) == 0 && S_ISDIR(status.st_mode)) {
-		fclose(in);
-		return error_set(error, "`%s` cannot be read: it is a directory", path);
-	}
-	while ((got = fread(block, 1, sizeof(block), in)) > 0 && whole.size <= INI_FILE_MAX)
-		text_add_bytes(&whole, block, got);
-	if (ferror(in) || whole.size > INI_FILE_MAX) {
-		error_set(error, "`%s` cannot be read: %s", path,
-		    ferror(in) ? strerror(errno) : "it is larger than 4MiB");
-		fclose(in);
-		text_free(&whole);
-		return -1;
-	}
-	fclose(in);
-	*text = arena_text(arena, whole.size ? whole.at : "", whole.size);
-	*size = whole.size;
-	text_free(&whole);
-	return 0;
+	free(folder);
+	return below;
 }
 
 struct ini_files {
 	struct arena *arena;
-	struct known_file {
-		struct known_file *next;
-		const char *path, *text;
-		size_t size;
-	} * first;
+	struct dictionary known; /* struct known_file, by path */
+};
+
+/* The folders are those of the files that were read without being confined. */
+static bool is_confined(const struct ini *ini, const char *path)
+{
+	for (size_t i = 0; i < ini->files_read.room; i++) {
+		const struct dictionary_slot *slot = &ini->files_read.slots[i];
+
+		if (slot->name && is_below(path, ((const struct ini_file_read *)slot->value)->path))
+			return true;
+	}
+	return false;
+}
+
+/* Where an open descriptor leads, whatever symbolic links led there; "" if that is not known. */
+static void path_of(int fd, char *path, size_t room)
+{
+	char own[64];
+	ssize_t size;
+
+	snprintf(own, sizeof(own), "/proc/self/fd/%d", fd);
+	size = readlink(own, path, room - 1);
+	path[size > 0 ? size : 0] = '\0';
+}
+
+static int load(int fd, struct arena *arena, const char *path, const char **text, size_t *size,
+    struct error *error)
+{
+	struct text whole = {0};
+	int failed = regular_read(fd, path, INI_FILE_MAX, &whole, error);
+
+	if (!failed) {
+		*text = arena_text(arena, whole.size ? whole.at : "", whole.size);
+		*size = whole.size;
+	}
+	text_free(&whole);
+	return failed;
+}
+
+static int file_load(const struct ini *ini, struct arena *arena, const char *path, enum ini_trust trust,
+    const char **text, size_t *size, struct error *error)
+{
+	char real[PATH_MAX] = "";
+	int fd, failed;
+
+	if (trust == INI_REFUSED)
+		return error_set(error,
+		    "`%s` is named by a capture: its files are not opened unless --live-files says so", path);
+	fd = regular_open(path, trust == INI_ANY, error);
+	if (trust == INI_CONFINED) {
+		if (fd >= 0)
+			path_of(fd, real, sizeof(real));
+		if (!is_confined(ini, real)) {
+			if (fd >= 0)
+				close(fd);
+			return error_set(error,
+			    "`%s` is no file in or below the folders of the ini files in force", path);
+		}
+	}
+	if (fd < 0)
+		return -1;
+	failed = load(fd, arena, path, text, size, error);
+	close(fd);
+	return failed;
+}
+
+struct known_file {
+	const char *text;
+	size_t size;
 };
 
 struct ini_files *ini_files_new(void)
@@ -59,8 +110,10 @@ struct ini_files *ini_files_new(void)
 
 void ini_files_free(struct ini_files *files)
 {
-	if (files)
-		arena_free(files->arena);
+	if (!files)
+		return;
+	dictionary_free(&files->known);
+	arena_free(files->arena);
 }
 
 void ini_use_files(struct ini *ini, struct ini_files *files)
@@ -68,22 +121,20 @@ void ini_use_files(struct ini *ini, struct ini_files *files)
 	ini->files = files;
 }
 
-int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, const char **text,
-    size_t *size, struct error *error)
+int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, enum ini_trust trust,
+    const char **text, size_t *size, struct error *error)
 {
-	struct known_file *known = ini->files ? ini->files->first : NULL;
+	struct known_file *known;
 
 	if (!ini->files)
-		return file_load(arena, path, text, size, error);
-	while (known && strcmp(known->path, path) != 0)
-		known = known->next;
+		return file_load(ini, arena, path, trust, text, size, error);
+	known = dictionary_get(&ini->files->known, NULL, path);
 	if (!known) {
 		known = arena_get(ini->files->arena, sizeof(*known));
-		if (file_load(ini->files->arena, path, &known->text, &known->size, error))
+		if (file_load(ini, ini->files->arena, path, trust, &known->text, &known->size, error))
 			return -1;
-		known->path = arena_text(ini->files->arena, path, strlen(path));
-		known->next = ini->files->first;
-		ini->files->first = known;
+		dictionary_put(&ini->files->known, NULL,
+		    arena_text(ini->files->arena, path, strlen(path)), known);
 	}
 	*text = known->text;
 	*size = known->size;
@@ -107,6 +158,11 @@ const char *ini_path_beside(struct arena *arena, const char *file, const char *p
 
 int ini_load(struct reading *reading, const char *path, const char **text, size_t *size)
 {
-	return ini_file_load(reading->ini, reading->arena,
-	    ini_path_beside(reading->arena, reading->entry->file, path), text, size, &reading->error);
+	const char *file = reading->entry->file;
+	bool live = strcmp(file, INI_LIVE) == 0;
+
+	if (live && reading->ini->main_file)
+		file = reading->ini->main_file;
+	return ini_file_load(reading->ini, reading->arena, ini_path_beside(reading->arena, file, path),
+	    live ? reading->ini->live : INI_REGULAR, text, size, &reading->error);
 }

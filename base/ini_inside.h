@@ -4,10 +4,26 @@
 #define BASE_INI_INSIDE_H
 
 #include "base/arena.h"
+#include "base/dictionary.h"
 #include "base/ini.h"
 #include "base/text.h"
 
 #define INI_SETTINGS "--set" /* stands for the file of settings on top */
+#define INI_LIVE "(live)"    /* … and of those that are confined */
+
+/* Which files may be read. */
+enum ini_trust {
+	INI_REFUSED,
+	INI_CONFINED, /* in or below the folders of the ini files */
+	INI_REGULAR,
+	INI_ANY /* a pipe too */
+};
+
+/* A file that was read, and where it was named. */
+struct ini_file_read {
+	const char *path, *named_in;
+	int line;
+};
 
 struct ini {
 	struct arena *arena;
@@ -17,18 +33,23 @@ struct ini {
 	struct complaints *complaints;
 	struct ini_section **sections;
 	size_t count;
+	size_t *kind_counts;          /* sections of each kind */
+	struct dictionary by_name;    /* sections; the space is their kind */
+	struct dictionary files_read; /* struct ini_file_read, by "DEVICE:INODE" */
+	enum ini_trust live;          /* of files that INI_LIVE names */
+	const char *main_file;        /* the one that ini_read named; NULL: none */
 	struct text text;
 	struct ini_files *files; /* NULL: read from disk each time */
 };
 
 /* The file as it was known before, or as it is now, which is remembered. */
-int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, const char **text,
-    size_t *size, struct error *error);
+int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, enum ini_trust trust,
+    const char **text, size_t *size, struct error *error);
 /* A path that a file names is relative to that file. */
 const char *ini_path_beside(struct arena *arena, const char *file, const char *path);
 
-struct ini_section *ini_find_in(
-    struct ini_section **sections, size_t count, const struct section_kind *kind, const char *name);
+/* Takes its place behind all others. */
+void ini_section_add(struct ini *ini, struct ini_section *section);
 struct place ini_place(const struct ini_section *section, const struct ini_entry *entry);
 void ini_entry_add(struct ini *ini, struct ini_section *section, const struct ini_entry *entry);
 

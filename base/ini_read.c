@@ -5,9 +5,11 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <ini.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/ini_inside.h"
@@ -22,6 +24,7 @@ struct file {
 	int line;
 	struct ini_section **sections; /* its own; they join the ini's after those of its includes */
 	size_t count;
+	struct dictionary by_name;
 	struct ini_section *section; /* the one that lines belong to now; NULL before the first */
 	bool skip;                   /* inside a section whose header is wrong: its keys are not judged */
 	const char *stack[DEPTH_MAX];
@@ -110,40 +113,54 @@ static struct ini_section *section_new(
 	return section;
 }
 
-/* A header "link default", already cut from its brackets: opens that section, or complains and skips its
- * keys. */
-static void header_read(struct file *file, const char *inside)
+/* A header "link default", already cut from its brackets: its kind and name, or NULL after complaining. */
+static const struct section_kind *header_parse(struct file *file, const char *inside, const char **name)
 {
 	struct ini *ini = file->ini;
 	char word[INI_SECTION_MAX + 1];
-	const char *name = inside + strcspn(inside, " \t");
 	const struct section_kind *kind;
-	struct ini_section *twin;
+
+	*name = inside + strcspn(inside, " \t");
+	snprintf(word, sizeof(word), "%.*s", (int)(*name - inside), inside);
+	*name += strspn(*name, " \t");
+	kind = keys_kind(ini->kinds, ini->kind_count, word);
+	if (!kind)
+		suggest_section(file, inside);
+	else if (kind->named && !**name)
+		complain_line(file, "[%s] lacks its name, as in [%s NAME]", word, word);
+	else if (!kind->named && **name)
+		complain_line(file, "[%s] takes no name; it is written [%s]", inside, word);
+	else if (!name_sound(*name))
+		complain_line(
+		    file, "[%s] is no good name; names are letters, digits, `.`, `_` and `-`", inside);
+	else
+		return kind;
+	return NULL;
+}
+
+/* Opens the section that a header names, or complains and has its keys skipped. */
+static void header_read(struct file *file, const char *inside)
+{
+	const struct section_kind *kind;
+	const struct ini_section *twin;
+	const char *name;
 
 	file->section = NULL;
 	file->skip = true;
-	snprintf(word, sizeof(word), "%.*s", (int)(name - inside), inside);
-	name += strspn(name, " \t");
-	kind = keys_kind(ini->kinds, ini->kind_count, word);
+	kind = header_parse(file, inside, &name);
 	if (!kind)
-		return suggest_section(file, inside);
-	if (kind->named && !*name)
-		return complain_line(file, "[%s] lacks its name, as in [%s NAME]", word, word);
-	if (!kind->named && *name)
-		return complain_line(file, "[%s] takes no name; it is written [%s]", inside, word);
-	if (!name_sound(name))
-		return complain_line(
-		    file, "[%s] is no good name; names are letters, digits, `.`, `_` and `-`", inside);
-	twin = ini_find_in(file->sections, file->count, kind, name);
+		return;
+	twin = dictionary_get(&file->by_name, kind, name);
 	if (!twin)
-		twin = ini_find_in(ini->sections, ini->count, kind, name);
+		twin = dictionary_get(&file->ini->by_name, kind, name);
 	if (twin)
 		return complain_line(file, "[%s] is here a second time; the first is at %s:%d", twin->title,
 		    twin->file, twin->line);
-	file->section = section_new(ini, kind, name, file->name, file->line);
+	file->section = section_new(file->ini, kind, name, file->name, file->line);
 	file->skip = false;
-	file->sections = arena_grow(ini->arena, file->sections, file->count, sizeof(*file->sections));
+	file->sections = arena_grow(file->ini->arena, file->sections, file->count, sizeof(*file->sections));
 	file->sections[file->count++] = file->section;
+	dictionary_put(&file->by_name, kind, file->section->name, file->section);
 }
 
 static void suggest_key(struct file *file, const char *written)
@@ -206,12 +223,13 @@ static int take(void *user, const char *section, const char *name, const char *v
 	}
 	entry.key = trimmed(ini->arena, name);
 	entry.value = trimmed(ini->arena, value);
-	twin = ini_entry(file->section, name);
+	/* Keys that may come again come in any number: only of the others the list is searched. */
+	twin = key->flags & (KEY_LIST | KEY_REPEATED) ? NULL : ini_entry(file->section, name);
 	if (key->flags & KEY_UNSUPPORTED)
 		ini_complain(file->section, &entry, ini->complaints, "this key is not supported yet");
 	else if (!*entry.value)
 		ini_complain(file->section, &entry, ini->complaints, "has no value; it takes %s", key->takes);
-	else if (twin && !(key->flags & (KEY_LIST | KEY_REPEATED)))
+	else if (twin)
 		ini_complain(file->section, &entry, ini->complaints,
 		    "is here a second time; the first is in line %d", twin->line);
 	else
@@ -459,62 +477,97 @@ static void text_read(struct file *file, const char *text, size_t size)
 				include_read(file, section, &section->entries[k]);
 	}
 	for (size_t i = 0; i < file->count; i++) {
-		const struct ini_section *twin = ini_find_in(
-		    ini->sections, ini->count, file->sections[i]->kind, file->sections[i]->name);
+		struct ini_section *section = file->sections[i];
+		const struct ini_section *twin = dictionary_get(
+		    &ini->by_name, section->kind, section->name);
 
-		if (file->depth > 1 && strcmp(file->sections[i]->kind->name, "proxy") == 0)
+		if (file->depth > 1 && strcmp(section->kind->name, "proxy") == 0)
 			continue;
 		if (twin) {
-			struct place place = {
-			    .file = file->sections[i]->file, .line = file->sections[i]->line};
+			struct place place = {.file = section->file, .line = section->line};
 
 			complaints_add(ini->complaints, COMPLAINT_ERROR, &place,
 			    "[%s] is here a second time; the first is at %s:%d; `like` and --set change what "
-			    "another file "
-			    "says",
+			    "another file says",
 			    twin->title, twin->file, twin->line);
 			continue;
 		}
-		ini->sections = arena_grow(
-		    ini->arena, ini->sections, ini->count, sizeof(struct ini_section *));
-		ini->sections[ini->count++] = file->sections[i];
+		ini_section_add(ini, section);
 	}
+	dictionary_free(&file->by_name);
 	text_add(&ini->text, "; file %s\n", file->name);
 	text_add_bytes(&ini->text, text, strlen(text) < size ? strlen(text) : size);
 	if (size && text[size - 1] != '\n')
 		text_add(&ini->text, "\n");
 }
 
+/* A file is known by device and inode, however its name is spelled. NULL after complaining: it is being read,
+ * or was read already; else what stands for it from here on. */
+static const char *file_know(
+    struct ini *ini, const struct file *from, const char *path, const struct place *named_at)
+{
+	const struct ini_file_read *first;
+	struct ini_file_read *known;
+	struct stat facts;
+	char id[64];
+	const char *own;
+
+	if (stat(path, &facts) || !S_ISREG(facts.st_mode))
+		return arena_text(ini->arena, path, strlen(path)); /* reading it will tell */
+	snprintf(id, sizeof(id), "%ju:%ju", (uintmax_t)facts.st_dev, (uintmax_t)facts.st_ino);
+	for (size_t i = 0; from && i < from->depth; i++)
+		if (strcmp(from->stack[i], id) == 0) {
+			complaints_add(ini->complaints, COMPLAINT_ERROR, named_at,
+			    "include loop: `%s` is being read already", path);
+			return NULL;
+		}
+	first = dictionary_get(&ini->files_read, NULL, id);
+	if (first) {
+		complaints_add(ini->complaints, COMPLAINT_ERROR, named_at,
+		    "`%s` is included a second time; the first is at %s:%d", path, first->named_in,
+		    first->line);
+		return NULL;
+	}
+	if (ini->files_read.count == INI_FILES_MAX) {
+		complaints_add(ini->complaints, COMPLAINT_ERROR, named_at,
+		    "there are more than %d files; `%s` is not read", INI_FILES_MAX, path);
+		return NULL;
+	}
+	own = arena_text(ini->arena, id, strlen(id));
+	if (from && strcmp(from->name, INI_LIVE) == 0)
+		return own; /* a stranger's choice: its folder is not one of those that confine */
+	known = arena_get(ini->arena, sizeof(*known));
+	*known = (struct ini_file_read){path, named_at->file, named_at->line};
+	dictionary_put(&ini->files_read, NULL, own, known);
+	return own;
+}
+
+static enum ini_trust trust_of(const struct ini *ini, const struct file *from)
+{
+	return !from ? INI_ANY : strcmp(from->name, INI_LIVE) == 0 ? ini->live : INI_REGULAR;
+}
+
 static void file_read(
     struct ini *ini, const struct file *from, const char *path, const struct place *named_at)
 {
 	struct file file = {.ini = ini, .name = path};
-	char *real = realpath(path, NULL);
 	struct error error;
-	const char *text;
+	const char *text, *id;
 	size_t size;
 
 	if (from) {
 		memcpy(file.stack, from->stack, sizeof(file.stack));
 		file.depth = from->depth;
 	}
-	for (size_t i = 0; real && i < file.depth; i++) {
-		if (strcmp(file.stack[i], real) == 0) {
-			complaints_add(ini->complaints, COMPLAINT_ERROR, named_at,
-			    "include loop: `%s` is being read already", path);
-			free(real);
-			return;
-		}
-	}
+	if (!(id = file_know(ini, from, path, named_at)))
+		return;
 	if (file.depth == DEPTH_MAX) {
 		complaints_add(
 		    ini->complaints, COMPLAINT_ERROR, named_at, "includes go more than %d deep", DEPTH_MAX);
-		free(real);
 		return;
 	}
-	file.stack[file.depth++] = arena_text(ini->arena, real ? real : path, strlen(real ? real : path));
-	free(real);
-	if (ini_file_load(ini, ini->arena, path, &text, &size, &error)) {
+	file.stack[file.depth++] = id;
+	if (ini_file_load(ini, ini->arena, path, trust_of(ini, from), &text, &size, &error)) {
 		complaints_add(ini->complaints, COMPLAINT_ERROR, named_at, "%s", error.text);
 		return;
 	}
@@ -526,6 +579,7 @@ void ini_read(struct ini *ini, const char *path)
 	const char *name = arena_text(ini->arena, path, strlen(path));
 	struct place place = {.file = name, .line = 0};
 
+	ini->main_file = name;
 	file_read(ini, NULL, name, &place);
 }
 
@@ -549,11 +603,13 @@ static void entries_drop(struct ini_section *section, const char *key)
 	section->entry_count = kept;
 }
 
-void ini_set(struct ini *ini, const char *assignment)
+/* `as` stands for the file that it comes from. */
+static void set(struct ini *ini, const char *assignment, const char *as)
 {
-	struct file file = {.ini = ini, .name = INI_SETTINGS};
+	struct file file = {.ini = ini, .name = as};
+	const struct section_kind *kind;
 	struct ini_section *own, *section;
-	const char *close = strchr(assignment, ']');
+	const char *close = strchr(assignment, ']'), *name;
 	char *key, *value;
 	char inside[INI_SECTION_MAX + 1];
 	size_t equals;
@@ -563,16 +619,13 @@ void ini_set(struct ini *ini, const char *assignment)
 		return;
 	}
 	key = trimmed(ini->arena, close + 1);
-	if (!header_sound(
-	        &file, arena_text(ini->arena, assignment, (size_t)(close + 1 - assignment)), inside))
+	if (!header_sound(&file, arena_text(ini->arena, assignment, (size_t)(close + 1 - assignment)), inside) ||
+	    !(kind = header_parse(&file, inside, &name)))
 		return;
-	/* The header opens a section of its own in `file`; where the files have it too, theirs is changed. */
-	size_t count = ini->count;
-	ini->count = 0;
-	header_read(&file, inside);
-	ini->count = count;
-	own = file.section;
-	if (!own || !assignment_sound(&file, key))
+	/* A section of its own takes the key; if the files have that section, theirs is changed. */
+	own = file.section = section_new(ini, kind, name, file.name, 0);
+	file.skip = false;
+	if (!assignment_sound(&file, key))
 		return;
 	equals = strcspn(key, "=");
 	value = trimmed(ini->arena, key + equals + 1);
@@ -580,20 +633,30 @@ void ini_set(struct ini *ini, const char *assignment)
 	take(&file, own->title, key, value);
 	if (!own->entry_count)
 		return;
-	if (strcmp(own->kind->name, "proxy") == 0 && strcmp(key, "include") == 0) {
-		file.stack[file.depth++] =
-		    INI_SETTINGS; /* what it names is an included file like any other */
+	if (strcmp(kind->name, "proxy") == 0 && strcmp(key, "include") == 0) {
+		file.stack[file.depth++] = as; /* what it names is an included file like any other */
 		include_read(&file, own, &own->entries[0]);
 		return;
 	}
-	section = ini_find_in(ini->sections, ini->count, own->kind, own->name);
+	section = dictionary_get(&ini->by_name, kind, own->name);
 	if (section) {
 		entries_drop(section, own->entries[0].key);
 		ini_entry_add(ini, section, &own->entries[0]);
 	} else {
-		ini->sections = arena_grow(
-		    ini->arena, ini->sections, ini->count, sizeof(struct ini_section *));
-		ini->sections[ini->count++] = own;
+		ini_section_add(ini, own);
 	}
 	text_add(&ini->text, "; %s %s\n", INI_SETTINGS, assignment);
+}
+
+void ini_set(struct ini *ini, const char *assignment)
+{
+	set(ini, assignment, INI_SETTINGS);
+}
+
+void ini_set_live(struct ini *ini, const char *assignment, enum ini_live files)
+{
+	ini->live = files == INI_LIVE_ANY       ? INI_REGULAR
+	            : files == INI_LIVE_REFUSED ? INI_REFUSED
+	                                        : INI_CONFINED;
+	set(ini, assignment, INI_LIVE);
 }

@@ -81,10 +81,28 @@ static void read_presets(const struct section_kind *kind, void *into, struct rea
 			read_value(kind, &kind->keys[i], -1, kind->keys[i].preset, into, reading);
 }
 
+void keys_presets(const struct section_kind *kind, void *into, struct reading *reading)
+{
+	const size_t room = sizeof(reading->presets) / sizeof(*reading->presets);
+	size_t i = 0;
+
+	while (i < room && reading->presets[i].kind && reading->presets[i].kind != kind)
+		i++;
+	if (i == room) {
+		read_presets(kind, into, reading);
+		return;
+	}
+	if (!reading->presets[i].kind) {
+		reading->presets[i].kind = kind;
+		reading->presets[i].bytes = arena_get(reading->arena, kind->size);
+		read_presets(kind, reading->presets[i].bytes, reading);
+	}
+	memcpy(into, reading->presets[i].bytes, kind->size);
+}
+
 void keys_fill(const struct section_kind *kind, const struct ini_section *section, void *into,
     struct reading *reading, struct complaints *complaints)
 {
-	read_presets(kind, into, reading);
 	/* The wide ones first, so that the specific ones win wherever they stand. */
 	for (int specific = 0; section && specific <= 1; specific++) {
 		for (size_t i = 0; i < section->entry_count; i++) {
@@ -159,11 +177,12 @@ int keys_read_texts(struct reading *reading, const char *text, void *into)
 int keys_choose(struct reading *reading, const char *text, const char *const *words, size_t count)
 {
 	struct text list = {0};
-	const char *nearest = text_nearest(text, words, count);
+	const char *nearest;
 
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(words[i], text) == 0)
 			return (int)i;
+	nearest = text_nearest(text, words, count);
 	for (size_t i = 0; i < count; i++)
 		text_add(&list, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", words[i]);
 	if (nearest && count > 6)

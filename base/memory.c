@@ -1,12 +1,19 @@
 #include "base/memory.h"
 
 #include <poll.h>
+#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static _Thread_local struct memory_guard *innermost;
+/* Where a try goes on when memory is out. */
+struct guard {
+	jmp_buf back;
+	struct guard *outer;
+};
+
+static _Thread_local struct guard *innermost;
 static _Thread_local bool goes_on;
 
 void memory_out(void)
@@ -14,12 +21,8 @@ void memory_out(void)
 	static const char text[] = "deadzone: out of memory\n";
 	struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
 
-	if (innermost) {
-		struct memory_guard *guard = innermost;
-
-		innermost = guard->outer;
-		longjmp(guard->back, 1);
-	}
+	if (innermost)
+		longjmp(innermost->back, 1);
 	if (poll(&standard_error, 1, 100) != 1 || write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
 		exit(1); /* nobody reads it */
 	exit(1);
@@ -76,17 +79,18 @@ void *memory_grow(void *array, size_t count, size_t size)
 	return memory_resize(array, count ? 2 * count : 1, size);
 }
 
-jmp_buf *memory_guard(struct memory_guard *guard)
+bool memory_try(void (*task)(void *user), void *user)
 {
-	guard->outer = innermost;
-	innermost = guard;
-	return &guard->back;
-}
+	struct guard guard = {.outer = innermost};
+	volatile bool done = false;
 
-void memory_unguarded(struct memory_guard *guard)
-{
-	if (innermost == guard)
-		innermost = guard->outer;
+	innermost = &guard;
+	if (setjmp(guard.back) == 0) {
+		task(user);
+		done = true;
+	}
+	innermost = guard.outer;
+	return done;
 }
 
 void memory_go_on(void)

@@ -3,14 +3,13 @@
  *
  * Set-up and the offline commands cannot go on without it: the functions here never return NULL; they end the
  * process with a message and exit status 1. Where something else goes on meanwhile (a run that is asked for a
- * reload or over HTTP), a guard turns that end into a failure of this one task.
+ * reload or over HTTP), memory_try turns that end into the failure of one task.
  *
  * On the traffic's path plain malloc is asked, and its NULL is `overload`.
  */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
 
-#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -27,25 +26,9 @@ void *memory_grow(void *array, size_t count, size_t size);
 /* What the functions above do when memory is out. */
 void memory_out(void) __attribute__((noreturn));
 
-/*
- *   struct memory_guard guard;
- *
- *   if (setjmp(memory_guarded(&guard)) == 0)
- *           … what may run out of memory …
- *   else
- *           … it did; what was made up to there is lost, not given back …
- *   memory_unguarded(&guard);
- *
- * Of this thread; guards nest.
- */
-struct memory_guard {
-	jmp_buf back;
-	struct memory_guard *outer;
-};
-
-jmp_buf *memory_guard(struct memory_guard *guard);
-#define memory_guarded(guard) (*memory_guard(guard))
-void memory_unguarded(struct memory_guard *guard);
+/* Carries out a task that may run out of memory. False if it did: then it was left where it stood, and what it
+ * had made up to there is lost, not given back. Tries nest. */
+bool memory_try(void (*task)(void *user), void *user);
 
 /* This thread must go on whatever happens: texts (base/text.h) that find no memory are marked, and end
  * nothing. */

@@ -1,25 +1,31 @@
 #include "base/names.h"
 
-#include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/dictionary.h"
+#include "base/memory.h"
 #include "base/text.h"
+
+#define PIECE 4096 /* names; a piece never moves, so that other threads may read it while it fills */
+#define PIECES ((NAMES_MAX + 1) / PIECE)
 
 struct names {
 	struct arena *arena;
-	const char *all[NAMES_MAX + 1];
-	unsigned count;
+	const char **pieces[PIECES];
+	struct dictionary numbers; /* of names; a number as a pointer */
+	uint32_t count;
 };
 
 struct names *names_new(void)
 {
-	struct names *names = calloc(1, sizeof(*names));
+	struct names *names = memory_new(1, sizeof(*names));
 
-	assert(names);
 	names->arena = arena_new();
-	names->all[0] = "";
+	names->pieces[0] = memory_new(PIECE, sizeof(*names->pieces[0]));
+	names->pieces[0][0] = "";
 	names->count = 1;
 	return names;
 }
@@ -29,27 +35,34 @@ void names_free(struct names *names)
 	if (!names)
 		return;
 	arena_free(names->arena);
+	dictionary_free(&names->numbers);
+	for (size_t i = 0; i < PIECES; i++)
+		free(names->pieces[i]);
 	free(names);
 }
 
-uint16_t names_add(struct names *names, const char *head, const char *name)
+uint32_t names_add(struct names *names, const char *head, const char *name)
 {
 	struct text whole = {0};
-	unsigned number;
+	uint32_t number;
 
 	text_add(&whole, "%s%s", head, name);
-	for (number = 1; number < names->count; number++)
-		if (strcmp(names->all[number], whole.at) == 0)
-			break;
-	if (number == names->count && number <= NAMES_MAX) {
-		names->all[number] = arena_text(names->arena, whole.at, whole.size);
-		names->count++;
+	number = (uint32_t)(uintptr_t)dictionary_get(&names->numbers, NULL, whole.at);
+	if (!number && names->count <= NAMES_MAX) {
+		const char *own = arena_text(names->arena, whole.at, whole.size);
+		const char ***piece = &names->pieces[names->count / PIECE];
+
+		if (!*piece)
+			*piece = memory_new(PIECE, sizeof(**piece));
+		dictionary_put(&names->numbers, NULL, own, (void *)(uintptr_t)names->count);
+		(*piece)[names->count % PIECE] = own;
+		number = names->count++;
 	}
 	text_free(&whole);
-	return number <= NAMES_MAX ? (uint16_t)number : 0;
+	return number;
 }
 
-const char *names_get(const struct names *names, uint16_t number)
+const char *names_get(const struct names *names, uint32_t number)
 {
-	return names->all[number];
+	return names->pieces[number / PIECE][number % PIECE];
 }

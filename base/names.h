@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define NAMES_MAX 65535
+#define NAMES_MAX ((1u << 20) - 1)
 
 struct names;
 
@@ -18,7 +18,7 @@ struct names *names_new(void);
 void names_free(struct names *names);
 
 /* The number of head and name together, as "rule:" "dead-zone"; 0 once NAMES_MAX names are taken. */
-uint16_t names_add(struct names *names, const char *head, const char *name);
-const char *names_get(const struct names *names, uint16_t number);
+uint32_t names_add(struct names *names, const char *head, const char *name);
+const char *names_get(const struct names *names, uint32_t number);
 
 #endif

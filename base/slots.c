@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/cache.h"
+#include "base/memory.h"
 
 /* Pieces double up to a huge page: few things take little. */
 #define PIECE_LEAST ((size_t)65536)
@@ -55,9 +56,8 @@ static size_t lines(size_t size)
 
 struct slots *slots_new(size_t size)
 {
-	struct slots *slots = calloc(1, sizeof(*slots));
+	struct slots *slots = memory_new(1, sizeof(*slots));
 
-	assert(slots);
 	slots->size = lines(size);
 	assert(slots->size <= PIECE_LEAST - lines(sizeof(struct piece)));
 	return slots;
@@ -86,7 +86,7 @@ static bool add_piece(struct slots *slots)
 		room = PIECE_MOST;
 		piece = aligned_alloc(room, room);
 		if (piece)
-			madvise(piece, room, MADV_HUGEPAGE); /* a wish */
+			madvise(piece, room, MADV_HUGEPAGE); /* best effort; failure is harmless */
 	} else {
 		piece = aligned_alloc(CACHE_LINE, room);
 	}

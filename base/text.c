@@ -100,6 +100,52 @@ void text_add_number(struct text *text, uint64_t number)
 	text_add_bytes(text, digits, (size_t)(text_digits(digits, number) - digits));
 }
 
+/* How many bytes the character at `at` takes, if it is UTF-8 and shows something; else 0. */
+static size_t shown(const uint8_t *at, size_t left)
+{
+	size_t size = at[0] < 0x80 ? 1 : at[0] >> 5 == 6 ? 2 : at[0] >> 4 == 14 ? 3 : at[0] >> 3 == 30 ? 4 : 0;
+	uint32_t code;
+
+	if (size == 1)
+		return (at[0] >= 0x20 && at[0] != 0x7f) || at[0] == '\n' || at[0] == '\t';
+	if (!size || size > left)
+		return 0;
+	code = at[0] & (0x7fu >> size);
+	for (size_t i = 1; i < size; i++) {
+		if (at[i] >> 6 != 2)
+			return 0;
+		code = code << 6 | (at[i] & 0x3f);
+	}
+	/* Longer than need be, C1 controls, surrogates, past the end of Unicode. */
+	if (code < (size == 2 ? 0x80u : size == 3 ? 0x800u : 0x10000u) || code < 0xa0 ||
+	    (code >= 0xd800 && code < 0xe000) || code > 0x10ffff)
+		return 0;
+	/* Marks that turn the direction of text around: a line would read otherwise than it is. */
+	return code == 0x061c || (code >= 0x200e && code <= 0x200f) || (code >= 0x202a && code <= 0x202e) ||
+	               (code >= 0x2066 && code <= 0x2069)
+	           ? 0
+	           : size;
+}
+
+void text_add_visible(struct text *text, const char *bytes, size_t size)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *at = (const uint8_t *)bytes;
+
+	while (size) {
+		size_t taken = shown(at, size);
+		const char escape[] = {'\\', 'x', digits[at[0] >> 4], digits[at[0] & 15]};
+
+		if (taken)
+			text_add_bytes(text, at, taken);
+		else
+			text_add_bytes(text, escape, sizeof(escape));
+		taken = taken ? taken : 1;
+		at += taken;
+		size -= taken;
+	}
+}
+
 void text_clear(struct text *text)
 {
 	text->size = 0;

@@ -8,7 +8,7 @@ const char *const verdict_reasons[REASON_COUNT] = {"none", "loss", "rule", "blac
 const char *const verdict_origins[ORIGIN_COUNT] = {
     "arrived", "duplicate", "decoy", "replay", "inject", "link"};
 
-void verdict_by(struct verdict *verdict, uint16_t name)
+void verdict_by(struct verdict *verdict, uint32_t name)
 {
 	for (unsigned i = 0; i < verdict->by_count; i++)
 		if (verdict->by[i] == name)

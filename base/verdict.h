@@ -73,14 +73,14 @@ struct verdict {
 	ns_t delay;          /* planned, or NS_UNKNOWN */
 	uint64_t number;     /* of its first record */
 	uint16_t type;       /* content type of its first record, or DTLS_NONE or DTLS_UNIFIED */
-	uint16_t device;     /* name of its [device] section, or 0 */
+	uint32_t device;     /* name of its [device] section, or 0 */
 	uint16_t epoch; /* not beside `type`: both read at once, just written, would stall the processor */
-	uint16_t hold_name;
+	uint32_t hold_name;
 	uint32_t hold_count; /* HOLD_REORDER: datagrams */
 	uint8_t way, reason, hold;
 	uint8_t by_count, deed_count;
 	uint16_t deeds_left_out;     /* done, but more than `deeds` has room for */
-	uint16_t by[VERDICT_BY_MAX]; /* who decided, the first that did first */
+	uint32_t by[VERDICT_BY_MAX]; /* who decided, the first that did first */
 	struct deed deeds[VERDICT_DEEDS_MAX];
 };
 
@@ -88,7 +88,7 @@ extern const char *const verdict_ways[WAYS];
 extern const char *const verdict_reasons[REASON_COUNT];
 extern const char *const verdict_origins[ORIGIN_COUNT];
 
-void verdict_by(struct verdict *verdict, uint16_t name);
+void verdict_by(struct verdict *verdict, uint32_t name);
 void verdict_deed(struct verdict *verdict, struct deed deed);
 
 #endif

@@ -1,12 +1,12 @@
 #include "proxy/call.h"
 
-#include <assert.h>
 #include <event2/buffer.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
 
+#include "base/memory.h"
 #include "proxy/control.h"
 #include "proxy/routes.h"
 
@@ -17,7 +17,7 @@ static const char *status_words(int status)
 		const char *words;
 	} rows[] = {{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"}, {401, "Unauthorized"},
 	    {404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
-	    {413, "Content Too Large"}};
+	    {413, "Content Too Large"}, {503, "Service Unavailable"}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
 		if (rows[i].status == status)
@@ -34,11 +34,17 @@ void call_send(struct call *call, int status, const char *type, const void *byte
 {
 	struct evbuffer *out = evbuffer_new();
 
-	assert(out);
-	evbuffer_add(out, bytes, size);
+	if (!out || evbuffer_add(out, bytes, size)) {
+		if (out)
+			evbuffer_free(out);
+		return call_give_up(call);
+	}
+	call->answered = true;
 	add_header(call->http, "Content-Type", type);
 	add_header(call->http, "Cache-Control", "no-store");
 	add_header(call->http, "X-Content-Type-Options", "nosniff");
+	if (status == 503)
+		add_header(call->http, "Retry-After", "1");
 	if (status == 401)
 		add_header(call->http, "WWW-Authenticate", "Bearer");
 	control_served(call);
@@ -46,11 +52,22 @@ void call_send(struct call *call, int status, const char *type, const void *byte
 	evbuffer_free(out);
 }
 
+void call_give_up(struct call *call)
+{
+	if (call->answered)
+		return;
+	call->answered = true;
+	control_served(call);
+	add_header(call->http, "Retry-After", "1");
+	evhttp_send_reply(call->http, 503, status_words(503), NULL);
+}
+
 void call_answer(struct call *call, int status, json_t *json)
 {
 	char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12));
 
-	assert(text);
+	if (!text)
+		memory_out();
 	call_send(call, status, "application/json", text, strlen(text));
 	free(text);
 	json_decref(json);
@@ -86,8 +103,7 @@ static bool path_matches(const char *pattern, const char *path, char **name)
 	size = strcspn(path + head, "/");
 	if (!size || strcmp(path + head + size, tail) != 0)
 		return false;
-	*name = strndup(path + head, size);
-	assert(*name);
+	*name = memory_text(path + head, size);
 	return true;
 }
 

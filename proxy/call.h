@@ -19,12 +19,15 @@ struct call {
 	struct evhttp_request *http;
 	const char *name; /* what stands at {…} in the route's path; "" where there is none */
 	struct evkeyvalq *query;
-	json_t *body; /* NULL: there was none */
+	json_t *body;  /* NULL: there was none */
+	bool answered; /* or kept by proxy/control.h */
 };
 
 /* Finds the route and has it handled, or refuses: 400, 404, 405, 413. */
 void call_dispatch(struct call *call);
 
+/* A handler ran out of memory: 503, where it has not answered yet. */
+void call_give_up(struct call *call);
 /* Every handler answers once by one of these, or has proxy/control.h keep the call. They take `json` over. */
 void call_answer(struct call *call, int status, json_t *json);
 void call_refuse(struct call *call, int status, const char *format, ...)

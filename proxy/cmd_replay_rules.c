@@ -239,7 +239,7 @@ static int run(const struct command_line *line)
 		    "replay-rules: `%s` is read and cannot be written too; give -o another name", p.path);
 		return EXIT_USAGE;
 	}
-	p.tale = tale_read(p.capture, &wish, &error);
+	p.tale = tale_read(p.capture, &wish, TALE_WHOLE, &error);
 	if (!p.tale) {
 		log_error("replay-rules: %s", error.text);
 		return EXIT_USAGE;

@@ -1,10 +1,32 @@
 /* report: what happened, from a capture alone. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/text.h"
 #include "proxy/command.h"
 #include "proxy/log.h"
 #include "proxy/summary.h"
 #include "report/tale.h"
+
+/* A stranger's capture may hold anything: nothing of it reaches a terminal as a command. */
+static void print(const struct tale *tale)
+{
+	struct text visible = {0};
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		memory_out();
+	tale_print(tale, out);
+	if (fclose(out))
+		memory_out();
+	text_add_visible(&visible, text, size);
+	fwrite(visible.at, 1, visible.size, stdout);
+	text_free(&visible);
+	free(text);
+}
 
 static int tell(const struct command_line *line, const struct tale *tale)
 {
@@ -21,14 +43,10 @@ static int tell(const struct command_line *line, const struct tale *tale)
 		log_error("--html: %s", error.text);
 		return EXIT_USAGE;
 	}
-	if (json) {
-		if (sheet_write(tale_json(tale), "-", &error) == 0)
-			return EXIT_DONE;
-		log_error("--json: %s", error.text);
-		return EXIT_FAILED;
-	}
-	if (!page)
-		tale_print(tale, stdout);
+	if (json)
+		tale_json(tale, stdout);
+	else if (!page)
+		print(tale);
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_DONE;
 	log_error("report: standard output cannot be written");
@@ -40,7 +58,8 @@ static int run(const struct command_line *line)
 	struct tale_wish wish = {
 	    .device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
 	struct error error;
-	struct tale *tale = tale_read(line->words[0], &wish, &error);
+	enum tale_detail detail = command_value(line, "html") ? TALE_WHOLE : TALE_BRIEF;
+	struct tale *tale = tale_read(line->words[0], &wish, detail, &error);
 	int status;
 
 	if (!tale) {

@@ -153,7 +153,7 @@ static void on_summary(evutil_socket_t number, short what, void *user)
 
 	(void)number;
 	(void)what;
-	running_sheet(running, &sheet);
+	running_sheet(running, true, &sheet);
 	log_status("");
 	print_sheet(&sheet, false);
 	write_json(running, &sheet, false);
@@ -221,15 +221,15 @@ static void signals_close(struct running *running)
 
 static void show_status(struct running *running)
 {
-	struct account totals[WAYS];
+	const struct account *totals;
+	struct summary_now now;
 	uint64_t received, dropped;
 	size_t sessions;
 	char text[200];
 
-	crew_halt(running->crew);
-	sessions = cores_session_count(crew_cores(running->crew));
-	summary_totals(running->summary, crew_cores(running->crew), totals);
-	crew_go(running->crew);
+	running_now(running, false, &now);
+	sessions = now.live;
+	totals = now.totals;
 	received = totals[WAY_UP].received + totals[WAY_DOWN].received;
 	dropped = account_dropped(&totals[WAY_UP]) + account_dropped(&totals[WAY_DOWN]);
 	snprintf(text, sizeof(text),
@@ -238,6 +238,7 @@ static void show_status(struct running *running)
 	    totals[WAY_UP].queued + totals[WAY_DOWN].queued);
 	running->last_received = received;
 	running->last_dropped = dropped;
+	summary_now_free(&now);
 	log_status(text);
 }
 
@@ -430,13 +431,19 @@ static void close_capture(struct running *running)
 {
 	struct capture_closing closing = {0};
 	struct text statistics = {0};
+	struct summary_facts facts;
+	struct summary_now now;
 	struct sheet sheet;
 	char trouble[512];
 
-	running_sheet(running, &sheet);
+	running_now(running, true, &now);
+	crew_closing(running->crew, &now, &closing);
+	running_facts(running, &facts);
+	summary_sheet(
+	    &now, crew_cores(running->crew), &facts, (enum exit_status)running->status, &sheet);
+	summary_now_free(&now);
 	summary_statistics(&sheet, &statistics);
 	sheet_fini(&sheet);
-	crew_closing(running->crew, &closing);
 	closing.at = running->stopped;
 	closing.comment = statistics.at;
 	capture_close(running->capture, &closing);
@@ -456,7 +463,7 @@ static void finish(struct running *running)
 	event_free(running->ticks);
 	if (running->capture)
 		close_capture(running);
-	running_sheet(running, &sheet);
+	running_sheet(running, true, &sheet);
 	if (log_level() >= LOG_NORMAL) {
 		print_sheet(&sheet, true);
 		if (running->capture) {

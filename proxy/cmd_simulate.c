@@ -414,14 +414,18 @@ static void capture_end(struct simulation *s)
 	struct capture_closing closing = {.at = s->now};
 	struct text statistics = {0};
 	struct summary_facts facts;
+	struct summary_now now;
 	struct sheet sheet;
 	char trouble[512];
 
 	if (!s->capture)
 		return;
 	facts_fill(s, &facts);
-	summary_totals(s->summary, &s->cores, closing.totals);
-	summary_sheet(s->summary, &s->cores, &facts, EXIT_DONE, &sheet);
+	summary_now_all(s->summary, &s->cores, s->setup->config->rule_count, &now);
+	for (int way = 0; way < WAYS; way++)
+		closing.totals[way] = now.totals[way];
+	summary_sheet(&now, &s->cores, &facts, EXIT_DONE, &sheet);
+	summary_now_free(&now);
 	summary_statistics(&sheet, &statistics);
 	sheet_fini(&sheet);
 	closing.comment = statistics.at;
@@ -434,6 +438,7 @@ static void capture_end(struct simulation *s)
 static int conclude(struct simulation *s, const char *json)
 {
 	struct summary_facts facts;
+	struct summary_now now;
 	struct sheet sheet;
 	struct error error;
 	int status;
@@ -441,7 +446,9 @@ static int conclude(struct simulation *s, const char *json)
 	run_dry(s);
 	capture_end(s);
 	facts_fill(s, &facts);
-	summary_sheet(s->summary, &s->cores, &facts, facts.capture_lost ? EXIT_FAILED : EXIT_DONE, &sheet);
+	summary_now_all(s->summary, &s->cores, s->setup->config->rule_count, &now);
+	summary_sheet(&now, &s->cores, &facts, facts.capture_lost ? EXIT_FAILED : EXIT_DONE, &sheet);
+	summary_now_free(&now);
 	status = sheet.exit;
 	if (log_level() >= LOG_NORMAL)
 		sheet_print(&sheet, stderr);
@@ -531,13 +538,15 @@ static int run(const struct command_line *line)
 {
 	struct simulation *s = calloc(1, sizeof(*s));
 	struct complaints *complaints = complaints_new();
-	size_t quiet, verbose, changes;
+	size_t quiet, verbose, changes, live_files;
 	int status;
 
 	assert(s);
 	s->source.file = command_value(line, "config");
 	command_values(line, "live", &changes);
 	s->changes = changes > 0;
+	command_values(line, "live-files", &live_files);
+	s->source.live_files = live_files ? INI_LIVE_ANY : INI_LIVE_REFUSED;
 	command_values(line, "quiet", &quiet);
 	command_values(line, "verbose", &verbose);
 	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
@@ -564,6 +573,7 @@ static const struct option_row options[] = {
     {'r', "read", "CAPTURE", false, "pcap or pcapng of what arrived"},
     {'w', "write", "FILE", false, "the annotated capture; - is standard output"},
     {0, "live", NULL, false, "change again what was changed live in the recorded run, when it was"},
+    {0, "live-files", NULL, false, "… also where a change names a file, which a stranger's capture may choose"},
     {0, "device", "ADDR[:PORT]", false, "take the flows of this device (or prefix)"},
     {0, "cloud", "ADDR:PORT", false, "take the flows of this cloud"},
     {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated"},

@@ -1,6 +1,5 @@
 #include "proxy/control.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -13,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "proxy/call.h"
 #include "proxy/guard.h"
 #include "proxy/log.h"
@@ -38,15 +38,21 @@ struct endpoint {
 	struct control *control;
 	struct evhttp *http;
 	struct address bound; /* family FAMILY_NONE: a Unix socket */
-	char *path;           /* of it, unlinked at the end */
+	char *path; /* of it, unlinked at the end */
+	dev_t device;
+	ino_t inode;
 };
 
-/* A call that waits, or a stream of events. */
+enum kept_for { KEPT_WAIT, KEPT_STREAM, KEPT_PIECES };
+
+/* A call that waits for a rule, a stream of events, or an answer that is sent in pieces. */
 struct kept {
-	struct kept *next;
+	struct kept *next; /* the one that came before it */
 	struct control *control;
 	struct evhttp_request *http;
-	char *rule; /* NULL: a stream */
+	enum kept_for what;
+	struct pieces pieces;
+	char *rule;
 	uint64_t count;
 	ns_t until;
 	uint64_t told; /* id of the event that was sent last */
@@ -68,9 +74,10 @@ struct control {
 	char token[GUARD_TOKEN_ROOM]; /* "": none */
 	struct client clients[CONTROL_CLIENTS];
 	struct bufferevent *fresh; /* just accepted, its socket not known yet; NULL: none */
-	struct event *sweep, *ticks;
+	struct event *sweep, *ticks, *pieces;
 	unsigned ticked, stop_in; /* ticks; 0: not asked to stop */
 	struct kept *kept;
+	size_t kept_count;
 };
 
 static struct call call_of(struct control *control, struct evhttp_request *http)
@@ -178,6 +185,9 @@ static void kept_forget(struct kept *kept)
 	while (*link != kept)
 		link = &(*link)->next;
 	*link = kept->next;
+	kept->control->kept_count--;
+	if (kept->what == KEPT_PIECES)
+		kept->pieces.free(kept->pieces.state);
 	free(kept->rule);
 	free(kept);
 }
@@ -194,14 +204,38 @@ static void kept_lost(struct evhttp_connection *connection, void *user)
 	kept_forget(kept);
 }
 
-static struct kept *kept_new(struct call *call)
+/* The one that waits longest makes room. */
+static void kept_evict(struct control *control)
 {
-	struct kept *kept = calloc(1, sizeof(*kept));
-	struct client *client = client_of(call->control, call->http);
+	struct kept *kept = control->kept;
+	struct call call;
 
-	assert(kept);
-	*kept = (struct kept){.control = call->control, .http = call->http, .next = call->control->kept};
-	call->control->kept = kept;
+	while (kept->next)
+		kept = kept->next;
+	call = call_of(control, kept->http);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(call.http), NULL, NULL);
+	if (kept->what == KEPT_WAIT) {
+		kept_forget(kept);
+		call_refuse(&call, 503, "too many calls wait: this one has waited longest");
+	} else {
+		kept_forget(kept);
+		control_served(&call);
+		evhttp_send_reply_end(call.http);
+	}
+}
+
+static struct kept *kept_new(struct call *call, enum kept_for what)
+{
+	struct control *control = call->control;
+	struct kept *kept = memory_new(1, sizeof(*kept));
+	struct client *client = client_of(control, call->http);
+
+	while (control->kept_count >= CONTROL_KEPT)
+		kept_evict(control);
+	*kept = (struct kept){.control = control, .http = call->http, .what = what, .next = control->kept};
+	control->kept = kept;
+	control->kept_count++;
+	call->answered = true;
 	if (client)
 		client->since = NS_NEVER;
 	evhttp_connection_set_closecb(evhttp_request_get_connection(call->http), kept_lost, kept);
@@ -210,23 +244,95 @@ static struct kept *kept_new(struct call *call)
 
 void control_wait(struct call *call, const char *rule, uint64_t count, ns_t timeout)
 {
-	struct kept *kept = kept_new(call);
+	char *own = memory_text(rule, strlen(rule));
+	struct kept *kept = kept_new(call, KEPT_WAIT);
 
-	kept->rule = strdup(rule);
-	assert(kept->rule);
+	kept->rule = own;
 	kept->count = count;
 	kept->until = ns_add(relay_now(), timeout);
 }
 
-void control_stream(struct call *call, uint64_t id)
+static void begin_reply(struct call *call, const char *type)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(call->http);
-	struct kept *kept = kept_new(call);
+
+	evhttp_add_header(headers, "Content-Type", type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+	evhttp_send_reply_start(call->http, 200, "OK");
+}
+
+void control_stream(struct call *call, uint64_t id)
+{
+	struct kept *kept = kept_new(call, KEPT_STREAM);
 
 	kept->told = id;
-	evhttp_add_header(headers, "Content-Type", "text/event-stream");
-	evhttp_add_header(headers, "Cache-Control", "no-store");
-	evhttp_send_reply_start(call->http, 200, "OK");
+	begin_reply(call, "text/event-stream");
+}
+
+void control_pieces(struct call *call, const char *type, struct pieces pieces)
+{
+	struct kept *kept = kept_new(call, KEPT_PIECES);
+
+	kept->pieces = pieces;
+	begin_reply(call, type);
+	event_active(call->control->pieces, EV_TIMEOUT, 0);
+}
+
+static size_t backlog(const struct kept *kept)
+{
+	return evbuffer_get_length(bufferevent_get_output(
+	    evhttp_connection_get_bufferevent(evhttp_request_get_connection(kept->http))));
+}
+
+struct piece_of {
+	struct kept *kept;
+	struct evbuffer *out;
+	bool more;
+};
+
+static void piece_task(void *user)
+{
+	struct piece_of *piece = user;
+
+	piece->more = piece->kept->pieces.next(piece->kept->pieces.state, piece->out);
+}
+
+/* Sends the next piece; false if it was the last. */
+static bool send_piece(struct kept *kept)
+{
+	struct piece_of piece = {.kept = kept, .out = evbuffer_new()};
+	struct call call = call_of(kept->control, kept->http);
+
+	if (piece.out && running_try(kept->control->running, piece_task, &piece) &&
+	    evbuffer_get_length(piece.out))
+		evhttp_send_reply_chunk(kept->http, piece.out);
+	if (piece.out)
+		evbuffer_free(piece.out);
+	if (piece.more)
+		return true;
+	evhttp_connection_set_closecb(evhttp_request_get_connection(call.http), NULL, NULL);
+	kept_forget(kept);
+	control_served(&call);
+	evhttp_send_reply_end(call.http);
+	return false;
+}
+
+/* One piece of each answer; other events get their turn in between. */
+static void serve_pieces(evutil_socket_t fd, short what, void *user)
+{
+	struct control *control = user;
+	bool again = false;
+
+	(void)fd;
+	(void)what;
+	for (struct kept *kept = control->kept, *next; kept; kept = next) {
+		next = kept->next;
+		if (kept->what == KEPT_PIECES && backlog(kept) < STREAM_BACKLOG)
+			again |= send_piece(kept);
+	}
+	if (again)
+		event_active(control->pieces, EV_TIMEOUT, 0);
 }
 
 /* Answered: from here on the call is evhttp's again. */
@@ -244,23 +350,18 @@ static void wait_look(struct kept *kept, ns_t now)
 	const struct running *running = kept->control->running;
 	const struct config *config = running->setup->config;
 	const struct cores *cores = crew_cores(running->crew);
+	const struct rule *rule = config_rule(config, kept->rule);
+	uint64_t fired;
 
-	for (size_t i = 0; i < config->rule_count; i++) {
-		uint64_t fired;
-
-		if (strcmp(config->rules[i].name, kept->rule) != 0)
-			continue;
-		fired = cores_rule(cores, (unsigned)i).fired;
-		if (fired >= kept->count)
-			wait_over(kept, 200,
-			    json_pack("{s:s, s:I}", "rule", kept->rule, "fired", (json_int_t)fired));
-		else if (now >= kept->until)
-			wait_over(kept, 408,
-			    json_pack("{s:s, s:I, s:I}", "error", "the time is over", "fired",
-			        (json_int_t)fired, "count", (json_int_t)kept->count));
-		return;
-	}
-	wait_over(kept, 404, json_pack("{s:s}", "error", "the rule is gone"));
+	if (!rule)
+		return wait_over(kept, 404, json_pack("{s:s}", "error", "the rule is gone"));
+	fired = cores_rule(cores, rule->index).fired;
+	if (fired >= kept->count)
+		wait_over(kept, 200, json_pack("{s:s, s:I}", "rule", kept->rule, "fired", (json_int_t)fired));
+	else if (now >= kept->until)
+		wait_over(kept, 408,
+		    json_pack("{s:s, s:I, s:I}", "error", "the time is over", "fired", (json_int_t)fired,
+		        "count", (json_int_t)kept->count));
 }
 
 static void add_event(struct evbuffer *out, const struct feed_event *event)
@@ -279,16 +380,12 @@ static void add_event(struct evbuffer *out, const struct feed_event *event)
 
 static void stream_look(struct kept *kept)
 {
-	struct bufferevent *client = evhttp_connection_get_bufferevent(
-	    evhttp_request_get_connection(kept->http));
 	const struct feed *feed = kept->control->running->feed;
 	const struct feed_event *event;
-	struct evbuffer *out;
+	struct evbuffer *out = backlog(kept) > STREAM_BACKLOG ? NULL : evbuffer_new();
 
-	if (evbuffer_get_length(bufferevent_get_output(client)) > STREAM_BACKLOG)
+	if (!out)
 		return;
-	out = evbuffer_new();
-	assert(out);
 	while ((event = feed_after(feed, kept->told)) && evbuffer_get_length(out) < STREAM_BACKLOG) {
 		if (event->id > kept->told + 1)
 			evbuffer_add_printf(out, ": %llu events were missed\n\n",
@@ -312,12 +409,18 @@ static bool is_page(struct evhttp_request *http)
 	return evhttp_request_get_command(http) == EVHTTP_REQ_GET && path && strcmp(path, "/") == 0;
 }
 
-/* A handler sees and changes what is the workers'. */
+static void dispatch_task(void *user)
+{
+	call_dispatch(user);
+}
+
+/* A handler halts the workers where it looks at what is theirs. */
 static void dispatch(struct call *call)
 {
-	crew_halt(call->running->crew);
-	call_dispatch(call);
-	crew_go(call->running->crew);
+	if (running_try(call->running, dispatch_task, call))
+		return;
+	log_error("a request was refused: out of memory");
+	call_give_up(call);
 }
 
 static void serve_one(struct endpoint *endpoint, struct evhttp_request *http)
@@ -367,8 +470,10 @@ static void queue_put(struct endpoint *endpoint, struct evhttp_request *http)
 	struct control *control = endpoint->control;
 	struct queued *queued = calloc(1, sizeof(*queued));
 	struct client *client = client_of(control, http);
+	struct call call = call_of(control, http);
 
-	assert(queued);
+	if (!queued)
+		return call_give_up(&call);
 	*queued = (struct queued){.endpoint = endpoint, .http = http};
 	*(control->last ? &control->last->next : &control->first) = queued;
 	control->last = queued;
@@ -407,9 +512,9 @@ static void look_after_kept(struct control *control, ns_t now)
 	crew_halt(control->running->crew);
 	for (struct kept *kept = control->kept, *next; kept; kept = next) {
 		next = kept->next;
-		if (kept->rule)
+		if (kept->what == KEPT_WAIT)
 			wait_look(kept, now);
-		else
+		else if (kept->what == KEPT_STREAM)
 			stream_look(kept);
 	}
 	crew_go(control->running->crew);
@@ -421,8 +526,10 @@ static void tick(evutil_socket_t fd, short what, void *user)
 	ns_t now = relay_now();
 
 	queue_serve(control);
-	if (control->kept)
+	if (control->kept) {
 		look_after_kept(control, now);
+		event_active(control->pieces, EV_TIMEOUT, 0); /* a reader may have made room */
+	}
 	if (control->stop_in && !--control->stop_in)
 		return running_stop(control->running);
 	if (++control->ticked % (1000 / CONTROL_TICK_MS) == 0)
@@ -431,11 +538,15 @@ static void tick(evutil_socket_t fd, short what, void *user)
 
 /* ---- Opening and closing ---- */
 
-/* A socket file that nobody listens on is left from before. */
+/* A socket that nobody listens on is left from before. Nothing else is ever removed. */
 static void unlink_stale(const struct sockaddr_un *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat facts;
+	int fd;
 
+	if (lstat(address->sun_path, &facts) || !S_ISSOCK(facts.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
 	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) && errno == ECONNREFUSED)
@@ -443,10 +554,21 @@ static void unlink_stale(const struct sockaddr_un *address)
 	close(fd);
 }
 
+/* At the end, if it is still the one that was made. */
+static void unlink_own(const struct endpoint *endpoint)
+{
+	struct stat facts;
+
+	if (lstat(endpoint->path, &facts) == 0 && facts.st_dev == endpoint->device &&
+	    facts.st_ino == endpoint->inode)
+		unlink(endpoint->path);
+}
+
 static struct evconnlistener *listen_unix(struct endpoint *endpoint, const char *path, struct error *error)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct evconnlistener *listener;
+	struct stat facts;
 	mode_t before;
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
@@ -460,8 +582,11 @@ static struct evconnlistener *listen_unix(struct endpoint *endpoint, const char 
 		    error, "[control] listen: `unix:%s` cannot be listened on: %s", path, strerror(errno));
 		return NULL;
 	}
-	endpoint->path = strdup(path);
-	assert(endpoint->path);
+	endpoint->path = memory_text(path, strlen(path));
+	if (lstat(path, &facts) == 0) {
+		endpoint->device = facts.st_dev;
+		endpoint->inode = facts.st_ino;
+	}
 	return listener;
 }
 
@@ -490,11 +615,10 @@ static struct evconnlistener *listen_address(struct endpoint *endpoint, const ch
 
 static int endpoint_open(struct control *control, const char *text, struct error *error)
 {
-	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
+	struct endpoint *endpoint = memory_new(1, sizeof(*endpoint));
 	struct evconnlistener *listener;
 	char bound[ADDRESS_TEXT_ROOM];
 
-	assert(endpoint);
 	*endpoint = (struct endpoint){.control = control, .next = control->endpoints};
 	control->endpoints = endpoint;
 	listener = strncmp(text, "unix:", 5) == 0 ? listen_unix(endpoint, text + 5, error)
@@ -525,13 +649,14 @@ struct control *control_new(struct running *running, struct error *error)
 {
 	const struct control_settings *settings = &running->setup->control;
 	static const struct timeval every = {.tv_usec = CONTROL_TICK_MS * 1000};
-	struct control *control = calloc(1, sizeof(*control));
+	struct control *control = memory_new(1, sizeof(*control));
 
-	assert(control);
 	control->running = running;
 	control->sweep = event_new(running->base, -1, 0, sweep, control);
 	control->ticks = event_new(running->base, -1, EV_PERSIST, tick, control);
-	assert(control->sweep && control->ticks);
+	control->pieces = event_new(running->base, -1, 0, serve_pieces, control);
+	if (!control->sweep || !control->ticks || !control->pieces)
+		memory_out();
 	event_add(control->ticks, &every);
 	if (settings->token && guard_token(settings->token, control->token, error)) {
 		control_free(control);
@@ -583,12 +708,13 @@ void control_free(struct control *control)
 		if (endpoint->http)
 			evhttp_free(endpoint->http);
 		if (endpoint->path)
-			unlink(endpoint->path);
+			unlink_own(endpoint);
 		free(endpoint->path);
 		free(endpoint);
 	}
 	if (control->fresh)
 		bufferevent_decref(control->fresh);
 	event_free(control->sweep);
+	event_free(control->pieces);
 	free(control);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "proxy/limits.h"
 #include "proxy/log.h"
 #include "proxy/relay.h"
@@ -47,6 +48,7 @@ static void stand_still(void *user)
 	while (crew->halted)
 		pthread_cond_wait(&crew->changed, &crew->lock);
 	crew->still--;
+	pthread_cond_broadcast(&crew->changed);
 	pthread_mutex_unlock(&crew->lock);
 }
 
@@ -55,6 +57,8 @@ void crew_halt(struct crew *crew)
 	if (crew->halts++ || !crew->started)
 		return;
 	pthread_mutex_lock(&crew->lock);
+	while (crew->still) /* from the halt before: each goes through a round in between */
+		pthread_cond_wait(&crew->changed, &crew->lock);
 	crew->halted = true;
 	for (size_t i = 0; i < crew->started; i++)
 		relay_halt(crew->workers[i].relay);
@@ -76,10 +80,16 @@ void crew_go(struct crew *crew)
 	pthread_mutex_unlock(&crew->lock);
 }
 
+unsigned crew_halts(const struct crew *crew)
+{
+	return crew->halts;
+}
+
 /* ---- Opening and closing ---- */
 
 static void *work(void *user)
 {
+	memory_go_on();
 	relay_run(user);
 	return NULL;
 }
@@ -109,13 +119,11 @@ static int worker_open(
 
 struct crew *crew_new(const struct crew_options *options, const struct setup *setup, struct error *error)
 {
-	struct crew *crew = calloc(1, sizeof(*crew));
+	struct crew *crew = memory_new(1, sizeof(*crew));
 
-	assert(crew);
 	crew->count = setup->proxy.workers;
-	crew->workers = calloc(crew->count, sizeof(*crew->workers));
-	crew->cores = calloc(crew->count, sizeof(*crew->cores));
-	assert(crew->workers && crew->cores);
+	crew->workers = memory_new(crew->count, sizeof(*crew->workers));
+	crew->cores = memory_new(crew->count, sizeof(*crew->cores));
 	crew->view = (struct cores){.all = crew->cores, .count = crew->count};
 	crew->common = common_new();
 	crew->summary = options->summary;
@@ -217,8 +225,9 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static void tell_kept(const struct setup *old, const struct setup *setup)
+void crew_tell_kept(const struct crew *crew, const struct setup *setup)
 {
+	const struct setup *old = crew->setup;
 	const struct addresses *before = &old->proxy.listen, *after = &setup->proxy.listen;
 
 	if (before->count != after->count ||
@@ -230,22 +239,77 @@ static void tell_kept(const struct setup *old, const struct setup *setup)
 		log_tell("reload: `workers` keeps its value until the next start");
 	if (setup->proxy.seed_given && (!old->proxy.seed_given || setup->proxy.seed != old->proxy.seed))
 		log_tell("reload: `seed` keeps its value until the next start");
+	limits_sessions(setup, LIMITS_TELL);
 }
 
-void crew_reload(struct crew *crew, const struct setup *setup, uint64_t seed)
+struct crew_change {
+	const struct setup *setup;
+	size_t count;
+	struct core_change *each[];
+};
+
+struct crew_change *crew_change_new(const struct crew *crew, const struct setup *setup)
 {
-	tell_kept(crew->setup, setup);
-	limits_sessions(setup, LIMITS_TELL);
-	crew_halt(crew);
-	crew->setup = setup;
+	struct crew_change *change = memory_new(1, sizeof(*change) + crew->count * sizeof(*change->each));
+
+	change->setup = setup;
+	change->count = crew->count;
 	for (size_t i = 0; i < crew->count; i++)
-		relay_reload(crew->workers[i].relay, setup, seed);
+		change->each[i] = core_change_new(crew->setup->config, setup->config);
+	return change;
+}
+
+void crew_change_free(struct crew_change *change)
+{
+	for (size_t i = 0; i < change->count; i++)
+		core_change_free(change->each[i]);
+	free(change);
+}
+
+int crew_exchange(struct crew *crew, struct crew_change *change, uint64_t seed)
+{
+	bool prepared = true;
+
+	crew_halt(crew);
+	/* All before the first: all of them go over, or none. */
+	for (size_t i = 0; i < crew->count && prepared; i++)
+		prepared = relay_prepare(crew->workers[i].relay, change->each[i]) == 0;
+	for (size_t i = 0; i < crew->count && prepared; i++)
+		relay_reload(crew->workers[i].relay, change->each[i], change->setup, seed);
+	if (prepared)
+		crew->setup = change->setup;
 	crew_go(crew);
+	return prepared ? 0 : -1;
 }
 
 const struct cores *crew_cores(const struct crew *crew)
 {
 	return &crew->view;
+}
+
+void crew_walk(struct crew *crew, crew_visit *visit, void *user)
+{
+	for (size_t i = 0; i < crew->count; i++) {
+		struct core_cursor cursor;
+		bool more = true;
+
+		crew_halt(crew);
+		core_cursor_begin(crew->cores[i], &cursor);
+		while (cursor.next && more) {
+			for (int k = 0; k < CREW_PIECE && cursor.next && more; k++)
+				more = visit(user, core_cursor_next(&cursor));
+			crew_go(crew);
+			crew_halt(crew);
+		}
+		core_cursor_end(crew->cores[i], &cursor);
+		crew_go(crew);
+	}
+}
+
+static void closed_drops(struct crew *crew, uint64_t drops[WAYS])
+{
+	for (size_t i = 0; i < crew->count; i++)
+		relay_kernel_drops(crew->workers[i].relay, drops);
 }
 
 void crew_facts(struct crew *crew, struct summary_facts *facts)
@@ -254,10 +318,9 @@ void crew_facts(struct crew *crew, struct summary_facts *facts)
 
 	crew_halt(crew);
 	facts->network_news = 0;
-	for (size_t i = 0; i < crew->count; i++) {
-		relay_kernel_drops(crew->workers[i].relay, drops);
+	closed_drops(crew, drops);
+	for (size_t i = 0; i < crew->count; i++)
 		facts->network_news += relay_network_news(crew->workers[i].relay);
-	}
 	crew_go(crew);
 	facts->started = crew->wall_started;
 	facts->began = crew->began;
@@ -269,14 +332,15 @@ void crew_facts(struct crew *crew, struct summary_facts *facts)
 	}
 }
 
-void crew_closing(struct crew *crew, struct capture_closing *closing)
+void crew_closing(struct crew *crew, const struct summary_now *now, struct capture_closing *closing)
 {
-	crew_halt(crew);
 	closing->kernel_drops[WAY_UP] = closing->kernel_drops[WAY_DOWN] = 0;
-	for (size_t i = 0; i < crew->count; i++)
-		relay_kernel_drops(crew->workers[i].relay, closing->kernel_drops);
-	summary_totals(crew->summary, &crew->view, closing->totals);
+	crew_halt(crew);
+	closed_drops(crew, closing->kernel_drops);
 	crew_go(crew);
+	closing->kernel_drops[WAY_DOWN] += now->kernel_drops;
+	for (int way = 0; way < WAYS; way++)
+		closing->totals[way] = now->totals[way];
 }
 
 ns_t crew_wall(const struct crew *crew, ns_t at)

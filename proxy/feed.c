@@ -1,10 +1,10 @@
 #include "proxy/feed.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/text.h"
 
 struct feed {
@@ -16,9 +16,8 @@ struct feed {
 
 struct feed *feed_new(void)
 {
-	struct feed *feed = calloc(1, sizeof(*feed));
+	struct feed *feed = memory_new(1, sizeof(*feed));
 
-	assert(feed);
 	pthread_mutex_init(&feed->lock, NULL);
 	return feed;
 }
@@ -35,19 +34,24 @@ void feed_free(struct feed *feed)
 
 void feed_put(struct feed *feed, const char *text, ns_t at)
 {
+	struct text own = {0}, before;
 	struct feed_event *event;
-	struct text *own;
 
+	text_add_word(&own, text);
+	if (own.failed) {
+		text_free(&own);
+		return;
+	}
 	pthread_mutex_lock(&feed->lock);
 	feed->newest++;
 	event = &feed->kept[feed->newest % FEED_KEPT];
-	own = &feed->texts[feed->newest % FEED_KEPT];
-	text_clear(own);
-	text_add_bytes(own, text, strlen(text));
-	*event = (struct feed_event){.id = feed->newest, .at = at, .text = own->at};
+	before = feed->texts[feed->newest % FEED_KEPT];
+	feed->texts[feed->newest % FEED_KEPT] = own;
+	*event = (struct feed_event){.id = feed->newest, .at = at, .text = own.at};
 	if (strncmp(text, "s=", 2) == 0)
 		event->session = (uint32_t)strtoul(text + 2, NULL, 10);
 	pthread_mutex_unlock(&feed->lock);
+	text_free(&before);
 }
 
 const struct feed_event *feed_after(const struct feed *feed, uint64_t id)

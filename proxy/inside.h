@@ -98,6 +98,7 @@ struct relay {
 	struct upstreams *upstreams;
 	struct upstream *upstream; /* [proxy] upstream */
 	struct listener *listeners;
+	struct address *configured; /* addresses of the listeners, by index */
 	size_t listener_count;
 	struct ready *ready; /* listeners, ports, lookups, the timer, the bell */
 	struct batch *batch;

@@ -1,8 +1,9 @@
 #include "proxy/live.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 #define WHO "api" /* by=api */
 #define PATCHES_MAX 10000
@@ -20,9 +21,8 @@ struct live {
 
 struct live *live_new(const struct setup_source *source, enum setup_use use, struct names *names)
 {
-	struct live *live = calloc(1, sizeof(*live));
+	struct live *live = memory_new(1, sizeof(*live));
 
-	assert(live);
 	*live = (struct live){.source = source, .use = use, .names = names};
 	return live;
 }
@@ -46,13 +46,10 @@ void live_free(struct live *live)
 	free(live);
 }
 
-static void keep(char ***list, size_t *count, const char *text)
+static void keep(char ***list, size_t *count, const char *text, size_t size)
 {
-	*list = realloc(*list, (*count + 1) * sizeof(**list));
-	assert(*list);
-	(*list)[*count] = strdup(text);
-	assert((*list)[*count]);
-	(*count)++;
+	*list = memory_grow(*list, *count, sizeof(**list));
+	(*list)[(*count)++] = memory_text(text, size);
 }
 
 size_t live_changes(const struct live *live)
@@ -61,14 +58,6 @@ size_t live_changes(const struct live *live)
 }
 
 /* ---- Building ---- */
-
-static const struct rule *rule_named(const struct setup *setup, const char *name)
-{
-	for (size_t i = 0; i < setup->config->rule_count; i++)
-		if (strcmp(setup->config->rules[i].name, name) == 0)
-			return &setup->config->rules[i];
-	return NULL;
-}
 
 /* Of the files as they are known, with all that stands; NULL and what is wrong. */
 static struct setup *build(struct live *live, struct complaints *complaints)
@@ -85,7 +74,7 @@ static struct setup *build(struct live *live, struct complaints *complaints)
 		return NULL;
 	}
 	for (size_t i = 0; i < live->disabled_count; i++) {
-		const struct rule *rule = rule_named(setup, live->disabled[i]);
+		const struct rule *rule = config_rule(setup->config, live->disabled[i]);
 
 		if (rule)
 			setup->config->rules[rule->index].disabled = true;
@@ -140,6 +129,8 @@ static bool take_word(const char **line, const char *key, char *value, size_t ro
 static bool take_target(struct live_result *result, const struct setup *setup, const char **line,
     struct live_target *target, char *name, size_t room)
 {
+	const struct device *section;
+
 	*target = (struct live_target){.whom = LIVE_ALL};
 	if (take_word(line, "session", name, room)) {
 		target->whom = LIVE_SESSION;
@@ -149,13 +140,12 @@ static bool take_target(struct live_result *result, const struct setup *setup, c
 		target->identity = name;
 	} else if (take_word(line, "device", name, room)) {
 		target->whom = LIVE_DEVICE;
-		while (target->device < setup->config->device_count &&
-		       strcmp(setup->config->devices[target->device].name, name) != 0)
-			target->device++;
-		if (target->device == setup->config->device_count) {
+		section = config_section(setup->config, name);
+		if (!section) {
 			wrong(result, LIVE_UNKNOWN, "there is no [device %s]", name);
 			return false;
 		}
+		target->device = (unsigned)(section - setup->config->devices);
 	}
 	return true;
 }
@@ -204,7 +194,7 @@ static void apply_fire(struct live_result *result, const struct cores *cores, co
 
 	if (!take_target(result, setup, &line, &target, name, sizeof(name)))
 		return;
-	rule = rule_named(setup, line);
+	rule = config_rule(setup->config, line);
 	if (!rule) {
 		wrong(result, LIVE_UNKNOWN, "there is no [rule %s]", line);
 		return;
@@ -229,11 +219,8 @@ static void apply_set(struct live_result *result, struct live *live, const char 
 
 	while (*line && live->patch_count < PATCHES_MAX) {
 		size_t size = strcspn(line, "\n");
-		char *one = strndup(line, size);
 
-		assert(one);
-		keep(&live->patches, &live->patch_count, one);
-		free(one);
+		keep(&live->patches, &live->patch_count, line, size);
 		line += size + (line[size] == '\n');
 	}
 	if (*line)
@@ -248,13 +235,28 @@ static void apply_set(struct live_result *result, struct live *live, const char 
 		free(live->patches[--live->patch_count]);
 }
 
+/* Switches a rule in the list of those that are disabled. */
+static void mark_disabled(struct live *live, const char *name, bool disabled)
+{
+	size_t i = 0;
+
+	if (disabled) {
+		keep(&live->disabled, &live->disabled_count, name, strlen(name));
+		return;
+	}
+	while (strcmp(live->disabled[i], name) != 0)
+		i++;
+	free(live->disabled[i]);
+	live->disabled[i] = live->disabled[--live->disabled_count];
+}
+
 static void apply_enabled(
     struct live_result *result, struct live *live, const struct setup *setup, const char *name, bool enabled)
 {
 	struct complaints *complaints;
 	size_t i = 0;
 
-	if (!rule_named(setup, name)) {
+	if (!config_rule(setup->config, name)) {
 		wrong(result, LIVE_UNKNOWN, "there is no [rule %s]", name);
 		return;
 	}
@@ -262,16 +264,34 @@ static void apply_enabled(
 		i++;
 	if (enabled == (i == live->disabled_count))
 		return; /* as it is */
-	if (enabled) {
-		free(live->disabled[i]);
-		live->disabled[i] = live->disabled[--live->disabled_count];
-	} else {
-		keep(&live->disabled, &live->disabled_count, name);
-	}
 	complaints = complaints_new();
-	result->setup = build(live, complaints); /* it was built from the same before: nothing can be wrong */
+	mark_disabled(live, name, !enabled);
+	result->setup = build(live, complaints);
+	if (!result->setup) {
+		/* The files are as they were read, but what they lean on is not: an interface is gone, say. */
+		mark_disabled(live, name, enabled);
+		result->status = LIVE_CONFLICT;
+		complaints_errors(complaints, &result->error);
+	}
 	complaints_free(complaints);
-	assert(result->setup);
+}
+
+void live_undo(struct live *live, const char *line)
+{
+	if (strncmp(line, "enable ", 7) == 0)
+		mark_disabled(live, line + 7, true);
+	else if (strncmp(line, "disable ", 8) == 0)
+		mark_disabled(live, line + 8, false);
+	else if (strncmp(line, "set ", 4) == 0)
+		for (const char *at = line + 4; *at; at += *at == '\n') {
+			free(live->patches[--live->patch_count]);
+			at += strcspn(at, "\n");
+		}
+}
+
+bool live_builds(const char *line)
+{
+	return strncmp(line, "do ", 3) != 0 && strncmp(line, "fire ", 5) != 0;
 }
 
 struct live_result live_apply(

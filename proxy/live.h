@@ -29,7 +29,8 @@ struct setup *live_load(struct live *live, struct complaints *complaints);
 /* How many changes of keys and rules stand. */
 size_t live_changes(const struct live *live);
 
-enum live_status { LIVE_DONE, LIVE_WRONG, LIVE_UNKNOWN };
+/* LIVE_CONFLICT: the configuration in force, which was right when it was read, cannot be built anew. */
+enum live_status { LIVE_DONE, LIVE_WRONG, LIVE_UNKNOWN, LIVE_CONFLICT };
 struct live_result {
 	enum live_status status;
 	struct setup *setup; /* to be swapped in (core_reload), where one was built; else NULL */
@@ -37,7 +38,11 @@ struct live_result {
 	struct text error;   /* in the words of the ini reader; for text_free */
 };
 
-/* Carries out one line. `setup` is the one in force. */
+/* Does this line build a configuration (the cores need not rest for that), or act on sessions? */
+bool live_builds(const char *line);
+/* What the line that was carried out last has built was not swapped in: forgets it. */
+void live_undo(struct live *live, const char *line);
+/* Carries out one line. `setup` is the one in force; `cores` are at rest where the line acts on sessions. */
 struct live_result live_apply(
     struct live *live, const struct cores *cores, const struct setup *setup, const char *line, ns_t now);
 

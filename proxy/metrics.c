@@ -3,7 +3,9 @@
  * session or address, so that there are few series however many devices come.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
+#include "base/memory.h"
 #include "proxy/routes.h"
 
 static void head(struct text *out, const char *name, const char *type, const char *help)
@@ -18,11 +20,10 @@ static void by_way(struct text *out, const char *name, const char *help, const u
 		text_add(out, "%s{direction=\"%s\"} %" PRIu64 "\n", name, verdict_ways[way], values[way]);
 }
 
-static void accounts(const struct running *running, struct text *out)
+static void accounts(const struct summary_now *now, struct text *out)
 {
-	struct account totals[WAYS];
+	const struct account *totals = now->totals;
 
-	summary_totals(running->summary, crew_cores(running->crew), totals);
 #define BY_WAY(name, help, field)                                                                            \
 	by_way(out, name, help, (const uint64_t[WAYS]){totals[WAY_UP].field, totals[WAY_DOWN].field})
 	BY_WAY("deadzone_received_datagrams_total", "Datagrams that arrived.", received);
@@ -44,73 +45,59 @@ static void accounts(const struct running *running, struct text *out)
 		    totals[way].queued);
 }
 
-static void links(const struct running *running, struct text *out)
+static void links(const struct config *config, const struct link_totals *totals, struct text *out)
 {
-	const struct config *config = running->setup->config;
-	const struct cores *cores = crew_cores(running->crew);
-
 	head(out, "deadzone_link_datagrams_total", "counter", "Datagrams that a link decided about.");
 	for (size_t i = 0; i < config->link_count; i++)
 		for (int way = 0; way < WAYS; way++)
 			text_add(out,
 			    "deadzone_link_datagrams_total{link=\"%s\",direction=\"%s\"} %" PRIu64 "\n",
-			    config->links[i].name, verdict_ways[way],
-			    cores_link(cores, (unsigned)i).decided[way]);
+			    config->links[i].name, verdict_ways[way], totals[i].decided[way]);
 	head(out, "deadzone_link_lost_datagrams_total", "counter", "… and that it lost on arrival.");
 	for (size_t i = 0; i < config->link_count; i++)
 		for (int way = 0; way < WAYS; way++)
 			text_add(out,
 			    "deadzone_link_lost_datagrams_total{link=\"%s\",direction=\"%s\"} %" PRIu64 "\n",
-			    config->links[i].name, verdict_ways[way],
-			    cores_link(cores, (unsigned)i).lost[way]);
+			    config->links[i].name, verdict_ways[way], totals[i].lost[way]);
 }
 
-static void rules(const struct running *running, struct text *out)
+static void rules(const struct config *config, const struct rule_totals *totals, struct text *out)
 {
-	const struct config *config = running->setup->config;
-	const struct cores *cores = crew_cores(running->crew);
-
 	head(out, "deadzone_rule_matched_total", "counter", "How often a rule's conditions held.");
 	for (size_t i = 0; i < config->rule_count; i++)
 		text_add(out, "deadzone_rule_matched_total{rule=\"%s\"} %" PRIu64 "\n", config->rules[i].name,
-		    cores_rule(cores, (unsigned)i).matched);
+		    totals[i].matched);
 	head(out, "deadzone_rule_fired_total", "counter", "How often it acted.");
 	for (size_t i = 0; i < config->rule_count; i++)
 		text_add(out, "deadzone_rule_fired_total{rule=\"%s\"} %" PRIu64 "\n", config->rules[i].name,
-		    cores_rule(cores, (unsigned)i).fired);
+		    totals[i].fired);
 }
 
-static void lateness(const struct running *running, struct text *out)
+static void lateness(const struct buckets *late, struct text *out)
 {
 	static const ns_t bounds[] = {10 * NS_US, 20 * NS_US, 50 * NS_US, 100 * NS_US, 200 * NS_US,
 	    500 * NS_US, NS_MS, 2 * NS_MS, 5 * NS_MS, 10 * NS_MS, 100 * NS_MS, NS_S};
-	struct buckets late;
 
-	cores_lateness(crew_cores(running->crew), &late);
 	head(out, "deadzone_lateness_seconds", "histogram",
 	    "How much later than due a datagram was handed to the kernel.");
 	for (size_t i = 0; i < sizeof(bounds) / sizeof(*bounds); i++)
 		text_add(out, "deadzone_lateness_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
-		    (double)bounds[i] / 1e9, buckets_below(&late, bounds[i]));
-	text_add(out, "deadzone_lateness_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", late.count);
-	text_add(out, "deadzone_lateness_seconds_sum %.9g\n", (double)late.sum / 1e9);
-	text_add(out, "deadzone_lateness_seconds_count %" PRIu64 "\n", late.count);
+		    (double)bounds[i] / 1e9, buckets_below(late, bounds[i]));
+	text_add(out, "deadzone_lateness_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", late->count);
+	text_add(out, "deadzone_lateness_seconds_sum %.9g\n", (double)late->sum / 1e9);
+	text_add(out, "deadzone_lateness_seconds_count %" PRIu64 "\n", late->count);
 }
 
 /* Of all sessions since the start: rates of sum and count give the mean over any time. */
-static void delays(const struct running *running, struct text *out)
+static void delays(const struct summary_now *now, struct text *out)
 {
 	head(
 	    out, "deadzone_delay_seconds", "summary", "From arrival to sending, where a session has delays.");
 	for (int way = 0; way < WAYS; way++) {
-		ns_t sum;
-		uint64_t count;
-
-		summary_delays(running->summary, crew_cores(running->crew), (enum way)way, &sum, &count);
 		text_add(out, "deadzone_delay_seconds_sum{direction=\"%s\"} %.9g\n", verdict_ways[way],
-		    (double)sum / 1e9);
+		    (double)now->delays[way]->sum / 1e9);
 		text_add(out, "deadzone_delay_seconds_count{direction=\"%s\"} %" PRIu64 "\n",
-		    verdict_ways[way], count);
+		    verdict_ways[way], now->delays[way]->count);
 	}
 }
 
@@ -120,28 +107,47 @@ static void one(struct text *out, const char *name, const char *type, const char
 	text_add(out, "%s %" PRIu64 "\n", name, value);
 }
 
+/* What the links have counted, while the workers rest; for free. */
+static struct link_totals *links_now(const struct running *running)
+{
+	size_t count = running->setup->config->link_count;
+	struct link_totals *totals = memory_new(count + 1, sizeof(*totals));
+
+	crew_halt(running->crew);
+	for (size_t i = 0; i < count; i++)
+		totals[i] = cores_link(crew_cores(running->crew), (unsigned)i);
+	crew_go(running->crew);
+	return totals;
+}
+
 void metrics_write(const struct running *running, struct text *out)
 {
-	const struct cores *cores = crew_cores(running->crew);
+	const struct config *config = running->setup->config;
+	struct link_totals *link_totals = links_now(running);
 	struct summary_facts facts;
+	struct summary_now now;
 
+	running_now(running, false, &now);
 	running_facts(running, &facts);
 	head(out, "deadzone_build_info", "gauge", "The program's version.");
 	text_add(out, "deadzone_build_info{version=\"%s\"} 1\n", DEADZONE_VERSION);
-	accounts(running, out);
-	one(out, "deadzone_queued_bytes", "gauge", "Bytes held for later.", cores_queued_bytes(cores));
-	one(out, "deadzone_sessions", "gauge", "Sessions that live.", cores_session_count(cores));
-	one(out, "deadzone_sessions_total", "counter", "Sessions that there were.",
-	    cores_sessions_ever(cores));
-	links(running, out);
-	rules(running, out);
-	delays(running, out);
-	lateness(running, out);
+	accounts(&now, out);
+	one(out, "deadzone_queued_bytes", "gauge", "Bytes of memory that datagrams take which are held for later.",
+	    now.queued_bytes);
+	one(out, "deadzone_sessions", "gauge", "Sessions that live.", now.live);
+	one(out, "deadzone_sessions_total", "counter", "Sessions that there were.", now.sessions_ever);
+	links(config, link_totals, out);
+	rules(config, now.rules, out);
+	delays(&now, out);
+	lateness(&now.late, out);
 	one(out, "deadzone_kernel_dropped_datagrams_total", "counter",
-	    "Datagrams that the kernel dropped before they could be read.", facts.kernel_drops);
+	    "Datagrams that the kernel dropped before they could be read.",
+	    facts.kernel_drops + now.kernel_drops);
 	one(out, "deadzone_capture_written_records_total", "counter", "Records in the capture.",
 	    facts.capture_written);
 	one(out, "deadzone_capture_lost_records_total", "counter", "Records that could not be written.",
 	    facts.capture_lost);
 	one(out, "deadzone_icmp_errors_total", "counter", "Network errors told by ICMP.", facts.network_news);
+	summary_now_free(&now);
+	free(link_totals);
 }

@@ -1,6 +1,5 @@
 #include "proxy/relay.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "proxy/inside.h"
 #include "proxy/limits.h"
 #include "proxy/log.h"
@@ -52,10 +52,10 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 static int listeners_open(struct relay *relay, const struct relay *first, struct error *error)
 {
 	size_t count = relay->setup->proxy.listen.count;
-	struct address *own = calloc(count, sizeof(*own));
+	struct address *own = memory_new(count, sizeof(*own));
 
-	relay->listeners = calloc(count, sizeof(*relay->listeners));
-	assert(own && relay->listeners);
+	relay->listeners = memory_new(count, sizeof(*relay->listeners));
+	relay->configured = memory_new(count, sizeof(*relay->configured));
 	for (size_t i = 0; i < count; i++) {
 		relay->listener_count = i + 1;
 		if (listener_open(relay, (unsigned)i, first, error)) {
@@ -63,6 +63,7 @@ static int listeners_open(struct relay *relay, const struct relay *first, struct
 			return -1;
 		}
 		own[i] = relay->listeners[i].bound;
+		relay->configured[i] = relay->listeners[i].configured;
 	}
 	upstreams_refuse(relay->upstreams, own, count);
 	free(own);
@@ -75,6 +76,7 @@ static struct core_limits limits_of(const struct setup *setup, uint64_t seed)
 	    .idle_timeout = setup->proxy.idle_timeout,
 	    .max_sessions = limits_sessions(setup, LIMITS_SILENT),
 	    .max_queued = setup->proxy.max_queued,
+	    .real_time = true,
 	    .carrier_size = sizeof(struct carrier)};
 }
 
@@ -117,10 +119,9 @@ static int waiting_open(struct relay *relay, struct error *error)
 
 struct relay *relay_new(const struct relay_options *options, const struct setup *setup, struct error *error)
 {
-	struct relay *relay = calloc(1, sizeof(*relay));
+	struct relay *relay = memory_new(1, sizeof(*relay));
 	struct core_limits limits = limits_of(setup, options->seed);
 
-	assert(relay);
 	relay->summary = options->summary;
 	relay->feed = options->feed;
 	relay->setup = setup;
@@ -180,18 +181,19 @@ void relay_stop(struct relay *relay)
 	outbox_flush(relay);
 }
 
-void relay_reload(struct relay *relay, const struct setup *setup, uint64_t seed)
+int relay_prepare(struct relay *relay, struct core_change *change)
+{
+	return core_prepare(relay->core, change, relay->configured);
+}
+
+void relay_reload(struct relay *relay, struct core_change *change, const struct setup *setup, uint64_t seed)
 {
 	struct core_limits limits = limits_of(setup, seed);
-	struct address *listening = calloc(relay->listener_count, sizeof(*listening));
 
-	assert(listening);
-	for (size_t i = 0; i < relay->listener_count; i++)
-		listening[i] = relay->listeners[i].configured;
+	relay_turn(relay); /* what was due before it comes first */
 	relay->setup = setup;
 	relay->socket_options = socket_options_of(setup);
-	core_reload(relay->core, setup->config, &limits, listening, relay_now());
-	free(listening);
+	core_exchange(relay->core, change, &limits, relay_now());
 	upstreams_know(relay);
 	relay->armed = NS_UNKNOWN; /* `precise` may have changed */
 	relay_turn(relay);
@@ -214,12 +216,16 @@ void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
 	drops[WAY_DOWN] += relay->closed_drops;
 	for (size_t i = 0; i < relay->listener_count; i++)
 		drops[WAY_UP] += drops_of(relay->listeners[i].out.fd, relay->listeners[i].kernel_drops);
-	for (struct session *s = core_oldest(relay->core); s; s = s->newer) {
-		const struct carrier *carrier = s->carrier;
+}
 
-		for (const struct port *port = carrier ? carrier->port : NULL; port; port = port->older)
-			drops[WAY_DOWN] += socket_kernel_drops(port->out.fd);
-	}
+uint64_t relay_session_drops(const struct session *session)
+{
+	const struct carrier *carrier = session->carrier;
+	uint64_t drops = 0;
+
+	for (const struct port *port = carrier ? carrier->port : NULL; port; port = port->older)
+		drops += socket_kernel_drops(port->out.fd);
+	return drops;
 }
 
 uint64_t relay_network_news(const struct relay *relay)
@@ -248,5 +254,6 @@ void relay_free(struct relay *relay)
 	core_free(relay->core);
 	batch_free(relay->batch);
 	free(relay->listeners);
+	free(relay->configured);
 	free(relay);
 }

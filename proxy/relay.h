@@ -62,11 +62,15 @@ void relay_go(struct relay *relay);
 void relay_stop(struct relay *relay);
 /* What became due, and what follows from a change to the core from outside; then the timer. */
 void relay_turn(struct relay *relay);
-void relay_reload(struct relay *relay, const struct setup *setup, uint64_t seed);
+/* While it is halted: room for a change, -1 when memory is out; and the change itself. */
+int relay_prepare(struct relay *relay, struct core_change *change);
+void relay_reload(struct relay *relay, struct core_change *change, const struct setup *setup, uint64_t seed);
 
 struct core *relay_core(struct relay *relay);
-/* Adds what the kernel dropped on its sockets. */
+/* Adds what the kernel dropped on its listeners, and on sockets towards clouds that are closed. */
 void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS]);
+/* … and on those that a session has open. */
+uint64_t relay_session_drops(const struct session *session);
 /* ICMP errors told by sends and receives. */
 uint64_t relay_network_news(const struct relay *relay);
 

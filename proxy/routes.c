@@ -1,10 +1,12 @@
 /* routes: the handlers of the API, and the table that leads to them. */
 #include "proxy/routes.h"
 
+#include <event2/buffer.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "proxy/control.h"
 
 extern const char live_frame[], live_frame_end[]; /* proxy/live.html, built in */
@@ -12,6 +14,10 @@ extern const char live_frame[], live_frame_end[]; /* proxy/live.html, built in *
 #define WAIT_PRESET (30 * NS_S)
 #define WAIT_MOST NS_HOUR
 #define MARK_MAX 1000
+#define PAGE_PRESET 1000 /* sessions of a page */
+#define PAGE_MAX 10000
+#define API_JSON (JSON_COMPACT | JSON_REAL_PRECISION(12))
+#define PIECE_SESSIONS 50 /* of a long summary that are sent at once */
 
 /* ---- What there is ---- */
 
@@ -26,35 +32,199 @@ static void get_page(struct call *call)
 	routes_page(call, 200);
 }
 
-static void get_summary(struct call *call)
-{
-	struct sheet sheet;
-
-	running_sheet(call->running, &sheet);
-	call_answer(call, 200, sheet_json(&sheet));
-	sheet_fini(&sheet);
-}
-
 /* A session with what happened to it last. */
 static json_t *json_session(const struct running *running, const struct sheet_session *session)
 {
 	const struct feed_event *event = feed_of_session(running->feed, session->number);
-	json_t *json = sheet_json_session(session);
+	json_t *json = sheet_json_session(session), *text = event ? json_string(event->text) : NULL;
 
-	json_object_set_new(json, "last_event", event ? json_string(event->text) : json_null());
+	json_object_set_new(json, "last_event", text ? text : json_null());
 	return json;
+}
+
+static bool read_number(struct call *call, const char *name, uint64_t preset, uint64_t most, uint64_t *number)
+{
+	const char *text = evhttp_find_header(call->query, name);
+	struct error error;
+
+	*number = preset;
+	if (!text)
+		return true;
+	if (units_whole(text, number, &error)) {
+		call_refuse(call, 400, "%s: %s", name, error.text);
+		return false;
+	}
+	if (*number > most) {
+		call_refuse(call, 400, "%s: `%s` is out of range; %" PRIu64 " is the most", name, text, most);
+		return false;
+	}
+	return true;
+}
+
+/* ---- The summary, in pieces ---- */
+
+struct long_summary {
+	struct sheet sheet;
+	struct sheet_json whole;
+	size_t sent; /* sessions */
+	bool begun;
+};
+
+static void long_summary_free(void *user)
+{
+	struct long_summary *summary = user;
+
+	sheet_fini(&summary->sheet);
+	free(summary->whole.text);
+	free(summary);
+}
+
+static void add_session(struct evbuffer *out, const struct sheet_session *session, bool first)
+{
+	json_t *json = sheet_json_session(session);
+	char *text = json_dumps(json, API_JSON);
+
+	if (!text || evbuffer_add_printf(out, "%s%s", first ? "" : ",", text) < 0)
+		memory_out();
+	free(text);
+	json_decref(json);
+}
+
+static bool long_summary_next(void *user, struct evbuffer *out)
+{
+	struct long_summary *summary = user;
+	const struct sheet *sheet = &summary->sheet;
+	const struct sheet_json *whole = &summary->whole;
+	size_t end = summary->sent + PIECE_SESSIONS;
+
+	if (!summary->begun)
+		evbuffer_add(out, whole->text, (size_t)(whole->place - whole->text));
+	summary->begun = true;
+	for (; summary->sent < end && summary->sent < sheet->session_count; summary->sent++)
+		add_session(out, &sheet->sessions[summary->sent], summary->sent == 0);
+	if (summary->sent < sheet->session_count)
+		return true;
+	evbuffer_add(out, whole->place, strlen(whole->place));
+	return false;
+}
+
+static void answer_in_pieces(struct call *call, const struct sheet *sheet)
+{
+	struct long_summary *summary = memory_new(1, sizeof(*summary));
+
+	summary->sheet = *sheet;
+	sheet_json_begin(sheet, API_JSON, &summary->whole);
+	control_pieces(
+	    call, "application/json", (struct pieces){long_summary_next, long_summary_free, summary});
+}
+
+static void get_summary(struct call *call)
+{
+	struct sheet sheet;
+	uint64_t most;
+
+	if (!read_number(call, "sessions", UINT32_MAX, UINT32_MAX, &most))
+		return;
+	running_sheet(call->running, most > 0, &sheet);
+	if (sheet.session_count > most)
+		sheet.session_count = most;
+	if (sheet.session_count > PIECE_SESSIONS)
+		return answer_in_pieces(call, &sheet);
+	call_answer(call, 200, sheet_json(&sheet));
+	sheet_fini(&sheet);
+}
+
+/* ---- Sessions ---- */
+
+/* Which of them, and those that were found. */
+struct paging {
+	const struct running *running;
+	uint32_t after;
+	size_t limit; /* one more is looked for, to know whether there are more */
+	bool live_only;
+	const char *find; /* NULL: all */
+	struct summary_now now;
+	size_t from_this; /* found among the sessions of the worker that is being walked */
+	unsigned worker_last; /* number met last: a lower one is another worker's */
+};
+
+static bool is_found(const struct paging *paging, const struct sheet_session *session)
+{
+	char device[ADDRESS_TEXT_ROOM];
+
+	if (session->number <= paging->after || (paging->live_only && session->ended))
+		return false;
+	return !paging->find || strcasestr(session->section, paging->find) ||
+	       strcasestr(session->link, paging->find) || strcasestr(session->identity, paging->find) ||
+	       strcasestr(address_text(&session->device, device, sizeof(device)), paging->find);
+}
+
+static bool page_session(void *user, const struct session *session)
+{
+	struct paging *paging = user;
+	struct summary_now *now = &paging->now;
+
+	if (session->number < paging->worker_last)
+		paging->from_this = 0;
+	paging->worker_last = session->number;
+	if (session->number <= paging->after)
+		return true;
+	summary_now_session(now, session);
+	if (is_found(paging, &now->sessions[now->session_count - 1]))
+		paging->from_this++;
+	else
+		now->session_count--;
+	return paging->from_this <= paging->limit;
+}
+
+/* The page's sessions, by number; `*more`: there are others behind them. */
+static void page_gather(struct paging *paging, bool *more)
+{
+	const struct running *running = paging->running;
+	struct summary_now *now = &paging->now;
+	struct summary_facts facts;
+	size_t kept = 0;
+
+	summary_now_begin(running->summary, true, now);
+	crew_walk(running->crew, page_session, paging);
+	crew_halt(running->crew);
+	summary_now_end(running->summary, crew_cores(running->crew), 0, now);
+	crew_go(running->crew);
+	running_facts(running, &facts);
+	for (size_t i = 0; i < now->session_count; i++)
+		if (is_found(paging, &now->sessions[i]))
+			now->sessions[kept++] = now->sessions[i];
+	*more = kept > paging->limit;
+	now->session_count = *more ? paging->limit : kept;
+	for (size_t i = 0; i < now->session_count; i++)
+		summary_place(&now->sessions[i], &facts);
 }
 
 static void get_sessions(struct call *call)
 {
-	json_t *list = json_array();
-	struct sheet sheet;
+	const char *live = evhttp_find_header(call->query, "live");
+	struct paging paging = {.running = call->running, .find = evhttp_find_header(call->query, "find")};
+	json_t *list, *next;
+	uint64_t after, limit;
+	bool more;
 
-	running_sheet(call->running, &sheet);
-	for (size_t i = 0; i < sheet.session_count; i++)
-		json_array_append_new(list, json_session(call->running, &sheet.sessions[i]));
-	call_answer(call, 200, json_pack("{s:o}", "sessions", list));
-	sheet_fini(&sheet);
+	if (!read_number(call, "after", 0, UINT32_MAX, &after) ||
+	    !read_number(call, "limit", PAGE_PRESET, PAGE_MAX, &limit))
+		return;
+	if (live && strcmp(live, "yes") != 0 && strcmp(live, "no") != 0)
+		return call_refuse(call, 400, "live: `%s` is unknown; it is yes or no", live);
+	paging.after = (uint32_t)after;
+	paging.limit = (size_t)limit;
+	paging.live_only = live && strcmp(live, "yes") == 0;
+	page_gather(&paging, &more);
+	list = json_array();
+	for (size_t i = 0; i < paging.now.session_count; i++)
+		json_array_append_new(list, json_session(call->running, &paging.now.sessions[i]));
+	next = more && paging.now.session_count
+	           ? json_integer(paging.now.sessions[paging.now.session_count - 1].number)
+	           : json_null();
+	call_answer(call, 200, json_pack("{s:o, s:o}", "sessions", list, "next", next));
+	summary_now_free(&paging.now);
 }
 
 static void get_session(struct call *call)
@@ -64,13 +234,19 @@ static void get_session(struct call *call)
 	struct sheet_session session;
 	char *end;
 	unsigned long number = strtoul(call->name, &end, 10);
+	bool known = false;
 
-	running_facts(running, &facts);
-	if (*end || number > UINT32_MAX ||
-	    !summary_session(running->summary, crew_cores(running->crew), &facts, (uint32_t)number, &session))
-		call_refuse(call, 404, "there is no session %s", call->name);
-	else
+	if (!*end && number <= UINT32_MAX) {
+		running_facts(running, &facts);
+		crew_halt(running->crew);
+		known = summary_session(running->summary, crew_cores(running->crew), &facts, (uint32_t)number,
+		    &session);
+		crew_go(running->crew);
+	}
+	if (known)
 		call_answer(call, 200, json_session(running, &session));
+	else
+		call_refuse(call, 404, "there is no session %s", call->name);
 }
 
 static json_t *names_of_rules(const struct config *config)
@@ -130,11 +306,8 @@ static void get_openapi(struct call *call)
 
 static bool rule_is_there(struct call *call, const char *name)
 {
-	const struct config *config = call->running->setup->config;
-
-	for (size_t i = 0; i < config->rule_count; i++)
-		if (strcmp(config->rules[i].name, name) == 0)
-			return true;
+	if (config_rule(call->running->setup->config, name))
+		return true;
 	call_refuse(call, 404, "there is no [rule %s]", name);
 	return false;
 }
@@ -158,6 +331,7 @@ static void answer_change(struct call *call, const char *line)
 		break;
 	case LIVE_WRONG: call_refuse(call, 400, "%s", result.error.at); break;
 	case LIVE_UNKNOWN: call_refuse(call, 404, "%s", result.error.at); break;
+	case LIVE_CONFLICT: call_refuse(call, 409, "%s", result.error.at); break;
 	}
 	text_free(&result.error);
 }
@@ -285,12 +459,10 @@ static void patch_rule(struct call *call)
 static void patch_link(struct call *call)
 {
 	const struct config *config = call->running->setup->config;
+	const struct link *link = config_link(config, call->name);
 	struct text line = {0};
-	size_t i = 1;
 
-	while (i < config->link_count && strcmp(config->links[i].name, call->name) != 0)
-		i++;
-	if (i == config->link_count)
+	if (!link || link == &config->links[0]) /* the clean link is no section's */
 		call_refuse(call, 404, "there is no [link %s]", call->name);
 	else if (add_keys(call, "link", &line))
 		answer_change(call, line.at);
@@ -376,8 +548,15 @@ static void post_stop(struct call *call)
 
 const struct route route_table[] = {
     {"GET", "/", get_page, "the live page", .answer = "text/html"},
-    {"GET", "/api/v1/summary", get_summary, "the summary's JSON, now", .answer = "application/json"},
-    {"GET", "/api/v1/sessions", get_sessions, "its sessions, each with its last event",
+    {"GET", "/api/v1/summary", get_summary, "the summary's JSON, now",
+        .query = {{"sessions", "integer", "list at most so many of them (all)", false}},
+        .answer = "application/json"},
+    {"GET", "/api/v1/sessions", get_sessions,
+        "its sessions by number, each with its last event; `next` is the `after` of the next page, or null",
+        .query = {{"after", "integer", "those above this number (0)", false},
+            {"limit", "integer", "at most so many (1000; 10000 is the most)", false},
+            {"live", "string", "yes: only those that go on (no)", false},
+            {"find", "string", "only those whose address, section, link or identity contains this", false}},
         .answer = "application/json"},
     {"GET", "/api/v1/sessions/{number}", get_session, "one session", .answer = "application/json"},
     {"GET", "/api/v1/config", get_config, "seed, ini text in force, generation, and what is there by name",

@@ -1,9 +1,9 @@
 #include "proxy/running.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "proxy/log.h"
 #include "proxy/relay.h"
 
@@ -21,26 +21,45 @@ void running_facts(const struct running *running, struct summary_facts *facts)
 	facts->is_over = running->stopped != 0;
 }
 
-void running_sheet(const struct running *running, struct sheet *sheet)
+static bool now_session(void *user, const struct session *session)
+{
+	struct summary_now *now = user;
+
+	summary_now_session(now, session);
+	now->kernel_drops += relay_session_drops(session);
+	return true;
+}
+
+void running_now(const struct running *running, bool list, struct summary_now *now)
+{
+	summary_now_begin(running->summary, list, now);
+	crew_walk(running->crew, now_session, now);
+	crew_halt(running->crew);
+	summary_now_end(
+	    running->summary, crew_cores(running->crew), running->setup->config->rule_count, now);
+	crew_go(running->crew);
+}
+
+void running_sheet(const struct running *running, bool list, struct sheet *sheet)
 {
 	struct summary_facts facts;
+	struct summary_now now;
 
-	crew_halt(running->crew);
+	running_now(running, list, &now);
 	running_facts(running, &facts);
-	summary_sheet(
-	    running->summary, crew_cores(running->crew), &facts, (enum exit_status)running->status, sheet);
-	crew_go(running->crew);
+	summary_sheet(&now, crew_cores(running->crew), &facts, (enum exit_status)running->status, sheet);
+	summary_now_free(&now);
 }
 
 void running_event(struct running *running, const char *text)
 {
-	ns_t at;
+	ns_t at = crew_wall(running->crew, relay_now());
 
-	crew_halt(running->crew); /* the recorder is the first worker's */
-	at = crew_wall(running->crew, relay_now());
-	if (running->capture)
-		capture_event(capture_recorder(running->capture, 0), text, at);
 	feed_put(running->feed, text, at);
+	if (!running->capture)
+		return;
+	crew_halt(running->crew); /* the recorder is the first worker's */
+	capture_event(capture_recorder(running->capture, 0), text, at);
 	crew_go(running->crew);
 }
 
@@ -68,13 +87,24 @@ bool running_rotate(struct running *running, const char **why)
 
 /* ---- Changes ---- */
 
-static void swap_in(struct running *running, struct setup *setup)
+/* Exchanges the setup; the event stands in the capture where the exchange was. -1 when memory is out: then the new
+ * setup is gone, and the one in force stays. */
+static int swap_in(struct running *running, struct setup *setup, const char *event)
 {
+	struct crew_change *change = crew_change_new(running->crew, setup);
 	struct setup *before = running->setup;
+	int failed;
 
-	running->setup = setup;
-	crew_reload(running->crew, setup, running->seed);
-	setup_free(before);
+	crew_halt(running->crew);
+	failed = crew_exchange(running->crew, change, running->seed);
+	if (!failed)
+		running->setup = setup;
+	if (!failed && event)
+		running_event(running, event);
+	crew_go(running->crew);
+	crew_change_free(change);
+	setup_free(failed ? setup : before);
+	return failed;
 }
 
 /* A new file begins with the text in force; where none is started it stands in events. */
@@ -83,7 +113,6 @@ static void capture_reloaded(struct running *running)
 	const char *ini = ini_text(running->setup->ini);
 	struct text text = {0};
 
-	crew_halt(running->crew);
 	text_add(&text, "reload generation=%u", running->generation);
 	if (running->capture && !capture_starts_anew(running->capture)) {
 		/* A packet holds so much; a longer text goes into several. */
@@ -96,19 +125,30 @@ static void capture_reloaded(struct running *running)
 		}
 	} else {
 		running_event(running, text.at);
-		if (running->capture)
+		if (running->capture) {
+			crew_halt(running->crew);
 			capture_rotate(running->capture, ini);
+			crew_go(running->crew);
+		}
 	}
-	crew_go(running->crew);
 	text_free(&text);
 }
 
-size_t running_reload(struct running *running, struct text *told)
+static size_t reload_failed(struct running *running, size_t errors)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "reload failed errors=%zu", errors);
+	log_error("%s", text);
+	running_event(running, text);
+	return errors;
+}
+
+static size_t reload(struct running *running, struct text *told)
 {
 	struct complaints *complaints = complaints_new();
 	size_t changes = live_changes(running->live), errors;
 	struct setup *setup = live_load(running->live, complaints);
-	char text[80];
 
 	log_status(""); /* what follows stands in lines of its own */
 	log_complaints(complaints);
@@ -116,13 +156,11 @@ size_t running_reload(struct running *running, struct text *told)
 	if (told)
 		complaints_errors(complaints, told);
 	complaints_free(complaints);
-	if (!setup) {
-		snprintf(text, sizeof(text), "reload failed errors=%zu", errors);
-		log_error("%s", text);
-		running_event(running, text);
-		return errors;
-	}
-	swap_in(running, setup);
+	if (!setup)
+		return reload_failed(running, errors);
+	crew_tell_kept(running->crew, setup);
+	if (swap_in(running, setup, NULL))
+		memory_out();
 	running->generation++;
 	capture_reloaded(running);
 	log_error("reload ok generation=%u", running->generation);
@@ -132,6 +170,39 @@ size_t running_reload(struct running *running, struct text *told)
 	return 0;
 }
 
+struct reloading {
+	struct running *running;
+	struct text *told;
+	size_t errors;
+};
+
+static void reload_task(void *user)
+{
+	struct reloading *reloading = user;
+
+	reloading->errors = reload(reloading->running, reloading->told);
+}
+
+size_t running_reload(struct running *running, struct text *told)
+{
+	struct reloading reloading = {.running = running, .told = told};
+
+	if (running_try(running, reload_task, &reloading))
+		return reloading.errors;
+	log_error("reload: out of memory: the configuration in force stays");
+	return reload_failed(running, 1);
+}
+
+bool running_try(struct running *running, void (*task)(void *user), void *user)
+{
+	unsigned halts = crew_halts(running->crew);
+	bool done = memory_try(task, user);
+
+	while (crew_halts(running->crew) > halts) /* it was left in the middle */
+		crew_go(running->crew);
+	return done;
+}
+
 static void remember(struct running *running, const char *line)
 {
 	struct summary_facts facts;
@@ -139,32 +210,58 @@ static void remember(struct running *running, const char *line)
 	if (running->change_count == CHANGES_MOST)
 		return;
 	running_facts(running, &facts);
-	running->changes = realloc(running->changes, (running->change_count + 1) * sizeof(*running->changes));
-	assert(running->changes);
+	running->changes = memory_grow(
+	    running->changes, running->change_count, sizeof(*running->changes));
 	running->changes[running->change_count++] = (struct sheet_change){
-	    facts.now - facts.began, strdup(line)};
+	    facts.now - facts.began, memory_text(line, strlen(line))};
+}
+
+/* A configuration: built beside the running workers. */
+static struct live_result change_build(struct running *running, const char *line, const char *event)
+{
+	struct live_result result = live_apply(
+	    running->live, crew_cores(running->crew), running->setup, line, relay_now());
+
+	if (result.status != LIVE_DONE)
+		return result;
+	if (!result.setup) {
+		running_event(running, event); /* it is so already */
+	} else if (swap_in(running, result.setup, event)) {
+		live_undo(running->live, line);
+		result.status = LIVE_CONFLICT;
+		text_add(&result.error, "out of memory: the configuration in force stays");
+	}
+	return result;
+}
+
+/* Something that is done to sessions, while they rest. */
+static struct live_result change_act(struct running *running, const char *line, const char *event)
+{
+	struct live_result result;
+
+	crew_halt(running->crew);
+	crew_turn(running->crew); /* what was due before it came happens first */
+	result = live_apply(
+	    running->live, crew_cores(running->crew), running->setup, line, relay_now());
+	if (result.status == LIVE_DONE)
+		running_event(running, event);
+	crew_turn(running->crew);
+	crew_go(running->crew);
+	return result;
 }
 
 struct live_result running_change(struct running *running, const char *line)
 {
 	struct live_result result;
 	struct text event = {0};
-	ns_t now;
 
-	crew_halt(running->crew);
-	crew_turn(running->crew); /* what was due before it came happens first */
-	now = relay_now();
 	text_add(&event, "live %s", line);
-	result = live_apply(running->live, crew_cores(running->crew), running->setup, line, now);
+	result = live_builds(line) ? change_build(running, line, event.at)
+	                           : change_act(running, line, event.at);
 	if (result.status == LIVE_DONE) {
-		running_event(running, event.at);
 		log_tell("%s", event.at);
 		remember(running, line);
 	}
-	if (result.setup)
-		swap_in(running, result.setup);
-	crew_turn(running->crew);
-	crew_go(running->crew);
 	text_free(&event);
 	return result;
 }

@@ -47,8 +47,10 @@ struct running {
 
 #define CHANGES_MOST 1000
 
-/* The accounts now; for sheet_fini. */
-void running_sheet(const struct running *running, struct sheet *sheet);
+/* The accounts now, with every session where it should `list` them; for sheet_fini. */
+void running_sheet(const struct running *running, bool list, struct sheet *sheet);
+/* What the cores know now; the workers are halted for some sessions at a time. For summary_now_free. */
+void running_now(const struct running *running, bool list, struct summary_now *now);
 /* What only the relay and the clock know, for parts of it. */
 void running_facts(const struct running *running, struct summary_facts *facts);
 /* Something that happened stands in the capture and is told to those who listen. */
@@ -62,5 +64,7 @@ struct live_result running_change(struct running *running, const char *line);
 /* A new capture file; false and why (a constant) where there is none to start. */
 bool running_rotate(struct running *running, const char **why);
 void running_stop(struct running *running);
+/* memory_try of a task that may halt the workers: they go on whatever becomes of it. */
+bool running_try(struct running *running, void (*task)(void *user), void *user);
 
 #endif

@@ -411,12 +411,15 @@ struct setup *setup_new(
 	for (size_t i = 0; i < source->set_count; i++)
 		ini_set(setup->ini, source->sets[i]);
 	for (size_t i = 0; i < source->patch_count; i++)
-		ini_set(setup->ini, source->patches[i]);
+		ini_set_live(setup->ini, source->patches[i], source->live_files);
 	ini_inherit(setup->ini);
 	setup->arena = arena_new();
 	reading.arena = setup->arena;
 	reading.ini = setup->ini;
 	proxy = ini_find(setup->ini, "proxy", "");
+	keys_presets(&proxy_kind, &setup->proxy, &reading);
+	keys_presets(&capture_kind, &setup->capture, &reading);
+	keys_presets(&control_kind, &setup->control, &reading);
 	keys_fill(&proxy_kind, proxy, &setup->proxy, &reading, complaints);
 	keys_fill(&capture_kind, ini_find(setup->ini, "capture", ""), &setup->capture, &reading, complaints);
 	if (setup->capture.keylog.count && setup->capture.format == CAPTURE_PCAP)

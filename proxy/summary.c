@@ -1,13 +1,14 @@
 #include "proxy/summary.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "proxy/log.h"
 
+#define ENDED_LEAST 16   /* room for sessions that have ended */
 #define FAILURES_MAX 200 /* kept one by one */
 #define EACH_MAX 100     /* of `expect … each`, sessions */
 #define TOLD_MAX 32      /* told one by one */
@@ -23,14 +24,13 @@ struct summary {
 
 struct summary *summary_new(void)
 {
-	struct summary *summary = calloc(1, sizeof(*summary));
+	struct summary *summary = memory_new(1, sizeof(*summary));
 
-	assert(summary);
 	pthread_mutex_init(&summary->lock, NULL);
-	for (int way = 0; way < WAYS; way++) {
-		summary->delays[way] = calloc(1, sizeof(struct buckets));
-		assert(summary->delays[way]);
-	}
+	for (int way = 0; way < WAYS; way++)
+		summary->delays[way] = memory_new(1, sizeof(struct buckets));
+	summary->ended = memory_new(ENDED_LEAST, sizeof(*summary->ended));
+	summary->ended_room = ENDED_LEAST;
 	return summary;
 }
 
@@ -87,18 +87,27 @@ static void session_fill(struct sheet_session *sheet, const struct session *sess
 	}
 }
 
+/* Without memory the ring stays as it is, and the oldest make room. */
+static void ended_grow(struct summary *summary)
+{
+	size_t room = 2 * summary->ended_room < SUMMARY_ENDED_MAX ? 2 * summary->ended_room
+	                                                          : SUMMARY_ENDED_MAX;
+	struct sheet_session *ended;
+
+	if (summary->ended_count < summary->ended_room || room == summary->ended_room || summary->ended_next)
+		return; /* not full, as large as it gets, or its oldest are gone already */
+	ended = realloc(summary->ended, room * sizeof(*ended));
+	if (!ended)
+		return;
+	summary->ended = ended;
+	summary->ended_next = summary->ended_count;
+	summary->ended_room = room;
+}
+
 void summary_session_ended(struct summary *summary, const struct session *session)
 {
 	pthread_mutex_lock(&summary->lock);
-	if (summary->ended_count == summary->ended_room && summary->ended_room < SUMMARY_ENDED_MAX) {
-		size_t room = summary->ended_room ? 2 * summary->ended_room : 16;
-
-		room = room < SUMMARY_ENDED_MAX ? room : SUMMARY_ENDED_MAX;
-		summary->ended = realloc(summary->ended, room * sizeof(*summary->ended));
-		assert(summary->ended);
-		summary->ended_next = summary->ended_count;
-		summary->ended_room = room;
-	}
+	ended_grow(summary);
 	session_fill(&summary->ended[summary->ended_next], session);
 	summary->ended_next = (summary->ended_next + 1) % summary->ended_room;
 	if (summary->ended_count < summary->ended_room)
@@ -112,57 +121,34 @@ void summary_session_ended(struct summary *summary, const struct session *sessio
 	pthread_mutex_unlock(&summary->lock);
 }
 
-void summary_totals(const struct summary *summary, const struct cores *cores, struct account totals[WAYS])
+/* ---- What is known at one time ---- */
+
+void summary_now_begin(const struct summary *summary, bool list, struct summary_now *now)
 {
-	for (int way = 0; way < WAYS; way++) {
-		totals[way] = summary->totals[way];
-		for (size_t i = 0; i < cores->count; i++) {
-			account_join(&totals[way], core_refused(cores->all[i], (enum way)way));
-			for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
-				join(&totals[way], &s->ways[way]);
-		}
+	*now = (struct summary_now){.listed = list, .ended_before = summary->ended_ever};
+	for (int way = 0; way < WAYS; way++)
+		now->delays[way] = memory_new(1, sizeof(struct buckets));
+}
+
+static struct sheet_session *session_add(struct summary_now *now)
+{
+	if (now->session_count == now->session_room) {
+		now->session_room = now->session_room ? 2 * now->session_room : 64;
+		now->sessions = memory_resize(now->sessions, now->session_room, sizeof(*now->sessions));
 	}
+	return &now->sessions[now->session_count++];
 }
 
-/* Those of sessions that live and of those that have ended. */
-static struct buckets *join_delays(const struct summary *summary, const struct cores *cores, enum way way)
+void summary_now_session(struct summary_now *now, const struct session *session)
 {
-	struct buckets *all = malloc(sizeof(*all));
-
-	assert(all);
-	*all = *summary->delays[way];
-	for (size_t i = 0; i < cores->count; i++)
-		for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
-			if (s->ways[way].delays)
-				buckets_join(all, s->ways[way].delays);
-	return all;
-}
-
-void summary_delays(
-    const struct summary *summary, const struct cores *cores, enum way way, ns_t *sum, uint64_t *count)
-{
-	*sum = summary->delays[way]->sum;
-	*count = summary->delays[way]->count;
-	for (size_t i = 0; i < cores->count; i++)
-		for (const struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
-			if (s->ways[way].delays) {
-				*sum += s->ways[way].delays->sum;
-				*count += s->ways[way].delays->count;
-			}
-}
-
-static void fill_totals(const struct summary *summary, const struct cores *cores, struct sheet *sheet)
-{
-	struct account accounts[WAYS];
-
-	summary_totals(summary, cores, accounts);
+	now->live++;
 	for (int way = 0; way < WAYS; way++) {
-		struct buckets *all = join_delays(summary, cores, (enum way)way);
-
-		sheet->totals[way].account = accounts[way];
-		sheet_way_delays(&sheet->totals[way], all);
-		free(all);
+		join(&now->totals[way], &session->ways[way]);
+		if (session->ways[way].delays)
+			buckets_join(now->delays[way], session->ways[way].delays);
 	}
+	if (now->listed)
+		session_fill(session_add(now), session);
 }
 
 static int by_number(const void *a, const void *b)
@@ -172,32 +158,92 @@ static int by_number(const void *a, const void *b)
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* What a live session's figures lack: when it began in the run, and that the run is over. */
-static void session_place(struct sheet_session *session, const struct summary_facts *facts)
+static int by_value(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* The `index`th of those that are kept, the oldest first. */
+static const struct sheet_session *ended_at(const struct summary *summary, size_t index)
+{
+	size_t first = summary->ended_count < summary->ended_room ? 0 : summary->ended_next;
+
+	return &summary->ended[(first + index) % summary->ended_room];
+}
+
+/* A session that was met alive and has ended since is known as ended. */
+static void drop_ended(const struct summary *summary, struct summary_now *now)
+{
+	uint64_t since = summary->ended_ever - now->ended_before;
+	size_t fresh = since < summary->ended_count ? (size_t)since : summary->ended_count, kept = 0;
+	uint32_t *numbers = fresh ? memory_new(fresh, sizeof(*numbers)) : NULL;
+
+	for (size_t i = 0; i < fresh; i++)
+		numbers[i] = ended_at(summary, summary->ended_count - fresh + i)->number;
+	if (fresh)
+		qsort(numbers, fresh, sizeof(*numbers), by_value);
+	for (size_t i = 0; i < now->session_count; i++) {
+		const struct sheet_session *session = &now->sessions[i];
+
+		if (!fresh || !bsearch(&session->number, numbers, fresh, sizeof(*numbers), by_value))
+			now->sessions[kept++] = *session;
+	}
+	now->session_count = kept;
+	free(numbers);
+}
+
+void summary_now_end(const struct summary *summary, const struct cores *cores, size_t rule_count,
+    struct summary_now *now)
+{
+	for (int way = 0; way < WAYS; way++) {
+		account_join(&now->totals[way], &summary->totals[way]);
+		buckets_join(now->delays[way], summary->delays[way]);
+		for (size_t i = 0; i < cores->count; i++)
+			account_join(&now->totals[way], core_refused(cores->all[i], (enum way)way));
+	}
+	if (now->listed) {
+		drop_ended(summary, now);
+		for (size_t i = 0; i < summary->ended_count; i++)
+			*session_add(now) = *ended_at(summary, i);
+		if (now->session_count)
+			qsort(now->sessions, now->session_count, sizeof(*now->sessions), by_number);
+	}
+	now->sessions_ever = cores_sessions_ever(cores);
+	now->sessions_left_out = summary->ended_ever - summary->ended_count;
+	now->queued_bytes = cores_queued_bytes(cores);
+	cores_lateness(cores, &now->late);
+	now->rule_count = rule_count;
+	now->rules = memory_new(rule_count + 1, sizeof(*now->rules));
+	for (size_t i = 0; i < rule_count; i++)
+		now->rules[i] = cores_rule(cores, (unsigned)i);
+}
+
+void summary_now_free(struct summary_now *now)
+{
+	for (int way = 0; way < WAYS; way++)
+		free(now->delays[way]);
+	free(now->sessions);
+	free(now->rules);
+	*now = (struct summary_now){0};
+}
+
+void summary_now_all(const struct summary *summary, const struct cores *cores, size_t rule_count,
+    struct summary_now *now)
+{
+	summary_now_begin(summary, true, now);
+	for (size_t i = 0; i < cores->count; i++)
+		for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
+			summary_now_session(now, s);
+	summary_now_end(summary, cores, rule_count, now);
+}
+
+void summary_place(struct sheet_session *session, const struct summary_facts *facts)
 {
 	session->began -= facts->began;
 	if (!session->ended && facts->is_over)
 		session->ended = "stop";
-}
-
-static void fill_sessions(const struct summary *summary, const struct cores *cores,
-    const struct summary_facts *facts, struct sheet *sheet)
-{
-	size_t at = summary->ended_count, count = at + cores_session_count(cores);
-
-	sheet->sessions = calloc(count + 1, sizeof(*sheet->sessions));
-	assert(sheet->sessions);
-	if (at)
-		memcpy(sheet->sessions, summary->ended, at * sizeof(*sheet->sessions));
-	for (size_t i = 0; i < cores->count; i++)
-		for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
-			session_fill(&sheet->sessions[at++], s);
-	for (size_t i = 0; i < at; i++)
-		session_place(&sheet->sessions[i], facts);
-	qsort(sheet->sessions, at, sizeof(*sheet->sessions), by_number);
-	sheet->session_count = at;
-	sheet->sessions_ever = cores_sessions_ever(cores);
-	sheet->sessions_left_out = summary->ended_ever - summary->ended_count;
 }
 
 bool summary_session(const struct summary *summary, const struct cores *cores,
@@ -208,14 +254,14 @@ bool summary_session(const struct summary *summary, const struct cores *cores,
 			if (s->number != number)
 				continue;
 			session_fill(session, s);
-			session_place(session, facts);
+			summary_place(session, facts);
 			return true;
 		}
 	for (size_t i = 0; i < summary->ended_count; i++) {
 		if (summary->ended[i].number != number)
 			continue;
 		*session = summary->ended[i];
-		session_place(session, facts);
+		summary_place(session, facts);
 		return true;
 	}
 	return false;
@@ -227,10 +273,8 @@ static struct sheet_failure *fail(struct sheet *sheet, const char *subject)
 {
 	struct sheet_failure *failure;
 
-	if (!sheet->failures) {
-		sheet->failures = calloc(FAILURES_MAX + 1, sizeof(*sheet->failures));
-		assert(sheet->failures);
-	}
+	if (!sheet->failures)
+		sheet->failures = memory_new(FAILURES_MAX + 1, sizeof(*sheet->failures));
 	failure = &sheet->failures[sheet->failure_count]; /* the last place takes what is past the most */
 	if (sheet->failure_count < FAILURES_MAX)
 		sheet->failure_count++;
@@ -261,11 +305,12 @@ static void check_each(struct sheet *sheet, const struct cores *cores, const str
 	sheet->failures_left_out += count > EACH_MAX ? count - EACH_MAX : 0;
 }
 
-static void check_rules(struct sheet *sheet, const struct cores *cores, const struct config *config)
+static void check_rules(struct sheet *sheet, const struct summary_now *now, const struct cores *cores,
+    const struct config *config)
 {
 	for (size_t i = 0; i < config->rule_count; i++) {
 		const struct rule *rule = &config->rules[i];
-		uint64_t fired = cores_rule(cores, (unsigned)i).fired;
+		uint64_t fired = now->rules[i].fired;
 		struct sheet_failure *failure;
 
 		if (!rule->expect_given || rule->expect_each || span_holds(&rule->expect, fired))
@@ -278,16 +323,16 @@ static void check_rules(struct sheet *sheet, const struct cores *cores, const st
 	check_each(sheet, cores, config);
 }
 
-static void check_run(struct sheet *sheet, const struct cores *cores, const struct summary_facts *facts)
+static void check_run(struct sheet *sheet, const struct summary_facts *facts)
 {
 	const struct proxy_settings *proxy = &facts->setup->proxy;
 	struct sheet_failure *failure;
 	ns_t late = sheet->late[1];
 
 	if (proxy->expect_sessions_given &&
-	    !span_holds(&proxy->expect_sessions, cores_sessions_ever(cores))) {
+	    !span_holds(&proxy->expect_sessions, sheet->sessions_ever)) {
 		failure = fail(sheet, "expect_sessions");
-		failure->number = cores_sessions_ever(cores);
+		failure->number = (int64_t)sheet->sessions_ever;
 		units_span_text(&proxy->expect_sessions, failure->want, sizeof(failure->want));
 	}
 	if (proxy->max_lateness && late > proxy->max_lateness) {
@@ -295,10 +340,10 @@ static void check_run(struct sheet *sheet, const struct cores *cores, const stru
 		units_time_text(proxy->max_lateness, failure->want, sizeof(failure->want));
 		units_time_text(late / NS_US * NS_US, failure->got, sizeof(failure->got));
 	}
-	if (proxy->strict && facts->kernel_drops + facts->capture_lost) {
+	if (proxy->strict && sheet->kernel_drops + facts->capture_lost) {
 		failure = fail(sheet, "strict");
 		copy_text(failure->want, sizeof(failure->want), "0");
-		failure->number = (int64_t)(facts->kernel_drops + facts->capture_lost);
+		failure->number = (int64_t)(sheet->kernel_drops + facts->capture_lost);
 	}
 }
 
@@ -341,11 +386,10 @@ static void list_checks(struct sheet *sheet, const struct setup *setup)
 
 /* ---- The sheet ---- */
 
-void summary_sheet(const struct summary *summary, const struct cores *cores,
-    const struct summary_facts *facts, enum exit_status status, struct sheet *sheet)
+void summary_sheet(struct summary_now *now, const struct cores *cores, const struct summary_facts *facts,
+    enum exit_status status, struct sheet *sheet)
 {
 	const struct config *config = facts->setup->config;
-	struct buckets late;
 
 	*sheet = (struct sheet){.seed = facts->seed,
 	    .seed_known = true,
@@ -353,28 +397,37 @@ void summary_sheet(const struct summary *summary, const struct cores *cores,
 	    .ended = facts->ended,
 	    .exit = -1,
 	    .closed = true,
+	    .sessions = now->sessions,
+	    .session_count = now->session_count,
+	    .sessions_ever = now->sessions_ever,
+	    .sessions_left_out = now->sessions_left_out,
 	    .capture_written = facts->capture_written,
 	    .capture_lost = facts->capture_lost,
-	    .kernel_drops = facts->kernel_drops,
+	    .kernel_drops = facts->kernel_drops + now->kernel_drops,
 	    .icmp_errors = facts->network_news};
+	now->sessions = NULL;
+	now->session_count = 0;
 	copy_text(sheet->version, sizeof(sheet->version), facts->version);
-	fill_sessions(summary, cores, facts, sheet);
-	fill_totals(summary, cores, sheet);
+	for (size_t i = 0; i < sheet->session_count; i++)
+		summary_place(&sheet->sessions[i], facts);
+	for (int way = 0; way < WAYS; way++) {
+		sheet->totals[way].account = now->totals[way];
+		sheet_way_delays(&sheet->totals[way], now->delays[way]);
+	}
 	for (size_t i = 0; i < config->rule_count; i++) {
 		struct sheet_rule *rule = sheet_rule_add(sheet, config->rules[i].name);
 
-		rule->matched = cores_rule(cores, (unsigned)i).matched;
-		rule->fired = cores_rule(cores, (unsigned)i).fired;
+		rule->matched = now->rules[i].matched;
+		rule->fired = now->rules[i].fired;
 	}
-	cores_lateness(cores, &late);
-	sheet_late(sheet, &late);
+	sheet_late(sheet, &now->late);
 	list_checks(sheet, facts->setup);
 	for (size_t i = 0; i < facts->change_count; i++)
 		sheet_change_add(sheet, facts->changes[i].at, facts->changes[i].text);
 	if (!facts->is_over)
 		return; /* what was expected may yet come */
-	check_rules(sheet, cores, config);
-	check_run(sheet, cores, facts);
+	check_rules(sheet, now, cores, config);
+	check_run(sheet, facts);
 	sheet->exit = status == EXIT_DONE && sheet->failure_count ? EXIT_CHECK : (int)status;
 }
 

@@ -575,9 +575,10 @@ static void round_of(struct relay *relay)
 void relay_run(struct relay *relay)
 {
 	while (!relay->stopping) {
+		/* After a rest comes a round, whatever is asked for next. */
 		if (atomic_load_explicit(&relay->halted, memory_order_relaxed))
 			relay->rest(relay->rest_user);
-		else
+		if (!relay->stopping)
 			round_of(relay);
 	}
 }

@@ -1,8 +1,9 @@
 #include "report/handshake.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 static bool has(const struct dtls_peek *peek, enum dtls_kind kind)
 {
@@ -11,11 +12,7 @@ static bool has(const struct dtls_peek *peek, enum dtls_kind kind)
 
 static struct handshake *begin(struct handshakes *handshakes, ns_t at)
 {
-	if (handshakes->count == handshakes->room) {
-		handshakes->room = handshakes->room ? 2 * handshakes->room : 2;
-		handshakes->all = realloc(handshakes->all, handshakes->room * sizeof(*handshakes->all));
-		assert(handshakes->all);
-	}
+	handshakes->all = memory_grow(handshakes->all, handshakes->count, sizeof(*handshakes->all));
 	handshakes->all[handshakes->count] = (struct handshake){.began = at};
 	return &handshakes->all[handshakes->count++];
 }
@@ -41,6 +38,8 @@ static uint8_t flight_of(struct handshake *handshake, enum way way, uint32_t kin
 
 	if (last && (last->way == way || handshake->flight_count == FLIGHTS_MAX))
 		return (uint8_t)(handshake->flight_count - 1);
+	handshake->flights = memory_grow(
+	    handshake->flights, handshake->flight_count, sizeof(*handshake->flights));
 	handshake->flights[handshake->flight_count] = (struct flight){
 	    .way = way, .kinds = kinds, .first = at, .latest = at, .sends = 1};
 	return (uint8_t)handshake->flight_count++;
@@ -66,7 +65,9 @@ static void message_look(struct handshake *handshake, enum way way, const struct
 	}
 	if (i == MESSAGES_MAX)
 		return;
-	handshake->messages[i].way = way;
+	handshake->messages = memory_grow(
+	    handshake->messages, handshake->message_count, sizeof(*handshake->messages));
+	handshake->messages[i] = (struct handshake_message){.way = way};
 	handshake->messages[i].message = peek->message;
 	handshake->messages[i].flight = flight_of(handshake, way, peek->kinds, at);
 	handshake->message_count++;
@@ -102,6 +103,10 @@ void handshakes_look(struct handshakes *handshakes, const struct dtls_session *d
 
 void handshakes_free(struct handshakes *handshakes)
 {
+	for (size_t i = 0; i < handshakes->count; i++) {
+		free(handshakes->all[i].flights);
+		free(handshakes->all[i].messages);
+	}
 	free(handshakes->all);
 	*handshakes = (struct handshakes){0};
 }

@@ -37,19 +37,19 @@ struct handshake {
 	ns_t began, done; /* 0: abandoned, or it goes on */
 	enum handshake_kind kind;
 	bool server_done, encrypted[WAYS];
-	struct flight flights[FLIGHTS_MAX];
+	struct flight *flights; /* at most FLIGHTS_MAX */
 	size_t flight_count;
-	struct {
+	struct handshake_message {
 		enum way way;
 		struct dtls_message message;
 		uint8_t flight;
-	} messages[MESSAGES_MAX];
+	} *messages; /* at most MESSAGES_MAX */
 	size_t message_count;
 };
 
 struct handshakes {
 	struct handshake *all;
-	size_t count, room;
+	size_t count;
 };
 
 /* A datagram of the session arrived; `dtls` has looked at it already. */

@@ -1,9 +1,9 @@
 #include "report/index.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "base/chance.h"
+#include "base/memory.h"
 
 #define ROOM_LEAST 64
 
@@ -26,8 +26,7 @@ static void grow(struct index *index)
 	struct index before = *index;
 
 	index->room = before.room ? 2 * before.room : ROOM_LEAST;
-	index->slots = malloc(index->room * sizeof(*index->slots));
-	assert(index->slots);
+	index->slots = memory_get(index->room * sizeof(*index->slots));
 	for (size_t i = 0; i < index->room; i++)
 		index->slots[i].value = INDEX_NONE;
 	for (size_t i = 0; i < before.room; i++)
@@ -42,6 +41,30 @@ void index_add(struct index *index, uint64_t key, uint32_t value)
 		grow(index);
 	*slot_of(index, key) = (struct index_slot){key, value};
 	index->count++;
+}
+
+/* What stands behind it, and would not be found past a free slot, moves up. */
+void index_remove(struct index *index, uint64_t key)
+{
+	size_t mask = index->room - 1, hole, at;
+
+	if (!index->room || slot_of(index, key)->value == INDEX_NONE)
+		return;
+	hole = at = (size_t)(slot_of(index, key) - index->slots);
+	for (;;) {
+		size_t home;
+
+		at = (at + 1) & mask;
+		if (index->slots[at].value == INDEX_NONE)
+			break;
+		home = chance_mix(index->slots[at].key) & mask;
+		if (((at - home) & mask) < ((at - hole) & mask))
+			continue; /* its place is behind the hole */
+		index->slots[hole] = index->slots[at];
+		hole = at;
+	}
+	index->slots[hole].value = INDEX_NONE;
+	index->count--;
 }
 
 void index_free(struct index *index)

@@ -20,6 +20,8 @@ struct index {
 uint32_t index_find(const struct index *index, uint64_t key);
 /* `key` must not be there yet. */
 void index_add(struct index *index, uint64_t key, uint32_t value);
+/* Does nothing if it is not there. */
+void index_remove(struct index *index, uint64_t key);
 void index_free(struct index *index);
 
 #endif

@@ -14,13 +14,98 @@ extern const char page_frame[], page_frame_end[]; /* report/frame.S */
 
 static const char mark_of_data[] = "@data@";
 
+#define SESSIONS_MAX 1000 /* of more the worst are shown */
+#define EVENTS_MAX 20000
+#define NOT_SHOWN UINT32_MAX
+
+/* Of very many sessions the page has the worst, and their datagrams and events alone. */
+struct page {
+	const struct tale *tale;
+	FILE *out;
+	uint32_t *shown; /* sessions in the page's order */
+	size_t shown_count;
+	uint32_t *place; /* of each session in that order, or NOT_SHOWN */
+};
+
+/* ---- Which sessions ---- */
+
+struct badness {
+	uint32_t session;
+	bool abandoned; /* its last handshake did not come to an end */
+	double lost;    /* share */
+	uint64_t dropped;
+};
+
+static int worst_first(const void *a, const void *b)
+{
+	const struct badness *x = a, *y = b;
+
+	if (x->abandoned != y->abandoned)
+		return x->abandoned ? -1 : 1;
+	if (x->lost > y->lost || x->lost < y->lost)
+		return x->lost > y->lost ? -1 : 1;
+	if (x->dropped != y->dropped)
+		return x->dropped > y->dropped ? -1 : 1;
+	return x->session < y->session ? -1 : x->session > y->session;
+}
+
+static struct badness badness_of(const struct tale *tale, size_t index)
+{
+	const struct tale_session *session = &tale->sessions[index];
+	const struct handshakes *handshakes = &session->handshakes;
+	uint64_t received = 0, dropped = 0;
+
+	for (int way = 0; way < WAYS; way++) {
+		received += session->accounts[way].received;
+		dropped += account_dropped(&session->accounts[way]);
+	}
+	return (struct badness){.session = (uint32_t)index,
+	    .abandoned = handshakes->count && !handshakes->all[handshakes->count - 1].done,
+	    .lost = received ? (double)dropped / (double)received : 0,
+	    .dropped = dropped};
+}
+
+static void choose_sessions(struct page *page)
+{
+	size_t count = page->tale->session_count;
+	struct badness *all = memory_new(count + 1, sizeof(*all));
+
+	for (size_t i = 0; i < count; i++)
+		all[i] = badness_of(page->tale, i);
+	if (count > SESSIONS_MAX)
+		qsort(all, count, sizeof(*all), worst_first);
+	page->shown_count = count < SESSIONS_MAX ? count : SESSIONS_MAX;
+	page->shown = memory_new(page->shown_count + 1, sizeof(*page->shown));
+	page->place = memory_new(count + 1, sizeof(*page->place));
+	for (size_t i = 0; i < count; i++)
+		page->place[i] = NOT_SHOWN;
+	for (size_t i = 0; i < page->shown_count; i++) {
+		page->shown[i] = all[i].session;
+		page->place[all[i].session] = (uint32_t)i;
+	}
+	free(all);
+}
+
+/* ---- Marks ---- */
+
+static bool is_shown(const struct page *page, const struct mark *mark)
+{
+	return page->place[mark->session] != NOT_SHOWN;
+}
+
 /* One column of the marks: an array of numbers. */
 #define COLUMN(name, format, value)                                                                          \
 	do {                                                                                                 \
+		const char *comma = "";                                                                      \
+                                                                                                             \
 		fprintf(out, "%s\"" name "\":[", column++ ? "," : "");                                       \
 		for (size_t i = 0; i < tale->mark_count; i++) {                                              \
 			const struct mark *m = &tale->marks[i];                                              \
-			fprintf(out, "%s" format, i ? "," : "", value);                                      \
+                                                                                                             \
+			if (!is_shown(page, m))                                                              \
+				continue;                                                                    \
+			fprintf(out, "%s" format, comma, value);                                             \
+			comma = ",";                                                                         \
 		}                                                                                            \
 		fputc(']', out);                                                                             \
 	} while (0)
@@ -36,26 +121,21 @@ static unsigned fate_code(const struct mark *mark)
 }
 
 /* Numbers beyond 2^53 are no JavaScript numbers; those of records end at 2^48. */
-static void put_numbers(const struct tale *tale, FILE *out)
+static int64_t number_of(const struct mark *mark)
 {
-	fputs(",\"number\":[", out);
-	for (size_t i = 0; i < tale->mark_count; i++) {
-		if (tale->marks[i].number == DTLS_NUMBER_HIDDEN)
-			fputs(i ? ",null" : "null", out);
-		else
-			fprintf(out, "%s%" PRIu64, i ? "," : "", tale->marks[i].number);
-	}
-	fputc(']', out);
+	return mark->number == DTLS_NUMBER_HIDDEN ? -1 : (int64_t)mark->number;
 }
 
-static void put_marks(const struct tale *tale, FILE *out)
+static void put_marks(const struct page *page)
 {
+	const struct tale *tale = page->tale;
+	FILE *out = page->out;
 	int column = 0;
 
 	fputs(",\"marks\":{", out);
 	COLUMN("at", "%" PRId64, since_us(tale, m->at));
 	COLUMN("left", "%" PRId64, m->fate == FATE_SENT ? since_us(tale, m->left) : -1);
-	COLUMN("session", "%u", m->session);
+	COLUMN("session", "%u", page->place[m->session]);
 	COLUMN("way", "%u", m->way);
 	COLUMN("n", "%u", m->n);
 	COLUMN("size", "%u", m->size);
@@ -64,18 +144,31 @@ static void put_marks(const struct tale *tale, FILE *out)
 	COLUMN("late", "%d", m->late_us);
 	COLUMN("words", "%u", m->words);
 	COLUMN("copies", "%u", m->copies);
-	put_numbers(tale, out);
+	COLUMN("number", "%" PRId64, number_of(m));
 	fputc('}', out);
 }
 
-static json_t *json_events(const struct tale *tale)
+/* ---- The rest ---- */
+
+static bool event_is_shown(const struct page *page, const struct tale_event *event)
 {
+	uint32_t session = event->session ? index_find(&page->tale->by_number, event->session) : INDEX_NONE;
+
+	return session == INDEX_NONE || page->place[session] != NOT_SHOWN;
+}
+
+static json_t *json_events(const struct page *page)
+{
+	const struct tale *tale = page->tale;
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < tale->event_count; i++) {
+	for (size_t i = 0; i < tale->event_count && json_array_size(list) < EVENTS_MAX; i++) {
 		const struct tale_event *event = &tale->events[i];
-		json_t *text = json_string(event->text);
+		json_t *text;
 
+		if (!event_is_shown(page, event))
+			continue;
+		text = json_string(event->text);
 		json_array_append_new(
 		    list, json_pack("[f, i, o]", (double)(event->at - tale->sheet.started) / 1e9,
 		              (int)event->session, text ? text : json_string("(not UTF-8)")));
@@ -95,14 +188,15 @@ static json_t *json_texts(const char *const *texts, size_t count)
 	return list;
 }
 
-/* Everything but the marks, which are written by themselves: an object for each would take too much. */
-static json_t *json_page(const struct tale *tale, const char *title)
+/* What the page has beside the report's JSON. */
+static json_t *json_more(const struct page *page, const char *title)
 {
 	static const char *const kinds[] = {"a capture with verdicts",
 	    "a capture of both sides without verdicts: what never left was lost",
 	    "a capture of one place, without verdicts"};
+	const struct tale *tale = page->tale;
 	const char *slash = strrchr(title, '/');
-	json_t *root = tale_json(tale), *name = json_string(slash ? slash + 1 : title),
+	json_t *root = json_object(), *name = json_string(slash ? slash + 1 : title),
 	       *ini = tale->ini ? json_string(tale->ini) : NULL;
 
 	json_object_set_new(root, "title", name ? name : json_string("capture"));
@@ -110,7 +204,9 @@ static json_t *json_page(const struct tale *tale, const char *title)
 	json_object_set_new(root, "seconds", json_real((double)(tale->last - tale->sheet.started) / 1e9));
 	json_object_set_new(root, "cut", json_boolean(tale->cut));
 	json_object_set_new(root, "ini", ini ? ini : json_null());
-	json_object_set_new(root, "events", json_events(tale));
+	json_object_set_new(
+	    root, "not_shown", json_integer((json_int_t)(tale->session_count - page->shown_count)));
+	json_object_set_new(root, "events", json_events(page));
 	json_object_set_new(root, "reasons", json_texts(verdict_reasons, REASON_COUNT));
 	json_object_set_new(
 	    root, "words", json_texts((const char *const *)tale->words.all, tale->words.count));
@@ -119,23 +215,44 @@ static json_t *json_page(const struct tale *tale, const char *title)
 
 /* Inside a script element neither "</" nor "<!--" must stand: each "<" is escaped; it stands in strings only.
  */
-static void put_data(const struct tale *tale, const char *title, FILE *out)
+static void put_text(const char *text, size_t size, FILE *out)
 {
-	json_t *root = json_page(tale, title);
-	char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(12));
-	size_t size = text ? strlen(text) : 0;
-
-	json_decref(root);
-	if (!size)
-		memory_out();
-	for (size_t i = 0; i + 1 < size; i++) /* without the brace that ends it */
+	for (size_t i = 0; i < size; i++)
 		if (text[i] == '<')
 			fputs("\\u003c", out);
 		else
 			putc(text[i], out);
+}
+
+/* Takes `json` over. `cut`: bytes to leave out at either end. */
+static void put_json(json_t *json, size_t cut, FILE *out)
+{
+	char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12));
+	size_t size = text ? strlen(text) : 0;
+
+	json_decref(json);
+	if (size < 2 * cut)
+		memory_out();
+	put_text(text + cut, size - 2 * cut, out);
 	free(text);
-	put_marks(tale, out);
-	fputc('}', out);
+}
+
+static void put_data(const struct page *page, const char *title)
+{
+	struct sheet_json whole;
+
+	sheet_json_begin(&page->tale->sheet, JSON_COMPACT | JSON_REAL_PRECISION(12), &whole);
+	put_text(whole.text, (size_t)(whole.place - whole.text), page->out);
+	for (size_t i = 0; i < page->shown_count; i++) {
+		fputs(i ? ",\n" : "\n", page->out);
+		put_json(tale_json_session(page->tale, page->shown[i]), 0, page->out);
+	}
+	put_text(whole.place, strlen(whole.place) - 1, page->out); /* without the brace that ends it */
+	free(whole.text);
+	fputc(',', page->out);
+	put_json(json_more(page, title), 1, page->out);
+	put_marks(page);
+	fputc('}', page->out);
 }
 
 int tale_page(const struct tale *tale, const char *title, const char *path, struct error *error)
@@ -143,12 +260,17 @@ int tale_page(const struct tale *tale, const char *title, const char *path, stru
 	size_t size = (size_t)(page_frame_end - page_frame);
 	const char *place = memmem(page_frame, size, mark_of_data, sizeof(mark_of_data) - 1);
 	const char *rest = place + sizeof(mark_of_data) - 1;
+	struct page page = {.tale = tale};
 	struct output_file file;
 
 	if (output_file_open(&file, path, error))
 		return -1;
+	page.out = file.out;
+	choose_sessions(&page);
 	fwrite(page_frame, 1, (size_t)(place - page_frame), file.out);
-	put_data(tale, title, file.out);
+	put_data(&page, title);
 	fwrite(rest, 1, (size_t)(page_frame_end - rest), file.out);
+	free(page.shown);
+	free(page.place);
 	return output_file_close(&file, path, error);
 }

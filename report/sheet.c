@@ -1,9 +1,10 @@
 #include "report/sheet.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 #define SESSIONS_MAX 20 /* listed one by one in the text; JSON has them all */
 
@@ -44,19 +45,15 @@ void sheet_late(struct sheet *sheet, const struct buckets *lateness)
 
 void sheet_change_add(struct sheet *sheet, ns_t at, const char *text)
 {
-	sheet->changes = realloc(sheet->changes, (sheet->change_count + 1) * sizeof(*sheet->changes));
-	assert(sheet->changes);
-	sheet->changes[sheet->change_count] = (struct sheet_change){at, strdup(text)};
-	assert(sheet->changes[sheet->change_count].text);
-	sheet->change_count++;
+	sheet->changes = memory_grow(sheet->changes, sheet->change_count, sizeof(*sheet->changes));
+	sheet->changes[sheet->change_count++] = (struct sheet_change){at, memory_text(text, strlen(text))};
 }
 
 void sheet_check_add(struct sheet *sheet, const char *subject, bool is_rule)
 {
 	struct sheet_check *check;
 
-	sheet->checks = realloc(sheet->checks, (sheet->check_count + 1) * sizeof(*sheet->checks));
-	assert(sheet->checks);
+	sheet->checks = memory_grow(sheet->checks, sheet->check_count, sizeof(*sheet->checks));
 	check = &sheet->checks[sheet->check_count++];
 	*check = (struct sheet_check){.is_rule = is_rule};
 	snprintf(check->subject, sizeof(check->subject), "%s", subject);
@@ -66,11 +63,9 @@ struct sheet_rule *sheet_rule_add(struct sheet *sheet, const char *name)
 {
 	struct sheet_rule *rule;
 
-	sheet->rules = realloc(sheet->rules, (sheet->rule_count + 1) * sizeof(*sheet->rules));
-	assert(sheet->rules);
+	sheet->rules = memory_grow(sheet->rules, sheet->rule_count, sizeof(*sheet->rules));
 	rule = &sheet->rules[sheet->rule_count++];
-	*rule = (struct sheet_rule){.name = strdup(name)};
-	assert(rule->name);
+	*rule = (struct sheet_rule){.name = memory_text(name, strlen(name))};
 	return rule;
 }
 

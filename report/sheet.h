@@ -107,6 +107,13 @@ void sheet_print_way(const char *name, const struct sheet_way *way, FILE *out);
 /* For machines: the caller owns what comes back. */
 json_t *sheet_json(const struct sheet *sheet);
 json_t *sheet_json_session(const struct sheet_session *session);
+/* The same in two halves, for very many sessions: text up to `place`, then each session's JSON with commas between,
+ * then the text from `place` on. `flags`: jansson's. `text` is for free. */
+struct sheet_json {
+	char *text;
+	const char *place;
+};
+void sheet_json_begin(const struct sheet *sheet, size_t flags, struct sheet_json *whole);
 /* The outcome of every check as JUnit XML; of a run that is over. -1 and why where it cannot be written. */
 int sheet_write_junit(const struct sheet *sheet, const char *path, struct error *error);
 /* Writes JSON to a file, or to standard output where `path` is "-"; takes `json` over. */

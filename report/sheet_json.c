@@ -1,9 +1,11 @@
 /* sheet_json: the accounts as JSON, schema 1. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/fresh.h"
+#include "base/memory.h"
 #include "report/sheet.h"
 
 static json_t *json_ms(ns_t time)
@@ -176,6 +178,22 @@ json_t *sheet_json(const struct sheet *sheet)
 	json_object_set_new(
 	    root, "icmp_errors", sheet->closed ? json_count(sheet->icmp_errors) : json_null());
 	return root;
+}
+
+void sheet_json_begin(const struct sheet *sheet, size_t flags, struct sheet_json *whole)
+{
+	static const char key[] = "\"sessions\":";
+	struct sheet bare = *sheet;
+	json_t *json;
+
+	bare.session_count = 0;
+	json = sheet_json(&bare);
+	whole->text = json_dumps(json, flags);
+	json_decref(json);
+	if (!whole->text)
+		memory_out();
+	/* The first is the key: quotes inside of strings are escaped. Behind it stands an empty list. */
+	whole->place = strchr(strstr(whole->text, key), '[') + 1;
 }
 
 int sheet_write(json_t *json, const char *path, struct error *error)

@@ -1,10 +1,10 @@
 #include "report/tale.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/chance.h"
+#include "base/memory.h"
 #include "report/tale_inside.h"
 
 /* Content types that carry data, those above too: 254, and unified records of DTLS 1.3. */
@@ -19,9 +19,7 @@ void *tale_grow(void *array, size_t count, size_t *room, size_t each)
 	if (count < *room)
 		return array;
 	*room = *room ? 2 * *room : 16;
-	array = realloc(array, *room * each);
-	assert(array);
-	return array;
+	return memory_resize(array, *room, each);
 }
 
 void tale_copy_word(char *into, size_t room, struct word word)
@@ -37,8 +35,7 @@ uint32_t tale_words_add(struct tale_words *words, const char *text, size_t size)
 	if (at != INDEX_NONE)
 		return at;
 	words->all = tale_grow(words->all, words->count, &words->room, sizeof(*words->all));
-	words->all[words->count] = strndup(text, size);
-	assert(words->all[words->count]);
+	words->all[words->count] = memory_text(text, size);
 	index_add(&words->index, key, (uint32_t)words->count);
 	return (uint32_t)words->count++;
 }
@@ -128,15 +125,38 @@ static void hear(struct tale_way *way, ns_t at)
 	way->last = at > way->last ? at : way->last;
 }
 
+static struct mark *mark_new(struct tale *tale)
+{
+	struct mark *mark;
+
+	if (tale->free_mark) {
+		mark = &tale->marks[tale->free_mark - 1];
+		tale->free_mark = mark->words;
+		return mark;
+	}
+	tale->marks = tale_grow(tale->marks, tale->mark_count, &tale->mark_room, sizeof(*tale->marks));
+	return &tale->marks[tale->mark_count++];
+}
+
+void tale_done(struct tale *tale, struct mark *mark)
+{
+	if (!tale->brief || mark->fate == FATE_WAITS || mark->copies > mark->copies_done)
+		return;
+	index_remove(&tale->by_n, key_of_n(mark->session, (enum way)mark->way, mark->n));
+	mark->words = tale->free_mark;
+	tale->free_mark = (uint32_t)(mark - tale->marks) + 1;
+}
+
 struct mark *tale_arrived(struct tale *tale, struct tale_session *session, enum way way, uint32_t n,
     const struct decoded *decoded, ns_t at)
 {
 	struct account *account = &session->accounts[way];
 	struct mark *mark;
 
-	tale->marks = tale_grow(tale->marks, tale->mark_count, &tale->mark_room, sizeof(*tale->marks));
-	index_add(&tale->by_n, key_of_n(place_of(tale, session), way, n), (uint32_t)tale->mark_count);
-	mark = &tale->marks[tale->mark_count++];
+	mark = mark_new(tale);
+	index_add(&tale->by_n, key_of_n(place_of(tale, session), way, n), (uint32_t)(mark - tale->marks));
+	runs_arrived(&session->ways[way].runs, n);
+	rate_add(&session->rate, way, (uint32_t)decoded->size, at);
 	*mark = (struct mark){.at = at,
 	    .delay_us = -1,
 	    .session = place_of(tale, session),
@@ -186,21 +206,38 @@ void tale_dropped(
 	cause_get(&session->ways[mark->way], reason, by, size)->count++;
 	account->queued--;
 	account->dropped[reason]++;
+	runs_settled(&session->ways[mark->way].runs, mark->n, true);
 	mark->fate = FATE_DROPPED;
 	mark->reason = (uint8_t)reason;
 	mark->left = at;
 }
 
+/* What is older than the oldest open one can be asked for no more: all but the last step below it goes. */
+static void extent_prune(struct tale_way *way)
+{
+	uint32_t oldest = way->runs.used ? way->runs.base : UINT32_MAX;
+
+	while (way->step_first + 1 < way->step_count && way->steps[way->step_first + 1].n <= oldest)
+		way->step_first++;
+	if (way->step_first < 64 || way->step_first < way->step_count / 2)
+		return;
+	memmove(way->steps, way->steps + way->step_first,
+	    (way->step_count - way->step_first) * sizeof(*way->steps));
+	way->step_count -= way->step_first;
+	way->step_first = 0;
+}
+
 /* RFC 4737 section 4.2.2: how many datagrams back the first one stands that has a higher n. */
 static void extent_add(struct tale_way *way, uint32_t n)
 {
-	size_t low = 0, high = way->step_count;
+	size_t low = way->step_first, high = way->step_count;
 	uint32_t extent;
 
 	way->sent_position++;
 	if (!way->step_count || way->steps[way->step_count - 1].n < n) {
 		way->steps = tale_grow(way->steps, way->step_count, &way->step_room, sizeof(*way->steps));
 		way->steps[way->step_count++] = (struct extent_step){way->sent_position, n};
+		extent_prune(way);
 		return;
 	}
 	while (low < high) {
@@ -243,6 +280,7 @@ void tale_sent(struct tale *tale, struct mark *mark, ns_t at)
 	else
 		session->sent_n[mark->way] = mark->n;
 	extent_add(way, mark->n);
+	runs_settled(&way->runs, mark->n, false);
 	mark->fate = FATE_SENT;
 	mark->left = at;
 	way->wire_bytes += mark->size + session->header;
@@ -251,19 +289,23 @@ void tale_sent(struct tale *tale, struct mark *mark, ns_t at)
 		way->carried_bytes += mark->data;
 		recover(session, (enum way)mark->way, at);
 	}
+	sparse_add(&way->measured, at - mark->at);
 	way->slowest = at - mark->at > way->slowest ? at - mark->at : way->slowest;
 }
 
-void tale_delayed(struct tale *tale, struct mark *mark, bool on_purpose)
+void tale_measured(struct tale *tale, const struct mark *mark, bool on_purpose)
 {
 	struct tale_way *way = &tale->sessions[mark->session].ways[mark->way];
 
 	way->delayed |= on_purpose;
-	mark->counted = way->delayed;
+	if (way->delayed)
+		sparse_add(&way->counted, mark->left - mark->at);
 }
 
 void tale_copied(struct tale *tale, const struct mark *mark, ns_t at)
 {
+	if (tale->brief)
+		return;
 	tale->copies = tale_grow(tale->copies, tale->copy_count, &tale->copy_room, sizeof(*tale->copies));
 	tale->copies[tale->copy_count++] = (struct tale_copy){
 	    .at = at, .mark = (uint32_t)(mark - tale->marks), .origin = ORIGIN_DUPLICATE};
@@ -294,11 +336,12 @@ static int read_file(struct tale *tale, const char *path, const struct tale_wish
 	return status;
 }
 
-struct tale *tale_read(const char *path, const struct tale_wish *wish, struct error *error)
+struct tale *tale_read(
+    const char *path, const struct tale_wish *wish, enum tale_detail detail, struct error *error)
 {
-	struct tale *tale = calloc(1, sizeof(*tale));
+	struct tale *tale = memory_new(1, sizeof(*tale));
 
-	assert(tale);
+	tale->brief = detail == TALE_BRIEF;
 	tale->sheet.exit = -1;
 	if (read_file(tale, path, wish, error)) {
 		tale_free(tale);
@@ -317,9 +360,18 @@ void tale_free(struct tale *tale)
 
 		handshakes_free(&session->handshakes);
 		free(session->blackouts);
-		for (int way = 0; way < WAYS; way++) {
-			free(session->ways[way].causes);
-			free(session->ways[way].steps);
+		rate_free(&session->rate);
+		for (int w = 0; w < WAYS; w++) {
+			struct tale_way *way = &session->ways[w];
+
+			sparse_free(&way->asked);
+			sparse_free(&way->measured);
+			sparse_free(&way->late);
+			sparse_free(&way->counted);
+			runs_free(&way->runs);
+			free(session->open[w].all);
+			free(way->causes);
+			free(way->steps);
 		}
 	}
 	for (size_t i = 0; i < tale->words.count; i++)

@@ -6,7 +6,8 @@
  * fates are told by the bytes: what came and never left was lost. Of any other file the datagrams of its
  * flows are told, and nothing of a fate.
  *
- * Everything a stranger's file can make this hold is in proportion to the file.
+ * For text and JSON memory is in proportion to the sessions (of classic pcap, where fates are told by the bytes,
+ * and for a page to the datagrams).
  */
 #ifndef REPORT_TALE_H
 #define REPORT_TALE_H
@@ -14,6 +15,8 @@
 #include "base/text.h"
 #include "report/handshake.h"
 #include "report/index.h"
+#include "report/rate.h"
+#include "report/runs.h"
 #include "report/sheet.h"
 
 enum fate { FATE_WAITS, FATE_SENT, FATE_DROPPED };
@@ -28,10 +31,9 @@ struct mark {
 	uint32_t size;
 	uint32_t data;  /* bytes in bodies of records that are application data, as far as it shows */
 	uint32_t words; /* the rest of its comment: number in `words` */
-	uint16_t copies, copies_sent;
+	uint16_t copies, copies_sent, copies_done;
 	uint8_t way, fate, reason;
 	bool timed;      /* delay_us and late_us are known */
-	bool counted;    /* among the summary's delays: from the first delayed one on */
 	uint32_t deeds;  /* what its bytes became: number in `words`, plus 1; 0: nothing was done to them */
 	uint32_t hash;   /* of its bytes as they came, where something was done to them */
 	uint8_t message; /* the first handshake message or the like in it: enum dtls_kind plus 1; 0: none */
@@ -63,14 +65,9 @@ struct cause {
 
 #define CAUSES_MAX 24
 
-struct tale_delays {
-	uint64_t count;
-	ns_t p50, p90, p99, greatest;
-};
-
 struct tale_way {
-	struct tale_delays asked, measured, late; /* delays as due, and as they were, of what was sent */
-	struct sheet_way summary;                 /* delays from the first delayed one on */
+	struct sparse asked, measured, late; /* delays as due, and as they were, of what was sent */
+	struct sparse counted;               /* delays from the first delayed one on */
 	bool delayed;
 	ns_t slowest;
 	struct cause *causes;
@@ -88,18 +85,19 @@ struct tale_way {
 	uint64_t extent_sum;
 	uint32_t extent_max;
 	/* Runs of datagrams lost one after another, by n. */
-	uint64_t loss_runs, loss_longest;
+	struct runs runs;
 	/* Running maxima of n, in order of sending: for the extent. */
 	struct extent_step {
 		uint32_t position, n;
 	} * steps;
-	size_t step_count, step_room;
+	size_t step_first, step_count, step_room; /* those in front are of no use any more */
 	uint32_t sent_position;
 };
 
 struct tale_blackout {
 	ns_t began, ended; /* 0: still */
-	bool ways[WAYS], hold, over[WAYS];
+	bool ways[WAYS], hold;
+	uint8_t ways_left; /* that are dark still */
 	char by[72];
 	ns_t data[WAYS]; /* first application data that left after its end; 0: none did */
 };
@@ -114,6 +112,7 @@ struct tale_session {
 	struct sheet_session *sheet; /* filled at the end */
 	struct dtls_session dtls;
 	struct handshakes handshakes;
+	struct rate rate;
 	struct tale_way ways[WAYS];
 	struct account accounts[WAYS];
 	uint32_t sent_n[WAYS];
@@ -126,6 +125,10 @@ struct tale_session {
 	ns_t began, last;
 	struct tale_blackout *blackouts;
 	size_t blackout_count, blackout_room;
+	struct tale_open {
+		uint32_t *all; /* indexes of the blackouts of this way that have not ended */
+		size_t count, room;
+	} open[WAYS];
 	uint32_t bare_n[WAYS]; /* without comments: ordinals given so far */
 };
 
@@ -142,8 +145,10 @@ struct tale {
 	struct tale_session *sessions;
 	size_t session_count, session_room;
 	struct index by_number;
-	struct mark *marks; /* in order of arrival */
+	bool brief; /* only what text and JSON need: a mark is forgotten once its fate is known */
+	struct mark *marks; /* in order of arrival; if brief those that are open, anywhere */
 	size_t mark_count, mark_room;
+	uint32_t free_mark; /* of those given back, plus 1; 0: none */
 	struct index by_n;
 	struct tale_copy *copies;
 	size_t copy_count, copy_room;
@@ -161,14 +166,20 @@ struct tale_wish {
 	const char *device, *cloud; /* as simulate's; NULL: by themselves */
 };
 
-/* NULL and why where the file cannot be read or holds no datagram. */
-struct tale *tale_read(const char *path, const struct tale_wish *wish, struct error *error);
+/* NULL and why where the file cannot be read or holds no datagram. `detail`: each datagram is kept, for a page or
+ * for rules; else memory goes with the sessions. */
+enum tale_detail { TALE_BRIEF, TALE_WHOLE };
+struct tale *tale_read(
+    const char *path, const struct tale_wish *wish, enum tale_detail detail, struct error *error);
 void tale_free(struct tale *tale);
 
 /* For people: the summary, then session by session what a network engineer would ask. */
 void tale_print(const struct tale *tale, FILE *out);
-/* The summary's JSON, with `network` and `dtls` in each session. */
-json_t *tale_json(const struct tale *tale);
+/* Writes the summary's JSON, with `network` and `dtls` in each session; one session at a time, for there may be
+ * very many. */
+void tale_json(const struct tale *tale, FILE *out);
+/* That of one session, and all but the sessions. */
+json_t *tale_json_session(const struct tale *tale, size_t index);
 /* One self-contained page. -1 and why where it cannot be written. */
 int tale_page(const struct tale *tale, const char *title, const char *path, struct error *error);
 

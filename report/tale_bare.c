@@ -7,11 +7,11 @@
  *
  * Any other file is one place's view: its datagrams are counted as come and gone.
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/chance.h"
+#include "base/memory.h"
 #include "report/flows.h"
 #include "report/tale_inside.h"
 
@@ -65,8 +65,7 @@ static void remember(struct bare *bare, const struct mark *mark, const struct de
 
 	if (bare->next_room < bare->tale->mark_room) {
 		bare->next_room = bare->tale->mark_room;
-		bare->next = realloc(bare->next, bare->next_room * sizeof(*bare->next));
-		assert(bare->next);
+		bare->next = memory_resize(bare->next, bare->next_room, sizeof(*bare->next));
 	}
 	bare->next[number] = NEXT_NONE;
 	if (at != INDEX_NONE) {
@@ -76,8 +75,7 @@ static void remember(struct bare *bare, const struct mark *mark, const struct de
 	}
 	if (bare->same_count == bare->same_room) {
 		bare->same_room = bare->same_room ? 2 * bare->same_room : 64;
-		bare->sames = realloc(bare->sames, bare->same_room * sizeof(*bare->sames));
-		assert(bare->sames);
+		bare->sames = memory_resize(bare->sames, bare->same_room, sizeof(*bare->sames));
 	}
 	bare->sames[bare->same_count] = (struct same){number, number};
 	index_add(&bare->by_bytes, key, (uint32_t)bare->same_count++);
@@ -124,7 +122,7 @@ static void departed(
 	}
 	if (mark->fate == FATE_WAITS) {
 		tale_sent(bare->tale, mark, at);
-		tale_delayed(bare->tale, mark, at - mark->at >= NS_MS);
+		tale_measured(bare->tale, mark, at - mark->at >= NS_MS);
 		mark->delay_us = (at - mark->at) / NS_US;
 	} else {
 		account = &bare->tale->sessions[mark->session].accounts[way];
@@ -232,6 +230,7 @@ static void take(struct bare *bare, const struct flows *flows, const struct read
 		mark = arrived(
 		    bare, session_of_device(bare, &flow.device, packet->at), flow.way, &decoded, packet->at);
 		tale_sent(tale, mark, packet->at);
+		tale_done(tale, mark);
 	} else {
 		tale->strange++;
 	}
@@ -279,12 +278,13 @@ int tale_read_bare(struct tale *tale, const char *path, const struct tale_wish *
 	int status = 0;
 
 	tale->kind = begins_two_sided(path) ? TALE_TWO_SIDES : TALE_ONE_SIDE;
+	tale->brief &= tale->kind == TALE_ONE_SIDE; /* what left is paired with what came by its bytes */
 	if (tale->kind == TALE_ONE_SIDE) {
 		flows = flows_new(path, &flows_wish, error);
 		if (!flows)
 			return -1;
 		if (*flows_told(flows))
-			tale->told = strdup(flows_told(flows));
+			tale->told = memory_text(flows_told(flows), strlen(flows_told(flows)));
 	}
 	status = feed(&bare, path, flows, error);
 	if (!status && tale->kind == TALE_TWO_SIDES)

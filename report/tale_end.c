@@ -1,111 +1,32 @@
 /* tale_end: what follows once all packets of a tale are read: runs, delays, the sheet. */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "report/tale_inside.h"
 
-static int by_session_and_n(const void *a, const void *b)
+/* Runs, rates and percentiles, session by session. */
+static void measure(struct tale *tale)
 {
-	const struct mark *x = *(const struct mark *const *)a, *y = *(const struct mark *const *)b;
+	struct buckets *totals = memory_new(WAYS, sizeof(*totals)), *late = memory_new(1, sizeof(*late));
 
-	if (x->session != y->session)
-		return x->session < y->session ? -1 : 1;
-	if (x->way != y->way)
-		return x->way < y->way ? -1 : 1;
-	return x->n < y->n ? -1 : x->n > y->n;
-}
+	for (size_t i = 0; i < tale->session_count; i++) {
+		struct tale_session *session = &tale->sessions[i];
 
-static void count_runs(struct tale *tale, struct mark *const *order)
-{
-	uint64_t run = 0;
-
-	for (size_t i = 0; i < tale->mark_count; i++) {
-		const struct mark *mark = order[i], *before = i ? order[i - 1] : NULL;
-		struct tale_way *way = &tale->sessions[mark->session].ways[mark->way];
-		bool together = before && before->session == mark->session && before->way == mark->way;
-
-		if (mark->fate != FATE_DROPPED) {
-			run = 0;
-			continue;
+		for (int way = 0; way < WAYS; way++) {
+			runs_end(&session->ways[way].runs);
+			sparse_join(&totals[way], &session->ways[way].counted);
+			sparse_join(late, &session->ways[way].late);
 		}
-		run = together && run ? run + 1 : 1;
-		way->loss_runs += run == 1;
-		way->loss_longest = run > way->loss_longest ? run : way->loss_longest;
-	}
-}
-
-/* Percentiles take one session and way at a time, so that their buckets are few. */
-struct measuring {
-	struct buckets asked, measured, late, counted;
-};
-
-static void delays_take(struct tale_delays *into, const struct buckets *from)
-{
-	*into = (struct tale_delays){.count = from->count,
-	    .p50 = buckets_percentile(from, 0.5),
-	    .p90 = buckets_percentile(from, 0.9),
-	    .p99 = buckets_percentile(from, 0.99),
-	    .greatest = from->greatest};
-}
-
-static void measure_mark(struct measuring *m, const struct mark *mark)
-{
-	if (mark->fate != FATE_SENT)
-		return;
-	buckets_add(&m->measured, mark->left - mark->at);
-	if (mark->counted)
-		buckets_add(&m->counted, mark->left - mark->at);
-	if (!mark->timed)
-		return;
-	buckets_add(&m->asked, mark->delay_us * NS_US);
-	buckets_add(&m->late, mark->late_us * NS_US);
-}
-
-static void measure(struct tale *tale, struct mark *const *order)
-{
-	struct measuring *m = malloc(sizeof(*m)), *totals = calloc(WAYS, sizeof(*totals));
-	struct buckets *late = calloc(1, sizeof(*late));
-
-	assert(m && totals && late);
-	for (size_t i = 0, next; i < tale->mark_count; i = next) {
-		const struct mark *first = order[i];
-		struct tale_way *way = &tale->sessions[first->session].ways[first->way];
-
-		memset(m, 0, sizeof(*m));
-		for (next = i; next < tale->mark_count && order[next]->session == first->session &&
-		               order[next]->way == first->way;
-		     next++)
-			measure_mark(m, order[next]);
-		delays_take(&way->asked, &m->asked);
-		delays_take(&way->measured, &m->measured);
-		delays_take(&way->late, &m->late);
-		sheet_way_delays(&way->summary, &m->counted);
-		buckets_join(&totals[first->way].counted, &m->counted);
-		buckets_join(late, &m->late);
+		rate_end(&session->rate,
+		    session->accounts[WAY_UP].received + session->accounts[WAY_DOWN].received);
 	}
 	for (int way = 0; way < WAYS; way++)
-		sheet_way_delays(&tale->sheet.totals[way], &totals[way].counted);
+		sheet_way_delays(&tale->sheet.totals[way], &totals[way]);
 	if (!tale->sheet.closed && late->count)
 		sheet_late(&tale->sheet, late);
-	free(m);
 	free(totals);
 	free(late);
-}
-
-/* In the order of their sessions, ways and ordinals. */
-static void look_at_marks(struct tale *tale)
-{
-	struct mark **order = malloc((tale->mark_count + 1) * sizeof(*order));
-
-	assert(order);
-	for (size_t i = 0; i < tale->mark_count; i++)
-		order[i] = &tale->marks[i];
-	if (tale->mark_count)
-		qsort(order, tale->mark_count, sizeof(*order), by_session_and_n);
-	count_runs(tale, order);
-	measure(tale, order);
-	free(order);
 }
 
 static int by_number(const void *a, const void *b)
@@ -135,8 +56,15 @@ static void fill_session(const struct tale *tale, struct tale_session *session, 
 	    session->identity[0] ? session->identity
 	                         : address_host_text(&session->device, address, sizeof(address)));
 	for (int way = 0; way < WAYS; way++) {
-		sheet->ways[way] = session->ways[way].summary;
+		const struct sparse *delays = &session->ways[way].counted;
+
 		sheet->ways[way].account = session->accounts[way];
+		if (!delays->count)
+			continue;
+		sheet->ways[way].delayed = true;
+		sheet->ways[way].p50 = sparse_percentile(delays, 0.5);
+		sheet->ways[way].p99 = sparse_percentile(delays, 0.99);
+		sheet->ways[way].greatest = delays->greatest;
 	}
 }
 
@@ -153,8 +81,7 @@ static void fill_sheet(struct tale *tale)
 			sheet_change_add(sheet, tale->events[i].at - sheet->started,
 			    tale->events[i].text + sizeof(TALE_LIVE_MARK) - 1);
 	sheet->sessions_ever = sheet->session_count = tale->session_count;
-	sheet->sessions = calloc(tale->session_count + 1, sizeof(*sheet->sessions));
-	assert(sheet->sessions);
+	sheet->sessions = memory_new(tale->session_count + 1, sizeof(*sheet->sessions));
 	for (size_t i = 0; i < tale->session_count; i++)
 		fill_session(tale, &tale->sessions[i], &sheet->sessions[i]);
 	for (int way = 0; way < WAYS; way++) {
@@ -177,11 +104,10 @@ static int by_session_number(const void *a, const void *b)
 /* Sessions in the order of their numbers; marks and sheet follow. */
 static void put_in_order(struct tale *tale)
 {
-	uint32_t *place = malloc((tale->session_count + 1) * sizeof(*place));
-	uint32_t *numbers = malloc((tale->session_count + 1) * sizeof(*numbers));
+	uint32_t *place = memory_new(tale->session_count + 1, sizeof(*place));
+	uint32_t *numbers = memory_new(tale->session_count + 1, sizeof(*numbers));
 	struct index places = {0};
 
-	assert(place && numbers);
 	for (size_t i = 0; i < tale->session_count; i++)
 		numbers[i] = tale->sessions[i].number;
 	if (tale->session_count)
@@ -190,7 +116,7 @@ static void put_in_order(struct tale *tale)
 		index_add(&places, tale->sessions[i].number, (uint32_t)i);
 	for (size_t i = 0; i < tale->session_count; i++)
 		place[i] = index_find(&places, numbers[i]);
-	for (size_t i = 0; i < tale->mark_count; i++)
+	for (size_t i = 0; !tale->brief && i < tale->mark_count; i++)
 		tale->marks[i].session = place[tale->marks[i].session];
 	index_free(&tale->by_number);
 	tale->by_number = places;
@@ -207,7 +133,7 @@ void tale_end(struct tale *tale)
 		tale->last = tale->sheet.ended > tale->sheet.started ? tale->sheet.ended
 		                                                     : tale->sheet.started;
 	put_in_order(tale);
-	look_at_marks(tale);
+	measure(tale);
 	fill_sheet(tale);
 	for (size_t i = 0; i < tale->session_count; i++)
 		tale->sessions[i].sheet = &tale->sheet.sessions[i];

@@ -1,10 +1,10 @@
 /* tale_events: what a tale learns beside its datagrams: events, and what the header and the closing
  * statistics say. */
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "report/tale_inside.h"
 
 /* ---- Our own: events ---- */
@@ -27,26 +27,38 @@ static void blackout_begins(struct tale_session *session, const char *text, size
 	blackout->ways[WAY_DOWN] = down || !up;
 	blackout->hold = memmem(text, size, " hold", 5);
 	tale_copy_word(blackout->by, sizeof(blackout->by), line_field(text, size, "by"));
+	for (int way = 0; way < WAYS; way++) {
+		struct tale_open *open = &session->open[way];
+
+		if (!blackout->ways[way])
+			continue;
+		open->all = tale_grow(open->all, open->count, &open->room, sizeof(*open->all));
+		open->all[open->count++] = (uint32_t)(session->blackout_count - 1);
+		blackout->ways_left++;
+	}
 }
 
-/* "" for both, or "up", or "down". One of both ways is over when both have ended. */
-static void blackout_ends(struct tale_session *session, const char *text, size_t size, ns_t at)
+/* One of its ways is over; once all are it has ended. */
+static void way_over(struct tale_session *session, enum way way, ns_t at)
 {
-	const bool ends[WAYS] = {!memmem(text, size, "down", 4), !memmem(text, size, "up", 2)};
+	struct tale_open *open = &session->open[way];
 
-	for (size_t i = 0; i < session->blackout_count; i++) {
-		struct tale_blackout *blackout = &session->blackouts[i];
-		bool over = true;
+	for (size_t i = 0; i < open->count; i++) {
+		struct tale_blackout *blackout = &session->blackouts[open->all[i]];
 
-		if (blackout->ended)
-			continue;
-		for (int way = 0; way < WAYS; way++) {
-			blackout->over[way] |= ends[way];
-			over &= blackout->over[way] || !blackout->ways[way];
-		}
-		if (over)
+		if (!--blackout->ways_left)
 			blackout->ended = at;
 	}
+	open->count = 0;
+}
+
+/* "" for both, or "up", or "down". */
+static void blackout_ends(struct tale_session *session, const char *text, size_t size, ns_t at)
+{
+	if (!memmem(text, size, "down", 4))
+		way_over(session, WAY_UP, at);
+	if (!memmem(text, size, "up", 2))
+		way_over(session, WAY_DOWN, at);
 }
 
 static bool starts(const char **text, size_t *size, const char *head)
@@ -82,8 +94,7 @@ static void reload_read(struct tale *tale, const char *text)
 		return;
 	if (first)
 		before = 0;
-	tale->ini = realloc(tale->ini, before + strlen(line + 1) + 1);
-	assert(tale->ini);
+	tale->ini = memory_resize(tale->ini, before + strlen(line + 1) + 1, 1);
 	strcpy(tale->ini + before, line + 1);
 }
 
@@ -124,32 +135,33 @@ void tale_event(struct tale *tale, const struct decoded *decoded, ns_t at)
 	static const char mark[] = "deadzone deadzone: ";
 	const char *line = (const char *)decoded->payload;
 	const char *text = memmem(line, decoded->kept, mark, sizeof(mark) - 1);
-	struct tale_event *event;
-	uint32_t session = 0;
+	struct tale_event event = {.at = at};
+	bool live;
 
 	if (!text) {
 		tale->strange++;
 		return;
 	}
-	tale->events = tale_grow(tale->events, tale->event_count, &tale->event_room, sizeof(*tale->events));
-	event = &tale->events[tale->event_count++];
-	event->text = strndup(
+	event.text = memory_text(
 	    text + sizeof(mark) - 1, decoded->kept - (size_t)(text - line) - (sizeof(mark) - 1));
-	assert(event->text);
-	event->at = at;
-	if (strncmp(event->text, "s=", 2) == 0) {
+	if (strncmp(event.text, "s=", 2) == 0) {
 		char *rest;
 
-		session = (uint32_t)strtoul(event->text + 2, &rest, 10);
-		memmove(event->text, rest + (*rest == ' '), strlen(rest + (*rest == ' ')) + 1);
+		event.session = (uint32_t)strtoul(event.text + 2, &rest, 10);
+		memmove(event.text, rest + (*rest == ' '), strlen(rest + (*rest == ' ')) + 1);
 	}
-	event->session = session;
-	if (strncmp(event->text, TALE_LIVE_MARK, sizeof(TALE_LIVE_MARK) - 1) == 0)
-		tale->live = true;
-	if (session)
-		event_of_session(tale, session, event->text, strlen(event->text), at);
-	else if (strncmp(event->text, "reload generation=", 18) == 0)
-		reload_read(tale, event->text);
+	live = strncmp(event.text, TALE_LIVE_MARK, sizeof(TALE_LIVE_MARK) - 1) == 0;
+	tale->live |= live;
+	if (event.session)
+		event_of_session(tale, event.session, event.text, strlen(event.text), at);
+	else if (strncmp(event.text, "reload generation=", 18) == 0)
+		reload_read(tale, event.text);
+	if (tale->brief && !live) {
+		free(event.text);
+		return;
+	}
+	tale->events = tale_grow(tale->events, tale->event_count, &tale->event_room, sizeof(*tale->events));
+	tale->events[tale->event_count++] = event;
 }
 
 /* "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us p50=…", … */
@@ -163,9 +175,8 @@ static void closing_line(struct tale *tale, const char *line, size_t size)
 	if (starts(&line, &size, "failed ")) {
 		struct sheet_failure *failure;
 
-		sheet->failures = realloc(
-		    sheet->failures, (sheet->failure_count + 1) * sizeof(*sheet->failures));
-		assert(sheet->failures);
+		sheet->failures = memory_grow(
+		    sheet->failures, sheet->failure_count, sizeof(*sheet->failures));
 		failure = &sheet->failures[sheet->failure_count++];
 		*failure = (struct sheet_failure){.is_rule = word.at != NULL};
 		tale_copy_word(failure->subject, sizeof(failure->subject),
@@ -242,5 +253,5 @@ void tale_header(struct tale *tale, const struct reader *reader)
 		snprintf(tale->sheet.version, sizeof(tale->sheet.version), "%s", application + 9);
 	tale->sheet.seed_known = reader_seed(reader, &tale->sheet.seed);
 	if (ini && !tale->ini) /* a reload has told another */
-		tale->ini = strdup(ini + 1);
+		tale->ini = memory_text(ini + 1, strlen(ini + 1));
 }

@@ -22,8 +22,10 @@ struct mark *tale_arrived(struct tale *tale, struct tale_session *session, enum 
 void tale_look(struct tale_session *session, struct mark *mark, const struct decoded *decoded);
 struct mark *tale_mark(const struct tale *tale, const struct tale_session *session, enum way way, uint32_t n);
 void tale_sent(struct tale *tale, struct mark *mark, ns_t at);
-/* It was held back on purpose: from here on the summary has delays. */
-void tale_delayed(struct tale *tale, struct mark *mark, bool on_purpose);
+/* How long it took. Once one was held back on purpose the summary has delays. */
+void tale_measured(struct tale *tale, const struct mark *mark, bool on_purpose);
+/* Its fate and those of its copies are told: a brief tale forgets it. */
+void tale_done(struct tale *tale, struct mark *mark);
 void tale_dropped(
     struct tale *tale, struct mark *mark, enum reason reason, const char *by, size_t by_size, ns_t at);
 void tale_copied(struct tale *tale, const struct mark *mark, ns_t at); /* a duplicate left */

@@ -1,13 +1,11 @@
 /* tale_json: the tale for machines: the summary's JSON, and in each session `network`, `dtls` and
  * `blackouts`. */
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "report/tale.h"
 
-#define BINS_MAX 240 /* of a session's rate over time */
-#define BINS_LEAST 8
+#define INDENTED_MAX 100 /* sessions */
 
 static json_t *json_rounded(double value)
 {
@@ -19,16 +17,20 @@ static json_t *json_since(const struct tale *tale, ns_t at)
 	return at ? json_rounded((double)(at - tale->sheet.started) / 1e9) : json_null();
 }
 
-static json_t *json_delays(const struct tale_delays *delays, double unit)
+static json_t *json_delays(const struct sparse *delays, double unit)
 {
+	static const struct {
+		const char *name;
+		double share;
+	} rows[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}};
 	json_t *object;
 
 	if (!delays->count)
 		return json_null();
 	object = json_object();
-	json_object_set_new(object, "p50", json_rounded((double)delays->p50 / unit));
-	json_object_set_new(object, "p90", json_rounded((double)delays->p90 / unit));
-	json_object_set_new(object, "p99", json_rounded((double)delays->p99 / unit));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		json_object_set_new(object, rows[i].name,
+		    json_rounded((double)sparse_percentile(delays, rows[i].share) / unit));
 	json_object_set_new(object, "max", json_rounded((double)delays->greatest / unit));
 	return object;
 }
@@ -46,10 +48,10 @@ static json_t *json_loss(const struct tale_way *way, const struct account *accou
 	json_object_set_new(
 	    loss, "share", json_rounded(account->received ? (double)dropped / (double)account->received : 0));
 	json_object_set_new(loss, "causes", causes);
-	json_object_set_new(loss, "runs", json_integer((json_int_t)way->loss_runs));
+	json_object_set_new(loss, "runs", json_integer((json_int_t)way->runs.count));
 	json_object_set_new(loss, "mean_run",
-	    way->loss_runs ? json_rounded((double)dropped / (double)way->loss_runs) : json_null());
-	json_object_set_new(loss, "longest_run", json_integer((json_int_t)way->loss_longest));
+	    way->runs.count ? json_rounded((double)dropped / (double)way->runs.count) : json_null());
+	json_object_set_new(loss, "longest_run", json_integer((json_int_t)way->runs.longest));
 	return loss;
 }
 
@@ -154,95 +156,60 @@ static json_t *json_blackouts(const struct tale *tale, const struct tale_session
 
 /* ---- The rate over time ---- */
 
-struct bin {
-	uint32_t datagrams[WAYS], bytes[WAYS];
-};
-
-/* The least round number of seconds that makes few enough bins of a session: no more than it has datagrams,
- * so that many small sessions stay small. */
-static double bin_seconds(double span, size_t datagrams)
-{
-	static const double steps[] = {0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600};
-	double most = datagrams < BINS_LEAST ? BINS_LEAST
-	              : datagrams < BINS_MAX ? (double)datagrams
-	                                     : BINS_MAX;
-
-	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
-		if (span / steps[i] < most)
-			return steps[i];
-	return ceil(span / most);
-}
-
-static json_t *json_bins(const struct bin *bins, size_t count, int way)
+static json_t *json_bins(const struct rate *rate, int way)
 {
 	json_t *datagrams = json_array(), *bytes = json_array();
+	uint32_t next = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		json_array_append_new(datagrams, json_integer(bins[i].datagrams[way]));
-		json_array_append_new(bytes, json_integer(bins[i].bytes[way]));
+	for (uint32_t i = 0; i < rate->count; i++, next++) {
+		for (; next < rate->bins[i].index; next++) {
+			json_array_append_new(datagrams, json_integer(0));
+			json_array_append_new(bytes, json_integer(0));
+		}
+		json_array_append_new(datagrams, json_integer(rate->bins[i].datagrams[way]));
+		json_array_append_new(bytes, json_integer((json_int_t)rate->bins[i].bytes[way]));
 	}
 	return json_pack("{s:o, s:o}", "datagrams", datagrams, "bytes", bytes);
 }
 
-/* Of the marks of one session, in order of arrival. */
-static json_t *json_rate(const struct tale *tale, const uint32_t *marks, size_t count)
+static json_t *json_rate(const struct tale *tale, const struct rate *rate)
 {
-	struct bin bins[BINS_MAX + 1] = {0};
-	ns_t first = count ? tale->marks[marks[0]].at : 0, last = first;
-	double width;
-	size_t most;
-
-	for (size_t i = 0; i < count; i++)
-		last = tale->marks[marks[i]].at > last ? tale->marks[marks[i]].at : last;
-	width = bin_seconds((double)(last - first) / 1e9, count);
-	most = count ? (size_t)((double)(last - first) / 1e9 / width) + 1 : 0;
-	most = most < BINS_MAX + 1 ? most : BINS_MAX + 1;
-	for (size_t i = 0; i < count; i++) {
-		const struct mark *mark = &tale->marks[marks[i]];
-		double place = (double)(mark->at - first) / 1e9 / width;
-		size_t bin = place < 0 ? 0 : (size_t)place < most ? (size_t)place : most - 1;
-
-		bins[bin].datagrams[mark->way]++;
-		bins[bin].bytes[mark->way] += mark->size;
-	}
-	return json_pack("{s:f, s:o, s:o, s:o}", "bin_seconds", width, "from", json_since(tale, first), "up",
-	    json_bins(bins, most, WAY_UP), "down", json_bins(bins, most, WAY_DOWN));
+	return json_pack("{s:f, s:o, s:o, s:o}", "bin_seconds", rate_bin_seconds(rate), "from",
+	    json_since(tale, rate->from), "up", json_bins(rate, WAY_UP), "down", json_bins(rate, WAY_DOWN));
 }
 
-static void add_rates(const struct tale *tale, json_t *sessions)
-{
-	size_t *end = calloc(tale->session_count + 1, sizeof(*end));
-	uint32_t *order = malloc((tale->mark_count + 1) * sizeof(*order));
+/* ---- The whole ---- */
 
-	assert(end && order);
-	/* Marks by session, in order of arrival: a counting sort. */
-	for (size_t i = 0; i < tale->mark_count; i++)
-		end[tale->marks[i].session + 1]++;
-	for (size_t i = 0; i < tale->session_count; i++)
-		end[i + 1] += end[i];
-	for (size_t i = 0; i < tale->mark_count; i++)
-		order[end[tale->marks[i].session]++] = (uint32_t)i;
-	for (size_t i = 0, at = 0; i < tale->session_count; at = end[i], i++)
-		json_object_set_new(
-		    json_array_get(sessions, i), "rate", json_rate(tale, order + at, end[i] - at));
-	free(order);
-	free(end);
+json_t *tale_json_session(const struct tale *tale, size_t index)
+{
+	const struct tale_session *session = &tale->sessions[index];
+	json_t *one = sheet_json_session(session->sheet);
+
+	json_object_set_new(one, "network",
+	    json_pack("{s:o, s:o}", "up", json_network(tale, session, WAY_UP), "down",
+	        json_network(tale, session, WAY_DOWN)));
+	json_object_set_new(one, "dtls", json_dtls(tale, session));
+	json_object_set_new(one, "blackouts", json_blackouts(tale, session));
+	json_object_set_new(one, "rate", json_rate(tale, &session->rate));
+	return one;
 }
 
-json_t *tale_json(const struct tale *tale)
+void tale_json(const struct tale *tale, FILE *out)
 {
-	json_t *root = sheet_json(&tale->sheet), *sessions = json_object_get(root, "sessions");
+	/* For people while there are few; of many each takes a line. */
+	const size_t flags = (tale->session_count > INDENTED_MAX ? JSON_COMPACT : JSON_INDENT(2)) |
+	                     JSON_REAL_PRECISION(12);
+	struct sheet_json whole;
 
+	sheet_json_begin(&tale->sheet, flags, &whole);
+	fwrite(whole.text, 1, (size_t)(whole.place - whole.text), out);
 	for (size_t i = 0; i < tale->session_count; i++) {
-		const struct tale_session *session = &tale->sessions[i];
-		json_t *one = json_array_get(sessions, i);
+		json_t *session = tale_json_session(tale, i);
 
-		json_object_set_new(one, "network",
-		    json_pack("{s:o, s:o}", "up", json_network(tale, session, WAY_UP), "down",
-		        json_network(tale, session, WAY_DOWN)));
-		json_object_set_new(one, "dtls", json_dtls(tale, session));
-		json_object_set_new(one, "blackouts", json_blackouts(tale, session));
+		fputs(i ? ",\n" : "\n", out);
+		json_dumpf(session, out, flags); /* the stream knows if it failed */
+		json_decref(session);
 	}
-	add_rates(tale, sessions);
-	return root;
+	fprintf(out, "%s\n", whole.place);
+	free(whole.text);
 }

@@ -1,11 +1,11 @@
 /*
  * tale_ours: a tale from our own comments, which tell each datagram's fate.
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/chance.h"
+#include "base/memory.h"
 #include "capture/fields.h"
 #include "report/tale_inside.h"
 
@@ -44,11 +44,10 @@ static uint32_t deeds_of(struct tale *tale, const struct fields *fields, const s
 	struct word left = fields->did, deed;
 	uint8_t *bytes;
 
-	if (!fields->did.at)
+	if (!fields->did.at || tale->brief)
 		return 0;
 	text_clear(text);
-	bytes = malloc(decoded->kept + 1);
-	assert(bytes);
+	bytes = memory_get(decoded->kept + 1);
 	memcpy(bytes, decoded->payload, decoded->kept);
 	while ((deed = word_first(left)).size) {
 		unsigned byte = 0, value = 0;
@@ -135,7 +134,7 @@ static void arrived(struct tale *tale, struct tale_session *session, const struc
 	/* What dies of these is seen by no rule: no hello is learned from it. */
 	if (fields->reason != REASON_OVERLOAD && fields->reason != REASON_NAT_EXPIRED)
 		tale_look(session, mark, decoded);
-	mark->words = rest_of(tale, fields);
+	mark->words = tale->brief ? 0 : rest_of(tale, fields);
 	mark->deeds = deeds_of(tale, fields, decoded);
 	mark->hash = mark->deeds ? hash_of(decoded) : 0;
 	mark->copies = (uint16_t)(fields->copies < UINT16_MAX ? fields->copies : UINT16_MAX);
@@ -152,6 +151,7 @@ static void arrived(struct tale *tale, struct tale_session *session, const struc
 		struct word by = word_first(fields->by);
 
 		tale_dropped(tale, mark, fields->reason, by.at ? by.at : "", by.size, at);
+		tale_done(tale, mark);
 	}
 }
 
@@ -201,18 +201,38 @@ static void copy_left(struct tale *tale, struct tale_session *session, const str
 		way->copies_due--;
 	}
 	account->queued--;
+	if (mark && mark->copies_done < UINT16_MAX)
+		mark->copies_done++;
 	if (fields->kind == FIELDS_UNSENT) {
 		account->dropped[fields->reason]++;
-		return;
+	} else {
+		account->sent++;
+		way->copies_sent[fields->origin]++;
+		way->wire_bytes += decoded->size + session->header;
+		session->last = at > session->last ? at : session->last;
+		if (mark && mark->copies_sent < UINT16_MAX)
+			mark->copies_sent++;
+		if (mark && !tale->brief)
+			copy_keep(tale, mark, fields, decoded, at);
 	}
-	account->sent++;
-	way->copies_sent[fields->origin]++;
-	way->wire_bytes += (mark ? mark->size : 0) + session->header;
-	session->last = at > session->last ? at : session->last;
-	if (mark && mark->copies_sent < UINT16_MAX)
-		mark->copies_sent++;
 	if (mark)
-		copy_keep(tale, mark, fields, decoded, at);
+		tale_done(tale, mark);
+}
+
+static void measured(struct tale *tale, struct tale_session *session, struct mark *mark,
+    const struct fields *fields, ns_t at)
+{
+	struct tale_way *way = &session->ways[mark->way];
+
+	tale_sent(tale, mark, at);
+	if (fields->delay == NS_UNKNOWN || fields->late == NS_UNKNOWN)
+		return;
+	tale_measured(tale, mark, fields->delay > 0);
+	mark->delay_us = fields->delay / NS_US;
+	mark->late_us = (int32_t)(fields->late / NS_US < INT32_MAX ? fields->late / NS_US : INT32_MAX);
+	mark->timed = true;
+	sparse_add(&way->asked, mark->delay_us * NS_US);
+	sparse_add(&way->late, mark->late_us * NS_US);
 }
 
 static void one_left(
@@ -224,17 +244,11 @@ static void one_left(
 		tale->strange++;
 		return;
 	}
-	if (fields->kind == FIELDS_UNSENT) {
+	if (fields->kind == FIELDS_UNSENT)
 		tale_dropped(tale, mark, fields->reason, "", 0, at);
-		return;
-	}
-	tale_sent(tale, mark, at);
-	if (fields->delay == NS_UNKNOWN || fields->late == NS_UNKNOWN)
-		return;
-	tale_delayed(tale, mark, fields->delay > 0);
-	mark->delay_us = fields->delay / NS_US;
-	mark->late_us = (int32_t)(fields->late / NS_US < INT32_MAX ? fields->late / NS_US : INT32_MAX);
-	mark->timed = true;
+	else
+		measured(tale, session, mark, fields, at);
+	tale_done(tale, mark);
 }
 
 static void left(struct tale *tale, struct tale_session *session, const struct fields *fields,

@@ -18,11 +18,12 @@ static double seconds(ns_t time)
 	return (double)time / 1e9;
 }
 
-static void print_delays(const char *name, const struct tale_delays *delays, FILE *out)
+static void print_delays(const char *name, const struct sparse *delays, FILE *out)
 {
 	if (delays->count)
 		fprintf(out, "         %-15s p50 %.3f  p90 %.3f  p99 %.3f  max %.3f ms\n", name,
-		    ms(delays->p50), ms(delays->p90), ms(delays->p99), ms(delays->greatest));
+		    ms(sparse_percentile(delays, 0.5)), ms(sparse_percentile(delays, 0.9)),
+		    ms(sparse_percentile(delays, 0.99)), ms(delays->greatest));
 }
 
 static void print_losses(const struct tale_way *way, const struct account *account, FILE *out)
@@ -38,10 +39,10 @@ static void print_losses(const struct tale_way *way, const struct account *accou
 		    verdict_reasons[way->causes[i].reason], way->causes[i].by[0] ? " by " : "",
 		    way->causes[i].by);
 	fputc('\n', out);
-	if (way->loss_runs)
+	if (way->runs.count)
 		fprintf(out, "         in %" PRIu64 " run%s, mean %.1f, longest %" PRIu64 "\n",
-		    way->loss_runs, way->loss_runs == 1 ? "" : "s", (double)dropped / (double)way->loss_runs,
-		    way->loss_longest);
+		    way->runs.count, way->runs.count == 1 ? "" : "s", (double)dropped / (double)way->runs.count,
+		    way->runs.longest);
 }
 
 static void print_copies(const struct tale_way *way, FILE *out)

@@ -21,22 +21,24 @@ static struct rule_state *find_state(struct session *session, unsigned rule)
 	return NULL;
 }
 
-static struct restart *restart_of(struct rule_state *state, ns_t now, uint64_t seen)
+/* NULL when memory is out: the watching rule does not notice. */
+static struct restart *restart_of(struct core *core, struct rule_state *state, ns_t now, uint64_t seen)
 {
 	if (!state->restart)
-		state->restart = calloc(1, sizeof(*state->restart));
-	assert(state->restart);
+		state->restart = core_get(core, sizeof(*state->restart));
+	if (!state->restart)
+		return NULL;
 	state->restart->at = now;
 	state->restart->seen = seen;
 	return state->restart;
 }
 
 /* What is counted in the session itself, whatever the rule's scope: bytes carried, and attempts. */
-static void restart_own(struct session *session, struct rule_state *own, ns_t now)
+static void restart_own(struct core *core, struct session *session, struct rule_state *own, ns_t now)
 {
-	struct restart *anew = restart_of(own, now, session->seen);
+	struct restart *anew = restart_of(core, own, now, session->seen);
 
-	for (int way = 0; way < WAYS; way++) {
+	for (int way = 0; anew && way < WAYS; way++) {
 		anew->carried[way] = session->ways[way].carried;
 		attempts_clear(&anew->attempts[way]);
 	}
@@ -58,13 +60,13 @@ static void restart(struct core *core, struct session *session, const struct rul
 	bool only = session && !all;
 
 	if (all) {
-		restart_of(&core->shared[watcher->index], now, core->seen_all);
+		restart_of(core, &core->shared[watcher->index], now, core->seen_all);
 		restart_counts(core, NULL, &core->shared[watcher->index], now);
 	}
 	for (struct session *s = only ? session : core->oldest; s; s = only ? NULL : s->newer) {
 		if (!(own = find_state(s, watcher->index)))
 			continue;
-		restart_own(s, own, now);
+		restart_own(core, s, own, now);
 		if (!all)
 			restart_counts(core, s, own, now);
 	}
@@ -97,7 +99,7 @@ void judge_fired_outside(struct core *core, struct session *session, const struc
 /* ---- Actions without a datagram ---- */
 
 static void blackout(struct core *core, struct session *session, const struct action *action, ns_t length,
-    uint16_t by, ns_t now)
+    uint32_t by, ns_t now)
 {
 	ns_t until = ns_add(now, length);
 	bool raised = false;
@@ -112,7 +114,9 @@ static void blackout(struct core *core, struct session *session, const struct ac
 
 		if (!action->ways[w])
 			continue;
-		own = seldom_own(&session->ways[w]);
+		own = core_seldom(core, &session->ways[w]);
+		if (!own)
+			continue; /* memory is out: this way stays light */
 		dark = action->mode == BLACKOUT_HOLD ? &own->dark_hold : &own->dark_drop;
 		if (*dark >= until)
 			continue;
@@ -127,14 +131,14 @@ static void blackout(struct core *core, struct session *session, const struct ac
 	    names_get(core->names, by));
 }
 
-static void link_change(struct core *core, struct session *session, unsigned link, uint16_t by, ns_t now)
+static void link_change(struct core *core, struct session *session, unsigned link, uint32_t by, ns_t now)
 {
 	session->link = &core->config->links[link];
 	session->link_set = true;
 	core_event(core, session, now, "link %s by=%s", session->link->name, names_get(core->names, by));
 }
 
-void judge_act(struct core *core, struct session *session, const struct action *action, uint16_t by, ns_t now,
+void judge_act(struct core *core, struct session *session, const struct action *action, uint32_t by, ns_t now,
     size_t index, struct draw draw)
 {
 	switch (action->act) {
@@ -169,9 +173,15 @@ void judge_remember(struct core *core, struct standing standing)
 	}
 	core->standing_count = kept;
 	if (kept == core->standing_room) {
-		core->standing_room = kept ? 2 * kept : 8;
-		core->standing = realloc(core->standing, core->standing_room * sizeof(*core->standing));
-		assert(core->standing);
+		size_t room = kept ? 2 * kept : 8;
+		struct standing *more = realloc(core->standing, room * sizeof(*more));
+
+		if (!more) { /* sessions to come will not know of it */
+			core->out_of_memory = true;
+			return;
+		}
+		core->standing = more;
+		core->standing_room = room;
 	}
 	core->standing[core->standing_count++] = standing;
 }
@@ -221,7 +231,7 @@ static void act_widely(struct judging *j, const struct rule *rule, size_t index,
 
 /* ---- Actions on a datagram ---- */
 
-void judging_drop(struct judging *j, enum reason reason, uint16_t decider)
+void judging_drop(struct judging *j, enum reason reason, uint32_t decider)
 {
 	j->verdict->reason = (uint8_t)reason;
 	j->decider = decider;
@@ -261,7 +271,11 @@ static struct datagram *copy_make(struct judging *j, const struct copying *from)
 	copy->origin = (uint8_t)from->origin;
 	copy->tos = j->datagram->tos;
 	copy->plan = &plan;
-	path_plan_keep(copy);
+	if (!path_plan_keep(core, copy)) {
+		copy->plan = NULL;
+		core_datagram_free(core, copy);
+		return NULL;
+	}
 	j->verdict->copies++;
 	way_of(copy)->tally.copies++;
 	core_count_queued(core, copy);
@@ -453,10 +467,10 @@ bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct d
 	case ACT_TRUNCATE: return truncate_to(j, action->size);
 	case ACT_REPLAY: return replay(j, rule, index, action);
 	case ACT_PERMUTE:
-		if (j->group || j->pack)
+		if (j->group || j->pack ||
+		    !gather_group_join(j->core, own, action, j->datagram, j->sight->now))
 			return false;
 		j->group = own;
-		gather_group_join(j->core, own, action, j->datagram, j->sight->now);
 		return true;
 	case ACT_INJECT: return inject(j, rule, index, action);
 	case ACT_PACK:

@@ -1,12 +1,14 @@
 #include "rules/common.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 #define SLOTS_LEAST 1024
 #define REMEMBERED_LEAST 65536
+#define SLOTS_SPARE (4 * CORES_MOST) /* two keys for each worker's next session, and an end to each search */
 
 struct opened {
 	uint64_t key;
@@ -24,9 +26,8 @@ struct common {
 
 struct common *common_new(void)
 {
-	struct common *common = calloc(1, sizeof(*common));
+	struct common *common = memory_new(1, sizeof(*common));
 
-	assert(common);
 	pthread_mutex_init(&common->lock, NULL);
 	return common;
 }
@@ -68,6 +69,13 @@ uint32_t common_number(struct common *common)
 	return (uint32_t)atomic_fetch_add(&common->numbers, 1) + 1;
 }
 
+void common_number_return(struct common *common, uint32_t number)
+{
+	uint_fast32_t last = number;
+
+	atomic_compare_exchange_strong(&common->numbers, &last, number - 1);
+}
+
 uint32_t common_numbers(const struct common *common)
 {
 	return (uint32_t)atomic_load(&common->numbers);
@@ -84,8 +92,9 @@ static struct opened *slot_of(struct opened *slots, size_t size, uint64_t key)
 	return &slots[at];
 }
 
-/* Grows, or once there are more keys than it may remember forgets those without a session. */
-static void make_room(struct common *common, size_t remembered)
+/* Grows, or once there are more keys than it may remember forgets those without a session. Without memory it
+ * goes on as it is, while a slot or two are free; else false. */
+static bool make_room(struct common *common, size_t remembered)
 {
 	size_t most = remembered > REMEMBERED_LEAST ? remembered : REMEMBERED_LEAST;
 	size_t size = common->size ? 2 * common->size : SLOTS_LEAST, count = 0;
@@ -93,11 +102,12 @@ static void make_room(struct common *common, size_t remembered)
 	struct opened *slots;
 
 	if (common->size && common->count < common->size / 4 * 3 && !forget)
-		return;
+		return true;
 	if (forget)
 		size = common->size;
 	slots = calloc(size, sizeof(*slots));
-	assert(slots);
+	if (!slots)
+		return common->size - common->count > SLOTS_SPARE;
 	for (size_t i = 0; i < common->size; i++) {
 		if (!common->slots[i].key || (forget && !common->slots[i].live))
 			continue;
@@ -108,6 +118,17 @@ static void make_room(struct common *common, size_t remembered)
 	common->slots = slots;
 	common->size = size;
 	common->count = count;
+	return true;
+}
+
+bool common_remembers(struct common *common, size_t remembered)
+{
+	bool room;
+
+	pthread_mutex_lock(&common->lock);
+	room = make_room(common, remembered);
+	pthread_mutex_unlock(&common->lock);
+	return room;
 }
 
 /* Under the lock. A key of 0 would be an empty slot. */
@@ -115,7 +136,7 @@ static struct opened *get(struct common *common, uint64_t key, size_t remembered
 {
 	struct opened *slot;
 
-	make_room(common, remembered);
+	make_room(common, remembered); /* common_remembers saw to it that there is a slot */
 	slot = slot_of(common->slots, common->size, key | 1);
 	if (!slot->key) {
 		slot->key = key | 1;

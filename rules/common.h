@@ -23,8 +23,12 @@ void common_leave(struct common *common);
 uint64_t common_sessions(const struct common *common);
 /* The number of the next session, from 1 on; and the last that was given out. */
 uint32_t common_number(struct common *common);
+/* Its session could not be opened: the next one takes it, unless another worker was faster. */
+void common_number_return(struct common *common, uint32_t number);
 uint32_t common_numbers(const struct common *common);
 
+/* There is room to remember one more session; false when memory is out. Asked before the next two. */
+bool common_remembers(struct common *common, size_t remembered);
 /* How many sessions were opened before under this key (an address or identity at a listener); it is one more
  * from here on. Remembers at least `remembered` keys, the least of those without a live session going first.
  */

@@ -6,6 +6,7 @@
 #include "base/chance.h"
 #include "base/datagram.h"
 #include "base/ini.h"
+#include "rules/sections.h"
 
 #define QUEUE_NOTE (10 * NS_S) /* a queue that holds more is told */
 #define QUEUE_NOTE_SIZE 500    /* bytes of the datagrams that it is judged by */
@@ -132,6 +133,7 @@ static void link_build(struct config *config, const struct ini_section *section,
 
 	config->links = link;
 	link += config->link_count++;
+	keys_presets(&config_link_kind, link, reading);
 	keys_fill(&config_link_kind, section, link, reading, complaints);
 	link->name = section ? section->name : "clean";
 	link->id = names_add(reading->names, "link:", link->name);
@@ -149,40 +151,6 @@ static void link_build(struct config *config, const struct ini_section *section,
 
 /* ---- Devices ---- */
 
-static bool patterns_cover(const struct patterns *outer, const struct patterns *inner)
-{
-	if (!outer->count)
-		return true;
-	if (!inner->count)
-		return false;
-	for (size_t i = 0; i < inner->count; i++) {
-		size_t k = 0;
-
-		while (k < outer->count && !address_pattern_covers(&outer->all[k], &inner->all[i]))
-			k++;
-		if (k == outer->count)
-			return false;
-	}
-	return true;
-}
-
-static bool addresses_cover(const struct addresses *outer, const struct addresses *inner)
-{
-	if (!outer->count)
-		return true;
-	if (!inner->count)
-		return false;
-	for (size_t i = 0; i < inner->count; i++) {
-		size_t k = 0;
-
-		while (k < outer->count && !address_equal(&outer->all[k], &inner->all[i]))
-			k++;
-		if (k == outer->count)
-			return false;
-	}
-	return true;
-}
-
 static void device_build(struct config *config, const struct ini_section *section, struct reading *reading,
     struct complaints *complaints)
 {
@@ -190,35 +158,32 @@ static void device_build(struct config *config, const struct ini_section *sectio
 	    config->arena, config->devices, config->device_count, sizeof(*device));
 	config->devices = device;
 	device += config->device_count++;
+	keys_presets(&config_device_kind, device, reading);
 	device->link = config->default_link;
 	keys_fill(&config_device_kind, section, device, reading, complaints);
 	device->name = section->name;
 	config->any_follow |= device->follow_cid;
 	device->id = names_add(reading->names, "dev=", section->name);
-	for (struct device *earlier = config->devices; earlier < device; earlier++) {
-		if (!patterns_cover(&earlier->address, &device->address) ||
-		    !addresses_cover(&earlier->listener, &device->listener))
-			continue;
-		ini_note(section, NULL, complaints,
-		    "is never reached: [device %s] stands before it and takes all of its sessions",
-		    earlier->name);
-		break;
+}
+
+static void devices_index(struct config *config, const struct ini *ini, struct complaints *complaints)
+{
+	config->sections = sections_new(config->arena, config->devices, config->device_count);
+	for (size_t i = 0; i < config->device_count; i++) {
+		const struct device *device = &config->devices[i];
+		const struct device *earlier = sections_shadow(config->sections, device);
+
+		if (earlier)
+			ini_note(ini_find(ini, "device", device->name), NULL, complaints,
+			    "is never reached: [device %s] stands before it and takes all of its sessions",
+			    earlier->name);
 	}
 }
 
 const struct device *config_device(
     const struct config *config, const struct address *device, const struct address *listener)
 {
-	for (size_t i = 0; i < config->device_count; i++) {
-		const struct device *d = &config->devices[i];
-		bool here = d->listener.count == 0;
-
-		for (size_t k = 0; k < d->listener.count && !here; k++)
-			here = address_equal(&d->listener.all[k], listener);
-		if (here && patterns_match(&d->address, device))
-			return d;
-	}
-	return NULL;
+	return sections_find(config->sections, device, listener);
 }
 
 /* ---- Rules ---- */
@@ -268,12 +233,9 @@ static void timed_check(
 			    action_table[rule->actions.all[k].act].word);
 		k++;
 	}
-	if (rule->every_given && rule->every.high == 0)
+	if (rule->every_given && rule->every.low < RULE_EVERY_MIN)
 		ini_complain(section, ini_entry(section, "every"), complaints,
-		    "0 never ends; `every` takes a time above 0");
-	if (rule->every_given && rule->every.low == 0 && rule->every.high)
-		ini_complain(section, ini_entry(section, "every"), complaints,
-		    "the range starts at 0; `every` takes times above 0");
+		    "is below 1ms; `every` takes times of at least 1ms");
 }
 
 static uint64_t lowest(const struct spans *spans)
@@ -349,12 +311,10 @@ static void rule_build(struct config *config, const struct ini_section *section,
 
 	config->rules = rule;
 	rule += config->rule_count;
-	*rule = (struct rule){.name = section->name,
-	    .index = (unsigned)config->rule_count++,
-	    .limit = UNITS_NO_LIMIT,
-	    .epoch = {.high = UNITS_NO_LIMIT},
-	    .attempt = {.high = UNITS_NO_LIMIT},
-	    .carried = {.high = UNITS_NO_LIMIT}};
+	keys_presets(&config_rule_kind, rule, reading);
+	rule->name = section->name;
+	rule->index = (unsigned)config->rule_count++;
+	rule->limit = rule->epoch.high = rule->attempt.high = rule->carried.high = UNITS_NO_LIMIT;
 	keys_fill(&config_rule_kind, section, rule, reading, complaints);
 	rule->id = names_add(reading->names, "rule:", section->name);
 	snprintf(title, sizeof(title), "rule:%s", section->name);
@@ -374,20 +334,37 @@ static void rule_build(struct config *config, const struct ini_section *section,
 	never_check(rule, section, complaints);
 }
 
-/* A rule that waits for itself, also by way of others, never wakes. */
+/* A rule that waits for itself, also by way of others, never wakes. Each rule waits for at most one, so that a
+ * walk along `since` that comes back to where this walk has been has found a circle. */
 static void circles_check(const struct config *config, const struct ini *ini, struct complaints *complaints)
 {
-	for (size_t i = 0; i < config->rule_count; i++) {
-		const struct ini_section *section = ini_find(ini, "rule", config->rules[i].name);
-		size_t at = i, steps = 0;
+	unsigned *walks = arena_get(config->arena, (config->rule_count + 1) * sizeof(*walks)); /* which came by */
 
+	for (size_t i = 0; i < config->rule_count; i++) {
+		unsigned walk = (unsigned)i + 1;
+		size_t at = i, first;
+
+		while (!walks[at] && config->rules[at].since) {
+			walks[at] = walk;
+			at = config->rules[at].since - 1;
+		}
+		if (walks[at] != walk)
+			continue;
+		first = at;
 		do {
-			at = config->rules[at].since ? config->rules[at].since - 1 : i;
-		} while (at != i && config->rules[at].since && ++steps < config->rule_count);
-		if (config->rules[i].since && at == i)
+			const struct ini_section *section = ini_find(ini, "rule", config->rules[at].name);
+
 			ini_note(section, ini_entry(section, "since"), complaints,
 			    "the rule can never match: it sleeps until it has fired itself");
+			at = config->rules[at].since - 1;
+		} while (at != first);
 	}
+}
+
+static void list_rule(struct config *config, struct indexes *list, size_t rule)
+{
+	list->all = arena_grow(config->arena, list->all, list->count, sizeof(unsigned));
+	list->all[list->count++] = (unsigned)rule;
 }
 
 static void watchers_build(struct config *config)
@@ -398,9 +375,54 @@ static void watchers_build(struct config *config)
 		if (!config->rules[i].since)
 			continue;
 		watchers = &config->rules[config->rules[i].since - 1].watchers;
-		watchers->all = arena_grow(config->arena, watchers->all, watchers->count, sizeof(unsigned));
-		watchers->all[watchers->count++] = (unsigned)i;
+		list_rule(config, watchers, i);
 	}
+}
+
+/* Which rules a session of each section has. */
+static void rules_index(struct config *config)
+{
+	config->own_rules = arena_get(config->arena, (config->device_count + 1) * sizeof(*config->own_rules));
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct indexes *devices = &config->rules[i].devices;
+
+		if (config->rules[i].scope == SCOPE_ALL)
+			list_rule(config, &config->wide_rules, i);
+		for (size_t k = 0; k < devices->count || k == 0; k++) {
+			struct indexes *list = devices->count ? &config->own_rules[devices->all[k]]
+			                                      : &config->common_rules;
+
+			if (!list->count || list->all[list->count - 1] != i) /* else it is named twice */
+				list_rule(config, list, i);
+		}
+	}
+}
+
+static void names_index(struct config *config)
+{
+	struct dictionary *names = &config->names;
+
+	for (size_t i = 0; i < config->link_count; i++)
+		dictionary_put(names, &config_link_kind, config->links[i].name, &config->links[i]);
+	for (size_t i = 0; i < config->device_count; i++)
+		dictionary_put(names, &config_device_kind, config->devices[i].name, &config->devices[i]);
+	for (size_t i = 0; i < config->rule_count; i++)
+		dictionary_put(names, &config_rule_kind, config->rules[i].name, &config->rules[i]);
+}
+
+const struct link *config_link(const struct config *config, const char *name)
+{
+	return dictionary_get(&config->names, &config_link_kind, name);
+}
+
+const struct device *config_section(const struct config *config, const char *name)
+{
+	return dictionary_get(&config->names, &config_device_kind, name);
+}
+
+const struct rule *config_rule(const struct config *config, const char *name)
+{
+	return dictionary_get(&config->names, &config_rule_kind, name);
 }
 
 /* ---- */
@@ -426,6 +448,9 @@ struct config *config_new(const struct ini *ini, struct names *names, struct com
 		else if (section->kind == &config_rule_kind)
 			rule_build(config, section, &reading, complaints);
 	}
+	devices_index(config, ini, complaints);
+	names_index(config);
+	rules_index(config);
 	watchers_build(config);
 	circles_check(config, ini, complaints);
 	return config;
@@ -433,6 +458,8 @@ struct config *config_new(const struct ini *ini, struct names *names, struct com
 
 void config_free(struct config *config)
 {
-	if (config)
-		arena_free(config->arena);
+	if (!config)
+		return;
+	dictionary_free(&config->names);
+	arena_free(config->arena);
 }

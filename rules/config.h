@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "base/dictionary.h"
 #include "base/keys.h"
 #include "base/ns.h"
 #include "base/units.h"
@@ -74,7 +75,7 @@ struct link_way {
 
 struct link {
 	const char *name;
-	uint16_t id;   /* "link:NAME" in names */
+	uint32_t id;   /* "link:NAME" in names */
 	uint64_t luck; /* of its name */
 	struct link_way ways[WAYS];
 };
@@ -83,7 +84,7 @@ enum nat_refresh { NAT_REFRESH_UP, NAT_REFRESH_BOTH };
 
 struct device {
 	const char *name;
-	uint16_t id; /* "dev=NAME" in names */
+	uint32_t id; /* "dev=NAME" in names */
 	struct patterns address;
 	struct addresses listener;
 	unsigned link;                        /* index; 0 is the clean link */
@@ -93,6 +94,8 @@ struct device {
 	enum nat_refresh nat_refresh;
 	bool follow_cid;
 };
+
+#define RULE_EVERY_MIN NS_MS /* a shorter period would leave no time for datagrams */
 
 enum scope { SCOPE_SESSION, SCOPE_ALL };
 enum rule_way { RULE_BOTH, RULE_UP, RULE_DOWN, RULE_EITHER };
@@ -144,7 +147,7 @@ struct rule {
 	struct spans sizes;
 	ns_t after, until; /* until 0: without end */
 	unsigned since;    /* index + 1 of the rule; 0: none */
-	uint16_t id;       /* "rule:NAME" in names */
+	uint32_t id;       /* "rule:NAME" in names */
 	const char *name;
 	struct indexes devices;
 	struct spans sessions;
@@ -167,6 +170,11 @@ struct config {
 	size_t rule_count;
 	bool any_attempt, any_follow;
 	unsigned recent;      /* how many datagrams back `replay N` reaches at most */
+	struct sections *sections;   /* devices by address */
+	struct dictionary names;     /* struct link, struct device, struct rule; the space is their section_kind */
+	struct indexes common_rules; /* those without `device`, in file order */
+	struct indexes wide_rules;   /* those with scope = all */
+	struct indexes *own_rules;   /* by device: those that name it, in file order */
 	struct kinds *firsts; /* kinds whose first datagram `replay KIND` needs */
 	size_t first_count;
 };
@@ -176,6 +184,11 @@ extern const struct section_kind config_device_kind, config_link_kind, config_ru
 /* Reads the sections of an ini whose `like`s were carried out; complaints tell what is wrong. Never NULL. */
 struct config *config_new(const struct ini *ini, struct names *names, struct complaints *complaints);
 void config_free(struct config *config);
+
+/* By name, or NULL. Of two links `clean` the user's own, not the one that no section names. */
+const struct link *config_link(const struct config *config, const char *name);
+const struct device *config_section(const struct config *config, const char *name);
+const struct rule *config_rule(const struct config *config, const char *name);
 
 /* The device section for an address at a listener, or NULL. */
 const struct device *config_device(

@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "rules/inside.h"
 
 #define HASH_LEAST 256
+#define PREPARED 64 /* places among the outcomes and in the schedule: more than one datagram needs */
+#define RULE_RUNS_MAX 1000 /* of timed rules at once, in real time */
 
 /* Not every datagram needs it: kept out of the way of those that do not. */
 #define SELDOM __attribute__((noinline))
@@ -17,9 +20,8 @@
 struct core *core_new(
     const struct config *config, const struct names *names, const struct core_limits *limits, ns_t now)
 {
-	struct core *core = calloc(1, sizeof(*core));
+	struct core *core = memory_new(1, sizeof(*core));
 
-	assert(core);
 	core->config = config;
 	core->names = names;
 	core->limits = *limits;
@@ -30,12 +32,13 @@ struct core *core_new(
 	core->memory = slots_new(sizeof(struct session) + limits->carrier_size);
 	core->schedule = schedule_new();
 	core->hash_size = HASH_LEAST;
-	core->hash = calloc(core->hash_size, sizeof(struct session *));
-	core->shared = calloc(config->rule_count + 1, sizeof(*core->shared));
-	core->totals = calloc(config->rule_count + 1, sizeof(*core->totals));
-	core->links = calloc(config->link_count + 1, sizeof(*core->links));
-	core->lateness = calloc(1, sizeof(*core->lateness));
-	assert(core->hash && core->shared && core->totals && core->links && core->lateness);
+	core->hash = memory_new(core->hash_size, sizeof(struct session *));
+	core->shared = memory_new(config->rule_count + 1, sizeof(*core->shared));
+	core->totals = memory_new(config->rule_count + 1, sizeof(*core->totals));
+	core->links = memory_new(config->link_count + 1, sizeof(*core->links));
+	core->lateness = memory_new(1, sizeof(*core->lateness));
+	if (!core_is_prepared(core))
+		memory_out();
 	for (size_t i = 0; i < config->rule_count; i++) {
 		core->shared[i].rule = &config->rules[i];
 		if (config->rules[i].scope == SCOPE_ALL && !config->rules[i].since)
@@ -44,26 +47,66 @@ struct core *core_new(
 	return core;
 }
 
-/* ---- Outcomes ---- */
+/* ---- Memory ---- */
 
-static SELDOM void outcomes_grow(struct core *core)
+void *core_get(struct core *core, size_t size)
+{
+	unsigned before = core->reserve.count;
+	void *memory = reserve_get(&core->reserve, size);
+
+	core->out_of_memory |= !memory || core->reserve.count < before;
+	return memory;
+}
+
+static SELDOM bool outcomes_grow(struct core *core)
 {
 	size_t room = core->outcome_room ? 2 * core->outcome_room : 256;
 	struct outcome *ring = malloc(room * sizeof(*ring));
 
-	assert(ring);
+	if (!ring) {
+		core->out_of_memory = true;
+		return false;
+	}
 	for (size_t i = 0; i < core->outcome_count; i++)
 		ring[i] = core->outcomes[(core->outcome_first + i) % core->outcome_room];
 	free(core->outcomes);
 	core->outcomes = ring;
 	core->outcome_room = room;
 	core->outcome_first = 0;
+	return true;
 }
+
+static SELDOM bool prepare(struct core *core)
+{
+	bool prepared = reserve_fill(&core->reserve) && schedule_reserve(core->schedule, PREPARED);
+
+	while (prepared && core->outcome_room - core->outcome_count < PREPARED)
+		prepared = outcomes_grow(core);
+	core->out_of_memory |= !prepared;
+	return prepared;
+}
+
+bool core_is_prepared(struct core *core)
+{
+	return (reserve_is_full(&core->reserve) && core->outcome_room - core->outcome_count >= PREPARED &&
+	           schedule_has_room(core->schedule, PREPARED)) ||
+	       prepare(core);
+}
+
+bool core_out_of_memory(struct core *core)
+{
+	bool was = core->out_of_memory;
+
+	core->out_of_memory = false;
+	return was;
+}
+
+/* ---- Outcomes ---- */
 
 struct outcome *core_outcome(struct core *core)
 {
-	if (core->outcome_count == core->outcome_room)
-		outcomes_grow(core);
+	if (core->outcome_count == core->outcome_room && !outcomes_grow(core))
+		return NULL;
 	return &core->outcomes[(core->outcome_first + core->outcome_count++) & (core->outcome_room - 1)];
 }
 
@@ -77,6 +120,13 @@ bool core_next(struct core *core, struct outcome *outcome)
 {
 	if (core->told)
 		told_free(core);
+	if (!core->outcome_count && core->ended) {
+		struct session *session = core->ended;
+
+		core->ended = session->older;
+		*outcome = (struct outcome){.kind = OUTCOME_ENDED, .at = session->ended, .session = session};
+		return true;
+	}
 	if (!core->outcome_count)
 		return false;
 	*outcome = core->outcomes[core->outcome_first];
@@ -101,8 +151,14 @@ struct text core_event_begin(const struct session *session)
 
 void core_event_end(struct core *core, struct session *session, ns_t at, struct text text)
 {
-	*core_outcome(core) = (struct outcome){
-	    .kind = OUTCOME_EVENT, .at = at, .session = session, .text = text.at};
+	struct outcome *outcome = text.failed ? NULL : core_outcome(core);
+
+	if (!outcome) { /* the event is not told */
+		core->out_of_memory = true;
+		text_free(&text);
+		return;
+	}
+	*outcome = (struct outcome){.kind = OUTCOME_EVENT, .at = at, .session = session, .text = text.at};
 }
 
 void core_event(struct core *core, struct session *session, ns_t at, const char *format, ...)
@@ -178,7 +234,7 @@ static void bytes_released(struct core *core)
 void core_count_queued(struct core *core, struct datagram *datagram)
 {
 	way_of(datagram)->tally.queued++;
-	core->queued_bytes += datagram->size;
+	core->queued_bytes += datagram_weight(datagram);
 }
 
 static uint32_t datagrams_in(const struct datagram *datagram)
@@ -192,19 +248,23 @@ static void count_dropped(struct core *core, struct datagram *datagram, enum rea
 
 	/* One that dies in the schedule takes its memory with it only when its time comes. */
 	if (!(datagram->flags & DATAGRAM_SCHEDULED))
-		core->queued_bytes -= datagram->size;
+		core->queued_bytes -= datagram_weight(datagram);
 	bytes_released(core);
 	if (datagram->session->end)
 		return; /* counted when it ended */
 	way_of(datagram)->tally.queued -= count;
-	way_dropped(way_of(datagram), reason, count);
+	core_dropped(core, way_of(datagram), reason, count);
 }
 
 void core_unsent(struct core *core, struct datagram *datagram, enum reason reason, ns_t at)
 {
+	struct outcome *outcome = core_outcome(core);
+
 	count_dropped(core, datagram, reason);
 	datagram->due = at;
-	*core_outcome(core) = (struct outcome){.kind = OUTCOME_UNSENT,
+	if (!outcome) /* it is counted, but not recorded */
+		return core_release(core, datagram);
+	*outcome = (struct outcome){.kind = OUTCOME_UNSENT,
 	    .reason = reason,
 	    .at = at,
 	    .session = datagram->session,
@@ -255,7 +315,7 @@ void core_sent(struct core *core, struct datagram *datagram, ns_t at)
 
 	if (!(datagram->flags & DATAGRAM_LATE))
 		buckets_add(core->lateness, at - datagram->due);
-	core->queued_bytes -= datagram->size;
+	core->queued_bytes -= datagram_weight(datagram);
 	bytes_released(core);
 	if (at > session->last)
 		session->last = at;
@@ -273,7 +333,10 @@ static SELDOM void do_what_is_due(struct core *core, ns_t now)
 {
 	struct schedule_entry entry;
 
-	while (schedule_next(core->schedule, now, &entry)) {
+	core_is_prepared(core); /* as far as it can be */
+	core->asked = now;
+	core->rule_runs = 0;
+	while (core->rule_runs < RULE_RUNS_MAX && schedule_next(core->schedule, now, &entry)) {
 		if (entry.due > core->now)
 			core->now = entry.due;
 		switch (entry.kind) {
@@ -490,6 +553,7 @@ void core_free(struct core *core)
 		common_free(core->common);
 	follow_free(core);
 	free(core->lateness);
+	reserve_free(&core->reserve);
 	schedule_free(core->schedule);
 	pool_free(core->pool);
 	slots_free(core->memory);

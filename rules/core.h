@@ -20,6 +20,9 @@
  * Times may come a little out of order between sockets; the core never steps back: what is due earlier than
  * something already done is done now.
  *
+ * In real time (core_limits.real_time) one core_advance runs a bounded number of timed rules: what is left stays
+ * due, so that sockets are read in between.
+ *
  * Invariant: for every session and way, received + copies = sent + dropped + queued, after every call.
  */
 #ifndef RULES_CORE_H
@@ -42,6 +45,7 @@ struct core_limits {
 	uint64_t max_sessions;
 	uint64_t max_queued;   /* bytes */
 	size_t carrier_size;   /* of each session's `room`; read by core_new only */
+	bool real_time; /* time goes on by itself: of timed rules that are far behind, rounds are passed over */
 	struct common *common; /* what it shares with other workers' cores; NULL: it is alone */
 };
 
@@ -87,15 +91,26 @@ struct core *core_new(
 void core_free(struct core *core);
 
 /* Swaps the configuration whole: sessions, counters and what waits go on; running sessions are matched anew
- * against [device]. The old one is not read after this call. `listening`: the listeners' configured
- * addresses, by index. */
+ * against [device]. A change is made beside the running core (from the configuration in force to another), then
+ * prepared and exchanged while the core rests; preparing gives -1 when memory is out: then nothing has changed.
+ * The old configuration is not read after core_change_free. `listening`: the listeners' configured addresses, by
+ * index. */
+struct core_change;
+struct core_change *core_change_new(const struct config *before, const struct config *after);
+int core_prepare(struct core *core, struct core_change *change, const struct address *listening);
+void core_exchange(
+    struct core *core, struct core_change *change, const struct core_limits *limits, ns_t now);
+void core_change_free(struct core_change *change);
+/* All of it at once, where nothing goes on meanwhile. */
 void core_reload(struct core *core, const struct config *config, const struct core_limits *limits,
     const struct address *listening, ns_t now);
 
-/* Finds the session of a device at a listener, or opens one; NULL where max_sessions refuses (then `*opened`
- * is false). `listening` is the listener's address as configured. */
+/* Finds the session of a device at a listener, or opens one. NULL if there is none to be had (then `*opened` is
+ * false): core_refusal says why, REASON_MAX_SESSIONS or REASON_OVERLOAD. `listening` is the listener's address as
+ * configured. */
 struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now, bool *opened);
+enum reason core_refusal(const struct core *core);
 /* Datagrams of these devices will be judged next: what is known of their sessions is fetched from memory
  * meanwhile, so that many sessions cost little more than few. Gives the session that each has so far, or
  * NULL; false where there are so few sessions that it does not pay. */
@@ -153,8 +168,21 @@ struct live_target {
 /* `by` is the name, in the capture, of who asks. With LIVE_ALL and LIVE_DEVICE blackouts and links hold for
  * sessions to come too. */
 size_t core_do(
-    struct core *core, const struct action *action, const struct live_target *target, uint16_t by, ns_t now);
+    struct core *core, const struct action *action, const struct live_target *target, uint32_t by, ns_t now);
 size_t core_fire(struct core *core, unsigned rule, const struct live_target *target, ns_t now);
+
+/* Since the last call something was refused as overload, or not done (a copy, an event), for want of memory. */
+bool core_out_of_memory(struct core *core);
+
+/* A place among the live sessions that stays right while sessions open and end: those that are there from begin
+ * to end are each met once. */
+struct core_cursor {
+	struct session *next; /* NULL: at the end */
+	struct core_cursor *other;
+};
+void core_cursor_begin(struct core *core, struct core_cursor *cursor);
+struct session *core_cursor_next(struct core_cursor *cursor);
+void core_cursor_end(struct core *core, struct core_cursor *cursor);
 
 /* Live sessions, the oldest first; then what is known of all. */
 struct session *core_oldest(const struct core *core);

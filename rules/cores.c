@@ -70,7 +70,7 @@ size_t cores_each_failures(const struct cores *cores, struct each_failure *failu
 }
 
 size_t cores_do(const struct cores *cores, const struct action *action, const struct live_target *target,
-    uint16_t by, ns_t now)
+    uint32_t by, ns_t now)
 {
 	struct live_target each = *target;
 	size_t sum = 0;

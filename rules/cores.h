@@ -23,7 +23,7 @@ size_t cores_each_failures(const struct cores *cores, struct each_failure *failu
 
 /* As core_do and core_fire: they count once. */
 size_t cores_do(const struct cores *cores, const struct action *action, const struct live_target *target,
-    uint16_t by, ns_t now);
+    uint32_t by, ns_t now);
 size_t cores_fire(const struct cores *cores, unsigned rule, const struct live_target *target, ns_t now);
 
 #endif

@@ -77,7 +77,8 @@ void follow_see(struct core *core, struct session *session, const struct dtls_re
 		return;
 	if (!core->follow) {
 		core->follow = calloc(1, sizeof(*core->follow));
-		assert(core->follow);
+		if (!core->follow)
+			return;
 	}
 	if (own && own->size == record->cid_size && memcmp(own->cid, record->cid, own->size) == 0) {
 		if (number_of(record) > own->highest)
@@ -91,8 +92,9 @@ void follow_see(struct core *core, struct session *session, const struct dtls_re
 	if (own)
 		unlink_followed(core->follow, own);
 	else
-		own = session->followed = calloc(1, sizeof(*own));
-	assert(own);
+		own = session->followed = core_get(core, sizeof(*own));
+	if (!own)
+		return;
 	own->session = session;
 	own->highest = number_of(record);
 	own->size = record->cid_size;

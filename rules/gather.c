@@ -10,24 +10,28 @@
 
 /* ---- Groups ---- */
 
-void gather_group_join(struct core *core, struct rule_state *state, const struct action *action,
+bool gather_group_join(struct core *core, struct rule_state *state, const struct action *action,
     struct datagram *datagram, ns_t now)
 {
 	int which = state->rule->way == RULE_EITHER ? 0 : datagram->way;
 	struct group *group = state->groups[which];
 
 	if (!group) {
-		group = calloc(1, sizeof(*group));
-		assert(group);
+		group = core_get(core, sizeof(*group));
+		if (!group)
+			return false;
 		state->groups[which] = group;
 	}
 	if (group->count == 0) {
+		timer_set(core, &group->timer, TIMER_GROUP, datagram->session, group, ns_add(now, HOLD_MOST));
+		if (!group->timer)
+			return false;
 		group->size = action->count;
 		memcpy(group->order, action->order, sizeof(group->order));
-		timer_set(core, &group->timer, TIMER_GROUP, datagram->session, group, ns_add(now, HOLD_MOST));
 	}
 	assert(group->count < ACTION_PERMUTE_MAX);
 	group->slots[group->count++] = datagram;
+	return true;
 }
 
 /* It died after joining: its place stays empty. */
@@ -67,33 +71,57 @@ static void enter_orphans(struct core *core, struct plan *plan, ns_t now)
 	path_enter_copies(core, &plan->copies, false, now);
 }
 
-void gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now)
+static struct pack *pack_new(struct core *core, struct session *session, struct session_way *way, ns_t due)
+{
+	struct pack *pack = core_get(core, sizeof(*pack));
+
+	if (!pack)
+		return NULL;
+	timer_set(core, &pack->timer, TIMER_PACK, session, way, due);
+	if (pack->timer)
+		return pack;
+	free(pack);
+	return NULL;
+}
+
+int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now)
 {
 	struct session_way *way = way_of(datagram);
-	struct seldom *own = seldom_own(way);
+	struct seldom *own = core_seldom(core, way);
+	struct plan *judged = datagram->plan;
 
+	if (!own || !path_plan_keep(core, datagram))
+		return -1;
 	if (!own->pack) {
-		own->pack = calloc(1, sizeof(*own->pack));
-		assert(own->pack);
+		own->pack = pack_new(core, datagram->session, way, ns_add(now, wait));
+		if (!own->pack) {
+			free(datagram->plan);
+			datagram->plan = judged;
+			return -1;
+		}
 		own->pack->most = most;
-		timer_set(core, &own->pack->timer, TIMER_PACK, datagram->session, way, ns_add(now, wait));
 	}
-	path_plan_keep(datagram);
 	datagram_append(&own->pack->parts, datagram);
 	own->pack->count++;
 	own->pack->size += datagram->size;
+	return 0;
 }
 
-/* Makes one of its parts, with the ordinal and the draws of the first. */
+/* Makes one of its parts, with the ordinal and the draws of the first; NULL when memory is out. */
 static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
 {
 	struct datagram *first = pack->parts.first, *joint, *part;
 	struct parts *parts;
 	uint32_t at = 0, index = 0;
 
-	joint = core_datagram(core, first->session, (enum way)first->way, pack->size);
 	parts = malloc(sizeof(*parts) + pack->count * sizeof(*parts->all));
-	assert(joint && parts);
+	joint = parts ? core_datagram(core, first->session, (enum way)first->way, pack->size) : NULL;
+	if (!joint) {
+		free(parts);
+		core->out_of_memory = true;
+		return NULL;
+	}
+	core->queued_bytes += datagram_weight(joint);
 	parts->count = pack->count;
 	joint->n = first->n;
 	joint->id = first->id;
@@ -115,6 +143,7 @@ static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
 			free(part->plan);
 		}
 		part->plan = NULL;
+		core->queued_bytes -= datagram_weight(part);
 		core_datagram_free(core, part);
 	}
 	return joint;
@@ -141,10 +170,28 @@ static void copy_joint(struct core *core, const struct datagram *joint, ns_t now
 	copy->tos = joint->tos;
 	copy->plan = &plan;
 	link_decide_copy(joint->plan->link, copy, &plan);
-	path_plan_keep(copy);
+	if (!path_plan_keep(core, copy)) {
+		copy->plan = NULL;
+		core_datagram_free(core, copy);
+		return;
+	}
 	way_of(copy)->tally.copies++;
 	core_count_queued(core, copy);
 	datagram_append(&joint->plan->copies, copy);
+}
+
+/* There is no memory for what they should leave as. */
+static void drop_parts(struct core *core, struct pack *pack, ns_t now)
+{
+	struct datagram *part;
+
+	while ((part = datagram_take(&pack->parts))) {
+		struct plan *plan = part->plan;
+
+		enter_orphans(core, plan, now);
+		path_die(core, part, plan, REASON_OVERLOAD, now, NULL);
+		free(plan);
+	}
 }
 
 void gather_pack_send(struct core *core, struct session_way *way, ns_t now)
@@ -158,7 +205,11 @@ void gather_pack_send(struct core *core, struct session_way *way, ns_t now)
 	timer_cancel(core, &pack->timer);
 	own->pack = NULL;
 	joint = pack_join_parts(core, pack);
+	if (!joint)
+		drop_parts(core, pack, now);
 	free(pack);
+	if (!joint)
+		return;
 	plan = joint->plan;
 	if (plan->link)
 		link_decide(plan->link, LINK_ORIGINAL, joint, plan, &decision);

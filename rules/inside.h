@@ -13,6 +13,7 @@
 #include "base/slots.h"
 #include "base/text.h"
 #include "rules/core.h"
+#include "rules/reserve.h"
 #include "rules/rule.h"
 #include "rules/schedule.h"
 
@@ -43,7 +44,7 @@ struct standing {
 	unsigned device;         /* … for sessions of this section (index + 1), or 0: for all */
 	size_t index;            /* of the action in its rule */
 	struct action action;
-	uint16_t by; /* name of who asks */
+	uint32_t by; /* name of who asks */
 	ns_t until;  /* blackout */
 };
 
@@ -52,6 +53,11 @@ struct core {
 	const struct names *names;
 	struct core_limits limits;
 	ns_t now, began;
+	ns_t asked; /* for what time core_advance was called last */
+	unsigned rule_runs; /* of timed rules, since then */
+	struct reserve reserve;
+	enum reason refusal; /* of the session that core_session did not open last */
+	bool out_of_memory; /* something was refused, or could not be done, for want of memory */
 	struct pool *pool;
 	struct schedule *schedule;
 	struct common *common;
@@ -64,6 +70,7 @@ struct core {
 	struct session **hash;
 	size_t hash_size;
 	struct session *oldest, *newest;
+	struct core_cursor *cursors; /* of walks that go on */
 	struct session *silent_oldest, *silent_newest;
 	size_t session_count;
 
@@ -77,6 +84,7 @@ struct core {
 
 	struct outcome *outcomes;
 	size_t outcome_first, outcome_count, outcome_room;
+	struct session *ended; /* by `older`: those whose end found no room among the outcomes */
 	char *told; /* the text of the outcome handed out last */
 
 	uint64_t lives;        /* how often something was asked for from outside: the ordinal of its draws */
@@ -91,7 +99,11 @@ static inline struct session_way *way_of(const struct datagram *datagram)
 }
 
 /* core.c */
-/* The next of them, to be filled in. */
+/* Zeroed memory for what a datagram needs on its way, from malloc or the reserve; NULL when both are out. */
+void *core_get(struct core *core, size_t size);
+/* There is enough in reserve to take one datagram in, or to open a session; else it must be refused. */
+bool core_is_prepared(struct core *core);
+/* The next of them, to be filled in; NULL when memory is out. */
 struct outcome *core_outcome(struct core *core);
 /* An event whose text is put together from words. */
 struct text core_event_begin(const struct session *session);
@@ -106,7 +118,11 @@ bool core_holds(struct core *core, uint64_t bytes);
 void core_bytes_return(struct core *core);
 /* Accounts of one that waits for later from here on. */
 void core_count_queued(struct core *core, struct datagram *datagram);
-struct link_state *core_link_state(struct session *session, const struct link *link);
+struct link_state *core_link_state(struct core *core, struct session *session, const struct link *link);
+/* For changing what is seldom needed: the way's own from here on; NULL when memory is out. */
+struct seldom *core_seldom(struct core *core, struct session_way *way);
+/* So many are dropped: the caller takes them from what they were counted as before. */
+void core_dropped(struct core *core, struct session_way *way, enum reason reason, uint32_t count);
 
 /* follow.c */
 /* A record with a connection ID came from the session's device. */
@@ -118,9 +134,13 @@ void follow_free(struct core *core);
 struct session *session_find(const struct core *core, unsigned listener, const struct address *device);
 /* It goes on from another address, which no session has. */
 void session_move(struct core *core, struct session *session, const struct address *device);
-/* The rules that concern it, with nothing counted yet. */
-void session_rules_attach(struct core *core, struct session *session);
+/* The states of the rules of `config` that concern a session of this section and number, in file order, with
+ * nothing counted yet; NULL when memory is out, or where there are none (`*count` is 0). */
+struct rule_state *session_rules_new(
+    const struct config *config, const struct device *section, uint32_t number, uint32_t *count);
 void session_rules_free(struct core *core, struct rule_state *rules, size_t count);
+/* What one of them owns. */
+void session_rule_clear(struct core *core, struct rule_state *state);
 /* Forgets what `replay N` could reach. */
 void session_recent_forget(struct core *core, struct session_way *way);
 /* Remembers where `expect … each` does not hold. */
@@ -129,7 +149,7 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 
 /* act.c */
 /* Carries out those actions that need no datagram, for one session. `rule` names who asks. */
-void judge_act(struct core *core, struct session *session, const struct action *action, uint16_t by, ns_t now,
+void judge_act(struct core *core, struct session *session, const struct action *action, uint32_t by, ns_t now,
     size_t index, struct draw draw);
 void judge_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now);
 /* A rule was made to fire from outside, for a session or (NULL) for all. */
@@ -151,7 +171,7 @@ struct judging {
 	struct datagram *datagram; /* NULL where a blackout took it before the rules */
 	struct plan *plan;
 	struct verdict *verdict;
-	uint16_t decider;          /* name of the rule that dropped it */
+	uint32_t decider;          /* name of the rule that dropped it */
 	struct rule_state *group;  /* whose group it joined */
 	const struct action *pack; /* that wants it packed */
 	bool bypass;
@@ -162,7 +182,7 @@ static inline struct session_way *judging_way(const struct judging *j)
 	return &j->session->ways[j->sight->way];
 }
 
-void judging_drop(struct judging *j, enum reason reason, uint16_t decider);
+void judging_drop(struct judging *j, enum reason reason, uint32_t decider);
 /* A copy of the datagram as it is now; NULL where memory is out. */
 struct datagram *act_copy(struct judging *j, enum origin origin, uint64_t salt);
 /* Carries out one action of a rule; false where it leaves the datagram alone. */
@@ -193,17 +213,20 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now);
 void path_light(struct core *core, struct session *session, ns_t now);
 void path_wake(struct core *core, struct session *session, ns_t now);
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now);
-struct plan *path_plan_keep(struct datagram *datagram);
+/* NULL when memory is out. */
+struct plan *path_plan_keep(struct core *core, struct datagram *datagram);
 void path_make_ghost(struct core *core, struct datagram *datagram, struct verdict *verdict);
 /* Everything that this session still holds in front of the link dies. */
 void path_forget(struct core *core, struct session *session, enum reason reason, ns_t now);
 
 /* gather.c */
-void gather_group_join(struct core *core, struct rule_state *state, const struct action *action,
+/* False when memory is out: it goes its own way. */
+bool gather_group_join(struct core *core, struct rule_state *state, const struct action *action,
     struct datagram *datagram, ns_t now);
 void gather_group_leave(struct rule_state *state, struct datagram *datagram);
 void gather_group_send(struct core *core, struct group *group, ns_t now);
-void gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now);
+/* -1 when memory is out: then it is as it was. */
+int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now);
 void gather_pack_send(struct core *core, struct session_way *way, ns_t now);
 
 /* timer.c */

@@ -59,7 +59,9 @@ static void remember_recent(struct core *core, struct session_way *way, const st
 
 	if (!core->config->recent)
 		return;
-	own = seldom_own(way);
+	own = core_seldom(core, way);
+	if (!own)
+		return;
 	if (!own->recent && !(own->recent = calloc(room, sizeof(struct datagram *))))
 		return;
 	own->recent_room = room;
@@ -120,7 +122,7 @@ static void decide_copies(struct judging *j, bool in_blackout)
 
 	if (!all.first)
 		return;
-	link = core_link_state(j->session, j->session->link);
+	link = core_link_state(j->core, j->session, j->session->link);
 	j->plan->copies = (struct datagram_list){0};
 	while ((copy = datagram_take(&all))) {
 		struct link_decision decision = {0};
@@ -143,7 +145,7 @@ static void decide_copies(struct judging *j, bool in_blackout)
 
 static void decide_own(struct judging *j)
 {
-	struct link_state *link = core_link_state(j->session, j->session->link);
+	struct link_state *link = core_link_state(j->core, j->session, j->session->link);
 	struct link_decision decision;
 	struct link_totals *totals;
 
@@ -161,7 +163,7 @@ static void decide_own(struct judging *j)
 }
 
 /* The one that decided stands first. */
-static void decider_first(struct verdict *verdict, uint16_t decider)
+static void decider_first(struct verdict *verdict, uint32_t decider)
 {
 	unsigned at = 0;
 
@@ -208,6 +210,8 @@ static void group_finish(struct judging *j)
 	}
 }
 
+static void refuse_late(struct judging *j);
+
 /* Not dropped by a rule or the link: into what holds it, or across the link. */
 static void set_off(struct judging *j)
 {
@@ -221,7 +225,8 @@ static void set_off(struct judging *j)
 	if (j->plan->lost_at_exit && (dark || j->group))
 		path_make_ghost(j->core, j->datagram, verdict);
 	if (j->group) {
-		path_plan_keep(j->datagram);
+		if (!path_plan_keep(j->core, j->datagram))
+			return refuse_late(j);
 		if (!verdict->hold && !verdict->reason) {
 			verdict->hold = HOLD_RULE;
 			verdict->hold_name = j->group->rule->id;
@@ -230,8 +235,10 @@ static void set_off(struct judging *j)
 		return;
 	}
 	if (dark && verdict->reason) { /* a ghost */
-		path_plan_keep(j->datagram);
-		path_enter(j->core, j->datagram, now, NULL);
+		if (path_plan_keep(j->core, j->datagram))
+			path_enter(j->core, j->datagram, now, NULL);
+		else
+			path_die(j->core, j->datagram, j->plan, REASON_OVERLOAD, now, NULL);
 		return;
 	}
 	path_enter(j->core, j->datagram, now, verdict);
@@ -257,17 +264,18 @@ static bool packs(struct judging *j)
 
 static void pack(struct judging *j)
 {
-	j->plan->link = j->bypass ? NULL : core_link_state(j->session, j->session->link);
+	j->plan->link = j->bypass ? NULL : core_link_state(j->core, j->session, j->session->link);
 	if (!j->bypass)
 		verdict_by(j->verdict, j->session->link->id);
-	gather_pack_join(j->core, j->datagram, j->pack ? j->pack->time.low : 0, j->pack ? j->pack->size : 0,
-	    j->sight->now);
+	if (gather_pack_join(j->core, j->datagram, j->pack ? j->pack->time.low : 0, j->pack ? j->pack->size : 0,
+	        j->sight->now))
+		return refuse_late(j);
 	j->verdict->hold = HOLD_PACK;
 }
 
 static void dropped(struct judging *j)
 {
-	way_dropped(judging_way(j), (enum reason)j->verdict->reason, 1);
+	core_dropped(j->core, judging_way(j), (enum reason)j->verdict->reason, 1);
 	if (j->group)
 		gather_group_leave(j->group, j->datagram);
 	j->datagram->plan = NULL; /* it is the caller's */
@@ -275,6 +283,16 @@ static void dropped(struct judging *j)
 	orphans_enter(j);
 	if (j->group)
 		group_finish(j);
+}
+
+/* What would have to wait finds no memory. */
+static void refuse_late(struct judging *j)
+{
+	judging_way(j)->tally.queued--;
+	j->core->queued_bytes -= datagram_weight(j->datagram);
+	judging_drop(j, REASON_OVERLOAD, 0);
+	j->verdict->hold = HOLD_NONE;
+	dropped(j);
 }
 
 /* Behind the rules: the link decides, then the datagram and its copies set off, or die. */
@@ -291,7 +309,7 @@ static void finish(struct judging *j)
 			decide_own(j);
 		if (verdict->reason) {
 			way->tally.queued--;
-			j->core->queued_bytes -= j->datagram->size;
+			j->core->queued_bytes -= datagram_weight(j->datagram);
 		}
 	}
 	decide_copies(j, j->plan->in_blackout);
@@ -372,8 +390,16 @@ static void look(
 	core->seen_all++;
 }
 
+/* How often its first handshake record has gone this way; 0: that cannot be told. */
+static uint32_t attempt_of(struct core *core, struct session_way *way, const struct dtls_message *message)
+{
+	struct seldom *own = core_seldom(core, way);
+
+	return own ? attempts_count(&own->attempts, message) : 0;
+}
+
 /* What rules see of it. */
-static struct sight sight_of(const struct core *core, struct session *session, const struct arrival *arrival,
+static struct sight sight_of(struct core *core, struct session *session, const struct arrival *arrival,
     const struct dtls_peek *peek)
 {
 	struct session_way *way = &session->ways[arrival->way];
@@ -389,7 +415,7 @@ static struct sight sight_of(const struct core *core, struct session *session, c
 	    .peek = peek};
 
 	if (core->config->any_attempt && peek->message.there)
-		sight.attempt = attempts_count(&seldom_own(way)->attempts, &peek->message);
+		sight.attempt = attempt_of(core, way, &peek->message);
 	return sight;
 }
 
@@ -434,7 +460,7 @@ static bool nothing_decides(const struct core *core, const struct session *sessi
 static void pass(struct core *core, struct session *session, const struct arrival *arrival,
     struct datagram *datagram, struct verdict *verdict)
 {
-	struct link_state *link = core_link_state(session, session->link);
+	struct link_state *link = core_link_state(core, session, session->link);
 
 	core_count_queued(core, datagram);
 	verdict_by(verdict, link->link->id);
@@ -444,22 +470,25 @@ static void pass(struct core *core, struct session *session, const struct arriva
 
 /* It was counted, but goes no further. */
 static void turn_away(
-    struct session *session, const struct arrival *arrival, enum reason reason, struct verdict *verdict)
+    struct core *core, struct session *session, const struct arrival *arrival, enum reason reason, struct verdict *verdict)
 {
 	verdict->reason = (uint8_t)reason;
-	way_dropped(&session->ways[arrival->way], reason, 1);
+	core_dropped(core, &session->ways[arrival->way], reason, 1);
 	tell_records(verdict, &session->dtls, arrival);
 }
 
 /* NULL: there is no room for it. */
 static struct datagram *take_in(struct core *core, struct session *session, const struct arrival *arrival)
 {
-	struct datagram *datagram = core_holds(core, arrival->size)
-	                                ? core_datagram(core, session, arrival->way, arrival->size)
-	                                : NULL;
+	struct datagram *datagram;
 
-	if (!datagram)
+	if (!core_holds(core, pool_weight(arrival->size)) || !core_is_prepared(core))
 		return NULL;
+	datagram = core_datagram(core, session, arrival->way, arrival->size);
+	if (!datagram) {
+		core->out_of_memory = true;
+		return NULL;
+	}
 	datagram->n = session->ways[arrival->way].n;
 	datagram->id = core->arrivals;
 	datagram->arrived = datagram->due = arrival->at;
@@ -485,7 +514,7 @@ void core_arrive(
 	verdict_start(verdict, session, arrival, way->n);
 	datagram = take_in(core, session, arrival);
 	if (!datagram) {
-		turn_away(session, arrival, REASON_OVERLOAD, verdict);
+		turn_away(core, session, arrival, REASON_OVERLOAD, verdict);
 		/* It is too much to take in, but the device has sent: what slept until then makes room. */
 		if (arrival->way == WAY_UP)
 			path_wake(core, session, arrival->at);
@@ -495,7 +524,7 @@ void core_arrive(
 		/* A NAT that has forgotten is silent: no rule sees what comes to it. */
 		if (!nat_lives(&session->nat, session->section, arrival->mapping, arrival->at)) {
 			core_datagram_free(core, datagram);
-			turn_away(session, arrival, REASON_NAT_EXPIRED, verdict);
+			turn_away(core, session, arrival, REASON_NAT_EXPIRED, verdict);
 			return;
 		}
 		nat_in(&session->nat, session->section, arrival->at);

@@ -73,7 +73,7 @@ struct plan {
 	ns_t extra;                     /* what rules add behind the link */
 	ns_t offset;                    /* a copy enters this long after its original */
 	uint32_t hold_own, hold_either; /* a rule's: later datagrams to wait for */
-	uint16_t hold_name;
+	uint32_t hold_name;
 	bool lost_at_exit, reordered, ahead, in_blackout;
 	struct datagram_list copies; /* that enter with it */
 	struct parts *parts;         /* of a joint datagram */

@@ -13,7 +13,7 @@ static bool is_identity(const struct session *session, const char *identity)
 }
 
 /* Ranges are drawn anew each time it is asked for. */
-static struct draw live_draw(struct core *core, uint16_t by)
+static struct draw live_draw(struct core *core, uint32_t by)
 {
 	const char *name = names_get(core->names, by);
 
@@ -69,7 +69,7 @@ static size_t act(
 }
 
 size_t core_do(
-    struct core *core, const struct action *action, const struct live_target *target, uint16_t by, ns_t now)
+    struct core *core, const struct action *action, const struct live_target *target, uint32_t by, ns_t now)
 {
 	struct standing wish = {.action = *action, .by = by};
 

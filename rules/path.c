@@ -19,11 +19,12 @@ enum dark path_dark(const struct session_way *way, ns_t now)
 }
 
 /* A plan starts on the stack of who judges; one that must wait keeps it. */
-struct plan *path_plan_keep(struct datagram *datagram)
+struct plan *path_plan_keep(struct core *core, struct datagram *datagram)
 {
-	struct plan *kept = malloc(sizeof(*kept));
+	struct plan *kept = core_get(core, sizeof(*kept));
 
-	assert(kept);
+	if (!kept)
+		return NULL;
 	*kept = *datagram->plan;
 	datagram->plan = kept;
 	return kept;
@@ -63,7 +64,7 @@ bool path_take_off(struct core *core, struct datagram *datagram)
 		datagram->older->newer = datagram->newer;
 	datagram->flags &= (uint16_t) ~(DATAGRAM_SCHEDULED | DATAGRAM_PLANNED);
 	if (dead)
-		core->queued_bytes -= datagram->size;
+		core->queued_bytes -= datagram_weight(datagram);
 	if (datagram->flags & DATAGRAM_RELEASED)
 		core_datagram_free(core, datagram);
 	return !dead;
@@ -102,13 +103,20 @@ static void hand_over(struct core *core, struct datagram *datagram, ns_t now)
 {
 	struct session *session = datagram->session;
 	enum way way = (enum way)datagram->way;
+	struct outcome *outcome;
 
 	if (way == WAY_UP) {
 		if (nat_out(&session->nat, session->section, now))
 			session->rebinds++;
 		timer_nat_arm(core, session);
 	}
-	*core_outcome(core) = (struct outcome){.kind = OUTCOME_SEND,
+	outcome = core_outcome(core);
+	if (!outcome) {
+		core_failed(core, datagram, REASON_OVERLOAD);
+		core_release(core, datagram);
+		return;
+	}
+	*outcome = (struct outcome){.kind = OUTCOME_SEND,
 	    .at = now,
 	    .session = session,
 	    .datagram = datagram,
@@ -150,7 +158,7 @@ static void hold(
 	uint32_t own = plan->hold_own > passage->hold ? plan->hold_own : passage->hold;
 	ns_t most = passage->hold ? passage->hold_most : 0;
 
-	if (!own && !plan->hold_either)
+	if ((!own && !plan->hold_either) || !core_seldom(core, way_of(datagram)))
 		return;
 	if (plan->hold_own || plan->hold_either)
 		most = most > HOLD_MOST ? most : HOLD_MOST;
@@ -171,7 +179,7 @@ static bool is_ghost(const struct datagram *datagram)
 	return datagram->flags & DATAGRAM_GHOST;
 }
 
-static void tell_hold(struct verdict *verdict, enum hold hold, uint16_t name, uint32_t count)
+static void tell_hold(struct verdict *verdict, enum hold hold, uint32_t name, uint32_t count)
 {
 	if (!verdict)
 		return;
@@ -189,8 +197,8 @@ void path_make_ghost(struct core *core, struct datagram *datagram, struct verdic
 	verdict->reason = REASON_LOSS;
 	datagram->flags |= DATAGRAM_GHOST;
 	way_of(datagram)->tally.queued--;
-	way_dropped(way_of(datagram), REASON_LOSS, 1);
-	core->queued_bytes -= datagram->size;
+	core_dropped(core, way_of(datagram), REASON_LOSS, 1);
+	core->queued_bytes -= datagram_weight(datagram);
 }
 
 void path_die(struct core *core, struct datagram *datagram, struct plan *plan, enum reason reason, ns_t now,
@@ -202,8 +210,8 @@ void path_die(struct core *core, struct datagram *datagram, struct plan *plan, e
 	} else if (verdict) {
 		verdict->reason = (uint8_t)reason;
 		way_of(datagram)->tally.queued--;
-		way_dropped(way_of(datagram), reason, 1);
-		core->queued_bytes -= datagram->size;
+		core_dropped(core, way_of(datagram), reason, 1);
+		core->queued_bytes -= datagram_weight(datagram);
 		core_datagram_free(core, datagram);
 	} else {
 		core_unsent(core, datagram, reason, now);
@@ -249,6 +257,11 @@ static bool cross(struct core *core, struct datagram *datagram, struct plan *pla
 		link_enter(
 		    plan->link, datagram->copy ? LINK_COPY : LINK_ORIGINAL, datagram, plan, now, &passage);
 	if (passage.outcome == PASSAGE_SLEEPS) {
+		/* Whose verdict is open has a plan of its judge's. */
+		if (!core_seldom(core, way) || (verdict && !path_plan_keep(core, datagram))) {
+			path_die(core, datagram, plan, REASON_OVERLOAD, now, verdict);
+			return true;
+		}
 		datagram_append(&seldom_own(way)->asleep, datagram);
 		if (verdict && plan->lost_at_exit)
 			path_make_ghost(core, datagram, verdict);
@@ -288,8 +301,12 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 
 	/* By the core's time too: where the end has been and gone, none may wait for it. */
 	if (plan->in_blackout && path_dark(way, now > core->now ? now : core->now) != DARK_NOT) {
-		if (!kept)
-			path_plan_keep(datagram);
+		if (!core_seldom(core, way) || (!kept && !path_plan_keep(core, datagram))) {
+			path_die(core, datagram, plan, REASON_OVERLOAD, now, verdict);
+			if (kept)
+				free(plan);
+			return;
+		}
 		datagram_append(&seldom_own(way)->dark, datagram);
 		tell_hold(verdict, HOLD_BLACKOUT, 0, 0);
 		return;
@@ -301,12 +318,8 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 		copy->plan->in_blackout = false;
 	if (copies.first)
 		path_enter_copies(core, &copies, true, now);
-	if (!cross(core, datagram, plan, !kept && !copies.first, now, verdict)) {
-		if (!kept)
-			path_plan_keep(datagram);
-	} else if (kept) {
+	if (cross(core, datagram, plan, !kept && !copies.first, now, verdict) && kept)
 		free(plan);
-	}
 	if (copies.first)
 		path_enter_copies(core, &copies, false, now);
 }

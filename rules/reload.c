@@ -1,27 +1,184 @@
-/* reload: a running core goes over to another configuration: what has the same name keeps what it has
- * counted. */
-#include <assert.h>
+/*
+ * reload: a running core goes over to another configuration: what has the same name keeps what it has counted.
+ *
+ *   core_change_new    beside the running core: which rule, link and device became which, and room for counts
+ *   core_prepare       at rest: room for the states of all sessions; without memory nothing has changed
+ *   core_exchange      at rest: counts, sessions and what stands go over
+ *   core_change_free   beside it again: what is left of the old
+ *
+ * What is done at rest takes time by sessions and by the rules that concern each, and a few nanoseconds for
+ * each rule in all.
+ */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "rules/inside.h"
 
-static const struct link *link_named(const struct config *config, const char *name)
+#define GONE UINT32_MAX
+
+/* Of one session, made before anything changes. */
+struct session_change {
+	const struct device *section;
+	struct rule_state *rules;
+	uint32_t rule_count;
+	struct datagram **firsts;
+};
+
+struct core_change {
+	size_t session_count; /* prepared */
+	const struct config *before, *after;
+	uint32_t *rule_from;  /* by index in `after`: the index before, or GONE */
+	uint32_t *rule_to;    /* by index in `before` */
+	uint32_t *link_to;    /* … of links, */
+	uint32_t *device_to;  /* … of devices */
+	/* For `after`; once exchanged the old ones. */
+	struct rule_state *shared;
+	struct rule_totals *totals;
+	struct link_totals *links;
+	/* While it is exchanged: by session, the oldest first. */
+	struct session_change *sessions;
+};
+
+/* ---- Beside the running core ---- */
+
+static void map_rules(struct core_change *change)
 {
-	/* The last one first: a user's own [link clean] stands before the one that no section names. */
-	for (size_t i = config->link_count; i-- > 0;)
-		if (strcmp(config->links[i].name, name) == 0)
-			return &config->links[i];
-	return NULL;
+	const struct config *before = change->before, *after = change->after;
+
+	change->rule_from = memory_new(after->rule_count + 1, sizeof(*change->rule_from));
+	change->rule_to = memory_new(before->rule_count + 1, sizeof(*change->rule_to));
+	for (size_t i = 0; i < after->rule_count; i++)
+		change->rule_from[i] = GONE;
+	for (size_t i = 0; i < before->rule_count; i++) {
+		const struct rule *rule = config_rule(after, before->rules[i].name);
+
+		change->rule_to[i] = rule ? rule->index : GONE;
+		if (rule)
+			change->rule_from[rule->index] = (uint32_t)i;
+	}
 }
 
-static struct rule_state *state_named(struct rule_state *states, size_t count, const char *name)
+static void map_links(struct core_change *change)
 {
-	for (size_t i = 0; i < count; i++)
-		if (states[i].rule && strcmp(states[i].rule->name, name) == 0)
-			return &states[i];
-	return NULL;
+	change->link_to = memory_new(change->before->link_count + 1, sizeof(*change->link_to));
+	for (size_t i = 0; i < change->before->link_count; i++) {
+		const struct link *link = config_link(change->after, change->before->links[i].name);
+
+		change->link_to[i] = link ? (uint32_t)(link - change->after->links) : GONE;
+	}
+}
+
+static void map_devices(struct core_change *change)
+{
+	change->device_to = memory_new(change->before->device_count + 1, sizeof(*change->device_to));
+	for (size_t i = 0; i < change->before->device_count; i++) {
+		const struct device *device = config_section(
+		    change->after, change->before->devices[i].name);
+
+		change->device_to[i] = device ? (uint32_t)(device - change->after->devices) : GONE;
+	}
+}
+
+struct core_change *core_change_new(const struct config *before, const struct config *after)
+{
+	struct core_change *change = memory_new(1, sizeof(*change));
+
+	change->before = before;
+	change->after = after;
+	map_rules(change);
+	map_links(change);
+	map_devices(change);
+	change->shared = memory_new(after->rule_count + 1, sizeof(*change->shared));
+	change->totals = memory_new(after->rule_count + 1, sizeof(*change->totals));
+	change->links = memory_new(after->link_count + 1, sizeof(*change->links));
+	for (size_t i = 0; i < after->rule_count; i++)
+		change->shared[i].rule = &after->rules[i];
+	return change;
+}
+
+static void sessions_release(struct core_change *change, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(change->sessions[i].rules);
+		free(change->sessions[i].firsts);
+	}
+	free(change->sessions);
+	change->sessions = NULL;
+}
+
+void core_change_free(struct core_change *change)
+{
+	if (!change)
+		return;
+	if (change->sessions) /* prepared, and not exchanged */
+		sessions_release(change, change->session_count);
+	free(change->rule_from);
+	free(change->rule_to);
+	free(change->link_to);
+	free(change->device_to);
+	free(change->shared);
+	free(change->totals);
+	free(change->links);
+	free(change);
+}
+
+static const struct link *link_after(const struct core_change *change, const struct link *link)
+{
+	uint32_t to = change->link_to[link - change->before->links];
+
+	return to == GONE ? NULL : &change->after->links[to];
+}
+
+/* ---- Rooms ---- */
+
+static bool session_prepare(const struct core_change *change, const struct session *session,
+    const struct address *listening, struct session_change *own)
+{
+	const struct config *after = change->after;
+
+	own->section = config_device(after, &session->device, listening);
+	own->rules = session_rules_new(after, own->section, session->number, &own->rule_count);
+	if (own->rule_count && !own->rules)
+		return false;
+	own->firsts = after->first_count ? calloc(after->first_count, sizeof(struct datagram *)) : NULL;
+	return own->firsts || !after->first_count;
+}
+
+static bool sessions_prepare(struct core *core, struct core_change *change, const struct address *listening)
+{
+	size_t at = 0;
+
+	change->sessions = calloc(core->session_count + 1, sizeof(*change->sessions));
+	if (!change->sessions)
+		return false;
+	for (struct session *session = core->oldest; session; session = session->newer)
+		if (!session_prepare(
+		        change, session, &listening[session->listener], &change->sessions[at++])) {
+			sessions_release(change, at);
+			return false;
+		}
+	change->session_count = at;
+	return true;
+}
+
+/* ---- Rules ---- */
+
+/* Of states in file order, the one of the rule with this index, or NULL. */
+static struct rule_state *state_of(struct rule_state *states, size_t count, uint32_t rule)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (states[middle].rule->index < rule)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < count && states[low].rule->index == rule ? &states[low] : NULL;
 }
 
 /* Takes over what an old state of the same name has counted; what it no longer owns is cleared there. */
@@ -57,15 +214,19 @@ static void state_rearm(struct core *core, struct session *session, struct rule_
 	timer_rule_arm(core, session, state, state->rounds ? now : began, now);
 }
 
-static void session_rules_reload(struct core *core, struct session *session, ns_t now)
+/* `own` is as session_prepare made it. */
+static void session_rules_reload(struct core *core, const struct core_change *change, struct session *session,
+    const struct session_change *own, ns_t now)
 {
 	struct rule_state *old = session->rules;
 	size_t old_count = session->rule_count;
 
-	session_rules_attach(core, session);
+	session->rules = own->rules;
+	session->rule_count = own->rule_count;
 	for (size_t i = 0; i < session->rule_count; i++) {
 		struct rule_state *state = &session->rules[i];
-		struct rule_state *from = state_named(old, old_count, state->rule->name);
+		uint32_t index = change->rule_from[state->rule->index];
+		struct rule_state *from = index == GONE ? NULL : state_of(old, old_count, index);
 
 		if (from)
 			state_move(state, from);
@@ -85,30 +246,43 @@ static void session_rules_reload(struct core *core, struct session *session, ns_
 	session_rules_free(core, old, old_count);
 }
 
-static void session_reload(
-    struct core *core, struct session *session, const struct address *listening, const char *set, ns_t now)
+/* Only rules with scope = all count here. */
+static void shared_reload(struct core *core, struct core_change *change, ns_t now)
 {
-	const struct config *config = core->config;
-	const struct link *link = set ? link_named(config, set) : NULL;
+	struct rule_state *old = core->shared;
+	struct rule_totals *totals = core->totals;
+	const struct indexes *wide = &change->after->wide_rules, *wide_before = &change->before->wide_rules;
 
-	session->section = config_device(config, &session->device, listening);
-	session->link_set = link != NULL;
-	if (!link)
-		link = &config->links[session->section ? session->section->link : config->default_link];
-	session->link = link;
-	session_rules_reload(core, session, now);
-	timer_idle_set(core, session);
-	timer_nat_arm(core, session);
+	core->shared = change->shared;
+	core->totals = change->totals;
+	for (size_t i = 0; i < change->after->rule_count; i++)
+		if (change->rule_from[i] != GONE)
+			core->totals[i] = totals[change->rule_from[i]];
+	for (size_t i = 0; i < wide->count; i++) {
+		struct rule_state *state = &core->shared[wide->all[i]];
+		uint32_t index = change->rule_from[wide->all[i]];
+		struct rule_state *from = index == GONE ? NULL : &old[index];
+
+		if (from)
+			state_move(state, from);
+		state_rearm(core, NULL, state, from ? from->rule : NULL, core->began, now);
+	}
+	for (size_t i = 0; i < wide_before->count; i++)
+		session_rule_clear(core, &old[wide_before->all[i]]);
+	change->shared = old;
+	change->totals = totals;
 }
+
+/* ---- Sessions ---- */
 
 /* Points what a session keeps of links at the new ones of the same name; of one that is gone, at the clean
  * link. */
-static void links_reload(struct session *session, const struct config *config)
+static void links_reload(const struct core_change *change, struct session *session)
 {
 	for (struct link_state *state = session->links; state; state = state->next) {
-		const struct link *link = link_named(config, state->link->name);
+		const struct link *link = link_after(change, state->link);
 
-		state->link = link ? link : &config->links[0];
+		state->link = link ? link : &change->after->links[0];
 		for (int way = 0; way < WAYS; way++) {
 			struct link_wire *s = state->ways[way].wire;
 
@@ -124,164 +298,158 @@ static void links_reload(struct session *session, const struct config *config)
 
 /* Firsts stay where the new configuration asks for the same kinds; what is behind `replay N` is gathered
  * anew. */
-static void firsts_reload(
-    struct core *core, struct session *session, const struct config *before, const struct config *config)
+static void firsts_reload(struct core *core, const struct core_change *change, struct session *session,
+    struct datagram **firsts)
 {
-	struct datagram **firsts = config->first_count ? calloc(config->first_count, sizeof(*firsts)) : NULL;
+	const struct config *before = change->before, *after = change->after;
 
 	for (size_t i = 0; session->firsts && i < session->first_count; i++) {
 		size_t k = 0;
 
-		while (k < config->first_count &&
-		       memcmp(&config->firsts[k], &before->firsts[i], sizeof(struct kinds)) != 0)
+		while (k < after->first_count &&
+		       memcmp(&after->firsts[k], &before->firsts[i], sizeof(struct kinds)) != 0)
 			k++;
-		if (firsts && k < config->first_count)
+		if (k < after->first_count)
 			firsts[k] = session->firsts[i];
 		else if (session->firsts[i])
 			pool_put(core->pool, session->firsts[i]);
 	}
 	free(session->firsts);
 	session->firsts = firsts;
-	session->first_count = firsts ? (unsigned)config->first_count : 0;
+	session->first_count = (unsigned)after->first_count;
 }
 
-static void link_totals_reload(struct core *core, const struct config *config)
+static void session_reload(struct core *core, const struct core_change *change, struct session *session,
+    const struct session_change *own, ns_t now)
 {
-	struct link_totals *totals = calloc(config->link_count + 1, sizeof(*totals));
+	const struct config *after = change->after;
+	const struct link *link = session->link_set ? link_after(change, session->link) : NULL;
 
-	assert(totals);
-	for (size_t i = 0; i < core->config->link_count; i++) {
-		const struct link *link = link_named(config, core->config->links[i].name);
-
-		if (link)
-			totals[link - config->links] = core->links[i];
-	}
-	free(core->links);
-	core->links = totals;
+	links_reload(change, session);
+	for (int way = 0; way < WAYS; way++)
+		session_recent_forget(core, &session->ways[way]);
+	firsts_reload(core, change, session, own->firsts);
+	session->section = own->section;
+	session->link_set = link != NULL;
+	if (!link)
+		link = &after->links[session->section ? session->section->link : after->default_link];
+	session->link = link;
+	session_rules_reload(core, change, session, own, now);
+	timer_idle_set(core, session);
+	timer_nat_arm(core, session);
 }
 
-static void shared_reload(struct core *core, const struct config *config, ns_t now)
+/* ---- What is known of all ---- */
+
+static void link_totals_reload(struct core *core, struct core_change *change)
 {
-	struct rule_state *old = core->shared;
-	struct rule_totals *totals = core->totals;
-	size_t old_count = core->config->rule_count;
+	struct link_totals *old = core->links;
 
-	core->shared = calloc(config->rule_count + 1, sizeof(*core->shared));
-	core->totals = calloc(config->rule_count + 1, sizeof(*core->totals));
-	assert(core->shared && core->totals);
-	for (size_t i = 0; i < config->rule_count; i++) {
-		struct rule_state *state = &core->shared[i];
-		struct rule_state *from = state_named(old, old_count, config->rules[i].name);
-
-		state->rule = &config->rules[i];
-		if (from)
-			core->totals[i] = totals[from->rule->index];
-		if (from)
-			state_move(state, from);
-		if (state->rule->scope != SCOPE_ALL) {
-			timer_cancel(core, &state->timer);
-			continue;
-		}
-		state_rearm(core, NULL, state, from ? from->rule : NULL, core->began, now);
-	}
-	session_rules_free(core, old, old_count);
-	free(totals);
+	for (size_t i = 0; i < change->before->link_count; i++)
+		if (change->link_to[i] != GONE)
+			change->links[change->link_to[i]] = old[i];
+	core->links = change->links;
+	change->links = old;
 }
 
 /* Failures of sessions that have ended name rules by index: by the new one, where the rule is still there. */
-static void each_reload(struct core *core, const struct config *config)
+static void each_reload(struct core *core, const struct core_change *change)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < core->each_count; i++) {
 		struct each_failure failure = core->each[i];
-		const char *name = core->config->rules[failure.rule].name;
+		uint32_t to = change->rule_to[failure.rule];
 
-		for (size_t k = 0; k < config->rule_count; k++)
-			if (strcmp(config->rules[k].name, name) == 0) {
-				failure.rule = (unsigned)k;
-				core->each[kept++] = failure;
-			}
+		if (to == GONE)
+			continue;
+		failure.rule = to;
+		core->each[kept++] = failure;
 	}
 	core->each_count = kept;
 }
 
 /* One that was asked for from outside stands while its section and its link are there. */
-static bool live_reload(struct standing *s, const struct config *before, const struct config *config)
+static bool live_reload(struct standing *s, const struct core_change *change)
 {
-	const struct link *link = NULL;
-	size_t device = 0;
-
 	if (s->device) {
-		while (device < config->device_count &&
-		       strcmp(config->devices[device].name, before->devices[s->device - 1].name) != 0)
-			device++;
-		if (device == config->device_count)
+		uint32_t to = change->device_to[s->device - 1];
+
+		if (to == GONE)
 			return false;
-		s->device = (unsigned)device + 1;
+		s->device = to + 1;
 	}
 	if (s->action.act == ACT_LINK) {
-		link = link_named(config, before->links[s->action.link].name);
-		if (!link)
+		uint32_t to = change->link_to[s->action.link];
+
+		if (to == GONE)
 			return false;
-		s->action.link = (unsigned)(link - config->links);
+		s->action.link = to;
 	}
 	return true;
 }
 
 /* A rule's stands while rule and action are still there. */
-static bool rule_reload(struct standing *s, const struct config *config)
+static bool rule_reload(struct standing *s, const struct core_change *change)
 {
-	for (size_t i = 0; i < config->rule_count; i++) {
-		const struct rule *rule = &config->rules[i];
+	uint32_t to = change->rule_to[s->rule->index];
+	const struct rule *rule = to == GONE ? NULL : &change->after->rules[to];
 
-		if (strcmp(rule->name, s->rule->name) != 0 || s->index >= rule->actions.count ||
-		    rule->actions.all[s->index].act != s->action.act)
-			continue;
-		s->rule = rule;
-		s->action = rule->actions.all[s->index];
-		s->by = rule->id;
-		return true;
-	}
-	return false;
+	if (!rule || s->index >= rule->actions.count ||
+	    rule->actions.all[s->index].act != s->action.act)
+		return false;
+	s->rule = rule;
+	s->action = rule->actions.all[s->index];
+	s->by = rule->id;
+	return true;
 }
 
 /* Standing acts point into the old configuration: they are found again by name. */
-static void standing_reload(struct core *core, const struct config *config)
+static void standing_reload(struct core *core, const struct core_change *change)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < core->standing_count; i++) {
 		struct standing s = core->standing[i];
 
-		if (s.rule ? rule_reload(&s, config) : live_reload(&s, core->config, config))
+		if (s.rule ? rule_reload(&s, change) : live_reload(&s, change))
 			core->standing[kept++] = s;
 	}
 	core->standing_count = kept;
 }
 
+/* ---- */
+
+int core_prepare(struct core *core, struct core_change *change, const struct address *listening)
+{
+	return core_is_prepared(core) && sessions_prepare(core, change, listening) ? 0 : -1;
+}
+
+void core_exchange(
+    struct core *core, struct core_change *change, const struct core_limits *limits, ns_t now)
+{
+	size_t at = 0;
+
+	each_reload(core, change);
+	link_totals_reload(core, change);
+	core->config = change->after;
+	shared_reload(core, change, now);
+	standing_reload(core, change);
+	core->limits = *limits;
+	core_bytes_return(core);
+	for (struct session *session = core->oldest; session; session = session->newer)
+		session_reload(core, change, session, &change->sessions[at++], now);
+	free(change->sessions); /* what was in it is the sessions' */
+	change->sessions = NULL;
+}
+
 void core_reload(struct core *core, const struct config *config, const struct core_limits *limits,
     const struct address *listening, ns_t now)
 {
-	const struct config *before = core->config;
-	struct text name = {0};
+	struct core_change *change = core_change_new(core->config, config);
 
-	each_reload(core, config);
-	link_totals_reload(core, config);
-	shared_reload(core, config, now);
-	standing_reload(core, config);
-	core->config = config;
-	core->limits = *limits;
-	core_bytes_return(core);
-	for (struct session *session = core->oldest; session; session = session->newer) {
-		text_clear(&name);
-		text_add(&name, "%s", session->link->name);
-		links_reload(session, config);
-		for (int way = 0; way < WAYS; way++)
-			session_recent_forget(core, &session->ways[way]);
-		firsts_reload(core, session, before, config);
-		session_reload(
-		    core, session, &listening[session->listener], session->link_set ? name.at : NULL, now);
-	}
-	text_free(&name);
+	if (core_prepare(core, change, listening))
+		memory_out();
+	core_exchange(core, change, limits, now);
+	core_change_free(change);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cache.h"
+#include "base/memory.h"
 
 #define ARITY 4
 #define PUTS_MASK ((UINT64_C(1) << 24) - 1)
@@ -29,9 +30,8 @@ struct schedule {
 
 struct schedule *schedule_new(void)
 {
-	struct schedule *schedule = calloc(1, sizeof(*schedule));
+	struct schedule *schedule = memory_new(1, sizeof(*schedule));
 
-	assert(schedule);
 	schedule->due = NS_NEVER;
 	return schedule;
 }
@@ -166,6 +166,22 @@ static int heap_grow(struct schedule *schedule)
 	schedule->heap = whole + PADDING;
 	schedule->room = room;
 	return 0;
+}
+
+bool schedule_has_room(const struct schedule *schedule, size_t more)
+{
+	return schedule->room - schedule->count >= more && schedule->lane_room - schedule->lane_count >= more;
+}
+
+bool schedule_reserve(struct schedule *schedule, size_t more)
+{
+	while (schedule->room - schedule->count < more)
+		if (heap_grow(schedule))
+			return false;
+	while (schedule->lane_room - schedule->lane_count < more)
+		if (lane_grow(schedule))
+			return false;
+	return true;
 }
 
 int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum schedule_kind kind, void *what)

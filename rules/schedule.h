@@ -40,6 +40,11 @@ struct schedule_place {
 
 struct schedule;
 
+/* Is there room for so many more, without asking for memory? */
+bool schedule_has_room(const struct schedule *schedule, size_t more);
+/* Sees to it that so many more can be put; false when memory is out. */
+bool schedule_reserve(struct schedule *schedule, size_t more);
+
 struct schedule *schedule_new(void);
 void schedule_free(struct schedule *schedule);
 /* 0, or -1 when memory is out (then nothing was put in). `arrival`: of equal due times the lower comes first.

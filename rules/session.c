@@ -13,23 +13,36 @@
 
 const struct seldom seldom_none = {.dark_drop = INT64_MIN, .dark_hold = INT64_MIN};
 
-struct seldom *seldom_own(struct session_way *way)
+struct seldom *core_seldom(struct core *core, struct session_way *way)
 {
-	struct seldom *own = (struct seldom *)way->seldom; /* only seldom_none is constant */
+	struct seldom *own;
 
-	if (own != &seldom_none)
-		return own;
-	own = malloc(sizeof(*own));
-	assert(own);
+	if (way->seldom != &seldom_none)
+		return seldom_own(way);
+	own = core_get(core, sizeof(*own));
+	if (!own)
+		return NULL;
 	*own = seldom_none;
 	way->seldom = own;
 	return own;
 }
 
-void way_dropped(struct session_way *way, enum reason reason, uint32_t count)
+void core_dropped(struct core *core, struct session_way *way, enum reason reason, uint32_t count)
 {
-	if (count)
-		seldom_own(way)->dropped[reason] += count;
+	struct seldom *own = count ? core_seldom(core, way) : NULL;
+	struct account *refused = &core->refused[WAY_UP];
+
+	if (own)
+		own->dropped[reason] += count;
+	/* Without memory for the session's own count they stand among those that no session took. */
+	for (; count && !own; count--) {
+		if (way->tally.received)
+			way->tally.received--;
+		else
+			way->tally.copies--;
+		refused->received++;
+		refused->dropped[REASON_OVERLOAD]++;
+	}
 }
 
 struct account way_account(const struct session_way *way)
@@ -194,7 +207,7 @@ static void silent_append(struct core *core, struct session *session)
 	session->silent_listed = true;
 }
 
-struct link_state *core_link_state(struct session *session, const struct link *link)
+struct link_state *core_link_state(struct core *core, struct session *session, const struct link *link)
 {
 	struct link_state *state = session->links;
 
@@ -202,8 +215,9 @@ struct link_state *core_link_state(struct session *session, const struct link *l
 		state = state->next;
 	if (state)
 		return state;
-	state = session->links ? malloc(sizeof(*state)) : &session->first_link;
-	assert(state);
+	state = session->links ? core_get(core, sizeof(*state)) : &session->first_link;
+	if (!state) /* it goes on over the link that it crossed first */
+		return &session->first_link;
 	link_state_init(state, link, &session->user);
 	state->next = session->links;
 	session->links = state;
@@ -243,20 +257,56 @@ static void draw_from(struct core *core, struct session *session)
 	                               common_opened(core->common, opened_key(session), remembered(core)));
 }
 
-void session_rules_attach(struct core *core, struct session *session)
+/* Walks two lists of rules in file order as one. */
+struct rule_walk {
+	const struct config *config;
+	const struct indexes *lists[2];
+	size_t at[2];
+};
+
+static struct rule_walk walk_begin(const struct config *config, const struct device *section)
 {
-	const struct config *config = core->config;
+	static const struct indexes none;
 
-	size_t count = 0;
+	return (struct rule_walk){.config = config,
+	    .lists = {&config->common_rules,
+	        section ? &config->own_rules[section - config->devices] : &none}};
+}
 
-	for (size_t i = 0; i < config->rule_count; i++)
-		count += rule_concerns(&config->rules[i], session, config);
-	session->rules = count ? calloc(count, sizeof(*session->rules)) : NULL;
-	assert(session->rules || !count);
-	session->rule_count = 0;
-	for (size_t i = 0; i < config->rule_count; i++)
-		if (rule_concerns(&config->rules[i], session, config))
-			session->rules[session->rule_count++].rule = &config->rules[i];
+/* The next rule that concerns a session of this number, or NULL. */
+static const struct rule *walk_next(struct rule_walk *walk, uint32_t number)
+{
+	for (;;) {
+		bool more[2] = {walk->at[0] < walk->lists[0]->count, walk->at[1] < walk->lists[1]->count};
+		const struct rule *rule;
+		int from;
+
+		if (!more[0] && !more[1])
+			return NULL;
+		from = !more[0] || (more[1] && walk->lists[1]->all[walk->at[1]] <
+		                                   walk->lists[0]->all[walk->at[0]]);
+		rule = &walk->config->rules[walk->lists[from]->all[walk->at[from]++]];
+		if (!rule->sessions.count || spans_hold(&rule->sessions, number))
+			return rule;
+	}
+}
+
+struct rule_state *session_rules_new(
+    const struct config *config, const struct device *section, uint32_t number, uint32_t *count)
+{
+	struct rule_walk walk = walk_begin(config, section);
+	struct rule_state *states;
+	const struct rule *rule;
+
+	for (*count = 0; walk_next(&walk, number);)
+		++*count;
+	states = *count ? calloc(*count, sizeof(*states)) : NULL;
+	if (!states)
+		return NULL;
+	walk = walk_begin(config, section);
+	for (size_t i = 0; (rule = walk_next(&walk, number)); i++)
+		states[i].rule = rule;
+	return states;
 }
 
 static void standing_apply(struct core *core, struct session *session, ns_t now)
@@ -297,21 +347,40 @@ static void tell_begin(struct core *core, struct session *session)
 	core_event_end(core, session, session->user.began, text);
 }
 
-static struct session *session_open(struct core *core, unsigned listener, const struct address *listening,
-    const struct address *device, ns_t now)
+/* Refuses before anything has changed: NULL when memory is out. */
+static struct session *session_new(struct core *core, const struct device *section)
 {
-	struct session *session = slots_get(core->memory);
+	struct session *session = core_is_prepared(core) && common_remembers(core->common, remembered(core))
+	                              ? slots_get(core->memory)
+	                              : NULL;
 
 	if (!session)
 		return NULL;
+	session->section = section;
+	session->number = common_number(core->common);
+	session->rules = session_rules_new(core->config, section, session->number, &session->rule_count);
+	if (session->rules || !session->rule_count)
+		return session;
+	common_number_return(core->common, session->number);
+	slots_put(core->memory, session);
+	return NULL;
+}
+
+static struct session *session_open(struct core *core, unsigned listener, const struct address *listening,
+    const struct address *device, ns_t now)
+{
+	struct session *session = session_new(core, config_device(core->config, device, listening));
+
+	if (!session) {
+		core->out_of_memory = true;
+		return NULL;
+	}
 	if (core->session_count >= core->hash_size)
 		hash_grow(core);
 	session->device = *device;
 	session->listener = listener;
-	session->number = common_number(core->common);
 	session->user.header = device->family == FAMILY_IPV6 ? 48 : 28;
 	session->user.began = session->last = now;
-	session->section = config_device(core->config, device, listening);
 	session->link =
 	    &core->config->links[session->section ? session->section->link : core->config->default_link];
 	session->refs = 1;
@@ -329,13 +398,41 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 
 	draw_from(core, session);
 	tell_begin(core, session);
-	session_rules_attach(core, session);
 	for (size_t i = 0; i < session->rule_count; i++)
 		if (session->rules[i].rule->scope == SCOPE_SESSION && !session->rules[i].rule->since)
 			timer_rule_arm(core, session, &session->rules[i], now, now);
 	standing_apply(core, session, now);
 	timer_idle_set(core, session);
 	return session;
+}
+
+void core_cursor_begin(struct core *core, struct core_cursor *cursor)
+{
+	*cursor = (struct core_cursor){.next = core->oldest, .other = core->cursors};
+	core->cursors = cursor;
+}
+
+struct session *core_cursor_next(struct core_cursor *cursor)
+{
+	struct session *session = cursor->next;
+
+	if (session)
+		cursor->next = session->newer;
+	return session;
+}
+
+void core_cursor_end(struct core *core, struct core_cursor *cursor)
+{
+	struct core_cursor **link = &core->cursors;
+
+	while (*link != cursor)
+		link = &(*link)->other;
+	*link = cursor->other;
+}
+
+enum reason core_refusal(const struct core *core)
+{
+	return core->refusal;
 }
 
 struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
@@ -346,11 +443,13 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 	*opened = false;
 	if (session)
 		return session;
+	core->refusal = REASON_MAX_SESSIONS;
 	while (!common_enter(core->common, core->limits.max_sessions)) {
 		if (!core->silent_oldest)
 			return NULL;
 		core_session_end(core, core->silent_oldest, SESSION_EVICTED, now);
 	}
+	core->refusal = REASON_OVERLOAD;
 	session = session_open(core, listener, listening, device, now);
 	*opened = session != NULL;
 	if (!session)
@@ -374,6 +473,18 @@ void core_session_touch(struct core *core, struct session *session, enum way way
 		silent_append(core, session);
 }
 
+static bool each_grow(struct core *core)
+{
+	size_t room = core->each_room ? 2 * core->each_room : 8;
+	struct each_failure *each = realloc(core->each, room * sizeof(*each));
+
+	if (!each)
+		return false;
+	core->each = each;
+	core->each_room = room;
+	return true;
+}
+
 void session_each_check(struct core *core, const struct session *session)
 {
 	for (size_t i = 0; i < session->rule_count; i++) {
@@ -385,10 +496,9 @@ void session_each_check(struct core *core, const struct session *session)
 			core->each_left_out++;
 			continue;
 		}
-		if (core->each_count == core->each_room) {
-			core->each_room = core->each_room ? 2 * core->each_room : 8;
-			core->each = realloc(core->each, core->each_room * sizeof(*core->each));
-			assert(core->each);
+		if (core->each_count == core->each_room && !each_grow(core)) {
+			core->each_left_out++;
+			continue;
 		}
 		core->each[core->each_count++] = (struct each_failure){
 		    .rule = rule->index, .session = session->number, .got = session->rules[i].fired_ever};
@@ -404,8 +514,13 @@ void session_move(struct core *core, struct session *session, const struct addre
 
 void core_session_end(struct core *core, struct session *session, enum session_end end, ns_t now)
 {
+	struct outcome *outcome;
+
 	hash_remove(core, session);
 	follow_forget(core, session);
+	for (struct core_cursor *cursor = core->cursors; cursor; cursor = cursor->other)
+		if (cursor->next == session)
+			cursor->next = session->newer;
 	*(session->older ? &session->older->newer : &core->oldest) = session->newer;
 	*(session->newer ? &session->newer->older : &core->newest) = session->older;
 	silent_remove(core, session);
@@ -416,7 +531,7 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	common_let_go(core->common, opened_key(session));
 	session_each_check(core, session);
 	for (int way = 0; way < WAYS; way++) {
-		way_dropped(&session->ways[way], REASON_MAX_SESSIONS, session->ways[way].tally.queued);
+		core_dropped(core, &session->ways[way], REASON_MAX_SESSIONS, session->ways[way].tally.queued);
 		session->ways[way].tally.queued = 0;
 	}
 	session->end = end;
@@ -424,20 +539,32 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	path_forget(core, session, REASON_MAX_SESSIONS, now);
 	timer_cancel_all(core, session);
 	core_event(core, session, now, "session-ends %s", end == SESSION_IDLE ? "idle" : "max-sessions");
-	*core_outcome(core) = (struct outcome){.kind = OUTCOME_ENDED, .at = now, .session = session};
+	outcome = core_outcome(core);
+	if (outcome) {
+		*outcome = (struct outcome){.kind = OUTCOME_ENDED, .at = now, .session = session};
+	} else {
+		session->older = core->ended;
+		core->ended = session;
+	}
+}
+
+void session_rule_clear(struct core *core, struct rule_state *state)
+{
+	timer_cancel(core, &state->timer);
+	for (int way = 0; way < WAYS; way++) {
+		free(state->groups[way]);
+		state->groups[way] = NULL;
+		if (state->restart)
+			attempts_clear(&state->restart->attempts[way]);
+	}
+	free(state->restart);
+	state->restart = NULL;
 }
 
 void session_rules_free(struct core *core, struct rule_state *rules, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		timer_cancel(core, &rules[i].timer);
-		for (int way = 0; way < WAYS; way++) {
-			free(rules[i].groups[way]);
-			if (rules[i].restart)
-				attempts_clear(&rules[i].restart->attempts[way]);
-		}
-		free(rules[i].restart);
-	}
+	for (size_t i = 0; i < count; i++)
+		session_rule_clear(core, &rules[i]);
 	free(rules);
 }
 

@@ -81,7 +81,7 @@ struct tally {
 struct seldom {
 	uint32_t dropped[REASON_COUNT];
 	ns_t dark_drop, dark_hold;   /* blackouts of either mode run until then */
-	uint16_t drop_by, hold_by;   /* names of the rules that began them */
+	uint32_t drop_by, hold_by;   /* names of the rules that began them */
 	struct datagram_list dark;   /* wait for a blackout's end */
 	struct datagram_list asleep; /* wait for the device to send */
 	struct datagram_list held;   /* wait for later ones to leave */
@@ -102,10 +102,11 @@ struct session_way {
 };
 
 extern const struct seldom seldom_none;
-/* For changing it: the way's own from here on. */
-struct seldom *seldom_own(struct session_way *way);
-/* So many are dropped: the caller takes them from what they were counted as before. */
-void way_dropped(struct session_way *way, enum reason reason, uint32_t count);
+/* For changing it, where it is the way's own already. */
+static inline struct seldom *seldom_own(struct session_way *way)
+{
+	return (struct seldom *)way->seldom; /* only seldom_none is constant */
+}
 struct account way_account(const struct session_way *way);
 
 /* In the order in which a datagram needs it, from one line of the cache to the next; behind `first_link`

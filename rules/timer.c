@@ -7,7 +7,7 @@
 void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session,
     void *subject, ns_t due)
 {
-	struct timer *timer = malloc(sizeof(*timer));
+	struct timer *timer = core_get(core, sizeof(*timer));
 
 	assert(!*slot);
 	if (!timer)
@@ -199,6 +199,15 @@ static void act_everywhere(struct core *core, const struct rule_state *state, st
 	}
 }
 
+/* Rounds from then on are run: in real time one that is far behind does not make up for all that it missed. */
+#define CATCH_UP_MAX (100 * NS_MS)
+static ns_t not_before(const struct core *core, ns_t now)
+{
+	ns_t least = core->asked - CATCH_UP_MAX;
+
+	return core->limits.real_time && least > now ? least : now;
+}
+
 static void rule_run(struct core *core, struct session *session, struct rule_state *state, ns_t now)
 {
 	const struct rule *rule = state->rule;
@@ -210,7 +219,7 @@ static void rule_run(struct core *core, struct session *session, struct rule_sta
 	state->rounds++;
 	state->rounds_ever++;
 	if (rule->disabled)
-		return timer_rule_arm(core, session, state, now, now);
+		return timer_rule_arm(core, session, state, now, not_before(core, now));
 	core->totals[rule->index].matched++;
 	if (session) {
 		for (size_t i = 0; i < rule->actions.count; i++)
@@ -219,9 +228,10 @@ static void rule_run(struct core *core, struct session *session, struct rule_sta
 		act_everywhere(core, state, draw, now);
 	}
 	judge_fired(core, session, state, now);
+	core->rule_runs += core->limits.real_time;
 	/* A rule that woke itself up again (`since` of its own watcher) was armed there. */
 	if (!state->timer)
-		timer_rule_arm(core, session, state, now, now);
+		timer_rule_arm(core, session, state, now, not_before(core, now));
 }
 
 void timer_run(struct core *core, struct timer *timer, ns_t now)

@@ -378,16 +378,16 @@ def a_burst_of_many_devices_is_not_mixed_up(scene):
 @test
 def max_queued_drops_with_overload(scene):
     cloud = scene.cloud()
-    proxy = scene.proxy("[link default]\nup.latency = 1h", upstream=cloud, keys="max_queued = 10KiB")
+    proxy = scene.proxy("[link default]\nup.latency = 1h", upstream=cloud, keys="max_queued = 12KiB")  # each takes 1,104 bytes
     device = scene.device(proxy)
     device.send(*[bytes(1000)] * 20)
     summary = proxy.when_received(20)
-    check_equal(summary["totals"]["up"]["queued"], 10)
-    check_equal(summary["totals"]["up"]["dropped"], {"overload": 10})
+    check_equal(summary["totals"]["up"]["queued"], 11)
+    check_equal(summary["totals"]["up"]["dropped"], {"overload": 9})
     totals = proxy.stop()["totals"]["up"]
-    check_equal((totals["queued"], totals["sent"]), (10, 0))
+    check_equal((totals["queued"], totals["sent"]), (11, 0))
     drops = [p for p in h.arrivals(h.read_capture(proxy.capture)) if p.fields.get("reason") == "overload"]
-    check_equal([p.key for p in drops], [("1", "up", n) for n in range(11, 21)])
+    check_equal([p.key for p in drops], [("1", "up", n) for n in range(12, 21)])
 
 
 @test

@@ -117,7 +117,7 @@ ALONE = [
         "reorder = 30%\n", "rate = 100kbit\nqueue = 4p\n", "corrupt = 30%\nduplicate = 30%\n", "mtu = 60\n",
         "wake_after = 100ms\nwake_delay = 20ms\n", "loss = 20%\nloss_run = 3\nloss_at = exit\n")
 ] + [
-    "[proxy]\nmax_queued = 200B\n[link default]\nlatency = 100ms\n",
+    "[proxy]\nmax_queued = 700B\n[link default]\nlatency = 100ms\n",
     "[device x]\nnat_timeout = 200ms\n[link default]\nlatency = 30ms\n",
     "[rule a]\nnth = every 5\ndo = duplicate\ndo = set 0 99\n",
     "[rule a]\nnth = every 5\ndo = inject 0102ff\ndo = drop\n",

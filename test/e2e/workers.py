@@ -133,13 +133,13 @@ def max_sessions_counts_all_workers(scene):
 @test
 def max_queued_counts_all_workers(scene):
     cloud = scene.cloud()
-    proxy = scene.proxy("[link default]\nlatency = 1h\n", upstream=cloud, keys=KEYS + "max_queued = 10000B\n")
+    proxy = scene.proxy("[link default]\nlatency = 1h\n", upstream=cloud, keys=KEYS + "max_queued = 20800B\n")
     for device in devices(scene, proxy):
         for _ in range(10):
             device.send(bytes(100))
     proxy.when_received(10 * DEVICES)
     up = proxy.stop()["totals"]["up"]
-    check(90 <= up["queued"] <= 100, f"{up['queued']} datagrams of 100 bytes wait, 10000 bytes may")
+    check(90 <= up["queued"] <= 100, f"{up['queued']} datagrams that take 208 bytes each wait, 20800 bytes may")
     check_equal(up["dropped"], {"overload": 10 * DEVICES - up["queued"]})
 
 

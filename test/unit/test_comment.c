@@ -7,7 +7,7 @@
 #include "capture/comment.h"
 
 static struct names *names;
-static uint16_t dead_zone, rural, decide, electron;
+static uint32_t dead_zone, rural, decide, electron;
 
 static int names_make(void **state)
 {

@@ -273,8 +273,8 @@ static void test_mistakes(void **state)
 	    {TIMED("do = note\ndo = corrupt"),
 	        "t.ini:4: [rule x] do: `corrupt` needs a datagram; a rule with `at` or `every` "
 	        "can do blackout, rebind, link and note\n"},
-	    {RULE("every = 0"), IN_RULE "every: 0 never ends; `every` takes a time above 0\n"},
-	    {RULE("every = 0s-5s"), IN_RULE "every: the range starts at 0; `every` takes times above 0\n"},
+	    {RULE("every = 0"), IN_RULE "every: is below 1ms; `every` takes times of at least 1ms\n"},
+	    {RULE("every = 1us-5s"), IN_RULE "every: is below 1ms; `every` takes times of at least 1ms\n"},
 	    /* What can never match is noted, and no error. */
 	    {RULE("limit = 0"), NOTE_RULE "limit: the rule can never fire: its limit is 0\n"},
 	    {RULE("probability = 0%"), NOTE_RULE "probability: the rule can never fire: its chance is 0%\n"},

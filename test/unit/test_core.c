@@ -269,14 +269,15 @@ static void test_idle(void **state)
 static void test_overload(void **state)
 {
 	struct stage stage = {
-	    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9, .max_queued = 100}};
+	    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9}};
 	struct verdict verdict;
 
 	(void)state;
+	stage.limits.max_queued = pool_weight(60) + pool_weight(40); /* what they take, not what they carry */
 	stage_open(&stage, "[link default]\nlatency = 1s\n[rule all]\ndo = note\nlimit = 0\n");
 	assert_int_equal(arrive(&stage, 1, WAY_UP, 60, 0).reason, REASON_NONE);
 	assert_int_equal(arrive(&stage, 2, WAY_DOWN, 40, 0).reason, REASON_NONE);
-	assert_int_equal(core_queued_bytes(stage.core), 100);
+	assert_int_equal(core_queued_bytes(stage.core), stage.limits.max_queued);
 	verdict = arrive(&stage, 1, WAY_UP, 1, NS_MS);
 	assert_int_equal(verdict.reason, REASON_OVERLOAD);
 	assert_int_equal(verdict.session, 1);
@@ -295,9 +296,10 @@ static void test_overload(void **state)
 static void test_overload_of_copies(void **state)
 {
 	struct stage stage = {
-	    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9, .max_queued = 100}};
+	    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9}};
 
 	(void)state;
+	stage.limits.max_queued = pool_weight(60) + pool_weight(60) / 2;
 	stage_open(&stage, "[link default]\nlatency = 1s\n[rule all]\ndo = duplicate\n");
 	session_of(&stage, 1, 4000, 0);
 	stage_outcomes(&stage);

@@ -398,7 +398,7 @@ static void trial_free(struct trial *trial)
 static void test_accounts(void **state)
 {
 	static const ns_t idle[] = {30 * NS_MS, 200 * NS_MS, NS_HOUR};
-	static const uint64_t queued[] = {200, 1000, 1 << 20, 1 << 20};
+	static const uint64_t queued[] = {600, 3000, 1 << 20, 1 << 20};
 
 	(void)state;
 	for (uint64_t seed = 0; seed < 700; seed++) {

@@ -1,0 +1,64 @@
+#include "base/regular.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB ((size_t)1 << 20)
+
+static int cannot(struct error *error, const char *path, const char *why)
+{
+	return error_set(error, "`%s` cannot be read: %s", path, why);
+}
+
+static const char *kind_of(mode_t mode)
+{
+	return S_ISDIR(mode)    ? "it is a directory"
+	       : S_ISFIFO(mode) ? "it is a pipe, and only a regular file can be read again"
+	                        : "it is no regular file";
+}
+
+int regular_open(const char *path, bool may_wait, struct error *error)
+{
+	struct stat facts;
+	bool waits;
+	int fd;
+
+	/* First a look, for opening alone already acts on some devices. */
+	if (stat(path, &facts))
+		return cannot(error, path, strerror(errno));
+	waits = may_wait && (S_ISFIFO(facts.st_mode) || S_ISCHR(facts.st_mode));
+	if (!S_ISREG(facts.st_mode) && !waits)
+		return cannot(error, path, kind_of(facts.st_mode));
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (waits ? 0 : O_NONBLOCK));
+	if (fd < 0)
+		return cannot(error, path, strerror(errno));
+	if (!waits && (fstat(fd, &facts) || !S_ISREG(facts.st_mode))) { /* replaced since the look */
+		close(fd);
+		return cannot(error, path, kind_of(facts.st_mode));
+	}
+	return fd;
+}
+
+int regular_read(int fd, const char *path, size_t most, struct text *whole, struct error *error)
+{
+	size_t from = whole->size;
+	char block[65536], why[64];
+	ssize_t got;
+
+	while ((got = read(fd, block, sizeof(block))) != 0) {
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return cannot(error, path, strerror(errno));
+		if (whole->size - from + (size_t)got > most) {
+			snprintf(why, sizeof(why), "it is larger than %zu %s", most < MIB ? most : most / MIB,
+			    most < MIB ? "bytes" : "MiB");
+			return cannot(error, path, why);
+		}
+		text_add_bytes(whole, block, (size_t)got);
+	}
+	return 0;
+}

@@ -1,0 +1,18 @@
+/*
+ * regular: files read while something else goes on: only regular ones, which nobody has to write first.
+ */
+#ifndef BASE_REGULAR_H
+#define BASE_REGULAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+/* A descriptor to read from, opened without waiting; -1 and why. `may_wait`: a pipe or a terminal will do. */
+int regular_open(const char *path, bool may_wait, struct error *error);
+/* Appends what is left to read, at most `most` bytes; -1 and why. */
+int regular_read(int fd, const char *path, size_t most, struct text *whole, struct error *error);
+
+#endif

@@ -1,0 +1,88 @@
+#include "report/rate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* Each is a multiple of the one before. The last ones are for broken stamps. */
+static const ns_t steps[] = {NS_S / 10, NS_S / 2, NS_S, 5 * NS_S, 10 * NS_S, 30 * NS_S, 60 * NS_S, 300 * NS_S,
+    600 * NS_S, 1800 * NS_S, NS_HOUR, 6 * NS_HOUR, 24 * NS_HOUR, 240 * NS_HOUR, 2400 * NS_HOUR,
+    24000 * NS_HOUR};
+#define STEPS (sizeof(steps) / sizeof(*steps))
+
+static void widen(struct rate *rate)
+{
+	uint32_t factor = (uint32_t)(steps[rate->step + 1] / steps[rate->step]), kept = 0;
+
+	rate->step++;
+	for (uint32_t i = 0; i < rate->count; i++) {
+		struct rate_bin bin = rate->bins[i];
+
+		bin.index /= factor;
+		if (kept && rate->bins[kept - 1].index == bin.index) {
+			for (int way = 0; way < WAYS; way++) {
+				rate->bins[kept - 1].datagrams[way] += bin.datagrams[way];
+				rate->bins[kept - 1].bytes[way] += bin.bytes[way];
+			}
+		} else {
+			rate->bins[kept++] = bin;
+		}
+	}
+	rate->count = kept;
+}
+
+/* The bin of an index, a new one if need be: mostly the last, or one behind it. */
+static struct rate_bin *bin_at(struct rate *rate, uint32_t index)
+{
+	uint32_t at = rate->count;
+
+	while (at && rate->bins[at - 1].index > index)
+		at--;
+	if (at && rate->bins[at - 1].index == index)
+		return &rate->bins[at - 1];
+	if (rate->count == rate->room) {
+		rate->room = rate->room ? 2 * rate->room : 2;
+		rate->bins = memory_resize(rate->bins, rate->room, sizeof(*rate->bins));
+	}
+	memmove(&rate->bins[at + 1], &rate->bins[at], (rate->count - at) * sizeof(*rate->bins));
+	rate->count++;
+	rate->bins[at] = (struct rate_bin){.index = index};
+	return &rate->bins[at];
+}
+
+void rate_add(struct rate *rate, enum way way, uint32_t bytes, ns_t at)
+{
+	ns_t since;
+	struct rate_bin *bin;
+
+	if (!rate->count)
+		rate->from = at;
+	since = at > rate->from ? at - rate->from : 0;
+	while (since / steps[rate->step] >= RATE_MAX && rate->step + 1u < STEPS)
+		widen(rate);
+	if (since / steps[rate->step] >= RATE_MAX)
+		since = RATE_MAX * steps[rate->step] - 1;
+	bin = bin_at(rate, (uint32_t)(since / steps[rate->step]));
+	bin->datagrams[way]++;
+	bin->bytes[way] += bytes;
+}
+
+void rate_end(struct rate *rate, uint64_t datagrams)
+{
+	uint64_t most = datagrams < RATE_LEAST ? RATE_LEAST : datagrams;
+
+	while (rate->count && rate->bins[rate->count - 1].index >= most && rate->step + 1u < STEPS)
+		widen(rate);
+}
+
+double rate_bin_seconds(const struct rate *rate)
+{
+	return (double)steps[rate->step] / (double)NS_S;
+}
+
+void rate_free(struct rate *rate)
+{
+	free(rate->bins);
+	*rate = (struct rate){0};
+}

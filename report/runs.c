@@ -1,0 +1,87 @@
+#include "report/runs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+#define OPEN_MAX ((size_t)1 << 22) /* ordinals from the oldest open one on; beyond, that one is given up */
+
+enum { ABSENT, OPEN, LOST, SENT };
+
+static uint8_t *place(const struct runs *runs, size_t offset)
+{
+	return &runs->ring[(runs->first + offset) & (runs->room - 1)];
+}
+
+static void count(struct runs *runs, uint8_t fate)
+{
+	if (fate == ABSENT)
+		return;
+	runs->run = fate == LOST ? runs->run + 1 : 0;
+	runs->count += runs->run == 1;
+	runs->longest = runs->run > runs->longest ? runs->run : runs->longest;
+}
+
+static void take_first(struct runs *runs)
+{
+	count(runs, *place(runs, 0));
+	runs->first = (runs->first + 1) & (runs->room - 1);
+	runs->used--;
+	runs->base++;
+}
+
+static void grow(struct runs *runs)
+{
+	size_t room = runs->room ? 2 * runs->room : 8;
+	uint8_t *ring = memory_new(room, 1);
+
+	for (size_t i = 0; i < runs->used; i++)
+		ring[i] = *place(runs, i);
+	free(runs->ring);
+	runs->ring = ring;
+	runs->room = room;
+	runs->first = 0;
+}
+
+void runs_arrived(struct runs *runs, uint32_t n)
+{
+	size_t offset;
+
+	if (!runs->used)
+		runs->base = n;
+	if (n < runs->base)
+		return; /* far behind the others: a capture whose order is broken */
+	while (runs->used && n - runs->base >= OPEN_MAX)
+		take_first(runs);
+	if (!runs->used)
+		runs->base = n;
+	offset = n - runs->base;
+	while (runs->used <= offset) {
+		if (runs->used == runs->room)
+			grow(runs);
+		*place(runs, runs->used++) = ABSENT;
+	}
+	*place(runs, offset) = OPEN;
+}
+
+void runs_settled(struct runs *runs, uint32_t n, bool lost)
+{
+	if (n < runs->base || n - runs->base >= runs->used)
+		return;
+	*place(runs, n - runs->base) = lost ? LOST : SENT;
+	while (runs->used && *place(runs, 0) != OPEN)
+		take_first(runs);
+}
+
+void runs_end(struct runs *runs)
+{
+	while (runs->used)
+		take_first(runs);
+}
+
+void runs_free(struct runs *runs)
+{
+	free(runs->ring);
+	*runs = (struct runs){0};
+}

@@ -1,0 +1,206 @@
+#include "rules/sections.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/chance.h"
+
+struct entry {
+	uint64_t key;
+	uint32_t device; /* index */
+};
+
+struct sections {
+	const struct device *devices;
+	struct entry *entries; /* by key, then by device */
+	size_t entry_count;
+	uint32_t *anywhere; /* devices without an address condition */
+	size_t anywhere_count;
+	bool ipv4[33], ipv6[129]; /* lengths that occur */
+};
+
+static uint64_t key_of(const struct address *address, unsigned bits, uint16_t port)
+{
+	struct {
+		uint8_t ip[16];
+		uint16_t family, port;
+		uint32_t bits;
+	} whole = {.family = address->family, .port = port, .bits = bits};
+
+	memcpy(whole.ip, address->ip, sizeof(whole.ip));
+	for (unsigned i = 0; i < sizeof(whole.ip); i++) {
+		unsigned kept = bits > 8 * i ? bits - 8 * i : 0;
+
+		whole.ip[i] &= (uint8_t)(kept >= 8 ? 0xff : 0xff00u >> kept);
+	}
+	return chance_hash(0, &whole, sizeof(whole));
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return x->device < y->device ? -1 : x->device > y->device;
+}
+
+struct sections *sections_new(struct arena *arena, const struct device *devices, size_t count)
+{
+	struct sections *sections = arena_get(arena, sizeof(*sections));
+	size_t patterns = 0;
+
+	sections->devices = devices;
+	for (size_t i = 0; i < count; i++)
+		patterns += devices[i].address.count;
+	sections->entries = arena_get(arena, (patterns + 1) * sizeof(*sections->entries));
+	sections->anywhere = arena_get(arena, (count + 1) * sizeof(*sections->anywhere));
+	for (size_t i = 0; i < count; i++) {
+		const struct patterns *address = &devices[i].address;
+
+		if (!address->count)
+			sections->anywhere[sections->anywhere_count++] = (uint32_t)i;
+		for (size_t k = 0; k < address->count; k++) {
+			const struct address_pattern *pattern = &address->all[k];
+			bool *lengths = pattern->address.family == FAMILY_IPV6 ? sections->ipv6
+			                                                       : sections->ipv4;
+
+			lengths[pattern->bits] = true;
+			sections->entries[sections->entry_count++] = (struct entry){
+			    key_of(&pattern->address, pattern->bits, pattern->port), (uint32_t)i};
+		}
+	}
+	if (sections->entry_count)
+		qsort(sections->entries, sections->entry_count, sizeof(*sections->entries), by_key);
+	return sections;
+}
+
+/* What is asked of a section that might be the one. */
+typedef bool is_it(const struct device *candidate, const void *asked);
+
+/* Lowers `*best` to the first section of those under a key for which the question holds. */
+static void search_key(
+    const struct sections *sections, uint64_t key, is_it *is, const void *asked, size_t *best)
+{
+	size_t low = 0, high = sections->entry_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (sections->entries[middle].key < key)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < sections->entry_count && sections->entries[low].key == key; low++) {
+		size_t device = sections->entries[low].device;
+
+		if (device >= *best)
+			return;
+		if (is(&sections->devices[device], asked)) {
+			*best = device;
+			return;
+		}
+	}
+}
+
+/* The first section below `best` for which the question holds, among those without an address and those with
+ * a pattern that covers the first `bits` of `address`. */
+static size_t search(const struct sections *sections, const struct address *address, unsigned bits,
+    uint16_t port, is_it *is, const void *asked, size_t best)
+{
+	const bool *lengths = address->family == FAMILY_IPV6 ? sections->ipv6 : sections->ipv4;
+
+	for (size_t i = 0; i < sections->anywhere_count && sections->anywhere[i] < best; i++)
+		if (is(&sections->devices[sections->anywhere[i]], asked))
+			best = sections->anywhere[i];
+	for (unsigned length = 0; address->family && length <= bits; length++) {
+		if (!lengths[length])
+			continue;
+		search_key(sections, key_of(address, length, 0), is, asked, &best);
+		if (port)
+			search_key(sections, key_of(address, length, port), is, asked, &best);
+	}
+	return best;
+}
+
+/* ---- Of an address ---- */
+
+struct spoken {
+	const struct address *device, *listener;
+};
+
+static bool takes(const struct device *candidate, const void *asked)
+{
+	const struct spoken *spoken = asked;
+	bool here = candidate->listener.count == 0;
+
+	for (size_t i = 0; i < candidate->listener.count && !here; i++)
+		here = address_equal(&candidate->listener.all[i], spoken->listener);
+	return here && patterns_match(&candidate->address, spoken->device);
+}
+
+const struct device *sections_find(
+    const struct sections *sections, const struct address *device, const struct address *listener)
+{
+	struct spoken spoken = {device, listener};
+	size_t found = search(sections, device, (unsigned)address_ip_size(device) * 8, device->port, takes,
+	    &spoken, SIZE_MAX);
+
+	return found == SIZE_MAX ? NULL : &sections->devices[found];
+}
+
+/* ---- Of another section ---- */
+
+static bool patterns_cover(const struct patterns *outer, const struct patterns *inner)
+{
+	if (!outer->count)
+		return true;
+	if (!inner->count)
+		return false;
+	for (size_t i = 0; i < inner->count; i++) {
+		size_t k = 0;
+
+		while (k < outer->count && !address_pattern_covers(&outer->all[k], &inner->all[i]))
+			k++;
+		if (k == outer->count)
+			return false;
+	}
+	return true;
+}
+
+static bool addresses_cover(const struct addresses *outer, const struct addresses *inner)
+{
+	if (!outer->count)
+		return true;
+	if (!inner->count)
+		return false;
+	for (size_t i = 0; i < inner->count; i++) {
+		size_t k = 0;
+
+		while (k < outer->count && !address_equal(&outer->all[k], &inner->all[i]))
+			k++;
+		if (k == outer->count)
+			return false;
+	}
+	return true;
+}
+
+static bool covers(const struct device *candidate, const void *asked)
+{
+	const struct device *device = asked;
+
+	return patterns_cover(&candidate->address, &device->address) &&
+	       addresses_cover(&candidate->listener, &device->listener);
+}
+
+const struct device *sections_shadow(const struct sections *sections, const struct device *device)
+{
+	static const struct address_pattern none;
+	const struct address_pattern *first = device->address.count ? &device->address.all[0] : &none;
+	size_t self = (size_t)(device - sections->devices);
+	size_t found = search(
+	    sections, &first->address, first->bits, first->port, covers, device, self);
+
+	return found == self ? NULL : &sections->devices[found];
+}
