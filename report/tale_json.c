@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "report/tale.h"
 
 #define INDENTED_MAX 100 /* sessions */
@@ -205,10 +206,14 @@ void tale_json(const struct tale *tale, FILE *out)
 	fwrite(whole.text, 1, (size_t)(whole.place - whole.text), out);
 	for (size_t i = 0; i < tale->session_count; i++) {
 		json_t *session = tale_json_session(tale, i);
+		char *text = json_dumps(session, flags);
 
-		fputs(i ? ",\n" : "\n", out);
-		json_dumpf(session, out, flags); /* the stream knows if it failed */
 		json_decref(session);
+		if (!text)
+			memory_out();
+		fputs(i ? ",\n" : "\n", out);
+		fputs(text, out);
+		free(text);
 	}
 	fprintf(out, "%s\n", whole.place);
 	free(whole.text);

@@ -406,7 +406,7 @@ def a_disk_that_gets_room_again_holds_a_whole_capture(scene):
 
     def written():
         device.ask(b"while there is room")
-        return path.stat().st_size > 1000
+        return path.exists() and path.stat().st_size > 1000  # it takes its name once its head is in it
 
     h.until(written, "the capture to go on")
     found, _ = blocks(path)

@@ -7,8 +7,10 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 
 import harness as h
+from checks import PATIENCE
 from harness import check, check_equal, test
 
 RELOAD_OK = r"^deadzone: reload ok generation=(\d+)$"
@@ -68,75 +70,116 @@ def signals_that_were_ignored_at_start_work(scene):
 
 
 @test
-def a_second_signal_ends_at_once(scene):
-    """A pipe that nobody reads keeps the capture from being closed."""
+def a_capture_that_nobody_reads_does_not_keep_it_from_ending(scene):
+    """`-w -` into a full pipe, and into a FIFO without a reader: what could not be written is counted and told."""
     reading, writing = os.pipe()
-    try:
+    fifo = scene.path("fifo")
+    os.mkfifo(fifo)
+    for path, out in (("-", writing), (fifo, None)):
         cloud = scene.cloud()
-        proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {cloud}\n", "-w", "-", capture=False,
-                            stdout=writing).await_ready()
+        proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {cloud}\nstrict = yes\n", "-w", path,
+                            capture=False, stdout=out).await_ready()
         device = scene.device(proxy)
         for _ in range(40):
             check_equal(len(device.ask(bytes(4000))), 4000)
         proxy.signal(signal.SIGINT)
-        # It is past its loop once its listener is gone or it does not answer any more.
-        h.until(lambda: not answers(device), "the end of the relay")
-        check_equal(proxy.process.poll(), None, "the capture was closed into a full pipe?")
-        proxy.signal(signal.SIGINT)
-        check_equal(proxy.wait(5), 1)
-        proxy.check_sane()
-    finally:
-        os.close(reading)
-        os.close(writing)
+        check_equal(proxy.wait(), 3, "a capture that lacks records must not pass `strict`")
+        proxy.told(r"strict: wanted 0, got [1-9]")
+    os.close(reading)
+    os.close(writing)
 
 
 @test
-def a_second_signal_ends_at_once_where_nobody_reads_standard_error(scene):
-    """… also where the first thread waits too: for its turn to print a summary."""
+def a_fifo_gets_the_whole_capture_once_its_reader_comes(scene):
+    fifo = scene.path("fifo")
+    os.mkfifo(fifo)
+    proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\nstrict = yes\n", "-w", fifo,
+                        capture=False).await_ready()
+    device = scene.device(proxy)
+    for _ in range(10):
+        device.ask(b"before there is a reader")
+    copied = scene.path("copied.pcapng")
+    with open(copied, "wb") as out:
+        reader = subprocess.Popen(["cat", fifo], stdout=out)
+        h.until(lambda: copied.stat().st_size > 1000, "the capture to come")
+        proxy.signal(signal.SIGTERM)
+        check_equal(proxy.wait(), 0)
+        check_equal(reader.wait(PATIENCE), 0)
+    check_equal(len(h.arrivals(h.read_capture(copied))), 20)
+
+
+@test
+def standard_error_that_nobody_reads_holds_up_nothing(scene):
+    """subprocess.Popen(stderr=PIPE), read up to the ready line: with -v each verdict is a line, and the pipe is full
+    soon. Every datagram is answered, and one SIGTERM ends it; what was not shown is told to who reads at last."""
     for before in ((), (signal.SIGUSR1,)):
-        second_signal_unread(scene, before)
+        unread(scene, before)
 
 
-def second_signal_unread(scene, before):
-    """With -v each verdict is a line: the pipe fills up, and whoever writes to it waits."""
+def unread(scene, before):
     reading, writing = os.pipe()
     ini = scene.path("deaf.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n")
     process = subprocess.Popen([h.BINARY, "run", "-v", "-c", ini], stderr=writing)
+    os.close(writing)
     try:
         said = b""
         while not (ready := re.search(rb"ready listen=127\.0\.0\.1:(\d+) ", said)):
             said += os.read(reading, 4096)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
-            device.settimeout(1)
+            device.settimeout(PATIENCE)
             device.connect(("127.0.0.1", int(ready[1])))
-            with contextlib.suppress(TimeoutError):
-                for _ in range(5000):
-                    device.send(b"again")
-                    device.recv(100)
+            for number in range(20000):  # 40,000 lines: more than the queue holds
+                device.send(b"%d" % number)
+                check_equal(device.recv(100), b"%d" % number)
         for number in before:
             process.send_signal(number)
-        process.send_signal(signal.SIGINT)
-        check(not ends(process, 0.5), "it ended although nobody reads")
-        process.send_signal(signal.SIGINT)
-        check(ends(process, 5), "it does not end")
-        check_equal(process.returncode, 1)
+        process.send_signal(signal.SIGTERM)
+        check(ends(process, PATIENCE), "it does not end")
+        check_equal(process.returncode, 0)
     finally:
         process.kill()
         process.wait()
         os.close(reading)
-        os.close(writing)
+
+
+@test
+def messages_that_found_no_room_are_counted(scene):
+    reading, writing = os.pipe()
+    ini = scene.path("deaf.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n")
+    process = subprocess.Popen([h.BINARY, "run", "-v", "-c", ini], stderr=writing)
+    os.close(writing)
+    said = []
+    with os.fdopen(reading, "rb") as pipe:
+        while not (ready := re.search(rb"ready listen=127\.0\.0\.1:(\d+) ", said[-1] if said else b"")):
+            said.append(pipe.readline())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+            device.settimeout(PATIENCE)
+            device.connect(("127.0.0.1", int(ready[1])))
+
+            def ask():
+                device.send(b"again")
+                device.recv(100)
+                asked.append(1)
+
+            asked = []
+            for _ in range(20000):
+                ask()
+            reader = threading.Thread(target=lambda: said.extend(pipe))
+            reader.start()
+            h.until(lambda: ask() or any(b"skipped" in line for line in list(said)), "the count of what was skipped")
+            process.send_signal(signal.SIGTERM)
+            reader.join(PATIENCE)
+        check_equal(process.wait(PATIENCE), 0)
+    lines = [line.decode().rstrip() for line in said]
+    told = [int(m[1]) for m in map(re.compile(r"deadzone: (\d+) messages? w").match, lines) if m]
+    verdicts = [line for line in lines if line.startswith("deadzone: s=1 dir=")]
+    check_equal(len(verdicts) + sum(told), 2 * len(asked), "lines shown and lines counted")
 
 
 def ends(process, patience):
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(patience)
         return True
-    return False
-
-
-def answers(device):
-    with contextlib.suppress(h.Failure, OSError):
-        return device.ask(b"still there?", 0.2)
     return False
 
 
