@@ -24,6 +24,9 @@ ifneq ($(and $(findstring gcc,$(CC)),$(findstring x86_64,$(shell $(CC) -dumpmach
 SMALL := -mmemset-strategy=vector_loop:256:noalign,libcall:-1:noalign
 SMALL += -mmemcpy-strategy=vector_loop:256:noalign,libcall:-1:noalign
 endif
+# What the compiler knows of these; probed once (build/hardening.mk).
+HARDENING_WISHES := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -D_FORTIFY_SOURCE=3
+LINK_HARDENING := -pie -Wl,-z,relro,-z,now
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) $(SMALL) -MMD -MP
 LIBRARIES := -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lpthread -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
@@ -90,10 +93,18 @@ format: ## put the sources into the house's format
 
 # ---- Building ----
 
+-include $(BUILD)/hardening.mk
+$(BUILD)/hardening.mk: Makefile
+	@mkdir -p $(@D)
+	@printf 'HARDENING :=' > $@
+	@for flag in $(HARDENING_WISHES); do \
+	    echo '#include <stdio.h>' | $(CC) -O2 -Werror -U_FORTIFY_SOURCE $$flag -x c -c - -o /dev/null 2>/dev/null && \
+	        printf ' %s' "$$flag" >> $@; done; echo >> $@
+
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
-	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LTO) -c $< -o $@
+	@$(CC) $(CPPFLAGS) -U_FORTIFY_SOURCE $(ALL_CFLAGS) $(HARDENING) $(LTO) -c $< -o $@
 
 $(BUILD)/asan/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -127,7 +138,7 @@ $(BUILD)/asan/libdeadzone.a: $(PARTS:%.c=$(BUILD)/asan/obj/%.o) $(BUILD)/obj/rep
 
 $(BUILD)/deadzone: $(BUILD)/obj/proxy/main.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $(SMALL) $(LTO) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+	@$(CC) $(CFLAGS) $(SMALL) $(HARDENING) $(LTO) $(LINK_HARDENING) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/asan/deadzone: $(BUILD)/asan/obj/proxy/main.o $(BUILD)/asan/libdeadzone.a
 	@echo "  LD $@"

@@ -58,6 +58,8 @@ struct ini_files;
 struct ini_files *ini_files_new(void);
 void ini_files_free(struct ini_files *files);
 void ini_use_files(struct ini *ini, struct ini_files *files);
+/* Is this file one of them? */
+bool ini_files_hold(const struct ini_files *files, const char *path);
 
 void ini_read(struct ini *ini, const char *path);
 /* The same from memory, for tests and fuzzing; `name` stands for the file. */

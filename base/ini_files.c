@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/ini_inside.h"
@@ -119,6 +120,19 @@ void ini_files_free(struct ini_files *files)
 void ini_use_files(struct ini *ini, struct ini_files *files)
 {
 	ini->files = files;
+}
+
+bool ini_files_hold(const struct ini_files *files, const char *path)
+{
+	struct stat wanted, one;
+
+	if (stat(path, &wanted))
+		return false;
+	for (size_t i = 0; i < files->known.room; i++)
+		if (files->known.slots[i].name && stat(files->known.slots[i].name, &one) == 0 &&
+		    one.st_dev == wanted.st_dev && one.st_ino == wanted.st_ino)
+			return true;
+	return false;
 }
 
 int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, enum ini_trust trust,

@@ -354,6 +354,8 @@ static int capture_start(struct running *running)
 static int json_check(struct running *running)
 {
 	const char *capture = running->capture_path ? running->capture_path : running->setup->capture.file;
+	const struct command_output outputs[] = {{"-w or [capture] file", capture},
+	    {"--json", running->json_path}, {"--junit", running->junit_path}};
 	struct fresh probe;
 	struct error error;
 
@@ -362,6 +364,9 @@ static int json_check(struct running *running)
 		log_error("--json and the capture cannot both go to standard output");
 		return EXIT_USAGE;
 	}
+	if (command_check_outputs("run", outputs, sizeof(outputs) / sizeof(*outputs), running->live,
+	        running->setup))
+		return EXIT_USAGE;
 	if (!running->json_path)
 		return EXIT_DONE;
 	if (strcmp(running->json_path, "-") == 0) {

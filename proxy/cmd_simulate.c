@@ -1,5 +1,4 @@
 /* simulate: the same core on a recorded capture, in virtual time, without a socket. */
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +6,11 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "proxy/command.h"
 #include "proxy/live.h"
 #include "report/flows.h"
+#include "report/index.h"
 #include "proxy/log.h"
 #include "proxy/setup.h"
 #include "proxy/summary.h"
@@ -34,6 +35,7 @@ struct simulation {
 	struct recorder *recorder;
 	struct summary *summary;
 	struct address *listeners; /* those that devices spoke to, by index */
+	struct index by_listener;
 	size_t listener_count;
 	uint64_t seed;
 	ns_t began, now; /* virtual: stamps of the capture */
@@ -126,18 +128,15 @@ static void advance(struct simulation *s, ns_t now)
 
 static unsigned listener_of(struct simulation *s, const struct address *side)
 {
-	size_t i = 0;
+	uint64_t key = address_hash(side);
+	uint32_t index = index_find(&s->by_listener, key);
 
-	while (i < s->listener_count && !address_equal(&s->listeners[i], side))
-		i++;
-	if (i < s->listener_count)
-		return (unsigned)i;
-	if ((i & (i - 1)) == 0) {
-		s->listeners = realloc(s->listeners, (i ? 2 * i : 1) * sizeof(*side));
-		assert(s->listeners);
-	}
-	s->listeners[s->listener_count++] = *side;
-	return (unsigned)i;
+	if (index != INDEX_NONE)
+		return index;
+	s->listeners = memory_grow(s->listeners, s->listener_count, sizeof(*side));
+	s->listeners[s->listener_count] = *side;
+	index_add(&s->by_listener, key, (uint32_t)s->listener_count);
+	return (unsigned)s->listener_count++;
 }
 
 /* The [proxy] listen address that a device spoke to: the same one, or the wildcard of its port. */
@@ -239,11 +238,10 @@ static void start_core(struct simulation *s, ns_t now)
 
 static void swap_in(struct simulation *s, struct setup *setup, ns_t now)
 {
-	struct address *listening = calloc(s->listener_count + 1, sizeof(*listening));
+	struct address *listening = memory_new(s->listener_count + 1, sizeof(*listening));
 	struct setup *before = s->setup;
 	struct core_limits limits;
 
-	assert(listening);
 	s->setup = setup;
 	limits = limits_of(s);
 	for (size_t i = 0; i < s->listener_count; i++)
@@ -274,8 +272,7 @@ static void take_event(struct simulation *s, const struct decoded *decoded, ns_t
 	if (!s->changes || !line)
 		return;
 	line += sizeof(mark) - 1;
-	change = strndup(line, decoded->kept - (size_t)(line - text));
-	assert(change);
+	change = memory_text(line, decoded->kept - (size_t)(line - text));
 	at = at > s->now ? at : s->now;
 	advance(s, at);
 	result = live_apply(s->live, &s->cores, s->setup, change, at);
@@ -493,13 +490,20 @@ static int simulate(struct simulation *s, const struct command_line *line)
 	const char *in = command_value(line, "read");
 	const char *out = command_value(line, "write") ? command_value(line, "write")
 	                                               : s->setup->capture.file;
+	const char *json = command_value(line, "json");
 	struct error error;
 	int status;
 
-	if (out && command_same_file(in, out)) {
-		log_error("simulate: `%s` is read and cannot be written too; give -w another name", out);
+	const struct command_output outputs[] = {{"-w or [capture] file", out}, {"--json", json}};
+
+	for (size_t i = 0; i < sizeof(outputs) / sizeof(*outputs); i++)
+		if (outputs[i].path && command_same_file(in, outputs[i].path)) {
+			log_error("simulate: `%s` is read and cannot be written too; give %s another name",
+			    outputs[i].path, outputs[i].option);
+			return EXIT_USAGE;
+		}
+	if (command_check_outputs("simulate", outputs, 2, s->live, s->setup))
 		return EXIT_USAGE;
-	}
 	s->flows = flows_new(in, &wish, &error);
 	if (!s->flows) {
 		log_error("simulate: %s", error.text);
@@ -513,11 +517,7 @@ static int simulate(struct simulation *s, const struct command_line *line)
 	if (status || !s->core)
 		return status;
 	tell_passed_over(s);
-	if (!s->taken && (wish.device || wish.cloud)) {
-		log_error("simulate: no datagram of `%s` belongs to that device or cloud", in);
-		return EXIT_USAGE;
-	}
-	return conclude(s, command_value(line, "json"));
+	return conclude(s, json);
 }
 
 static void clean_up(struct simulation *s)
@@ -528,6 +528,7 @@ static void clean_up(struct simulation *s)
 	if (s->flows)
 		flows_free(s->flows);
 	free(s->listeners);
+	index_free(&s->by_listener);
 	setup_free(s->setup);
 	live_free(s->live);
 	names_free(s->names);
@@ -536,12 +537,11 @@ static void clean_up(struct simulation *s)
 
 static int run(const struct command_line *line)
 {
-	struct simulation *s = calloc(1, sizeof(*s));
+	struct simulation *s = memory_new(1, sizeof(*s));
 	struct complaints *complaints = complaints_new();
 	size_t quiet, verbose, changes, live_files;
 	int status;
 
-	assert(s);
 	s->source.file = command_value(line, "config");
 	command_values(line, "live", &changes);
 	s->changes = changes > 0;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/text.h"
+#include "proxy/live.h"
 #include "proxy/log.h"
 #include "proxy/summary.h"
 
@@ -157,6 +158,38 @@ bool command_same_file(const char *a, const char *b)
 
 	return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
 	       one.st_ino == other.st_ino;
+}
+
+static bool names_file(const char *path)
+{
+	struct stat facts;
+
+	/* What is no regular file (/dev/null, a terminal) may take several. */
+	return path && strcmp(path, "-") != 0 && (stat(path, &facts) || S_ISREG(facts.st_mode));
+}
+
+int command_check_outputs(const char *command, const struct command_output *outputs, size_t count,
+    const struct live *live, const struct setup *setup)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *path = outputs[i].path;
+
+		if (!names_file(path))
+			continue;
+		if (live_reads(live, setup, path)) {
+			log_error("%s: `%s` is read and cannot be written too; give %s another name", command,
+			    path, outputs[i].option);
+			return EXIT_USAGE;
+		}
+		for (size_t k = 0; k < i; k++)
+			if (names_file(outputs[k].path) && (strcmp(outputs[k].path, path) == 0 ||
+			                                       command_same_file(outputs[k].path, path))) {
+				log_error("%s: %s and %s cannot both write `%s`", command, outputs[k].option,
+				    outputs[i].option, path);
+				return EXIT_USAGE;
+			}
+	}
+	return EXIT_DONE;
 }
 
 static void print_usage(const struct command *command, FILE *out)

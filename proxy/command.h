@@ -58,6 +58,15 @@ const char *const *command_values(const struct command_line *line, const char *o
 int command_parse(const struct command *command, int count, char **words, struct command_line *line);
 /* The two names are of one file: writing it would destroy it before it is read. */
 bool command_same_file(const char *a, const char *b);
+/* Outputs of a command that must be neither inputs nor one another; a `path` of NULL or "-" is none. Tells what is
+ * wrong and gives EXIT_USAGE. */
+struct live;
+struct setup;
+struct command_output {
+	const char *option, *path;
+};
+int command_check_outputs(const char *command, const struct command_output *outputs, size_t count,
+    const struct live *live, const struct setup *setup);
 void command_print_help(const struct command *command, FILE *out);
 void command_print_all(FILE *out);
 

@@ -138,6 +138,8 @@ struct crew *crew_new(const struct crew_options *options, const struct setup *se
 			crew_free(crew);
 			return NULL;
 		}
+	if (crew->count > 1)
+		relay_spread(crew->workers[0].relay, (unsigned)crew->count);
 	return crew;
 }
 

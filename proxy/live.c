@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
 
@@ -50,6 +51,24 @@ static void keep(char ***list, size_t *count, const char *text, size_t size)
 {
 	*list = memory_grow(*list, *count, sizeof(**list));
 	(*list)[(*count)++] = memory_text(text, size);
+}
+
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat one, other;
+
+	return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+	       one.st_ino == other.st_ino;
+}
+
+bool live_reads(const struct live *live, const struct setup *setup, const char *path)
+{
+	if (ini_files_hold(live->files, path))
+		return true;
+	for (size_t i = 0; i < setup->capture.keylog.count; i++)
+		if (is_same_file(setup->capture.keylog.all[i], path))
+			return true;
+	return setup->control.token && is_same_file(setup->control.token, path);
 }
 
 size_t live_changes(const struct live *live)

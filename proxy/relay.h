@@ -53,6 +53,9 @@ size_t relay_listener_count(const struct relay *relay);
 /* As bound: the free port that was taken for 0. */
 const struct address *relay_listener(const struct relay *relay, size_t index);
 
+/* Devices are spread over the listeners of so many relays, of which this one is the first. */
+void relay_spread(const struct relay *relay, unsigned count);
+
 /* Relays until it is stopped. */
 void relay_run(struct relay *relay);
 /* From any thread: it goes to rest once it is between two rounds, again and again until relay_go. */

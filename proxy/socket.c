@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -12,6 +13,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/memory.h"
 
 #define BUFFER 65536
 #define STRIDE                                                                                               \
@@ -66,9 +69,8 @@ static void prepare(struct batch *batch, int i, enum batch_of of)
 
 struct batch *batch_new(void)
 {
-	struct batch *batch = calloc(1, sizeof(*batch));
+	struct batch *batch = memory_new(1, sizeof(*batch));
 
-	assert(batch);
 	for (int i = 0; i < SOCKET_BATCH; i++) {
 		batch->vectors[i] = (struct iovec){.iov_base = batch->buffers[i], .iov_len = BUFFER};
 		batch->messages[i].msg_hdr = (struct msghdr){
@@ -400,6 +402,29 @@ int socket_listen(const struct address *address, const struct socket_options *op
 		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
 	local_address(fd, bound);
 	return fd;
+}
+
+/* A reuseport program sees the payload; the headers stand before it (linux/filter.h). Joined sockets are numbered in
+ * the order in which they came, so whoever comes later has a number that is never drawn. */
+void socket_spread(int fd, enum family family, unsigned count)
+{
+	const bool ipv6 = family == FAMILY_IPV6;
+	const uint32_t source = (uint32_t)SKF_NET_OFF + (ipv6 ? 20 : 12); /* its last four bytes */
+	const uint32_t port = (uint32_t)SKF_NET_OFF + (ipv6 ? 40 : 20);
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, source),
+	    BPF_STMT(BPF_MISC | BPF_TAX, 0),
+	    BPF_STMT(BPF_LD | BPF_H | BPF_ABS, port),
+	    BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1), /* as base/chance.h mixes: odd, and of many bits */
+	    BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
+	    BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x85ebca6b),
+	    BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 16),
+	    BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count),
+	    BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
+
+	setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
 }
 
 int socket_connect(const struct address *cloud, const struct address *source,

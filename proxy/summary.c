@@ -449,6 +449,16 @@ void summary_statistics(const struct sheet *sheet, struct text *out)
 			text_add(out, "%" PRId64, failure->number);
 		text_add(out, " want=%s\n", failure->want);
 	}
+	for (size_t i = 0; i < sheet->session_count; i++)
+		for (int way = 0; way < WAYS; way++) {
+			const struct account *account = &sheet->sessions[i].ways[way].account;
+
+			/* Copies that wait may stand in no record yet. */
+			if (account->queued)
+				text_add(out, "waiting s=%u dir=%s copies=%" PRIu64 " queued=%" PRIu64 "\n",
+				    sheet->sessions[i].number, verdict_ways[way], account->copies,
+				    account->queued);
+		}
 	text_add(out, "lateness_us p50=%" PRId64 " p99=%" PRId64 " p999=%" PRId64 " max=%" PRId64 "\n",
 	    sheet->late[0] / NS_US, sheet->late[1] / NS_US, sheet->late[2] / NS_US, sheet->late[3] / NS_US);
 	text_add(out, "kernel_drops=%" PRIu64 "\n", sheet->kernel_drops);

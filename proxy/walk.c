@@ -222,7 +222,7 @@ static struct address spoken_to(const struct listener *listener, const struct re
 	return address;
 }
 
-static void refuse(struct relay *relay, enum reason reason, const struct listener *listener,
+static void refuse(struct relay *relay, enum reason reason, const char *why, const struct listener *listener,
     const struct received *received, const struct arrival *arrival)
 {
 	struct address device_side = spoken_to(listener, received);
@@ -236,37 +236,53 @@ static void refuse(struct relay *relay, enum reason reason, const struct listene
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival->at));
 	if (!relay->told_refused)
 		log_error("device %s is refused: %s (told once; the summary counts all)",
-		    address_text(&received->from, text, sizeof(text)),
-		    reason == REASON_NOT_ALLOWED ? "`allow` does not list it" : "max_sessions is reached");
+		    address_text(&received->from, text, sizeof(text)), why);
 	relay->told_refused = true;
 }
 
-/* The session of a datagram from a device, or NULL where it was refused. */
+/* One that no session has so far: the session that it opens or continues, or NULL after it was refused. */
+static struct session *session_open(struct relay *relay, struct listener *listener,
+    const struct received *received, const struct arrival *arrival)
+{
+	struct session *session = core_follow(relay->core, listener->index, &received->from, arrival);
+	enum reason reason = REASON_OVERLOAD;
+	const char *why = "more than 1000 sessions a second from its address begin with the same datagram: do two "
+	                  "proxies lead to each other?";
+	bool opened = false;
+
+	if (!session &&
+	    core_may_open(relay->core, &received->from, arrival->bytes, arrival->size, arrival->at)) {
+		/* Opening a session may end another: what was gathered of that one is on its way already. */
+		if (core_is_full(relay->core))
+			outbox_flush(relay);
+		session = core_session(relay->core, listener->index, &listener->configured, &received->from,
+		    arrival->at, &opened);
+		reason = core_refusal(relay->core);
+		why = reason == REASON_OVERLOAD ? "memory is out" : "max_sessions is reached";
+	}
+	relay->opened |= opened;
+	act_on_outcomes(relay);
+	if (!session)
+		refuse(relay, reason, why, listener, received, arrival);
+	return session;
+}
+
+/* The session of a datagram from a device, or NULL after it was refused. */
 static struct session *session_for(struct relay *relay, struct listener *listener,
     const struct received *received, const struct arrival *arrival)
 {
-	enum reason reason = REASON_MAX_SESSIONS;
-	struct session *session = NULL;
+	struct session *session;
 	struct carrier *carrier;
-	bool opened = false, followed = false;
 
-	/* Opening a session may end another: what was gathered of that one is on its way already. */
-	if (core_is_full(relay->core) && !core_knows(relay->core, listener->index, &received->from))
-		outbox_flush(relay);
-	if (!patterns_match(&relay->setup->proxy.allow, &received->from))
-		reason = REASON_NOT_ALLOWED;
-	else if ((session = core_follow(relay->core, listener->index, &received->from, arrival)))
-		followed = true;
-	else
-		session = core_session(relay->core, listener->index, &listener->configured, &received->from,
-		    arrival->at, &opened);
-	relay->opened |= opened;
-	if (opened || followed || !session)
-		act_on_outcomes(relay);
-	if (!session) {
-		refuse(relay, reason, listener, received, arrival);
+	if (!patterns_match(&relay->setup->proxy.allow, &received->from)) {
+		refuse(relay, REASON_NOT_ALLOWED, "`allow` does not list it", listener, received, arrival);
 		return NULL;
 	}
+	session = core_find(relay->core, listener->index, &received->from);
+	if (!session)
+		session = session_open(relay, listener, received, arrival);
+	if (!session)
+		return NULL;
 	if (!session->carrier)
 		carrier_open(relay, session);
 	carrier = session->carrier;

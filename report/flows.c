@@ -1,10 +1,12 @@
 #include "report/flows.h"
 
-#include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/text.h"
 #include "capture/pcapng.h"
 #include "report/index.h"
 #include "rules/dtls.h"
@@ -13,6 +15,8 @@
 #define OPENSSL_PORT 4433 /* what openssl and Mbed TLS examples listen on */
 
 #define PORTS_MAX 64
+#define TALKS_MAX 1024 /* pairs that are counted: the first that came */
+#define TALKS_TOLD 3
 
 /* One session of our own captures: who was on either side, and its source ports in the order in which they
  * came. */
@@ -38,6 +42,13 @@ struct flows {
 	struct ends *sessions;
 	size_t session_count, session_room;
 	struct index by_number;
+	/* Who sends to whom, for when nothing fits. */
+	struct talk {
+		struct address from, to;
+		uint64_t count;
+	} talks[TALKS_MAX];
+	size_t talk_count;
+	struct index by_talk;
 	char told[160];
 };
 
@@ -70,8 +81,8 @@ static struct ends *ends_get(struct flows *flows, uint32_t session)
 		return &flows->sessions[at];
 	if (flows->session_count == flows->session_room) {
 		flows->session_room = flows->session_room ? 2 * flows->session_room : 64;
-		flows->sessions = realloc(flows->sessions, flows->session_room * sizeof(*flows->sessions));
-		assert(flows->sessions);
+		flows->sessions = memory_resize(
+		    flows->sessions, flows->session_room, sizeof(*flows->sessions));
 	}
 	index_add(&flows->by_number, session, (uint32_t)flows->session_count);
 	flows->sessions[flows->session_count] = (struct ends){0};
@@ -108,8 +119,84 @@ static bool learn_other(struct flows *flows, const struct decoded *decoded, stru
 	return dtls_port(&decoded->to) || dtls_port(&decoded->from);
 }
 
+static void talk_count(struct flows *flows, const struct decoded *decoded)
+{
+	uint64_t key = address_hash(&decoded->from) * 3 + address_hash(&decoded->to);
+	uint32_t at = index_find(&flows->by_talk, key);
+
+	if (at == INDEX_NONE && flows->talk_count < TALKS_MAX) {
+		at = (uint32_t)flows->talk_count++;
+		flows->talks[at] = (struct talk){.from = decoded->from, .to = decoded->to};
+		index_add(&flows->by_talk, key, at);
+	}
+	if (at != INDEX_NONE)
+		flows->talks[at].count++;
+}
+
+static int busiest_first(const void *a, const void *b)
+{
+	const struct talk *x = a, *y = b;
+
+	return x->count > y->count ? -1 : x->count < y->count;
+}
+
+/* The device or cloud that was asked for is not there: who is? */
+static int nothing_fits(struct flows *flows, struct error *error)
+{
+	struct text text = {0};
+	char from[ADDRESS_TEXT_ROOM], to[ADDRESS_TEXT_ROOM];
+
+	qsort(flows->talks, flows->talk_count, sizeof(*flows->talks), busiest_first);
+	text_add(&text, "no datagram belongs to that device or cloud; the busiest are ");
+	for (size_t i = 0; i < flows->talk_count && i < TALKS_TOLD; i++)
+		text_add(&text, "%s%s to %s (%" PRIu64 ")", i ? ", " : "",
+		    address_text(&flows->talks[i].from, from, sizeof(from)),
+		    address_text(&flows->talks[i].to, to, sizeof(to)), flows->talks[i].count);
+	error_set(error, "%s", text.at);
+	text_free(&text);
+	return -1;
+}
+
+static bool device_fits(const struct flows *flows, const struct address *address)
+{
+	return !flows->device_named || address_pattern_matches(&flows->device, address);
+}
+
+static bool cloud_fits(const struct flows *flows, const struct address *address)
+{
+	return !flows->cloud.family || address_equal(&flows->cloud, address);
+}
+
+/* Of a capture that is not ours; where there are too many pairs to tell it is not denied. */
+static bool any_fits(const struct flows *flows)
+{
+	for (size_t i = 0; i < flows->talk_count; i++) {
+		const struct talk *talk = &flows->talks[i];
+
+		if ((device_fits(flows, &talk->from) && cloud_fits(flows, &talk->to)) ||
+		    (device_fits(flows, &talk->to) && cloud_fits(flows, &talk->from)))
+			return true;
+	}
+	return flows->talk_count == TALKS_MAX;
+}
+
+static bool any_session_fits(const struct flows *flows)
+{
+	for (size_t i = 0; i < flows->session_count; i++)
+		if (device_fits(flows, &flows->sessions[i].device) &&
+		    cloud_fits(flows, &flows->sessions[i].cloud))
+			return true;
+	return false;
+}
+
+static bool is_wished(const struct flows *flows)
+{
+	return flows->device_named || flows->cloud.family;
+}
+
 static int learn(struct flows *flows, struct reader *reader, struct error *error)
 {
+	bool wished = is_wished(flows);
 	struct reader_packet packet;
 	struct decoded decoded;
 	struct address hello_to = {0};
@@ -122,6 +209,8 @@ static int learn(struct flows *flows, struct reader *reader, struct error *error
 		if (!any)
 			flows->ours = reader_is_ours(reader);
 		any = true;
+		if (wished)
+			talk_count(flows, &decoded);
 		if (flows->ours)
 			learn_own(flows, &packet, &decoded);
 		else
@@ -130,6 +219,10 @@ static int learn(struct flows *flows, struct reader *reader, struct error *error
 	flows->seed_known = reader_seed(reader, &flows->seed);
 	if (!any)
 		return error_set(error, "it holds no UDP datagrams");
+	if (wished && !flows->ours && !any_fits(flows))
+		return nothing_fits(flows, error);
+	if (wished && flows->ours && !any_session_fits(flows))
+		return nothing_fits(flows, error);
 	if (flows->ours || flows->cloud.family || flows->device_named)
 		return 0;
 	if (by_port) {
@@ -151,11 +244,10 @@ static int learn(struct flows *flows, struct reader *reader, struct error *error
 
 struct flows *flows_new(const char *path, const struct flows_wish *wish, struct error *error)
 {
-	struct flows *flows = calloc(1, sizeof(*flows));
+	struct flows *flows = memory_new(1, sizeof(*flows));
 	struct reader *reader = NULL;
 	struct error why;
 
-	assert(flows);
 	flows->device_named = wish->device != NULL;
 	if ((wish->device && address_pattern_read(wish->device, &flows->device, error)) ||
 	    (wish->cloud && address_read(wish->cloud, &flows->cloud, error)) ||
@@ -176,13 +268,13 @@ void flows_free(struct flows *flows)
 {
 	free(flows->sessions);
 	index_free(&flows->by_number);
+	index_free(&flows->by_talk);
 	free(flows);
 }
 
 static bool wanted(const struct flows *flows, const struct flow *flow)
 {
-	return (!flows->device_named || address_pattern_matches(&flows->device, &flow->device)) &&
-	       (!flows->cloud.family || address_equal(&flows->cloud, &flow->cloud));
+	return device_fits(flows, &flow->device) && cloud_fits(flows, &flow->cloud);
 }
 
 static bool take_own(const struct flows *flows, const struct reader_packet *packet,

@@ -164,6 +164,30 @@ void tale_event(struct tale *tale, const struct decoded *decoded, ns_t at)
 	tale->events[tale->event_count++] = event;
 }
 
+static uint64_t number_in(const char *line, size_t size, const char *key)
+{
+	char text[24];
+
+	tale_copy_word(text, sizeof(text), line_field(line, size, key));
+	return strtoull(text, NULL, 10);
+}
+
+/* "s=3 dir=up copies=2 queued=5", of what waited at the end: believed where the account balances with it. */
+static void waiting_read(struct tale *tale, const char *line, size_t size)
+{
+	uint32_t index = index_find(&tale->by_number, number_in(line, size, "s"));
+	enum way way = memmem(line, size, "dir=up", 6) ? WAY_UP : WAY_DOWN;
+	struct account told;
+
+	if (index == INDEX_NONE)
+		return;
+	told = tale->sessions[index].accounts[way];
+	told.copies = number_in(line, size, "copies");
+	told.queued = number_in(line, size, "queued");
+	if (told.received + told.copies == told.sent + account_dropped(&told) + told.queued)
+		tale->sessions[index].accounts[way] = told;
+}
+
 /* "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us p50=…", … */
 static void closing_line(struct tale *tale, const char *line, size_t size)
 {
@@ -172,6 +196,8 @@ static void closing_line(struct tale *tale, const char *line, size_t size)
 	char text[80];
 	uint64_t number;
 
+	if (starts(&line, &size, "waiting "))
+		return waiting_read(tale, line, size);
 	if (starts(&line, &size, "failed ")) {
 		struct sheet_failure *failure;
 

@@ -234,6 +234,7 @@ static void bytes_released(struct core *core)
 void core_count_queued(struct core *core, struct datagram *datagram)
 {
 	way_of(datagram)->tally.queued++;
+	core->queued++;
 	core->queued_bytes += datagram_weight(datagram);
 }
 
@@ -252,7 +253,7 @@ static void count_dropped(struct core *core, struct datagram *datagram, enum rea
 	bytes_released(core);
 	if (datagram->session->end)
 		return; /* counted when it ended */
-	way_of(datagram)->tally.queued -= count;
+	core_unqueue(core, way_of(datagram), count);
 	core_dropped(core, way_of(datagram), reason, count);
 }
 
@@ -294,10 +295,10 @@ static void count_delay(struct session_way *way, ns_t arrived, ns_t due, ns_t at
 		buckets_add(way->delays, at - arrived);
 }
 
-static void count_sent(
+static void count_sent(struct core *core,
     struct session_way *way, const struct datagram *datagram, uint32_t n, ns_t arrived, ns_t at)
 {
-	way->tally.queued--;
+	core_unqueue(core, way, 1);
 	way->tally.sent++;
 	if (datagram->copy)
 		return;
@@ -320,10 +321,10 @@ void core_sent(struct core *core, struct datagram *datagram, ns_t at)
 	if (at > session->last)
 		session->last = at;
 	if (!session->end && !(datagram->flags & DATAGRAM_JOINED))
-		count_sent(way, datagram, datagram->n, datagram->arrived, at);
+		count_sent(core, way, datagram, datagram->n, datagram->arrived, at);
 	for (uint32_t i = 0;
 	     !session->end && (datagram->flags & DATAGRAM_JOINED) && i < datagram->parts->count; i++)
-		count_sent(way, datagram, datagram->parts->all[i].n, datagram->parts->all[i].arrived, at);
+		count_sent(core, way, datagram, datagram->parts->all[i].n, datagram->parts->all[i].arrived, at);
 	core_datagram_free(core, datagram);
 }
 
@@ -419,11 +420,7 @@ const struct link_totals *core_link(const struct core *core, unsigned index)
 
 uint64_t core_queued(const struct core *core)
 {
-	uint64_t sum = 0;
-
-	for (const struct session *s = core->oldest; s; s = s->newer)
-		sum += (uint64_t)s->ways[WAY_UP].tally.queued + s->ways[WAY_DOWN].tally.queued;
-	return sum;
+	return core->queued;
 }
 
 uint64_t core_queued_bytes(const struct core *core)

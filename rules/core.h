@@ -110,7 +110,14 @@ void core_reload(struct core *core, const struct config *config, const struct co
  * configured. */
 struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now, bool *opened);
+/* The session of a device at a listener that is open already, or NULL. */
+struct session *core_find(const struct core *core, unsigned listener, const struct address *device);
 enum reason core_refusal(const struct core *core);
+/* Proxies that lead to one another open sessions without end, each with the same datagram: at most
+ * CORE_OPENED_ALIKE a second from one address may begin so. Asked, in real time, before core_session opens one. */
+#define CORE_OPENED_ALIKE 1000
+bool core_may_open(
+    struct core *core, const struct address *device, const uint8_t *bytes, size_t size, ns_t now);
 /* Datagrams of these devices will be judged next: what is known of their sessions is fetched from memory
  * meanwhile, so that many sessions cost little more than few. Gives the session that each has so far, or
  * NULL; false where there are so few sessions that it does not pay. */
@@ -126,7 +133,7 @@ bool core_foresees(const struct core *core);
 struct session *core_follow(
     struct core *core, unsigned listener, const struct address *device, const struct arrival *arrival);
 /* Something came from its device or cloud: it is not silent. core_arrive does this by itself. */
-void core_session_touch(struct core *core, struct session *session, enum way way, ns_t now);
+void core_session_touch(struct core *core, struct session *session, const struct arrival *arrival);
 /* One more reason to keep the session in memory, and one less. */
 void core_session_hold(struct session *session);
 void core_session_release(struct core *core, struct session *session);
@@ -189,8 +196,6 @@ struct session *core_oldest(const struct core *core);
 size_t core_session_count(const struct core *core);
 /* As many as may be, of all workers, or nearly: the next session may end another, or be refused. */
 bool core_is_full(const struct core *core);
-/* Has this device a session at this listener? */
-bool core_knows(const struct core *core, unsigned listener, const struct address *device);
 /* Of all workers. */
 uint32_t core_sessions_ever(const struct core *core);
 const struct account *core_refused(const struct core *core, enum way way);

@@ -63,12 +63,18 @@ struct core {
 	struct common *common;
 	bool common_own;
 	uint64_t arrivals, queued_bytes, seen_all;
+	uint64_t queued; /* datagrams of live sessions that wait */
 	uint64_t may_hold; /* bytes, taken from what all cores may hold together */
 	bool last_arrived;
 
 	struct slots *memory; /* of sessions, each with its carrier's room */
 	struct session **hash;
 	size_t hash_size;
+	struct opener {
+		uint64_t key;
+		ns_t second;
+		uint32_t count;
+	} openers[64]; /* what sessions begin with, by a few bits of the key */
 	struct session *oldest, *newest;
 	struct core_cursor *cursors; /* of walks that go on */
 	struct session *silent_oldest, *silent_newest;
@@ -118,6 +124,12 @@ bool core_holds(struct core *core, uint64_t bytes);
 void core_bytes_return(struct core *core);
 /* Accounts of one that waits for later from here on. */
 void core_count_queued(struct core *core, struct datagram *datagram);
+/* So many of a way do not wait any more. */
+static inline void core_unqueue(struct core *core, struct session_way *way, uint32_t count)
+{
+	way->tally.queued -= count;
+	core->queued -= count;
+}
 struct link_state *core_link_state(struct core *core, struct session *session, const struct link *link);
 /* For changing what is seldom needed: the way's own from here on; NULL when memory is out. */
 struct seldom *core_seldom(struct core *core, struct session_way *way);

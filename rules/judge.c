@@ -288,7 +288,7 @@ static void dropped(struct judging *j)
 /* What would have to wait finds no memory. */
 static void refuse_late(struct judging *j)
 {
-	judging_way(j)->tally.queued--;
+	core_unqueue(j->core, judging_way(j), 1);
 	j->core->queued_bytes -= datagram_weight(j->datagram);
 	judging_drop(j, REASON_OVERLOAD, 0);
 	j->verdict->hold = HOLD_NONE;
@@ -308,7 +308,7 @@ static void finish(struct judging *j)
 		if (!packed && !j->bypass)
 			decide_own(j);
 		if (verdict->reason) {
-			way->tally.queued--;
+			core_unqueue(j->core, way, 1);
 			j->core->queued_bytes -= datagram_weight(j->datagram);
 		}
 	}
@@ -506,7 +506,7 @@ void core_arrive(
 	struct dtls_peek peek;
 
 	core->arrivals++;
-	core_session_touch(core, session, arrival->way, arrival->at);
+	core_session_touch(core, session, arrival);
 	session->newest = core->arrivals;
 	way->n++;
 	way->tally.received++;

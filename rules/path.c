@@ -196,7 +196,7 @@ void path_make_ghost(struct core *core, struct datagram *datagram, struct verdic
 {
 	verdict->reason = REASON_LOSS;
 	datagram->flags |= DATAGRAM_GHOST;
-	way_of(datagram)->tally.queued--;
+	core_unqueue(core, way_of(datagram), 1);
 	core_dropped(core, way_of(datagram), REASON_LOSS, 1);
 	core->queued_bytes -= datagram_weight(datagram);
 }
@@ -209,7 +209,7 @@ void path_die(struct core *core, struct datagram *datagram, struct plan *plan, e
 		core_datagram_free(core, datagram);
 	} else if (verdict) {
 		verdict->reason = (uint8_t)reason;
-		way_of(datagram)->tally.queued--;
+		core_unqueue(core, way_of(datagram), 1);
 		core_dropped(core, way_of(datagram), reason, 1);
 		core->queued_bytes -= datagram_weight(datagram);
 		core_datagram_free(core, datagram);

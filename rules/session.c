@@ -148,9 +148,9 @@ bool core_foresee(const struct core *core, unsigned listener, const struct addre
 	return true;
 }
 
-bool core_knows(const struct core *core, unsigned listener, const struct address *device)
+struct session *core_find(const struct core *core, unsigned listener, const struct address *device)
 {
-	return session_find(core, listener, device) != NULL;
+	return session_find(core, listener, device);
 }
 
 static void hash_grow(struct core *core)
@@ -430,6 +430,19 @@ void core_cursor_end(struct core *core, struct core_cursor *cursor)
 	*link = cursor->other;
 }
 
+bool core_may_open(
+    struct core *core, const struct address *device, const uint8_t *bytes, size_t size, ns_t now)
+{
+	const size_t most = 256; /* bytes that are looked at */
+	uint64_t key = chance_hash(size, bytes, size < most ? size : most) ^
+	               chance_hash(4, device->ip, address_ip_size(device));
+	struct opener *opener = &core->openers[key % (sizeof(core->openers) / sizeof(*core->openers))];
+
+	if (opener->key != key || opener->second != now / NS_S)
+		*opener = (struct opener){.key = key, .second = now / NS_S};
+	return opener->count++ < CORE_OPENED_ALIKE;
+}
+
 enum reason core_refusal(const struct core *core)
 {
 	return core->refusal;
@@ -460,14 +473,29 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 	return session;
 }
 
-void core_session_touch(struct core *core, struct session *session, enum way way, ns_t now)
+/* The cloud has asked its device to come again with a cookie, of which it keeps no state itself: HelloVerifyRequest
+ * (RFC 6347 section 4.2.1) or HelloRetryRequest, a ServerHello of this random (RFC 8446 section 4.1.3). */
+static bool is_cookie(const uint8_t *bytes, size_t size)
 {
+	enum { HANDSHAKE = 22, SERVER_HELLO = 2, HELLO_VERIFY_REQUEST = 3, TYPE_AT = 13, RANDOM_AT = 27 };
+	static const uint8_t retry[8] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11};
+
+	if (size <= RANDOM_AT + sizeof(retry) || bytes[0] != HANDSHAKE)
+		return size > TYPE_AT && bytes[0] == HANDSHAKE && bytes[TYPE_AT] == HELLO_VERIFY_REQUEST;
+	return bytes[TYPE_AT] == HELLO_VERIFY_REQUEST ||
+	       (bytes[TYPE_AT] == SERVER_HELLO && memcmp(bytes + RANDOM_AT, retry, sizeof(retry)) == 0);
+}
+
+void core_session_touch(struct core *core, struct session *session, const struct arrival *arrival)
+{
+	ns_t now = arrival->at;
+
 	if (now > session->last)
 		session->last = now;
 	if (session->answered)
 		return;
 	silent_remove(core, session);
-	if (way == WAY_DOWN)
+	if (arrival->way == WAY_DOWN && !is_cookie(arrival->bytes, arrival->size))
 		session->answered = true;
 	else
 		silent_append(core, session);
@@ -532,7 +560,7 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	session_each_check(core, session);
 	for (int way = 0; way < WAYS; way++) {
 		core_dropped(core, &session->ways[way], REASON_MAX_SESSIONS, session->ways[way].tally.queued);
-		session->ways[way].tally.queued = 0;
+		core_unqueue(core, &session->ways[way], session->ways[way].tally.queued);
 	}
 	session->end = end;
 	session->ended = now;
