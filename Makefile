@@ -37,7 +37,7 @@ PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
-.PHONY: all check check-browser demo story bench fuzz soak layers lint format clean install install-wireshark uninstall help
+.PHONY: all check check-browser demo story bench fuzz soak oom layers lint format clean install install-wireshark uninstall help
 .PHONY: deps deps-demo deps-check deps-browser deps-story deps-fuzz binaries test-binaries
 .DELETE_ON_ERROR:
 
@@ -75,6 +75,10 @@ bench: all ## what it costs and how it keeps time, beside the leanest forwarder 
 soak: all ## ten minutes at half the greatest rate, with capture: memory must stay flat (MINUTES=10)
 	@$(MAKE) --no-print-directory $(BUILD)/bench/load
 	@python3 test/bench/soak.py $(MINUTES)
+
+oom: deps-check ## every allocation fails once, in every command (make check: every 7th)
+	@$(MAKE) --no-print-directory -j2 $(BUILD)/oom/deadzone
+	@python3 test/oom/run.py --all
 
 T ?= 60
 fuzz: deps-fuzz ## run every fuzzer for T seconds (T=60)
@@ -160,6 +164,18 @@ $(BUILD)/asan/test/replay: $(BUILD)/asan/obj/test/replay/replay.o $(BUILD)/asan/
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES)
 
+# The program in which allocations fail (test/oom).
+WRAPPED := malloc calloc realloc aligned_alloc strdup strndup open_memstream realpath
+$(BUILD)/oom/deadzone: $(BUILD)/asan/obj/proxy/main.o $(BUILD)/asan/obj/test/oom/fail.o $(BUILD)/asan/libdeadzone.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $(SANITIZE) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/oom/fail.so: test/oom/fail.c
+	@mkdir -p $(@D)
+	@echo "  CC $< (preload)"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -DPRELOAD -shared -fPIC -o $@ $<
+
 $(BUILD)/manpage: $(BUILD)/obj/doc/manpage.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
@@ -182,7 +198,7 @@ $(BUILD)/bench/%: test/bench/%.c
 
 .PRECIOUS: $(BUILD)/asan/obj/%.o $(BUILD)/obj/%.o
 binaries: $(BUILD)/deadzone $(BUILD)/deadzone.1 $(BUILD)/deadzone.ini.5
-test-binaries: $(BUILD)/deadzone $(BUILD)/asan/deadzone $(BUILD)/asan/test/replay $(UNIT) $(FUZZ)
+test-binaries: $(BUILD)/oom/deadzone $(BUILD)/deadzone $(BUILD)/asan/deadzone $(BUILD)/asan/test/replay $(UNIT) $(FUZZ)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/ini_inside.h"
 
 #define DEPTH_MAX 16
@@ -378,12 +379,12 @@ char **ini_profile_names(const char *folder, size_t *count)
 {
 	struct dirent **entries = NULL;
 	int found = scandir(folder, &entries, is_ini, NULL);
-	char **names = found < 0 ? NULL : calloc((size_t)found + 1, sizeof(*names));
+	char **names = found < 0 ? NULL : memory_new((size_t)found + 1, sizeof(*names));
 
 	*count = 0;
 	for (int i = 0; i < found; i++) {
 		if (names)
-			names[(*count)++] = strndup(
+			names[(*count)++] = memory_text(
 			    entries[i]->d_name, strlen(entries[i]->d_name) - strlen(".ini"));
 		free(entries[i]);
 	}

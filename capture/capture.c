@@ -442,11 +442,25 @@ static bool rotation_due(const struct capture *capture)
 	       !file_is_stream(capture->file);
 }
 
+/* Something other than a record is missing: told, and counted as one. */
+static void lack(struct capture *capture, bool lacks, const char *what)
+{
+	struct error error;
+
+	if (!lacks)
+		return;
+	error_set(&error, "%s", what);
+	tell(capture, &error);
+	atomic_fetch_add_explicit(&capture->lost_there, 1, memory_order_relaxed);
+}
+
 static void take_host(struct capture *capture, const struct record *record)
 {
 	if (!capture->classic && hosts_add(&capture->hosts, &record->ends.from,
 	                             (const char *)record_payload(record), record->size))
 		hosts_block(&capture->hosts, capture->hosts.count - 1, &capture->out);
+	lack(capture, capture->hosts.out_of_memory, "out of memory: a host name is missing");
+	capture->hosts.out_of_memory = false;
 }
 
 static void take_record(struct capture *capture, const struct record *record)
@@ -531,8 +545,10 @@ static void drain(struct capture *capture, ns_t until)
 	const struct record *record;
 	struct recorder *from;
 
-	if (capture->keylog)
+	if (capture->keylog) {
 		keylog_follow(capture->keylog);
+		lack(capture, keylog_is_short(capture->keylog), "keys are missing: the key logs hold more than 64 MiB, or memory is out");
+	}
 	look_after(capture);
 	if (!file_is_there(capture))
 		return;

@@ -43,9 +43,10 @@ bool hosts_add(struct hosts *hosts, const struct address *address, const char *n
 	if (!hosts->all) {
 		hosts->all = calloc(HOSTS_MOST, sizeof(*hosts->all));
 		hosts->slots = hosts->all ? calloc(SLOTS, sizeof(*hosts->slots)) : NULL;
-		if (!hosts->slots) { /* a capture does without names */
+		if (!hosts->slots) {
 			free(hosts->all);
 			hosts->all = NULL;
+			hosts->out_of_memory = true;
 			return false;
 		}
 	}
@@ -55,8 +56,10 @@ bool hosts_add(struct hosts *hosts, const struct address *address, const char *n
 		if (is(&hosts->all[hosts->slots[at] - 1], &host, name, size))
 			return false;
 	hosts->all[hosts->count] = (struct host){host, strndup(name, size)};
-	if (!hosts->all[hosts->count].name)
+	if (!hosts->all[hosts->count].name) {
+		hosts->out_of_memory = true;
 		return false;
+	}
 	hosts->slots[at] = ++hosts->count;
 	return true;
 }

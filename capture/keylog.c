@@ -74,9 +74,12 @@ void keylog_free(struct keylog *keylog)
 	free(keylog);
 }
 
-bool keylog_is_short(const struct keylog *keylog)
+bool keylog_is_short(struct keylog *keylog)
 {
-	return keylog->is_short;
+	bool was = keylog->is_short;
+
+	keylog->is_short = false;
+	return was;
 }
 
 /* Room for one more in an array of `count`; NULL when memory is out (then the array is as it was). */

@@ -36,7 +36,7 @@ void keylog_begin_file(struct keylog *keylog);
 bool keylog_next(struct keylog *keylog, struct text *lines);
 void keylog_written(struct keylog *keylog);
 
-/* More than KEYLOG_MAX bytes came, or memory was out: keys are missing. */
-bool keylog_is_short(const struct keylog *keylog);
+/* Since the last call more than KEYLOG_MAX bytes came, or memory was out: keys are missing. */
+bool keylog_is_short(struct keylog *keylog);
 
 #endif

@@ -1,12 +1,12 @@
 #include "capture/reader.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "capture/pcapng.h"
 
@@ -129,8 +129,7 @@ static bool block_next(struct reader *reader)
 		return reader->cut = true, false;
 	size -= 8;
 	if (size > reader->block_room) {
-		reader->block = realloc(reader->block, size);
-		assert(reader->block);
+		reader->block = memory_resize(reader->block, size, 1);
 		reader->block_room = size;
 	}
 	if (fread(reader->block, 1, size, reader->in) < size)
@@ -230,12 +229,7 @@ static void interface_read(struct reader *reader)
 		if (option.code == OPTION_INTERFACE_OFFSET && option.size >= 8)
 			interface.offset = (int64_t)get64(reader, option.value);
 	}
-	if ((reader->interface_count & (reader->interface_count - 1)) == 0) {
-		size_t room = reader->interface_count ? 2 * reader->interface_count : 1;
-
-		reader->interfaces = realloc(reader->interfaces, room * sizeof(interface));
-		assert(reader->interfaces);
-	}
+	reader->interfaces = memory_grow(reader->interfaces, reader->interface_count, sizeof(interface));
 	reader->interfaces[reader->interface_count++] = interface;
 }
 
@@ -354,11 +348,10 @@ static bool classic_next(struct reader *reader, struct reader_packet *packet, st
 
 struct reader *reader_open(const char *path, struct error *error)
 {
-	struct reader *reader = calloc(1, sizeof(*reader));
+	struct reader *reader = memory_new(1, sizeof(*reader));
 	char reason[PCAP_ERRBUF_SIZE];
 	uint32_t magic = 0;
 
-	assert(reader);
 	reader->in = fopen(path, "re");
 	if (!reader->in || fread(&magic, 1, 4, reader->in) < 4) {
 		error_set(error, "`%s` cannot be read: %s", path,

@@ -1,5 +1,4 @@
 /* carrier: a session's socket towards its cloud, and the wait for the cloud's address. */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,11 +89,13 @@ void carrier_port_read(struct port *port)
 	aging_begin(relay, port->aging);
 }
 
+/* Without memory for its age it stays until newer ones push it out. */
 static void port_age(struct relay *relay, struct port *port)
 {
 	struct aging *aging = calloc(1, sizeof(*aging));
 
-	assert(aging);
+	if (!aging)
+		return;
 	aging->port = port;
 	port->aging = aging;
 	aging_begin(relay, aging);
@@ -211,21 +212,23 @@ static void remember_ports(struct carrier *carrier)
 	if (carrier->used)
 		return;
 	carrier->used = calloc(1, sizeof(*carrier->used));
-	assert(carrier->used);
-	carrier->used->all[carrier->used->count++] = carrier->port->out.local.port;
+	if (carrier->used) /* else a number may come again */
+		carrier->used->all[carrier->used->count++] = carrier->port->out.local.port;
 }
 
-/* The NAT has made another mapping: another source port. The old one stays open, silently, for a while. */
-static void port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
+/* The NAT has made another mapping: another source port; false when memory is out. The old one stays open, silently, for a while. */
+static bool port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
 {
 	struct relay *relay = relay_of(carrier);
-	struct port *old = carrier->port, *at;
+	struct port *old = carrier->port, *at, *fresh;
 	int count = 0;
 
 	outbox_flush(relay); /* what was gathered leaves by the port that it was meant for */
+	fresh = malloc(sizeof(*fresh));
+	if (!fresh)
+		return false;
 	remember_ports(carrier);
-	carrier->port = malloc(sizeof(*carrier->port));
-	assert(carrier->port);
+	carrier->port = fresh;
 	port_init(carrier->port, relay, carrier, mapping);
 	carrier->port->older = old;
 	carrier->session->old_ports++;
@@ -237,6 +240,7 @@ static void port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
 	if (carrier->port->out.fd >= 0)
 		core_event(
 		    relay->core, carrier->session, now, "nat-rebound port=%u", carrier->port->out.local.port);
+	return true;
 }
 
 static void wait_for_lookup(struct carrier *carrier)
@@ -286,8 +290,8 @@ bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now)
 {
 	struct port *port = carrier->port;
 
-	if (port->out.fd >= 0 && mapping > port->mapping)
-		port_change(carrier, mapping, now);
+	if (port->out.fd >= 0 && mapping > port->mapping && !port_change(carrier, mapping, now))
+		return false;
 	port = carrier->port;
 	if (port->out.fd >= 0 || carrier->session->unresolved)
 		return true;

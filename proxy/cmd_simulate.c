@@ -85,9 +85,13 @@ static void tell_mapping(struct simulation *s, const struct outcome *outcome)
 	ends->mapping = outcome->mapping;
 }
 
+/* What a run would refuse as overload for want of memory a simulation must not pass over. */
 static void act_on_outcomes(struct simulation *s)
 {
 	struct outcome outcome;
+
+	if (core_out_of_memory(s->core))
+		memory_out();
 
 	while (core_next(s->core, &outcome)) {
 		switch (outcome.kind) {

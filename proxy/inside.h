@@ -125,7 +125,7 @@ struct relay {
 	unsigned told_count, untold;
 	unsigned polled; /* listeners that are */
 	bool opened;     /* a session, by the datagram that is being taken */
-	bool stopping, told_full, told_refused, told_socket;
+	bool stopping, told_full, told_refused, told_socket, told_memory;
 };
 
 /* walk.c */

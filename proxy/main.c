@@ -1,8 +1,11 @@
 /* main: `deadzone COMMAND …`, and what concerns every command. */
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "proxy/command.h"
 #include "proxy/log.h"
@@ -28,6 +31,7 @@ int main(int count, char **words)
 	struct command_line line;
 	int status;
 
+	json_set_alloc_funcs(memory_get, free); /* a JSON text that lacks a part is no text */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is as a full disk */
 	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "rules/common.h"
 
@@ -398,12 +399,10 @@ static void workers_check(
 struct setup *setup_new(
     const struct setup_source *source, enum setup_use use, struct names *names, struct complaints *complaints)
 {
-	struct setup *setup = calloc(1, sizeof(*setup));
+	struct setup *setup = memory_new(1, sizeof(*setup));
 	const struct ini_section *proxy;
 	struct reading reading = {.names = names};
 
-	if (!setup)
-		abort();
 	setup->ini = ini_new(setup_kinds, setup_kind_count, setup_profile_dir(), complaints);
 	ini_use_files(setup->ini, source->files);
 	if (source->file)

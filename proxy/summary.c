@@ -97,6 +97,8 @@ static void ended_grow(struct summary *summary)
 	if (summary->ended_count < summary->ended_room || room == summary->ended_room || summary->ended_next)
 		return; /* not full, as large as it gets, or its oldest are gone already */
 	ended = realloc(summary->ended, room * sizeof(*ended));
+	if (!ended && !memory_goes_on())
+		memory_out();
 	if (!ended)
 		return;
 	summary->ended = ended;

@@ -1,11 +1,12 @@
 #include "proxy/upstream.h"
 
-#include <assert.h>
 #include <ifaddrs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/dictionary.h"
+#include "base/memory.h"
 #include "proxy/log.h"
 #include "proxy/lookup.h"
 
@@ -32,15 +33,15 @@ struct upstreams {
 	upstream_news *news;
 	void *user;
 	struct upstream *first;
+	struct dictionary by_text;
 	struct address *own;
 	size_t own_count;
 };
 
 struct upstreams *upstreams_new(struct ready *ready, upstream_news *news, void *user)
 {
-	struct upstreams *upstreams = calloc(1, sizeof(*upstreams));
+	struct upstreams *upstreams = memory_new(1, sizeof(*upstreams));
 
-	assert(upstreams);
 	*upstreams = (struct upstreams){.ready = ready, .news = news, .user = user};
 	return upstreams;
 }
@@ -57,6 +58,7 @@ void upstreams_free(struct upstreams *upstreams)
 		free(upstream->text);
 		free(upstream);
 	}
+	dictionary_free(&upstreams->by_text);
 	free(upstreams->own);
 	free(upstreams);
 }
@@ -64,8 +66,7 @@ void upstreams_free(struct upstreams *upstreams)
 void upstreams_refuse(struct upstreams *upstreams, const struct address *own, size_t count)
 {
 	free(upstreams->own);
-	upstreams->own = calloc(count, sizeof(*own));
-	assert(upstreams->own);
+	upstreams->own = memory_new(count, sizeof(*own));
 	memcpy(upstreams->own, own, count * sizeof(*own));
 	upstreams->own_count = count;
 }
@@ -155,21 +156,18 @@ static void look_up(struct upstream *upstream)
 
 struct upstream *upstreams_get(struct upstreams *upstreams, const char *text)
 {
-	struct upstream *upstream = upstreams->first;
+	struct upstream *upstream = dictionary_get(&upstreams->by_text, NULL, text);
 	struct address address;
 	struct error error;
 
-	while (upstream && strcmp(upstream->text, text) != 0)
-		upstream = upstream->next;
 	if (upstream)
 		return upstream;
-	upstream = calloc(1, sizeof(*upstream));
-	assert(upstream);
+	upstream = memory_new(1, sizeof(*upstream));
 	upstream->all = upstreams;
-	upstream->text = strdup(text);
-	assert(upstream->text);
+	upstream->text = memory_text(text, strlen(text));
 	upstream->next = upstreams->first;
 	upstreams->first = upstream;
+	dictionary_put(&upstreams->by_text, NULL, upstream->text, upstream);
 	if (address_read(text, &address, &error) == 0) {
 		upstream->literal = true;
 		upstream->failed = learn(upstream, &address, 1) == 0;

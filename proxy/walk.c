@@ -199,6 +199,10 @@ static void arm(struct relay *relay)
 /* What is due leaves. */
 static void turn(struct relay *relay, ns_t now)
 {
+	if (core_out_of_memory(relay->core) && !relay->told_memory) {
+		log_error("memory is out: what finds none is refused as overload (told once)");
+		relay->told_memory = true;
+	}
 	advance(relay, now);
 	outbox_flush(relay);
 	carriers_age(relay, now);

@@ -1,9 +1,10 @@
 #include "report/pins.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 #define BYTE_MAX 65506
 #define DELAY_MAX                                                                                            \
@@ -19,8 +20,7 @@ static struct pin *pin_add(
 {
 	if (pins->count == pins->room) {
 		pins->room = pins->room ? 2 * pins->room : 64;
-		pins->all = realloc(pins->all, pins->room * sizeof(*pins->all));
-		assert(pins->all);
+		pins->all = memory_resize(pins->all, pins->room, sizeof(*pins->all));
 	}
 	pins->all[pins->count] = (struct pin){
 	    .kind = kind, .session = session, .way = (uint8_t)way, .nth = nth};
@@ -43,8 +43,7 @@ static void find_expiries(struct finding *finding)
 {
 	const struct tale *tale = finding->tale;
 
-	finding->expired = malloc((tale->session_count + 1) * sizeof(*finding->expired));
-	assert(finding->expired);
+	finding->expired = memory_new(tale->session_count + 1, sizeof(*finding->expired));
 	for (size_t i = 0; i < tale->session_count; i++)
 		finding->expired[i] = NS_NEVER;
 	for (size_t i = tale->event_count; i-- > 0;)
@@ -66,10 +65,9 @@ static bool died_unseen(const struct finding *finding, const struct mark *mark)
 static void count_nth(struct finding *finding)
 {
 	const struct tale *tale = finding->tale;
-	uint32_t *seen = calloc(2 * tale->session_count + 1, sizeof(*seen));
+	uint32_t *seen = memory_new(2 * tale->session_count + 1, sizeof(*seen));
 
-	finding->nth = calloc(tale->mark_count + 1, sizeof(*finding->nth));
-	assert(seen && finding->nth);
+	finding->nth = memory_new(tale->mark_count + 1, sizeof(*finding->nth));
 	for (size_t i = 0; i < tale->mark_count; i++) {
 		const struct mark *mark = &tale->marks[i];
 		uint32_t *own = &seen[2 * mark->session + mark->way];
@@ -164,11 +162,10 @@ static ns_t delay_in_order(
 static void find_delays(struct finding *finding)
 {
 	const struct tale *tale = finding->tale;
-	const struct mark **order = malloc((tale->mark_count + 1) * sizeof(*order)), *before = NULL;
+	const struct mark **order = memory_new(tale->mark_count + 1, sizeof(*order)), *before = NULL;
 	size_t count = 0;
 	ns_t before_due = 0;
 
-	assert(order);
 	for (size_t i = 0; i < tale->mark_count; i++)
 		if (tale->marks[i].fate == FATE_SENT && finding->nth[i] && tale->marks[i].delay_us >= 0)
 			order[count++] = &tale->marks[i];

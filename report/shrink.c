@@ -1,15 +1,15 @@
 #include "report/shrink.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 void shrink_init(struct shrink *shrink, size_t count)
 {
 	*shrink = (struct shrink){.count = count, .left = count, .parts = 2, .alone = true};
-	shrink->in = malloc(count + 1);
-	shrink->tried = malloc(count + 1);
-	assert(shrink->in && shrink->tried);
+	shrink->in = memory_new(count + 1, 1);
+	shrink->tried = memory_new(count + 1, 1);
 	memset(shrink->in, true, count);
 }
 

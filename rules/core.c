@@ -178,8 +178,10 @@ struct datagram *core_datagram(struct core *core, struct session *session, enum 
 {
 	struct datagram *datagram = pool_get(core->pool, size);
 
-	if (!datagram)
+	if (!datagram) {
+		core->out_of_memory = true;
 		return NULL;
+	}
 	datagram->session = session;
 	datagram->way = (uint8_t)way;
 	core_session_hold(session);
@@ -287,10 +289,12 @@ void core_release(struct core *core, struct datagram *datagram)
 	core_datagram_free(core, datagram);
 }
 
-static void count_delay(struct session_way *way, ns_t arrived, ns_t due, ns_t at)
+static void count_delay(struct core *core, struct session_way *way, ns_t arrived, ns_t due, ns_t at)
 {
-	if (!way->delays && due > arrived)
+	if (!way->delays && due > arrived) {
 		way->delays = calloc(1, sizeof(*way->delays));
+		core->out_of_memory |= !way->delays;
+	}
 	if (way->delays)
 		buckets_add(way->delays, at - arrived);
 }
@@ -306,7 +310,7 @@ static void count_sent(struct core *core,
 		way->tally.reordered++;
 	else
 		way->sent_n = n;
-	count_delay(way, arrived, datagram->due, at);
+	count_delay(core, way, arrived, datagram->due, at);
 }
 
 void core_sent(struct core *core, struct datagram *datagram, ns_t at)

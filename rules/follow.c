@@ -77,6 +77,7 @@ void follow_see(struct core *core, struct session *session, const struct dtls_re
 		return;
 	if (!core->follow) {
 		core->follow = calloc(1, sizeof(*core->follow));
+		core->out_of_memory |= !core->follow;
 		if (!core->follow)
 			return;
 	}

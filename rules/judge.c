@@ -42,6 +42,7 @@ static struct datagram *snapshot(struct core *core, const struct sight *sight, u
 {
 	struct datagram *kept = pool_get(core->pool, sight->size);
 
+	core->out_of_memory |= !kept;
 	if (!kept)
 		return NULL;
 	if (sight->size)
@@ -62,8 +63,10 @@ static void remember_recent(struct core *core, struct session_way *way, const st
 	own = core_seldom(core, way);
 	if (!own)
 		return;
-	if (!own->recent && !(own->recent = calloc(room, sizeof(struct datagram *))))
+	if (!own->recent && !(own->recent = calloc(room, sizeof(struct datagram *)))) {
+		core->out_of_memory = true;
 		return;
+	}
 	own->recent_room = room;
 	if (own->recent[own->recent_next])
 		pool_put(core->pool, own->recent[own->recent_next]);
@@ -76,7 +79,8 @@ static void remember_firsts(struct core *core, struct session *session, const st
 	for (size_t i = 0; i < core->config->first_count; i++) {
 		if (!session->firsts)
 			session->firsts = calloc(core->config->first_count, sizeof(struct datagram *));
-		session->first_count = (unsigned)core->config->first_count;
+		session->first_count = session->firsts ? (unsigned)core->config->first_count : 0;
+		core->out_of_memory |= !session->firsts;
 		if (session->firsts && !session->firsts[i] && kinds_match(&core->config->firsts[i], sight))
 			session->firsts[i] = snapshot(core, sight, core->arrivals);
 	}
@@ -395,7 +399,10 @@ static uint32_t attempt_of(struct core *core, struct session_way *way, const str
 {
 	struct seldom *own = core_seldom(core, way);
 
-	return own ? attempts_count(&own->attempts, message) : 0;
+	uint32_t count = own ? attempts_count(&own->attempts, message) : 0;
+
+	core->out_of_memory |= !count;
+	return count;
 }
 
 /* What rules see of it. */
@@ -412,7 +419,8 @@ static struct sight sight_of(struct core *core, struct session *session, const s
 	    .seen = session->seen,
 	    .seen_all = core->seen_all,
 	    .carried = way->carried,
-	    .peek = peek};
+	    .peek = peek,
+	    .out_of_memory = &core->out_of_memory};
 
 	if (core->config->any_attempt && peek->message.there)
 		sight.attempt = attempt_of(core, way, &peek->message);
@@ -485,10 +493,8 @@ static struct datagram *take_in(struct core *core, struct session *session, cons
 	if (!core_holds(core, pool_weight(arrival->size)) || !core_is_prepared(core))
 		return NULL;
 	datagram = core_datagram(core, session, arrival->way, arrival->size);
-	if (!datagram) {
-		core->out_of_memory = true;
+	if (!datagram)
 		return NULL;
-	}
 	datagram->n = session->ways[arrival->way].n;
 	datagram->id = core->arrivals;
 	datagram->arrived = datagram->due = arrival->at;

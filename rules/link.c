@@ -327,10 +327,15 @@ static enum reason bottleneck(struct link_state *state, const struct link_way *w
 	waiting_prune(s, now);
 	before = *s;
 	service = serve(state, w, s, from, size);
-	if (service.start > now &&
-	    (queue_full(w, s, size, service.start, now) || !waiting_push(s, service.start, size))) {
-		*s = before; /* a dropped one uses no opportunity */
-		return REASON_QUEUE;
+	if (service.start > now) {
+		enum reason reason = queue_full(w, s, size, service.start, now) ? REASON_QUEUE
+		                     : !waiting_push(s, service.start, size)    ? REASON_OVERLOAD
+		                                                                : REASON_NONE;
+
+		if (reason) {
+			*s = before; /* a dropped one uses no opportunity */
+			return reason;
+		}
 	}
 	s->busy = service.end;
 	*over = service.end;

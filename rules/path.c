@@ -42,8 +42,10 @@ int path_schedule(struct core *core, struct datagram *datagram, enum schedule_ki
 {
 	struct session_way *way = way_of(datagram);
 
-	if (schedule_put(core->schedule, due, datagram->id + datagram->after, kind, datagram))
+	if (schedule_put(core->schedule, due, datagram->id + datagram->after, kind, datagram)) {
+		core->out_of_memory = true;
 		return -1;
+	}
 	datagram->flags |= DATAGRAM_SCHEDULED;
 	if (kind == SCHEDULE_ENTERS)
 		datagram->flags |= DATAGRAM_PLANNED;
@@ -269,6 +271,7 @@ static bool cross(struct core *core, struct datagram *datagram, struct plan *pla
 		return false;
 	}
 	if (passage.outcome == PASSAGE_DROPPED) {
+		core->out_of_memory |= passage.reason == REASON_OVERLOAD;
 		path_die(core, datagram, plan, passage.reason, now, verdict);
 		return true;
 	}

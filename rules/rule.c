@@ -26,8 +26,11 @@ uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *me
 	if (attempts->count == attempts->room) {
 		uint32_t room = attempts->room ? 2 * attempts->room : 8;
 
-		if (room > ATTEMPTS_MAX || !(all = realloc(all, room * sizeof(*all))))
+		if (room > ATTEMPTS_MAX)
 			return 1;
+		all = realloc(all, room * sizeof(*all));
+		if (!all)
+			return 0;
 		attempts->all = all;
 		attempts->room = room;
 	}
@@ -137,8 +140,10 @@ static bool attempt_matches(struct rule_state *own, const struct sight *sight)
 {
 	uint32_t attempt = sight->attempt;
 
-	if (attempt && own->restart)
+	if (attempt && own->restart) {
 		attempt = attempts_count(&own->restart->attempts[sight->way], &sight->peek->message);
+		*sight->out_of_memory |= !attempt;
+	}
 	return attempt && span_holds(&own->rule->attempt, attempt);
 }
 

@@ -36,6 +36,7 @@ struct sight {
 	uint64_t carried;
 	uint32_t attempt; /* 0: no handshake record */
 	const struct dtls_peek *peek;
+	bool *out_of_memory; /* set if it is */
 };
 
 /* Does this rule look at sessions of this section and number at all? */
@@ -47,7 +48,7 @@ bool rule_matches(struct rule_state *state, struct rule_state *own, const struct
 /* For one that matched and was counted: nth, chance and limit hold. Gives the draw for its actions. */
 bool rule_fires(const struct rule_state *state, const struct sight *sight, struct draw *draw);
 
-/* How often this message has come, this time included. */
+/* How often this message has come, this time included; 0 when memory is out. */
 uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *message);
 void attempts_clear(struct attempts *attempts);
 

@@ -506,6 +506,7 @@ static bool each_grow(struct core *core)
 	size_t room = core->each_room ? 2 * core->each_room : 8;
 	struct each_failure *each = realloc(core->each, room * sizeof(*each));
 
+	core->out_of_memory |= !each;
 	if (!each)
 		return false;
 	core->each = each;

@@ -15,6 +15,7 @@ void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, str
 	*timer = (struct timer){.kind = kind, .session = session, .subject = subject, .slot = slot};
 	if (schedule_put(
 	        core->schedule, due, session ? session->newest : core->arrivals, SCHEDULE_TIMER, timer)) {
+		core->out_of_memory = true;
 		free(timer);
 		return;
 	}

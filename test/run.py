@@ -145,6 +145,7 @@ def all_suites():
     if (TOP / "test/replay/run.py").exists():
         suites.append(Suite("replay", [python, "test/replay/run.py"], REPLAY_BOUND))
     suites.insert(0, Suite("scenarios", [python, "test/scenarios/run.py"], SCENARIOS_BOUND))  # the longest first
+    suites.insert(2, Suite("oom", [python, "test/oom/run.py"], SCENARIOS_BOUND))
     suites.insert(1, Suite("ota", [python, "test/ota/run.py"], SCENARIOS_BOUND))
     suites.append(Suite("layers", ["sh", "test/layers.sh", "build"], LAYERS_BOUND))
     suites.append(Suite("docs", ["sh", "test/docs.sh", "build"], LAYERS_BOUND))

@@ -1,0 +1,146 @@
+/*
+ * fail: the Nth allocation finds no memory, and all others do.
+ *
+ * Linked into the program with --wrap, so that it is under the address sanitizer too: allocations of the
+ * program itself, and of jansson and libevent, which take their memory from what is set here. $OOM_AT is N,
+ * counted from 1; with $OOM_COUNT the count of all is written to that file at the end. Built as a library
+ * (-DPRELOAD) it stands in front of libc for a whole process instead.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static atomic_ulong count;
+static unsigned long fail_at;
+
+/* Reads its N before anything else runs. */
+static int fails(void)
+{
+	if (atomic_fetch_add(&count, 1) + 1 != fail_at)
+		return 0;
+	errno = ENOMEM;
+	return 1;
+}
+
+static void tell_count(void)
+{
+	const char *path = getenv("OOM_COUNT");
+	FILE *out = path ? fopen(path, "w") : NULL;
+
+	if (!out)
+		return;
+	fprintf(out, "%lu\n", atomic_load(&count));
+	fclose(out);
+}
+
+#ifdef PRELOAD
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t number, size_t size);
+void *__libc_realloc(void *old, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+
+void *malloc(size_t size)
+{
+	return fails() ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t number, size_t size)
+{
+	return fails() ? NULL : __libc_calloc(number, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+	return fails() ? NULL : __libc_realloc(old, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+	return fails() ? NULL : __libc_memalign(alignment, size);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	const char *at = getenv("OOM_AT");
+
+	atomic_store(&count, 0);
+	fail_at = at ? strtoul(at, NULL, 10) : 0;
+	atexit(tell_count);
+}
+
+#else
+
+#include <event2/event.h>
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t number, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t size);
+FILE *__real_open_memstream(char **bytes, size_t *size);
+char *__real_realpath(const char *path, char *into);
+
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t number, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t size);
+FILE *__wrap_open_memstream(char **bytes, size_t *size);
+char *__wrap_realpath(const char *path, char *into);
+
+void *__wrap_malloc(size_t size)
+{
+	return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t number, size_t size)
+{
+	return fails() ? NULL : __real_calloc(number, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return fails() ? NULL : __real_realloc(old, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+	return fails() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return fails() ? NULL : __real_strdup(text);
+}
+
+char *__wrap_strndup(const char *text, size_t size)
+{
+	return fails() ? NULL : __real_strndup(text, size);
+}
+
+FILE *__wrap_open_memstream(char **bytes, size_t *size)
+{
+	return fails() ? NULL : __real_open_memstream(bytes, size);
+}
+
+char *__wrap_realpath(const char *path, char *into)
+{
+	return fails() ? NULL : __real_realpath(path, into);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	const char *at = getenv("OOM_AT");
+
+	fail_at = at ? strtoul(at, NULL, 10) : 0;
+	event_set_mem_functions(__wrap_malloc, __wrap_realloc, free);
+	atexit(tell_count);
+}
+
+#endif
