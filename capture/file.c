@@ -257,12 +257,10 @@ enum file_outcome file_open(
 	if (fresh_open(&fresh, file->next.at, file->mode, error))
 		return errno == ENXIO ? FILE_UNREAD : FILE_REFUSED;
 	if (fresh.direct) { /* a FIFO, a device, or a folder that takes no new file */
-		struct stat facts = {0};
-
-		fstat(fresh.fd, &facts);
-		take_name(file);
 		fresh_publish(&fresh, error);
 		outcome = open_stream(file, fresh.fd, head, head_size, error);
+		if (outcome == FILE_OPENED)
+			take_name(file);
 		if (outcome == FILE_OPENED && file->regular)
 			keep_few(file);
 		return outcome;

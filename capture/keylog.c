@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/chance.h"
 #include "base/memory.h"
 
 #define RANDOM_SIZE 32
@@ -100,10 +101,7 @@ static void *room_for_one(void *array, uint32_t count, uint32_t *room, size_t si
 
 static uint32_t hash_of(const struct keylog *keylog, const uint8_t *random)
 {
-	uint32_t word;
-
-	memcpy(&word, random + 8, sizeof(word)); /* behind the time that some stacks put in front */
-	return (word * UINT32_C(2654435761)) & (keylog->session_room - 1);
+	return (uint32_t)chance_hash(0, random, RANDOM_SIZE) & (keylog->session_room - 1);
 }
 
 static bool sessions_grow(struct keylog *keylog)

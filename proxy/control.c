@@ -216,6 +216,8 @@ static void kept_evict(struct control *control)
 	evhttp_connection_set_closecb(evhttp_request_get_connection(call.http), NULL, NULL);
 	if (kept->what == KEPT_WAIT) {
 		kept_forget(kept);
+		/* Its place is free only once the connection is. */
+		evhttp_add_header(evhttp_request_get_output_headers(call.http), "Connection", "close");
 		call_refuse(&call, 503, "too many calls wait: this one has waited longest");
 	} else {
 		kept_forget(kept);

@@ -14,10 +14,11 @@ import threading
 import time
 import xml.etree.ElementTree
 
+import api as api_of
 import harness as h
+from api import JSON, Api
 from harness import check, check_equal, test
 
-JSON = {"Content-Type": "application/json"}
 RULES = """
 [device lab]
 address = 127.0.0.0/8
@@ -40,48 +41,8 @@ expect = 0-
 """
 
 
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=h.PATIENCE)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
-
-
-class Api:
-    """What a run answers at one of its addresses."""
-
-    def __init__(self, proxy, to):
-        self.proxy, self.to = proxy, to
-        self.path = to[5:] if to.startswith("unix:") else None
-        if not self.path:
-            self.host, port = to.rsplit(":", 1)
-            self.port = int(port)
-
-    def connection(self):
-        return Unix(self.path) if self.path else http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=h.PATIENCE)
-
-    def ask(self, method, path, body=None, headers=None, raw=False):
-        """(status, what came back as JSON)"""
-        connection = self.connection()
-        with contextlib.closing(connection):
-            data = json.dumps(body).encode() if body is not None and not isinstance(body, bytes) else body
-            connection.request(method, path, data, {**(JSON if data else {}), **(headers or {})})
-            answer = connection.getresponse()
-            text = answer.read()
-            return answer.status, text.decode() if raw else json.loads(text)
-
-    def tell(self, *words, **options):
-        return h.run(h.BINARY, "tell", *words, "--to", self.to, **options)
-
-
-def controlled(scene, more=RULES, control="listen = 127.0.0.1:0\n", cloud=None, **options):
-    cloud = cloud or scene.cloud()
-    proxy = scene.proxy(f"[control]\n{control}{more}", upstream=cloud, ready=1, **options)
-    places = [re.search(r"control listen=(\S+)", line)[1] for line in proxy.lines if "control listen=" in line]
-    return proxy, [Api(proxy, place) for place in places]
+def controlled(scene, more=RULES, **options):
+    return api_of.controlled(scene, more, **options)
 
 
 @test

@@ -129,14 +129,14 @@ def deadzone(*words, **options):
 class Deadzone(Program):
     """The running proxy. `listeners` are its (address, port) pairs as the ready lines say."""
 
-    def __init__(self, folder, ini, *extra, capture=True, ready=None, prefix=(), **popen):
+    def __init__(self, folder, ini, *extra, capture=True, ready=None, prefix=(), binary=None, **popen):
         self.folder = pathlib.Path(folder)
         self.ini = self.folder / "proxy.ini"
         self.json = self.folder / "summary.json"
         self.capture = self.folder / "capture.pcapng"
         self.listeners, self.seed, self._summary = [], None, None
         self.ini.write_text(ini)
-        words = [*prefix, BINARY, "run", "-c", self.ini, "--json", self.json]
+        words = [*prefix, binary or BINARY, "run", "-c", self.ini, "--json", self.json]
         words += ["-w", self.capture] if capture else []
         popen.setdefault("stdout", subprocess.DEVNULL)
         super().__init__([*words, *extra], **popen)

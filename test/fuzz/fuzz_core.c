@@ -467,8 +467,8 @@ static void operate(struct fuzz *f)
 	case 14: outcomes(f, op); break;
 	case 15:
 		if (core_oldest(f->core))
-			core_session_touch(
-			    f->core, core_oldest(f->core), op & 16 ? WAY_DOWN : WAY_UP, f->now);
+			core_session_touch(f->core, core_oldest(f->core),
+			    &(struct arrival){.way = op & 16 ? WAY_DOWN : WAY_UP, .at = f->now});
 		break;
 	default: arrive(f, op); break;
 	}

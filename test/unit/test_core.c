@@ -258,7 +258,8 @@ static void test_idle(void **state)
 	arrive(&stage, 2, WAY_UP, 10, 0);
 	unsaid(&stage);
 	/* Each sign of life counts, from either side; the second still has a datagram on its way. */
-	core_session_touch(stage.core, session_of(&stage, 1, 4000, 0), WAY_DOWN, 600 * NS_MS);
+	core_session_touch(stage.core, session_of(&stage, 1, 4000, 0),
+	    &(struct arrival){.way = WAY_DOWN, .at = 600 * NS_MS});
 	stage_advance(&stage, 5 * NS_S);
 	assert_said(&stage, "1600 s=1 session-ends idle\n");
 	stage_advance(&stage, 20 * NS_S);
