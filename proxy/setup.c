@@ -157,7 +157,7 @@ static const struct key proxy_keys[] = {
         "device is refused",
         NULL},
     {"max_queued", KEY_PLAIN, "64MiB", AT(max_queued), keys_read_size, "size",
-        "most bytes held for later, all sessions together; past it, new datagrams drop with reason overload",
+        "most memory held for later, all sessions together; past it, new datagrams drop with reason overload",
         NULL},
     {"allow", KEY_LIST, NULL, AT(allow), keys_read_pattern, "address, prefix, or address and port",
         "only these device addresses are served", "all"},
@@ -203,7 +203,7 @@ static const struct key capture_keys[] = {
         "start a new file at this size", "none"},
     {"rotate_time", KEY_PLAIN, NULL, AT(rotate_time), read_rotate_time, "time",
         "start a new file at this age", "none"},
-    {"keep", KEY_PLAIN, NULL, AT(keep), read_keep, "number", "keep this many files, the newest", "all"},
+    {"keep", KEY_PLAIN, NULL, AT(keep), read_keep, "number", "keep this many files of this run, the newest", "all"},
     {"snaplen", KEY_PLAIN, "65535B", AT(snaplen), read_snaplen, "size",
         "most payload bytes kept of a datagram", NULL},
 };
