@@ -171,11 +171,6 @@ $(BUILD)/oom/deadzone: $(BUILD)/asan/obj/proxy/main.o $(BUILD)/asan/obj/test/oom
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(SANITIZE) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/oom/fail.so: test/oom/fail.c
-	@mkdir -p $(@D)
-	@echo "  CC $< (preload)"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -DPRELOAD -shared -fPIC -o $@ $<
-
 $(BUILD)/manpage: $(BUILD)/obj/doc/manpage.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)

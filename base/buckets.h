@@ -35,7 +35,7 @@ struct sparse {
 	ns_t greatest, sum;
 	struct sparse_bucket {
 		uint32_t index, in;
-	} *all; /* by index */
+	} * all; /* by index */
 	uint32_t used, room;
 };
 

@@ -16,7 +16,7 @@ struct dictionary {
 		const char *name; /* NULL: free */
 		void *value;
 		uint32_t hash;
-	} *slots;
+	} * slots;
 	size_t count, room;
 };
 

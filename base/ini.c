@@ -163,8 +163,8 @@ static void inherit(struct ini *ini, struct ini_section *section, enum visit *vi
 		ini_complain(
 		    section, like, ini->complaints, "runs in a circle; a section cannot be like itself");
 	} else if (depth == INI_LIKES_MAX) {
-		ini_complain(section, like, ini->complaints, "leads through more than %d sections",
-		    INI_LIKES_MAX);
+		ini_complain(
+		    section, like, ini->complaints, "leads through more than %d sections", INI_LIKES_MAX);
 	} else {
 		inherit(ini, from, visits, depth + 1);
 		for (size_t i = 0; i < from->entry_count; i++) {

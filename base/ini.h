@@ -18,8 +18,8 @@
 #include "base/error.h"
 #include "base/keys.h"
 
-#define INI_LINE_MAX 198   /* bytes of a line: inih 55 of Debian would cut a longer one */
-#define INI_SECTION_MAX 49 /* bytes between [ and ] */
+#define INI_LINE_MAX 198         /* bytes of a line: inih 55 of Debian would cut a longer one */
+#define INI_SECTION_MAX 49       /* bytes between [ and ] */
 #define INI_FILE_MAX (64u << 20) /* bytes of a file */
 #define INI_FILES_MAX 1000       /* of one configuration */
 #define INI_LIKES_MAX 1000       /* sections that a `like` may lead through */
@@ -68,8 +68,8 @@ void ini_read_text(struct ini *ini, const char *name, const char *text, size_t s
 void ini_set(struct ini *ini, const char *assignment);
 /* The same from a stranger: which files it may name. */
 enum ini_live {
-	INI_LIVE_CONFINED, /* over the API: those in or below the folders of the ini files that were read; about
-	                      all others the same is told, whatever they are */
+	INI_LIVE_CONFINED, /* over the API: those in or below the folders of the ini files that were read;
+	                      about all others the same is told, whatever they are */
 	INI_LIVE_REFUSED,  /* out of a capture: none */
 	INI_LIVE_ANY       /* … unless the user says so */
 };

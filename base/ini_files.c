@@ -54,8 +54,8 @@ static void path_of(int fd, char *path, size_t room)
 	path[size > 0 ? size : 0] = '\0';
 }
 
-static int load(int fd, struct arena *arena, const char *path, const char **text, size_t *size,
-    struct error *error)
+static int load(
+    int fd, struct arena *arena, const char *path, const char **text, size_t *size, struct error *error)
 {
 	struct text whole = {0};
 	int failed = regular_read(fd, path, INI_FILE_MAX, &whole, error);
@@ -84,8 +84,8 @@ static int file_load(const struct ini *ini, struct arena *arena, const char *pat
 		if (!is_confined(ini, real)) {
 			if (fd >= 0)
 				close(fd);
-			return error_set(error,
-			    "`%s` is no file in or below the folders of the ini files in force", path);
+			return error_set(
+			    error, "`%s` is no file in or below the folders of the ini files in force", path);
 		}
 	}
 	if (fd < 0)
@@ -147,8 +147,8 @@ int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, 
 		known = arena_get(ini->files->arena, sizeof(*known));
 		if (file_load(ini, ini->files->arena, path, trust, &known->text, &known->size, error))
 			return -1;
-		dictionary_put(&ini->files->known, NULL,
-		    arena_text(ini->files->arena, path, strlen(path)), known);
+		dictionary_put(
+		    &ini->files->known, NULL, arena_text(ini->files->arena, path, strlen(path)), known);
 	}
 	*text = known->text;
 	*size = known->size;

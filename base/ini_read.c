@@ -479,8 +479,7 @@ static void text_read(struct file *file, const char *text, size_t size)
 	}
 	for (size_t i = 0; i < file->count; i++) {
 		struct ini_section *section = file->sections[i];
-		const struct ini_section *twin = dictionary_get(
-		    &ini->by_name, section->kind, section->name);
+		const struct ini_section *twin = dictionary_get(&ini->by_name, section->kind, section->name);
 
 		if (file->depth > 1 && strcmp(section->kind->name, "proxy") == 0)
 			continue;
@@ -620,7 +619,8 @@ static void set(struct ini *ini, const char *assignment, const char *as)
 		return;
 	}
 	key = trimmed(ini->arena, close + 1);
-	if (!header_sound(&file, arena_text(ini->arena, assignment, (size_t)(close + 1 - assignment)), inside) ||
+	if (!header_sound(
+	        &file, arena_text(ini->arena, assignment, (size_t)(close + 1 - assignment)), inside) ||
 	    !(kind = header_parse(&file, inside, &name)))
 		return;
 	/* A section of its own takes the key; if the files have that section, theirs is changed. */

@@ -30,7 +30,8 @@ struct reading {
 	struct error error; /* to be filled where it gives -1 */
 	struct {
 		const struct section_kind *kind;
-		void *bytes; /* of a section of this kind without keys: many sections have the same defaults */
+		void
+		    *bytes; /* of a section of this kind without keys: many sections have the same defaults */
 	} presets[4];
 };
 
@@ -70,11 +71,11 @@ struct section_kind {
 const struct key *keys_find(const struct section_kind *kind, const char *name, int *way);
 const struct section_kind *keys_kind(const struct section_kind *const *kinds, size_t count, const char *name);
 
-/* Fills a section's struct, zeroed by the caller, with the defaults. They are read once for each kind and then
- * copied: what they point to is shared, and never changed. */
+/* Fills a section's struct, zeroed by the caller, with the defaults. They are read once for each kind and
+ * then copied: what they point to is shared, and never changed. */
 void keys_presets(const struct section_kind *kind, void *into, struct reading *reading);
-/* Reads a section's keys over them, `up.` and `down.` last. Complaints go to `complaints`; a section of NULL has
- * none. */
+/* Reads a section's keys over them, `up.` and `down.` last. Complaints go to `complaints`; a section of NULL
+ * has none. */
 void keys_fill(const struct section_kind *kind, const struct ini_section *section, void *into,
     struct reading *reading, struct complaints *complaints);
 

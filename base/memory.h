@@ -26,8 +26,8 @@ void *memory_grow(void *array, size_t count, size_t size);
 /* What the functions above do when memory is out. */
 void memory_out(void) __attribute__((noreturn));
 
-/* Carries out a task that may run out of memory. False if it did: then it was left where it stood, and what it
- * had made up to there is lost, not given back. Tries nest. */
+/* Carries out a task that may run out of memory. False if it did: then it was left where it stood, and what
+ * it had made up to there is lost, not given back. Tries nest. */
 bool memory_try(void (*task)(void *user), void *user);
 
 /* This thread must go on whatever happens: texts (base/text.h) that find no memory are marked, and end

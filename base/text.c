@@ -103,7 +103,11 @@ void text_add_number(struct text *text, uint64_t number)
 /* How many bytes the character at `at` takes, if it is UTF-8 and shows something; else 0. */
 static size_t shown(const uint8_t *at, size_t left)
 {
-	size_t size = at[0] < 0x80 ? 1 : at[0] >> 5 == 6 ? 2 : at[0] >> 4 == 14 ? 3 : at[0] >> 3 == 30 ? 4 : 0;
+	size_t size = at[0] < 0x80       ? 1
+	              : at[0] >> 5 == 6  ? 2
+	              : at[0] >> 4 == 14 ? 3
+	              : at[0] >> 3 == 30 ? 4
+	                                 : 0;
 	uint32_t code;
 
 	if (size == 1)
@@ -117,8 +121,10 @@ static size_t shown(const uint8_t *at, size_t left)
 		code = code << 6 | (at[i] & 0x3f);
 	}
 	/* Longer than need be, C1 controls, surrogates, past the end of Unicode. */
-	if (code < (size == 2 ? 0x80u : size == 3 ? 0x800u : 0x10000u) || code < 0xa0 ||
-	    (code >= 0xd800 && code < 0xe000) || code > 0x10ffff)
+	if (code < (size == 2      ? 0x80u
+	               : size == 3 ? 0x800u
+	                           : 0x10000u) ||
+	    code < 0xa0 || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff)
 		return 0;
 	/* Marks that turn the direction of text around: a line would read otherwise than it is. */
 	return code == 0x061c || (code >= 0x200e && code <= 0x200f) || (code >= 0x202a && code <= 0x202e) ||

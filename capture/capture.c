@@ -20,9 +20,9 @@
 
 #define RING_SIZE ((size_t)32 << 20)
 #define RECORD_MAX (RING_SIZE / 2 - 64) /* bytes: a larger record would never fit */
-#define PAUSE (20 * NS_MS)      /* between two looks into the ring */
-#define BATCH ((size_t)1 << 20) /* bytes of blocks made before they are written */
-#define RETRY NS_S              /* a file that could not be written is tried again after this */
+#define PAUSE (20 * NS_MS)              /* between two looks into the ring */
+#define BATCH ((size_t)1 << 20)         /* bytes of blocks made before they are written */
+#define RETRY NS_S                      /* a file that could not be written is tried again after this */
 
 struct recorder {
 	struct capture *capture;
@@ -79,8 +79,8 @@ static struct record *room_for(struct recorder *recorder, size_t whole)
 	struct capture *capture = recorder->capture;
 	struct record *record;
 
-	while (!(record = ring_room(recorder->ring, whole)) && capture->options.patient &&
-	       whole <= RECORD_MAX)
+	while (
+	    !(record = ring_room(recorder->ring, whole)) && capture->options.patient && whole <= RECORD_MAX)
 		nanosleep(&(struct timespec){.tv_nsec = NS_MS / 10}, NULL);
 	if (!record)
 		atomic_fetch_add_explicit(&capture->lost_here, 1, memory_order_relaxed);
@@ -547,7 +547,8 @@ static void drain(struct capture *capture, ns_t until)
 
 	if (capture->keylog) {
 		keylog_follow(capture->keylog);
-		lack(capture, keylog_is_short(capture->keylog), "keys are missing: the key logs hold more than 64 MiB, or memory is out");
+		lack(capture, keylog_is_short(capture->keylog),
+		    "keys are missing: the key logs hold more than 64 MiB, or memory is out");
 	}
 	look_after(capture);
 	if (!file_is_there(capture))

@@ -163,8 +163,8 @@ static void take_name(struct file *file)
 static void forget(struct file *file, size_t index)
 {
 	free(file->kept[index].name);
-	memmove(&file->kept[index], &file->kept[index + 1],
-	    (--file->kept_count - index) * sizeof(*file->kept));
+	memmove(
+	    &file->kept[index], &file->kept[index + 1], (--file->kept_count - index) * sizeof(*file->kept));
 }
 
 /* Remembers the file that is open now; of those opened before only as many stay as `keep` says. */
@@ -333,8 +333,8 @@ int file_write(struct file *file, const void *bytes, size_t size, struct error *
 		if (wrote < 0 && reason == EAGAIN && !file->regular) {
 			if (wait_for_room(file, moved))
 				continue;
-			return error_set(error, "`%s` cannot be written: its reader takes nothing",
-			    file_name(file));
+			return error_set(
+			    error, "`%s` cannot be written: its reader takes nothing", file_name(file));
 		}
 		/* Take back the part of a block that got there. */
 		if (left < size && file->regular && ftruncate(file->fd, (off_t)file->size) == 0)

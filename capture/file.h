@@ -32,9 +32,9 @@ void file_free(struct file *file);
 
 enum file_outcome {
 	FILE_OPENED,
-	FILE_REFUSED,  /* it cannot be opened */
-	FILE_FULL,     /* it was opened, and its head cannot be written */
-	FILE_UNREAD,   /* a FIFO that nobody reads yet */
+	FILE_REFUSED, /* it cannot be opened */
+	FILE_FULL,    /* it was opened, and its head cannot be written */
+	FILE_UNREAD,  /* a FIFO that nobody reads yet */
 };
 
 /* Opens the next file (the first, or after another) and writes its head; `at` is the wall clock for its name.

@@ -20,8 +20,8 @@ struct hosts {
 	struct host {
 		struct address address;
 		char *name;
-	
-} * all;
+
+	} * all;
 	size_t count;
 	size_t *slots;      /* a hash table of places in `all`, plus 1; 0: free */
 	bool out_of_memory; /* a name is missing */

@@ -19,7 +19,7 @@ struct followed_file {
 };
 
 struct line {
-	size_t at, size; /* in the text of all lines, with the newline */
+	size_t at, size;  /* in the text of all lines, with the newline */
 	uint32_t session; /* index; NONE: it names no client random, and is always needed */
 	uint32_t next;    /* of the same session; NONE: the last */
 	bool written;     /* in the file that is open */
@@ -41,8 +41,8 @@ struct keylog {
 	struct key_session *sessions;
 	uint32_t session_count, session_room;
 	uint32_t *hash; /* first of each chain; as large as session_room */
-	/* What the file that is open may lack: all lines from `cursor` on, or once there are too many those that
-	 * are listed. */
+	/* What the file that is open may lack: all lines from `cursor` on, or once there are too many those
+	 * that are listed. */
 	uint32_t cursor, offered;
 	uint32_t *listed;
 	uint32_t listed_count, listed_room, listed_done;
@@ -221,7 +221,8 @@ static bool read_random(const char *line, size_t size, uint8_t *random)
 
 static void line_add(struct keylog *keylog, size_t at, size_t size)
 {
-	struct line *lines = room_for_one(keylog->lines, keylog->line_count, &keylog->line_room, sizeof(*lines));
+	struct line *lines = room_for_one(
+	    keylog->lines, keylog->line_count, &keylog->line_room, sizeof(*lines));
 	uint8_t random[RANDOM_SIZE];
 	struct line *line;
 

@@ -6,7 +6,8 @@
  * to KEYLOG_WHOLE bytes all lines go into a capture; of more than that only those of sessions whose
  * ClientHello was seen (the client's random stands in both).
  *
- *   keylog_begin_file ── keylog_follow, keylog_see … ── keylog_next, write, keylog_written; until there is none
+ *   keylog_begin_file ── keylog_follow, keylog_see … ── keylog_next, write, keylog_written; until there is
+ * none
  */
 #ifndef CAPTURE_KEYLOG_H
 #define CAPTURE_KEYLOG_H
@@ -31,8 +32,8 @@ void keylog_see(struct keylog *keylog, const uint8_t *bytes, size_t size);
 
 /* The capture goes on in a file that holds no lines yet. */
 void keylog_begin_file(struct keylog *keylog);
-/* Fills `lines` with what the file lacks, at most KEYLOG_WHOLE bytes; false if there is nothing. Once they are
- * written keylog_written says so, else they come again. */
+/* Fills `lines` with what the file lacks, at most KEYLOG_WHOLE bytes; false if there is nothing. Once they
+ * are written keylog_written says so, else they come again. */
 bool keylog_next(struct keylog *keylog, struct text *lines);
 void keylog_written(struct keylog *keylog);
 

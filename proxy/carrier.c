@@ -216,7 +216,8 @@ static void remember_ports(struct carrier *carrier)
 		carrier->used->all[carrier->used->count++] = carrier->port->out.local.port;
 }
 
-/* The NAT has made another mapping: another source port; false when memory is out. The old one stays open, silently, for a while. */
+/* The NAT has made another mapping: another source port; false when memory is out. The old one stays open,
+ * silently, for a while. */
 static bool port_change(struct carrier *carrier, uint32_t mapping, ns_t now)
 {
 	struct relay *relay = relay_of(carrier);

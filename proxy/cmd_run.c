@@ -23,10 +23,10 @@
 #include "proxy/relay.h"
 #include "proxy/running.h"
 
-#define STATUS_EVERY 1 /* seconds: the live status, and a look at how the capture does */
-#define STEP_LEAST (100 * NS_MS) /* of the wall clock; NTP's slewing is at most 0.5 ms in a second */
+#define STATUS_EVERY 1                    /* seconds: the live status, and a look at how the capture does */
+#define STEP_LEAST (100 * NS_MS)          /* of the wall clock; NTP's slewing is at most 0.5 ms in a second */
 #define JSON_QUEUE_MAX ((size_t)64 << 20) /* bytes that may wait on standard output before the end */
-#define PATIENCE (250 * NS_MS) /* at the end, with whoever reads standard error and output */
+#define PATIENCE (250 * NS_MS)            /* at the end, with whoever reads standard error and output */
 
 /* NULL after its errors were printed. */
 static struct setup *setup_read(const struct running *running)
@@ -364,8 +364,8 @@ static int json_check(struct running *running)
 		log_error("--json and the capture cannot both go to standard output");
 		return EXIT_USAGE;
 	}
-	if (command_check_outputs("run", outputs, sizeof(outputs) / sizeof(*outputs), running->live,
-	        running->setup))
+	if (command_check_outputs(
+	        "run", outputs, sizeof(outputs) / sizeof(*outputs), running->live, running->setup))
 		return EXIT_USAGE;
 	if (!running->json_path)
 		return EXIT_DONE;
@@ -444,8 +444,7 @@ static void close_capture(struct running *running)
 	running_now(running, true, &now);
 	crew_closing(running->crew, &now, &closing);
 	running_facts(running, &facts);
-	summary_sheet(
-	    &now, crew_cores(running->crew), &facts, (enum exit_status)running->status, &sheet);
+	summary_sheet(&now, crew_cores(running->crew), &facts, (enum exit_status)running->status, &sheet);
 	summary_now_free(&now);
 	summary_statistics(&sheet, &statistics);
 	sheet_fini(&sheet);

@@ -58,8 +58,8 @@ const char *const *command_values(const struct command_line *line, const char *o
 int command_parse(const struct command *command, int count, char **words, struct command_line *line);
 /* The two names are of one file: writing it would destroy it before it is read. */
 bool command_same_file(const char *a, const char *b);
-/* Outputs of a command that must be neither inputs nor one another; a `path` of NULL or "-" is none. Tells what is
- * wrong and gives EXIT_USAGE. */
+/* Outputs of a command that must be neither inputs nor one another; a `path` of NULL or "-" is none. Tells
+ * what is wrong and gives EXIT_USAGE. */
 struct live;
 struct setup;
 struct command_output {

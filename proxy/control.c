@@ -38,7 +38,7 @@ struct endpoint {
 	struct control *control;
 	struct evhttp *http;
 	struct address bound; /* family FAMILY_NONE: a Unix socket */
-	char *path; /* of it, unlinked at the end */
+	char *path;           /* of it, unlinked at the end */
 	dev_t device;
 	ino_t inode;
 };

@@ -4,10 +4,11 @@
  *   request ── its turn ── Host, Origin, token ── route and method ── body ── handler ── JSON
  *              control.c   guard.c                call.c                      routes.c
  *
- * All of it runs in the program's first thread, with the workers halted where it is about them, never for longer
- * than a piece of work: handlers answer at once, in pieces (a long summary), or keep the call (`wait`, `events`)
- * and are served by a tick of CONTROL_TICK_MS. At most CONTROL_CLIENTS connections, half of which may be kept: one
- * more makes the longest waiting end (503). One that has not sent its request within 10 s is closed.
+ * All of it runs in the program's first thread, with the workers halted where it is about them, never for
+ * longer than a piece of work: handlers answer at once, in pieces (a long summary), or keep the call (`wait`,
+ * `events`) and are served by a tick of CONTROL_TICK_MS. At most CONTROL_CLIENTS connections, half of which
+ * may be kept: one more makes the longest waiting end (503). One that has not sent its request within 10 s is
+ * closed.
  *
  * The relays come first: requests take at most a fifth of the time, and what comes faster waits for its turn.
  */
@@ -37,8 +38,8 @@ struct call;
 void control_served(struct call *call);
 /* Waits until the rule has fired so often, or answers 408 once the timeout is over. */
 void control_wait(struct call *call, const char *rule, uint64_t count, ns_t timeout);
-/* An answer of status 200 that is made and sent some at a time: `next` adds a piece, and returns false if that was
- * the last. */
+/* An answer of status 200 that is made and sent some at a time: `next` adds a piece, and returns false if
+ * that was the last. */
 struct evbuffer;
 struct pieces {
 	bool (*next)(void *state, struct evbuffer *out);

@@ -51,17 +51,17 @@ size_t crew_listener_count(const struct crew *crew);
 /* As bound: the free port that was taken for 0. */
 const struct address *crew_listener(const struct crew *crew, size_t index);
 
-/* Visits every live session while the workers are halted, some at a time: between them they go on. False: that is
- * enough of this worker's, whose sessions come by number. */
+/* Visits every live session while the workers are halted, some at a time: between them they go on. False:
+ * that is enough of this worker's, whose sessions come by number. */
 #define CREW_PIECE 128 /* sessions; a visit takes a few microseconds at most */
 typedef bool crew_visit(void *user, const struct session *session);
 void crew_walk(struct crew *crew, crew_visit *visit, void *user);
 
 /* What became due, and what follows from a change from outside. */
 void crew_turn(struct crew *crew);
-/* Goes over to another setup: a change is made beside the running workers and exchanged while they are halted; -1
- * when memory is out: then all stays as it is. The setup before is not read any more once it was exchanged and
- * the change is freed. */
+/* Goes over to another setup: a change is made beside the running workers and exchanged while they are
+ * halted; -1 when memory is out: then all stays as it is. The setup before is not read any more once it was
+ * exchanged and the change is freed. */
 struct crew_change;
 struct crew_change *crew_change_new(const struct crew *crew, const struct setup *setup);
 int crew_exchange(struct crew *crew, struct crew_change *change, uint64_t seed);
@@ -71,8 +71,8 @@ void crew_tell_kept(const struct crew *crew, const struct setup *setup);
 
 /* For use while they are halted. */
 const struct cores *crew_cores(const struct crew *crew);
-/* Fills times, what the capture knows, and news of the network; of kernel drops those of listeners and of sockets
- * that are closed: the others' are their sessions' (relay_session_drops). */
+/* Fills times, what the capture knows, and news of the network; of kernel drops those of listeners and of
+ * sockets that are closed: the others' are their sessions' (relay_session_drops). */
 void crew_facts(struct crew *crew, struct summary_facts *facts);
 /* What the closing statistics need to know of each interface. */
 void crew_closing(struct crew *crew, const struct summary_now *now, struct capture_closing *closing);

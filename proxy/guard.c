@@ -100,11 +100,13 @@ int guard_token(const char *path, char *token, struct error *error)
 	else if (!size)
 		failed = error_set(error, "[control] token: the first line of `%s` is empty", path);
 	else if (memchr(whole.at, '\0', size))
-		failed = error_set(
-		    error, "[control] token: the first line of `%s` holds a NUL byte, which no header can bring", path);
+		failed = error_set(error,
+		    "[control] token: the first line of `%s` holds a NUL byte, which no header can bring",
+		    path);
 	else if (size >= GUARD_TOKEN_ROOM)
-		failed = error_set(error, "[control] token: the first line of `%s` has %zu bytes; %d are the most",
-		    path, size, GUARD_TOKEN_ROOM - 1);
+		failed = error_set(error,
+		    "[control] token: the first line of `%s` has %zu bytes; %d are the most", path, size,
+		    GUARD_TOKEN_ROOM - 1);
 	if (!failed) {
 		memcpy(token, whole.at, size);
 		token[size] = '\0';

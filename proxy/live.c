@@ -287,7 +287,8 @@ static void apply_enabled(
 	mark_disabled(live, name, !enabled);
 	result->setup = build(live, complaints);
 	if (!result->setup) {
-		/* The files are as they were read, but what they lean on is not: an interface is gone, say. */
+		/* The files are as they were read, but what they lean on is not: an interface is gone, say.
+		 */
 		mark_disabled(live, name, enabled);
 		result->status = LIVE_CONFLICT;
 		complaints_errors(complaints, &result->error);

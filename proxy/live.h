@@ -26,8 +26,8 @@ void live_free(struct live *live);
 
 /* Reads the files from disk; what was changed before is forgotten. NULL and what is wrong. */
 struct setup *live_load(struct live *live, struct complaints *complaints);
-/* Is this path one of the files that a configuration is read from, or of those that it names to be read: ini files,
- * tables, traces, key logs, the token? */
+/* Is this path one of the files that a configuration is read from, or of those that it names to be read: ini
+ * files, tables, traces, key logs, the token? */
 bool live_reads(const struct live *live, const struct setup *setup, const char *path);
 /* How many changes of keys and rules stand. */
 size_t live_changes(const struct live *live);

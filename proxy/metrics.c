@@ -132,8 +132,8 @@ void metrics_write(const struct running *running, struct text *out)
 	head(out, "deadzone_build_info", "gauge", "The program's version.");
 	text_add(out, "deadzone_build_info{version=\"%s\"} 1\n", DEADZONE_VERSION);
 	accounts(&now, out);
-	one(out, "deadzone_queued_bytes", "gauge", "Bytes of memory that datagrams take which are held for later.",
-	    now.queued_bytes);
+	one(out, "deadzone_queued_bytes", "gauge",
+	    "Bytes of memory that datagrams take which are held for later.", now.queued_bytes);
 	one(out, "deadzone_sessions", "gauge", "Sessions that live.", now.live);
 	one(out, "deadzone_sessions_total", "counter", "Sessions that there were.", now.sessions_ever);
 	links(config, link_totals, out);

@@ -179,7 +179,8 @@ size_t output_close(struct output *output, ns_t patience)
 		size_t before = output->waiting;
 
 		moved = false;
-		while (!output->done && !moved && !pthread_cond_timedwait(&output->changed, &output->lock, &end))
+		while (
+		    !output->done && !moved && !pthread_cond_timedwait(&output->changed, &output->lock, &end))
 			moved = output->waiting != before;
 	}
 	left = output->waiting;

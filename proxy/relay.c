@@ -167,7 +167,8 @@ const struct address *relay_listener(const struct relay *relay, size_t index)
 void relay_spread(const struct relay *relay, unsigned count)
 {
 	for (size_t i = 0; i < relay->listener_count; i++)
-		socket_spread(relay->listeners[i].out.fd, (enum family)relay->listeners[i].bound.family, count);
+		socket_spread(
+		    relay->listeners[i].out.fd, (enum family)relay->listeners[i].bound.family, count);
 }
 
 void relay_halt(struct relay *relay)

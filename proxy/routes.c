@@ -144,7 +144,7 @@ struct paging {
 	bool live_only;
 	const char *find; /* NULL: all */
 	struct summary_now now;
-	size_t from_this; /* found among the sessions of the worker that is being walked */
+	size_t from_this;     /* found among the sessions of the worker that is being walked */
 	unsigned worker_last; /* number met last: a lower one is another worker's */
 };
 
@@ -239,8 +239,8 @@ static void get_session(struct call *call)
 	if (!*end && number <= UINT32_MAX) {
 		running_facts(running, &facts);
 		crew_halt(running->crew);
-		known = summary_session(running->summary, crew_cores(running->crew), &facts, (uint32_t)number,
-		    &session);
+		known = summary_session(
+		    running->summary, crew_cores(running->crew), &facts, (uint32_t)number, &session);
 		crew_go(running->crew);
 	}
 	if (known)

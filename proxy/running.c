@@ -35,8 +35,7 @@ void running_now(const struct running *running, bool list, struct summary_now *n
 	summary_now_begin(running->summary, list, now);
 	crew_walk(running->crew, now_session, now);
 	crew_halt(running->crew);
-	summary_now_end(
-	    running->summary, crew_cores(running->crew), running->setup->config->rule_count, now);
+	summary_now_end(running->summary, crew_cores(running->crew), running->setup->config->rule_count, now);
 	crew_go(running->crew);
 }
 
@@ -87,8 +86,8 @@ bool running_rotate(struct running *running, const char **why)
 
 /* ---- Changes ---- */
 
-/* Exchanges the setup; the event stands in the capture where the exchange was. -1 when memory is out: then the new
- * setup is gone, and the one in force stays. */
+/* Exchanges the setup; the event stands in the capture where the exchange was. -1 when memory is out: then
+ * the new setup is gone, and the one in force stays. */
 static int swap_in(struct running *running, struct setup *setup, const char *event)
 {
 	struct crew_change *change = crew_change_new(running->crew, setup);
@@ -210,8 +209,7 @@ static void remember(struct running *running, const char *line)
 	if (running->change_count == CHANGES_MOST)
 		return;
 	running_facts(running, &facts);
-	running->changes = memory_grow(
-	    running->changes, running->change_count, sizeof(*running->changes));
+	running->changes = memory_grow(running->changes, running->change_count, sizeof(*running->changes));
 	running->changes[running->change_count++] = (struct sheet_change){
 	    facts.now - facts.began, memory_text(line, strlen(line))};
 }
@@ -241,8 +239,7 @@ static struct live_result change_act(struct running *running, const char *line, 
 
 	crew_halt(running->crew);
 	crew_turn(running->crew); /* what was due before it came happens first */
-	result = live_apply(
-	    running->live, crew_cores(running->crew), running->setup, line, relay_now());
+	result = live_apply(running->live, crew_cores(running->crew), running->setup, line, relay_now());
 	if (result.status == LIVE_DONE)
 		running_event(running, event);
 	crew_turn(running->crew);

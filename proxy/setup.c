@@ -203,7 +203,8 @@ static const struct key capture_keys[] = {
         "start a new file at this size", "none"},
     {"rotate_time", KEY_PLAIN, NULL, AT(rotate_time), read_rotate_time, "time",
         "start a new file at this age", "none"},
-    {"keep", KEY_PLAIN, NULL, AT(keep), read_keep, "number", "keep this many files of this run, the newest", "all"},
+    {"keep", KEY_PLAIN, NULL, AT(keep), read_keep, "number", "keep this many files of this run, the newest",
+        "all"},
     {"snaplen", KEY_PLAIN, "65535B", AT(snaplen), read_snaplen, "size",
         "most payload bytes kept of a datagram", NULL},
 };

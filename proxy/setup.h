@@ -65,8 +65,8 @@ struct setup_source {
 	const char *const *patches; /* more of the same, said while it runs */
 	size_t patch_count;
 	enum ini_live live_files; /* which files those may name */
-	struct ini_files *files; /* as they were read first; NULL: as they are now */
-	unsigned workers;        /* of the run that goes on: a reload leaves them; 0: none does */
+	struct ini_files *files;  /* as they were read first; NULL: as they are now */
+	unsigned workers;         /* of the run that goes on: a reload leaves them; 0: none does */
 };
 
 enum setup_use { SETUP_CHECK, SETUP_RUN, SETUP_SIMULATE };

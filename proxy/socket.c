@@ -404,8 +404,8 @@ int socket_listen(const struct address *address, const struct socket_options *op
 	return fd;
 }
 
-/* A reuseport program sees the payload; the headers stand before it (linux/filter.h). Joined sockets are numbered in
- * the order in which they came, so whoever comes later has a number that is never drawn. */
+/* A reuseport program sees the payload; the headers stand before it (linux/filter.h). Joined sockets are
+ * numbered in the order in which they came, so whoever comes later has a number that is never drawn. */
 void socket_spread(int fd, enum family family, unsigned count)
 {
 	const bool ipv6 = family == FAMILY_IPV6;
@@ -415,7 +415,8 @@ void socket_spread(int fd, enum family family, unsigned count)
 	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, source),
 	    BPF_STMT(BPF_MISC | BPF_TAX, 0),
 	    BPF_STMT(BPF_LD | BPF_H | BPF_ABS, port),
-	    BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1), /* as base/chance.h mixes: odd, and of many bits */
+	    BPF_STMT(
+	        BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1), /* as base/chance.h mixes: odd, and of many bits */
 	    BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
 	    BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x85ebca6b),
 	    BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 16),

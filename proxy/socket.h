@@ -70,9 +70,9 @@ struct socket_options {
  * address as if alone, the others join it. */
 enum listen { LISTEN_ALONE, LISTEN_FIRST, LISTEN_JOINED };
 
-/* Spreads devices over the `count` sockets that share the address of this one by a hash of source address and port.
- * A socket that another process of the same user adds to them gets nothing. Without it (the kernel refuses) the
- * kernel spreads, over those too. */
+/* Spreads devices over the `count` sockets that share the address of this one by a hash of source address and
+ * port. A socket that another process of the same user adds to them gets nothing. Without it (the kernel
+ * refuses) the kernel spreads, over those too. */
 void socket_spread(int fd, enum family family, unsigned count);
 
 /* A socket bound to the address; `*bound` says to which, where the port was 0. */

@@ -196,8 +196,8 @@ static void drop_ended(const struct summary *summary, struct summary_now *now)
 	free(numbers);
 }
 
-void summary_now_end(const struct summary *summary, const struct cores *cores, size_t rule_count,
-    struct summary_now *now)
+void summary_now_end(
+    const struct summary *summary, const struct cores *cores, size_t rule_count, struct summary_now *now)
 {
 	for (int way = 0; way < WAYS; way++) {
 		account_join(&now->totals[way], &summary->totals[way]);
@@ -231,8 +231,8 @@ void summary_now_free(struct summary_now *now)
 	*now = (struct summary_now){0};
 }
 
-void summary_now_all(const struct summary *summary, const struct cores *cores, size_t rule_count,
-    struct summary_now *now)
+void summary_now_all(
+    const struct summary *summary, const struct cores *cores, size_t rule_count, struct summary_now *now)
 {
 	summary_now_begin(summary, true, now);
 	for (size_t i = 0; i < cores->count; i++)
@@ -331,8 +331,7 @@ static void check_run(struct sheet *sheet, const struct summary_facts *facts)
 	struct sheet_failure *failure;
 	ns_t late = sheet->late[1];
 
-	if (proxy->expect_sessions_given &&
-	    !span_holds(&proxy->expect_sessions, sheet->sessions_ever)) {
+	if (proxy->expect_sessions_given && !span_holds(&proxy->expect_sessions, sheet->sessions_ever)) {
 		failure = fail(sheet, "expect_sessions");
 		failure->number = (int64_t)sheet->sessions_ever;
 		units_span_text(&proxy->expect_sessions, failure->want, sizeof(failure->want));

@@ -44,11 +44,12 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CHECK = 
 
 /* What the cores know at one time: gathered session by session, so that the workers need not rest for long.
  *
- *   summary_now_begin ── summary_now_session for each live one ── summary_now_end at rest ── … summary_now_free
+ *   summary_now_begin ── summary_now_session for each live one ── summary_now_end at rest ── …
+ * summary_now_free
  */
 struct summary_now {
-	struct account totals[WAYS];  /* of all sessions, live and ended, and of what was refused */
-	struct buckets *delays[WAYS]; /* of all sessions */
+	struct account totals[WAYS];    /* of all sessions, live and ended, and of what was refused */
+	struct buckets *delays[WAYS];   /* of all sessions */
 	struct sheet_session *sessions; /* by number; NULL: not wanted */
 	size_t session_count, session_room;
 	struct rule_totals *rules; /* by index */
@@ -65,15 +66,16 @@ struct summary_now {
 /* `list`: each session's figures too, not only the totals. */
 void summary_now_begin(const struct summary *summary, bool list, struct summary_now *now);
 void summary_now_session(struct summary_now *now, const struct session *session);
-void summary_now_end(const struct summary *summary, const struct cores *cores, size_t rule_count,
-    struct summary_now *now);
+void summary_now_end(
+    const struct summary *summary, const struct cores *cores, size_t rule_count, struct summary_now *now);
 void summary_now_free(struct summary_now *now);
 /* All at once, where nothing goes on. */
-void summary_now_all(const struct summary *summary, const struct cores *cores, size_t rule_count,
-    struct summary_now *now);
+void summary_now_all(
+    const struct summary *summary, const struct cores *cores, size_t rule_count, struct summary_now *now);
 
 /* Fills a sheet, for sheet_fini; the sessions in `now` become its own. Checks are judged only once the run is
- * over, and then its exit status is that of the checks unless `status` says worse; while it runs it has none. */
+ * over, and then its exit status is that of the checks unless `status` says worse; while it runs it has none.
+ */
 void summary_sheet(struct summary_now *now, const struct cores *cores, const struct summary_facts *facts,
     enum exit_status status, struct sheet *sheet);
 /* One session's, by number; false where it is not known (any more). */

@@ -250,8 +250,9 @@ static struct session *session_open(struct relay *relay, struct listener *listen
 {
 	struct session *session = core_follow(relay->core, listener->index, &received->from, arrival);
 	enum reason reason = REASON_OVERLOAD;
-	const char *why = "more than 1000 sessions a second from its address begin with the same datagram: do two "
-	                  "proxies lead to each other?";
+	const char *why =
+	    "more than 1000 sessions a second from its address begin with the same datagram: do two "
+	    "proxies lead to each other?";
 	bool opened = false;
 
 	if (!session &&

@@ -43,7 +43,7 @@ struct handshake {
 		enum way way;
 		struct dtls_message message;
 		uint8_t flight;
-	} *messages; /* at most MESSAGES_MAX */
+	} * messages; /* at most MESSAGES_MAX */
 	size_t message_count;
 };
 

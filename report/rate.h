@@ -1,8 +1,8 @@
 /*
  * rate: how much of a session came over time, in bins of a round width, kept while it is read.
  *
- * The widths divide one another, so that bins are joined as the session grows longer: never more than RATE_MAX
- * stand, and only those in which something came.
+ * The widths divide one another, so that bins are joined as the session grows longer: never more than
+ * RATE_MAX stand, and only those in which something came.
  */
 #ifndef REPORT_RATE_H
 #define REPORT_RATE_H
@@ -13,8 +13,8 @@
 #include "base/ns.h"
 #include "base/verdict.h"
 
-#define RATE_MAX 240   /* bins from the first arrival to the last */
-#define RATE_LEAST 8   /* of which so many may stand however few datagrams there are */
+#define RATE_MAX 240 /* bins from the first arrival to the last */
+#define RATE_LEAST 8 /* of which so many may stand however few datagrams there are */
 
 struct rate_bin {
 	uint32_t index; /* from the first arrival on */
@@ -23,14 +23,15 @@ struct rate_bin {
 };
 
 struct rate {
-	ns_t from; /* the first arrival */
+	ns_t from;             /* the first arrival */
 	struct rate_bin *bins; /* by index */
 	uint32_t count, room;
 	uint8_t step; /* index of the width */
 };
 
 void rate_add(struct rate *rate, enum way way, uint32_t bytes, ns_t at);
-/* Joins bins until there are no more of them, empty ones included, than a session of so many datagrams needs. */
+/* Joins bins until there are no more of them, empty ones included, than a session of so many datagrams needs.
+ */
 void rate_end(struct rate *rate, uint64_t datagrams);
 double rate_bin_seconds(const struct rate *rate);
 void rate_free(struct rate *rate);

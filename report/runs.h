@@ -1,6 +1,6 @@
 /*
- * runs: datagrams of one session and direction that were lost one after another, by their ordinals, told while
- * fates come in any order.
+ * runs: datagrams of one session and direction that were lost one after another, by their ordinals, told
+ * while fates come in any order.
  *
  * The fates from the oldest ordinal on that is still open stand in a ring, a byte each; what is settled below
  * it is counted and forgotten.

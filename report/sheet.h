@@ -107,8 +107,8 @@ void sheet_print_way(const char *name, const struct sheet_way *way, FILE *out);
 /* For machines: the caller owns what comes back. */
 json_t *sheet_json(const struct sheet *sheet);
 json_t *sheet_json_session(const struct sheet_session *session);
-/* The same in two halves, for very many sessions: text up to `place`, then each session's JSON with commas between,
- * then the text from `place` on. `flags`: jansson's. `text` is for free. */
+/* The same in two halves, for very many sessions: text up to `place`, then each session's JSON with commas
+ * between, then the text from `place` on. `flags`: jansson's. `text` is for free. */
 struct sheet_json {
 	char *text;
 	const char *place;

@@ -6,8 +6,8 @@
  * fates are told by the bytes: what came and never left was lost. Of any other file the datagrams of its
  * flows are told, and nothing of a fate.
  *
- * For text and JSON memory is in proportion to the sessions (of classic pcap, where fates are told by the bytes,
- * and for a page to the datagrams).
+ * For text and JSON memory is in proportion to the sessions (of classic pcap, where fates are told by the
+ * bytes, and for a page to the datagrams).
  */
 #ifndef REPORT_TALE_H
 #define REPORT_TALE_H
@@ -145,7 +145,7 @@ struct tale {
 	struct tale_session *sessions;
 	size_t session_count, session_room;
 	struct index by_number;
-	bool brief; /* only what text and JSON need: a mark is forgotten once its fate is known */
+	bool brief;         /* only what text and JSON need: a mark is forgotten once its fate is known */
 	struct mark *marks; /* in order of arrival; if brief those that are open, anywhere */
 	size_t mark_count, mark_room;
 	uint32_t free_mark; /* of those given back, plus 1; 0: none */
@@ -166,8 +166,8 @@ struct tale_wish {
 	const char *device, *cloud; /* as simulate's; NULL: by themselves */
 };
 
-/* NULL and why where the file cannot be read or holds no datagram. `detail`: each datagram is kept, for a page or
- * for rules; else memory goes with the sessions. */
+/* NULL and why where the file cannot be read or holds no datagram. `detail`: each datagram is kept, for a
+ * page or for rules; else memory goes with the sessions. */
 enum tale_detail { TALE_BRIEF, TALE_WHOLE };
 struct tale *tale_read(
     const char *path, const struct tale_wish *wish, enum tale_detail detail, struct error *error);
@@ -175,8 +175,8 @@ void tale_free(struct tale *tale);
 
 /* For people: the summary, then session by session what a network engineer would ask. */
 void tale_print(const struct tale *tale, FILE *out);
-/* Writes the summary's JSON, with `network` and `dtls` in each session; one session at a time, for there may be
- * very many. */
+/* Writes the summary's JSON, with `network` and `dtls` in each session; one session at a time, for there may
+ * be very many. */
 void tale_json(const struct tale *tale, FILE *out);
 /* That of one session, and all but the sessions. */
 json_t *tale_json_session(const struct tale *tale, size_t index);

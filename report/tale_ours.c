@@ -219,8 +219,8 @@ static void copy_left(struct tale *tale, struct tale_session *session, const str
 		tale_done(tale, mark);
 }
 
-static void measured(struct tale *tale, struct tale_session *session, struct mark *mark,
-    const struct fields *fields, ns_t at)
+static void measured(
+    struct tale *tale, struct tale_session *session, struct mark *mark, const struct fields *fields, ns_t at)
 {
 	struct tale_way *way = &session->ways[mark->way];
 

@@ -41,8 +41,8 @@ static void print_losses(const struct tale_way *way, const struct account *accou
 	fputc('\n', out);
 	if (way->runs.count)
 		fprintf(out, "         in %" PRIu64 " run%s, mean %.1f, longest %" PRIu64 "\n",
-		    way->runs.count, way->runs.count == 1 ? "" : "s", (double)dropped / (double)way->runs.count,
-		    way->runs.longest);
+		    way->runs.count, way->runs.count == 1 ? "" : "s",
+		    (double)dropped / (double)way->runs.count, way->runs.longest);
 }
 
 static void print_copies(const struct tale_way *way, FILE *out)

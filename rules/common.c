@@ -8,7 +8,8 @@
 
 #define SLOTS_LEAST 1024
 #define REMEMBERED_LEAST 65536
-#define SLOTS_SPARE (4 * CORES_MOST) /* two keys for each worker's next session, and an end to each search */
+#define SLOTS_SPARE (4 * CORES_MOST) /* two keys for each worker's next session, and an end to each search   \
+	                              */
 
 struct opened {
 	uint64_t key;

@@ -334,11 +334,12 @@ static void rule_build(struct config *config, const struct ini_section *section,
 	never_check(rule, section, complaints);
 }
 
-/* A rule that waits for itself, also by way of others, never wakes. Each rule waits for at most one, so that a
- * walk along `since` that comes back to where this walk has been has found a circle. */
+/* A rule that waits for itself, also by way of others, never wakes. Each rule waits for at most one, so that
+ * a walk along `since` that comes back to where this walk has been has found a circle. */
 static void circles_check(const struct config *config, const struct ini *ini, struct complaints *complaints)
 {
-	unsigned *walks = arena_get(config->arena, (config->rule_count + 1) * sizeof(*walks)); /* which came by */
+	unsigned *walks = arena_get(
+	    config->arena, (config->rule_count + 1) * sizeof(*walks)); /* which came by */
 
 	for (size_t i = 0; i < config->rule_count; i++) {
 		unsigned walk = (unsigned)i + 1;

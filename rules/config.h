@@ -169,13 +169,14 @@ struct config {
 	struct rule *rules;
 	size_t rule_count;
 	bool any_attempt, any_follow;
-	unsigned recent;      /* how many datagrams back `replay N` reaches at most */
-	struct sections *sections;   /* devices by address */
-	struct dictionary names;     /* struct link, struct device, struct rule; the space is their section_kind */
+	unsigned recent;           /* how many datagrams back `replay N` reaches at most */
+	struct sections *sections; /* devices by address */
+	struct dictionary
+	    names; /* struct link, struct device, struct rule; the space is their section_kind */
 	struct indexes common_rules; /* those without `device`, in file order */
 	struct indexes wide_rules;   /* those with scope = all */
 	struct indexes *own_rules;   /* by device: those that name it, in file order */
-	struct kinds *firsts; /* kinds whose first datagram `replay KIND` needs */
+	struct kinds *firsts;        /* kinds whose first datagram `replay KIND` needs */
 	size_t first_count;
 };
 

@@ -11,7 +11,7 @@
 #include "rules/inside.h"
 
 #define HASH_LEAST 256
-#define PREPARED 64 /* places among the outcomes and in the schedule: more than one datagram needs */
+#define PREPARED 64        /* places among the outcomes and in the schedule: more than one datagram needs */
 #define RULE_RUNS_MAX 1000 /* of timed rules at once, in real time */
 
 /* Not every datagram needs it: kept out of the way of those that do not. */
@@ -299,8 +299,8 @@ static void count_delay(struct core *core, struct session_way *way, ns_t arrived
 		buckets_add(way->delays, at - arrived);
 }
 
-static void count_sent(struct core *core,
-    struct session_way *way, const struct datagram *datagram, uint32_t n, ns_t arrived, ns_t at)
+static void count_sent(struct core *core, struct session_way *way, const struct datagram *datagram,
+    uint32_t n, ns_t arrived, ns_t at)
 {
 	core_unqueue(core, way, 1);
 	way->tally.sent++;
@@ -328,7 +328,8 @@ void core_sent(struct core *core, struct datagram *datagram, ns_t at)
 		count_sent(core, way, datagram, datagram->n, datagram->arrived, at);
 	for (uint32_t i = 0;
 	     !session->end && (datagram->flags & DATAGRAM_JOINED) && i < datagram->parts->count; i++)
-		count_sent(core, way, datagram, datagram->parts->all[i].n, datagram->parts->all[i].arrived, at);
+		count_sent(
+		    core, way, datagram, datagram->parts->all[i].n, datagram->parts->all[i].arrived, at);
 	core_datagram_free(core, datagram);
 }
 

@@ -20,8 +20,8 @@
  * Times may come a little out of order between sockets; the core never steps back: what is due earlier than
  * something already done is done now.
  *
- * In real time (core_limits.real_time) one core_advance runs a bounded number of timed rules: what is left stays
- * due, so that sockets are read in between.
+ * In real time (core_limits.real_time) one core_advance runs a bounded number of timed rules: what is left
+ * stays due, so that sockets are read in between.
  *
  * Invariant: for every session and way, received + copies = sent + dropped + queued, after every call.
  */
@@ -43,9 +43,10 @@ struct core_limits {
 	uint64_t seed;
 	ns_t idle_timeout;
 	uint64_t max_sessions;
-	uint64_t max_queued;   /* bytes */
-	size_t carrier_size;   /* of each session's `room`; read by core_new only */
-	bool real_time; /* time goes on by itself: of timed rules that are far behind, rounds are passed over */
+	uint64_t max_queued; /* bytes */
+	size_t carrier_size; /* of each session's `room`; read by core_new only */
+	bool real_time; /* time goes on by itself: of timed rules that are far behind, rounds are passed over
+	                 */
 	struct common *common; /* what it shares with other workers' cores; NULL: it is alone */
 };
 
@@ -91,30 +92,30 @@ struct core *core_new(
 void core_free(struct core *core);
 
 /* Swaps the configuration whole: sessions, counters and what waits go on; running sessions are matched anew
- * against [device]. A change is made beside the running core (from the configuration in force to another), then
- * prepared and exchanged while the core rests; preparing gives -1 when memory is out: then nothing has changed.
- * The old configuration is not read after core_change_free. `listening`: the listeners' configured addresses, by
- * index. */
+ * against [device]. A change is made beside the running core (from the configuration in force to another),
+ * then prepared and exchanged while the core rests; preparing gives -1 when memory is out: then nothing has
+ * changed. The old configuration is not read after core_change_free. `listening`: the listeners' configured
+ * addresses, by index. */
 struct core_change;
 struct core_change *core_change_new(const struct config *before, const struct config *after);
 int core_prepare(struct core *core, struct core_change *change, const struct address *listening);
-void core_exchange(
-    struct core *core, struct core_change *change, const struct core_limits *limits, ns_t now);
+void core_exchange(struct core *core, struct core_change *change, const struct core_limits *limits, ns_t now);
 void core_change_free(struct core_change *change);
 /* All of it at once, where nothing goes on meanwhile. */
 void core_reload(struct core *core, const struct config *config, const struct core_limits *limits,
     const struct address *listening, ns_t now);
 
-/* Finds the session of a device at a listener, or opens one. NULL if there is none to be had (then `*opened` is
- * false): core_refusal says why, REASON_MAX_SESSIONS or REASON_OVERLOAD. `listening` is the listener's address as
- * configured. */
+/* Finds the session of a device at a listener, or opens one. NULL if there is none to be had (then `*opened`
+ * is false): core_refusal says why, REASON_MAX_SESSIONS or REASON_OVERLOAD. `listening` is the listener's
+ * address as configured. */
 struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
     const struct address *device, ns_t now, bool *opened);
 /* The session of a device at a listener that is open already, or NULL. */
 struct session *core_find(const struct core *core, unsigned listener, const struct address *device);
 enum reason core_refusal(const struct core *core);
 /* Proxies that lead to one another open sessions without end, each with the same datagram: at most
- * CORE_OPENED_ALIKE a second from one address may begin so. Asked, in real time, before core_session opens one. */
+ * CORE_OPENED_ALIKE a second from one address may begin so. Asked, in real time, before core_session opens
+ * one. */
 #define CORE_OPENED_ALIKE 1000
 bool core_may_open(
     struct core *core, const struct address *device, const uint8_t *bytes, size_t size, ns_t now);
@@ -178,11 +179,12 @@ size_t core_do(
     struct core *core, const struct action *action, const struct live_target *target, uint32_t by, ns_t now);
 size_t core_fire(struct core *core, unsigned rule, const struct live_target *target, ns_t now);
 
-/* Since the last call something was refused as overload, or not done (a copy, an event), for want of memory. */
+/* Since the last call something was refused as overload, or not done (a copy, an event), for want of memory.
+ */
 bool core_out_of_memory(struct core *core);
 
-/* A place among the live sessions that stays right while sessions open and end: those that are there from begin
- * to end are each met once. */
+/* A place among the live sessions that stays right while sessions open and end: those that are there from
+ * begin to end are each met once. */
 struct core_cursor {
 	struct session *next; /* NULL: at the end */
 	struct core_cursor *other;

@@ -53,17 +53,17 @@ struct core {
 	const struct names *names;
 	struct core_limits limits;
 	ns_t now, began;
-	ns_t asked; /* for what time core_advance was called last */
+	ns_t asked;         /* for what time core_advance was called last */
 	unsigned rule_runs; /* of timed rules, since then */
 	struct reserve reserve;
 	enum reason refusal; /* of the session that core_session did not open last */
-	bool out_of_memory; /* something was refused, or could not be done, for want of memory */
+	bool out_of_memory;  /* something was refused, or could not be done, for want of memory */
 	struct pool *pool;
 	struct schedule *schedule;
 	struct common *common;
 	bool common_own;
 	uint64_t arrivals, queued_bytes, seen_all;
-	uint64_t queued; /* datagrams of live sessions that wait */
+	uint64_t queued;   /* datagrams of live sessions that wait */
 	uint64_t may_hold; /* bytes, taken from what all cores may hold together */
 	bool last_arrived;
 
@@ -91,7 +91,7 @@ struct core {
 	struct outcome *outcomes;
 	size_t outcome_first, outcome_count, outcome_room;
 	struct session *ended; /* by `older`: those whose end found no room among the outcomes */
-	char *told; /* the text of the outcome handed out last */
+	char *told;            /* the text of the outcome handed out last */
 
 	uint64_t lives;        /* how often something was asked for from outside: the ordinal of its draws */
 	struct follow *follow; /* connection IDs; NULL: none yet */

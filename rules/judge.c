@@ -271,8 +271,8 @@ static void pack(struct judging *j)
 	j->plan->link = j->bypass ? NULL : core_link_state(j->core, j->session, j->session->link);
 	if (!j->bypass)
 		verdict_by(j->verdict, j->session->link->id);
-	if (gather_pack_join(j->core, j->datagram, j->pack ? j->pack->time.low : 0, j->pack ? j->pack->size : 0,
-	        j->sight->now))
+	if (gather_pack_join(j->core, j->datagram, j->pack ? j->pack->time.low : 0,
+	        j->pack ? j->pack->size : 0, j->sight->now))
 		return refuse_late(j);
 	j->verdict->hold = HOLD_PACK;
 }
@@ -406,8 +406,8 @@ static uint32_t attempt_of(struct core *core, struct session_way *way, const str
 }
 
 /* What rules see of it. */
-static struct sight sight_of(struct core *core, struct session *session, const struct arrival *arrival,
-    const struct dtls_peek *peek)
+static struct sight sight_of(
+    struct core *core, struct session *session, const struct arrival *arrival, const struct dtls_peek *peek)
 {
 	struct session_way *way = &session->ways[arrival->way];
 	struct sight sight = {.session = session,
@@ -477,8 +477,8 @@ static void pass(struct core *core, struct session *session, const struct arriva
 }
 
 /* It was counted, but goes no further. */
-static void turn_away(
-    struct core *core, struct session *session, const struct arrival *arrival, enum reason reason, struct verdict *verdict)
+static void turn_away(struct core *core, struct session *session, const struct arrival *arrival,
+    enum reason reason, struct verdict *verdict)
 {
 	verdict->reason = (uint8_t)reason;
 	core_dropped(core, &session->ways[arrival->way], reason, 1);

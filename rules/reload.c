@@ -1,5 +1,6 @@
 /*
- * reload: a running core goes over to another configuration: what has the same name keeps what it has counted.
+ * reload: a running core goes over to another configuration: what has the same name keeps what it has
+ * counted.
  *
  *   core_change_new    beside the running core: which rule, link and device became which, and room for counts
  *   core_prepare       at rest: room for the states of all sessions; without memory nothing has changed
@@ -29,10 +30,10 @@ struct session_change {
 struct core_change {
 	size_t session_count; /* prepared */
 	const struct config *before, *after;
-	uint32_t *rule_from;  /* by index in `after`: the index before, or GONE */
-	uint32_t *rule_to;    /* by index in `before` */
-	uint32_t *link_to;    /* … of links, */
-	uint32_t *device_to;  /* … of devices */
+	uint32_t *rule_from; /* by index in `after`: the index before, or GONE */
+	uint32_t *rule_to;   /* by index in `before` */
+	uint32_t *link_to;   /* … of links, */
+	uint32_t *device_to; /* … of devices */
 	/* For `after`; once exchanged the old ones. */
 	struct rule_state *shared;
 	struct rule_totals *totals;
@@ -74,8 +75,7 @@ static void map_devices(struct core_change *change)
 {
 	change->device_to = memory_new(change->before->device_count + 1, sizeof(*change->device_to));
 	for (size_t i = 0; i < change->before->device_count; i++) {
-		const struct device *device = config_section(
-		    change->after, change->before->devices[i].name);
+		const struct device *device = config_section(change->after, change->before->devices[i].name);
 
 		change->device_to[i] = device ? (uint32_t)(device - change->after->devices) : GONE;
 	}
@@ -298,8 +298,8 @@ static void links_reload(const struct core_change *change, struct session *sessi
 
 /* Firsts stay where the new configuration asks for the same kinds; what is behind `replay N` is gathered
  * anew. */
-static void firsts_reload(struct core *core, const struct core_change *change, struct session *session,
-    struct datagram **firsts)
+static void firsts_reload(
+    struct core *core, const struct core_change *change, struct session *session, struct datagram **firsts)
 {
 	const struct config *before = change->before, *after = change->after;
 
@@ -395,8 +395,7 @@ static bool rule_reload(struct standing *s, const struct core_change *change)
 	uint32_t to = change->rule_to[s->rule->index];
 	const struct rule *rule = to == GONE ? NULL : &change->after->rules[to];
 
-	if (!rule || s->index >= rule->actions.count ||
-	    rule->actions.all[s->index].act != s->action.act)
+	if (!rule || s->index >= rule->actions.count || rule->actions.all[s->index].act != s->action.act)
 		return false;
 	s->rule = rule;
 	s->action = rule->actions.all[s->index];
@@ -425,8 +424,7 @@ int core_prepare(struct core *core, struct core_change *change, const struct add
 	return core_is_prepared(core) && sessions_prepare(core, change, listening) ? 0 : -1;
 }
 
-void core_exchange(
-    struct core *core, struct core_change *change, const struct core_limits *limits, ns_t now)
+void core_exchange(struct core *core, struct core_change *change, const struct core_limits *limits, ns_t now)
 {
 	size_t at = 0;
 

@@ -1,6 +1,6 @@
 /*
- * reserve: memory that is kept for when there is none: what a datagram that was taken in still needs on its way
- * (a plan, a timer, a group) comes from here if malloc fails.
+ * reserve: memory that is kept for when there is none: what a datagram that was taken in still needs on its
+ * way (a plan, a timer, a group) comes from here if malloc fails.
  *
  * It is filled before a datagram is taken in or a session opened; what finds it empty is refused as overload,
  * before anything has changed. Blocks are malloc's: free() takes them.

@@ -144,8 +144,8 @@ const struct device *sections_find(
     const struct sections *sections, const struct address *device, const struct address *listener)
 {
 	struct spoken spoken = {device, listener};
-	size_t found = search(sections, device, (unsigned)address_ip_size(device) * 8, device->port, takes,
-	    &spoken, SIZE_MAX);
+	size_t found = search(
+	    sections, device, (unsigned)address_ip_size(device) * 8, device->port, takes, &spoken, SIZE_MAX);
 
 	return found == SIZE_MAX ? NULL : &sections->devices[found];
 }
@@ -199,8 +199,7 @@ const struct device *sections_shadow(const struct sections *sections, const stru
 	static const struct address_pattern none;
 	const struct address_pattern *first = device->address.count ? &device->address.all[0] : &none;
 	size_t self = (size_t)(device - sections->devices);
-	size_t found = search(
-	    sections, &first->address, first->bits, first->port, covers, device, self);
+	size_t found = search(sections, &first->address, first->bits, first->port, covers, device, self);
 
 	return found == self ? NULL : &sections->devices[found];
 }

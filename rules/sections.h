@@ -2,9 +2,9 @@
  * sections: which [device] takes a session: the first in file order whose conditions match, found without
  * looking at all of them.
  *
- * Each address pattern is an entry under a hash of its family, length, port and masked address. For an address
- * the entries of each length that occurs are looked up, so the time depends on how many lengths there are,
- * not on how many sections.
+ * Each address pattern is an entry under a hash of its family, length, port and masked address. For an
+ * address the entries of each length that occurs are looked up, so the time depends on how many lengths there
+ * are, not on how many sections.
  */
 #ifndef RULES_SECTIONS_H
 #define RULES_SECTIONS_H

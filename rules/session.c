@@ -269,8 +269,8 @@ static struct rule_walk walk_begin(const struct config *config, const struct dev
 	static const struct indexes none;
 
 	return (struct rule_walk){.config = config,
-	    .lists = {&config->common_rules,
-	        section ? &config->own_rules[section - config->devices] : &none}};
+	    .lists = {
+	        &config->common_rules, section ? &config->own_rules[section - config->devices] : &none}};
 }
 
 /* The next rule that concerns a session of this number, or NULL. */
@@ -283,8 +283,8 @@ static const struct rule *walk_next(struct rule_walk *walk, uint32_t number)
 
 		if (!more[0] && !more[1])
 			return NULL;
-		from = !more[0] || (more[1] && walk->lists[1]->all[walk->at[1]] <
-		                                   walk->lists[0]->all[walk->at[0]]);
+		from = !more[0] ||
+		       (more[1] && walk->lists[1]->all[walk->at[1]] < walk->lists[0]->all[walk->at[0]]);
 		rule = &walk->config->rules[walk->lists[from]->all[walk->at[from]++]];
 		if (!rule->sessions.count || spans_hold(&rule->sessions, number))
 			return rule;
@@ -473,8 +473,9 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 	return session;
 }
 
-/* The cloud has asked its device to come again with a cookie, of which it keeps no state itself: HelloVerifyRequest
- * (RFC 6347 section 4.2.1) or HelloRetryRequest, a ServerHello of this random (RFC 8446 section 4.1.3). */
+/* The cloud has asked its device to come again with a cookie, of which it keeps no state itself:
+ * HelloVerifyRequest (RFC 6347 section 4.2.1) or HelloRetryRequest, a ServerHello of this random (RFC 8446
+ * section 4.1.3). */
 static bool is_cookie(const uint8_t *bytes, size_t size)
 {
 	enum { HANDSHAKE = 22, SERVER_HELLO = 2, HELLO_VERIFY_REQUEST = 3, TYPE_AT = 13, RANDOM_AT = 27 };

@@ -91,7 +91,7 @@ def run(kind):
         stop.set()
         client.join()
         proxy.send_signal(signal.SIGINT)
-        proxy.wait()
+        proxy.wait(timeout=60)
         summary = json.loads((folder / "sum.json").read_text())
         return summary["lateness_us"]["p50"], summary["totals"]["up"]["sent"]
 

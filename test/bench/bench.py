@@ -43,8 +43,17 @@ def free_port():
             return port
 
 
-def pin(core):
-    return lambda: os.sched_setaffinity(0, {core})
+WAIT = 300  # seconds; longer than any measurement
+
+
+def pin(core=None):
+    """For a helper before it starts: on that core, and with the signals that nohup or a shell has it ignore."""
+    def prepare():
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        if core is not None:
+            os.sched_setaffinity(0, {core})
+    return prepare
 
 
 class Proxy:
@@ -64,7 +73,7 @@ class Proxy:
             words = [BUILD / "deadzone", "run", "-q", "-c", path / "bench.ini", "--json", self.json]
             words += ["-w", path / "bench.pcapng"] if capture else []
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        preexec_fn=pin(CORES[0]) if pinned else None)
+                                        preexec_fn=pin(CORES[0] if pinned else None))
         atexit.register(self.process.kill)  # where something below goes wrong
         for line in self.process.stdout:
             if "ready" in line:
@@ -79,7 +88,7 @@ class Proxy:
     def stop(self):
         """Gives the summary."""
         self.process.send_signal(signal.SIGINT)
-        self.process.communicate()
+        self.process.communicate(timeout=WAIT)
         summary = json.loads(self.json.read_text()) if self.json else None
         self.folder.cleanup()
         return summary
@@ -99,7 +108,7 @@ def figures(text):
 
 def load(proxy, pinned=True, **options):
     done = subprocess.run(load_words(proxy, **options), stdout=subprocess.PIPE, text=True, check=True,
-                          preexec_fn=pin(CORES[-1]) if pinned else None)
+                          timeout=WAIT, preexec_fn=pin(CORES[-1] if pinned else None))
     return figures(done.stdout)
 
 
@@ -182,7 +191,7 @@ def rules(size, wanted):
 
 def core(path):
     return figures(subprocess.run([BUILD / "bench_core", path], stdout=subprocess.PIPE, text=True, check=True,
-                                  preexec_fn=pin(CORES[0])).stdout)
+                                  timeout=WAIT, preexec_fn=pin(CORES[0])).stdout)
 
 
 def core_alone():
@@ -266,7 +275,7 @@ def quiet_beside(flooded):
             flood = stack.enter_context(subprocess.Popen(words, stdout=subprocess.DEVNULL, preexec_fn=pin(CORES[-1])))
             stack.callback(flood.kill)
         done = subprocess.run(load_words(one, cloud=quiet_cloud, rate=200, delay=5000, seconds=4), stdout=subprocess.PIPE,
-                              text=True, check=True, preexec_fn=pin(CORES[-1]))
+                              text=True, check=True, timeout=WAIT, preexec_fn=pin(CORES[-1]))
     return figures(done.stdout), one.stop()
 
 

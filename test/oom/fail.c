@@ -3,8 +3,7 @@
  *
  * Linked into the program with --wrap, so that it is under the address sanitizer too: allocations of the
  * program itself, and of jansson and libevent, which take their memory from what is set here. $OOM_AT is N,
- * counted from 1; with $OOM_COUNT the count of all is written to that file at the end. Built as a library
- * (-DPRELOAD) it stands in front of libc for a whole process instead.
+ * counted from 1; with $OOM_COUNT the count of all is written to that file at the end.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -35,44 +34,6 @@ static void tell_count(void)
 	fprintf(out, "%lu\n", atomic_load(&count));
 	fclose(out);
 }
-
-#ifdef PRELOAD
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t number, size_t size);
-void *__libc_realloc(void *old, size_t size);
-void *__libc_memalign(size_t alignment, size_t size);
-
-void *malloc(size_t size)
-{
-	return fails() ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t number, size_t size)
-{
-	return fails() ? NULL : __libc_calloc(number, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-	return fails() ? NULL : __libc_realloc(old, size);
-}
-
-void *aligned_alloc(size_t alignment, size_t size)
-{
-	return fails() ? NULL : __libc_memalign(alignment, size);
-}
-
-__attribute__((constructor)) static void start(void)
-{
-	const char *at = getenv("OOM_AT");
-
-	atomic_store(&count, 0);
-	fail_at = at ? strtoul(at, NULL, 10) : 0;
-	atexit(tell_count);
-}
-
-#else
 
 #include <event2/event.h>
 
@@ -142,5 +103,3 @@ __attribute__((constructor)) static void start(void)
 	event_set_mem_functions(__wrap_malloc, __wrap_realloc, free);
 	atexit(tell_count);
 }
-
-#endif

@@ -269,8 +269,7 @@ static void test_idle(void **state)
 
 static void test_overload(void **state)
 {
-	struct stage stage = {
-	    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9}};
+	struct stage stage = {.limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9}};
 	struct verdict verdict;
 
 	(void)state;
@@ -296,8 +295,7 @@ static void test_overload(void **state)
 /* A copy that finds no room is told as unsent; its original goes on. */
 static void test_overload_of_copies(void **state)
 {
-	struct stage stage = {
-	    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9}};
+	struct stage stage = {.limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9}};
 
 	(void)state;
 	stage.limits.max_queued = pool_weight(60) + pool_weight(60) / 2;

@@ -115,7 +115,8 @@ static void test_include_mistakes(void **state)
 	    {"[proxy]\ninclude = a.ini, b.ini\n", "[link x]\n", "\n[link x]\n",
 	        "b.ini:2: [link x] is here a second time; the first is at a.ini:1\n"},
 	    {"[proxy]\ninclude = a.ini, a.ini\n", "[link x]\n", "",
-	        "main.ini:2: [proxy] include: `a.ini` is included a second time; the first is at main.ini:2\n"},
+	        "main.ini:2: [proxy] include: `a.ini` is included a second time; the first is at "
+	        "main.ini:2\n"},
 	    {"[proxy]\ninclude = main.ini\n", "", "",
 	        "main.ini:2: [proxy] include: include loop: `main.ini` is being read already\n"},
 	    {"[proxy]\ninclude = a.ini\n", "[link x]\n[proxy]\n", "",
