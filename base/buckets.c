@@ -61,7 +61,7 @@ uint64_t buckets_below(const struct buckets *buckets, ns_t value)
 
 /* ---- Sparse ---- */
 
-/* Where the bucket stands, or would stand. */
+/* The position of the bucket with this index, or the one to insert it at. */
 static uint32_t place_of(const struct sparse *sparse, unsigned index)
 {
 	uint32_t low = 0, high = sparse->used;

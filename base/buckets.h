@@ -29,7 +29,7 @@ uint64_t buckets_below(const struct buckets *buckets, ns_t value);
 /* The value that `share` (0 to 1) of all are not above; 0 where there is none. */
 ns_t buckets_percentile(const struct buckets *buckets, double share);
 
-/* The same with only those buckets that hold something, for very many that see few values each. */
+/* The same distribution, but storing only non-empty buckets: for thousands of small ones. */
 struct sparse {
 	uint64_t count;
 	ns_t greatest, sum;

@@ -24,16 +24,16 @@ struct complaint {
 	size_t file; /* index of its file, in the order in which files were first named */
 	int line;
 	size_t order;
-	const char *whole;            /* the line */
-	size_t place_size, head_size; /* bytes of it that are file and line; that stand before the text */
+	const char *whole;            /* the complete line */
+	size_t place_size, head_size; /* bytes of the place prefix, and of everything before the text */
 };
 
 struct complaints {
 	struct arena *arena;
 	struct complaint *all;
 	size_t count, counts[2]; /* in all, and of each kind */
-	struct dictionary files; /* their indexes, from 1 on */
-	struct dictionary lines; /* what was told already, as a whole */
+	struct dictionary files; /* index of each file name, from 1 on */
+	struct dictionary lines; /* complete lines, to skip duplicates */
 };
 
 struct complaints *complaints_new(void)
@@ -88,7 +88,7 @@ void complaints_add(struct complaints *complaints, enum complaint_kind kind, con
 	text_add_list(&whole, format, list);
 	va_end(list);
 
-	/* What holds for both ways of a link is found twice and told once. */
+	/* A mistake that affects both directions of a link is found twice; report it once. */
 	if (!dictionary_get(&complaints->lines, NULL, whole.at)) {
 		complaints->all = arena_grow(
 		    complaints->arena, complaints->all, complaints->count, sizeof(*complaints->all));

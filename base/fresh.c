@@ -91,7 +91,7 @@ int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error 
 	return -1;
 }
 
-/* Gives a file without a name the target's, or if that is taken a name beside it, to be renamed. */
+/* Links an unnamed file (O_TMPFILE) to its target, or if that exists to a temporary name, to be renamed. */
 static int link_name(struct fresh *fresh)
 {
 	char own[64];

@@ -2,8 +2,8 @@
  * fresh: a file that takes its name only once it is fit to be read, so that whoever opens that name finds the
  * old file or the new one, never half of one, also after kill -9.
  *
- *   fresh_open ── write to `fd` ── fresh_publish (it takes its name, in place of what had it) or
- * fresh_discard
+ *   fresh_open ── write to `fd` ── fresh_publish (it takes its name, replacing an older file)
+ *                               └─ fresh_discard
  *
  * What is no regular file (a FIFO, a device) is opened as it is, without blocking; so is a file in a folder
  * that takes no new ones.

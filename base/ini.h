@@ -66,12 +66,12 @@ void ini_read(struct ini *ini, const char *path);
 void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size);
 /* "[SECTION] KEY = VALUE": replaces all values of that key. */
 void ini_set(struct ini *ini, const char *assignment);
-/* The same from a stranger: which files it may name. */
+/* The same for an assignment from an untrusted source, and the files that it may name. */
 enum ini_live {
-	INI_LIVE_CONFINED, /* over the API: those in or below the folders of the ini files that were read;
-	                      about all others the same is told, whatever they are */
-	INI_LIVE_REFUSED,  /* out of a capture: none */
-	INI_LIVE_ANY       /* … unless the user says so */
+	INI_LIVE_CONFINED, /* from the API: files in or below the folders of the ini files that were read;
+	                      for any other path the error is the same, so that it reveals nothing */
+	INI_LIVE_REFUSED,  /* from a capture: none */
+	INI_LIVE_ANY       /* from a capture, with --live-files: any */
 };
 void ini_set_live(struct ini *ini, const char *assignment, enum ini_live files);
 /* Carries out `like` in every section that has it. */

@@ -43,7 +43,7 @@ static bool is_confined(const struct ini *ini, const char *path)
 	return false;
 }
 
-/* Where an open descriptor leads, whatever symbolic links led there; "" if that is not known. */
+/* The path of an open descriptor with all symbolic links resolved; "" if it cannot be found. */
 static void path_of(int fd, char *path, size_t room)
 {
 	char own[64];

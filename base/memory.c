@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Where a try goes on when memory is out. */
+/* Where memory_out returns to inside memory_try. */
 struct guard {
 	jmp_buf back;
 	struct guard *outer;

@@ -26,7 +26,7 @@ int regular_open(const char *path, bool may_wait, struct error *error)
 	bool waits;
 	int fd;
 
-	/* First a look, for opening alone already acts on some devices. */
+	/* Check before opening: open(2) alone has side effects on some devices. */
 	if (stat(path, &facts))
 		return cannot(error, path, strerror(errno));
 	waits = may_wait && (S_ISFIFO(facts.st_mode) || S_ISCHR(facts.st_mode));
@@ -35,7 +35,7 @@ int regular_open(const char *path, bool may_wait, struct error *error)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (waits ? 0 : O_NONBLOCK));
 	if (fd < 0)
 		return cannot(error, path, strerror(errno));
-	if (!waits && (fstat(fd, &facts) || !S_ISREG(facts.st_mode))) { /* replaced since the look */
+	if (!waits && (fstat(fd, &facts) || !S_ISREG(facts.st_mode))) { /* replaced since the check */
 		close(fd);
 		return cannot(error, path, kind_of(facts.st_mode));
 	}

@@ -1,5 +1,6 @@
 /*
- * regular: files read while something else goes on: only regular ones, which nobody has to write first.
+ * regular: input files that may be read while traffic flows, so only regular ones: reading them never blocks
+ * on another process.
  */
 #ifndef BASE_REGULAR_H
 #define BASE_REGULAR_H

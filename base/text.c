@@ -51,7 +51,7 @@ void text_add_list(struct text *text, const char *format, va_list list)
 	va_copy(again, list);
 	size = vsnprintf(text->at + text->size, left, format, again);
 	va_end(again);
-	if (size < 0) { /* a format that needs memory and finds none */
+	if (size < 0) { /* vsnprintf itself ran out of memory */
 		if (!memory_goes_on())
 			memory_out();
 		text->failed = true;
@@ -100,7 +100,7 @@ void text_add_number(struct text *text, uint64_t number)
 	text_add_bytes(text, digits, (size_t)(text_digits(digits, number) - digits));
 }
 
-/* How many bytes the character at `at` takes, if it is UTF-8 and shows something; else 0. */
+/* The length of the UTF-8 character at `at`, or 0 if it is invalid or not printable. */
 static size_t shown(const uint8_t *at, size_t left)
 {
 	size_t size = at[0] < 0x80       ? 1
@@ -120,13 +120,13 @@ static size_t shown(const uint8_t *at, size_t left)
 			return 0;
 		code = code << 6 | (at[i] & 0x3f);
 	}
-	/* Longer than need be, C1 controls, surrogates, past the end of Unicode. */
+	/* Overlong encodings, C1 controls, surrogates, beyond U+10FFFF. */
 	if (code < (size == 2      ? 0x80u
 	               : size == 3 ? 0x800u
 	                           : 0x10000u) ||
 	    code < 0xa0 || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff)
 		return 0;
-	/* Marks that turn the direction of text around: a line would read otherwise than it is. */
+	/* Bidirectional controls, which reorder the rest of a line. */
 	return code == 0x061c || (code >= 0x200e && code <= 0x200f) || (code >= 0x202a && code <= 0x202e) ||
 	               (code >= 0x2066 && code <= 0x2069)
 	           ? 0

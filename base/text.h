@@ -24,8 +24,8 @@ void text_add_bytes(struct text *text, const void *bytes, size_t size);
 /* The same as "%s" and "%u", for what is written often: several times faster. */
 void text_add_word(struct text *text, const char *word);
 void text_add_number(struct text *text, uint64_t number);
-/* Text from outside, fit for a terminal: what would steer one, and what is not UTF-8, as \\x1b; lines and
- * tabs stay. */
+/* Untrusted text made safe for a terminal: control characters and invalid UTF-8 become escapes such as \x1b;
+ * newlines and tabs are kept. */
 void text_add_visible(struct text *text, const char *bytes, size_t size);
 void text_clear(struct text *text);
 void text_free(struct text *text);

@@ -40,9 +40,8 @@ struct capture {
 	/* The capture thread's own. */
 	struct file *file;
 	struct classic *classic;
-	struct keylog *keylog;  /* NULL: none is followed */
-	size_t secrets_written; /* of its lines: bytes that stand in the file that is open */
-	struct text head;       /* of the file that is open: written before anything else */
+	struct keylog *keylog; /* NULL: none is followed */
+	struct text head;      /* of the file that is open: written before anything else */
 	struct hosts hosts;
 	struct text out;
 	uint64_t out_records;

@@ -9,7 +9,7 @@
 #include "proxy/summary.h"
 #include "report/tale.h"
 
-/* A stranger's capture may hold anything: nothing of it reaches a terminal as a command. */
+/* Names and addresses come from an untrusted capture and may contain terminal escapes. */
 static void print(const struct tale *tale)
 {
 	struct text visible = {0};

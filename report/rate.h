@@ -30,8 +30,7 @@ struct rate {
 };
 
 void rate_add(struct rate *rate, enum way way, uint32_t bytes, ns_t at);
-/* Joins bins until there are no more of them, empty ones included, than a session of so many datagrams needs.
- */
+/* Merges bins until their number, empty ones included, suits a session with so many datagrams. */
 void rate_end(struct rate *rate, uint64_t datagrams);
 double rate_bin_seconds(const struct rate *rate);
 void rate_free(struct rate *rate);

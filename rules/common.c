@@ -8,8 +8,8 @@
 
 #define SLOTS_LEAST 1024
 #define REMEMBERED_LEAST 65536
-#define SLOTS_SPARE (4 * CORES_MOST) /* two keys for each worker's next session, and an end to each search   \
-	                              */
+/* Two keys for each worker's next session, and free slots that end each search. */
+#define SLOTS_SPARE (4 * CORES_MOST)
 
 struct opened {
 	uint64_t key;

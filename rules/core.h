@@ -179,8 +179,8 @@ size_t core_do(
     struct core *core, const struct action *action, const struct live_target *target, uint32_t by, ns_t now);
 size_t core_fire(struct core *core, unsigned rule, const struct live_target *target, ns_t now);
 
-/* Since the last call something was refused as overload, or not done (a copy, an event), for want of memory.
- */
+/* Has anything been refused as overload or skipped (a copy, an event) since the last call, because an
+ * allocation failed? */
 bool core_out_of_memory(struct core *core);
 
 /* A place among the live sessions that stays right while sessions open and end: those that are there from

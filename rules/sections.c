@@ -126,6 +126,14 @@ static size_t search(const struct sections *sections, const struct address *addr
 
 /* ---- Of an address ---- */
 
+static bool address_among(const struct addresses *all, const struct address *address)
+{
+	for (size_t i = 0; i < all->count; i++)
+		if (address_equal(&all->all[i], address))
+			return true;
+	return false;
+}
+
 struct spoken {
 	const struct address *device, *listener;
 };
@@ -133,11 +141,9 @@ struct spoken {
 static bool takes(const struct device *candidate, const void *asked)
 {
 	const struct spoken *spoken = asked;
-	bool here = candidate->listener.count == 0;
 
-	for (size_t i = 0; i < candidate->listener.count && !here; i++)
-		here = address_equal(&candidate->listener.all[i], spoken->listener);
-	return here && patterns_match(&candidate->address, spoken->device);
+	return (!candidate->listener.count || address_among(&candidate->listener, spoken->listener)) &&
+	       patterns_match(&candidate->address, spoken->device);
 }
 
 const struct device *sections_find(
@@ -152,46 +158,26 @@ const struct device *sections_find(
 
 /* ---- Of another section ---- */
 
-static bool patterns_cover(const struct patterns *outer, const struct patterns *inner)
+static bool pattern_covered(const struct patterns *outer, const struct address_pattern *inner)
 {
-	if (!outer->count)
-		return true;
-	if (!inner->count)
-		return false;
-	for (size_t i = 0; i < inner->count; i++) {
-		size_t k = 0;
-
-		while (k < outer->count && !address_pattern_covers(&outer->all[k], &inner->all[i]))
-			k++;
-		if (k == outer->count)
-			return false;
-	}
-	return true;
+	for (size_t i = 0; i < outer->count; i++)
+		if (address_pattern_covers(&outer->all[i], inner))
+			return true;
+	return false;
 }
 
-static bool addresses_cover(const struct addresses *outer, const struct addresses *inner)
-{
-	if (!outer->count)
-		return true;
-	if (!inner->count)
-		return false;
-	for (size_t i = 0; i < inner->count; i++) {
-		size_t k = 0;
-
-		while (k < outer->count && !address_equal(&outer->all[k], &inner->all[i]))
-			k++;
-		if (k == outer->count)
-			return false;
-	}
-	return true;
-}
-
+/* A condition with no values matches everything. */
 static bool covers(const struct device *candidate, const void *asked)
 {
 	const struct device *device = asked;
+	bool covered = (!candidate->address.count || device->address.count) &&
+	               (!candidate->listener.count || device->listener.count);
 
-	return patterns_cover(&candidate->address, &device->address) &&
-	       addresses_cover(&candidate->listener, &device->listener);
+	for (size_t i = 0; candidate->address.count && covered && i < device->address.count; i++)
+		covered = pattern_covered(&candidate->address, &device->address.all[i]);
+	for (size_t i = 0; candidate->listener.count && covered && i < device->listener.count; i++)
+		covered = address_among(&candidate->listener, &device->listener.all[i]);
+	return covered;
 }
 
 const struct device *sections_shadow(const struct sections *sections, const struct device *device)

@@ -200,8 +200,7 @@ static void act_everywhere(struct core *core, const struct rule_state *state, st
 	}
 }
 
-/* Rounds from then on are run: in real time one that is far behind does not make up for all that it missed.
- */
+/* The time from which rounds are run: in real time a rule that is far behind skips those it missed. */
 #define CATCH_UP_MAX (100 * NS_MS)
 static ns_t not_before(const struct core *core, ns_t now)
 {

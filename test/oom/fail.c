@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
 static atomic_ulong count;
 static unsigned long fail_at;
 
@@ -34,8 +36,6 @@ static void tell_count(void)
 	fprintf(out, "%lu\n", atomic_load(&count));
 	fclose(out);
 }
-
-#include <event2/event.h>
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t number, size_t size);
