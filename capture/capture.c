@@ -15,19 +15,11 @@
 #include "capture/file.h"
 #include "capture/hosts.h"
 #include "capture/keylog.h"
-#include "capture/pcapng.h"
-#include "capture/ring.h"
+#include "capture/recorder.h"
 
-#define RING_SIZE ((size_t)32 << 20)
-#define RECORD_MAX (RING_SIZE / 2 - 64) /* bytes: a larger record would never fit */
-#define PAUSE (20 * NS_MS)              /* between two looks into the ring */
-#define BATCH ((size_t)1 << 20)         /* bytes of blocks made before they are written */
-#define RETRY NS_S                      /* a file that could not be written is tried again after this */
-
-struct recorder {
-	struct capture *capture;
-	struct ring *ring;
-};
+#define PAUSE (20 * NS_MS)      /* between two looks into the ring */
+#define BATCH ((size_t)1 << 20) /* bytes of blocks made before they are written */
+#define RETRY NS_S              /* a file that could not be written is tried again after this */
 
 struct capture {
 	struct capture_options options;
@@ -59,7 +51,7 @@ struct capture {
 	bool closed; /* the thread has ended */
 };
 
-/* ---- The workers' side ---- */
+/* ---- For the workers ---- */
 
 struct recorder *capture_recorder(struct capture *capture, unsigned index)
 {
@@ -67,157 +59,9 @@ struct recorder *capture_recorder(struct capture *capture, unsigned index)
 	return &capture->recorders[index];
 }
 
-static uint32_t kept_of(const struct capture *capture, uint32_t size)
-{
-	return size < capture->options.snaplen ? size : capture->options.snaplen;
-}
-
-/* Room in the ring; where there is none the patient wait, and for others the record is lost. */
-static struct record *room_for(struct recorder *recorder, size_t whole)
-{
-	struct capture *capture = recorder->capture;
-	struct record *record;
-
-	while (
-	    !(record = ring_room(recorder->ring, whole)) && capture->options.patient && whole <= RECORD_MAX)
-		nanosleep(&(struct timespec){.tv_nsec = NS_MS / 10}, NULL);
-	if (!record)
-		atomic_fetch_add_explicit(&capture->lost_here, 1, memory_order_relaxed);
-	return record;
-}
-
-static struct record *record_new(struct recorder *recorder, uint32_t extra, uint32_t size)
-{
-	uint32_t kept = kept_of(recorder->capture, size);
-	struct record *record = room_for(recorder, sizeof(struct record) + extra + kept);
-
-	if (!record)
-		return NULL;
-	/* The departure is filled where there is one. */
-	memset(record, 0, offsetof(struct record, departure));
-	record->extra = extra;
-	record->size = size;
-	record->kept = kept;
-	return record;
-}
-
-static void record_payload_set(struct record *record, const uint8_t *bytes)
-{
-	if (record->kept)
-		memcpy((uint8_t *)(record + 1) + record->extra, bytes, record->kept);
-	if (record->kept < record->size)
-		record->payload_sum = packet_sum(0, bytes, record->size);
-}
-
-static uint32_t aligned(size_t size)
-{
-	return (uint32_t)((size + 7) & ~(size_t)7);
-}
-
-/* The two ends of a packet on the cloud's side have one family. */
-static const struct address *known(
-    const struct address *one, const struct address *other, const struct capture_path *path)
-{
-	static const struct address zeros[] = {
-	    [FAMILY_IPV4] = {.family = FAMILY_IPV4}, [FAMILY_IPV6] = {.family = FAMILY_IPV6}};
-
-	return one->family ? one : &zeros[other->family ? other->family : path->device->family];
-}
-
-static const struct address *cloud_of(const struct capture_path *path)
-{
-	return known(path->cloud, path->cloud_side, path);
-}
-
-static const struct address *cloud_side_of(const struct capture_path *path)
-{
-	return known(path->cloud_side, path->cloud, path);
-}
-
-void capture_arrived(struct recorder *recorder, const struct capture_path *path,
-    const struct verdict *verdict, const uint8_t *bytes, uint8_t tos, uint64_t id, ns_t at)
-{
-	size_t verdict_size = offsetof(struct verdict, deeds) + verdict->deed_count * sizeof(struct deed);
-	struct record *record = record_new(recorder, aligned(verdict_size), verdict->size);
-	bool up = verdict->way == WAY_UP;
-
-	if (!record)
-		return;
-	record->kind = RECORD_ARRIVED;
-	record->interface = up ? INTERFACE_DEVICE : INTERFACE_CLOUD;
-	record->flags = PCAPNG_INBOUND;
-	record->at = at;
-	record->id = id;
-	record->ends = (struct packet_ends){.from = *(up ? path->device : cloud_of(path)),
-	    .to = *(up ? path->device_side : cloud_side_of(path)),
-	    .sender = up ? PARTY_DEVICE : PARTY_CLOUD,
-	    .receiver = PARTY_PROXY,
-	    .tos = tos,
-	    .id = (uint16_t)id};
-	memcpy(record + 1, verdict, verdict_size);
-	record_payload_set(record, bytes);
-	ring_put(recorder->ring);
-}
-
-void capture_departed(struct recorder *recorder, const struct capture_path *path,
-    const struct departure *departure, const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id, ns_t at)
-{
-	size_t parts_size = departure->part_count * sizeof(struct part);
-	struct record *record = record_new(recorder, aligned(parts_size), size);
-	bool up = departure->way == WAY_UP;
-
-	if (!record)
-		return;
-	record->kind = RECORD_DEPARTED;
-	record->interface = up ? INTERFACE_CLOUD : INTERFACE_DEVICE;
-	record->flags = PCAPNG_OUTBOUND;
-	record->at = at;
-	record->id = id;
-	record->ends = (struct packet_ends){.from = *(up ? cloud_side_of(path) : path->device_side),
-	    .to = *(up ? cloud_of(path) : path->device),
-	    .sender = PARTY_PROXY,
-	    .receiver = up ? PARTY_CLOUD : PARTY_DEVICE,
-	    .tos = tos,
-	    .id = (uint16_t)id};
-	record->departure = *departure;
-	if (parts_size)
-		memcpy(record + 1, departure->parts, parts_size);
-	record_payload_set(record, bytes);
-	ring_put(recorder->ring);
-}
-
-static void put_text(
-    struct recorder *recorder, enum record_kind kind, const struct address *about, const char *text, ns_t at)
-{
-	size_t size = strlen(text);
-	struct record *record = room_for(recorder, sizeof(*record) + size);
-
-	if (!record)
-		return;
-	memset(record, 0, sizeof(*record));
-	record->kind = (uint8_t)kind;
-	record->size = record->kept = (uint32_t)size;
-	record->at = at;
-	if (about)
-		record->ends.from = *about;
-	memcpy(record + 1, text, size);
-	ring_put(recorder->ring);
-}
-
-void capture_event(struct recorder *recorder, const char *text, ns_t at)
-{
-	put_text(recorder, RECORD_EVENT, NULL, text, at);
-}
-
-void capture_host(struct recorder *recorder, const struct address *address, const char *name, ns_t at)
-{
-	put_text(recorder, RECORD_HOST, address, name, at);
-}
-
 int capture_rotate(struct capture *capture, const char *ini)
 {
 	char *text = ini ? memory_text(ini, strlen(ini)) : NULL;
-	struct record *record;
 
 	if (file_is_standard_output(capture->file)) {
 		free(text);
@@ -229,14 +73,8 @@ int capture_rotate(struct capture *capture, const char *ini)
 		capture->next_ini = text;
 	}
 	pthread_mutex_unlock(&capture->lock);
-	record = ring_room(capture->recorders[0].ring, sizeof(*record));
-	if (record) {
-		memset(record, 0, sizeof(*record));
-		record->kind = RECORD_ROTATE;
-		ring_put(capture->recorders[0].ring);
-	} else {
+	if (!recorder_rotate(&capture->recorders[0]))
 		atomic_store(&capture->rotate_soon, true); /* behind what stands in the ring now, or near */
-	}
 	return 0;
 }
 
@@ -617,7 +455,10 @@ static void recorders_open(struct capture *capture)
 	capture->recorder_count = capture->options.recorders ? capture->options.recorders : 1;
 	capture->recorders = memory_new(capture->recorder_count, sizeof(*capture->recorders));
 	for (unsigned i = 0; i < capture->recorder_count; i++)
-		capture->recorders[i] = (struct recorder){.capture = capture, .ring = ring_new(RING_SIZE)};
+		capture->recorders[i] = (struct recorder){.ring = ring_new(RECORDER_RING_SIZE),
+		    .lost = &capture->lost_here,
+		    .snaplen = capture->options.snaplen,
+		    .patient = capture->options.patient};
 }
 
 /* The first file. One that is full, or that nobody reads yet, is tried again later: only one that cannot be
