@@ -154,6 +154,15 @@ class Deadzone(Program):
     def port(self):
         return self.listeners[0][1]
 
+    def when_echoed(self):
+        """Waits until an echoing cloud's answers are all here and nothing is queued: more may not come."""
+
+        def done(summary):
+            up, down = (summary["totals"][way] for way in ("up", "down"))
+            return down["received"] >= up["sent"] and not up["queued"] + down["queued"]
+
+        return self.summary_when(done, "all to be echoed, and to leave")
+
     def summary_when(self, condition, what="the summary", patience=PATIENCE):
         """Asks for summaries (SIGUSR1) until one fulfils the condition; gives that one."""
 

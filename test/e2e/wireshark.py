@@ -38,7 +38,7 @@ def busy_capture(scene):
     for i in range(60):
         device.send(b"%d" % i)
     proxy.when_received(60)
-    proxy.summary_when(lambda s: not s["totals"]["up"]["queued"] + s["totals"]["down"]["queued"], "all to leave")
+    proxy.when_echoed()
     return proxy, proxy.stop()
 
 
