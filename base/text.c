@@ -133,22 +133,31 @@ static size_t shown(const uint8_t *at, size_t left)
 	           : size;
 }
 
+size_t text_visible_prefix(const char *bytes, size_t size)
+{
+	const uint8_t *at = (const uint8_t *)bytes;
+	size_t done = 0, taken;
+
+	while (done < size && (taken = shown(at + done, size - done)))
+		done += taken;
+	return done;
+}
+
 void text_add_visible(struct text *text, const char *bytes, size_t size)
 {
 	static const char digits[] = "0123456789abcdef";
-	const uint8_t *at = (const uint8_t *)bytes;
 
-	while (size) {
-		size_t taken = shown(at, size);
-		const char escape[] = {'\\', 'x', digits[at[0] >> 4], digits[at[0] & 15]};
+	for (;;) {
+		size_t taken = text_visible_prefix(bytes, size);
+		uint8_t hidden;
 
-		if (taken)
-			text_add_bytes(text, at, taken);
-		else
-			text_add_bytes(text, escape, sizeof(escape));
-		taken = taken ? taken : 1;
-		at += taken;
-		size -= taken;
+		text_add_bytes(text, bytes, taken);
+		if (taken == size)
+			return;
+		hidden = (uint8_t)bytes[taken];
+		text_add_bytes(text, (char[]){'\\', 'x', digits[hidden >> 4], digits[hidden & 15]}, 4);
+		bytes += taken + 1;
+		size -= taken + 1;
 	}
 }
 

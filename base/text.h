@@ -27,6 +27,8 @@ void text_add_number(struct text *text, uint64_t number);
 /* Untrusted text made safe for a terminal: control characters and invalid UTF-8 become escapes such as \x1b;
  * newlines and tabs are kept. */
 void text_add_visible(struct text *text, const char *bytes, size_t size);
+/* Returns how many of the first bytes text_add_visible would add as they are. */
+size_t text_visible_prefix(const char *bytes, size_t size);
 void text_clear(struct text *text);
 void text_free(struct text *text);
 

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "proxy/control.h"
 #include "proxy/routes.h"
+#include "report/sheet.h"
 
 static const char *status_words(int status)
 {
@@ -64,7 +65,7 @@ void call_give_up(struct call *call)
 
 void call_answer(struct call *call, int status, json_t *json)
 {
-	char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12));
+	char *text = json_dumps(json, JSON_COMPACT | SHEET_JSON);
 
 	if (!text)
 		memory_out();

@@ -42,7 +42,7 @@ static struct setup *setup_read(const struct running *running)
 /* Standard output may be a pipe that nobody reads: it has a queue, as messages do. */
 static int queue_json(struct running *running, json_t *json, bool at_end, struct error *error)
 {
-	char *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+	char *text = json_dumps(json, JSON_INDENT(2) | SHEET_JSON);
 	struct text line = {0};
 	bool queued = false;
 
@@ -73,20 +73,6 @@ static void write_json(struct running *running, const struct sheet *sheet, bool 
 	log_error("--json: %s", error.text);
 	if (at_end)
 		running->status = EXIT_FAILED;
-}
-
-static void print_sheet(const struct sheet *sheet, bool at_end)
-{
-	char *text = NULL;
-	size_t size = 0;
-	FILE *out = open_memstream(&text, &size);
-
-	if (!out)
-		return log_error("the summary cannot be printed: out of memory");
-	sheet_print(sheet, out);
-	if (fclose(out) == 0)
-		log_lines(text, size, at_end);
-	free(text);
 }
 
 /* ---- Signals ---- */
@@ -155,7 +141,7 @@ static void on_summary(evutil_socket_t number, short what, void *user)
 	(void)what;
 	running_sheet(running, true, &sheet);
 	log_status("");
-	print_sheet(&sheet, false);
+	summary_print(&sheet, false);
 	write_json(running, &sheet, false);
 	sheet_fini(&sheet);
 }
@@ -469,7 +455,7 @@ static void finish(struct running *running)
 		close_capture(running);
 	running_sheet(running, true, &sheet);
 	if (log_level() >= LOG_NORMAL) {
-		print_sheet(&sheet, true);
+		summary_print(&sheet, true);
 		if (running->capture) {
 			struct text line = {0};
 

@@ -451,8 +451,8 @@ static int conclude(struct simulation *s, const char *json)
 	summary_sheet(&now, &s->cores, &facts, facts.capture_lost ? EXIT_FAILED : EXIT_DONE, &sheet);
 	summary_now_free(&now);
 	status = sheet.exit;
-	if (log_level() >= LOG_NORMAL)
-		sheet_print(&sheet, stderr);
+	if (log_level() >= LOG_NORMAL && summary_print(&sheet, true))
+		status = EXIT_FAILED;
 	summary_tell_failures(&sheet);
 	if (json && sheet_write(sheet_json(&sheet), json, &error)) {
 		log_error("--json: %s", error.text);

@@ -312,6 +312,16 @@ static int read_head(int fd, struct text *in, size_t *body)
 	return sscanf(in->at, "HTTP/1.%*d %d", &status) == 1 ? status : 0;
 }
 
+/* A line of the answer: another program wrote it. */
+static void print_visible(const char *bytes, size_t size)
+{
+	struct text line = {0};
+
+	text_add_visible(&line, bytes, size);
+	puts(line.at);
+	text_free(&line);
+}
+
 /* The lines behind "data: ", as they come. */
 static void show_events(int fd, struct text *in, size_t body)
 {
@@ -322,7 +332,7 @@ static void show_events(int fd, struct text *in, size_t body)
 
 		if (end) {
 			if (strncmp(line, "data: ", 6) == 0)
-				printf("%.*s\n", (int)(end - line - 6), line + 6);
+				print_visible(line + 6, (size_t)(end - line - 6));
 			at = (size_t)(end - in->at) + 1;
 			continue;
 		}
@@ -369,7 +379,7 @@ static int take_answer(const struct saying *saying, int fd)
 			tell_error(in.at + body, status);
 		} else {
 			if (saying->verb->flags & TELL_SHOW)
-				puts(in.at + body);
+				print_visible(in.at + body, in.size - body);
 			result = fflush(stdout) || ferror(stdout) ? EXIT_FAILED : EXIT_DONE;
 		}
 	}

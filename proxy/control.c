@@ -110,6 +110,18 @@ static struct client *client_of(struct control *control, struct evhttp_request *
 	return NULL;
 }
 
+/* One too many is refused before it has asked: evhttp sees its connection end. */
+static void client_refuse(int fd)
+{
+	static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
+	                             "Content-Type: application/json\r\nContent-Length: 33\r\n"
+	                             "Connection: close\r\n\r\n"
+	                             "{\"error\":\"too many connections\"}\n";
+
+	send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	shutdown(fd, SHUT_RDWR);
+}
+
 static void client_add(struct control *control, int fd)
 {
 	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
@@ -120,7 +132,7 @@ static void client_add(struct control *control, int fd)
 		*client = (struct client){.fd = fd, .inode = inode_of(fd), .since = relay_now()};
 		return;
 	}
-	shutdown(fd, SHUT_RDWR); /* one too many: evhttp sees it end */
+	client_refuse(fd);
 }
 
 /* The one that was accepted last has its socket by now. */
@@ -204,26 +216,30 @@ static void kept_lost(struct evhttp_connection *connection, void *user)
 	kept_forget(kept);
 }
 
-/* The one that waits longest makes room. */
+/* The one that waits longest makes room, for a connection too. A stream or a long answer breaks off: ended in
+ * order it would look whole. */
 static void kept_evict(struct control *control)
 {
+	struct evhttp_connection *connection;
 	struct kept *kept = control->kept;
+	struct client *client;
 	struct call call;
 
 	while (kept->next)
 		kept = kept->next;
 	call = call_of(control, kept->http);
-	evhttp_connection_set_closecb(evhttp_request_get_connection(call.http), NULL, NULL);
+	connection = evhttp_request_get_connection(call.http);
+	client = client_of(control, call.http);
+	if (client)
+		client->inode = 0;
+	evhttp_connection_set_closecb(connection, NULL, NULL);
 	if (kept->what == KEPT_WAIT) {
-		kept_forget(kept);
-		/* Its place is free only once the connection is. */
 		evhttp_add_header(evhttp_request_get_output_headers(call.http), "Connection", "close");
 		call_refuse(&call, 503, "too many calls wait: this one has waited longest");
 	} else {
-		kept_forget(kept);
-		control_served(&call);
-		evhttp_send_reply_end(call.http);
+		evhttp_connection_free(connection);
 	}
+	kept_forget(kept);
 }
 
 static struct kept *kept_new(struct call *call, enum kept_for what)

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "proxy/output.h"
 
 #define LINE_MAX_USUAL 2048 /* bytes; a longer one takes memory of its own */
@@ -73,6 +74,40 @@ static void put_above(const char *text, size_t size, size_t most)
 		put(status, strlen(status), most);
 }
 
+/* As text_add_visible does, without ending the process if there is no memory; NULL then. */
+static char *escape(const char *bytes, size_t size, size_t *escaped_size)
+{
+	char *escaped = malloc(4 * size + 1), *at = escaped;
+
+	while (escaped && size) {
+		size_t visible = text_visible_prefix(bytes, size);
+
+		memcpy(at, bytes, visible);
+		at += visible;
+		if (visible < size)
+			at += sprintf(at, "\\x%02x", (unsigned char)bytes[visible++]);
+		bytes += visible;
+		size -= visible;
+	}
+	*escaped_size = (size_t)(at - escaped);
+	return escaped;
+}
+
+/* Messages quote names, paths and answers that others chose: what a terminal would obey is escaped. */
+static void put_visible(const char *bytes, size_t size, size_t most)
+{
+	bool is_visible = text_visible_prefix(bytes, size) == size;
+	char *escaped = is_visible ? NULL : escape(bytes, size, &size);
+
+	pthread_mutex_lock(&lock);
+	if (is_visible || escaped)
+		put_above(escaped ? escaped : bytes, size, most);
+	else
+		skipped++;
+	pthread_mutex_unlock(&lock);
+	free(escaped);
+}
+
 /* ---- Messages ---- */
 
 static void say(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
@@ -94,9 +129,7 @@ static void say(const char *format, va_list list)
 	memcpy(line, name, head);
 	vsnprintf(line + head, size - head + 1, format, list);
 	line[size] = '\n';
-	pthread_mutex_lock(&lock);
-	put_above(line, size + 1, LOG_QUEUE_MAX);
-	pthread_mutex_unlock(&lock);
+	put_visible(line, size + 1, LOG_QUEUE_MAX);
 	if (line != usual)
 		free(line);
 }
@@ -134,9 +167,7 @@ void log_detail(const char *format, ...)
 
 void log_lines(const char *text, size_t size, bool must)
 {
-	pthread_mutex_lock(&lock);
-	put_above(text, size, must ? SIZE_MAX : LOG_QUEUE_MAX);
-	pthread_mutex_unlock(&lock);
+	put_visible(text, size, must ? SIZE_MAX : LOG_QUEUE_MAX);
 }
 
 void log_complaints(struct complaints *complaints)

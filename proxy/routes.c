@@ -16,7 +16,7 @@ extern const char live_frame[], live_frame_end[]; /* proxy/live.html, built in *
 #define MARK_MAX 1000
 #define PAGE_PRESET 1000 /* sessions of a page */
 #define PAGE_MAX 10000
-#define API_JSON (JSON_COMPACT | JSON_REAL_PRECISION(12))
+#define API_JSON (JSON_COMPACT | SHEET_JSON)
 #define PIECE_SESSIONS 50 /* of a long summary that are sent at once */
 
 /* ---- What there is ---- */

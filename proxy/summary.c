@@ -348,6 +348,25 @@ static void check_run(struct sheet *sheet, const struct summary_facts *facts)
 	}
 }
 
+int summary_print(const struct sheet *sheet, bool must)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	bool is_whole = out != NULL;
+
+	if (out) {
+		sheet_print(sheet, out);
+		is_whole = fclose(out) == 0;
+	}
+	if (is_whole)
+		log_lines(text, size, must);
+	else
+		log_error("the summary cannot be printed: out of memory");
+	free(text);
+	return is_whole ? 0 : -1;
+}
+
 void summary_tell_failures(const struct sheet *sheet)
 {
 	size_t told = sheet->failure_count < TOLD_MAX ? sheet->failure_count : TOLD_MAX;

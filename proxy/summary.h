@@ -83,6 +83,8 @@ bool summary_session(const struct summary *summary, const struct cores *cores,
     const struct summary_facts *facts, uint32_t number, struct sheet_session *session);
 /* What the figures of a session in summary_now lack: when it began in the run, and that the run is over. */
 void summary_place(struct sheet_session *session, const struct summary_facts *facts);
+/* Prints it on standard error; `must` as of log_lines. Without memory it says so instead, and returns -1. */
+int summary_print(const struct sheet *sheet, bool must);
 /* Tells on standard error each check that does not hold. */
 void summary_tell_failures(const struct sheet *sheet);
 /* Lines of `key=value` for the capture's closing statistics. */

@@ -227,7 +227,7 @@ static void put_text(const char *text, size_t size, FILE *out)
 /* Takes `json` over. `cut`: bytes to leave out at either end. */
 static void put_json(json_t *json, size_t cut, FILE *out)
 {
-	char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12));
+	char *text = json_dumps(json, JSON_COMPACT | SHEET_JSON);
 	size_t size = text ? strlen(text) : 0;
 
 	json_decref(json);
@@ -241,7 +241,7 @@ static void put_data(const struct page *page, const char *title)
 {
 	struct sheet_json whole;
 
-	sheet_json_begin(&page->tale->sheet, JSON_COMPACT | JSON_REAL_PRECISION(12), &whole);
+	sheet_json_begin(&page->tale->sheet, JSON_COMPACT | SHEET_JSON, &whole);
 	put_text(whole.text, (size_t)(whole.place - whole.text), page->out);
 	for (size_t i = 0; i < page->shown_count; i++) {
 		fputs(i ? ",\n" : "\n", page->out);

@@ -104,7 +104,9 @@ struct sheet_rule *sheet_rule_add(struct sheet *sheet, const char *name);
 void sheet_print(const struct sheet *sheet, FILE *out);
 void sheet_print_way(const char *name, const struct sheet_way *way, FILE *out);
 
-/* For machines: the caller owns what comes back. */
+/* For machines: the caller owns what comes back. SHEET_JSON: jansson's flags of all JSON that the program
+ * writes. ASCII alone, so that no terminal obeys a control character in a foreign name. */
+#define SHEET_JSON (JSON_REAL_PRECISION(12) | JSON_ENSURE_ASCII)
 json_t *sheet_json(const struct sheet *sheet);
 json_t *sheet_json_session(const struct sheet_session *session);
 /* The same in two halves, for very many sessions: text up to `place`, then each session's JSON with commas

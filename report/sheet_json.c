@@ -202,8 +202,7 @@ int sheet_write(json_t *json, const char *path, struct error *error)
 	int failed = output_file_open(&file, path, error);
 
 	if (!failed) {
-		json_dumpf(json, file.out,
-		    JSON_INDENT(2) | JSON_REAL_PRECISION(12)); /* the stream knows if it failed */
+		json_dumpf(json, file.out, JSON_INDENT(2) | SHEET_JSON); /* the stream knows if it failed */
 		fputc('\n', file.out);
 		failed = output_file_close(&file, path, error);
 	}

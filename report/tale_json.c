@@ -199,7 +199,7 @@ void tale_json(const struct tale *tale, FILE *out)
 {
 	/* For people while there are few; of many each takes a line. */
 	const size_t flags = (tale->session_count > INDENTED_MAX ? JSON_COMPACT : JSON_INDENT(2)) |
-	                     JSON_REAL_PRECISION(12);
+	                     SHEET_JSON;
 	struct sheet_json whole;
 
 	sheet_json_begin(&tale->sheet, flags, &whole);

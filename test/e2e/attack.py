@@ -280,12 +280,11 @@ def what_waits_at_the_end_is_told_alike_by_run_and_report(scene):
 def calls_that_wait_lock_nobody_out(scene):
     proxy, (api,) = controlled(scene, "[rule never]\nsize = 1\ndo = note\n")
     waiting = []
-    for _ in range(40): # more than may wait, and fewer than may be connected
-        connection = api.connection()
+    for path in ["/api/v1/wait?rule=never&timeout=1h"] * 70 + ["/api/v1/events"] * 70:  # more than may be connected
+        waiting.append(api.connection())
         with contextlib.suppress(OSError):
-            connection.request("GET", "/api/v1/wait?rule=never&timeout=1h")
-            waiting.append(connection)
-    check_equal(api.ask("POST", "/api/v1/mark", {"text": "here"})[0], 200)
+            waiting[-1].request("GET", path)
+        check_equal(api.ask("POST", "/api/v1/mark", {"text": "here"})[0], 200)
     answer = waiting[0].getresponse()
     check_equal((answer.status, answer.getheader("Retry-After")), (503, "1"), "the one that has waited longest")
     check("waited longest" in json.loads(answer.read())["error"], "why")
@@ -386,18 +385,65 @@ def proxies_in_a_ring_are_bounded_and_told(scene):
     check(sum(refused) >= 1, refused)
 
 
+HOSTILE = "\x1b[2J\x9bc\u202e"
+
+
+def check_tame(output, what):
+    """As bytes: ESC, and C1 controls and bidirectional ones in UTF-8."""
+    for control in (b"\x1b", "\x9b".encode(), "\u202e".encode()):
+        check(control not in output, f"{what}: {control!r} reached the terminal")
+
+
 @test
 def nothing_from_a_capture_steers_a_terminal(scene):
     proxy = scene.proxy("", upstream=scene.cloud())
     scene.device(proxy).ask(b"x")
     proxy.stop()
-    hostile = proxy.capture.read_bytes().replace(b"clean", b"\x1b[2Jx")
+    hostile = proxy.capture.read_bytes().replace(b"clean", b"\x1b[2Jx").replace(b"seed=", "se\x9b\u202e".encode()[:5])
     check(b"\x1b" in hostile, "nothing was replaced")
     path = scene.path("hostile.pcapng")
     path.write_bytes(hostile)
-    done = subprocess.run([h.BINARY, "report", path], capture_output=True, timeout=h.PATIENCE)
-    check(b"\x1b" not in done.stdout + done.stderr, "an escape sequence reached the terminal")
-    check(b"\\x1b[2Jx" in done.stdout, done.stdout)
+    for words in ((), ("--json",)):
+        done = subprocess.run([h.BINARY, "report", path, *words], capture_output=True, timeout=h.PATIENCE)
+        check_tame(done.stdout + done.stderr, f"report {words}")
+        check((b"\\u001B[2Jx" if words else b"\\x1b[2Jx") in done.stdout, done.stdout)
+
+
+@test
+def nothing_in_a_message_steers_a_terminal(scene):
+    """File names, keys and sections that others wrote."""
+    ini = scene.path("hostile.ini", f"[{HOSTILE}]\n{HOSTILE} = 1\n[link a]\n{HOSTILE} = 1\nlatency = {HOSTILE}\n")
+    for words in (("check", ini), ("check", f"no{HOSTILE}.ini"), ("report", f"no{HOSTILE}.pcapng"), (HOSTILE,),
+                  ("run", f"--{HOSTILE}"), ("run", "-c", ini), ("tell", HOSTILE), ("tell", "mark", "x", "--to", HOSTILE)):
+        done = subprocess.run([h.BINARY, *words], capture_output=True, timeout=h.PATIENCE)
+        check_equal(done.returncode, 2, words)
+        check_tame(done.stdout + done.stderr, words)
+        check(b"\\x1b[2J" in done.stderr, done.stderr)
+
+
+@test
+def nothing_that_a_server_answers_steers_a_terminal(scene):
+    """`tell` does not know who listens there."""
+    body = json.dumps({"error": HOSTILE}, ensure_ascii=False).encode()
+    for words, status, text in ((("reload",), "400 No", body), (("summary",), "200 OK", HOSTILE.encode()),
+                                (("events",), "200 OK", b"data: " + HOSTILE.encode() + b"\n\n")):
+        server = socket.create_server(("127.0.0.1", 0))
+        server.settimeout(h.PATIENCE)
+
+        def serve():
+            connection, _ = server.accept()
+            connection.recv(65536)
+            connection.sendall(f"HTTP/1.0 {status}\r\n\r\n".encode() + text)
+            connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = subprocess.run([h.BINARY, "tell", *words, "--to", f"127.0.0.1:{server.getsockname()[1]}"],
+                              capture_output=True, timeout=h.PATIENCE)
+        thread.join()
+        server.close()
+        check_tame(done.stdout + done.stderr, words)
+        check(b"\\x1b[2J" in done.stdout + done.stderr, done)
 
 
 @test
