@@ -7,7 +7,6 @@ libcoap's confirmable messages must get through any loss, and there the bytes of
 
 import random
 import threading
-import time
 
 import dtls
 import harness as h
@@ -267,9 +266,7 @@ def several_devices_at_once(scene):
 
 @test
 def libcoap_blocks_over_a_clean_link(scene):
-    began = time.monotonic()
     transfer(scene, "", False)
-    check(time.monotonic() - began < 20, "a clean link made it slow")
 
 
 @test
