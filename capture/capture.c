@@ -19,6 +19,7 @@
 
 #define PAUSE (20 * NS_MS)      /* between two looks into the ring */
 #define BATCH ((size_t)1 << 20) /* bytes of blocks made before they are written */
+#define BATCH_RECORDS 16384u    /* and of records */
 #define RETRY NS_S              /* a file that could not be written is tried again after this */
 
 struct capture {
@@ -36,7 +37,8 @@ struct capture {
 	struct text head;      /* of the file that is open: written before anything else */
 	struct hosts hosts;
 	struct text out;
-	uint64_t out_records;
+	uint32_t ends[BATCH_RECORDS]; /* of the records in `out` */
+	size_t end_count;
 	char *ini;
 	ns_t opened_at, latest;   /* stamps */
 	ns_t stamp_offset;        /* from CLOCK_MONOTONIC to the records' stamps */
@@ -210,34 +212,38 @@ static int write_secrets(struct capture *capture, struct error *error)
 	return failed;
 }
 
-static int write_out(struct capture *capture, struct error *error)
+/* Writes what was made, of a full disk as much as fits; `*whole` records of it stand in the file. */
+static int write_out(struct capture *capture, size_t *whole, struct error *error)
 {
+	*whole = 0;
 	if (!file_is_open(capture->file))
 		return -1;
 	if (capture->out.failed)
 		error_set(error, "out of memory");
 	if (capture->out.failed || (capture->keylog && write_secrets(capture, error)) ||
-	    (capture->out.size && file_write(capture->file, capture->out.at, capture->out.size, error))) {
+	    (capture->out.size && file_write_blocks(capture->file, capture->out.at, capture->out.size,
+	                              capture->ends, capture->end_count, whole, error))) {
 		tell(capture, error);
 		return -1;
 	}
 	return 0;
 }
 
-/* False if what was made is lost. */
+/* False if some of what was made is lost. */
 static bool flush(struct capture *capture)
 {
 	struct error error;
 	bool blocked = capture->in_trouble && monotonic() < capture->retry_at;
-	bool failed = blocked || write_out(capture, &error);
+	size_t whole = 0;
+	bool failed = blocked || write_out(capture, &whole, &error);
 
 	if (failed && !blocked)
 		capture->retry_at = monotonic() + RETRY;
 	if (!failed)
 		capture->in_trouble = false;
-	atomic_fetch_add_explicit(
-	    failed ? &capture->lost_there : &capture->written, capture->out_records, memory_order_relaxed);
-	capture->out_records = 0;
+	atomic_fetch_add_explicit(&capture->written, whole, memory_order_relaxed);
+	atomic_fetch_add_explicit(&capture->lost_there, capture->end_count - whole, memory_order_relaxed);
+	capture->end_count = 0;
 	text_clear(&capture->out);
 	return !failed;
 }
@@ -317,7 +323,7 @@ static void take_record(struct capture *capture, const struct record *record)
 		classic_record(capture->classic, &capture->out, record);
 	else
 		blocks_record(&capture->out, record, capture->options.names);
-	capture->out_records++;
+	capture->ends[capture->end_count++] = (uint32_t)capture->out.size;
 }
 
 /* Once in a while: is the file still where it was? */
@@ -393,7 +399,7 @@ static void drain(struct capture *capture, ns_t until)
 	while ((record = oldest(capture, &from)) && !held_back(capture, record, until)) {
 		take_record(capture, record);
 		ring_taken(from->ring);
-		if (capture->out.size >= BATCH)
+		if (capture->out.size >= BATCH || capture->end_count == BATCH_RECORDS)
 			flush(capture);
 		if (rotation_due(capture))
 			rotate(capture);

@@ -312,7 +312,22 @@ static bool wait_for_room(const struct file *file, ns_t since)
 	return true;
 }
 
-int file_write(struct file *file, const void *bytes, size_t size, struct error *error)
+/* Takes back what stands behind the last whole block; returns how many blocks stay. */
+static size_t keep_whole(struct file *file, size_t wrote, const uint32_t *ends, size_t end_count)
+{
+	size_t whole = 0;
+
+	while (whole < end_count && ends[whole] <= wrote)
+		whole++;
+	if (whole)
+		file->size += ends[whole - 1];
+	if (wrote && file->regular && ftruncate(file->fd, (off_t)file->size) == 0)
+		lseek(file->fd, (off_t)file->size, SEEK_SET);
+	return whole;
+}
+
+int file_write_blocks(struct file *file, const void *bytes, size_t size, const uint32_t *ends,
+    size_t end_count, size_t *whole, struct error *error)
 {
 	const char *at = bytes;
 	size_t left = size;
@@ -321,6 +336,7 @@ int file_write(struct file *file, const void *bytes, size_t size, struct error *
 	while (left) {
 		ssize_t wrote = write_some(file, at, left);
 		int reason = wrote < 0 ? errno : ENOSPC;
+		bool is_full = wrote < 0 && reason == EAGAIN && !file->regular;
 
 		if (wrote > 0) {
 			at += wrote;
@@ -328,22 +344,23 @@ int file_write(struct file *file, const void *bytes, size_t size, struct error *
 			moved = now();
 			continue;
 		}
-		if (wrote < 0 && reason == EINTR)
+		if ((wrote < 0 && reason == EINTR) || (is_full && wait_for_room(file, moved)))
 			continue;
-		if (wrote < 0 && reason == EAGAIN && !file->regular) {
-			if (wait_for_room(file, moved))
-				continue;
-			return error_set(
-			    error, "`%s` cannot be written: its reader takes nothing", file_name(file));
-		}
-		/* Take back the part of a block that got there. */
-		if (left < size && file->regular && ftruncate(file->fd, (off_t)file->size) == 0)
-			lseek(file->fd, (off_t)file->size, SEEK_SET);
-		error_set(error, "`%s` cannot be written: %s", file_name(file), strerror(reason));
+		*whole = keep_whole(file, size - left, ends, end_count);
+		error_set(error, "`%s` cannot be written: %s", file_name(file),
+		    is_full ? "its reader takes nothing" : strerror(reason));
 		if (reason == EPIPE && !file_is_standard_output(file))
 			file_close(file);
 		return -1;
 	}
 	file->size += size;
+	*whole = end_count;
 	return 0;
+}
+
+int file_write(struct file *file, const void *bytes, size_t size, struct error *error)
+{
+	size_t whole;
+
+	return file_write_blocks(file, bytes, size, NULL, 0, &whole, error);
 }

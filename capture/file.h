@@ -47,6 +47,10 @@ bool file_is_gone(const struct file *file);
 /* Writes all or nothing (of a stream that is stuck or has lost its reader: perhaps a part); -1 and the
  * reason. A FIFO that has lost its reader is closed. */
 int file_write(struct file *file, const void *bytes, size_t size, struct error *error);
+/* The same with as much as there is room for: of the blocks that end at these offsets `*whole` stand in the
+ * file then. 0 only if everything does, also what is behind the last end. */
+int file_write_blocks(struct file *file, const void *bytes, size_t size, const uint32_t *ends,
+    size_t end_count, size_t *whole, struct error *error);
 void file_close(struct file *file);
 /* From any thread: a stream that is stuck is not waited for any more. */
 void file_hurry(struct file *file);

@@ -139,6 +139,23 @@ def a_file_that_may_not_grow_is_as_a_full_disk(scene):
 
 
 @test
+def of_a_batch_that_does_not_fit_the_first_blocks_are_written(scene):
+    ini = scene.path("many.ini", "[proxy]\nseed = 1\n[rule many]\nnth = 1\ndo = duplicate 500\n")
+    words = ["simulate", "-c", ini, "-r", h.TOP / "test/data/dtls12-cid-mbedtls.pcapng", "-w"]
+    whole, cut = scene.path("whole.pcapng"), scene.path("cut.pcapng")
+    check_equal(h.deadzone(*words, whole).returncode, 0)
+    limit = whole.stat().st_size // 3
+    done = h.run("prlimit", f"--fsize={limit}", h.BINARY, *words, cut, "--json", scene.path("json"))
+    check_equal(done.returncode, 1, done.stderr)
+    (found, rest), (every, _) = blocks(cut), blocks(whole)
+    written, lost = (h.read_json(scene.path("json"))["capture"][key] for key in ("written", "lost"))
+    check_equal(rest, b"", "it ends with a whole block")
+    check_equal([kind for kind, _ in found].count(ENHANCED), written, "what counts as written is there")
+    check_equal(written + lost, [kind for kind, _ in every].count(ENHANCED) + 1, "all are counted, and the end")
+    check(limit - 1000 < cut.stat().st_size <= limit, f"{cut.stat().st_size} bytes of {limit} are used")
+
+
+@test
 def a_capture_that_cannot_be_written_does_not_pass_strict(scene):
     """Without any traffic, too."""
     proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\nstrict = yes\n", "-w", "/dev/full",
