@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/^\#define DEADZONE_VERSION "\(.*\)"/\1/p' proxy/com
 BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev libjs-dygraphs
 DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils \
-    python3-pytest prometheus
+    python3-pytest prometheus libfaketime
 BROWSER_PACKAGES := $(BUILD_PACKAGES) chromium libcoap3-bin python3 tshark
 STORY_PACKAGES := $(BUILD_PACKAGES) binutils tshark python3
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev

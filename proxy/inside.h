@@ -11,6 +11,7 @@
 #include "proxy/ready.h"
 #include "proxy/relay.h"
 #include "proxy/socket.h"
+#include "proxy/stamps.h"
 #include "proxy/upstream.h"
 
 /* A way out: a socket, and what waits for it: to be sent with others, for room in a full socket, or (`fd` -1)
@@ -115,8 +116,8 @@ struct relay {
 	atomic_bool halted;
 	relay_rest *rest;
 	void *rest_user;
-	ns_t now;          /* when the clock was read last */
-	ns_t stamp_offset; /* from the kernel's stamps (CLOCK_REALTIME) to our time, in this round */
+	ns_t now; /* when the clock was read last */
+	struct stamps stamps;
 	ns_t wall_offset;
 	unsigned next_source;
 	uint64_t closed_drops; /* of sockets that are closed */

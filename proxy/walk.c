@@ -307,15 +307,14 @@ static void tell_verdict(const struct verdict *verdict)
 	    verdict->reason ? verdict_reasons[verdict->reason] : "");
 }
 
-/* When it came, and never later than now, as the difference of two clocks may have it. The clock is read only
- * where the last reading does not tell. */
+/* When it came. The clock is read only if the last reading does not tell. */
 static ns_t came_at(struct relay *relay, const struct received *received)
 {
-	ns_t at = received->stamp ? received->stamp + relay->stamp_offset : NS_NEVER;
-
-	if (at > relay->now)
+	if (!received->stamp)
+		return relay->now;
+	if (received->stamp + relay->stamps.offset > relay->now)
 		relay->now = relay_now();
-	return at < relay->now ? at : relay->now;
+	return stamps_time(&relay->stamps, received->stamp, relay->now);
 }
 
 /* One of those that a read gave. */
@@ -584,7 +583,7 @@ static void round_of(struct relay *relay)
 	ns_t wall = relay_wall_now(); /* before our own: an arrival is never put earlier than it was */
 
 	relay->now = relay_now();
-	relay->stamp_offset = relay->now - wall;
+	stamps_round(&relay->stamps, relay->now, wall);
 	foresee_ports(relay, count);
 	while (ready_next(relay->ready))
 		;

@@ -1,0 +1,99 @@
+#!/usr/bin/python3
+"""The wall clock steps under a running relay (libfaketime): no interval notices, and an event says so."""
+
+import glob
+import os
+import time
+
+import harness as h
+from harness import check, check_equal, test
+
+LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+
+
+class Clock:
+    """The wall clock of a program started with `environment`; the monotonic one is true."""
+
+    def __init__(self, scene):
+        self.file = scene.path("clock", "+0\n")
+        # Not the sanitized build: its runtime must be the first library, and would run under a false clock.
+        self.options = {"binary": h.TOP / "build/deadzone", "env": dict(
+            os.environ, LD_PRELOAD=glob.glob(LIBRARY)[0], FAKETIME_TIMESTAMP_FILE=str(self.file), FAKETIME_NO_CACHE="1",
+            FAKETIME_DONT_FAKE_MONOTONIC="1", DONT_FAKE_MONOTONIC="1")}
+
+    def step(self, seconds):
+        """To so many seconds from the true time, at once."""
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(f"{seconds:+d}\n")
+        fresh.rename(self.file)
+
+
+def ini_of(scene, capture):
+    return f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n[capture]\n{capture}"
+
+
+@test
+def files_are_rotated_by_the_monotonic_clock(scene):
+    clock = Clock(scene)
+    began = time.monotonic()
+    proxy = scene.start(ini_of(scene, f"file = {scene.folder}/cap.pcapng\nrotate_time = 1s\n"), capture=False,
+                        **clock.options).await_ready()
+    device = scene.device(proxy)
+    asked = 0
+    for step, told in ((-3600, "-3600"), (3600, r"\+7200"), (0, "-3600")):
+        clock.step(step)
+        # At least one file for each of them: it goes on with rotation.
+        begun = proxy.text.count("the capture goes on in")
+
+        def more():
+            nonlocal asked
+            check_equal(device.ask(b"%d" % asked), b"%d" % asked)
+            asked += 1
+            return proxy.text.count("the capture goes on in") > begun
+
+        h.until(more, f"a new file after the step to {step:+d} s")
+        proxy.told(rf"clock-stepped {told}\.\d+s")
+    proxy.signal(h.signal.SIGTERM)
+    check_equal(proxy.wait(), 0)
+    files = sorted(scene.folder.glob("cap*.pcapng"))
+    check(len(files) <= time.monotonic() - began + 2, f"{len(files)} files of 1 s")
+    packets = [packet for file in files for packet in h.read_capture(file)]
+    check_equal(len([packet for packet in packets if packet.fields.get("verdict")]), 2 * asked, "datagrams in all files")
+    stamps = [packet.time for packet in packets]
+    check(max(stamps) - min(stamps) < 600e9, "stamps go on as they were")
+
+
+@test
+def no_datagram_waited_for_an_hour(scene):
+    """The kernel's receive stamps are of the wall clock."""
+    clock = Clock(scene)
+    proxy = scene.start(ini_of(scene, f"file = {scene.folder}/cap.pcapng\n"), **clock.options).await_ready()
+    device = scene.device(proxy)
+    for step in (3600, -3600, 0):
+        clock.step(step)
+        told = proxy.text.count("clock-stepped")
+        h.until(lambda: device.ask(b"here") and proxy.text.count("clock-stepped") > told, "the step to be noticed")
+    summary = proxy.stop()
+    for way in ("up", "down"):
+        delay = summary["totals"][way]["delay_ms"]
+        check(delay is None or delay["max"] < 600_000, f"{way}: {delay}")
+
+
+@test
+def keys_hold_packets_back_by_the_monotonic_clock(scene):
+    clock = Clock(scene)
+    keylog = scene.path("keys", "")
+    proxy = scene.start(ini_of(scene, f"keylog = {keylog}\n"), **clock.options).await_ready()
+    device = scene.device(proxy)
+    for step in (-3600, 3600):
+        clock.step(step)
+        device.ask(b"here")
+        seen = proxy.summary_when(lambda s: True)["capture"]["written"]
+        device.ask(b"and here")
+        proxy.summary_when(lambda s: s["capture"]["written"] >= seen + 4, f"packets to be written after {step:+d} s")
+    proxy.told("clock-stepped")
+    proxy.stop()
+
+
+if __name__ == "__main__":
+    h.run_all()
