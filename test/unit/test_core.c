@@ -188,6 +188,48 @@ static void test_eviction(void **state)
 }
 
 /* Where the cloud has answered all of them the further device is refused, and nothing else is disturbed. */
+/* A datagram of the cloud with a handshake record whose message has this type, and a ServerHello's random. */
+static void cloud_says(struct stage *stage, struct session *session, uint8_t type, const uint8_t random[8])
+{
+	uint8_t bytes[100] = {22, 0xfe, 0xfd, [13] = type};
+	struct arrival arrival = {.way = WAY_DOWN, .bytes = bytes, .size = sizeof(bytes), .at = NS_MS};
+	struct verdict verdict;
+
+	memcpy(bytes + 27, random, 8);
+	core_arrive(stage->core, session, &arrival, &verdict);
+}
+
+/* Whoever got no further than a request for a cookie (RFC 6347 4.2.1, RFC 8446 4.1.4) makes room first: its
+ * address may be forged. */
+static void test_eviction_after_a_cookie(void **state)
+{
+	static const uint8_t retry[8] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11}, other[8] = {1};
+	static const struct {
+		uint8_t type;
+		const uint8_t *random;
+		bool is_answer;
+	} rows[] = {{3, other, false}, {2, retry, false}, {2, other, true}, {11, other, true}};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct stage stage = {.limits = {
+		    .seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 1, .max_queued = 1 << 20}};
+		struct session *session;
+
+		stage_open(&stage, "");
+		session = session_of(&stage, 1, 1, 0);
+		arrive_at(&stage, session, WAY_UP, 10, 0);
+		cloud_says(&stage, session, rows[i].type, rows[i].random);
+		stage_advance(&stage, NS_MS);
+		if (rows[i].is_answer)
+			assert_null(session_of(&stage, 2, 1, 2 * NS_MS));
+		else
+			assert_non_null(session_of(&stage, 2, 1, 2 * NS_MS));
+		stage_advance(&stage, 2 * NS_MS);
+		stage_close(&stage);
+	}
+}
+
 static void test_no_eviction(void **state)
 {
 	struct stage stage = {
@@ -578,6 +620,7 @@ int main(void)
 	    cmocka_unit_test(test_identity),
 	    cmocka_unit_test(test_identity_conflict),
 	    cmocka_unit_test(test_eviction),
+	    cmocka_unit_test(test_eviction_after_a_cookie),
 	    cmocka_unit_test(test_no_eviction),
 	    cmocka_unit_test(test_eviction_of_what_waits),
 	    cmocka_unit_test(test_idle),
