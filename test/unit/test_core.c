@@ -212,8 +212,8 @@ static void test_eviction_after_a_cookie(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct stage stage = {.limits = {
-		    .seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 1, .max_queued = 1 << 20}};
+		struct stage stage = {
+		    .limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 1, .max_queued = 1 << 20}};
 		struct session *session;
 
 		stage_open(&stage, "");

@@ -14,7 +14,8 @@ static void add_pattern(struct text *ini, struct dice *dice)
 	if (once_in(dice, 8))
 		text_add(ini, "2001:db8::%x/%u", roll(dice, 4), 126 + roll(dice, 3));
 	else if (once_in(dice, 2))
-		text_add(ini, "10.0.%u.%u/%u", roll(dice, 2), roll(dice, 8), lengths[roll(dice, COUNT(lengths))]);
+		text_add(
+		    ini, "10.0.%u.%u/%u", roll(dice, 2), roll(dice, 8), lengths[roll(dice, COUNT(lengths))]);
 	else if (once_in(dice, 2))
 		text_add(ini, "10.0.%u.%u", roll(dice, 2), roll(dice, 8));
 	else
@@ -70,9 +71,10 @@ static void test_find(void **state)
 		given_read(&given, ini.at);
 		assert_int_equal(complaints_count(given.complaints, COMPLAINT_ERROR), 0);
 		for (unsigned i = 0; i < 200; i++) {
-			struct address device = drawn_device(&dice), listener = {.family = FAMILY_IPV4,
-			    .port = (uint16_t)(5684 + roll(&dice, 3)),
-			    .ip = {192, 0, 2, 1}};
+			struct address device = drawn_device(&dice),
+			               listener = {.family = FAMILY_IPV4,
+			                   .port = (uint16_t)(5684 + roll(&dice, 3)),
+			                   .ip = {192, 0, 2, 1}};
 			const struct device *first = NULL;
 
 			for (unsigned k = 0; k < count && !first; k++)
@@ -101,14 +103,15 @@ static void test_shadow(void **state)
 		given_read(&given, ini.at);
 		for (unsigned i = 0; i < 6; i++) {
 			const struct device *section = &given.config->devices[i],
-					    *shadow = sections_shadow(given.config->sections, section);
+			                    *shadow = sections_shadow(given.config->sections, section);
 
 			shadowed += shadow != NULL;
 			assert_true(!shadow || shadow < section);
 			for (unsigned k = 0; shadow && k < 100; k++) {
-				struct address device = drawn_device(&dice), listener = {.family = FAMILY_IPV4,
-				    .port = (uint16_t)(5684 + roll(&dice, 3)),
-				    .ip = {192, 0, 2, 1}};
+				struct address device = drawn_device(&dice),
+				               listener = {.family = FAMILY_IPV4,
+				                   .port = (uint16_t)(5684 + roll(&dice, 3)),
+				                   .ip = {192, 0, 2, 1}};
 
 				assert_ptr_not_equal(
 				    sections_find(given.config->sections, &device, &listener), section);
