@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "proxy/control.h"
 #include "proxy/routes.h"
-#include "report/sheet.h"
+#include "report/dump.h"
 
 static const char *status_words(int status)
 {
@@ -65,12 +65,11 @@ void call_give_up(struct call *call)
 
 void call_answer(struct call *call, int status, json_t *json)
 {
-	char *text = json_dumps(json, JSON_COMPACT | SHEET_JSON);
+	struct text text = {0};
 
-	if (!text)
-		memory_out();
-	call_send(call, status, "application/json", text, strlen(text));
-	free(text);
+	dump_json(json, DUMP_COMPACT, &text);
+	call_send(call, status, "application/json", text.at, text.size);
+	text_free(&text);
 	json_decref(json);
 }
 

@@ -42,18 +42,14 @@ static struct setup *setup_read(const struct running *running)
 /* Standard output may be a pipe that nobody reads: it has a queue, as messages do. */
 static int queue_json(struct running *running, json_t *json, bool at_end, struct error *error)
 {
-	char *text = json_dumps(json, JSON_INDENT(2) | SHEET_JSON);
-	struct text line = {0};
-	bool queued = false;
+	struct text text = {0};
+	bool queued;
 
+	dump_json(json, DUMP_INDENTED, &text);
 	json_decref(json);
-	if (text) {
-		text_add(&line, "%s\n", text);
-		queued = output_put(
-		    running->standard_output, line.at, line.size, at_end ? SIZE_MAX : JSON_QUEUE_MAX);
-	}
-	text_free(&line);
-	free(text);
+	text_add_bytes(&text, "\n", 1);
+	queued = output_put(running->standard_output, text.at, text.size, at_end ? SIZE_MAX : JSON_QUEUE_MAX);
+	text_free(&text);
 	return queued ? 0 : error_set(error, "standard output is not read: this summary is skipped");
 }
 

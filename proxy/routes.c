@@ -16,7 +16,6 @@ extern const char live_frame[], live_frame_end[]; /* proxy/live.html, built in *
 #define MARK_MAX 1000
 #define PAGE_PRESET 1000 /* sessions of a page */
 #define PAGE_MAX 10000
-#define API_JSON (JSON_COMPACT | SHEET_JSON)
 #define PIECE_SESSIONS 50 /* of a long summary that are sent at once */
 
 /* ---- What there is ---- */
@@ -75,18 +74,20 @@ static void long_summary_free(void *user)
 	struct long_summary *summary = user;
 
 	sheet_fini(&summary->sheet);
-	free(summary->whole.text);
+	text_free(&summary->whole.text);
 	free(summary);
 }
 
 static void add_session(struct evbuffer *out, const struct sheet_session *session, bool first)
 {
 	json_t *json = sheet_json_session(session);
-	char *text = json_dumps(json, API_JSON);
+	struct text text = {0};
 
-	if (!text || evbuffer_add_printf(out, "%s%s", first ? "" : ",", text) < 0)
+	text_add_word(&text, first ? "" : ",");
+	dump_json(json, DUMP_COMPACT, &text);
+	if (evbuffer_add(out, text.at, text.size))
 		memory_out();
-	free(text);
+	text_free(&text);
 	json_decref(json);
 }
 
@@ -98,13 +99,13 @@ static bool long_summary_next(void *user, struct evbuffer *out)
 	size_t end = summary->sent + PIECE_SESSIONS;
 
 	if (!summary->begun)
-		evbuffer_add(out, whole->text, (size_t)(whole->place - whole->text));
+		evbuffer_add(out, whole->text.at, whole->place);
 	summary->begun = true;
 	for (; summary->sent < end && summary->sent < sheet->session_count; summary->sent++)
 		add_session(out, &sheet->sessions[summary->sent], summary->sent == 0);
 	if (summary->sent < sheet->session_count)
 		return true;
-	evbuffer_add(out, whole->place, strlen(whole->place));
+	evbuffer_add(out, whole->text.at + whole->place, whole->text.size - whole->place);
 	return false;
 }
 
@@ -113,7 +114,7 @@ static void answer_in_pieces(struct call *call, const struct sheet *sheet)
 	struct long_summary *summary = memory_new(1, sizeof(*summary));
 
 	summary->sheet = *sheet;
-	sheet_json_begin(sheet, API_JSON, &summary->whole);
+	sheet_json_begin(sheet, DUMP_COMPACT, &summary->whole);
 	control_pieces(
 	    call, "application/json", (struct pieces){long_summary_next, long_summary_free, summary});
 }

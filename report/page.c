@@ -227,28 +227,27 @@ static void put_text(const char *text, size_t size, FILE *out)
 /* Takes `json` over. `cut`: bytes to leave out at either end. */
 static void put_json(json_t *json, size_t cut, FILE *out)
 {
-	char *text = json_dumps(json, JSON_COMPACT | SHEET_JSON);
-	size_t size = text ? strlen(text) : 0;
+	struct text text = {0};
 
+	dump_json(json, DUMP_COMPACT, &text);
 	json_decref(json);
-	if (size < 2 * cut)
-		memory_out();
-	put_text(text + cut, size - 2 * cut, out);
-	free(text);
+	put_text(text.at + cut, text.size - 2 * cut, out);
+	text_free(&text);
 }
 
 static void put_data(const struct page *page, const char *title)
 {
 	struct sheet_json whole;
 
-	sheet_json_begin(&page->tale->sheet, JSON_COMPACT | SHEET_JSON, &whole);
-	put_text(whole.text, (size_t)(whole.place - whole.text), page->out);
+	sheet_json_begin(&page->tale->sheet, DUMP_COMPACT, &whole);
+	put_text(whole.text.at, whole.place, page->out);
 	for (size_t i = 0; i < page->shown_count; i++) {
 		fputs(i ? ",\n" : "\n", page->out);
 		put_json(tale_json_session(page->tale, page->shown[i]), 0, page->out);
 	}
-	put_text(whole.place, strlen(whole.place) - 1, page->out); /* without the brace that ends it */
-	free(whole.text);
+	/* Without the brace that ends it. */
+	put_text(whole.text.at + whole.place, whole.text.size - whole.place - 1, page->out);
+	text_free(&whole.text);
 	fputc(',', page->out);
 	put_json(json_more(page, title), 1, page->out);
 	put_marks(page);

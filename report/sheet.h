@@ -18,6 +18,7 @@
 #include "base/buckets.h"
 #include "base/error.h"
 #include "base/ns.h"
+#include "report/dump.h"
 
 /* One way of a session, or of all. */
 struct sheet_way {
@@ -104,18 +105,16 @@ struct sheet_rule *sheet_rule_add(struct sheet *sheet, const char *name);
 void sheet_print(const struct sheet *sheet, FILE *out);
 void sheet_print_way(const char *name, const struct sheet_way *way, FILE *out);
 
-/* For machines: the caller owns what comes back. SHEET_JSON: jansson's flags of all JSON that the program
- * writes. ASCII alone, so that no terminal obeys a control character in a foreign name. */
-#define SHEET_JSON (JSON_REAL_PRECISION(12) | JSON_ENSURE_ASCII)
+/* For machines: the caller owns what comes back. */
 json_t *sheet_json(const struct sheet *sheet);
 json_t *sheet_json_session(const struct sheet_session *session);
-/* The same in two halves, for very many sessions: text up to `place`, then each session's JSON with commas
- * between, then the text from `place` on. `flags`: jansson's. `text` is for free. */
+/* The same in two halves, for very many sessions: `text` up to `place`, then each session's JSON with commas
+ * between, then the text from `place` on. For text_free. */
 struct sheet_json {
-	char *text;
-	const char *place;
+	struct text text;
+	size_t place;
 };
-void sheet_json_begin(const struct sheet *sheet, size_t flags, struct sheet_json *whole);
+void sheet_json_begin(const struct sheet *sheet, enum dump_form form, struct sheet_json *whole);
 /* The outcome of every check as JUnit XML; of a run that is over. -1 and why where it cannot be written. */
 int sheet_write_junit(const struct sheet *sheet, const char *path, struct error *error);
 /* Writes JSON to a file, or to standard output where `path` is "-"; takes `json` over. */

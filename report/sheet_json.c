@@ -180,7 +180,7 @@ json_t *sheet_json(const struct sheet *sheet)
 	return root;
 }
 
-void sheet_json_begin(const struct sheet *sheet, size_t flags, struct sheet_json *whole)
+void sheet_json_begin(const struct sheet *sheet, enum dump_form form, struct sheet_json *whole)
 {
 	static const char key[] = "\"sessions\":";
 	struct sheet bare = *sheet;
@@ -188,24 +188,26 @@ void sheet_json_begin(const struct sheet *sheet, size_t flags, struct sheet_json
 
 	bare.session_count = 0;
 	json = sheet_json(&bare);
-	whole->text = json_dumps(json, flags);
+	whole->text = (struct text){0};
+	dump_json(json, form, &whole->text);
 	json_decref(json);
-	if (!whole->text)
-		memory_out();
 	/* The first is the key: quotes inside of strings are escaped. Behind it stands an empty list. */
-	whole->place = strchr(strstr(whole->text, key), '[') + 1;
+	whole->place = (size_t)(strchr(strstr(whole->text.at, key), '[') + 1 - whole->text.at);
 }
 
 int sheet_write(json_t *json, const char *path, struct error *error)
 {
 	struct output_file file;
+	struct text text = {0};
 	int failed = output_file_open(&file, path, error);
 
 	if (!failed) {
-		json_dumpf(json, file.out, JSON_INDENT(2) | SHEET_JSON); /* the stream knows if it failed */
-		fputc('\n', file.out);
+		dump_json(json, DUMP_INDENTED, &text);
+		text_add_bytes(&text, "\n", 1);
+		fwrite(text.at, 1, text.size, file.out); /* the stream knows if it failed */
 		failed = output_file_close(&file, path, error);
 	}
+	text_free(&text);
 	json_decref(json);
 	return failed;
 }

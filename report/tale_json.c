@@ -198,23 +198,22 @@ json_t *tale_json_session(const struct tale *tale, size_t index)
 void tale_json(const struct tale *tale, FILE *out)
 {
 	/* For people while there are few; of many each takes a line. */
-	const size_t flags = (tale->session_count > INDENTED_MAX ? JSON_COMPACT : JSON_INDENT(2)) |
-	                     SHEET_JSON;
+	enum dump_form form = tale->session_count > INDENTED_MAX ? DUMP_COMPACT : DUMP_INDENTED;
 	struct sheet_json whole;
+	struct text text = {0};
 
-	sheet_json_begin(&tale->sheet, flags, &whole);
-	fwrite(whole.text, 1, (size_t)(whole.place - whole.text), out);
+	sheet_json_begin(&tale->sheet, form, &whole);
+	fwrite(whole.text.at, 1, whole.place, out);
 	for (size_t i = 0; i < tale->session_count; i++) {
 		json_t *session = tale_json_session(tale, i);
-		char *text = json_dumps(session, flags);
 
+		text_clear(&text);
+		text_add_word(&text, i ? ",\n" : "\n");
+		dump_json(session, form, &text);
 		json_decref(session);
-		if (!text)
-			memory_out();
-		fputs(i ? ",\n" : "\n", out);
-		fputs(text, out);
-		free(text);
+		fwrite(text.at, 1, text.size, out);
 	}
-	fprintf(out, "%s\n", whole.place);
-	free(whole.text);
+	fprintf(out, "%s\n", whole.text.at + whole.place);
+	text_free(&text);
+	text_free(&whole.text);
 }

@@ -9,117 +9,23 @@ noisy to judge, and the table says so. Run it while nothing else runs.
     python3 test/bench/bench.py [ROW ...]      only rows whose name contains one of ROW
 """
 
-import atexit
 import contextlib
-import json
 import os
 import pathlib
-import random
 import re
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-BUILD = TOP / "build"
-ROUNDS, SECONDS = 5, 1.0
+import growth
+from rig import BUILD, CORES, TOP, WAIT, Proxy, figures, free_port, load, load_words, pin, turn
+
+ROUNDS = 5
 LATE_ROUNDS = 11  # how late the latest are varies more than what a datagram costs
 NEARLY_ALL, SOME = 0.6, 0.2  # of what the yardstick carries: rates of an open loop, since a lossy link stalls a closed one
-CORES = sorted(os.sched_getaffinity(0))
-MEMORY = "/dev/shm"  # captures go there: the disk is not what is measured
 WAITING = "[proxy]\nmax_queued = 1GiB\n[link default]\nlatency = 10s\njitter = 1s\norder = free\n"
-
-
-def free_port():
-    """Below the ephemeral ports, which thousands of sessions take."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, contextlib.suppress(OSError):
-            port = random.randrange(20000, 32000)
-            one.bind(("127.0.0.1", port))
-            return port
-
-
-WAIT = 300  # seconds; longer than any measurement
-
-
-def pin(core=None):
-    """For a helper before it starts: on that core, and with the signals that nohup or a shell has it ignore."""
-    def prepare():
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        if core is not None:
-            os.sched_setaffinity(0, {core})
-    return prepare
-
-
-class Proxy:
-    """deadzone or the yardstick, on the first core; the capture's thread on the last."""
-
-    def __init__(self, ini=None, forward=(), capture=False, pinned=True):
-        self.port, self.cloud, self.json = free_port(), free_port(), None
-        self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
-        if ini is None:
-            words = [BUILD / "bench/forward", str(self.port), str(self.cloud), *map(str, forward)]
-        else:
-            path = pathlib.Path(self.folder.name)
-            keys, _, sections = ini.partition("---\n")
-            (path / "bench.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{self.port}\nupstream = 127.0.0.1:{self.cloud}\n"
-                                            f"seed = 1\n{keys}\n{sections}")
-            self.json = path / "summary.json"
-            words = [BUILD / "deadzone", "run", "-q", "-c", path / "bench.ini", "--json", self.json]
-            words += ["-w", path / "bench.pcapng"] if capture else []
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        preexec_fn=pin(CORES[0] if pinned else None))
-        atexit.register(self.process.kill)  # where something below goes wrong
-        for line in self.process.stdout:
-            if "ready" in line:
-                break
-        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir() if pinned else ():
-            if (task / "comm").read_text() == "capture\n":
-                os.sched_setaffinity(int(task.name), {CORES[-1]})
-
-    def resident(self):
-        return int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-    def stop(self):
-        """Gives the summary."""
-        self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=WAIT)
-        summary = json.loads(self.json.read_text()) if self.json else None
-        self.folder.cleanup()
-        return summary
-
-
-def load_words(proxy, cloud=None, **options):
-    words = [BUILD / "bench/load", "--to", proxy.port, "--cloud", cloud or proxy.cloud, "--watch", proxy.process.pid,
-             "--seconds", SECONDS]
-    for name, value in options.items():
-        words += [f"--{name}"] if value is True else [f"--{name}", value]
-    return [str(word) for word in words]
-
-
-def figures(text):
-    return {key: float(value) for key, value in (word.split("=") for word in text.split())}
-
-
-def load(proxy, pinned=True, **options):
-    done = subprocess.run(load_words(proxy, **options), stdout=subprocess.PIPE, text=True, check=True,
-                          timeout=WAIT, preexec_fn=pin(CORES[-1] if pinned else None))
-    return figures(done.stdout)
-
-
-def turn(options, **proxy):
-    one = Proxy(**proxy)
-    try:
-        got = load(one, pinned=proxy.get("pinned", True), **options)
-    finally:
-        got_summary = one.stop()
-    got["summary"] = got_summary
-    return got
 
 
 def pairs(options, ini, forward=(), rounds=ROUNDS, **more):
@@ -293,7 +199,7 @@ ROWS = {
     "rules-100": lambda: rules(100, 1.15), "rules-1200": lambda: rules(1200, 1.20), "core": core_alone, "waiting": waiting,
     "delay-1000": lambda: delays(1000, False), "delay-10000": lambda: delays(10000, False),
     "precise-1000": lambda: delays(1000, True), "precise-10000": lambda: delays(10000, True),
-    "sessions": sessions, "workers": workers, "flood": flood,
+    "sessions": sessions, "workers": workers, "flood": flood, **growth.ROWS,
 }
 
 

@@ -37,10 +37,11 @@
 #define ROOM_FOR_BURSTS (16 << 20)
 #define SOCKETS 2000 /* opened to know what that costs */
 #define SAMPLES_MAX 4000000
-#define DRAIN 1.0 /* seconds, and the delay: what has not come by then is lost */
+#define DRAIN 1.0     /* seconds, and the delay: what has not come by then is lost */
+#define SPAN 10000000 /* ns, and twice the delay: what is older is not on its way any more */
 
 struct mark {
-	uint64_t sent_ns;
+	uint64_t sent_ns, number;
 	uint32_t round; /* of measuring: what is left of the warming up does not count */
 	uint32_t device;
 };
@@ -54,12 +55,21 @@ struct options {
 	bool echo, deaf, cold;
 };
 
+/* A closed loop counts what is on its way from the last two spans alone: else what a lossy link has lost
+ * would fill its window, and batches would shrink with it. */
+struct span {
+	uint64_t first, got; /* the number that it began with; how many from there on have come */
+};
+
 struct load {
 	struct options o;
 	int device, cloud; /* sockets */
 	unsigned next;     /* the device whose turn it is */
 	uint32_t round;
 	uint64_t sent, got, all_sent, all_got;
+	uint64_t numbered;
+	struct span span, before;
+	uint64_t span_began;
 	int64_t *late;
 	size_t late_count;
 	uint8_t *out, *in;
@@ -119,10 +129,11 @@ static void prepare(struct load *l, struct msghdr *header, struct iovec *vector,
 {
 	struct in_pktinfo from = {.ipi_spec_dst.s_addr = htonl(0x7f010001u + l->o.first + l->next)};
 	uint16_t segment = (uint16_t)l->o.size;
-	struct mark mark = {.sent_ns = at, .round = l->round, .device = l->next};
+	struct mark mark = {.sent_ns = at, .number = l->numbered, .round = l->round, .device = l->next};
 
-	for (unsigned i = 0; i < l->o.burst; i++)
+	for (unsigned i = 0; i < l->o.burst; i++, mark.number++)
 		memcpy(bytes + (size_t)i * l->o.size, &mark, sizeof(mark));
+	l->numbered = mark.number;
 	*vector = (struct iovec){.iov_base = bytes, .iov_len = (size_t)l->o.size * l->o.burst};
 	*header = (struct msghdr){.msg_name = &l->o.to,
 	    .msg_namelen = sizeof(l->o.to),
@@ -211,8 +222,11 @@ static void note(struct load *l, const uint8_t *bytes, size_t size, uint64_t sta
 	if (size < sizeof(mark))
 		return;
 	memcpy(&mark, bytes, sizeof(mark));
-	if (counts)
+	if (counts) {
 		l->all_got++;
+		l->span.got += mark.number >= l->span.first;
+		l->before.got += mark.number >= l->before.first;
+	}
 	if (mark.round != l->round)
 		return;
 	if (counts)
@@ -344,14 +358,28 @@ static double socket_ns(const struct sockaddr_in *to)
 
 /* ---- A run ---- */
 
+/* How many are on their way, as far as one can know. */
+static uint64_t outstanding(struct load *l, uint64_t now)
+{
+	uint64_t sent = l->all_sent - l->before.first;
+
+	if (now - l->span_began > SPAN + 2 * (uint64_t)l->o.delay_ns) {
+		l->before = l->span;
+		l->span = (struct span){.first = l->all_sent};
+		l->span_began = now;
+		sent = l->all_sent - l->before.first;
+	}
+	return sent > l->before.got ? sent - l->before.got : 0;
+}
+
 /* Sends for so long. */
 static double run(struct load *l, double seconds)
 {
-	uint64_t began = now_ns(), quiet = began, base = l->sent, seen = l->all_got;
+	uint64_t began = now_ns(), base = l->sent;
 	double elapsed = 0;
 
 	while (elapsed < seconds) {
-		uint64_t now = now_ns(), want = (uint64_t)BATCH * l->o.burst, out = l->all_sent - l->all_got;
+		uint64_t now = now_ns(), want = (uint64_t)BATCH * l->o.burst, out;
 
 		elapsed = (double)(now - began) / 1e9;
 		if (l->o.rate > 0) {
@@ -359,14 +387,7 @@ static double run(struct load *l, double seconds)
 
 			want = base + due > l->sent ? base + due - l->sent : 0;
 		} else {
-			if (l->all_got != seen)
-				quiet = now;
-			else if (now - quiet > 50000000) { /* what is missing was lost */
-				l->all_got = l->all_sent;
-				quiet = now;
-				out = 0;
-			}
-			seen = l->all_got;
+			out = outstanding(l, now);
 			if (out + want > l->o.window)
 				want = out < l->o.window ? l->o.window - out : 0;
 			if (want < (uint64_t)l->o.burst * 16 && want < l->o.window / 4)
@@ -386,6 +407,7 @@ static void drain(struct load *l)
 	while (now_ns() < end && l->all_got < l->all_sent)
 		receive(l);
 	l->all_got = l->all_sent;
+	l->before = l->span = (struct span){.first = l->all_sent};
 }
 
 /* One datagram of each device, so that all sessions are open. */
