@@ -21,6 +21,7 @@
 #define BATCH ((size_t)1 << 20) /* bytes of blocks made before they are written */
 #define BATCH_RECORDS 16384u    /* and of records */
 #define RETRY NS_S              /* a file that could not be written is tried again after this */
+#define EXIT_PATIENCE 1         /* seconds, at an exit in the middle */
 
 struct capture {
 	struct capture_options options;
@@ -482,8 +483,28 @@ static int first_file(struct capture *capture, struct error *error)
 	return outcome == FILE_REFUSED ? -1 : 0;
 }
 
+/* ---- Opening and closing ---- */
+
+static struct capture *open_capture; /* the one that an exit in the middle must end */
+
+/* The process ends where nobody can close the capture: memory has run out. Its thread still writes what was
+ * recorded, and does not die within a block. */
+static void end_at_exit(void)
+{
+	struct timespec until;
+
+	if (!open_capture)
+		return;
+	file_hurry(open_capture->file);
+	atomic_store(&open_capture->stop, true);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += EXIT_PATIENCE;
+	pthread_timedjoin_np(open_capture->thread, NULL, &until);
+}
+
 struct capture *capture_open(const struct capture_options *options, struct error *error)
 {
+	static bool registered;
 	struct capture *capture = memory_new(1, sizeof(*capture));
 
 	capture->options = *options;
@@ -507,6 +528,8 @@ struct capture *capture_open(const struct capture_options *options, struct error
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		if (failure == 0) {
 			pthread_setname_np(capture->thread, "capture"); /* as top and ps show it */
+			registered = registered || atexit(end_at_exit) == 0;
+			open_capture = capture;
 			return capture;
 		}
 		error_set(error, "no thread can be started for the capture: %s", strerror(failure));
@@ -520,6 +543,7 @@ void capture_close(struct capture *capture, const struct capture_closing *closin
 	if (!capture || capture->closed)
 		return;
 	capture->closed = true;
+	open_capture = NULL;
 	capture->closing = closing;
 	if (!capture->options.patient)
 		file_hurry(capture->file);
