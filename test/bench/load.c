@@ -11,8 +11,8 @@
  * First every device sends once and is waited for, then there is half a second of warming up (not with
  * --cold). Prints one line of key=value: `sent` and `got` (with --echo: back at the device), `us_min`,
  * `us_p50`, `us_p99`: from sending to the kernel's receive stamp at the cloud, less the delay; `cpu_ns`: CPU
- * time of the watched process's threads but the one named `capture`; `waited`: the share of the time that
- * they stood ready without a core, which tells of noise.
+ * time of the watched process's threads but the one named `capture`; `busiest_ns`: of the thread that ran
+ * most; `waited`: the share of the time that they stood ready without a core, which tells of noise.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -297,7 +297,7 @@ static bool receive(struct load *l)
 /* ---- What it costs ---- */
 
 struct cost {
-	uint64_t ran, waited;
+	uint64_t ran, waited, busiest; /* ns; of all threads but the capture's, and of the one that ran most */
 };
 
 static struct cost cost_of(int pid)
@@ -321,13 +321,14 @@ static struct cost cost_of(int pid)
 			name[0] = '\0';
 		if (file)
 			fclose(file);
-		if (strcmp(name, "capture\n") == 0)
-			continue;
 		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, task->d_name);
 		file = fopen(path, "r");
 		if (file && fscanf(file, "%" SCNu64 " %" SCNu64, &ran, &waited) == 2) {
-			sum.ran += ran;
-			sum.waited += waited;
+			bool is_capture = strcmp(name, "capture\n") == 0;
+
+			sum.ran += is_capture ? 0 : ran;
+			sum.waited += is_capture ? 0 : waited;
+			sum.busiest = ran > sum.busiest ? ran : sum.busiest;
 		}
 		if (file)
 			fclose(file);
@@ -464,9 +465,9 @@ static void measure(struct load *l)
 	qsort(l->late, l->late_count, sizeof(*l->late), ascending);
 	printf("sent=%" PRIu64 " got=%" PRIu64 " paid=%" PRIu64
 	       " seconds=%.3f us_min=%.2f us_p50=%.2f us_p99=%.2f cpu_ns=%" PRIu64
-	       " waited=%.4f open_ns=%.0f socket_ns=%.0f\n",
+	       " busiest_ns=%" PRIu64 " waited=%.4f open_ns=%.0f socket_ns=%.0f\n",
 	    l->sent, l->got, got, seconds, quantile(l, 0), quantile(l, 0.5), quantile(l, 0.99),
-	    after.ran - before.ran, (double)(after.waited - before.waited) / 1e9 / seconds, opening, kernels);
+	    after.ran - before.ran, after.busiest - before.busiest, (double)(after.waited - before.waited) / 1e9 / seconds, opening, kernels);
 }
 
 static struct sockaddr_in port_of(const char *text)
