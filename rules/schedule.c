@@ -11,6 +11,10 @@
 #define PUTS_MASK ((UINT64_C(1) << 24) - 1)
 #define KIND_MASK ((uintptr_t)3)
 #define PADDING (ARITY - 1) /* unused slots in front: the children of one slot share a line */
+#define NEAR_MAX 2048       /* slots: a heap that is larger leaves the processor's cache */
+#define TURN_SHIFT 20       /* a turn of the wheel is 2^20 ns, a millisecond */
+#define TURNS 16384u        /* of the wheel: 17 s */
+#define CHUNK_SLOTS 41      /* with malloc's own word 512 bytes */
 
 /* What it points to is aligned: the lowest bits are free for the kind. */
 struct slot {
@@ -18,15 +22,51 @@ struct slot {
 	uintptr_t what_and_kind;
 };
 
+/* Slots that are due in the same turn, in no order: how far into it, and what. */
+struct chunk {
+	struct chunk *next;
+	uint32_t count;
+	uint32_t into[CHUNK_SLOTS];
+	uintptr_t what_and_kind[CHUNK_SLOTS];
+};
+
+struct wheel {
+	struct chunk *turns[TURNS]; /* by the number of the turn, modulo their count */
+	uint64_t occupied[TURNS / 64];
+	struct chunk *spare;
+	size_t count;  /* of slots */
+	uint64_t turn; /* slots of turns up to this one stand in the heap, those of later ones may */
+};
+
 struct schedule {
 	struct slot *heap; /* behind the padding */
 	size_t count, room;
+	struct wheel *wheel; /* NULL: never needed */
 	/* The lane, a ring: what came in the order in which it is due. */
 	struct slot *lane;
 	size_t lane_first, lane_count, lane_room;
 	ns_t due; /* of the earliest in both */
 	uint64_t puts;
 };
+
+static void chunks_free(struct chunk *chunk)
+{
+	while (chunk) {
+		struct chunk *next = chunk->next;
+
+		free(chunk);
+		chunk = next;
+	}
+}
+
+static void wheel_free(struct wheel *wheel)
+{
+	for (unsigned i = 0; wheel && i < TURNS; i++)
+		chunks_free(wheel->turns[i]);
+	if (wheel)
+		chunks_free(wheel->spare);
+	free(wheel);
+}
 
 struct schedule *schedule_new(void)
 {
@@ -42,6 +82,7 @@ void schedule_free(struct schedule *schedule)
 		return;
 	if (schedule->heap)
 		free(schedule->heap - PADDING);
+	wheel_free(schedule->wheel);
 	free(schedule->lane);
 	free(schedule);
 }
@@ -106,6 +147,112 @@ static void refill(struct schedule *schedule, size_t at, struct slot slot)
 	rise(schedule, at, slot);
 }
 
+/* ---- The wheel ---- */
+
+static uint64_t turn_of(ns_t due)
+{
+	return (uint64_t)due >> TURN_SHIFT;
+}
+
+/* A chunk with room for one slot more, the first of its turn; NULL when memory is out. */
+static struct chunk *chunk_at(struct wheel *wheel, unsigned turn)
+{
+	struct chunk *chunk = wheel->turns[turn];
+
+	if (chunk && chunk->count < CHUNK_SLOTS)
+		return chunk;
+	chunk = wheel->spare;
+	if (chunk)
+		wheel->spare = chunk->next;
+	else if (!(chunk = malloc(sizeof(*chunk))))
+		return NULL;
+	chunk->next = wheel->turns[turn];
+	chunk->count = 0;
+	wheel->turns[turn] = chunk;
+	wheel->occupied[turn / 64] |= UINT64_C(1) << turn % 64;
+	return chunk;
+}
+
+/* False if the slot belongs into the heap: it is due soon or in very long, the heap is small, it may be taken
+ * out from the middle, or memory is out. */
+static bool wheel_takes(struct schedule *schedule, const struct slot *slot)
+{
+	struct wheel *wheel = schedule->wheel;
+	uint64_t turn = turn_of(slot->due);
+	struct chunk *chunk;
+
+	if ((!wheel || !wheel->count) && schedule->count < NEAR_MAX)
+		return false;
+	if (!wheel && !(wheel = schedule->wheel = calloc(1, sizeof(*wheel))))
+		return false;
+	if (!wheel->count)
+		wheel->turn = turn_of(schedule->heap[0].due);
+	if (kind_of(slot) == SCHEDULE_TIMER || turn <= wheel->turn || turn - wheel->turn >= TURNS)
+		return false;
+	if (!(chunk = chunk_at(wheel, turn % TURNS)))
+		return false;
+	chunk->into[chunk->count] = (uint32_t)slot->due & ((1u << TURN_SHIFT) - 1);
+	chunk->what_and_kind[chunk->count++] = slot->what_and_kind;
+	wheel->count++;
+	return true;
+}
+
+/* The next turn that is occupied; there is one. */
+static uint64_t wheel_next_turn(const struct wheel *wheel)
+{
+	uint64_t turn = wheel->turn + 1;
+
+	for (;;) {
+		unsigned at = turn % TURNS;
+		uint64_t left = wheel->occupied[at / 64] >> at % 64;
+
+		if (left)
+			return turn + (unsigned)__builtin_ctzll(left);
+		turn += 64 - at % 64;
+	}
+}
+
+/* Moves a turn's slots into the heap, which has room for all. */
+static void wheel_empty_turn(struct schedule *schedule, uint64_t number)
+{
+	struct wheel *wheel = schedule->wheel;
+	unsigned turn = number % TURNS;
+	struct chunk *chunk;
+
+	while ((chunk = wheel->turns[turn])) {
+		for (uint32_t i = 0; i < chunk->count; i++)
+			rise(schedule, schedule->count++,
+			    (struct slot){.due = (ns_t)(number << TURN_SHIFT | chunk->into[i]),
+			        .what_and_kind = chunk->what_and_kind[i]});
+		wheel->count -= chunk->count;
+		wheel->turns[turn] = chunk->next;
+		chunk->next = wheel->spare;
+		wheel->spare = chunk;
+	}
+	wheel->occupied[turn / 64] &= ~(UINT64_C(1) << turn % 64);
+}
+
+/* Goes on until nothing in the wheel is due before the heap's first slot. */
+static void wheel_advance(struct schedule *schedule)
+{
+	struct wheel *wheel = schedule->wheel;
+
+	while (wheel && wheel->count && (!schedule->count || turn_of(schedule->heap[0].due) > wheel->turn)) {
+		uint64_t next = wheel_next_turn(wheel);
+
+		if (schedule->count && turn_of(schedule->heap[0].due) < next) {
+			wheel->turn = turn_of(schedule->heap[0].due);
+			return;
+		}
+		wheel->turn = next;
+		wheel_empty_turn(schedule, next);
+	}
+	if (wheel && !wheel->count) {
+		chunks_free(wheel->spare);
+		wheel->spare = NULL;
+	}
+}
+
 /* ---- The lane ---- */
 
 static struct slot *lane_at(const struct schedule *schedule, size_t index)
@@ -136,7 +283,7 @@ static bool lane_takes(const struct schedule *schedule, const struct slot *slot)
 	       (!schedule->lane_count || before(lane_at(schedule, schedule->lane_count - 1), slot));
 }
 
-/* ---- Both ---- */
+/* ---- All ---- */
 
 static bool lane_is_next(const struct schedule *schedule)
 {
@@ -146,9 +293,10 @@ static bool lane_is_next(const struct schedule *schedule)
 /* After one was taken out. */
 static void due_renew(struct schedule *schedule)
 {
-	ns_t lane = schedule->lane_count ? lane_at(schedule, 0)->due : NS_NEVER;
-	ns_t heap = schedule->count ? schedule->heap[0].due : NS_NEVER;
+	ns_t lane = schedule->lane_count ? lane_at(schedule, 0)->due : NS_NEVER, heap;
 
+	wheel_advance(schedule);
+	heap = schedule->count ? schedule->heap[0].due : NS_NEVER;
 	schedule->due = lane < heap ? lane : heap;
 }
 
@@ -168,14 +316,20 @@ static int heap_grow(struct schedule *schedule)
 	return 0;
 }
 
+/* What stands in the wheel must fit into the heap one day. */
+static size_t heap_left(const struct schedule *schedule)
+{
+	return schedule->room - schedule->count - (schedule->wheel ? schedule->wheel->count : 0);
+}
+
 bool schedule_has_room(const struct schedule *schedule, size_t more)
 {
-	return schedule->room - schedule->count >= more && schedule->lane_room - schedule->lane_count >= more;
+	return heap_left(schedule) >= more && schedule->lane_room - schedule->lane_count >= more;
 }
 
 bool schedule_reserve(struct schedule *schedule, size_t more)
 {
-	while (schedule->room - schedule->count < more)
+	while (heap_left(schedule) < more)
 		if (heap_grow(schedule))
 			return false;
 	while (schedule->lane_room - schedule->lane_count < more)
@@ -191,9 +345,10 @@ int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum sch
 	assert(((uintptr_t)what & KIND_MASK) == 0);
 	((struct schedule_order *)what)->order = arrival << 24 | (schedule->puts++ & PUTS_MASK);
 	if (!lane_takes(schedule, &slot)) {
-		if (schedule->count == schedule->room && heap_grow(schedule))
+		if (!heap_left(schedule) && heap_grow(schedule))
 			return -1;
-		rise(schedule, schedule->count++, slot);
+		if (!wheel_takes(schedule, &slot))
+			rise(schedule, schedule->count++, slot);
 	} else {
 		if (schedule->lane_count == schedule->lane_room && lane_grow(schedule))
 			return -1;
@@ -242,5 +397,5 @@ bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *e
 
 size_t schedule_count(const struct schedule *schedule)
 {
-	return schedule->count + schedule->lane_count;
+	return schedule->count + schedule->lane_count + (schedule->wheel ? schedule->wheel->count : 0);
 }

@@ -2,9 +2,11 @@
  * schedule: what waits, by the time at which it is due; of equal times, what arrived first comes first, and
  * of one arrival, what was put in first.
  *
- * A 4-ary heap of small slots, four children to a line of the cache, and beside it a lane: a datagram that is
- * due after all in the lane is appended there, in constant time (a constant delay, or none, puts all of them
- * there). Invariant: schedule_next never gives an entry that is due after one left behind.
+ * A 4-ary heap of small slots, four children to a line of the cache, and beside it two that take and give in
+ * constant time: a lane, to which a datagram is appended that is due after all in it (a constant delay, or
+ * none, puts all of them there), and once many wait a wheel, which keeps what is due within the next 17 s by
+ * the millisecond and hands each millisecond's slots to the heap before they are due. So the heap stays in
+ * the processor's cache. Invariant: schedule_next never gives an entry that is due after one left behind.
  */
 #ifndef RULES_SCHEDULE_H
 #define RULES_SCHEDULE_H

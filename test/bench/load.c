@@ -297,7 +297,8 @@ static bool receive(struct load *l)
 /* ---- What it costs ---- */
 
 struct cost {
-	uint64_t ran, waited, busiest; /* ns; of all threads but the capture's, and of the one that ran most */
+	uint64_t ran, waited,
+	    busiest; /* ns; of all threads but the capture's, and of the one that ran most */
 };
 
 static struct cost cost_of(int pid)
@@ -464,10 +465,11 @@ static void measure(struct load *l)
 	drain(l);
 	qsort(l->late, l->late_count, sizeof(*l->late), ascending);
 	printf("sent=%" PRIu64 " got=%" PRIu64 " paid=%" PRIu64
-	       " seconds=%.3f us_min=%.2f us_p50=%.2f us_p99=%.2f cpu_ns=%" PRIu64
-	       " busiest_ns=%" PRIu64 " waited=%.4f open_ns=%.0f socket_ns=%.0f\n",
+	       " seconds=%.3f us_min=%.2f us_p50=%.2f us_p99=%.2f cpu_ns=%" PRIu64 " busiest_ns=%" PRIu64
+	       " waited=%.4f open_ns=%.0f socket_ns=%.0f\n",
 	    l->sent, l->got, got, seconds, quantile(l, 0), quantile(l, 0.5), quantile(l, 0.99),
-	    after.ran - before.ran, after.busiest - before.busiest, (double)(after.waited - before.waited) / 1e9 / seconds, opening, kernels);
+	    after.ran - before.ran, after.busiest - before.busiest,
+	    (double)(after.waited - before.waited) / 1e9 / seconds, opening, kernels);
 }
 
 static struct sockaddr_in port_of(const char *text)

@@ -1,7 +1,8 @@
 /*
  * schedule: entries come out by the time at which they are due, of equal times by their arrival, of one
  * arrival in the order of putting in; never before their time; a timer can be taken out. Proven by small
- * tables, and by 10^5 random steps against a reference that sorts.
+ * tables, and by 10^5 random steps against a reference that sorts, within one turn of the wheel and over
+ * more time than it holds.
  */
 #include "test/unit/unit.h"
 
@@ -94,6 +95,8 @@ static void test_remove(void **state)
 
 #define STEPS 100000u
 
+static const ns_t scales[] = {1, 3 * NS_MS};
+
 static struct mark marks[STEPS], *sorted[STEPS];
 
 static int by_due(const void *a, const void *b)
@@ -107,15 +110,15 @@ static int by_due(const void *a, const void *b)
 	return x->put < y->put ? -1 : 1;
 }
 
-/* Puts all, timers and datagrams, with many equal times and arrivals. */
-static struct schedule *put_all(void)
+/* Puts all, timers and datagrams, with many equal times and arrivals, over 12,500 times `scale`. */
+static struct schedule *put_all(ns_t scale)
 {
 	struct schedule *schedule = schedule_new();
 
 	for (uint32_t i = 0; i < STEPS; i++) {
 		struct draw draw = {chance_mix(i)};
 
-		marks[i] = (struct mark){.due = (ns_t)chance_below(draw, 0, STEPS / 8),
+		marks[i] = (struct mark){.due = scale * (ns_t)chance_below(draw, 0, STEPS / 8),
 		    .arrival = chance_below(draw, 1, 4),
 		    .put = i};
 		sorted[i] = &marks[i];
@@ -126,28 +129,36 @@ static struct schedule *put_all(void)
 	return schedule;
 }
 
-static void test_sorts(void **state)
+static void check_sorted(ns_t scale)
 {
-	struct schedule *schedule = put_all();
+	struct schedule *schedule = put_all(scale);
 	struct schedule_entry entry;
 
-	(void)state;
 	qsort(sorted, STEPS, sizeof(*sorted), by_due);
 	for (uint32_t i = 0; i < STEPS; i++) {
+		assert_int_equal(schedule_due(schedule), sorted[i]->due);
 		assert_true(schedule_next(schedule, NS_NEVER, &entry));
 		assert_ptr_equal(entry.what, sorted[i]);
+		assert_int_equal(entry.due, sorted[i]->due);
 	}
+	assert_int_equal(schedule_count(schedule), 0);
 	schedule_free(schedule);
 }
 
-/* Half of the timers are taken out before their time; the rest comes in order as before. */
-static void test_sorts_without_removed(void **state)
+static void test_sorts(void **state)
 {
-	struct schedule *schedule = put_all();
+	(void)state;
+	for (size_t i = 0; i < COUNT(scales); i++)
+		check_sorted(scales[i]);
+}
+
+/* Half of the timers are taken out before their time; the rest comes in order as before. */
+static void check_sorted_without_removed(ns_t scale)
+{
+	struct schedule *schedule = put_all(scale);
 	struct schedule_entry entry;
 	size_t left = STEPS;
 
-	(void)state;
 	for (uint32_t i = 1; i < STEPS; i += 4) {
 		schedule_remove(schedule, &marks[i].place);
 		marks[i].out = true;
@@ -162,6 +173,35 @@ static void test_sorts_without_removed(void **state)
 		assert_ptr_equal(entry.what, sorted[i]);
 	}
 	assert_int_equal(schedule_count(schedule), 0);
+	schedule_free(schedule);
+}
+
+static void test_sorts_without_removed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(scales); i++)
+		check_sorted_without_removed(scales[i]);
+}
+
+/* All times at once, and a schedule that is left full. */
+static void test_one_turn(void **state)
+{
+	struct schedule *schedule = schedule_new();
+	struct schedule_entry entry;
+
+	(void)state;
+	for (uint32_t i = 0; i < STEPS; i++) {
+		marks[i] = (struct mark){.due = i < STEPS / 2 ? i : NS_S, .arrival = STEPS - i, .put = i};
+		schedule_put(schedule, marks[i].due, STEPS - i, SCHEDULE_LEAVES, &marks[i]);
+	}
+	for (uint32_t i = 0; i < STEPS / 2; i++)
+		assert_true(schedule_next(schedule, NS_S - 1, &entry));
+	assert_false(schedule_next(schedule, NS_S - 1, &entry));
+	for (uint32_t i = 0; i < STEPS / 4; i++) {
+		assert_true(schedule_next(schedule, NS_S, &entry));
+		assert_ptr_equal(entry.what, &marks[STEPS - 1 - i]);
+	}
+	assert_int_equal(schedule_count(schedule), STEPS / 4);
 	schedule_free(schedule);
 }
 
@@ -187,31 +227,38 @@ static uint32_t drain(struct schedule *schedule, ns_t now, const struct mark **l
 }
 
 /* Puts and takes by turns, as time runs on: nothing put later is due before what came out, so that the whole
- * sequence is sorted. */
-static void test_mixed(void **state)
+ * sequence is sorted. Many wait at a time. */
+static void check_mixed(ns_t scale)
 {
 	struct schedule *schedule = schedule_new();
 	const struct mark *last = NULL;
 	uint32_t in = 0, out = 0;
 	ns_t now = 0;
 
-	(void)state;
 	for (uint64_t step = 0; out < STEPS; step++) {
 		struct draw draw = {chance_mix(step)};
 
-		if (in < STEPS && chance_hit(draw, 0, 0.6)) {
-			marks[in] = (struct mark){
-			    .due = now + 1 + (ns_t)chance_below(draw, 1, 1000), .arrival = in, .put = in};
+		if (in < STEPS && chance_hit(draw, 0, 0.9)) {
+			marks[in] = (struct mark){.due = now + 1 + scale * (ns_t)chance_below(draw, 1, 5000),
+			    .arrival = in,
+			    .put = in};
 			schedule_put(schedule, marks[in].due, in, in % 2 ? SCHEDULE_TIMER : SCHEDULE_LEAVES,
 			    &marks[in]);
 			in++;
 			continue;
 		}
-		now += (ns_t)chance_below(draw, 2, 10);
+		now += scale * (ns_t)chance_below(draw, 2, 10);
 		out += drain(schedule, now, &last);
 		assert_int_equal(schedule_count(schedule), in - out);
 	}
 	schedule_free(schedule);
+}
+
+static void test_mixed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(scales); i++)
+		check_mixed(scales[i]);
 }
 
 int main(void)
@@ -222,6 +269,7 @@ int main(void)
 	    cmocka_unit_test(test_remove),
 	    cmocka_unit_test(test_sorts),
 	    cmocka_unit_test(test_sorts_without_removed),
+	    cmocka_unit_test(test_one_turn),
 	    cmocka_unit_test(test_mixed),
 	};
 
