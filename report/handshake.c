@@ -5,32 +5,77 @@
 
 #include "base/memory.h"
 
-static bool has(const struct dtls_peek *peek, enum dtls_kind kind)
+#define SILENCE_MAX (60 * NS_S) /* no retry timer is longer (RFC 6347 section 4.2.4.1) */
+#define TYPE_CHANGE_CIPHER_SPEC 20
+#define NUMBERS_MAX 64 /* that are told apart */
+
+static bool has(uint32_t kinds, enum dtls_kind kind)
 {
-	return peek->kinds >> kind & 1;
+	return kinds >> kind & 1;
 }
 
 static struct handshake *begin(struct handshakes *handshakes, ns_t at)
 {
 	handshakes->all = memory_grow(handshakes->all, handshakes->count, sizeof(*handshakes->all));
-	handshakes->all[handshakes->count] = (struct handshake){.began = at};
+	handshakes->all[handshakes->count] = (struct handshake){.began = at, .latest = at};
 	return &handshakes->all[handshakes->count++];
 }
 
-static bool same_message(const struct dtls_message *a, const struct dtls_message *b)
+static struct handshake *latest(const struct handshakes *handshakes)
 {
-	return a->encrypted == b->encrypted && a->key[0] == b->key[0] && a->key[1] == b->key[1];
+	return handshakes->count ? &handshakes->all[handshakes->count - 1] : NULL;
 }
 
-static void send_again(struct flight *flight, ns_t at)
+/* ---- Messages ---- */
+
+/* The handshake messages of a datagram, then its ChangeCipherSpec. */
+struct messages {
+	struct dtls_walk walk;
+	const struct dtls_peek *peek;
+	uint32_t next;
+	struct dtls_message change;
+};
+
+static void messages_begin(struct messages *messages, const struct dtls_session *dtls, enum way way,
+    const struct dtls_peek *peek, const uint8_t *bytes, size_t size)
 {
-	if (flight->sends <= FLIGHT_GAPS_MAX)
-		flight->gaps[flight->sends - 1] = at - flight->latest;
-	flight->sends++;
-	flight->latest = at;
+	*messages = (struct messages){.peek = peek};
+	dtls_walk(&messages->walk, dtls, way, bytes, size);
 }
 
-/* A message not seen before: the present flight goes on, or the other side's answer begins. */
+/* NULL behind the last one. */
+static const struct dtls_message *messages_next(struct messages *messages)
+{
+	struct dtls_record record;
+
+	if (messages->next < messages->peek->message_count)
+		return &messages->peek->messages[messages->next++];
+	if (!has(messages->peek->kinds, DTLS_KIND_CHANGE_CIPHER_SPEC))
+		return NULL;
+	while (dtls_next(&messages->walk, &record)) {
+		if (record.type != TYPE_CHANGE_CIPHER_SPEC || record.epoch)
+			continue;
+		messages->change = (struct dtls_message){.kinds = 1u << DTLS_KIND_CHANGE_CIPHER_SPEC,
+		    .sequence = DTLS_SEQUENCE_HIDDEN,
+		    .number = record.number};
+		return &messages->change;
+	}
+	return NULL;
+}
+
+static struct handshake_message *find(
+    const struct handshake *handshake, enum way way, const struct dtls_message *message)
+{
+	for (size_t i = 0; i < handshake->message_count; i++) {
+		struct handshake_message *one = &handshake->messages[i];
+
+		if (one->way == way && dtls_message_same(&one->message, message))
+			return one;
+	}
+	return NULL;
+}
+
+/* The present flight goes on, or the other side's answer begins. */
 static uint8_t flight_of(struct handshake *handshake, enum way way, uint32_t kinds, ns_t at)
 {
 	struct flight *last = handshake->flight_count ? &handshake->flights[handshake->flight_count - 1]
@@ -41,93 +86,249 @@ static uint8_t flight_of(struct handshake *handshake, enum way way, uint32_t kin
 	handshake->flights = memory_grow(
 	    handshake->flights, handshake->flight_count, sizeof(*handshake->flights));
 	handshake->flights[handshake->flight_count] = (struct flight){
-	    .way = way, .kinds = kinds, .first = at, .latest = at, .sends = 1};
+	    .way = way, .kinds = kinds, .first = at};
 	return (uint8_t)handshake->flight_count++;
 }
 
-static void message_look(struct handshake *handshake, enum way way, const struct dtls_peek *peek, ns_t at)
+static void message_begin(
+    struct handshake *handshake, enum way way, const struct dtls_message *message, uint32_t kinds, ns_t at)
 {
-	size_t i = 0;
-
-	while (i < handshake->message_count &&
-	       !(handshake->messages[i].way == way &&
-	           same_message(&handshake->messages[i].message, &peek->message)))
-		i++;
-	if (i < handshake->message_count) {
-		size_t first = 0;
-
-		/* Only a flight's first message tells of a new try; the others come with it. */
-		while (handshake->messages[first].flight != handshake->messages[i].flight)
-			first++;
-		if (first == i)
-			send_again(&handshake->flights[handshake->messages[i].flight], at);
-		return;
-	}
-	if (i == MESSAGES_MAX)
+	if (handshake->message_count == HANDSHAKE_MESSAGES_MAX)
 		return;
 	handshake->messages = memory_grow(
 	    handshake->messages, handshake->message_count, sizeof(*handshake->messages));
-	handshake->messages[i] = (struct handshake_message){.way = way};
-	handshake->messages[i].message = peek->message;
-	handshake->messages[i].flight = flight_of(handshake, way, peek->kinds, at);
-	handshake->message_count++;
+	handshake->messages[handshake->message_count++] = (struct handshake_message){.way = way,
+	    .flight = flight_of(handshake, way, kinds, at),
+	    .sends = 1,
+	    .message = *message,
+	    .first = at,
+	    .latest = at};
 }
 
-static void conclude(struct handshake *handshake, const struct dtls_session *dtls, ns_t at)
+static bool came_before(const struct handshake_message *own, uint64_t number)
 {
-	handshake->done = at;
-	handshake->kind = dtls->version_1_3        ? HANDSHAKE_1_3
-	                  : handshake->server_done ? HANDSHAKE_FULL
-	                                           : HANDSHAKE_RESUMED;
+	bool before = own->message.number == number;
+
+	for (uint32_t i = 0; i + 1 < own->sends && i < HANDSHAKE_TRIES_MAX - 1; i++)
+		before |= own->again->numbers[i] == number;
+	return before;
 }
 
-void handshakes_look(struct handshakes *handshakes, const struct dtls_session *dtls, enum way way,
-    const struct dtls_peek *peek, ns_t at)
+static void message_again(struct handshake_message *own, const struct dtls_message *message, ns_t at)
 {
-	struct handshake *handshake;
+	if (came_before(own, message->number))
+		return;
+	if (!own->again)
+		own->again = memory_new(1, sizeof(*own->again));
+	if (own->sends < HANDSHAKE_TRIES_MAX) {
+		own->again->gaps[own->sends - 1] = at - own->latest;
+		own->again->numbers[own->sends - 1] = message->number;
+	}
+	own->sends++;
+	own->latest = at;
+}
 
-	if (peek->new_hello)
-		begin(handshakes, at);
-	if (!handshakes->count)
+/* ---- Was it resumed? ---- */
+
+static void number_see(struct handshake *handshake, uint64_t number)
+{
+	uint64_t place = number - handshake->first_number;
+
+	if (number < handshake->first_number || place >= NUMBERS_MAX)
 		return;
-	handshake = &handshakes->all[handshakes->count - 1];
-	handshake->server_done |= has(peek, DTLS_KIND_SERVER_HELLO_DONE);
-	if (peek->message.there && (!handshake->done || peek->message.encrypted))
-		message_look(handshake, way, peek, at);
-	if (handshake->done || !has(peek, DTLS_KIND_ENCRYPTED))
+	handshake->seen_numbers |= UINT64_C(1) << place;
+	if (number > handshake->last_number)
+		handshake->last_number = number;
+}
+
+/* What the server sent in the clear from its ServerHello on. */
+static void server_look(struct handshake *handshake, const struct dtls_session *dtls,
+    const struct dtls_peek *peek, const uint8_t *bytes, size_t size)
+{
+	struct dtls_walk walk;
+	struct dtls_record record;
+
+	for (uint32_t i = 0; i < peek->message_count && !handshake->has_server_hello; i++)
+		if (has(peek->messages[i].kinds, DTLS_KIND_SERVER_HELLO)) {
+			handshake->has_server_hello = true;
+			handshake->first_number = handshake->last_number = peek->messages[i].number;
+		}
+	if (!handshake->has_server_hello || handshake->done)
 		return;
-	handshake->encrypted[way] = true;
-	if (handshake->encrypted[WAY_UP] && handshake->encrypted[WAY_DOWN])
-		conclude(handshake, dtls, at);
+	dtls_walk(&walk, dtls, WAY_DOWN, bytes, size);
+	while (dtls_next(&walk, &record)) {
+		if (record.epoch || record.number == DTLS_NUMBER_HIDDEN)
+			continue;
+		number_see(handshake, record.number);
+		handshake->has_change_cipher_spec |= record.type == TYPE_CHANGE_CIPHER_SPEC;
+	}
+}
+
+static uint32_t missing_of(const struct handshake *handshake)
+{
+	uint64_t count = handshake->last_number - handshake->first_number + 1;
+
+	if (!handshake->has_server_hello)
+		return 1;
+	return (uint32_t)(count - (uint64_t)__builtin_popcountll(handshake->seen_numbers)) +
+	       !handshake->has_change_cipher_spec;
+}
+
+/* ---- Its course ---- */
+
+void handshakes_arrived(struct handshakes *handshakes, const struct dtls_session *dtls, enum way way,
+    const struct dtls_peek *peek, const uint8_t *bytes, size_t size, ns_t at)
+{
+	static const uint32_t full = 1u << DTLS_KIND_CERTIFICATE | 1u << DTLS_KIND_SERVER_KEY_EXCHANGE |
+	                             1u << DTLS_KIND_SERVER_HELLO_DONE | 1u << DTLS_KIND_CLIENT_KEY_EXCHANGE;
+	struct handshake *handshake = peek->new_hello ? begin(handshakes, at) : latest(handshakes);
+	const struct dtls_message *message;
+	struct messages messages;
+
+	if (!handshake)
+		return;
+	handshake->is_full |= (peek->kinds & full) != 0;
+	handshake->is_1_3 |= dtls->version_1_3;
+	if (way == WAY_DOWN)
+		server_look(handshake, dtls, peek, bytes, size);
+	messages_begin(&messages, dtls, way, peek, bytes, size);
+	while ((message = messages_next(&messages))) {
+		struct handshake_message *own = find(handshake, way, message);
+
+		if (own)
+			message_again(own, message, at);
+		else if (!handshake->done)
+			message_begin(handshake, way, message, peek->kinds, at);
+		handshake->latest = at > handshake->latest ? at : handshake->latest;
+	}
+}
+
+/* Finished is a handshake record of epoch 1; where that is hidden any encrypted record stands for it. */
+static bool is_finished(const struct dtls_session *dtls, enum way way, const struct dtls_peek *peek)
+{
+	bool is_hidden = dtls->version_1_3 ||
+	                 (dtls->cid_size[way] != DTLS_CID_UNKNOWN && dtls->cid_size[way] > 0);
+
+	return has(peek->kinds, is_hidden ? DTLS_KIND_ENCRYPTED : DTLS_KIND_FINISHED);
+}
+
+/* Never delivered, and not in other fragments either: a peer may cut a message anew when it repeats it. */
+static bool is_pending(const struct handshake *handshake, const struct handshake_message *own)
+{
+	for (size_t i = 0; i < handshake->message_count; i++) {
+		const struct handshake_message *other = &handshake->messages[i];
+
+		if (other->delivered && other->way == own->way && other->message.type == own->message.type &&
+		    other->message.sequence == own->message.sequence &&
+		    other->message.epoch == own->message.epoch && other->latest >= own->latest)
+			return false;
+	}
+	return true;
+}
+
+/* Have both Finished arrived, and all of the last flight? */
+static bool is_done(const struct handshake *handshake)
+{
+	if (!handshake->finished[WAY_UP] || !handshake->finished[WAY_DOWN])
+		return false;
+	for (size_t i = 0; i < handshake->message_count; i++)
+		if (handshake->messages[i].flight + 1u == handshake->flight_count &&
+		    is_pending(handshake, &handshake->messages[i]))
+			return false;
+	return true;
+}
+
+void handshakes_delivered(struct handshakes *handshakes, const struct dtls_session *dtls, enum way way,
+    const uint8_t *bytes, size_t size, ns_t at)
+{
+	struct handshake *handshake = latest(handshakes);
+	struct dtls_session known = *dtls;
+	const struct dtls_message *message;
+	struct messages messages;
+	struct dtls_peek peek;
+
+	if (!handshake || handshake->done)
+		return;
+	dtls_look(&known, way, bytes, size, &peek);
+	messages_begin(&messages, dtls, way, &peek, bytes, size);
+	while ((message = messages_next(&messages))) {
+		struct handshake_message *own = find(handshake, way, message);
+
+		if (own && !own->delivered)
+			own->delivered = at;
+	}
+	if (!handshake->finished[way] && is_finished(dtls, way, &peek))
+		handshake->finished[way] = at;
+	if (is_done(handshake))
+		handshake->done = at;
+}
+
+void handshakes_end(struct handshakes *handshakes, ns_t end, bool is_over)
+{
+	for (size_t i = 0; i < handshakes->count; i++) {
+		struct handshake *handshake = &handshakes->all[i];
+		bool is_last = i + 1 == handshakes->count;
+
+		handshake->missing = missing_of(handshake);
+		if (!handshake->done)
+			handshake->kind = !is_last || is_over || end - handshake->latest > SILENCE_MAX
+			                      ? HANDSHAKE_ABANDONED
+			                      : HANDSHAKE_UNFINISHED;
+		else if (handshake->is_1_3)
+			handshake->kind = HANDSHAKE_1_3;
+		else if (handshake->is_full)
+			handshake->kind = HANDSHAKE_FULL;
+		else
+			handshake->kind = handshake->missing ? HANDSHAKE_UNKNOWN : HANDSHAKE_RESUMED;
+	}
 }
 
 void handshakes_free(struct handshakes *handshakes)
 {
 	for (size_t i = 0; i < handshakes->count; i++) {
-		free(handshakes->all[i].flights);
-		free(handshakes->all[i].messages);
+		struct handshake *handshake = &handshakes->all[i];
+
+		for (size_t k = 0; k < handshake->message_count; k++)
+			free(handshake->messages[k].again);
+		free(handshake->flights);
+		free(handshake->messages);
 	}
 	free(handshakes->all);
 	*handshakes = (struct handshakes){0};
 }
 
-const char *flight_name(const struct flight *flight)
+/* ---- Words ---- */
+
+const struct handshake_message *handshake_flight_most(const struct handshake *handshake, size_t flight)
+{
+	const struct handshake_message *most = NULL;
+
+	for (size_t i = 0; i < handshake->message_count; i++)
+		if (handshake->messages[i].flight == flight &&
+		    (!most || handshake->messages[i].sends > most->sends))
+			most = &handshake->messages[i];
+	return most;
+}
+
+const char *handshake_kind_name(uint32_t kinds)
 {
 	/* From the particular to the general. */
 	static const enum dtls_kind order[] = {DTLS_KIND_CLIENT_HELLO, DTLS_KIND_HELLO_VERIFY_REQUEST,
 	    DTLS_KIND_SERVER_HELLO, DTLS_KIND_CERTIFICATE, DTLS_KIND_SERVER_KEY_EXCHANGE,
-	    DTLS_KIND_SERVER_HELLO_DONE, DTLS_KIND_CLIENT_KEY_EXCHANGE, DTLS_KIND_CERTIFICATE_VERIFY,
-	    DTLS_KIND_NEW_SESSION_TICKET, DTLS_KIND_FINISHED};
+	    DTLS_KIND_CERTIFICATE_REQUEST, DTLS_KIND_SERVER_HELLO_DONE, DTLS_KIND_CLIENT_KEY_EXCHANGE,
+	    DTLS_KIND_CERTIFICATE_VERIFY, DTLS_KIND_NEW_SESSION_TICKET, DTLS_KIND_CERTIFICATE_STATUS,
+	    DTLS_KIND_HELLO_REQUEST, DTLS_KIND_FINISHED, DTLS_KIND_CHANGE_CIPHER_SPEC};
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++)
-		if (flight->kinds >> order[i] & 1)
+		if (has(kinds, order[i]))
 			return dtls_kinds[order[i]];
 	return "handshake";
 }
 
 const char *handshake_word(const struct handshake *handshake)
 {
-	static const char *const words[] = {"abandoned", "full", "resumed", "DTLS 1.3"};
+	static const char *const words[] = {
+	    "unfinished", "abandoned", "full", "resumed", "unknown", "DTLS 1.3"};
 
-	return words[handshake->done ? handshake->kind : HANDSHAKE_UNKNOWN];
+	return words[handshake->kind];
 }

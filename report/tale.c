@@ -106,12 +106,18 @@ void tale_look(struct tale_session *session, struct mark *mark, const struct dec
 	struct dtls_peek peek;
 
 	dtls_look(&session->dtls, way, decoded->payload, decoded->kept, &peek);
-	handshakes_look(&session->handshakes, &session->dtls, way, &peek, mark->at);
+	handshakes_arrived(
+	    &session->handshakes, &session->dtls, way, &peek, decoded->payload, decoded->kept, mark->at);
 	own->cid_records += peek.kinds >> DTLS_KIND_CID & 1;
 	own->alerts += peek.kinds >> DTLS_KIND_ALERT & 1;
 	mark->data = peek.first.type == DTLS_NONE ? 0 : data_in(session, way, decoded);
 	mark->message = message_of(&peek);
 	mark->number = peek.first.type == DTLS_NONE ? DTLS_NUMBER_HIDDEN : peek.first.number;
+}
+
+void tale_delivered(struct tale_session *session, enum way way, const struct decoded *decoded, ns_t at)
+{
+	handshakes_delivered(&session->handshakes, &session->dtls, way, decoded->payload, decoded->kept, at);
 }
 
 static void hear(struct tale_way *way, ns_t at)

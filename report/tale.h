@@ -34,6 +34,7 @@ struct mark {
 	uint16_t copies, copies_sent, copies_done;
 	uint8_t way, fate, reason;
 	bool timed;      /* delay_us and late_us are known */
+	bool altered;    /* something was done to its bytes */
 	uint32_t deeds;  /* what its bytes became: number in `words`, plus 1; 0: nothing was done to them */
 	uint32_t hash;   /* of its bytes as they came, where something was done to them */
 	uint8_t message; /* the first handshake message or the like in it: enum dtls_kind plus 1; 0: none */

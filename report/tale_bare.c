@@ -133,6 +133,7 @@ static void departed(
 		bare->tale->sessions[mark->session].ways[way].copies_sent[ORIGIN_DUPLICATE]++;
 		tale_copied(bare->tale, mark, at);
 	}
+	tale_delivered(&bare->tale->sessions[mark->session], way, decoded, at);
 	if (way == WAY_UP && !session) {
 		session = &bare->tale->sessions[mark->session];
 		index_add(&bare->by_port, address_hash(&decoded->from), session->number);
@@ -230,6 +231,7 @@ static void take(struct bare *bare, const struct flows *flows, const struct read
 		mark = arrived(
 		    bare, session_of_device(bare, &flow.device, packet->at), flow.way, &decoded, packet->at);
 		tale_sent(tale, mark, packet->at);
+		tale_delivered(&tale->sessions[mark->session], flow.way, &decoded, packet->at);
 		tale_done(tale, mark);
 	} else {
 		tale->strange++;

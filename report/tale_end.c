@@ -18,6 +18,8 @@ static void measure(struct tale *tale)
 			sparse_join(&totals[way], &session->ways[way].counted);
 			sparse_join(late, &session->ways[way].late);
 		}
+		handshakes_end(&session->handshakes, session->ended ? session->last : tale->last,
+		    session->ended != NULL);
 		rate_end(&session->rate,
 		    session->accounts[WAY_UP].received + session->accounts[WAY_DOWN].received);
 	}

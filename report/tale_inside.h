@@ -20,6 +20,8 @@ struct mark *tale_arrived(struct tale *tale, struct tale_session *session, enum 
     const struct decoded *decoded, ns_t at);
 /* What its records show: for the handshakes, and whether it carries data. */
 void tale_look(struct tale_session *session, struct mark *mark, const struct decoded *decoded);
+/* A datagram left for its receiver with the bytes that came. */
+void tale_delivered(struct tale_session *session, enum way way, const struct decoded *decoded, ns_t at);
 struct mark *tale_mark(const struct tale *tale, const struct tale_session *session, enum way way, uint32_t n);
 void tale_sent(struct tale *tale, struct mark *mark, ns_t at);
 /* How long it took. Once one was held back on purpose the summary has delays. */

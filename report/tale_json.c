@@ -92,34 +92,65 @@ static json_t *json_network(const struct tale *tale, const struct tale_session *
 	return object;
 }
 
-static json_t *json_flight(const struct tale *tale, const struct flight *flight)
+static json_t *json_gaps(const struct handshake_message *message)
 {
 	json_t *gaps = json_array();
 
-	for (uint32_t i = 0; i + 1 < flight->sends && i < FLIGHT_GAPS_MAX; i++)
-		json_array_append_new(gaps, json_rounded((double)flight->gaps[i] / 1e9));
+	for (uint32_t i = 0; i + 1 < message->sends && i < HANDSHAKE_TRIES_MAX - 1; i++)
+		json_array_append_new(gaps, json_rounded((double)message->again->gaps[i] / 1e9));
+	return gaps;
+}
+
+static json_t *json_flight(const struct tale *tale, const struct handshake *handshake, size_t index)
+{
+	const struct flight *flight = &handshake->flights[index];
+	const struct handshake_message *most = handshake_flight_most(handshake, index);
+
 	return json_pack("{s:s, s:s, s:o, s:i, s:o}", "dir", verdict_ways[flight->way], "begins_with",
-	    flight_name(flight), "at", json_since(tale, flight->first), "sends", (int)flight->sends,
-	    "again_after_seconds", gaps);
+	    handshake_kind_name(flight->kinds), "at", json_since(tale, flight->first), "sends",
+	    (int)most->sends, "again_after_seconds", json_gaps(most));
+}
+
+static json_t *json_message(const struct tale *tale, const struct handshake_message *message)
+{
+	bool is_clear = message->message.sequence != DTLS_SEQUENCE_HIDDEN;
+	json_t *one = json_pack("{s:s, s:s}", "dir", verdict_ways[message->way], "message",
+	    handshake_kind_name(message->message.kinds));
+
+	if (is_clear)
+		json_object_set_new(one, "message_seq", json_integer(message->message.sequence));
+	if (is_clear && message->message.place)
+		json_object_set_new(one, "fragment_offset", json_integer(message->message.place));
+	json_object_set_new(one, "at", json_since(tale, message->first));
+	json_object_set_new(one, "delivered", json_since(tale, message->delivered));
+	json_object_set_new(one, "sends", json_integer(message->sends));
+	json_object_set_new(one, "again_after_seconds", json_gaps(message));
+	return one;
+}
+
+static json_t *json_handshake(const struct tale *tale, const struct handshake *handshake)
+{
+	json_t *flights = json_array(), *messages = json_array(), *one;
+
+	for (size_t i = 0; i < handshake->flight_count; i++)
+		json_array_append_new(flights, json_flight(tale, handshake, i));
+	for (size_t i = 0; i < handshake->message_count; i++)
+		json_array_append_new(messages, json_message(tale, &handshake->messages[i]));
+	one = json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", handshake_word(handshake), "at",
+	    json_since(tale, handshake->began), "seconds",
+	    handshake->done ? json_rounded((double)(handshake->done - handshake->began) / 1e9) : json_null(),
+	    "flights", flights, "messages", messages);
+	if (handshake->kind == HANDSHAKE_UNKNOWN)
+		json_object_set_new(one, "missing_records", json_integer(handshake->missing));
+	return one;
 }
 
 static json_t *json_dtls(const struct tale *tale, const struct tale_session *session)
 {
 	json_t *handshakes = json_array();
 
-	for (size_t i = 0; i < session->handshakes.count; i++) {
-		const struct handshake *handshake = &session->handshakes.all[i];
-		json_t *flights = json_array();
-
-		for (size_t k = 0; k < handshake->flight_count; k++)
-			json_array_append_new(flights, json_flight(tale, &handshake->flights[k]));
-		json_array_append_new(handshakes,
-		    json_pack("{s:s, s:o, s:o, s:o}", "kind", handshake_word(handshake), "at",
-		        json_since(tale, handshake->began), "seconds",
-		        handshake->done ? json_rounded((double)(handshake->done - handshake->began) / 1e9)
-		                        : json_null(),
-		        "flights", flights));
-	}
+	for (size_t i = 0; i < session->handshakes.count; i++)
+		json_array_append_new(handshakes, json_handshake(tale, &session->handshakes.all[i]));
 	return json_pack("{s:o, s:{s:I, s:I}, s:{s:I, s:I}}", "handshakes", handshakes, "alerts", "up",
 	    (json_int_t)session->ways[WAY_UP].alerts, "down", (json_int_t)session->ways[WAY_DOWN].alerts,
 	    "cid_datagrams", "up", (json_int_t)session->ways[WAY_UP].cid_records, "down",

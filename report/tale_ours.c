@@ -136,6 +136,7 @@ static void arrived(struct tale *tale, struct tale_session *session, const struc
 		tale_look(session, mark, decoded);
 	mark->words = tale->brief ? 0 : rest_of(tale, fields);
 	mark->deeds = deeds_of(tale, fields, decoded);
+	mark->altered = fields->did.at != NULL;
 	mark->hash = mark->deeds ? hash_of(decoded) : 0;
 	mark->copies = (uint16_t)(fields->copies < UINT16_MAX ? fields->copies : UINT16_MAX);
 	session->accounts[fields->way].copies += mark->copies;
@@ -212,6 +213,9 @@ static void copy_left(struct tale *tale, struct tale_session *session, const str
 		session->last = at > session->last ? at : session->last;
 		if (mark && mark->copies_sent < UINT16_MAX)
 			mark->copies_sent++;
+		if (fields->origin != ORIGIN_DECOY && fields->origin != ORIGIN_INJECT &&
+		    !(mark && mark->altered))
+			tale_delivered(session, fields->way, decoded, at);
 		if (mark && !tale->brief)
 			copy_keep(tale, mark, fields, decoded, at);
 	}
@@ -235,38 +239,48 @@ static void measured(
 	sparse_add(&way->late, mark->late_us * NS_US);
 }
 
-static void one_left(
+/* Returns whether it reached its receiver as it came. */
+static bool one_left(
     struct tale *tale, struct tale_session *session, const struct fields *fields, uint32_t n, ns_t at)
 {
 	struct mark *mark = tale_mark(tale, session, fields->way, n);
+	bool delivered;
 
 	if (!mark || mark->fate != FATE_WAITS) {
 		tale->strange++;
-		return;
+		return false;
 	}
+	delivered = fields->kind == FIELDS_SENT && !mark->altered;
 	if (fields->kind == FIELDS_UNSENT)
 		tale_dropped(tale, mark, fields->reason, "", 0, at);
 	else
 		measured(tale, session, mark, fields, at);
 	tale_done(tale, mark);
+	return delivered;
 }
 
 static void left(struct tale *tale, struct tale_session *session, const struct fields *fields,
     const struct decoded *decoded, ns_t at)
 {
 	struct word packed = fields->packed;
+	bool delivered = true;
 	uint32_t n;
 
 	if (fields->copy) {
 		copy_left(tale, session, fields, decoded, at);
-	} else if (packed.at) {
+		return;
+	}
+	if (packed.at) {
 		session->accounts[fields->way].corrupted += contains(fields->did, "corrupt");
 		tale->joints++;
 		while (fields_packed(&packed, &n))
-			one_left(tale, session, fields, n, at);
+			delivered &= one_left(tale, session, fields, n, at);
+		delivered &= !fields->did.at;
 	} else {
-		one_left(tale, session, fields, fields->n, at);
+		delivered = one_left(tale, session, fields, fields->n, at);
 	}
+	if (delivered)
+		tale_delivered(session, fields->way, decoded, at);
 }
 
 static bool take_commented(

@@ -94,20 +94,53 @@ static void print_way(const struct tale *tale, const struct tale_session *sessio
 		    seconds(way->silence_from - tale->sheet.started));
 }
 
-static void print_flights(const struct handshake *handshake, FILE *out)
+static bool same_tries(const struct handshake_message *a, const struct handshake_message *b)
 {
-	for (size_t i = 0; i < handshake->flight_count; i++) {
-		const struct flight *flight = &handshake->flights[i];
+	return a->flight == b->flight && a->sends == b->sends && a->sends > 1;
+}
 
-		if (flight->sends < 2)
+static void print_message_name(const struct handshake_message *message, bool is_first, FILE *out)
+{
+	fprintf(out, "%s%s", is_first ? "" : ", ", handshake_kind_name(message->message.kinds));
+	if (message->message.sequence != DTLS_SEQUENCE_HIDDEN && message->message.place)
+		fprintf(out, " from byte %u", message->message.place);
+}
+
+/* Each message that was sent again; those of a flight that were sent as often stand together. */
+static void print_retransmissions(const struct handshake *handshake, FILE *out)
+{
+	for (size_t i = 0; i < handshake->message_count; i++) {
+		const struct handshake_message *message = &handshake->messages[i];
+
+		if (message->sends < 2 || (i && same_tries(&handshake->messages[i - 1], message)))
 			continue;
-		fprintf(out, "           %s %s sent %u times: again after", verdict_ways[flight->way],
-		    flight_name(flight), flight->sends);
-		for (uint32_t k = 0; k + 1 < flight->sends && k < FLIGHT_GAPS_MAX; k++)
-			fprintf(out, "%s %.2f", k ? "," : "", seconds(flight->gaps[k]));
+		fprintf(out, "           %s ", verdict_ways[message->way]);
+		for (size_t k = i;
+		     k < handshake->message_count &&
+		     (k == i || same_tries(&handshake->messages[k - 1], &handshake->messages[k]));
+		     k++)
+			print_message_name(&handshake->messages[k], k == i, out);
+		fprintf(out, " sent %u times: again after", message->sends);
+		for (uint32_t k = 0; k + 1 < message->sends && k < HANDSHAKE_TRIES_MAX - 1; k++)
+			fprintf(out, "%s %.2f", k ? "," : "", seconds(message->again->gaps[k]));
 		fprintf(out, "%s s (RFC 6347: 1, 2, 4 …, 60)\n",
-		    flight->sends > FLIGHT_GAPS_MAX + 1 ? ", …" : "");
+		    message->sends > HANDSHAKE_TRIES_MAX ? ", …" : "");
 	}
+}
+
+static void print_handshake(const struct handshake *handshake, FILE *out)
+{
+	if (handshake->kind == HANDSHAKE_UNFINISHED)
+		fprintf(out, "unfinished at the end of the capture");
+	else if (handshake->kind == HANDSHAKE_UNKNOWN)
+		fprintf(out, "full or resumed: unknown, %u record%s missing", handshake->missing,
+		    handshake->missing == 1 ? " is" : "s are");
+	else
+		fprintf(out, "%s", handshake_word(handshake));
+	if (handshake->done)
+		fprintf(out, ", %.2f s", seconds(handshake->done - handshake->began));
+	fputc('\n', out);
+	print_retransmissions(handshake, out);
 }
 
 static void print_dtls(const struct tale *tale, const struct tale_session *session, FILE *out)
@@ -117,12 +150,9 @@ static void print_dtls(const struct tale *tale, const struct tale_session *sessi
 	for (size_t i = 0; i < session->handshakes.count && i < HANDSHAKES_MAX; i++) {
 		const struct handshake *handshake = &session->handshakes.all[i];
 
-		fprintf(out, "  dtls   handshake at %.1f s: %s",
-		    seconds(handshake->began - tale->sheet.started), handshake_word(handshake));
-		if (handshake->done)
-			fprintf(out, ", %.2f s", seconds(handshake->done - handshake->began));
-		fputc('\n', out);
-		print_flights(handshake, out);
+		fprintf(
+		    out, "  dtls   handshake at %.1f s: ", seconds(handshake->began - tale->sheet.started));
+		print_handshake(handshake, out);
 	}
 	if (session->handshakes.count > HANDSHAKES_MAX)
 		fprintf(

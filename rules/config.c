@@ -193,9 +193,10 @@ static unsigned looks_of(const struct rule *rule, const struct ini_section *sect
 	static const struct {
 		const char *key;
 		enum looks looks;
-	} conditions[] = {{"since", LOOKS_SINCE}, {"attempt", LOOKS_ATTEMPT}, {"after", LOOKS_AGE},
-	    {"until", LOOKS_AGE}, {"size", LOOKS_SIZE}, {"dtls", LOOKS_DTLS}, {"dtls_not", LOOKS_DTLS},
-	    {"epoch", LOOKS_RECORDS}, {"record", LOOKS_RECORDS}, {"carried", LOOKS_CARRIED}};
+	} conditions[] = {{"since", LOOKS_SINCE}, {"attempt", LOOKS_ATTEMPT}, {"message_seq", LOOKS_SEQUENCE},
+	    {"after", LOOKS_AGE}, {"until", LOOKS_AGE}, {"size", LOOKS_SIZE}, {"dtls", LOOKS_DTLS},
+	    {"dtls_not", LOOKS_DTLS}, {"epoch", LOOKS_RECORDS}, {"record", LOOKS_RECORDS},
+	    {"carried", LOOKS_CARRIED}};
 	unsigned looks = rule->way == RULE_UP     ? LOOKS_UP
 	                 : rule->way == RULE_DOWN ? LOOKS_DOWN
 	                                          : LOOKS_UP | LOOKS_DOWN;
@@ -212,7 +213,7 @@ static void timed_check(
     const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
 {
 	static const char *const foreign[] = {"direction", "dtls", "dtls_not", "epoch", "record", "attempt",
-	    "carried", "size", "nth", "probability", "after", "until"};
+	    "message_seq", "carried", "size", "nth", "probability", "after", "until"};
 
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(*foreign); i++) {
 		const struct ini_entry *entry = ini_entry(section, foreign[i]);
@@ -314,7 +315,8 @@ static void rule_build(struct config *config, const struct ini_section *section,
 	keys_presets(&config_rule_kind, rule, reading);
 	rule->name = section->name;
 	rule->index = (unsigned)config->rule_count++;
-	rule->limit = rule->epoch.high = rule->attempt.high = rule->carried.high = UNITS_NO_LIMIT;
+	rule->limit = rule->epoch.high = rule->attempt.high = rule->message_seq.high = rule->carried.high =
+	    UNITS_NO_LIMIT;
 	keys_fill(&config_rule_kind, section, rule, reading, complaints);
 	rule->id = names_add(reading->names, "rule:", section->name);
 	snprintf(title, sizeof(title), "rule:%s", section->name);

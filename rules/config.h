@@ -126,6 +126,7 @@ enum looks {
 	LOOKS_DTLS = 64,     /* dtls, dtls_not */
 	LOOKS_RECORDS = 128, /* epoch, record */
 	LOOKS_CARRIED = 256,
+	LOOKS_SEQUENCE = 512, /* message_seq */
 };
 
 /* A condition that was not given has no spans, or the widest. What every datagram needs stands in front. */
@@ -142,7 +143,7 @@ struct rule {
 	uint64_t luck;
 
 	struct kinds dtls, dtls_not;
-	struct span epoch, attempt, carried;
+	struct span epoch, attempt, message_seq, carried;
 	struct records records;
 	struct spans sizes;
 	ns_t after, until; /* until 0: without end */

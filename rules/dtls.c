@@ -4,17 +4,17 @@
 
 #include "base/chance.h"
 
-const char *const dtls_kinds[DTLS_KIND_COUNT] = {"handshake", "client_hello", "server_hello",
-    "hello_verify_request", "hello_request", "certificate", "server_key_exchange", "certificate_request",
-    "server_hello_done", "certificate_verify", "client_key_exchange", "new_session_ticket",
-    "certificate_status", "finished", "change_cipher_spec", "alert", "application_data", "cid", "encrypted",
-    "ack", "heartbeat", "unified", "session_move", "none"};
+const char *const dtls_kinds[DTLS_KIND_COUNT] = {"handshake", "client_hello", "client_hello_cookie",
+    "server_hello", "hello_verify_request", "hello_request", "certificate", "server_key_exchange",
+    "certificate_request", "server_hello_done", "certificate_verify", "client_key_exchange",
+    "new_session_ticket", "certificate_status", "finished", "change_cipher_spec", "alert", "application_data",
+    "cid", "encrypted", "ack", "heartbeat", "unified", "session_move", "none"};
 
 #define HEADER 13
 #define HANDSHAKE_HEADER 12
 #define TYPE_CHANGE_CIPHER_SPEC 20
 #define TYPE_ALERT 21
-#define TYPE_HANDSHAKE 22
+#define TYPE_HANDSHAKE DTLS_TYPE_HANDSHAKE
 #define TYPE_APPLICATION_DATA 23
 #define TYPE_HEARTBEAT 24
 #define TYPE_CID 25
@@ -29,6 +29,7 @@ const char *const dtls_kinds[DTLS_KIND_COUNT] = {"handshake", "client_hello", "s
 #define MESSAGE_CLIENT_HELLO 1
 #define MESSAGE_SERVER_HELLO 2
 #define EXTENSION_SUPPORTED_VERSIONS 43
+#define EXTENSION_COOKIE 44
 #define EXTENSION_CONNECTION_ID 54
 #define EXTENSION_CONNECTION_ID_DRAFT 254 /* Mbed TLS 2.x, and devices built with it */
 #define VERSION_1_3 0xfefc
@@ -58,16 +59,30 @@ static bool type_has_cid(unsigned type)
 	return type == TYPE_CID || type == TYPE_CID_MOVED;
 }
 
-static bool plain_header(const uint8_t *at, const uint8_t *end)
+static bool version_known(unsigned version)
 {
-	unsigned version;
+	return version == 0xfeff || version == 0xfefd || version == VERSION_1_3 || version == 0x0100;
+}
 
-	if (end - at < HEADER)
+static bool type_known(unsigned type)
+{
+	return (type >= TYPE_CHANGE_CIPHER_SPEC && type <= TYPE_ACK) || type == TYPE_CID_MOVED ||
+	       type == TYPE_SESSION_MOVE;
+}
+
+static bool plain_header(const struct dtls_walk *walk)
+{
+	const uint8_t *at = walk->at;
+	size_t left = (size_t)(walk->end - at);
+
+	if (left < HEADER || !version_known(read16(at + 1)))
 		return false;
-	version = read16(at + 1);
-	return ((at[0] >= TYPE_CHANGE_CIPHER_SPEC && at[0] <= TYPE_ACK) || at[0] == TYPE_CID_MOVED ||
-	           at[0] == TYPE_SESSION_MOVE) &&
-	       (version == 0xfeff || version == 0xfefd || version == 0x0100);
+	if (type_known(at[0]))
+		return true;
+	/* OpenSSL's old version is a message ID of CoAP, too (RFC 7252 section 3: version 1 in the first
+	 * byte). */
+	return walk->is_first && read16(at + 11) <= left - HEADER &&
+	       !(at[0] >> 6 == 1 && read16(at + 1) == 0x0100);
 }
 
 static void take_body(struct dtls_walk *walk, struct dtls_record *record, size_t length)
@@ -167,17 +182,20 @@ static bool unified_next(struct dtls_walk *walk, struct dtls_record *record)
 void dtls_walk(struct dtls_walk *walk, const struct dtls_session *session, enum way way, const uint8_t *bytes,
     size_t size)
 {
-	*walk = (struct dtls_walk){.at = bytes, .end = bytes + size, .session = session, .way = way};
+	*walk = (struct dtls_walk){
+	    .at = bytes, .end = bytes + size, .session = session, .way = way, .is_first = true};
 }
 
 bool dtls_next(struct dtls_walk *walk, struct dtls_record *record)
 {
 	if (walk->at >= walk->end)
 		return false;
-	if (plain_header(walk->at, walk->end)) {
+	if (plain_header(walk)) {
 		plain_next(walk, record);
+		walk->is_first = false;
 		return true;
 	}
+	walk->is_first = false;
 	return (walk->at[0] & UNIFIED_MASK) == UNIFIED_BITS && unified_next(walk, record);
 }
 
@@ -224,12 +242,13 @@ static const uint8_t *bounded_skip(struct bounded *in, size_t size)
 	return at;
 }
 
-static void bounded_skip_vector(struct bounded *in, size_t length_size)
+/* Returns the vector's length. */
+static size_t bounded_skip_vector(struct bounded *in, size_t length_size)
 {
 	const uint8_t *at = bounded_skip(in, length_size);
+	size_t size = !at ? 0 : length_size == 1 ? at[0] : read16(at);
 
-	if (at)
-		bounded_skip(in, length_size == 1 ? at[0] : read16(at));
+	return bounded_skip(in, size) ? size : 0;
 }
 
 static void extension_learn(
@@ -243,15 +262,17 @@ static void extension_learn(
 		session->version_1_3 = true;
 }
 
-static void hello_learn(struct dtls_session *session, enum way way, unsigned message, const uint8_t *body,
+/* Returns whether there is a cookie in it. */
+static bool hello_learn(struct dtls_session *session, enum way way, unsigned message, const uint8_t *body,
     size_t size, struct dtls_peek *peek)
 {
 	struct bounded in = {.at = body, .end = body + size};
 	const uint8_t *random, *header;
+	bool has_cookie = false;
 	uint64_t hash;
 
 	if (!bounded_skip(&in, 2) || !(random = bounded_skip(&in, DTLS_RANDOM_SIZE)))
-		return;
+		return false;
 	hash = chance_hash(0, random, DTLS_RANDOM_SIZE);
 	if (message == MESSAGE_CLIENT_HELLO && (!session->hello_seen || hash != session->random)) {
 		dtls_init(session);
@@ -261,7 +282,7 @@ static void hello_learn(struct dtls_session *session, enum way way, unsigned mes
 	}
 	bounded_skip_vector(&in, 1); /* session_id */
 	if (message == MESSAGE_CLIENT_HELLO) {
-		bounded_skip_vector(&in, 1); /* cookie */
+		has_cookie = bounded_skip_vector(&in, 1) > 0;
 		bounded_skip_vector(&in, 2); /* cipher_suites */
 		bounded_skip_vector(&in, 1); /* compression_methods */
 	} else {
@@ -271,29 +292,12 @@ static void hello_learn(struct dtls_session *session, enum way way, unsigned mes
 	while ((header = bounded_skip(&in, 4))) {
 		const uint8_t *value = bounded_skip(&in, read16(header + 2));
 
-		if (value)
-			extension_learn(session, way, read16(header), value, read16(header + 2));
+		if (!value)
+			continue;
+		has_cookie |= message == MESSAGE_CLIENT_HELLO && read16(header) == EXTENSION_COOKIE;
+		extension_learn(session, way, read16(header), value, read16(header + 2));
 	}
-}
-
-static void messages_look(
-    struct dtls_session *session, enum way way, const struct dtls_record *record, struct dtls_peek *peek)
-{
-	const uint8_t *at = record->body, *end = record->body + record->body_size;
-
-	while (end - at >= HANDSHAKE_HEADER) {
-		uint32_t offset = read24(at + 6), length = read24(at + 9);
-		size_t left = (size_t)(end - at) - HANDSHAKE_HEADER;
-		size_t size = length < left ? length : left;
-
-		peek->kinds |= message_kind(at[0]);
-		if (!peek->message.there)
-			peek->message = (struct dtls_message){
-			    .there = true, .key = {(uint32_t)at[0] << 16 | read16(at + 4), offset}};
-		if (offset == 0 && (at[0] == MESSAGE_CLIENT_HELLO || at[0] == MESSAGE_SERVER_HELLO))
-			hello_learn(session, way, at[0], at + HANDSHAKE_HEADER, size, peek);
-		at += HANDSHAKE_HEADER + size;
-	}
+	return has_cookie;
 }
 
 static uint32_t record_kinds(const struct dtls_record *record)
@@ -321,26 +325,63 @@ static uint32_t record_kinds(const struct dtls_record *record)
 	return kinds;
 }
 
+static void message_add(struct dtls_peek *peek, const struct dtls_message *message)
+{
+	peek->kinds |= message->kinds;
+	if (peek->message_count < DTLS_MESSAGES_MAX)
+		peek->messages[peek->message_count++] = *message;
+}
+
+static void messages_look(struct dtls_session *session, enum way way, const struct dtls_record *record,
+    uint32_t kinds, struct dtls_peek *peek)
+{
+	const uint8_t *at = record->body, *end = record->body + record->body_size;
+
+	while (end - at >= HANDSHAKE_HEADER) {
+		uint32_t length = read24(at + 9);
+		size_t left = (size_t)(end - at) - HANDSHAKE_HEADER;
+		size_t size = length < left ? length : left;
+		struct dtls_message message = {.kinds = kinds | message_kind(at[0]),
+		    .sequence = read16(at + 4),
+		    .place = read24(at + 6),
+		    .epoch = record->epoch,
+		    .type = at[0],
+		    .number = record->number};
+
+		if (message.place == 0 && (at[0] == MESSAGE_CLIENT_HELLO || at[0] == MESSAGE_SERVER_HELLO) &&
+		    hello_learn(session, way, at[0], at + HANDSHAKE_HEADER, size, peek))
+			message.kinds |= kind_bit(DTLS_KIND_CLIENT_HELLO_COOKIE);
+		message_add(peek, &message);
+		at += HANDSHAKE_HEADER + size;
+	}
+}
+
 void dtls_look(
     struct dtls_session *session, enum way way, const uint8_t *bytes, size_t size, struct dtls_peek *peek)
 {
 	struct dtls_walk walk;
 	struct dtls_record record;
 
-	*peek = (struct dtls_peek){.first = {.type = DTLS_NONE}};
+	peek->kinds = peek->records = peek->message_count = 0; /* the messages are filled as far as counted */
+	peek->first = (struct dtls_record){.type = DTLS_NONE};
+	peek->new_hello = false;
 	dtls_walk(&walk, session, way, bytes, size);
 	while (dtls_next(&walk, &record)) {
+		uint32_t kinds = record_kinds(&record);
+
 		if (!peek->records++)
 			peek->first = record;
-		peek->kinds |= record_kinds(&record);
+		peek->kinds |= kinds;
 		if (record.type != TYPE_HANDSHAKE)
 			continue;
 		if (record.epoch == 0)
-			messages_look(session, way, &record, peek);
-		else if (!peek->message.there)
-			peek->message = (struct dtls_message){.there = true,
-			    .encrypted = true,
-			    .key = {(uint32_t)record.body_size, record.epoch}};
+			messages_look(session, way, &record, kinds, peek);
+		else
+			message_add(peek, &(struct dtls_message){.kinds = kinds,
+			                      .sequence = DTLS_SEQUENCE_HIDDEN,
+			                      .place = (uint32_t)record.body_size,
+			                      .epoch = record.epoch,
+			                      .number = record.number});
 	}
 	if (!peek->records)
 		peek->kinds = kind_bit(DTLS_KIND_NONE);

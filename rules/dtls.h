@@ -8,7 +8,9 @@
  *
  * What is taken for a record:
  *   - thirteen bytes of header, whole, with one of the content types 20-26, 253 or 254 and the version of
- * DTLS 1.0, 1.2 or of OpenSSL's old "bad" one (0x0100);
+ * DTLS 1.0, 1.2, 1.3 or of OpenSSL's old "bad" one (0x0100);
+ *   - the same with any other content type, if it is the datagram's first record and its length fits the
+ * datagram: a type of a vendor's own;
  *   - a unified header (first bits 001), in a session whose hellos agreed on DTLS 1.3; in any other only
  * where it carries lengths and these lead exactly to the datagram's end: a byte of noise is not enough. A
  * record whose length points past the datagram's end is taken as one that was cut: it is the last, its kind
@@ -32,6 +34,7 @@
 enum dtls_kind {
 	DTLS_KIND_HANDSHAKE,
 	DTLS_KIND_CLIENT_HELLO,
+	DTLS_KIND_CLIENT_HELLO_COOKIE, /* one with a cookie (RFC 6347 4.2.1, RFC 8446 4.2.2) */
 	DTLS_KIND_SERVER_HELLO,
 	DTLS_KIND_HELLO_VERIFY_REQUEST,
 	DTLS_KIND_HELLO_REQUEST,
@@ -85,24 +88,40 @@ struct dtls_walk {
 	const uint8_t *at, *end;
 	const struct dtls_session *session;
 	enum way way;
+	bool is_first;
 	bool unified_sure; /* lengths lead exactly to the end */
 };
 
-/* How the first handshake record is known again: `attempt`. */
+#define DTLS_TYPE_HANDSHAKE 22
+#define DTLS_SEQUENCE_HIDDEN UINT32_MAX
+#define DTLS_MESSAGES_MAX 16 /* of a datagram; what stands behind them is not looked at */
+
+/* A handshake message: in the clear each fragment of one, encrypted each record of type handshake. */
 struct dtls_message {
-	bool there;
-	bool encrypted;
-	uint32_t
-	    key[2]; /* in the clear: type and message_seq, fragment offset; encrypted: the record's size */
+	uint32_t kinds;    /* bits of enum dtls_kind: its own and its record's */
+	uint32_t sequence; /* message_seq; DTLS_SEQUENCE_HIDDEN if it is encrypted */
+	uint32_t place;    /* fragment offset; of an encrypted one the record's size */
+	uint16_t epoch;
+	uint8_t type;    /* 0 if it is encrypted */
+	uint64_t number; /* of its record */
 };
 
 struct dtls_peek {
 	uint32_t kinds; /* a bit for each enum dtls_kind */
 	uint32_t records;
 	struct dtls_record first;
-	struct dtls_message message;
 	bool new_hello; /* a ClientHello of epoch 0 with another random than the last: a handshake begins */
+	uint32_t message_count;
+	struct dtls_message messages[DTLS_MESSAGES_MAX];
 };
+
+/* The same message, whether or not sent anew: by epoch, type, message_seq and fragment offset, an encrypted
+ * one by epoch and record size. */
+static inline bool dtls_message_same(const struct dtls_message *a, const struct dtls_message *b)
+{
+	return a->epoch == b->epoch && a->type == b->type && a->sequence == b->sequence &&
+	       a->place == b->place;
+}
 
 void dtls_init(struct dtls_session *session);
 void dtls_walk(struct dtls_walk *walk, const struct dtls_session *session, enum way way, const uint8_t *bytes,

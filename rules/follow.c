@@ -68,12 +68,11 @@ static uint64_t number_of(const struct dtls_record *record)
 	return (uint64_t)record->epoch << 48 | record->number;
 }
 
-void follow_see(struct core *core, struct session *session, const struct dtls_record *record)
+static void see_record(struct core *core, struct session *session, const struct dtls_record *record)
 {
 	struct followed *own = session->followed, *other;
 
-	if (!session->section || !session->section->follow_cid || !record->cid_size ||
-	    record->type == DTLS_UNIFIED)
+	if (!record->cid_size || record->type == DTLS_UNIFIED)
 		return;
 	if (!core->follow) {
 		core->follow = calloc(1, sizeof(*core->follow));
@@ -104,6 +103,18 @@ void follow_see(struct core *core, struct session *session, const struct dtls_re
 	link_followed(core->follow, own);
 }
 
+void follow_see(struct core *core, struct session *session, const struct arrival *arrival)
+{
+	struct dtls_walk walk;
+	struct dtls_record record;
+
+	if (!session->section || !session->section->follow_cid)
+		return;
+	dtls_walk(&walk, &session->dtls, WAY_UP, arrival->bytes, arrival->size);
+	while (dtls_next(&walk, &record))
+		see_record(core, session, &record);
+}
+
 void follow_forget(struct core *core, struct session *session)
 {
 	if (!session->followed)
@@ -118,22 +129,34 @@ void follow_free(struct core *core)
 	free(core->follow);
 }
 
-/* The session of the first connection ID, of whatever length, that fits; and is this record newer than all
- * seen? */
+/* The highest number among the records of a datagram that may be of this session, with its connection ID. */
+static uint64_t highest_of(const struct followed *followed, const struct arrival *arrival)
+{
+	struct dtls_walk walk;
+	struct dtls_record record;
+	uint64_t highest = 0;
+
+	dtls_walk(&walk, &followed->session->dtls, WAY_UP, arrival->bytes, arrival->size);
+	while (dtls_next(&walk, &record))
+		if (record.type != DTLS_UNIFIED && record.cid_size == followed->size &&
+		    memcmp(record.cid, followed->cid, followed->size) == 0 && number_of(&record) > highest)
+			highest = number_of(&record);
+	return highest;
+}
+
+/* The session of the first connection ID, of whatever length, that fits; and is a record newer than all that
+ * were seen? */
 static struct session *find_newer(
     const struct follow *follow, unsigned listener, const struct arrival *arrival)
 {
 	const uint8_t *cid = arrival->bytes + HEADER_TO_CID;
-	uint64_t number = 0;
 
-	for (int i = 3; i < HEADER_TO_CID; i++)
-		number = number << 8 | arrival->bytes[i];
 	for (size_t size = 1; size < 256 && arrival->size >= HEADER_TO_CID + size + HEADER_BEHIND; size++) {
 		struct followed *followed = follow->sizes[size] ? find(follow, listener, cid, size) : NULL;
 
 		/* A reload may have changed its section's mind. */
-		if (followed && number > followed->highest && followed->session->section &&
-		    followed->session->section->follow_cid)
+		if (followed && highest_of(followed, arrival) > followed->highest &&
+		    followed->session->section && followed->session->section->follow_cid)
 			return followed->session;
 	}
 	return NULL;

@@ -138,7 +138,7 @@ void core_dropped(struct core *core, struct session_way *way, enum reason reason
 
 /* follow.c */
 /* A record with a connection ID came from the session's device. */
-void follow_see(struct core *core, struct session *session, const struct dtls_record *record);
+void follow_see(struct core *core, struct session *session, const struct arrival *arrival);
 void follow_forget(struct core *core, struct session *session);
 void follow_free(struct core *core);
 

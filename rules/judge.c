@@ -394,15 +394,15 @@ static void look(
 	core->seen_all++;
 }
 
-/* How often its first handshake record has gone this way; 0: that cannot be told. */
-static uint32_t attempt_of(struct core *core, struct session_way *way, const struct dtls_message *message)
+/* Which try of each of its handshake messages this is. */
+static void count_attempts(struct core *core, struct session_way *way, struct sight *sight)
 {
-	struct seldom *own = core_seldom(core, way);
+	struct seldom *own = sight->peek->message_count ? core_seldom(core, way) : NULL;
 
-	uint32_t count = own ? attempts_count(&own->attempts, message) : 0;
-
-	core->out_of_memory |= !count;
-	return count;
+	for (uint32_t i = 0; i < sight->peek->message_count; i++) {
+		sight->attempts[i] = own ? attempts_count(&own->attempts, &sight->peek->messages[i]) : 0;
+		core->out_of_memory |= !sight->attempts[i];
+	}
 }
 
 /* What rules see of it. */
@@ -422,8 +422,8 @@ static struct sight sight_of(
 	    .peek = peek,
 	    .out_of_memory = &core->out_of_memory};
 
-	if (core->config->any_attempt && peek->message.there)
-		sight.attempt = attempt_of(core, way, &peek->message);
+	if (core->config->any_attempt)
+		count_attempts(core, way, &sight);
 	return sight;
 }
 
@@ -541,7 +541,7 @@ void core_arrive(
 	verdict->epoch = peek.first.epoch;
 	verdict->number = peek.first.number;
 	if (core->config->any_follow && arrival->way == WAY_UP)
-		follow_see(core, session, &peek.first);
+		follow_see(core, session, arrival);
 	if (nothing_decides(core, session, arrival->way))
 		pass(core, session, arrival, datagram, verdict);
 	else

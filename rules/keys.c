@@ -425,7 +425,12 @@ static const struct key rule_keys[] = {
     {"record", KEY_LIST, NULL, AT(records), read_record, "EPOCH:RANGE",
         "a record with this epoch and sequence number, where they are in the clear", "any"},
     {"attempt", KEY_PLAIN, NULL, AT(attempt), keys_read_span, "range",
-        "the datagram's first handshake record goes this way for the Nth time", "any"},
+        "a handshake message that meets dtls, epoch, record and message_seq is sent this way for the Nth "
+        "time: 1 "
+        "is the first try, 2 its first retransmission",
+        "any"},
+    {"message_seq", KEY_PLAIN, NULL, AT(message_seq), keys_read_span, "range",
+        "a handshake message in the clear that meets dtls, epoch and record has this message_seq", "any"},
     {"carried", KEY_PLAIN, NULL, AT(carried), keys_read_span_of_sizes, "range of bytes",
         "bytes of datagrams that have arrived in this session and direction so far, this one included",
         "any"},

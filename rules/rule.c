@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Enough for the messages of a handshake many times over; of more, new ones count as first tries. */
-#define ATTEMPTS_MAX 256
+/* Enough for the messages of a handshake many times over; of more, the oldest are forgotten. */
+#define ATTEMPTS_MAX 256u
 
 bool rule_concerns(const struct rule *rule, const struct session *session, const struct config *config)
 {
@@ -15,27 +15,44 @@ bool rule_concerns(const struct rule *rule, const struct session *session, const
 	return device && (rule->sessions.count == 0 || spans_hold(&rule->sessions, session->number));
 }
 
+/* The entry that a new one is written to; NULL when memory is out. */
+static struct attempt *attempts_place(struct attempts *attempts)
+{
+	uint32_t room = attempts->room ? 2 * attempts->room : 8;
+	struct attempt *all;
+
+	if (attempts->count < attempts->room)
+		return &attempts->all[attempts->count++];
+	if (attempts->room == ATTEMPTS_MAX)
+		return &attempts->all[attempts->oldest++ % ATTEMPTS_MAX];
+	all = realloc(attempts->all, room * sizeof(*all));
+	if (!all)
+		return NULL;
+	attempts->all = all;
+	attempts->room = room;
+	return &attempts->all[attempts->count++];
+}
+
 uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *message)
 {
-	struct attempt *all = attempts->all;
+	struct attempt *place;
+	uint32_t latest = 0;
 
-	for (uint32_t i = 0; i < attempts->count; i++)
-		if (all[i].message.encrypted == message->encrypted &&
-		    all[i].message.key[0] == message->key[0] && all[i].message.key[1] == message->key[1])
-			return ++all[i].count;
-	if (attempts->count == attempts->room) {
-		uint32_t room = attempts->room ? 2 * attempts->room : 8;
+	for (uint32_t i = 0; i < attempts->count; i++) {
+		const struct attempt *one = &attempts->all[i];
 
-		if (room > ATTEMPTS_MAX)
-			return 1;
-		all = realloc(all, room * sizeof(*all));
-		if (!all)
-			return 0;
-		attempts->all = all;
-		attempts->room = room;
+		if (!dtls_message_same(&one->message, message))
+			continue;
+		if (one->message.number == message->number)
+			return one->attempt; /* a duplicate of that record */
+		if (one->attempt > latest)
+			latest = one->attempt;
 	}
-	all[attempts->count++] = (struct attempt){.message = *message, .count = 1};
-	return 1;
+	place = attempts_place(attempts);
+	if (!place)
+		return 0;
+	*place = (struct attempt){.message = *message, .attempt = latest + 1};
+	return latest + 1;
 }
 
 void attempts_clear(struct attempts *attempts)
@@ -86,18 +103,12 @@ bool kinds_match(const struct kinds *kinds, const struct sight *sight)
 	return false;
 }
 
-static bool epoch_matches(const struct rule *rule, const struct dtls_record *record)
+static bool number_matches(const struct rule *rule, uint16_t epoch, uint64_t number)
 {
-	return span_holds(&rule->epoch, record->epoch);
-}
-
-static bool number_matches(const struct rule *rule, const struct dtls_record *record)
-{
-	if (record->number == DTLS_NUMBER_HIDDEN)
+	if (number == DTLS_NUMBER_HIDDEN)
 		return false;
 	for (size_t i = 0; i < rule->records.count; i++)
-		if (rule->records.all[i].epoch == record->epoch &&
-		    span_holds(&rule->records.all[i].numbers, record->number))
+		if (rule->records.all[i].epoch == epoch && span_holds(&rule->records.all[i].numbers, number))
 			return true;
 	return false;
 }
@@ -108,8 +119,8 @@ static bool records_match(const struct rule *rule, const struct sight *sight)
 	struct record_walk records;
 
 	for (bool more = records_first(&records, sight); more; more = records_next(&records)) {
-		epoch |= epoch_matches(rule, &records.now);
-		number |= number_matches(rule, &records.now);
+		epoch |= span_holds(&rule->epoch, records.now.epoch);
+		number |= number_matches(rule, records.now.epoch, records.now.number);
 		if (epoch && number)
 			return true;
 	}
@@ -135,16 +146,40 @@ static bool in_span(const struct rule_state *state, const struct sight *sight, n
 	return age >= rule->after && (rule->until == 0 || age < rule->until);
 }
 
-/* Counted in the session, from the latest restart on. */
-static bool attempt_matches(struct rule_state *own, const struct sight *sight)
+/* Does one handshake message meet the conditions that a record can meet, all of them? */
+static bool message_meets(const struct rule *rule, const struct dtls_message *message, uint32_t attempt)
 {
-	uint32_t attempt = sight->attempt;
+	const struct kinds *kinds = &rule->dtls;
+	bool any_kind = !kinds->kinds && !kinds->any_types;
 
-	if (attempt && own->restart) {
-		attempt = attempts_count(&own->restart->attempts[sight->way], &sight->peek->message);
-		*sight->out_of_memory |= !attempt;
+	if (!any_kind && !(kinds->kinds & message->kinds) && !type_listed(kinds, DTLS_TYPE_HANDSHAKE))
+		return false;
+	if ((rule->looks & LOOKS_SEQUENCE) &&
+	    (message->sequence == DTLS_SEQUENCE_HIDDEN || !span_holds(&rule->message_seq, message->sequence)))
+		return false;
+	if (rule->records.count && !number_matches(rule, message->epoch, message->number))
+		return false;
+	return span_holds(&rule->epoch, message->epoch) &&
+	       (!(rule->looks & LOOKS_ATTEMPT) || (attempt && span_holds(&rule->attempt, attempt)));
+}
+
+/* Attempts are counted in the session, from the latest restart on; all are, whichever matches. */
+static bool messages_match(struct rule_state *own, const struct sight *sight)
+{
+	const struct dtls_peek *peek = sight->peek;
+	bool matches = false, restarted = own->restart && (own->rule->looks & LOOKS_ATTEMPT);
+
+	for (uint32_t i = 0; i < peek->message_count; i++) {
+		const struct dtls_message *message = &peek->messages[i];
+		uint32_t attempt = sight->attempts[i];
+
+		if (restarted) {
+			attempt = attempts_count(&own->restart->attempts[sight->way], message);
+			*sight->out_of_memory |= !attempt;
+		}
+		matches |= message_meets(own->rule, message, attempt);
 	}
-	return attempt && span_holds(&own->rule->attempt, attempt);
+	return matches;
 }
 
 static bool dtls_matches(const struct rule *rule, const struct sight *sight)
@@ -169,7 +204,7 @@ static bool conditions_hold(
 	if ((rule->looks & LOOKS_SINCE) && !is_awake(state, sight))
 		return false;
 	/* Before all else that may fail: an attempt counts whatever the other conditions say. */
-	if ((rule->looks & LOOKS_ATTEMPT) && !attempt_matches(own, sight))
+	if ((rule->looks & (LOOKS_ATTEMPT | LOOKS_SEQUENCE)) && !messages_match(own, sight))
 		return false;
 	if ((rule->looks & LOOKS_AGE) && !in_span(state, sight, began))
 		return false;

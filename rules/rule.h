@@ -34,7 +34,8 @@ struct sight {
 	uint64_t seen;     /* this datagram's place among all of the session, … */
 	uint64_t seen_all; /* … and among all of the core */
 	uint64_t carried;
-	uint32_t attempt; /* 0: no handshake record */
+	uint32_t
+	    attempts[DTLS_MESSAGES_MAX]; /* of each message in `peek`, if any rule asks; 0: memory was out */
 	const struct dtls_peek *peek;
 	bool *out_of_memory; /* set if it is */
 };
@@ -48,7 +49,8 @@ bool rule_matches(struct rule_state *state, struct rule_state *own, const struct
 /* For one that matched and was counted: nth, chance and limit hold. Gives the draw for its actions. */
 bool rule_fires(const struct rule_state *state, const struct sight *sight, struct draw *draw);
 
-/* How often this message has come, this time included; 0 when memory is out. */
+/* Which try of this message this is: the first is 1, and a record that came before, by its number, is the
+ * same try. 0 when memory is out. */
 uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *message);
 void attempts_clear(struct attempts *attempts);
 

@@ -24,13 +24,14 @@
 
 enum session_end { SESSION_LIVE, SESSION_IDLE, SESSION_EVICTED };
 
-/* How often each handshake message went one way. */
+/* The handshake messages that went one way: an entry for each time that one was sent. */
 struct attempts {
 	struct attempt {
 		struct dtls_message message;
-		uint32_t count;
+		uint32_t attempt;
 	} * all;
 	uint32_t count, room;
+	uint32_t oldest; /* of a table that is full: its place is taken next */
 };
 
 /* What a rule with `since` counts from; allocated by its first firing. */

@@ -57,7 +57,7 @@ static void look(struct dtls_session *session, enum way way, const uint8_t *byte
 	assert((count == 0) == (peek.kinds == UINT32_C(1) << DTLS_KIND_NONE));
 	if (count)
 		assert(first.type == peek.first.type && first.body == peek.first.body);
-	assert(!peek.message.there || peek.kinds & UINT32_C(1) << DTLS_KIND_HANDSHAKE);
+	assert(!peek.message_count || peek.kinds & UINT32_C(1) << DTLS_KIND_HANDSHAKE);
 	walk(session, way, bytes, size, &first);
 }
 

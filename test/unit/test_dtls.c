@@ -33,7 +33,8 @@ struct sample {
 	enum way way;
 	const char *hex;   /* blanks mean nothing */
 	const char *kinds; /* in the order of enum dtls_kind */
-	const char *first; /* type/epoch/number of the first record, then the handshake message, then `new` */
+	const char
+	    *first; /* type/epoch/number of the first record, then each handshake message, then `new` */
 };
 
 static const struct sample samples[] = {
@@ -42,10 +43,15 @@ static const struct sample samples[] = {
     {"nothing", WAY_UP, "", "none", "none"},
     {"one byte", WAY_UP, "16", "none", "none"},
     {"twelve bytes", WAY_UP, "16fefd0000000000000000 00", "none", "none"},
-    {"content type 19", WAY_UP, "13fefd0000000000000000 0001 00", "none", "none"},
-    {"content type 27", WAY_UP, "1bfefd0000000000000000 0001 00", "none", "none"},
+    {"content type 19", WAY_UP, "13fefd0000000000000000 0001 00", "", "19/0/0"},
+    {"content type 27", WAY_UP, "1bfefd0001000000000007 0001 00", "encrypted", "27/1/7"},
+    {"one whose length does not fit", WAY_UP, "1bfefd0001000000000007 0002 00", "none", "none"},
+    {"one behind another record", WAY_UP, "15fefd0000000000000000 0002 0228 1bfefd0001000000000007 0001 00",
+        "alert", "21/0/0"},
+    {"a CoAP header that looks like OpenSSL's old version", WAY_UP, "41 01 0012 aa b474657374 ff 00 00 00 00",
+        "none", "none"},
     {"TLS 1.2 over UDP", WAY_UP, "160303000000000000000 00001 00", "none", "none"},
-    {"DTLS 1.3 as a record version", WAY_UP, "16fefc0000000000000000 0001 00", "none", "none"},
+    {"DTLS 1.3 as a record version", WAY_UP, "16fefc0000000000000000 0001 00", "handshake", "22/0/0"},
 
     {"client hello", WAY_UP, CLIENT_HELLO, "handshake client_hello", "22/0/0 clear 1 0 0 new"},
     {NULL, WAY_UP, CLIENT_HELLO, "handshake client_hello", "22/0/0 clear 1 0 0"},
@@ -67,22 +73,37 @@ static const struct sample samples[] = {
         "16fefd0000000000000002 0010  0b 000004 0002 000000 000004 00000000"
         "16fefd0000000000000003 000e  0c 000002 0003 000000 000002 0000"
         "16fefd0000000000000004 000c  0e 000000 0004 000000 000000",
-        "handshake server_hello certificate server_key_exchange server_hello_done", "22/0/1 clear 2 1 0"},
+        "handshake server_hello certificate server_key_exchange server_hello_done",
+        "22/0/1 clear 2 1 0 clear 11 2 0 clear 12 3 0 clear 14 4 0"},
     {"a flight in one record", WAY_DOWN,
         "16fefd0000000000000001 0056  02 000026 0001 000000 000026 " SERVER_BODY
         "0d 000000 0002 000000 000000  0e 000000 0003 000000 000000  16 000000 0004 000000 000000",
         "handshake server_hello certificate_request server_hello_done certificate_status",
-        "22/0/1 clear 2 1 0"},
+        "22/0/1 clear 2 1 0 clear 13 2 0 clear 14 3 0 clear 22 4 0"},
     {"the client's flight", WAY_UP,
         "16fefd0000000000000003 000e  10 000002 0002 000000 000002 0000"
         "14fefd0000000000000004 0001 01"
         "16fefd0001000000000000 0028  00000000000000000000" SIXTEEN "00000000000000000000000000000000",
-        "handshake client_key_exchange finished change_cipher_spec encrypted", "22/0/3 clear 16 2 0"},
+        "handshake client_key_exchange finished change_cipher_spec encrypted",
+        "22/0/3 clear 16 2 0 encrypted 40 1"},
     {"certificate verify, ticket, hello request", WAY_UP,
         "16fefd0000000000000003 000d  0f 000001 0002 000000 000001 00"
         "16fefd0000000000000004 000d  04 000001 0003 000000 000001 00"
         "16fefd0000000000000005 000c  00 000000 0004 000000 000000",
-        "handshake hello_request certificate_verify new_session_ticket", "22/0/3 clear 15 2 0"},
+        "handshake hello_request certificate_verify new_session_ticket",
+        "22/0/3 clear 15 2 0 clear 4 3 0 clear 0 4 0"},
+    {"a ticket and Finished in one datagram", WAY_DOWN,
+        "16fefd0000000000000005 000d  04 000001 0005 000000 000001 00"
+        "14fefd0000000000000006 0001 01"
+        "16fefd0001000000000000 0010 " SIXTEEN,
+        "handshake new_session_ticket finished change_cipher_spec encrypted",
+        "22/0/5 clear 4 5 0 encrypted 16 1"},
+    {"a cookie as DTLS 1.2 has it", WAY_UP,
+        "16fefd0000000000000001 0038 01 00002c 0001 000000 00002c fefd " RANDOM " 00 02cafe 0002c0a8 0100",
+        "handshake client_hello client_hello_cookie", "22/0/1 clear 1 1 0 new"},
+    {"a cookie as DTLS 1.3 has it", WAY_UP,
+        "16fefd0000000000000001 0040 01 000034 0001 000000 000034 " CLIENT_BODY " 0008 002c 0004 0002cafe",
+        "handshake client_hello client_hello_cookie", "22/0/1 clear 1 1 0 new"},
     {"a later fragment", WAY_DOWN, "16fefd0000000000000009 0010  0b 000400 0002 000123 000004 00000000",
         "handshake certificate", "22/0/9 clear 11 2 291"},
     {"an unknown handshake message", WAY_UP, "16fefd0000000000000000 000c  63 000000 0000 000000 000000",
@@ -129,8 +150,8 @@ static const struct sample samples[] = {
     {"253, no CID known", WAY_UP, "fdfefd0001000000000005 08 0102030405060708 0010" SIXTEEN, "cid encrypted",
         "253/1/5"},
     {"25, no CID known", WAY_UP, "19fefd0001000000000005 aabb 0010" SIXTEEN, "cid encrypted", "25/1/5"},
-    {"252", WAY_UP, "fcfefd0001000000000005 0002 aabb", "none", "none"},
-    {"255", WAY_UP, "fffefd0001000000000005 0002 aabb", "none", "none"},
+    {"252", WAY_UP, "fcfefd0001000000000005 0002 aabb", "encrypted", "252/1/5"},
+    {"255", WAY_UP, "fffefd0001000000000005 0002 aabb", "encrypted", "255/1/5"},
 
     /* The device asks for a CID of 2 bytes, the cloud for one of 3: each is sent the one that it asked for.
      */
@@ -238,11 +259,15 @@ static void first_text(const struct dtls_peek *peek, struct text *out)
 		text_add(out, " cid ");
 	for (unsigned i = 0; i < first->cid_size; i++)
 		text_add(out, "%02x", first->cid[i]);
-	if (peek->message.there && peek->message.encrypted)
-		text_add(out, " encrypted %u %u", peek->message.key[0], peek->message.key[1]);
-	else if (peek->message.there)
-		text_add(out, " clear %u %u %u", peek->message.key[0] >> 16, peek->message.key[0] & 0xffff,
-		    peek->message.key[1]);
+	for (uint32_t i = 0; i < peek->message_count; i++) {
+		const struct dtls_message *message = &peek->messages[i];
+
+		if (message->sequence == DTLS_SEQUENCE_HIDDEN)
+			text_add(out, " encrypted %u %u", message->place, message->epoch);
+		else
+			text_add(out, " clear %u %u %u", message->type, message->sequence, message->place);
+		assert_true((message->kinds & ~peek->kinds) == 0);
+	}
 	if (peek->new_hello)
 		text_add(out, " new");
 }
@@ -311,7 +336,7 @@ static void test_every_prefix(void **state)
 			memcpy(prefix, bytes, part);
 			walk_inside(&copy, samples[i].way, prefix, part);
 			dtls_look(&copy, samples[i].way, prefix, part, &peek);
-			assert_true(peek.kinds != 0);
+			assert_true(peek.kinds != 0 || peek.first.type != DTLS_NONE);
 			free(prefix);
 		}
 		dtls_look(&session, samples[i].way, bytes, size, &peek);

@@ -1,0 +1,165 @@
+#!/usr/bin/python3
+"""What `attempt` and the report make of real handshakes with each message lost once: beside what tshark shows."""
+
+import concurrent.futures
+import json
+import re
+
+import dtls
+import harness as h
+from harness import check, check_equal, test
+
+# tshark's names of handshake types
+TYPES = {1: "client_hello", 2: "server_hello", 3: "hello_verify_request", 4: "new_session_ticket", 11: "certificate",
+         12: "server_key_exchange", 13: "certificate_request", 14: "server_hello_done", 15: "certificate_verify",
+         16: "client_key_exchange"}
+PSK = ["up client_hello", "down hello_verify_request", "down server_hello", "down server_hello_done",
+       "up client_key_exchange", "up finished", "down new_session_ticket", "down finished"]
+CERT = ["down certificate", "down server_key_exchange", "down certificate_request", "up certificate",
+        "up certificate_verify"]
+
+
+def seen_by_tshark(capture):
+    """{(direction, message): [times of arrival]}, a record that came twice counted once."""
+    fields = ("frame.time_relative", "frame.interface_name", "udp.srcport", "dtls.record.content_type", "dtls.record.epoch",
+              "dtls.record.sequence_number", "dtls.handshake.type")
+    words = ["-T", "fields", "-E", "separator=/t", "-Y", 'frame.comment contains "verdict="', "--enable-heuristic", "dtls_udp"]
+    rows = [dict(zip(fields, line.split("\t"))) for line in
+            h.tshark(capture, *words, *[word for field in fields for word in ("-e", field)]).splitlines()]
+    seen, numbers = {}, set()
+    for row in rows:
+        way = "up" if row["frame.interface_name"] == "device" else "down"
+        kinds = [int(one) for one in row["dtls.record.content_type"].split(",") if one]
+        epochs = [int(one) for one in row["dtls.record.epoch"].split(",") if one]
+        sequences = [int(one) for one in row["dtls.record.sequence_number"].split(",") if one]
+        types = [int(one) for one in row["dtls.handshake.type"].split(",") if one]
+        for kind, epoch, sequence in zip(kinds, epochs, sequences):
+            if kind not in (20, 22):
+                continue
+            name = "change_cipher_spec" if kind == 20 else TYPES[types.pop(0)] if epoch == 0 else "finished"
+            if (way, epoch, sequence, name) in numbers:
+                continue
+            numbers.add((way, epoch, sequence, name))
+            seen.setdefault((way, name), []).append(float(row["frame.time_relative"]))
+    return seen
+
+
+def lose_once(scene, message, server, client, link="latency = 20ms"):
+    """A connection through a proxy that loses this message's first try; the report's handshake, and the capture."""
+    way, kind = message.split()
+    proxy = scene.proxy(f"[link default]\n{link}\n[rule lost]\ndirection = {way}\ndtls = {kind}\nattempt = 1\ndo = drop\n"
+                        "expect = 1-\n", upstream=f"127.0.0.1:{server.port}")
+    peer = client(proxy.port)
+    dtls.exchange(peer, server, rounds=1)
+    peer.program.close()
+    proxy.stop()  # its checks hold: the rule has fired as often as expected
+    done = h.deadzone("report", proxy.capture, "--json")
+    check_equal(done.returncode, 0, done.stderr)
+    found = json.loads(done.stdout)["sessions"][0]["dtls"]["handshakes"]
+    check_equal(len(found), 1, found)
+    return found[0], proxy.capture
+
+
+def check_against_tshark(handshake, capture, what):
+    """Every message, how often it was sent and when."""
+    seen = seen_by_tshark(capture)
+    told = {}
+    for message in handshake["messages"]:
+        # A ClientHello with a cookie is another message, by its message_seq, and tshark tells them by no field here.
+        times = told.setdefault((message["dir"], message["message"]), [])
+        at = message["at"]
+        times.append(at)
+        for gap in message["again_after_seconds"]:
+            at += gap
+            times.append(at)
+    for key, times in told.items():
+        want = sorted(seen.pop(key))
+        check_equal(len(times), len(want), f"{what}: how often {key} was sent")
+        origin = min(told[("up", "client_hello")]) - min(want if key == ("up", "client_hello") else seen_origin(capture))
+        for got, wanted in zip(sorted(times), want):
+            check(abs(got - origin - wanted) < 0.002, f"{what}: {key} at {got}, tshark says {wanted + origin}")
+    check_equal(seen, {}, f"{what}: what tshark shows beside")
+
+
+def seen_origin(capture):
+    return seen_by_tshark(capture)[("up", "client_hello")]
+
+
+def check_lost(scene, message, server, client):
+    handshake, capture = lose_once(scene, message, server, client)
+    check_against_tshark(handshake, capture, message)
+    check_equal(handshake["kind"], "full", message)
+    # RFC 6347's first timer is 1 s: whichever message was lost, the handshake lasts at least that long.
+    check(handshake["seconds"] > 0.9, f"{message}: it took {handshake['seconds']} s")
+    way, kind = message.split()
+    again = [one for one in handshake["messages"] if (one["dir"], one["message"]) == (way, kind) and one["sends"] > 1]
+    check(again, f"{message} was sent again: {handshake['messages']}")
+    check(0.9 < again[0]["again_after_seconds"][0], f"{message}: {again[0]}")
+    # OpenSSL cuts a message into other fragments when it repeats it.
+    whole = [one for one in handshake["messages"] if "fragment_offset" not in one]
+    check(all(one["delivered"] for one in whole), f"{message}: all arrived in the end: {whole}")
+
+
+def each_lost_once(messages, peers):
+    """Each in a scene of its own, several at a time: they mostly wait for a peer's timer."""
+    def one(message):
+        scene = h.Scene()
+        try:
+            check_lost(scene, message, *peers(scene, message))
+        finally:
+            scene.close()
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(one, message) for message in messages]:
+            done.result()
+
+
+def openssl_psk(scene, message):
+    more = [] if "ticket" in message else ["-no_ticket"]
+    server = dtls.openssl_psk_server(scene, dtls.PSK_CIPHERS[0], *more)
+    return server, lambda port: dtls.openssl_psk_client(scene, port, dtls.PSK_CIPHERS[0])
+
+
+def openssl_cert(scene, _message):
+    pem, key = dtls.certificate(scene)
+    files = ["-cert", pem, "-key", key]
+    return dtls.openssl_server(scene, "-Verify", "1", *files), lambda port: dtls.openssl_client(scene, port, *files)
+
+
+@test
+def openssl_loses_each_message_once(_scene):
+    dtls.need("openssl")
+    each_lost_once(PSK, openssl_psk)
+
+
+@test
+def openssl_with_certificates_loses_each_message_once(_scene):
+    dtls.need("openssl")
+    each_lost_once(CERT, openssl_cert)
+
+
+@test
+def nothing_is_told_as_sent_again_that_was_not(scene):
+    """A clean link; and one that duplicates every datagram: the same records, not new tries."""
+    dtls.need("openssl")
+    for rule in ("", "[rule twice]\ndo = duplicate\n"):
+        server, client = openssl_psk(scene, "none")
+        proxy = scene.proxy(f"[link default]\nlatency = 5ms\n{rule}", upstream=f"127.0.0.1:{server.port}")
+        peer = client(proxy.port)
+        dtls.exchange(peer, server, rounds=1)
+        peer.program.close()
+        server.program.close()
+        proxy.stop()
+        done = h.deadzone("report", proxy.capture, "--json")
+        handshake = json.loads(done.stdout)["sessions"][0]["dtls"]["handshakes"][0]
+        again = [one for one in handshake["messages"] if one["sends"] > 1]
+        seen = seen_by_tshark(proxy.capture)
+        # On a busy machine a peer's timer may go off all the same: then tshark shows it, too.
+        check_equal({(one["dir"], one["message"]): one["sends"] for one in again},
+                    {key: len(times) for key, times in seen.items() if len(times) > (2 if key[1] == "client_hello" else 1)},
+                    rule or "a clean link")
+        check(not re.search("sent 2 times", h.deadzone("report", proxy.capture).stdout) or again, "the text says so")
+
+
+if __name__ == "__main__":
+    h.run_all()
