@@ -175,6 +175,15 @@ void text_free(struct text *text)
 	*text = (struct text){0};
 }
 
+int text_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 #define NAME_MAX_SIZE 40
 
 static size_t distance(const char *a, const char *b)

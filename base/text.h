@@ -36,6 +36,9 @@ void text_free(struct text *text);
 #define TEXT_DIGITS_MAX 20
 char *text_digits(char *at, uint64_t number);
 
+/* The value of a hex digit, or -1. */
+int text_hex_digit(char c);
+
 /* The nearest of `names` to what was written, by edit distance, or NULL where nothing is near. */
 const char *text_nearest(const char *written, const char *const *names, size_t count);
 

@@ -26,10 +26,9 @@ struct time_range {
 	ns_t low, high;
 };
 
-/* `low` to `high`, both included; of these every `step`th by number where `step` is not 0 ("every 5": 5, 10
- * …). */
+/* `low` to `high`, both included; with a period again and again: "5-8 every 8" is 5 to 8, 13 to 16 … */
 struct span {
-	uint64_t low, high, step;
+	uint64_t low, high, period; /* 0: once */
 };
 
 int units_time(const char *text, ns_t *time, struct error *error);
@@ -45,7 +44,9 @@ int units_span_of_sizes(const char *text, struct span *span, struct error *error
 
 static inline bool span_holds(const struct span *span, uint64_t number)
 {
-	return number >= span->low && number <= span->high && (span->step == 0 || number % span->step == 0);
+	if (number < span->low)
+		return false;
+	return (span->period ? span->low + (number - span->low) % span->period : number) <= span->high;
 }
 
 /* Shortest text that reads back as the same value: "40s", "1.5s", "250us". `room` of 32 is enough. */

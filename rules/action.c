@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "base/ini.h"
 
 const struct action_row action_table[ACT_COUNT] = {
@@ -203,14 +204,6 @@ static int read_permute(struct reading *reading, const struct words *words, stru
 	return 0;
 }
 
-static int hex_digit(char c)
-{
-	const char *digits = "0123456789abcdef";
-	const char *at = c ? strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c) : NULL;
-
-	return at ? (int)(at - digits) : -1;
-}
-
 static int read_inject(struct reading *reading, const struct words *words, struct action *action)
 {
 	const char *hex = words->count == 2 ? words->all[1] : "";
@@ -222,7 +215,7 @@ static int read_inject(struct reading *reading, const struct words *words, struc
 		    "`%s` is not right; `inject` takes bytes as pairs of hex digits", reading->entry->value);
 	bytes = arena_get(reading->arena, size / 2);
 	for (size_t i = 0; i < size; i += 2) {
-		int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
+		int high = text_hex_digit(hex[i]), low = text_hex_digit(hex[i + 1]);
 
 		if (high < 0 || low < 0)
 			return error_set(&reading->error,

@@ -196,7 +196,8 @@ static unsigned looks_of(const struct rule *rule, const struct ini_section *sect
 	} conditions[] = {{"since", LOOKS_SINCE}, {"attempt", LOOKS_ATTEMPT}, {"message_seq", LOOKS_SEQUENCE},
 	    {"after", LOOKS_AGE}, {"until", LOOKS_AGE}, {"size", LOOKS_SIZE}, {"dtls", LOOKS_DTLS},
 	    {"dtls_not", LOOKS_DTLS}, {"epoch", LOOKS_RECORDS}, {"record", LOOKS_RECORDS},
-	    {"carried", LOOKS_CARRIED}};
+	    {"carried", LOOKS_CARRIED}, {"bytes", LOOKS_BYTES}, {"coap", LOOKS_COAP},
+	    {"coap_block", LOOKS_COAP_BLOCK}};
 	unsigned looks = rule->way == RULE_UP     ? LOOKS_UP
 	                 : rule->way == RULE_DOWN ? LOOKS_DOWN
 	                                          : LOOKS_UP | LOOKS_DOWN;
@@ -213,7 +214,8 @@ static void timed_check(
     const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
 {
 	static const char *const foreign[] = {"direction", "dtls", "dtls_not", "epoch", "record", "attempt",
-	    "message_seq", "carried", "size", "nth", "probability", "after", "until"};
+	    "message_seq", "bytes", "coap", "coap_block", "carried", "size", "nth", "probability", "after",
+	    "until"};
 
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(*foreign); i++) {
 		const struct ini_entry *entry = ini_entry(section, foreign[i]);
@@ -316,7 +318,7 @@ static void rule_build(struct config *config, const struct ini_section *section,
 	rule->name = section->name;
 	rule->index = (unsigned)config->rule_count++;
 	rule->limit = rule->epoch.high = rule->attempt.high = rule->message_seq.high = rule->carried.high =
-	    UNITS_NO_LIMIT;
+	    rule->coap_block.high = UNITS_NO_LIMIT;
 	keys_fill(&config_rule_kind, section, rule, reading, complaints);
 	rule->id = names_add(reading->names, "rule:", section->name);
 	snprintf(title, sizeof(title), "rule:%s", section->name);

@@ -16,6 +16,7 @@
 #include "base/ns.h"
 #include "base/units.h"
 #include "rules/action.h"
+#include "rules/content.h"
 #include "rules/dist.h"
 
 enum order { ORDER_KEEP, ORDER_FREE };
@@ -127,6 +128,9 @@ enum looks {
 	LOOKS_RECORDS = 128, /* epoch, record */
 	LOOKS_CARRIED = 256,
 	LOOKS_SEQUENCE = 512, /* message_seq */
+	LOOKS_BYTES = 1024,
+	LOOKS_COAP = 2048,
+	LOOKS_COAP_BLOCK = 4096,
 };
 
 /* A condition that was not given has no spans, or the widest. What every datagram needs stands in front. */
@@ -144,6 +148,9 @@ struct rule {
 
 	struct kinds dtls, dtls_not;
 	struct span epoch, attempt, message_seq, carried;
+	struct byte_patterns bytes;
+	struct coap_kinds coap;
+	struct span coap_block;
 	struct records records;
 	struct spans sizes;
 	ns_t after, until; /* until 0: without end */

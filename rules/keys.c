@@ -284,21 +284,39 @@ static int read_record(struct reading *reading, const char *text, void *into)
 	return 0;
 }
 
+/* "every 5", "5-8 every 8": the period behind the word, and none of 0. */
+static int read_period(struct reading *reading, const char *text, const char *period, uint64_t *into)
+{
+	if (units_whole(period + strspn(period, " "), into, &reading->error))
+		return -1;
+	return *into ? 0 : error_set(&reading->error, "`%s` counts nothing; `every` takes 1 or more", text);
+}
+
 static int read_nth(struct reading *reading, const char *text, void *into)
 {
+	static const char word[] = "every ";
+	const char *every = strstr(text, word);
 	struct spans *spans = into;
-	struct span span = {.low = 1, .high = UNITS_NO_LIMIT};
+	struct span span = {0};
+	size_t size = every ? (size_t)(every - text) : strlen(text);
 
-	if (strncmp(text, "every ", 6) == 0) {
-		if (units_whole(text + 6 + strspn(text + 6, " "), &span.step, &reading->error))
-			return -1;
-		if (span.step == 0)
-			return error_set(
-			    &reading->error, "`%s` counts nothing; `every` takes 1 or more", text);
-	} else if (units_span(text, &span, &reading->error)) {
+	if (every && read_period(reading, text, every + sizeof(word) - 1, &span.period))
 		return -1;
-	} else if (span.high == 0) {
-		return error_set(&reading->error, "`%s` never comes; the first datagram is 1", text);
+	if (every == text) {
+		span.low = span.high = span.period;
+	} else {
+		uint64_t period = span.period;
+
+		while (size && text[size - 1] == ' ')
+			size--;
+		if (units_span(arena_text(reading->arena, text, size), &span, &reading->error))
+			return -1;
+		span.period = period;
+		if (span.high == 0)
+			return error_set(&reading->error, "`%s` never comes; the first datagram is 1", text);
+		if (period && span.high - span.low >= period)
+			return error_set(&reading->error,
+			    "`%s` is longer than its period; it is a range such as 5-8 every 8", text);
 	}
 	*(struct span *)keys_append(reading, &spans->all, &spans->count, sizeof(span)) = span;
 	return 0;
@@ -431,13 +449,25 @@ static const struct key rule_keys[] = {
         "any"},
     {"message_seq", KEY_PLAIN, NULL, AT(message_seq), keys_read_span, "range",
         "a handshake message in the clear that meets dtls, epoch and record has this message_seq", "any"},
+    {"bytes", KEY_LIST, NULL, AT(bytes), bytes_read, "OFFSET:HEX[/MASK]",
+        "the datagram has these bytes at OFFSET (below 0: from its end); of a byte only the mask's bits "
+        "count",
+        "any"},
+    {"coap", KEY_LIST, NULL, AT(coap), coap_read, "kinds of CoAP message",
+        "the datagram is CoAP in the clear, and one of these: con, non, ack, rst, request, response, get, "
+        "post, "
+        "put, delete, a code such as 2.05, block1, block2",
+        "any"},
+    {"coap_block", KEY_PLAIN, NULL, AT(coap_block), keys_read_span, "range",
+        "the number of its Block1 or Block2 option (of the one that coap names)", "any"},
     {"carried", KEY_PLAIN, NULL, AT(carried), keys_read_span_of_sizes, "range of bytes",
         "bytes of datagrams that have arrived in this session and direction so far, this one included",
         "any"},
     {"size", KEY_LIST, NULL, AT(sizes), keys_read_spans_of_sizes, "range of bytes",
         "bytes of the datagram: 33, 500-600", "any"},
     {"nth", KEY_LIST, NULL, AT(nth), read_nth, "list",
-        "ordinals among the datagrams that meet all other conditions: 75, 10-20, every 5, 40-", "all"},
+        "ordinals among the datagrams that meet all other conditions: 75, 10-20, 40-, every 5, 5-8 every 8",
+        "all"},
     {"probability", KEY_PLAIN, "100%", AT(probability), keys_read_share, "share",
         "by chance, drawn after nth", NULL},
     {"limit", KEY_PLAIN, NULL, AT(limit), keys_read_whole, "number", "fires at most so often in a session",

@@ -189,6 +189,17 @@ static bool dtls_matches(const struct rule *rule, const struct sight *sight)
 	return !kinds_match(&rule->dtls_not, sight);
 }
 
+static bool coap_matches(const struct rule *rule, const struct sight *sight)
+{
+	bool any_number = !(rule->looks & LOOKS_COAP_BLOCK);
+	struct coap coap;
+
+	if (sight->peek->first.type != DTLS_NONE)
+		return false;
+	coap_look(&coap, sight->bytes, sight->size);
+	return coap_match(&rule->coap, any_number ? NULL : &rule->coap_block, &coap);
+}
+
 static bool carried_matches(const struct rule_state *own, const struct sight *sight)
 {
 	uint64_t before = own->restart ? own->restart->carried[sight->way] : 0;
@@ -213,6 +224,10 @@ static bool conditions_hold(
 	if ((rule->looks & LOOKS_DTLS) && !dtls_matches(rule, sight))
 		return false;
 	if ((rule->looks & LOOKS_RECORDS) && !records_match(rule, sight))
+		return false;
+	if ((rule->looks & LOOKS_BYTES) && !bytes_match(&rule->bytes, sight->bytes, sight->size))
+		return false;
+	if ((rule->looks & (LOOKS_COAP | LOOKS_COAP_BLOCK)) && !coap_matches(rule, sight))
 		return false;
 	return !(rule->looks & LOOKS_CARRIED) || carried_matches(own, sight);
 }

@@ -73,7 +73,8 @@ static const char *const texts[] = {
     /* 4: conditions */
     "[device a]\naddress = 192.0.2.1\n[device b]\n"
     "[rule hello]\ndtls = client_hello, server_hello, type:22\ndo = note\n"
-    "[rule tries]\nattempt = 2-3\ndo = drop\n[rule enc]\ndtls = encrypted\ndtls_not = cid, unified\nepoch = "
+    "[rule tries]\nattempt = 2-3\nmessage_seq = 0-2\ndo = drop\n[rule web]\ncoap = con, 2.05, block2\n"
+    "coap_block = 0-9\nbytes = 0:40/c0, -1:00\nnth = 1-2 every 3\ndo = delay 2ms\n[rule enc]\ndtls = encrypted\ndtls_not = cid, unified\nepoch = "
     "1-\ndo = delay 5ms\n"
     "[rule rec]\nrecord = 0:0-3, 1:0\ndo = duplicate\n[rule bytes]\ncarried = 1KiB-2KiB\ndo = hold 3\n"
     "[rule life]\nafter = 1s\nuntil = 10s\nsession = 1, 3-5\ndevice = a, b\ndo = corrupt\n"

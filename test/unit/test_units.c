@@ -98,7 +98,7 @@ static void test_span(void **state)
 		assert_int_equal(units_span(rows[i].text, &span, &error), 0);
 		assert_int_equal(span.low, rows[i].low);
 		assert_int_equal(span.high, rows[i].high);
-		assert_int_equal(span.step, 0);
+		assert_int_equal(span.period, 0);
 	}
 	for (size_t i = 0; i < COUNT(sizes); i++) {
 		assert_int_equal(units_span_of_sizes(sizes[i].text, &span, &error), 0);
@@ -109,7 +109,7 @@ static void test_span(void **state)
 
 static void test_span_holds(void **state)
 {
-	const struct span some = {5, 9, 0}, every = {1, UNITS_NO_LIMIT, 5};
+	const struct span some = {5, 9, 0}, every = {5, 5, 5};
 
 	(void)state;
 	assert_false(span_holds(&some, 4));
