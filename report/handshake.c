@@ -116,7 +116,7 @@ static bool came_before(const struct handshake_message *own, uint64_t number)
 
 static void message_again(struct handshake_message *own, const struct dtls_message *message, ns_t at)
 {
-	if (came_before(own, message->number))
+	if (!message->is_stateless && came_before(own, message->number))
 		return;
 	if (!own->again)
 		own->again = memory_new(1, sizeof(*own->again));

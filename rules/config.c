@@ -261,33 +261,72 @@ static uint64_t highest(const struct spans *spans)
 	return high;
 }
 
-static void never_check(
-    const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
-{
-	const struct ini_entry *until = ini_entry(section, "until");
-	bool any_dtls = rule->dtls.kinds || rule->dtls.any_types;
+#define EPOCH_MAX UINT16_MAX
+#define NUMBER_MAX ((UINT64_C(1) << 48) - 1)
 
-	if (until && rule->until <= rule->after)
-		ini_note(
-		    section, until, complaints, "the rule can never match: `until` is not above `after`");
-	if (rule->limit == 0)
-		ini_note(section, ini_entry(section, "limit"), complaints,
-		    "the rule can never fire: its limit is 0");
-	if (rule->probability == 0)
-		ini_note(section, ini_entry(section, "probability"), complaints,
-		    "the rule can never fire: its chance is 0%%");
-	if (any_dtls && !rule->dtls.any_types && (rule->dtls.kinds & ~rule->dtls_not.kinds) == 0)
-		ini_note(section, ini_entry(section, "dtls_not"), complaints,
-		    "the rule can never match: `dtls_not` excludes all that `dtls` asks for");
-	if ((rule->looks & LOOKS_ATTEMPT) && rule->attempt.high == 0)
-		ini_note(section, ini_entry(section, "attempt"), complaints,
-		    "the rule can never match: the first try is 1");
-	if (rule->sizes.count && lowest(&rule->sizes) > DATAGRAM_MAX)
-		ini_note(section, ini_entry(section, "size"), complaints,
-		    "the rule can never match: no datagram is larger than 65527 bytes");
-	if (rule->sessions.count && highest(&rule->sessions) == 0)
-		ini_note(section, ini_entry(section, "session"), complaints,
-		    "the rule can never match: the first session is 1");
+/* Is there a record that the rule's `record` can mean? */
+static bool any_record(const struct records *records)
+{
+	for (size_t i = 0; i < records->count; i++)
+		if (records->all[i].epoch <= EPOCH_MAX && records->all[i].numbers.low <= NUMBER_MAX)
+			return true;
+	return records->count == 0;
+}
+
+static bool does(const struct rule *rule, enum act act)
+{
+	for (size_t i = 0; i < rule->actions.count; i++)
+		if (rule->actions.all[i].act == act)
+			return true;
+	return false;
+}
+
+/* Rules that will not do what their author hopes. */
+static void hopes_check(const struct config *config, const struct rule *rule,
+    const struct ini_section *section, struct complaints *complaints)
+{
+	const uint32_t none = 1u << DTLS_KIND_NONE, finished = 1u << DTLS_KIND_FINISHED;
+	const unsigned of_records = LOOKS_RECORDS | LOOKS_ATTEMPT | LOOKS_SEQUENCE;
+	bool any_dtls = rule->dtls.kinds || rule->dtls.any_types;
+	const struct {
+		const char *key;
+		bool holds;
+		const char *why;
+	} rows[] = {
+	    {"until", ini_entry(section, "until") && rule->until <= rule->after,
+	        "the rule can never match: `until` is not above `after`"},
+	    {"limit", rule->limit == 0, "the rule can never fire: its limit is 0"},
+	    {"probability", rule->probability == 0, "the rule can never fire: its chance is 0%"},
+	    {"dtls_not", any_dtls && !rule->dtls.any_types && (rule->dtls.kinds & ~rule->dtls_not.kinds) == 0,
+	        "the rule can never match: `dtls_not` excludes all that `dtls` asks for"},
+	    {"attempt", (rule->looks & LOOKS_ATTEMPT) && rule->attempt.high == 0,
+	        "the rule can never match: the first try is 1"},
+	    {"size", rule->sizes.count && lowest(&rule->sizes) > DATAGRAM_MAX,
+	        "the rule can never match: no datagram is larger than 65527 bytes"},
+	    {"session", rule->sessions.count && highest(&rule->sessions) == 0,
+	        "the rule can never match: the first session is 1"},
+	    {"session", rule->sessions.count && lowest(&rule->sessions) > UINT32_MAX,
+	        "the rule can never match: sessions are numbered up to 4294967295"},
+	    {"epoch", rule->epoch.low > EPOCH_MAX, "the rule can never match: the last epoch is 65535"},
+	    {"record", !any_record(&rule->records),
+	        "the rule can never match: epochs end at 65535, sequence numbers at 281474976710655"},
+	    {"dtls",
+	        any_dtls && !rule->dtls.any_types && rule->dtls.kinds == none && (rule->looks & of_records),
+	        "the rule can never match: what is no DTLS has no record"},
+	    {"coap",
+	        any_dtls && !(rule->dtls.kinds & none) && (rule->looks & (LOOKS_COAP | LOOKS_COAP_BLOCK)),
+	        "the rule can never match: what is DTLS is no CoAP in the clear"},
+	    {"dtls", config->any_follow && (rule->dtls.kinds & finished),
+	        "behind a connection ID Finished is hidden; there `record = 1:0` matches it"},
+	    {"carried",
+	        (rule->looks & LOOKS_CARRIED) && rule->carried.high == UNITS_NO_LIMIT &&
+	            rule->limit == UNITS_NO_LIMIT && !rule->nth.count && does(rule, ACT_BLACKOUT),
+	        "from there on each datagram begins a blackout; `limit = 1` stops after the first"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (rows[i].holds)
+			ini_note(section, ini_entry(section, rows[i].key), complaints, "%s", rows[i].why);
 }
 
 /* An action that replays a kind has that kind's first datagram kept in each session. */
@@ -335,7 +374,7 @@ static void rule_build(struct config *config, const struct ini_section *section,
 			replay_build(config, &rule->actions.all[i]);
 	if (rule->timed)
 		timed_check(rule, section, complaints);
-	never_check(rule, section, complaints);
+	hopes_check(config, rule, section, complaints);
 }
 
 /* A rule that waits for itself, also by way of others, never wakes. Each rule waits for at most one, so that

@@ -28,6 +28,7 @@ const char *const dtls_kinds[DTLS_KIND_COUNT] = {"handshake", "client_hello", "c
 #define UNIFIED_LENGTH 0x04
 #define MESSAGE_CLIENT_HELLO 1
 #define MESSAGE_SERVER_HELLO 2
+#define MESSAGE_HELLO_VERIFY_REQUEST 3
 #define EXTENSION_SUPPORTED_VERSIONS 43
 #define EXTENSION_COOKIE 44
 #define EXTENSION_CONNECTION_ID 54
@@ -325,6 +326,24 @@ static uint32_t record_kinds(const struct dtls_record *record)
 	return kinds;
 }
 
+/* A handshake message without its header. */
+static bool asks_cookie(unsigned type, const uint8_t *body, size_t size)
+{
+	static const uint8_t retry[] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11}; /* RFC 8446 4.1.3 */
+
+	return type == MESSAGE_HELLO_VERIFY_REQUEST ||
+	       (type == MESSAGE_SERVER_HELLO && size >= 2 + sizeof(retry) &&
+	           memcmp(body + 2, retry, sizeof(retry)) == 0);
+}
+
+bool dtls_asks_cookie(const uint8_t *bytes, size_t size)
+{
+	const size_t body = HEADER + HANDSHAKE_HEADER;
+
+	return size > HEADER && bytes[0] == TYPE_HANDSHAKE &&
+	       asks_cookie(bytes[HEADER], size > body ? bytes + body : bytes, size > body ? size - body : 0);
+}
+
 static void message_add(struct dtls_peek *peek, const struct dtls_message *message)
 {
 	peek->kinds |= message->kinds;
@@ -346,6 +365,7 @@ static void messages_look(struct dtls_session *session, enum way way, const stru
 		    .place = read24(at + 6),
 		    .epoch = record->epoch,
 		    .type = at[0],
+		    .is_stateless = asks_cookie(at[0], at + HANDSHAKE_HEADER, size),
 		    .number = record->number};
 
 		if (message.place == 0 && (at[0] == MESSAGE_CLIENT_HELLO || at[0] == MESSAGE_SERVER_HELLO) &&

@@ -102,8 +102,9 @@ struct dtls_message {
 	uint32_t sequence; /* message_seq; DTLS_SEQUENCE_HIDDEN if it is encrypted */
 	uint32_t place;    /* fragment offset; of an encrypted one the record's size */
 	uint16_t epoch;
-	uint8_t type;    /* 0 if it is encrypted */
-	uint64_t number; /* of its record */
+	uint8_t type;      /* 0 if it is encrypted */
+	bool is_stateless; /* a server asks for a cookie, without counting its records */
+	uint64_t number;   /* of its record */
 };
 
 struct dtls_peek {
@@ -124,6 +125,10 @@ static inline bool dtls_message_same(const struct dtls_message *a, const struct 
 }
 
 void dtls_init(struct dtls_session *session);
+/* Does a datagram begin with a server's request to come again with a cookie: HelloVerifyRequest (RFC 6347
+ * section 4.2.1) or HelloRetryRequest (RFC 8446 section 4.1.4)? The server keeps no state of such a client.
+ */
+bool dtls_asks_cookie(const uint8_t *bytes, size_t size);
 void dtls_walk(struct dtls_walk *walk, const struct dtls_session *session, enum way way, const uint8_t *bytes,
     size_t size);
 bool dtls_next(struct dtls_walk *walk, struct dtls_record *record);

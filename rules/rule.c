@@ -43,7 +43,7 @@ uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *me
 
 		if (!dtls_message_same(&one->message, message))
 			continue;
-		if (one->message.number == message->number)
+		if (one->message.number == message->number && !message->is_stateless)
 			return one->attempt; /* a duplicate of that record */
 		if (one->attempt > latest)
 			latest = one->attempt;

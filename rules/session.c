@@ -473,20 +473,6 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 	return session;
 }
 
-/* The cloud has asked its device to come again with a cookie, of which it keeps no state itself:
- * HelloVerifyRequest (RFC 6347 section 4.2.1) or HelloRetryRequest, a ServerHello of this random (RFC 8446
- * section 4.1.3). */
-static bool is_cookie(const uint8_t *bytes, size_t size)
-{
-	enum { HANDSHAKE = 22, SERVER_HELLO = 2, HELLO_VERIFY_REQUEST = 3, TYPE_AT = 13, RANDOM_AT = 27 };
-	static const uint8_t retry[8] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11};
-
-	if (size <= RANDOM_AT + sizeof(retry) || bytes[0] != HANDSHAKE)
-		return size > TYPE_AT && bytes[0] == HANDSHAKE && bytes[TYPE_AT] == HELLO_VERIFY_REQUEST;
-	return bytes[TYPE_AT] == HELLO_VERIFY_REQUEST ||
-	       (bytes[TYPE_AT] == SERVER_HELLO && memcmp(bytes + RANDOM_AT, retry, sizeof(retry)) == 0);
-}
-
 void core_session_touch(struct core *core, struct session *session, const struct arrival *arrival)
 {
 	ns_t now = arrival->at;
@@ -496,7 +482,7 @@ void core_session_touch(struct core *core, struct session *session, const struct
 	if (session->answered)
 		return;
 	silent_remove(core, session);
-	if (arrival->way == WAY_DOWN && !is_cookie(arrival->bytes, arrival->size))
+	if (arrival->way == WAY_DOWN && !dtls_asks_cookie(arrival->bytes, arrival->size))
 		session->answered = true;
 	else
 		silent_append(core, session);
