@@ -28,6 +28,7 @@ void ini_free(struct ini *ini)
 		return;
 	text_free(&ini->text);
 	dictionary_free(&ini->by_name);
+	dictionary_free(&ini->templates);
 	dictionary_free(&ini->files_read);
 	arena_free(ini->arena);
 }
@@ -141,14 +142,27 @@ static bool set_aside(const struct ini_section *section, size_t own_count, const
 	return strcmp(inherited, "like") == 0;
 }
 
+static void entries_inherit(struct ini *ini, struct ini_section *section, const struct ini_section *from)
+{
+	size_t own_count = section->entry_count;
+
+	for (size_t i = 0; i < from->entry_count; i++) {
+		struct ini_entry entry = from->entries[i];
+
+		if (set_aside(section, own_count, entry.key))
+			continue;
+		entry.inherited = true;
+		ini_entry_add(ini, section, &entry);
+	}
+}
+
 enum visit { VISIT_NEW, VISIT_RUNNING, VISIT_DONE };
 
 static void inherit(struct ini *ini, struct ini_section *section, enum visit *visits, unsigned depth)
 {
 	const struct ini_entry *like = ini_entry(section, "like");
 	enum visit *visit = &visits[section->position];
-	size_t own_count = section->entry_count;
-	struct ini_section *from;
+	struct ini_section *from, *template;
 
 	if (*visit == VISIT_DONE || !like) {
 		*visit = VISIT_DONE;
@@ -156,7 +170,10 @@ static void inherit(struct ini *ini, struct ini_section *section, enum visit *vi
 	}
 	*visit = VISIT_RUNNING;
 	from = dictionary_get(&ini->by_name, section->kind, like->value);
-	if (!from) {
+	template = dictionary_get(&ini->templates, section->kind, like->value);
+	if (template) {
+		entries_inherit(ini, section, template);
+	} else if (!from) {
 		ini_complain(
 		    section, like, ini->complaints, "there is no [%s %s]", section->kind->name, like->value);
 	} else if (visits[from->position] == VISIT_RUNNING) {
@@ -167,22 +184,17 @@ static void inherit(struct ini *ini, struct ini_section *section, enum visit *vi
 		    section, like, ini->complaints, "leads through more than %d sections", INI_LIKES_MAX);
 	} else {
 		inherit(ini, from, visits, depth + 1);
-		for (size_t i = 0; i < from->entry_count; i++) {
-			struct ini_entry entry = from->entries[i];
-
-			if (set_aside(section, own_count, entry.key))
-				continue;
-			entry.inherited = true;
-			ini_entry_add(ini, section, &entry);
-		}
+		entries_inherit(ini, section, from);
 	}
 	*visit = VISIT_DONE;
 }
 
 void ini_inherit(struct ini *ini)
 {
-	enum visit *visits = arena_get(ini->arena, (ini->count + 1) * sizeof(*visits));
+	enum visit *visits;
 
+	ini_profiles_read(ini);
+	visits = arena_get(ini->arena, (ini->count + 1) * sizeof(*visits));
 	for (size_t i = 0; i < ini->count; i++)
 		inherit(ini, ini->sections[i], visits, 0);
 }

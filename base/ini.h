@@ -66,6 +66,9 @@ void ini_read(struct ini *ini, const char *path);
 void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size);
 /* "[SECTION] KEY = VALUE": replaces all values of that key. */
 void ini_set(struct ini *ini, const char *assignment);
+/* Is it about what the main file includes? Then, before that is read: its own includes are not. */
+bool ini_replaces_includes(const char *assignment);
+void ini_replace_includes(struct ini *ini);
 /* The same for an assignment from an untrusted source, and the files that it may name. */
 enum ini_live {
 	INI_LIVE_CONFINED, /* from the API: files in or below the folders of the ini files that were read;

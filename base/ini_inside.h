@@ -33,8 +33,12 @@ struct ini {
 	struct complaints *complaints;
 	struct ini_section **sections;
 	size_t count;
-	size_t *kind_counts;          /* sections of each kind */
-	struct dictionary by_name;    /* sections; the space is their kind */
+	size_t *kind_counts;           /* sections of each kind */
+	struct dictionary by_name;     /* sections; the space is their kind */
+	struct dictionary templates;   /* those of profiles that only `like` names: they are no sections */
+	bool includes_replaced;        /* those of the main file are not read */
+	struct ini_section **settings; /* [proxy] of included files, the deepest first */
+	size_t setting_count;
 	struct dictionary files_read; /* struct ini_file_read, by "DEVICE:INODE" */
 	enum ini_trust live;          /* of files that INI_LIVE names */
 	const char *main_file;        /* the one that ini_read named; NULL: none */
@@ -48,6 +52,8 @@ int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, 
 /* A path that a file names is relative to that file. */
 const char *ini_path_beside(struct arena *arena, const char *file, const char *path);
 
+/* Reads the profiles that links, devices and actions name: "profile:NAME". */
+void ini_profiles_read(struct ini *ini);
 /* Takes its place behind all others. */
 void ini_section_add(struct ini *ini, struct ini_section *section);
 struct place ini_place(const struct ini_section *section, const struct ini_entry *entry);

@@ -16,6 +16,7 @@
 #include "base/ini_inside.h"
 
 #define DEPTH_MAX 16
+#define PROFILE "profile:"
 
 /* One file while it is read. */
 struct file {
@@ -139,6 +140,21 @@ static const struct section_kind *header_parse(struct file *file, const char *in
 	return NULL;
 }
 
+/* [proxy] of an included file: its keys join those of the main file's. */
+static bool is_joined(const struct file *file, const struct section_kind *kind)
+{
+	return file->depth > 1 && strcmp(kind->name, "proxy") == 0;
+}
+
+/* The section of this name that was read before; not one that is only known by it, too. */
+static const struct ini_section *known(
+    const struct ini *ini, const struct section_kind *kind, const char *name)
+{
+	const struct ini_section *section = dictionary_get(&ini->by_name, kind, name);
+
+	return section && strcmp(section->name, name) == 0 ? section : NULL;
+}
+
 /* Opens the section that a header names, or complains and has its keys skipped. */
 static void header_read(struct file *file, const char *inside)
 {
@@ -152,8 +168,8 @@ static void header_read(struct file *file, const char *inside)
 	if (!kind)
 		return;
 	twin = dictionary_get(&file->by_name, kind, name);
-	if (!twin)
-		twin = dictionary_get(&file->ini->by_name, kind, name);
+	if (!twin && !is_joined(file, kind))
+		twin = known(file->ini, kind, name);
 	if (twin)
 		return complain_line(file, "[%s] is here a second time; the first is at %s:%d", twin->title,
 		    twin->file, twin->line);
@@ -394,39 +410,60 @@ char **ini_profile_names(const char *folder, size_t *count)
 	return names;
 }
 
-static void suggest_profile(const struct file *file, const char *written, const struct place *place)
+static void suggest_profile(const struct ini *ini, const char *written, const struct place *place)
 {
 	size_t count;
-	char **names = ini_profile_names(file->ini->profile_dir ? file->ini->profile_dir : ".", &count);
+	char **names = ini_profile_names(ini->profile_dir ? ini->profile_dir : ".", &count);
 	const char *nearest = text_nearest(written, (const char *const *)names, count);
 
 	if (nearest)
-		complaints_add(file->ini->complaints, COMPLAINT_ERROR, place,
+		complaints_add(ini->complaints, COMPLAINT_ERROR, place,
 		    "there is no profile `%s`; the nearest is `%s`", written, nearest);
 	else
-		complaints_add(file->ini->complaints, COMPLAINT_ERROR, place,
+		complaints_add(ini->complaints, COMPLAINT_ERROR, place,
 		    "there is no profile `%s`; `deadzone profiles` lists them", written);
 	for (size_t i = 0; i < count; i++)
 		free(names[i]);
 	free(names);
 }
 
-/* The file that an `include` names; NULL after complaining of a profile that there is not. */
-static const char *include_path(struct file *file, const struct ini_entry *entry, const struct place *place)
+static bool is_profile(const char *value)
 {
-	static const char profile[] = "profile:";
-	const char *name = entry->value + sizeof(profile) - 1, *result = NULL;
+	return strncmp(value, PROFILE, sizeof(PROFILE) - 1) == 0;
+}
+
+/* Of "profile:NAME"; NULL after complaining if there is none. */
+static const char *profile_path(struct ini *ini, const char *value, const struct place *place)
+{
+	const char *name = value + sizeof(PROFILE) - 1, *result = NULL;
 	struct text path = {0};
 
-	if (strncmp(entry->value, profile, sizeof(profile) - 1) != 0)
-		return ini_path_beside(file->ini->arena, file->name, entry->value);
-	text_add(&path, "%s/%s.ini", file->ini->profile_dir ? file->ini->profile_dir : ".", name);
+	text_add(&path, "%s/%s.ini", ini->profile_dir ? ini->profile_dir : ".", name);
 	if (name_sound(name) && access(path.at, F_OK) == 0)
-		result = arena_text(file->ini->arena, path.at, path.size);
+		result = arena_text(ini->arena, path.at, path.size);
 	else
-		suggest_profile(file, name, place);
+		suggest_profile(ini, name, place);
 	text_free(&path);
 	return result;
+}
+
+/* The link of a profile is known by the profile's name, too. */
+static void link_alias(
+    struct ini *ini, const struct section_kind *kind, const char *profile, struct ini_section *section)
+{
+	const char *name = profile + sizeof(PROFILE) - 1;
+
+	if (!dictionary_get(&ini->by_name, kind, name))
+		dictionary_put(&ini->by_name, kind, name, section);
+}
+
+static void included_alias(struct ini *ini, const char *profile, const char *path)
+{
+	const struct section_kind *kind = keys_kind(ini->kinds, ini->kind_count, "link");
+	struct ini_section *link = kind ? dictionary_get(&ini->by_name, kind, "default") : NULL;
+
+	if (link && strcmp(link->file, path) == 0)
+		link_alias(ini, kind, profile, link);
 }
 
 static void include_read(struct file *file, struct ini_section *section, const struct ini_entry *entry)
@@ -440,16 +477,83 @@ static void include_read(struct file *file, struct ini_section *section, const s
 		const char *path;
 
 		part.value = trimmed(file->ini->arena, one);
-		path = include_path(file, &part, &place);
-		if (path)
-			file_read(file->ini, file, path, &place);
+		path = is_profile(part.value) ? profile_path(file->ini, part.value, &place)
+		                              : ini_path_beside(file->ini->arena, file->name, part.value);
+		if (!path)
+			continue;
+		file_read(file->ini, file, path, &place);
+		if (is_profile(part.value))
+			included_alias(file->ini, part.value, path);
 	}
+}
+
+/* ---- What includes bring ---- */
+
+/* [proxy] of an included file: the file that includes it has the last word, and says where to listen. */
+static void settings_keep(struct ini *ini, struct ini_section *section)
+{
+	static const char *const own[] = {"listen", "upstream"};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+		if (ini_entry(section, own[i]))
+			ini_complain(section, ini_entry(section, own[i]), ini->complaints,
+			    "belongs in the file that includes this one");
+	ini->settings = arena_grow(ini->arena, ini->settings, ini->setting_count, sizeof(*ini->settings));
+	ini->settings[ini->setting_count++] = section;
+}
+
+/* Into the main file's [proxy]: keys that it lacks. */
+static void settings_join(struct ini *ini)
+{
+	const struct section_kind *kind = keys_kind(ini->kinds, ini->kind_count, "proxy");
+	struct ini_section *main = kind ? dictionary_get(&ini->by_name, kind, "") : NULL;
+
+	for (size_t i = ini->setting_count; main && i-- > 0;) {
+		const struct ini_section *from = ini->settings[i];
+		size_t own_count = main->entry_count;
+
+		for (size_t k = 0; k < from->entry_count; k++) {
+			bool is_own = strcmp(from->entries[k].key, "include") == 0;
+
+			for (size_t own = 0; own < own_count && !is_own; own++)
+				is_own = strcmp(main->entries[own].key, from->entries[k].key) == 0;
+			if (!is_own)
+				ini_entry_add(ini, main, &from->entries[k]);
+		}
+	}
+	ini->setting_count = 0;
+}
+
+/* [device] sections of a file (from `own` on) are tried before those of the files that it includes (from
+ * `first` on): among their kind they change places. */
+static void devices_first(struct ini *ini, size_t first, size_t own)
+{
+	const struct section_kind *kind = keys_kind(ini->kinds, ini->kind_count, "device");
+	struct ini_section **devices;
+	size_t count = 0, next = 0, index = SIZE_MAX;
+
+	if (own == first || own == ini->count)
+		return;
+	devices = arena_get(ini->arena, (ini->count - first) * sizeof(struct ini_section *));
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = pass ? first : own; i < (pass ? own : ini->count); i++)
+			if (ini->sections[i]->kind == kind) {
+				index = ini->sections[i]->index < index ? ini->sections[i]->index : index;
+				devices[count++] = ini->sections[i];
+			}
+	for (size_t i = first; i < ini->count; i++)
+		if (ini->sections[i]->kind == kind) {
+			ini->sections[i] = devices[next];
+			ini->sections[i]->position = i;
+			ini->sections[i]->index = index + next++;
+		}
 }
 
 /* Reads the sections of a text that is `depth` includes deep, first those of the files that it includes. */
 static void text_read(struct file *file, const char *text, size_t size)
 {
 	struct ini *ini = file->ini;
+	size_t first = ini->count, own;
 	int refused;
 
 	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
@@ -470,18 +574,19 @@ static void text_read(struct file *file, const char *text, size_t size)
 
 		if (strcmp(section->kind->name, "proxy") != 0)
 			continue;
-		if (file->depth > 1)
-			ini_complain(section, NULL, ini->complaints,
-			    "an included file has no [proxy]; it belongs into the file that includes it");
+		if (is_joined(file, section->kind))
+			settings_keep(ini, section);
 		for (size_t k = 0; k < section->entry_count; k++)
-			if (strcmp(section->entries[k].key, "include") == 0)
+			if (strcmp(section->entries[k].key, "include") == 0 &&
+			    !(file->depth <= 1 && ini->includes_replaced))
 				include_read(file, section, &section->entries[k]);
 	}
+	own = ini->count;
 	for (size_t i = 0; i < file->count; i++) {
 		struct ini_section *section = file->sections[i];
-		const struct ini_section *twin = dictionary_get(&ini->by_name, section->kind, section->name);
+		const struct ini_section *twin = known(ini, section->kind, section->name);
 
-		if (file->depth > 1 && strcmp(section->kind->name, "proxy") == 0)
+		if (is_joined(file, section->kind))
 			continue;
 		if (twin) {
 			struct place place = {.file = section->file, .line = section->line};
@@ -494,6 +599,9 @@ static void text_read(struct file *file, const char *text, size_t size)
 		}
 		ini_section_add(ini, section);
 	}
+	devices_first(ini, first, own);
+	if (file->depth <= 1)
+		settings_join(ini);
 	dictionary_free(&file->by_name);
 	text_add(&ini->text, "; file %s\n", file->name);
 	text_add_bytes(&ini->text, text, strlen(text) < size ? strlen(text) : size);
@@ -574,6 +682,117 @@ static void file_read(
 	text_read(&file, text, size);
 }
 
+/* ---- Profiles that are named ---- */
+
+/* The section of a profile that stands for it: a link is the default or the only one. */
+static struct ini_section *profile_section(const struct ini *profile, const struct section_kind *kind)
+{
+	struct ini_section *only = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < profile->count; i++) {
+		struct ini_section *section = profile->sections[i];
+
+		if (section->kind != kind)
+			continue;
+		if (strcmp(section->name, "default") == 0)
+			return section;
+		only = section;
+		count++;
+	}
+	return count == 1 ? only : NULL;
+}
+
+/* In place of one that there is not: it was told, and nobody need miss it again. */
+static struct ini_section *stand_in(
+    struct ini *ini, const struct section_kind *kind, const char *word, const struct place *place)
+{
+	return section_new(ini, kind, word, place->file, place->line);
+}
+
+static void profile_add(struct ini *ini, struct ini_section *section)
+{
+	if (strcmp(section->kind->name, "link") == 0) {
+		ini_section_add(ini, section);
+		link_alias(ini, section->kind, section->name, section);
+	} else {
+		dictionary_put(&ini->templates, section->kind, section->name, section);
+	}
+}
+
+/* Reads a profile for one of its sections, which is known by "profile:NAME" from then on. A link becomes a
+ * section like any other; a device would match sessions, and stays a template. */
+static void profile_read(
+    struct ini *ini, const struct section_kind *kind, const char *word, const struct place *place)
+{
+	const char *path = profile_path(ini, word, place);
+	struct ini profile = {.arena = ini->arena,
+	    .kinds = ini->kinds,
+	    .kind_count = ini->kind_count,
+	    .profile_dir = ini->profile_dir,
+	    .complaints = ini->complaints,
+	    .kind_counts = arena_get(ini->arena, (ini->kind_count + 1) * sizeof(size_t)),
+	    .files = ini->files};
+	struct ini_section *section;
+	struct text title = {0};
+
+	if (!path) {
+		profile_add(ini, stand_in(ini, kind, word, place));
+		return;
+	}
+	text_add_word(&profile.text, "");
+	file_read(&profile, NULL, path, place);
+	section = profile_section(&profile, kind);
+	if (section) {
+		section->name = arena_text(ini->arena, word, strlen(word));
+		text_add(&title, "%s %s", kind->name, word);
+		section->title = arena_text(ini->arena, title.at, title.size);
+		text_add_bytes(&ini->text, profile.text.at, profile.text.size);
+	} else {
+		complaints_add(ini->complaints, COMPLAINT_ERROR, place, "`%s` has no [%s]", word, kind->name);
+		section = stand_in(ini, kind, word, place);
+	}
+	profile_add(ini, section);
+	text_free(&title);
+	text_free(&profile.text);
+	dictionary_free(&profile.by_name);
+	dictionary_free(&profile.files_read);
+}
+
+/* The word of an entry that names a profile, and the kind that it stands for; NULL: none. */
+static const char *profile_named(const struct ini *ini, const struct ini_section *section,
+    const struct ini_entry *entry, const struct section_kind **kind)
+{
+	const char *word = entry->value;
+
+	*kind = keys_kind(ini->kinds, ini->kind_count, "link");
+	if (strcmp(entry->key, "do") == 0) {
+		if (strncmp(word, "link", 4) != 0)
+			return NULL;
+		word += 4 + strspn(word + 4, " \t");
+	} else if (strcmp(entry->key, "like") == 0) {
+		*kind = section->kind;
+	} else if (strcmp(entry->key, "link") != 0) {
+		return NULL;
+	}
+	return is_profile(word) ? word : NULL;
+}
+
+void ini_profiles_read(struct ini *ini)
+{
+	for (size_t i = 0; i < ini->count; i++) /* more may come meanwhile */
+		for (size_t k = 0; k < ini->sections[i]->entry_count; k++) {
+			const struct ini_entry *entry = &ini->sections[i]->entries[k];
+			const struct section_kind *kind;
+			const char *word = profile_named(ini, ini->sections[i], entry, &kind);
+			struct place place = ini_place(ini->sections[i], entry);
+
+			if (word && kind && !dictionary_get(&ini->by_name, kind, word) &&
+			    !dictionary_get(&ini->templates, kind, word))
+				profile_read(ini, kind, word, &place);
+		}
+}
+
 void ini_read(struct ini *ini, const char *path)
 {
 	const char *name = arena_text(ini->arena, path, strlen(path));
@@ -637,6 +856,7 @@ static void set(struct ini *ini, const char *assignment, const char *as)
 	if (strcmp(kind->name, "proxy") == 0 && strcmp(key, "include") == 0) {
 		file.stack[file.depth++] = as; /* what it names is an included file like any other */
 		include_read(&file, own, &own->entries[0]);
+		settings_join(ini);
 		return;
 	}
 	section = dictionary_get(&ini->by_name, kind, own->name);
@@ -647,6 +867,25 @@ static void set(struct ini *ini, const char *assignment, const char *as)
 		ini_section_add(ini, own);
 	}
 	text_add(&ini->text, "; %s %s\n", INI_SETTINGS, assignment);
+}
+
+bool ini_replaces_includes(const char *assignment)
+{
+	static const char proxy[] = "[proxy]", include[] = "include";
+	const char *key = assignment + sizeof(proxy) - 1;
+
+	if (strncmp(assignment, proxy, sizeof(proxy) - 1) != 0)
+		return false;
+	key += strspn(key, " \t");
+	if (strncmp(key, include, sizeof(include) - 1) != 0)
+		return false;
+	key += sizeof(include) - 1;
+	return key[strspn(key, " \t")] == '=';
+}
+
+void ini_replace_includes(struct ini *ini)
+{
+	ini->includes_replaced = true;
 }
 
 void ini_set(struct ini *ini, const char *assignment)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "proxy/command.h"
 #include "proxy/log.h"
 #include "proxy/setup.h"
@@ -25,31 +26,75 @@ static void print_profile(const char *folder, const char *name)
 	printf("%-15s %s\n", name, line + strspn(line, "; #"));
 }
 
+/* The whole file: its head says what it is, its comments where each figure is from. */
+static int show(const char *folder, const char *name)
+{
+	char path[4096], block[4096];
+	size_t size;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "%s/%s.ini", folder, name);
+	in = fopen(path, "re");
+	if (!in) {
+		log_error("profiles: `%s` cannot be read: %s", path, strerror(errno));
+		return EXIT_FAILED;
+	}
+	while ((size = fread(block, 1, sizeof(block), in)))
+		fwrite(block, 1, size, stdout);
+	fclose(in);
+	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int list(const char *folder, char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		print_profile(folder, names[i]);
+	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+}
+
+static bool is_among(const char *name, char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
 static int run(const struct command_line *line)
 {
-	const char *folder = setup_profile_dir();
+	const char *folder = setup_profile_dir(), *name = line->word_count ? line->words[0] : NULL, *nearest;
 	size_t count;
 	char **names = ini_profile_names(folder, &count);
+	int status = EXIT_USAGE;
 
-	(void)line;
 	if (!names) {
 		log_error("profiles: `%s` cannot be read: %s", folder, strerror(errno));
 		return EXIT_FAILED;
 	}
-	for (size_t i = 0; i < count; i++) {
-		print_profile(folder, names[i]);
+	nearest = name ? text_nearest(name, (const char *const *)names, count) : NULL;
+	if (!name)
+		status = list(folder, names, count);
+	else if (is_among(name, names, count))
+		status = show(folder, name);
+	else if (nearest)
+		log_error("profiles: there is no `%s`; the nearest is `%s`", name, nearest);
+	else
+		log_error("profiles: there is no `%s`; `deadzone profiles` lists them", name);
+	for (size_t i = 0; i < count; i++)
 		free(names[i]);
-	}
 	free(names);
-	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	return status;
 }
 
 const struct command command_profiles_row = {
     .name = "profiles",
-    .words = "",
+    .words = "[NAME]",
+    .words_most = 1,
     .run = run,
-    .what = "list the shipped profiles of real networks",
-    .more = "A profile is used with `include = profile:NAME` in [proxy]. Most define [link default]; those "
-            "of NATs a\n"
-            "[device] for all, handover a [rule].",
+    .what = "list the shipped profiles of real networks, or show one with its sources",
+    .more =
+        "[proxy] `include = profile:NAME` takes one for all: as [link default], or a [device] or [rule].\n"
+        "`profile:NAME` names its link or device wherever one is named: `link = profile:lte`,\n"
+        "`like = profile:gprs-rural` in [link], `like = profile:nat-60s` in [device], `do = link "
+        "profile:lte`.",
 };

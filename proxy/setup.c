@@ -406,6 +406,9 @@ struct setup *setup_new(
 
 	setup->ini = ini_new(setup_kinds, setup_kind_count, setup_profile_dir(), complaints);
 	ini_use_files(setup->ini, source->files);
+	for (size_t i = 0; i < source->set_count; i++)
+		if (ini_replaces_includes(source->sets[i]))
+			ini_replace_includes(setup->ini);
 	if (source->file)
 		ini_read(setup->ini, source->file);
 	for (size_t i = 0; i < source->set_count; i++)

@@ -135,10 +135,10 @@ def check_finds_errors_in_all_files(scene):
     first = scene.path("first.ini", "[proxy]\nlisten = 127.0.0.1:0\nupstream = a:1\ninclude = sub/more.ini, gone.ini\n"
                                     "[link default]\nloss = 2\n[link twice]\n")
     second = scene.path("second.ini", "[link x]\nlatency = 5\n")
-    more = scene.path("sub/more.ini", "[link twice]\nlatency = 1x\n[proxy]\nseed = 1\n")
+    more = scene.path("sub/more.ini", "[link twice]\nlatency = 1x\n[proxy]\nlisten = 127.0.0.1:1\n")
     done = deadzone("check", first, second)
     check_equal(done.returncode, 2)
-    for where in (f"{more}:2: [link twice] latency: ", f"{more}:3: [proxy]", f"{first}:4: [proxy] include: ",
+    for where in (f"{more}:2: [link twice] latency: ", f"{more}:4: [proxy] listen: ", f"{first}:4: [proxy] include: ",
                   f"{first}:6: [link default] loss: ", f"{first}:7: [link twice]", f"{second}:2: [link x] latency: "):
         check(any(line.startswith(where) for line in lines_of(done)), f"{where!r} is missing in\n{done.stderr}")
     check_equal(len(lines_of(done)), 6, done.stderr)
@@ -225,6 +225,38 @@ def quiet_says_only_the_ready_line(scene):
     scene.device(proxy).ask(b"hush")
     proxy.stop()
     check_equal(len(proxy.lines), 1, proxy.text)
+
+
+@test
+def profiles_are_listed_shown_and_named(scene):
+    done = deadzone("profiles")
+    check_equal(done.returncode, 0)
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    for name in names:
+        done = deadzone("profiles", name)
+        check_equal((done.returncode, done.stdout), (0, (h.TOP / f"rules/profiles/{name}.ini").read_text()))
+    done = deadzone("profiles", "gprs-rurall")
+    check_equal((done.returncode, done.stdout), (2, ""))
+    check("the nearest is `gprs-rural`" in done.stderr, done.stderr)
+    check_equal(deadzone("profiles", "../../README").returncode, 2)
+    proxy = scene.proxy("[device one]\nlink = profile:wifi-lossy\nlike = profile:nat-60s\n[link mine]\nlike = profile:lte\n"
+                        "loss = 0%\n", upstream=scene.cloud())
+    scene.device(proxy).send(b"hello")
+    proxy.when_received(1)
+    check_equal(proxy.stop()["sessions"][0]["link"], "profile:wifi-lossy")
+
+
+@test
+def an_included_file_may_hold_a_proxy_section(scene):
+    """What the including file says wins; --set replaces what it includes."""
+    cloud = scene.cloud()
+    scene.path("common.ini", "[proxy]\nseed = 9\nmax_sessions = 5\n")
+    other = scene.path("other.ini", "[proxy]\nseed = 11\n")
+    main = scene.path("main.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {cloud}\ninclude = common.ini\n")
+    for words, seed in (((), 9), (("--set", "[proxy] seed = 3"), 3), (("--set", f"[proxy] include = {other}"), 11)):
+        proxy = scene.start(main.read_text().replace("common.ini", str(scene.folder / "common.ini")), *words).await_ready()
+        check_equal(proxy.seed, seed, words)
+        proxy.stop()
 
 
 @test

@@ -119,9 +119,6 @@ static void test_include_mistakes(void **state)
 	        "main.ini:2\n"},
 	    {"[proxy]\ninclude = main.ini\n", "", "",
 	        "main.ini:2: [proxy] include: include loop: `main.ini` is being read already\n"},
-	    {"[proxy]\ninclude = a.ini\n", "[link x]\n[proxy]\n", "",
-	        "a.ini:2: [proxy]: an included file has no [proxy]; it belongs into the file that includes "
-	        "it\n"},
 	    {"[proxy]\ninclude = a.ini\n[link y]\nloss = 1\n", "\n[link x]\nloss = 2\n", "",
 	        "a.ini:3: [link x] loss: `2` lacks its unit; a share is 2% or 0.5%\n"
 	        "main.ini:4: [link y] loss: `1` lacks its unit; a share is 2% or 0.5%\n"},
@@ -142,7 +139,7 @@ static void test_include_mistakes(void **state)
 	}
 }
 
-/* A loop over two files is found, although each [proxy] of an included file is wrong as well. */
+/* A loop over two files is found. */
 static void test_include_loop(void **state)
 {
 	char path[128];
@@ -159,7 +156,7 @@ static void test_include_loop(void **state)
 	given_free(&given);
 }
 
-/* What an included file may not hold it may not hold either where --set includes it. */
+/* --set includes as the file does, and in place of what it includes. */
 static void test_include_by_set(void **state)
 {
 	char path[128], setting[256];
@@ -176,9 +173,111 @@ static void test_include_by_set(void **state)
 	ini_set(given.ini, setting);
 	assert_non_null(ini_find(given.ini, "link", "a"));
 	assert_int_equal(complaints_count(given.complaints, COMPLAINT_ERROR), 0);
-	snprintf(setting, sizeof(setting), "[proxy] include = %s/b.ini", folder);
+	assert_true(ini_replaces_includes(setting));
+	assert_false(ini_replaces_includes("[proxy] included = 1"));
+	given_build(&given);
+	given_free(&given);
+	file_write("main.ini", "[proxy]\ninclude = b.ini\n");
+	file_write("b.ini", "[link b]\n");
+	given_main(&given);
+	ini_replace_includes(given.ini);
+	ini_read(given.ini, path);
 	ini_set(given.ini, setting);
-	assert_int_equal(complaints_count(given.complaints, COMPLAINT_ERROR), 1);
+	assert_non_null(ini_find(given.ini, "link", "a"));
+	assert_null(ini_find(given.ini, "link", "b"));
+	given_build(&given);
+	given_free(&given);
+}
+
+/* Own [device] sections are tried before included ones, and each file's before those that it includes. */
+static void test_devices_first(void **state)
+{
+	static const char *const order[] = {"m1", "m2", "a1", "c1", "b1"};
+	char path[128];
+	struct given given;
+
+	(void)state;
+	main_path(path, sizeof(path));
+	file_write("main.ini",
+	    "[device m1]\naddress = 10.0.0.1\n[proxy]\ninclude = a.ini, b.ini\n[device m2]\n"
+	    "address = 10.0.0.2\n");
+	file_write("a.ini", "[proxy]\ninclude = sub/c.ini\n[device a1]\naddress = 10.0.0.3\n");
+	file_write("b.ini", "[device b1]\naddress = 10.0.0.5\n");
+	file_write("sub/c.ini", "[device c1]\naddress = 10.0.0.4\n");
+	read_main(&given, path);
+	assert_string_equal(given.told, "");
+	assert_int_equal(given.config->device_count, COUNT(order));
+	for (size_t i = 0; i < COUNT(order); i++)
+		assert_string_equal(given.config->devices[i].name, order[i]);
+	given_free(&given);
+}
+
+/* A profile's link or device by name: two at a time, and known by the profile's own name. */
+static void test_profiles_named(void **state)
+{
+	char path[128];
+	struct given given;
+	const struct config *config;
+
+	(void)state;
+	main_path(path, sizeof(path));
+	file_write("main.ini", "[device one]\naddress = 10.0.0.1\nlink = profile:a\nlike = profile:b\n"
+	                       "[device two]\nlink = mine\n[link mine]\nlike = profile:a\nup.loss = 5%\n"
+	                       "[rule over]\ndo = link profile:a\ndo = link a\n");
+	file_write("a.ini", "[link default]\nlatency = 650ms\n");
+	file_write("b.ini", "[device nat]\nnat_timeout = 60s\n");
+	read_main(&given, path);
+	assert_string_equal(given.told, "");
+	config = given.config;
+	assert_int_equal(config->device_count, 2); /* that of the profile matches nobody */
+	assert_int_equal(config->devices[0].nat_timeout, 60 * NS_S);
+	assert_int_equal(config->devices[1].nat_timeout, 0);
+	assert_string_equal(config->links[config->devices[0].link].name, "profile:a");
+	assert_int_equal(config->links[config->devices[1].link].ways[WAY_UP].latency, 650 * NS_MS);
+	assert_int_equal(config->rules[0].actions.all[0].link, config->devices[0].link);
+	assert_int_equal(config->rules[0].actions.all[1].link, config->devices[0].link);
+	given_free(&given);
+}
+
+/* An own section of a profile's name is no second one. */
+static void test_own_name_first(void **state)
+{
+	char path[128];
+	struct given given;
+
+	(void)state;
+	main_path(path, sizeof(path));
+	file_write(
+	    "main.ini", "[proxy]\ninclude = profile:a\n[link a]\nlatency = 1ms\n[device x]\nlink = a\n");
+	file_write("a.ini", "[link default]\nlatency = 650ms\n");
+	read_main(&given, path);
+	assert_string_equal(given.told, "");
+	assert_int_equal(given.config->links[given.config->devices[0].link].ways[WAY_UP].latency, NS_MS);
+	given_free(&given);
+	file_write("main.ini", "[proxy]\ninclude = profile:a\n[device x]\nlink = a\n");
+	read_main(&given, path);
+	assert_string_equal(given.told, "");
+	assert_string_equal(given.config->links[given.config->devices[0].link].name, "default");
+	given_free(&given);
+}
+
+static void test_profiles_missing(void **state)
+{
+	char path[128];
+	struct given given;
+
+	(void)state;
+	main_path(path, sizeof(path));
+	file_write(
+	    "main.ini", "[device one]\nlike = profile:a\nlink = profile:none\n[link x]\nlike = profile:b\n");
+	file_write("a.ini", "[link default]\n");
+	file_write("b.ini", "[device nat]\n");
+	read_main(&given, path);
+	assert_string_equal(given.told,
+	    "main.ini:2: [device one] like: `profile:a` has no [device]\n"
+	    "main.ini:3: [device one] link: there is no profile `none`; `deadzone profiles` "
+	    "lists them\n"
+	    "main.ini:5: [link x] like: `profile:b` has no [link]\n");
 	given_free(&given);
 }
 
@@ -231,6 +330,10 @@ int main(void)
 	    cmocka_unit_test(test_include_mistakes),
 	    cmocka_unit_test(test_include_loop),
 	    cmocka_unit_test(test_include_by_set),
+	    cmocka_unit_test(test_devices_first),
+	    cmocka_unit_test(test_profiles_named),
+	    cmocka_unit_test(test_own_name_first),
+	    cmocka_unit_test(test_profiles_missing),
 	    cmocka_unit_test(test_profiles),
 	    cmocka_unit_test(test_no_file),
 	};
