@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "capture/pcapng.h"
 #include "report/index.h"
+#include "report/sides.h"
 #include "rules/dtls.h"
 
 #define COAPS_PORT 5684   /* RFC 7252 */
@@ -37,6 +38,7 @@ static uint32_t port_number(struct ends *ends, uint16_t port)
 struct flows {
 	struct address_pattern device;
 	bool device_named, ours, seed_known;
+	struct sides *sides;  /* of a classic pcap of ours; NULL: it is none */
 	struct address cloud; /* FAMILY_NONE: by port */
 	uint64_t seed;
 	struct ends *sessions;
@@ -189,12 +191,21 @@ static bool any_session_fits(const struct flows *flows)
 	return false;
 }
 
+static bool any_side_fits(const struct flows *flows)
+{
+	for (size_t i = 0; i < sides_count(flows->sides); i++)
+		if (device_fits(flows, &sides_at(flows->sides, i)->device) &&
+		    cloud_fits(flows, &sides_at(flows->sides, i)->cloud))
+			return true;
+	return false;
+}
+
 static bool is_wished(const struct flows *flows)
 {
 	return flows->device_named || flows->cloud.family;
 }
 
-static int learn(struct flows *flows, struct reader *reader, struct error *error)
+static int learn(struct flows *flows, const char *path, struct reader *reader, struct error *error)
 {
 	bool wished = is_wished(flows);
 	struct reader_packet packet;
@@ -219,11 +230,13 @@ static int learn(struct flows *flows, struct reader *reader, struct error *error
 	flows->seed_known = reader_seed(reader, &flows->seed);
 	if (!any)
 		return error_set(error, "it holds no UDP datagrams");
-	if (wished && !flows->ours && !any_fits(flows))
+	if (!flows->ours)
+		flows->sides = sides_new(path);
+	if (wished && !flows->ours && !(flows->sides ? any_side_fits(flows) : any_fits(flows)))
 		return nothing_fits(flows, error);
 	if (wished && flows->ours && !any_session_fits(flows))
 		return nothing_fits(flows, error);
-	if (flows->ours || flows->cloud.family || flows->device_named)
+	if (flows->ours || flows->sides || flows->cloud.family || flows->device_named)
 		return 0;
 	if (by_port) {
 		snprintf(flows->told, sizeof(flows->told), "the cloud is taken to be who has port %d or %d",
@@ -255,7 +268,7 @@ struct flows *flows_new(const char *path, const struct flows_wish *wish, struct 
 		free(flows);
 		return NULL;
 	}
-	if (learn(flows, reader, &why)) {
+	if (learn(flows, path, reader, &why)) {
 		error_set(error, "`%s`: %s", path, why.text);
 		flows_free(flows);
 		flows = NULL;
@@ -267,6 +280,7 @@ struct flows *flows_new(const char *path, const struct flows_wish *wish, struct 
 void flows_free(struct flows *flows)
 {
 	free(flows->sessions);
+	sides_free(flows->sides);
 	index_free(&flows->by_number);
 	index_free(&flows->by_talk);
 	free(flows);
@@ -306,6 +320,27 @@ static bool take_own(const struct flows *flows, const struct reader_packet *pack
 	return flow->device.family && wanted(flows, flow);
 }
 
+static bool take_side(const struct flows *flows, const struct reader_packet *packet,
+    const struct decoded *decoded, struct flow *flow)
+{
+	const struct sides_ends *ends = NULL;
+	enum party from, to;
+
+	sides_parties(packet, &from, &to);
+	if (from == PARTY_IS_DEVICE)
+		ends = sides_of_device(flows->sides, &decoded->from);
+	else if (from == PARTY_IS_CLOUD)
+		ends = sides_of_port(flows->sides, &decoded->to);
+	if (!ends)
+		return false;
+	*flow = (struct flow){.way = from == PARTY_IS_DEVICE ? WAY_UP : WAY_DOWN,
+	    .device = ends->device,
+	    .device_side = ends->device_side,
+	    .cloud_side = ends->cloud_side,
+	    .cloud = ends->cloud};
+	return wanted(flows, flow);
+}
+
 static bool is_up(const struct flows *flows, const struct decoded *decoded)
 {
 	if (flows->cloud.family)
@@ -322,6 +357,8 @@ bool flows_take(const struct flows *flows, const struct reader_packet *packet, c
 
 	if (flows->ours)
 		return take_own(flows, packet, decoded, flow);
+	if (flows->sides)
+		return take_side(flows, packet, decoded, flow);
 	back.from = decoded->to;
 	back.to = decoded->from;
 	if (is_up(flows, decoded))

@@ -1,7 +1,7 @@
 /*
  * tale_bare: a tale without comments.
  *
- * Classic pcap of ours has the two sides of the proxy, told apart by its made-up MAC addresses. What came and
+ * Classic pcap of ours has the two sides of the proxy (report/sides.h). What came and
  * what left are paired by their bytes, the older first: what never left was lost, what left twice was copied.
  * The session that a port towards the cloud belongs to is learned from the first datagram that left by it.
  *
@@ -13,15 +13,12 @@
 #include "base/chance.h"
 #include "base/memory.h"
 #include "report/flows.h"
+#include "report/sides.h"
 #include "report/tale_inside.h"
 
-#define LINK_ETHERNET 1
 #define LOOKS_MAX 64    /* among datagrams of the same bytes */
 #define LEAST_WAIT NS_S /* what has not left by so long before the end was lost */
 #define NEXT_NONE UINT32_MAX
-
-static const uint8_t mac_head[5] = {2, 0, 0, 0, 0}; /* capture/packet.h: 1 device, 2 proxy, 3 cloud */
-enum party { PARTY_NONE, PARTY_IS_DEVICE, PARTY_IS_PROXY, PARTY_IS_CLOUD };
 
 /* Marks of the same bytes and way, in order of arrival. */
 struct same {
@@ -38,18 +35,6 @@ struct bare {
 	struct index by_device, by_port; /* addresses to sessions' numbers */
 	uint32_t sessions;
 };
-
-static enum party party_of(const uint8_t *mac)
-{
-	return memcmp(mac, mac_head, 5) == 0 && mac[5] <= PARTY_IS_CLOUD ? (enum party)mac[5] : PARTY_NONE;
-}
-
-static bool is_two_sided(const struct reader_packet *packet)
-{
-	if (packet->link_type != LINK_ETHERNET || packet->size < 14)
-		return false;
-	return party_of(packet->bytes) == PARTY_IS_PROXY || party_of(packet->bytes + 6) == PARTY_IS_PROXY;
-}
 
 static uint64_t key_of(enum way way, const struct decoded *decoded)
 {
@@ -180,9 +165,10 @@ static struct mark *arrived(
 static void take_two_sided(
     struct bare *bare, const struct reader_packet *packet, const struct decoded *decoded)
 {
-	enum party from = party_of(packet->bytes + 6), to = party_of(packet->bytes);
 	struct tale_session *session;
+	enum party from, to;
 
+	sides_parties(packet, &from, &to);
 	if (from == PARTY_IS_DEVICE && to == PARTY_IS_PROXY) {
 		session = session_of_device(bare, &decoded->from, packet->at);
 		remember(bare, arrived(bare, session, WAY_UP, decoded, packet->at), decoded);
@@ -257,21 +243,6 @@ static int feed(struct bare *bare, const char *path, const struct flows *flows, 
 	return error->text[0] ? -1 : 0;
 }
 
-static bool begins_two_sided(const char *path)
-{
-	struct error error;
-	struct reader *reader = reader_open(path, &error);
-	struct reader_packet packet;
-	bool two_sided = false;
-
-	if (!reader)
-		return false;
-	if (reader_next(reader, &packet, &error))
-		two_sided = is_two_sided(&packet);
-	reader_close(reader);
-	return two_sided;
-}
-
 int tale_read_bare(struct tale *tale, const char *path, const struct tale_wish *wish, struct error *error)
 {
 	struct bare bare = {.tale = tale};
@@ -279,7 +250,10 @@ int tale_read_bare(struct tale *tale, const char *path, const struct tale_wish *
 	struct flows *flows = NULL;
 	int status = 0;
 
-	tale->kind = begins_two_sided(path) ? TALE_TWO_SIDES : TALE_ONE_SIDE;
+	struct sides *sides = sides_new(path);
+
+	tale->kind = sides ? TALE_TWO_SIDES : TALE_ONE_SIDE;
+	sides_free(sides);
 	tale->brief &= tale->kind == TALE_ONE_SIDE; /* what left is paired with what came by its bytes */
 	if (tale->kind == TALE_ONE_SIDE) {
 		flows = flows_new(path, &flows_wish, error);

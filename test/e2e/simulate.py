@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """simulate: what it reads, whom it takes for device and cloud, and that it judges as the live run did."""
 
+import json
 import struct
 
 from checks import check, check_equal
@@ -84,6 +85,37 @@ def link_layers(scene):
             path.write_bytes(pcap(link, frames))
             summary, _ = simulate(scene, path)
             check_equal(received(summary), (3, 3), f"link type {link}, {ends[0][0]}")
+
+
+@test
+def an_address_like_ours_makes_no_capture_ours(scene):
+    """Two hosts of a lab that have the MAC addresses of our device and proxy: nothing is lost there."""
+    macs = bytes([2, 0, 0, 0, 0, 2]) + bytes([2, 0, 0, 0, 0, 1])
+    frames = [(macs if i % 2 == 0 else macs[6:] + macs[:6]) + framed(ETHERNET, packet)[12:]
+              for i, packet in enumerate(talk(DEVICE, CLOUD, 20))]
+    path = scene.path("lab.pcap")
+    path.write_bytes(pcap(ETHERNET, frames))
+    done = deadzone("report", path, "--json")
+    check_equal(done.returncode, 0, done.stderr)
+    totals = json.loads(done.stdout)["totals"]
+    for way in ("up", "down"):
+        check_equal((totals[way]["received"], totals[way]["sent"], totals[way]["dropped"]), (10, 10, {}), way)
+
+
+@test
+def a_classic_capture_of_ours_has_each_datagram_once(scene):
+    """It holds both sides of the proxy."""
+    proxy = scene.proxy("[capture]\nformat = pcap\n[link default]\nlatency = 1ms\n", upstream=scene.cloud())
+    devices = [scene.device(proxy) for _ in range(3)]
+    for i in range(7):
+        for k, device in enumerate(devices):
+            device.ask(b"%d of %d" % (i, k))
+    proxy.stop()
+    summary, _ = simulate(scene, proxy.capture, "[link default]\nlatency = 1ms\n")
+    check_equal(received(summary), (21, 21))
+    check_equal(sorted(one["device"] for one in summary["sessions"]),
+                sorted(one["device"] for one in proxy.summary["sessions"]))
+    check_equal(len(summary["sessions"]), 3)
 
 
 @test

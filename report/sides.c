@@ -1,0 +1,154 @@
+#include "report/sides.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/chance.h"
+#include "base/memory.h"
+#include "base/verdict.h"
+#include "capture/decode.h"
+#include "report/index.h"
+
+#define LINK_ETHERNET 1
+#define ETHERNET_HEADER 14
+
+struct sides {
+	struct sides_ends *all;
+	size_t count;
+	struct index by_device, by_port;
+	struct index came[WAYS]; /* by bytes: the device's number (up), or 0 */
+	bool is_paired;
+};
+
+static enum party party_of(const uint8_t *mac)
+{
+	static const uint8_t head[5] = {2, 0, 0, 0, 0}; /* capture/packet.h: 1 device, 2 proxy, 3 cloud */
+
+	return memcmp(mac, head, sizeof(head)) == 0 && mac[5] <= PARTY_IS_CLOUD ? (enum party)mac[5]
+	                                                                        : PARTY_NONE;
+}
+
+void sides_parties(const struct reader_packet *packet, enum party *from, enum party *to)
+{
+	bool is_ethernet = packet->link_type == LINK_ETHERNET && packet->size >= ETHERNET_HEADER;
+
+	*from = is_ethernet ? party_of(packet->bytes + 6) : PARTY_NONE;
+	*to = is_ethernet ? party_of(packet->bytes) : PARTY_NONE;
+}
+
+static uint64_t key_of(const struct decoded *decoded)
+{
+	return chance_hash(decoded->size, decoded->payload, decoded->kept);
+}
+
+static void remember(struct index *index, uint64_t key, uint32_t value)
+{
+	if (index_find(index, key) == INDEX_NONE)
+		index_add(index, key, value);
+}
+
+static uint32_t device_number(struct sides *sides, const struct decoded *decoded)
+{
+	uint32_t number = index_find(&sides->by_device, address_hash(&decoded->from));
+
+	if (number != INDEX_NONE)
+		return number;
+	sides->all = memory_grow(sides->all, sides->count, sizeof(*sides->all));
+	sides->all[sides->count] = (struct sides_ends){.device = decoded->from, .device_side = decoded->to};
+	index_add(&sides->by_device, address_hash(&decoded->from), (uint32_t)sides->count);
+	return (uint32_t)sides->count++;
+}
+
+/* A datagram left for the cloud: a port is known by the bytes of the first one. */
+static void left_up(struct sides *sides, const struct decoded *decoded)
+{
+	uint32_t number = index_find(&sides->came[WAY_UP], key_of(decoded));
+
+	if (number == INDEX_NONE)
+		return;
+	sides->is_paired = true;
+	if (index_find(&sides->by_port, address_hash(&decoded->from)) != INDEX_NONE)
+		return;
+	index_add(&sides->by_port, address_hash(&decoded->from), number);
+	sides->all[number].cloud_side = decoded->from;
+	sides->all[number].cloud = decoded->to;
+}
+
+/* False if the packet is none of ours. */
+static bool look(struct sides *sides, const struct reader_packet *packet)
+{
+	struct decoded decoded;
+	enum party from, to;
+
+	sides_parties(packet, &from, &to);
+	if ((from == PARTY_IS_PROXY) == (to == PARTY_IS_PROXY) || !from || !to ||
+	    decode_packet(packet->link_type, packet->bytes, packet->size, &decoded) != DECODE_UDP)
+		return false;
+	if (from == PARTY_IS_DEVICE)
+		remember(&sides->came[WAY_UP], key_of(&decoded), device_number(sides, &decoded));
+	else if (from == PARTY_IS_CLOUD)
+		remember(&sides->came[WAY_DOWN], key_of(&decoded), 0);
+	else if (to == PARTY_IS_CLOUD)
+		left_up(sides, &decoded);
+	else
+		sides->is_paired |= index_find(&sides->came[WAY_DOWN], key_of(&decoded)) != INDEX_NONE;
+	return true;
+}
+
+struct sides *sides_new(const char *path)
+{
+	struct error error;
+	struct reader *reader = reader_open(path, &error);
+	struct sides *sides = memory_new(1, sizeof(*sides));
+	struct reader_packet packet;
+	bool is_ours = reader != NULL;
+
+	while (is_ours && reader_next(reader, &packet, &error))
+		is_ours = look(sides, &packet);
+	if (reader)
+		reader_close(reader);
+	if (is_ours && sides->is_paired)
+		return sides;
+	sides_free(sides);
+	return NULL;
+}
+
+void sides_free(struct sides *sides)
+{
+	if (!sides)
+		return;
+	free(sides->all);
+	index_free(&sides->by_device);
+	index_free(&sides->by_port);
+	for (int way = 0; way < WAYS; way++)
+		index_free(&sides->came[way]);
+	free(sides);
+}
+
+static const struct sides_ends *find(
+    const struct sides *sides, const struct index *index, const struct address *address)
+{
+	uint32_t number = index_find(index, address_hash(address));
+
+	return number == INDEX_NONE ? NULL : &sides->all[number];
+}
+
+const struct sides_ends *sides_of_device(const struct sides *sides, const struct address *device)
+{
+	return find(sides, &sides->by_device, device);
+}
+
+const struct sides_ends *sides_of_port(const struct sides *sides, const struct address *cloud_side)
+{
+	return find(sides, &sides->by_port, cloud_side);
+}
+
+size_t sides_count(const struct sides *sides)
+{
+	return sides->count;
+}
+
+const struct sides_ends *sides_at(const struct sides *sides, size_t index)
+{
+	return &sides->all[index];
+}
