@@ -146,7 +146,7 @@ static const struct key proxy_keys[] = {
         "required by run"},
     {"include", KEY_LIST, NULL, 0, NULL, "file, or profile:NAME",
         "another ini file, its path relative to the file that names it; its sections come before those of "
-        "the file that names it",
+        "the file that names it, its [device]s after them",
         "none"},
     {"seed", KEY_PLAIN, NULL, AT(seed), read_seed, "number", "every random choice derives from it",
         "random, printed"},

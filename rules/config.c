@@ -49,6 +49,8 @@ static bool excluded(const struct link_check *check, const char *key, const char
 	return a->inherited && !b->inherited;
 }
 
+#define ROUNDING 1e-9 /* of a share that was written in decimals */
+
 static void loss_build(const struct link_check *check)
 {
 	struct link_way *w = check->figures;
@@ -69,7 +71,7 @@ static void loss_build(const struct link_check *check)
 		return;
 	}
 	least = w->loss / (1 - w->loss);
-	if (w->loss_run < least) {
+	if (w->loss_run < least * (1 - ROUNDING)) {
 		ini_complain(check->section, run, check->complaints,
 		    "a loss of %.6g%% comes in runs of at least loss / (1 - loss) = %.6g in the mean",
 		    w->loss * 100, least);
@@ -77,7 +79,7 @@ static void loss_build(const struct link_check *check)
 	}
 	w->chained = true;
 	w->gilbert = (struct gilbert){
-	    .to_good = 1 / w->loss_run, .to_bad = w->loss / (w->loss_run * (1 - w->loss)), .loss_bad = 1};
+	    .to_good = 1 / w->loss_run, .to_bad = fmin(least / w->loss_run, 1), .loss_bad = 1};
 }
 
 /* How long the queue may keep a small datagram. */

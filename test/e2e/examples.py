@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """The examples in doc/examples do what they say."""
 
+import itertools
 import os
 import shutil
+import socket
 
 import dtls
 import harness as h
@@ -28,6 +30,36 @@ def pytest_steers_a_real_transfer(scene):
     kept = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("capture: ")]
     check(len(kept) == 1 and os.path.exists(kept[0]), done.stdout)
     check("expected to fire 1 times" in done.stdout, done.stdout)
+
+
+def github_step():
+    """The shell lines of the step that runs deadzone, as GitHub hands them to bash -e."""
+    lines = (h.TOP / "doc/ci.md").read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.endswith("- run: |"))
+    indent = " " * (len(lines[first + 1]) - len(lines[first + 1].lstrip()))
+    return "\n".join(line[len(indent):] for line in itertools.takewhile(lambda line: line.startswith(indent), lines[first + 1:]))
+
+
+@test
+def a_ci_step_fails_with_the_test_and_with_the_run(scene):
+    """The lines of doc/ci.md: the status of either is the step's."""
+    step = github_step()
+    check("deadzone tell stop" in step and "wait $proxy" in step, step)
+    bin_folder = scene.folder / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "deadzone").symlink_to(h.BINARY)
+    port, control = h.free_port(), h.free_port(kinds=(socket.SOCK_STREAM,))
+    scene.path("lab.ini", f"[proxy]\nlisten = 127.0.0.1:{port}\nupstream = {scene.cloud()}\n[control]\n"
+                          f"listen = 127.0.0.1:{control}\n[rule seen]\ndirection = up\ndo = note\nexpect = 1-\n")
+    send = (f"import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.connect(('127.0.0.1', {port}))\n"
+            "s.settimeout(20)\ns.send(b'x')\ns.recv(10)\n")
+    step = step.replace("tell stop", f"tell stop --to 127.0.0.1:{control}")
+    for body, status in ((f'python3 -c "{send}"', 0), (f'python3 -c "{send}"; exit 7', 7), ("exit 0", 3)):
+        scene.path("flash-test", f"#!/bin/sh\n{body}\n").chmod(0o755)
+        done = h.run("bash", "-e", "-c", step, cwd=scene.folder,
+                     env=dict(os.environ, PATH=f"{bin_folder}:{os.environ['PATH']}"))
+        check_equal(done.returncode, status, (body, done.stdout, done.stderr, scene.path("run.log").read_text()))
+        check(scene.path("captures/flash.pcapng").exists() and scene.path("deadzone.xml").exists(), "what the step writes")
 
 
 @test

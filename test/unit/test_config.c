@@ -226,6 +226,8 @@ static void test_mistakes(void **state)
 	        IN_LINK "loss_run: `0.5` is out of range; a run is 1 to 1000000 datagrams\n"},
 	    {LINK("loss_run = 2\nloss = 80%"), IN_LINK
 	        "loss_run: a loss of 80% comes in runs of at least loss / (1 - loss) = 4 in the mean\n"},
+	    {LINK("loss_run = 4\nloss = 80%\n[link y]\nloss = 90%\nloss_run = 9"),
+	        ""}, /* exactly the least */
 	    {LINK("loss_run = 2\nloss = 100%"), IN_LINK "loss_run: has no meaning where loss is 100%\n"},
 	    {LINK("gilbert_elliott = 1%"), IN_LINK
 	        "gilbert_elliott: `1%` is too short; it is P R [LOSS_BAD [LOSS_GOOD]], as `1% 25%`\n"},
