@@ -1,23 +1,45 @@
 #include "capture/decode.h"
 
+#include <stdbool.h>
 #include <string.h>
 
+/* https://www.tcpdump.org/linktypes.html */
 #define LINK_NULL 0
 #define LINK_ETHERNET 1
-#define LINK_RAW 101
+#define LINK_PPP 9
 #define LINK_RAW_OLD 12
 #define LINK_RAW_BSD 14
+#define LINK_PPP_HDLC 50
+#define LINK_PPP_ETHER 51
+#define LINK_RAW 101
+#define LINK_IEEE802_11 105
 #define LINK_LOOP 108
 #define LINK_SLL 113
+#define LINK_RADIOTAP 127
+#define LINK_PPP_WITH_DIR 204
 #define LINK_IPV4 228
 #define LINK_IPV6 229
+#define LINK_NFLOG 239
+#define LINK_PKTAP 258
 #define LINK_SLL2 276
 
 #define TYPE_IPV4 0x0800
 #define TYPE_IPV6 0x86dd
 #define TYPE_VLAN 0x8100
 #define TYPE_VLAN_OUTER 0x88a8
+#define TYPE_VLAN_9100 0x9100
+#define TYPE_VLAN_9200 0x9200
+#define TYPE_PPPOE 0x8864
+#define PPP_IPV4 0x21
+#define PPP_IPV6 0x57
+#define NFLOG_PAYLOAD 9
+#define PROTOCOL_IPV4 4
 #define PROTOCOL_UDP 17
+#define PROTOCOL_IPV6 41
+#define PROTOCOL_GRE 47
+#define GTP_U_PORT 2152
+#define GTP_U_DATA 255
+#define NESTED_MAX 4 /* tunnels in tunnels, and link layers in link layers */
 
 static unsigned get16(const uint8_t *at)
 {
@@ -39,20 +61,104 @@ static bool skip(struct view *view, size_t size)
 	return true;
 }
 
-/* Behind a type field at `at`: VLAN tags, until the type of what they carry. */
-static unsigned behind_tags(struct view *view, unsigned type)
+/* The IP version that an Ethernet type stands for; 0: none. */
+static int version_of(unsigned type)
 {
-	while ((type == TYPE_VLAN || type == TYPE_VLAN_OUTER) && view->size >= 4) {
+	return type == TYPE_IPV4 ? 4 : type == TYPE_IPV6 ? 6 : 0;
+}
+
+/* PPP (RFC 1661): address and control may be left out, and the protocol may be one byte. */
+static int ppp(struct view *view)
+{
+	unsigned protocol;
+
+	if (view->size >= 2 && view->at[0] == 0xff && view->at[1] == 0x03)
+		skip(view, 2);
+	if (!view->size)
+		return 0;
+	if (view->at[0] & 1) {
+		protocol = view->at[0];
+		skip(view, 1);
+	} else {
+		protocol = view->size < 2 ? 0 : get16(view->at);
+		skip(view, 2);
+	}
+	return protocol == PPP_IPV4 ? 4 : protocol == PPP_IPV6 ? 6 : 0;
+}
+
+/* Behind an Ethernet type: VLAN tags, then IP or PPPoE (RFC 2516). */
+static int behind_type(struct view *view, unsigned type)
+{
+	while ((type == TYPE_VLAN || type == TYPE_VLAN_OUTER || type == TYPE_VLAN_9100 ||
+	           type == TYPE_VLAN_9200) &&
+	       view->size >= 4) {
 		type = get16(view->at + 2);
 		skip(view, 4);
 	}
-	return type;
+	if (type == TYPE_PPPOE)
+		return skip(view, 6) ? ppp(view) : 0;
+	return version_of(type);
+}
+
+/* Cisco HDLC, or PPP in HDLC-like framing. */
+static int hdlc(struct view *view)
+{
+	unsigned type;
+
+	if (view->size < 4 || (view->at[0] != 0x0f && view->at[0] != 0x8f))
+		return ppp(view);
+	type = get16(view->at + 2);
+	skip(view, 4);
+	return version_of(type);
+}
+
+/* Attributes of length and type in the byte order of the host that wrote them; nearly all are little-endian.
+ */
+static int nflog(struct view *view)
+{
+	if (!skip(view, 4))
+		return 0;
+	while (view->size >= 4) {
+		size_t size = view->at[0] | (size_t)view->at[1] << 8;
+		unsigned type = (view->at[2] | (unsigned)view->at[3] << 8) & 0x7fff;
+
+		if (size < 4 || size > view->size)
+			return 0;
+		if (type == NFLOG_PAYLOAD) {
+			view->size = size;
+			return skip(view, 4) && view->size ? view->at[0] >> 4 : 0;
+		}
+		if (!skip(view, (size + 3) & ~(size_t)3))
+			return 0;
+	}
+	return 0;
+}
+
+/* A data frame in the clear (IEEE 802.11), with LLC and SNAP behind its header. */
+static int wireless(struct view *view)
+{
+	static const uint8_t snap[] = {0xaa, 0xaa, 0x03, 0, 0, 0};
+	bool is_four, is_qos;
+	unsigned type;
+
+	if (view->size < 24 || (view->at[0] >> 2 & 3) != 2 || view->at[0] & 0x40 || view->at[1] & 0x40)
+		return 0; /* no data frame, without data, or encrypted */
+	is_four = (view->at[1] & 3) == 3;
+	is_qos = view->at[0] & 0x80;
+	if (!skip(
+	        view, 24u + (is_four ? 6 : 0) + (is_qos ? 2 : 0) + (is_qos && view->at[1] & 0x80 ? 4 : 0)) ||
+	    view->size < 8 || memcmp(view->at, snap, sizeof(snap)) != 0)
+		return 0;
+	type = get16(view->at + 6);
+	skip(view, 8);
+	return behind_type(view, type);
 }
 
 /* Gives the IP version inside, 0 where it is something else, -1 where the link layer is not known. */
-static int link_layer(int link_type, struct view *view)
+static int link_layer(int link_type, struct view *view, unsigned depth)
 {
-	unsigned type = 0;
+	size_t size;
+	unsigned type;
 
 	switch (link_type) {
 	case LINK_ETHERNET:
@@ -60,22 +166,34 @@ static int link_layer(int link_type, struct view *view)
 			return 0;
 		type = get16(view->at + 12);
 		skip(view, 14);
-		type = behind_tags(view, type);
-		break;
+		return behind_type(view, type);
 	case LINK_SLL:
 		if (view->size < 16)
 			return 0;
 		type = get16(view->at + 14);
 		skip(view, 16);
-		type = behind_tags(view, type);
-		break;
+		return behind_type(view, type);
 	case LINK_SLL2:
 		if (view->size < 20)
 			return 0;
 		type = get16(view->at);
 		skip(view, 20);
-		type = behind_tags(view, type);
-		break;
+		return behind_type(view, type);
+	case LINK_PPP: return ppp(view);
+	case LINK_PPP_HDLC: return hdlc(view);
+	case LINK_PPP_WITH_DIR: return skip(view, 1) ? hdlc(view) : 0;
+	case LINK_PPP_ETHER: return skip(view, 6) ? ppp(view) : 0;
+	case LINK_NFLOG: return nflog(view);
+	case LINK_IEEE802_11: return wireless(view);
+	case LINK_RADIOTAP:
+		size = view->size < 4 ? 0 : view->at[2] | (size_t)view->at[3] << 8;
+		return size >= 4 && skip(view, size) ? wireless(view) : 0;
+	case LINK_PKTAP: /* its length, and the type of what it carries, both little-endian */
+		size = view->size < 12 ? 0 : view->at[0] | (size_t)view->at[1] << 8;
+		type = size ? view->at[8] | (unsigned)view->at[9] << 8 : 0;
+		return size >= 12 && depth < NESTED_MAX && skip(view, size)
+		           ? link_layer((int)type, view, depth + 1)
+		           : 0;
 	case LINK_NULL:
 	case LINK_LOOP:
 		if (!skip(view, 4) || !view->size)
@@ -89,15 +207,53 @@ static int link_layer(int link_type, struct view *view)
 	case LINK_IPV6: return view->size ? view->at[0] >> 4 : 0;
 	default: return -1;
 	}
-	return type == TYPE_IPV4 ? 4 : type == TYPE_IPV6 ? 6 : 0;
 }
 
-static enum decode_result udp(struct view view, struct decoded *decoded)
+static enum decode_result internet(int version, struct view view, unsigned depth, struct decoded *decoded);
+
+/* GTP-U (3GPP TS 29.281): what a mobile network carries between its nodes. Anything else on its port is a
+ * datagram like any other. */
+static bool gtp(struct view *view)
 {
+	size_t header;
+
+	if (view->size < 8 || view->at[0] >> 4 != 3 || view->at[1] != GTP_U_DATA)
+		return false;
+	header = view->at[0] & 7 ? 12 : 8;
+	while (view->at[0] & 4 && header <= view->size && view->at[header - 1]) { /* extension headers */
+		size_t size = header < view->size ? 4u * view->at[header] : 0;
+
+		if (!size)
+			return false;
+		header += size;
+	}
+	return skip(view, header) && view->size && (view->at[0] >> 4 == 4 || view->at[0] >> 4 == 6);
+}
+
+/* RFC 2784 and RFC 2890. */
+static enum decode_result gre(struct view view, unsigned depth, struct decoded *decoded)
+{
+	unsigned flags, type;
+
+	if (view.size < 4)
+		return DECODE_OTHER;
+	flags = view.at[0];
+	type = get16(view.at + 2);
+	if (view.at[1] & 7 ||
+	    !skip(&view, 4u + (flags & 0x80 ? 4 : 0) + (flags & 0x20 ? 4 : 0) + (flags & 0x10 ? 4 : 0)))
+		return DECODE_OTHER;
+	return internet(version_of(type), view, depth + 1, decoded);
+}
+
+static enum decode_result udp(struct view view, unsigned depth, struct decoded *decoded)
+{
+	struct view inside = view;
 	unsigned size;
 
 	if (view.size < 8)
 		return DECODE_OTHER;
+	if (depth < NESTED_MAX && get16(view.at + 2) == GTP_U_PORT && skip(&inside, 8) && gtp(&inside))
+		return internet(inside.at[0] >> 4, inside, depth + 1, decoded);
 	decoded->from.port = (uint16_t)get16(view.at);
 	decoded->to.port = (uint16_t)get16(view.at + 2);
 	size = get16(view.at + 4);
@@ -109,15 +265,29 @@ static enum decode_result udp(struct view view, struct decoded *decoded)
 	return DECODE_UDP;
 }
 
-static enum decode_result ipv4(struct view view, struct decoded *decoded)
+/* What an IP packet carries. */
+static enum decode_result carried(
+    unsigned protocol, struct view view, unsigned depth, struct decoded *decoded)
+{
+	switch (protocol) {
+	case PROTOCOL_UDP: return udp(view, depth, decoded);
+	case PROTOCOL_IPV4: return internet(4, view, depth + 1, decoded);
+	case PROTOCOL_IPV6: return internet(6, view, depth + 1, decoded);
+	case PROTOCOL_GRE: return gre(view, depth, decoded);
+	default: return DECODE_OTHER;
+	}
+}
+
+static enum decode_result ipv4(struct view view, unsigned depth, struct decoded *decoded)
 {
 	size_t header, total;
+	unsigned protocol;
 
 	if (view.size < 20 || view.at[0] >> 4 != 4)
 		return DECODE_OTHER;
 	header = (size_t)(view.at[0] & 15) * 4;
 	total = get16(view.at + 2);
-	if (header < 20 || view.at[9] != PROTOCOL_UDP)
+	if (header < 20)
 		return DECODE_OTHER;
 	if (get16(view.at + 6) & 0x3fff)
 		return DECODE_FRAGMENT;
@@ -127,7 +297,8 @@ static enum decode_result ipv4(struct view view, struct decoded *decoded)
 	decoded->from.family = decoded->to.family = FAMILY_IPV4;
 	memcpy(decoded->from.ip, view.at + 12, 4);
 	memcpy(decoded->to.ip, view.at + 16, 4);
-	return skip(&view, header) ? udp(view, decoded) : DECODE_OTHER;
+	protocol = view.at[9];
+	return skip(&view, header) ? carried(protocol, view, depth, decoded) : DECODE_OTHER;
 }
 
 static bool is_extension(unsigned next)
@@ -136,7 +307,7 @@ static bool is_extension(unsigned next)
 	       next == 135; /* hop-by-hop, routing, destination, mobility */
 }
 
-static enum decode_result ipv6(struct view view, struct decoded *decoded)
+static enum decode_result ipv6(struct view view, unsigned depth, struct decoded *decoded)
 {
 	unsigned next;
 	size_t total;
@@ -161,18 +332,23 @@ static enum decode_result ipv6(struct view view, struct decoded *decoded)
 	}
 	if (next == 44)
 		return DECODE_FRAGMENT;
-	return next == PROTOCOL_UDP ? udp(view, decoded) : DECODE_OTHER;
+	return carried(next, view, depth, decoded);
+}
+
+static enum decode_result internet(int version, struct view view, unsigned depth, struct decoded *decoded)
+{
+	if (depth > NESTED_MAX)
+		return DECODE_OTHER;
+	return version == 4   ? ipv4(view, depth, decoded)
+	       : version == 6 ? ipv6(view, depth, decoded)
+	                      : DECODE_OTHER;
 }
 
 enum decode_result decode_packet(int link_type, const uint8_t *bytes, size_t size, struct decoded *decoded)
 {
 	struct view view = {.at = bytes, .size = size};
+	int version = link_layer(link_type, &view, 0);
 
 	*decoded = (struct decoded){0};
-	switch (link_layer(link_type, &view)) {
-	case 4: return ipv4(view, decoded);
-	case 6: return ipv6(view, decoded);
-	case -1: return DECODE_LINK_UNKNOWN;
-	default: return DECODE_OTHER;
-	}
+	return version < 0 ? DECODE_LINK_UNKNOWN : internet(version, view, 0, decoded);
 }

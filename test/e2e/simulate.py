@@ -87,6 +87,45 @@ def link_layers(scene):
             check_equal(received(summary), (3, 3), f"link type {link}, {ends[0][0]}")
 
 
+def tunnelled(protocol, header, packet):
+    """An IPv4 packet that carries header and packet."""
+    inside = header + packet
+    return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(inside), 0, 0, 64, protocol, 0, bytes((203, 0, 113, 1)),
+                       bytes((203, 0, 113, 2))) + inside
+
+
+def gtp(packet, flags=0x30, more=b""):
+    header = struct.pack("!BBHI", flags, 255, len(more) + len(packet), 7) + more
+    return struct.pack("!HHHH", 2152, 2152, 8 + len(header) + len(packet), 0) + header + packet
+
+
+@test
+def link_layers_of_modems_and_firewalls(scene):
+    """… and the tunnels of their networks."""
+    pppoe = struct.pack("!BBHH", 0x11, 0, 7, 0)
+    wireless = bytes([0x88, 1, 0, 0]) + bytes(18) + bytes(2) + bytes(2) + bytes.fromhex("aaaa030000000800")
+    frames = {
+        "ppp": (9, lambda p: b"\x00\x21" + p), "ppp with address": (9, lambda p: b"\xff\x03\x00\x21" + p),
+        "ppp with a short protocol": (9, lambda p: b"\x21" + p), "hdlc": (50, lambda p: b"\xff\x03\x00\x21" + p),
+        "cisco hdlc": (50, lambda p: b"\x0f\x00\x08\x00" + p), "ppp ether": (51, lambda p: pppoe + b"\x00\x21" + p),
+        "ppp with direction": (204, lambda p: b"\x01\xff\x03\x00\x21" + p),
+        "pppoe": (ETHERNET, lambda p: bytes(12) + b"\x88\x64" + pppoe + b"\x00\x21" + p),
+        "vlan 9100": (ETHERNET, lambda p: bytes(12) + bytes.fromhex("9100000181000002") + b"\x08\x00" + p),
+        "nflog": (239, lambda p: b"\x02\0\0\0" + struct.pack("<HHI", 8, 1, 0) + struct.pack("<HH", 4 + len(p), 9) + p),
+        "pktap": (258, lambda p: struct.pack("<III", 20, 1, 12) + bytes(8) + p),
+        "802.11": (105, lambda p: wireless + p), "radiotap": (127, lambda p: struct.pack("<BBHI", 0, 0, 8, 0) + wireless + p),
+        "ip in ip": (RAW, lambda p: tunnelled(4, b"", p)), "gre": (RAW, lambda p: tunnelled(47, b"\x20\x00\x08\x00\0\0\0\1", p)),
+        "gtp-u": (RAW, lambda p: tunnelled(17, b"", gtp(p))),
+        "gtp-u with an extension": (RAW, lambda p: tunnelled(17, b"", gtp(p, 0x34, b"\0\0\0\x85" + b"\1\0\0\0"))),
+    }
+    for name, (link, frame) in frames.items():
+        path = scene.path("modem.pcap")
+        path.write_bytes(pcap(link, [frame(packet) for packet in talk(DEVICE, CLOUD, 6)]))
+        summary, _ = simulate(scene, path)
+        check_equal(received(summary), (3, 3), name)
+        check_equal([one["device"] for one in summary["sessions"]], [f"{DEVICE[0]}:{DEVICE[1]}"], name)
+
+
 @test
 def an_address_like_ours_makes_no_capture_ours(scene):
     """Two hosts of a lab that have the MAC addresses of our device and proxy: nothing is lost there."""
