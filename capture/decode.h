@@ -1,10 +1,10 @@
 /*
  * decode: the UDP datagram inside a captured packet.
  *
- * Link layers: Ethernet with VLAN tags and PPPoE, PPP with and without HDLC or a direction, Linux cooked v1 and
- * v2, raw IP, loopback (NULL, LOOP), NFLOG, PKTAP, 802.11 data frames in the clear with and without radiotap.
- * IPv4 and IPv6 with extension headers; IP in IP, GRE and GTP-U, whose inner datagram is taken. Fragments are
- * not put together.
+ * Link layers: Ethernet with VLAN tags and PPPoE, PPP with and without HDLC or a direction, Linux cooked v1
+ * and v2, raw IP, loopback (NULL, LOOP), NFLOG, PKTAP, 802.11 data frames in the clear with and without
+ * radiotap. IPv4 and IPv6 with extension headers; IP in IP, GRE and GTP-U, whose inner datagram is taken.
+ * Fragments are not put together.
  */
 #ifndef CAPTURE_DECODE_H
 #define CAPTURE_DECODE_H

@@ -1,17 +1,21 @@
 #include "proxy/stamps.h"
 
-void stamps_round(struct stamps *stamps, ns_t now, ns_t wall)
+void stamps_round(struct stamps *stamps, ns_t before, ns_t wall, ns_t now)
 {
 	ns_t offset = now - wall, moved = offset - stamps->offset;
+	ns_t slewed = STAMPS_STEP + (now - stamps->read_at) / STAMPS_SLEWING;
 
-	if (moved > STAMPS_STEP || moved < -STAMPS_STEP) {
+	if (stamps->has_stepped && now - stamps->stepped_at > STAMPS_STEP_MEMORY)
+		stamps->has_stepped = false;
+	if (stamps->read_at && now - before > STAMPS_READING)
+		return;
+	if (stamps->read_at && (moved > slewed || moved < -slewed)) {
 		stamps->offset_before = stamps->offset;
 		stamps->stepped_at = now;
 		stamps->has_stepped = true;
-	} else if (stamps->has_stepped && now - stamps->stepped_at > STAMPS_STEP_MEMORY) {
-		stamps->has_stepped = false;
 	}
 	stamps->offset = offset;
+	stamps->read_at = now;
 }
 
 static bool is_possible(ns_t at, ns_t now)

@@ -580,10 +580,10 @@ static int wait(struct relay *relay)
 static void round_of(struct relay *relay)
 {
 	int count = wait(relay);
-	ns_t wall = relay_wall_now(); /* before our own: an arrival is never put earlier than it was */
+	ns_t before = relay_now(), wall = relay_wall_now();
 
-	relay->now = relay_now();
-	stamps_round(&relay->stamps, relay->now, wall);
+	relay->now = relay_now(); /* behind the wall clock: an arrival is never put earlier than it was */
+	stamps_round(&relay->stamps, before, wall, relay->now);
 	foresee_ports(relay, count);
 	while (ready_next(relay->ready))
 		;

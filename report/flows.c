@@ -142,18 +142,41 @@ static int busiest_first(const void *a, const void *b)
 	return x->count > y->count ? -1 : x->count < y->count;
 }
 
+/* "10.0.0.1:4000 to 10.0.0.2:5683 (12), …" */
+static void add_busiest(struct flows *flows, struct text *text)
+{
+	char from[ADDRESS_TEXT_ROOM], to[ADDRESS_TEXT_ROOM];
+
+	qsort(flows->talks, flows->talk_count, sizeof(*flows->talks), busiest_first);
+	for (size_t i = 0; i < flows->talk_count && i < TALKS_TOLD; i++)
+		text_add(text, "%s%s to %s (%" PRIu64 ")", i ? ", " : "",
+		    address_text(&flows->talks[i].from, from, sizeof(from)),
+		    address_text(&flows->talks[i].to, to, sizeof(to)), flows->talks[i].count);
+}
+
 /* The device or cloud that was asked for is not there: who is? */
 static int nothing_fits(struct flows *flows, struct error *error)
 {
 	struct text text = {0};
-	char from[ADDRESS_TEXT_ROOM], to[ADDRESS_TEXT_ROOM];
 
-	qsort(flows->talks, flows->talk_count, sizeof(*flows->talks), busiest_first);
 	text_add(&text, "no datagram belongs to that device or cloud; the busiest are ");
-	for (size_t i = 0; i < flows->talk_count && i < TALKS_TOLD; i++)
-		text_add(&text, "%s%s to %s (%" PRIu64 ")", i ? ", " : "",
-		    address_text(&flows->talks[i].from, from, sizeof(from)),
-		    address_text(&flows->talks[i].to, to, sizeof(to)), flows->talks[i].count);
+	add_busiest(flows, &text);
+	error_set(error, "%s", text.at);
+	text_free(&text);
+	return -1;
+}
+
+/* Nothing says who is the cloud. */
+static int nobody_known(struct flows *flows, struct error *error)
+{
+	struct text text = {0};
+
+	text_add(&text,
+	    "it has neither a DTLS port (%d, %d) nor a ClientHello; name the cloud with --cloud ADDR:PORT or "
+	    "the "
+	    "device with --device ADDR[:PORT]; the busiest are ",
+	    COAPS_PORT, OPENSSL_PORT);
+	add_busiest(flows, &text);
 	error_set(error, "%s", text.at);
 	text_free(&text);
 	return -1;
@@ -220,7 +243,7 @@ static int learn(struct flows *flows, const char *path, struct reader *reader, s
 		if (!any)
 			flows->ours = reader_is_ours(reader);
 		any = true;
-		if (wished)
+		if (wished || !flows->ours)
 			talk_count(flows, &decoded);
 		if (flows->ours)
 			learn_own(flows, &packet, &decoded);
@@ -244,10 +267,7 @@ static int learn(struct flows *flows, const char *path, struct reader *reader, s
 		return 0;
 	}
 	if (!hello_to.family)
-		return error_set(error,
-		    "it has neither a DTLS port (%d, %d) nor a ClientHello; name the cloud with --cloud "
-		    "ADDR:PORT or the device with --device ADDR[:PORT]",
-		    COAPS_PORT, OPENSSL_PORT);
+		return nobody_known(flows, error);
 	flows->cloud = hello_to;
 	snprintf(flows->told, sizeof(flows->told),
 	    "the cloud is taken to be %s, whom the first ClientHello went to",
