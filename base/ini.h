@@ -62,6 +62,9 @@ void ini_use_files(struct ini *ini, struct ini_files *files);
 bool ini_files_hold(const struct ini_files *files, const char *path);
 
 void ini_read(struct ini *ini, const char *path);
+/* Reads the profiles that the links, devices and actions read so far name: "profile:NAME". ini_inherit does
+ * so, too. */
+void ini_profiles_read(struct ini *ini);
 /* The same from memory, for tests and fuzzing; `name` stands for the file. */
 void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size);
 /* "[SECTION] KEY = VALUE": replaces all values of that key. */

@@ -52,8 +52,6 @@ int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, 
 /* A path that a file names is relative to that file. */
 const char *ini_path_beside(struct arena *arena, const char *file, const char *path);
 
-/* Reads the profiles that links, devices and actions name: "profile:NAME". */
-void ini_profiles_read(struct ini *ini);
 /* Takes its place behind all others. */
 void ini_section_add(struct ini *ini, struct ini_section *section);
 struct place ini_place(const struct ini_section *section, const struct ini_entry *entry);

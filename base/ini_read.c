@@ -508,6 +508,10 @@ static void settings_join(struct ini *ini)
 	const struct section_kind *kind = keys_kind(ini->kinds, ini->kind_count, "proxy");
 	struct ini_section *main = kind ? dictionary_get(&ini->by_name, kind, "") : NULL;
 
+	if (!main && ini->setting_count) {
+		main = section_new(ini, kind, "", ini->settings[0]->file, ini->settings[0]->line);
+		ini_section_add(ini, main);
+	}
 	for (size_t i = ini->setting_count; main && i-- > 0;) {
 		const struct ini_section *from = ini->settings[i];
 		size_t own_count = main->entry_count;

@@ -33,6 +33,7 @@ struct file {
 	struct kept_file *kept; /* the oldest first */
 	size_t kept_count;
 	int fd;
+	uint64_t start; /* where we began to write: standard output may be a file that holds something */
 	uint64_t size;
 	bool regular, is_socket;
 	atomic_bool hurry;
@@ -208,6 +209,13 @@ static int open_standard_output(void)
 	return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
+static uint64_t start_of(int fd, const struct stat *facts)
+{
+	off_t at = fcntl(fd, F_GETFL) & O_APPEND ? facts->st_size : lseek(fd, 0, SEEK_CUR);
+
+	return at > 0 ? (uint64_t)at : 0;
+}
+
 /* Takes the place of the file that was open. */
 static void take_over(struct file *file, int fd)
 {
@@ -218,6 +226,7 @@ static void take_over(struct file *file, int fd)
 	file->size = 0;
 	fstat(fd, &facts);
 	file->regular = S_ISREG(facts.st_mode);
+	file->start = file->regular ? start_of(fd, &facts) : 0;
 	file->is_socket = S_ISSOCK(facts.st_mode);
 }
 
@@ -267,11 +276,12 @@ enum file_outcome file_open(
 	}
 	/* The one that is open stays so until the new one holds its head and has its name. */
 	file->fd = fresh.fd;
-	file->size = 0;
+	file->start = file->size = 0;
 	file->regular = true;
 	file->is_socket = false;
 	if (file_write(file, head, head_size, error) || fresh_publish(&fresh, error)) {
 		file->fd = before.fd;
+		file->start = before.start;
 		file->size = before.size;
 		file->regular = before.regular;
 		file->is_socket = before.is_socket;
@@ -321,8 +331,8 @@ static size_t keep_whole(struct file *file, size_t wrote, const uint32_t *ends, 
 		whole++;
 	if (whole)
 		file->size += ends[whole - 1];
-	if (wrote && file->regular && ftruncate(file->fd, (off_t)file->size) == 0)
-		lseek(file->fd, (off_t)file->size, SEEK_SET);
+	if (wrote && file->regular && ftruncate(file->fd, (off_t)(file->start + file->size)) == 0)
+		lseek(file->fd, (off_t)(file->start + file->size), SEEK_SET);
 	return whole;
 }
 

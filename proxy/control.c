@@ -321,16 +321,21 @@ static bool send_piece(struct kept *kept)
 {
 	struct piece_of piece = {.kept = kept, .out = evbuffer_new()};
 	struct call call = call_of(kept->control, kept->http);
+	struct evhttp_connection *connection = evhttp_request_get_connection(call.http);
+	bool is_made = piece.out && running_try(kept->control->running, piece_task, &piece);
 
-	if (piece.out && running_try(kept->control->running, piece_task, &piece) &&
-	    evbuffer_get_length(piece.out))
+	if (is_made && evbuffer_get_length(piece.out))
 		evhttp_send_reply_chunk(kept->http, piece.out);
 	if (piece.out)
 		evbuffer_free(piece.out);
-	if (piece.more)
+	if (is_made && piece.more)
 		return true;
-	evhttp_connection_set_closecb(evhttp_request_get_connection(call.http), NULL, NULL);
+	evhttp_connection_set_closecb(connection, NULL, NULL);
 	kept_forget(kept);
+	if (!is_made) { /* out of memory: ended in order it would look whole */
+		evhttp_connection_free(connection);
+		return false;
+	}
 	control_served(&call);
 	evhttp_send_reply_end(call.http);
 	return false;

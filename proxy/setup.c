@@ -411,6 +411,7 @@ struct setup *setup_new(
 			ini_replace_includes(setup->ini);
 	if (source->file)
 		ini_read(setup->ini, source->file);
+	ini_profiles_read(setup->ini); /* settings may be about their links */
 	for (size_t i = 0; i < source->set_count; i++)
 		ini_set(setup->ini, source->sets[i]);
 	for (size_t i = 0; i < source->patch_count; i++)

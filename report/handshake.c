@@ -187,10 +187,11 @@ void handshakes_arrived(struct handshakes *handshakes, const struct dtls_session
 
 	if (!handshake)
 		return;
-	handshake->is_full |= (peek->kinds & full) != 0;
 	handshake->is_1_3 |= dtls->version_1_3;
 	if (way == WAY_DOWN)
 		server_look(handshake, dtls, peek, bytes, size);
+	/* Before its ServerHello a server repeats what belongs to the handshake before. */
+	handshake->is_full |= (peek->kinds & full) && handshake->has_server_hello;
 	messages_begin(&messages, dtls, way, peek, bytes, size);
 	while ((message = messages_next(&messages))) {
 		struct handshake_message *own = find(handshake, way, message);

@@ -11,12 +11,17 @@
 
 #define LINK_ETHERNET 1
 #define ETHERNET_HEADER 14
+#define SENDERS_MAX 64 /* of the same bytes that are told apart */
 
 struct sides {
 	struct sides_ends *all;
 	size_t count;
 	struct index by_device, by_port;
-	struct index came[WAYS]; /* by bytes: the device's number (up), or 0 */
+	struct index came[WAYS]; /* by bytes: up the first of those who sent them, down 0 */
+	struct sender {
+		uint32_t device, next; /* INDEX_NONE: the last one */
+	} * senders;
+	size_t sender_count;
 	bool is_paired;
 };
 
@@ -41,12 +46,6 @@ static uint64_t key_of(const struct decoded *decoded)
 	return chance_hash(decoded->size, decoded->payload, decoded->kept);
 }
 
-static void remember(struct index *index, uint64_t key, uint32_t value)
-{
-	if (index_find(index, key) == INDEX_NONE)
-		index_add(index, key, value);
-}
-
 static uint32_t device_number(struct sides *sides, const struct decoded *decoded)
 {
 	uint32_t number = index_find(&sides->by_device, address_hash(&decoded->from));
@@ -59,10 +58,38 @@ static uint32_t device_number(struct sides *sides, const struct decoded *decoded
 	return (uint32_t)sides->count++;
 }
 
+/* Each device once for the same bytes. */
+static void came_up(struct sides *sides, uint64_t key, uint32_t device)
+{
+	uint32_t first = index_find(&sides->came[WAY_UP], key), last = INDEX_NONE, count = 0;
+
+	for (uint32_t at = first; at != INDEX_NONE; last = at, at = sides->senders[at].next)
+		if (sides->senders[at].device == device || ++count == SENDERS_MAX)
+			return;
+	sides->senders = memory_grow(sides->senders, sides->sender_count, sizeof(*sides->senders));
+	sides->senders[sides->sender_count] = (struct sender){device, INDEX_NONE};
+	if (first == INDEX_NONE)
+		index_add(&sides->came[WAY_UP], key, (uint32_t)sides->sender_count);
+	else
+		sides->senders[last].next = (uint32_t)sides->sender_count;
+	sides->sender_count++;
+}
+
+/* Of those who sent these bytes the first who has no port yet; if all have one, the first. */
+static uint32_t sender_of(const struct sides *sides, uint64_t key)
+{
+	uint32_t first = index_find(&sides->came[WAY_UP], key);
+
+	for (uint32_t at = first; at != INDEX_NONE; at = sides->senders[at].next)
+		if (!sides->all[sides->senders[at].device].cloud_side.family)
+			return sides->senders[at].device;
+	return first == INDEX_NONE ? INDEX_NONE : sides->senders[first].device;
+}
+
 /* A datagram left for the cloud: a port is known by the bytes of the first one. */
 static void left_up(struct sides *sides, const struct decoded *decoded)
 {
-	uint32_t number = index_find(&sides->came[WAY_UP], key_of(decoded));
+	uint32_t number = sender_of(sides, key_of(decoded));
 
 	if (number == INDEX_NONE)
 		return;
@@ -85,9 +112,11 @@ static bool look(struct sides *sides, const struct reader_packet *packet)
 	    decode_packet(packet->link_type, packet->bytes, packet->size, &decoded) != DECODE_UDP)
 		return false;
 	if (from == PARTY_IS_DEVICE)
-		remember(&sides->came[WAY_UP], key_of(&decoded), device_number(sides, &decoded));
+		came_up(sides, key_of(&decoded), device_number(sides, &decoded));
+	else if (from == PARTY_IS_CLOUD && index_find(&sides->came[WAY_DOWN], key_of(&decoded)) == INDEX_NONE)
+		index_add(&sides->came[WAY_DOWN], key_of(&decoded), 0);
 	else if (from == PARTY_IS_CLOUD)
-		remember(&sides->came[WAY_DOWN], key_of(&decoded), 0);
+		return true;
 	else if (to == PARTY_IS_CLOUD)
 		left_up(sides, &decoded);
 	else
@@ -118,6 +147,7 @@ void sides_free(struct sides *sides)
 	if (!sides)
 		return;
 	free(sides->all);
+	free(sides->senders);
 	index_free(&sides->by_device);
 	index_free(&sides->by_port);
 	for (int way = 0; way < WAYS; way++)

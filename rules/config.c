@@ -450,6 +450,12 @@ static void names_index(struct config *config)
 
 	for (size_t i = 0; i < config->link_count; i++)
 		dictionary_put(names, &config_link_kind, config->links[i].name, &config->links[i]);
+	for (size_t i = 0; i < config->link_count; i++) { /* a profile's is known by its own name, too */
+		const char *colon = strchr(config->links[i].name, ':');
+
+		if (colon && !dictionary_get(names, &config_link_kind, colon + 1))
+			dictionary_put(names, &config_link_kind, colon + 1, &config->links[i]);
+	}
 	for (size_t i = 0; i < config->device_count; i++)
 		dictionary_put(names, &config_device_kind, config->devices[i].name, &config->devices[i]);
 	for (size_t i = 0; i < config->rule_count; i++)

@@ -270,14 +270,19 @@ static bool hello_learn(struct dtls_session *session, enum way way, unsigned mes
 	struct bounded in = {.at = body, .end = body + size};
 	const uint8_t *random, *header;
 	bool has_cookie = false;
-	uint64_t hash;
+	uint32_t hash;
 
 	if (!bounded_skip(&in, 2) || !(random = bounded_skip(&in, DTLS_RANDOM_SIZE)))
 		return false;
-	hash = chance_hash(0, random, DTLS_RANDOM_SIZE);
+	hash = (uint32_t)chance_hash(0, random, DTLS_RANDOM_SIZE);
+	if (message == MESSAGE_CLIENT_HELLO && session->hello_seen && hash == session->previous)
+		return false; /* a late copy: the handshake that it began is given up */
 	if (message == MESSAGE_CLIENT_HELLO && (!session->hello_seen || hash != session->random)) {
+		uint32_t previous = session->random;
+
 		dtls_init(session);
 		session->hello_seen = true;
+		session->previous = previous;
 		session->random = hash;
 		peek->new_hello = true;
 	}

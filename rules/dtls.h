@@ -70,7 +70,7 @@ struct dtls_session {
 	uint8_t cid_size[WAYS]; /* in records of that way; DTLS_CID_UNKNOWN */
 	bool version_1_3;       /* a ServerHello chose it */
 	bool hello_seen;
-	uint64_t random; /* hash of that of the last ClientHello of epoch 0 */
+	uint32_t random, previous; /* hashes of those of the last ClientHellos of epoch 0 */
 };
 
 struct dtls_record {

@@ -156,6 +156,25 @@ def of_a_batch_that_does_not_fit_the_first_blocks_are_written(scene):
 
 
 @test
+def what_stood_in_a_file_before_stays(scene):
+    """Standard output is a file that others have written to, and it may not grow."""
+    ini = scene.path("many.ini", "[proxy]\nseed = 1\n[rule many]\nnth = 1\ndo = duplicate 500\n")
+    source = h.TOP / "test/data/dtls12-cid-mbedtls.pcapng"
+    for redirect in (">>", "1<>"):
+        out = scene.path("out.bin")
+        out.write_bytes(b"Z" * 50000)
+        skip = "dd bs=50000 count=1 of=/dev/null 2>/dev/null <&1;" if redirect == "1<>" else ""
+        h.run("sh", "-c", f"exec {redirect} out.bin; {skip} prlimit --fsize=90000 '{h.BINARY}' simulate -q -c '{ini}' -r '{source}' -w -",
+              cwd=scene.folder)
+        written = out.read_bytes()
+        check_equal(written[:50000], b"Z" * 50000, f"{redirect}: what stood there before")
+        scene.path("tail.pcapng").write_bytes(written[50000:])
+        found, rest = blocks(scene.path("tail.pcapng"))
+        check_equal(rest, b"", f"{redirect}: it ends with a whole block")
+        check(len(found) > 100, f"{redirect}: what fits is there")
+
+
+@test
 def a_capture_that_cannot_be_written_does_not_pass_strict(scene):
     """Without any traffic, too."""
     proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\nstrict = yes\n", "-w", "/dev/full",

@@ -244,6 +244,13 @@ def profiles_are_listed_shown_and_named(scene):
     scene.device(proxy).send(b"hello")
     proxy.when_received(1)
     check_equal(proxy.stop()["sessions"][0]["link"], "profile:wifi-lossy")
+    # It is changed by its own name, as one that is included.
+    for more, keys in (("[device one]\nlink = profile:lte\n", ""), ("", "include = profile:lte\n")):
+        proxy = scene.proxy(more, "--set", "[link lte] loss = 100%", upstream=scene.cloud(), keys=keys)
+        scene.device(proxy).send(b"lost")
+        summary = proxy.summary_when(lambda s: s["totals"]["up"]["received"] == 1)
+        check_equal(summary["totals"]["up"]["dropped"], {"loss": 1}, more or keys)
+        proxy.stop()
 
 
 @test
