@@ -15,7 +15,7 @@ import tempfile
 
 import rig
 
-TURNS = 3
+TURNS = 7
 WANTED = 2.3
 LEAST = 0.02  # seconds: less is the start of a process
 LABEL = "{} {:,} and {:,}"
