@@ -9,9 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#define RESERVE 2048 /* bytes: a message or the ready line, once memory is out */
+
 struct piece {
 	struct piece *next;
 	size_t size, written;
+	bool is_reserve;
 	char bytes[];
 };
 
@@ -22,9 +25,10 @@ struct output {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct piece *first, *last;
-	size_t waiting; /* bytes */
-	bool closing;   /* the thread ends once nothing waits */
-	bool broken;    /* the reader is gone: what comes is discarded */
+	struct piece *reserve; /* NULL: it stands in the queue */
+	size_t waiting;        /* bytes */
+	bool closing;          /* the thread ends once nothing waits */
+	bool broken;           /* the reader is gone: what comes is discarded */
 	bool done;
 };
 
@@ -59,6 +63,15 @@ static struct piece *next_piece(struct output *output)
 	return piece;
 }
 
+/* Under the lock. */
+static void piece_free(struct output *output, struct piece *piece)
+{
+	if (piece->is_reserve)
+		output->reserve = piece;
+	else
+		free(piece);
+}
+
 static void drop_first(struct output *output)
 {
 	struct piece *piece;
@@ -68,8 +81,25 @@ static void drop_first(struct output *output)
 	output->first = piece->next;
 	if (!output->first)
 		output->last = NULL;
+	piece_free(output, piece);
 	pthread_mutex_unlock(&output->lock);
-	free(piece);
+}
+
+/* A piece for so many bytes, of the reserve if memory is out; NULL when that is in use, or too small. */
+static struct piece *piece_new(struct output *output, size_t size)
+{
+	struct piece *piece = malloc(sizeof(*piece) + size);
+	bool is_reserve = !piece && size <= RESERVE;
+
+	if (is_reserve) {
+		pthread_mutex_lock(&output->lock);
+		piece = output->reserve;
+		output->reserve = NULL;
+		pthread_mutex_unlock(&output->lock);
+	}
+	if (piece)
+		*piece = (struct piece){.size = size, .is_reserve = is_reserve};
+	return piece;
 }
 
 static void *write_all(void *user)
@@ -100,6 +130,7 @@ static void release(struct output *output)
 {
 	pthread_mutex_destroy(&output->lock);
 	pthread_cond_destroy(&output->changed);
+	free(output->reserve);
 	free(output);
 }
 
@@ -112,6 +143,11 @@ struct output *output_open(int fd)
 
 	if (!output)
 		return NULL;
+	output->reserve = malloc(sizeof(*output->reserve) + RESERVE);
+	if (!output->reserve) {
+		free(output);
+		return NULL;
+	}
 	output->fd = fd;
 	pthread_mutex_init(&output->lock, NULL);
 	pthread_condattr_init(&monotonic);
@@ -132,12 +168,11 @@ struct output *output_open(int fd)
 
 bool output_put(struct output *output, const void *bytes, size_t size, size_t most)
 {
-	struct piece *piece = malloc(sizeof(*piece) + size);
+	struct piece *piece = piece_new(output, size);
 	bool fits;
 
 	if (!piece)
 		return false;
-	*piece = (struct piece){.size = size};
 	memcpy(piece->bytes, bytes, size);
 	pthread_mutex_lock(&output->lock);
 	fits = !output->broken && output->waiting + size <= most;
@@ -146,10 +181,10 @@ bool output_put(struct output *output, const void *bytes, size_t size, size_t mo
 		output->last = piece;
 		output->waiting += size;
 		pthread_cond_broadcast(&output->changed);
+	} else {
+		piece_free(output, piece);
 	}
 	pthread_mutex_unlock(&output->lock);
-	if (!fits)
-		free(piece);
 	return fits;
 }
 

@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -106,6 +107,8 @@ class Run:
              "[proxy] listen = 127.0.0.1:0", "--set", f"[proxy] upstream = 127.0.0.1:{cloud.getsockname()[1]}"],
             env=environment(**more), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         said = b""
+        bound = threading.Timer(BOUND, process.kill)  # also if it never says that it is ready
+        bound.start()
         with cloud:
             while b" ready " not in said and (line := process.stderr.readline()):
                 said += line
@@ -115,6 +118,7 @@ class Run:
                 process.send_signal(signal.SIGTERM)
             said += process.stderr.read()
             process.wait(BOUND)
+        bound.cancel()
         process.stderr.close()
         return process.returncode, said.decode(errors="replace"), bool(ready), summary, folder / "capture.pcapng"
 
