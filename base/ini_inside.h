@@ -1,5 +1,5 @@
-/* ini_inside: what loading (ini_files.c) and reading ini files (ini_read.c), and holding what was read
- * (ini.c) share. */
+/* ini_inside: what loading (ini_files.c) and reading ini files (ini_read.c), profiles (ini_profile.c), and
+ * holding what was read (ini.c) share. */
 #ifndef BASE_INI_INSIDE_H
 #define BASE_INI_INSIDE_H
 
@@ -52,6 +52,22 @@ int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, 
 /* A path that a file names is relative to that file. */
 const char *ini_path_beside(struct arena *arena, const char *file, const char *path);
 
+/* ini_read.c */
+bool ini_name_sound(const char *name); /* letters, digits, `.`, `_` and `-` */
+struct ini_section *ini_section_new(
+    struct ini *ini, const struct section_kind *kind, const char *name, const char *file, int line);
+/* Reads one file into an ini that is empty. */
+void ini_read_profile(struct ini *profile, const char *path, const struct place *named_at);
+
+/* ini_profile.c */
+bool ini_is_profile(const char *value);
+/* Returns the path of "profile:NAME", or NULL after complaining that there is none. */
+const char *ini_profile_path(struct ini *ini, const char *value, const struct place *place);
+/* Makes the link known by the profile's own name, too, unless another link has it. */
+void ini_link_alias(
+    struct ini *ini, const struct section_kind *kind, const char *profile, struct ini_section *section);
+
+/* ini.c */
 /* Takes its place behind all others. */
 void ini_section_add(struct ini *ini, struct ini_section *section);
 struct place ini_place(const struct ini_section *section, const struct ini_entry *entry);

@@ -3,7 +3,6 @@
  * long lines and pass over what it does not understand, gets the sound ones only.
  */
 #include <ctype.h>
-#include <dirent.h>
 #include <ini.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,7 +15,6 @@
 #include "base/ini_inside.h"
 
 #define DEPTH_MAX 16
-#define PROFILE "profile:"
 
 /* One file while it is read. */
 struct file {
@@ -71,7 +69,7 @@ static void complain_key(struct file *file, const char *key, const char *format,
 
 /* ---- Lines ---- */
 
-static bool name_sound(const char *name)
+bool ini_name_sound(const char *name)
 {
 	for (; *name; name++)
 		if (!isalnum((unsigned char)*name) && !strchr("._-", *name))
@@ -99,7 +97,7 @@ static void suggest_section(struct file *file, const char *written)
 		    written);
 }
 
-static struct ini_section *section_new(
+struct ini_section *ini_section_new(
     struct ini *ini, const struct section_kind *kind, const char *name, const char *file, int line)
 {
 	struct ini_section *section = arena_get(ini->arena, sizeof(*section));
@@ -132,7 +130,7 @@ static const struct section_kind *header_parse(struct file *file, const char *in
 		complain_line(file, "[%s] lacks its name, as in [%s NAME]", word, word);
 	else if (!kind->named && **name)
 		complain_line(file, "[%s] takes no name; it is written [%s]", inside, word);
-	else if (!name_sound(*name))
+	else if (!ini_name_sound(*name))
 		complain_line(
 		    file, "[%s] is no good name; names are letters, digits, `.`, `_` and `-`", inside);
 	else
@@ -140,13 +138,13 @@ static const struct section_kind *header_parse(struct file *file, const char *in
 	return NULL;
 }
 
-/* [proxy] of an included file: its keys join those of the main file's. */
+/* The keys of an included file's [proxy] join those of the main file. */
 static bool is_joined(const struct file *file, const struct section_kind *kind)
 {
 	return file->depth > 1 && strcmp(kind->name, "proxy") == 0;
 }
 
-/* The section of this name that was read before; not one that is only known by it, too. */
+/* Returns the section of this name that was read before; an alias does not count. */
 static const struct ini_section *known(
     const struct ini *ini, const struct section_kind *kind, const char *name)
 {
@@ -173,7 +171,7 @@ static void header_read(struct file *file, const char *inside)
 	if (twin)
 		return complain_line(file, "[%s] is here a second time; the first is at %s:%d", twin->title,
 		    twin->file, twin->line);
-	file->section = section_new(file->ini, kind, name, file->name, file->line);
+	file->section = ini_section_new(file->ini, kind, name, file->name, file->line);
 	file->skip = false;
 	file->sections = arena_grow(file->ini->arena, file->sections, file->count, sizeof(*file->sections));
 	file->sections[file->count++] = file->section;
@@ -379,91 +377,13 @@ static char *next_line(char *line, int room, void *user)
 static void file_read(
     struct ini *ini, const struct file *from, const char *path, const struct place *named_at);
 
-static int is_ini(const struct dirent *entry)
-{
-	const char *dot = strrchr(entry->d_name, '.');
-
-	return dot && dot != entry->d_name && strcmp(dot, ".ini") == 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-char **ini_profile_names(const char *folder, size_t *count)
-{
-	struct dirent **entries = NULL;
-	int found = scandir(folder, &entries, is_ini, NULL);
-	char **names = found < 0 ? NULL : memory_new((size_t)found + 1, sizeof(*names));
-
-	*count = 0;
-	for (int i = 0; i < found; i++) {
-		if (names)
-			names[(*count)++] = memory_text(
-			    entries[i]->d_name, strlen(entries[i]->d_name) - strlen(".ini"));
-		free(entries[i]);
-	}
-	free(entries);
-	if (names)
-		qsort(names, *count, sizeof(*names), by_name);
-	return names;
-}
-
-static void suggest_profile(const struct ini *ini, const char *written, const struct place *place)
-{
-	size_t count;
-	char **names = ini_profile_names(ini->profile_dir ? ini->profile_dir : ".", &count);
-	const char *nearest = text_nearest(written, (const char *const *)names, count);
-
-	if (nearest)
-		complaints_add(ini->complaints, COMPLAINT_ERROR, place,
-		    "there is no profile `%s`; the nearest is `%s`", written, nearest);
-	else
-		complaints_add(ini->complaints, COMPLAINT_ERROR, place,
-		    "there is no profile `%s`; `deadzone profiles` lists them", written);
-	for (size_t i = 0; i < count; i++)
-		free(names[i]);
-	free(names);
-}
-
-static bool is_profile(const char *value)
-{
-	return strncmp(value, PROFILE, sizeof(PROFILE) - 1) == 0;
-}
-
-/* Of "profile:NAME"; NULL after complaining if there is none. */
-static const char *profile_path(struct ini *ini, const char *value, const struct place *place)
-{
-	const char *name = value + sizeof(PROFILE) - 1, *result = NULL;
-	struct text path = {0};
-
-	text_add(&path, "%s/%s.ini", ini->profile_dir ? ini->profile_dir : ".", name);
-	if (name_sound(name) && access(path.at, F_OK) == 0)
-		result = arena_text(ini->arena, path.at, path.size);
-	else
-		suggest_profile(ini, name, place);
-	text_free(&path);
-	return result;
-}
-
-/* The link of a profile is known by the profile's name, too. */
-static void link_alias(
-    struct ini *ini, const struct section_kind *kind, const char *profile, struct ini_section *section)
-{
-	const char *name = profile + sizeof(PROFILE) - 1;
-
-	if (!dictionary_get(&ini->by_name, kind, name))
-		dictionary_put(&ini->by_name, kind, name, section);
-}
-
 static void included_alias(struct ini *ini, const char *profile, const char *path)
 {
 	const struct section_kind *kind = keys_kind(ini->kinds, ini->kind_count, "link");
 	struct ini_section *link = kind ? dictionary_get(&ini->by_name, kind, "default") : NULL;
 
 	if (link && strcmp(link->file, path) == 0)
-		link_alias(ini, kind, profile, link);
+		ini_link_alias(ini, kind, profile, link);
 }
 
 static void include_read(struct file *file, struct ini_section *section, const struct ini_entry *entry)
@@ -477,12 +397,12 @@ static void include_read(struct file *file, struct ini_section *section, const s
 		const char *path;
 
 		part.value = trimmed(file->ini->arena, one);
-		path = is_profile(part.value) ? profile_path(file->ini, part.value, &place)
-		                              : ini_path_beside(file->ini->arena, file->name, part.value);
+		path = ini_is_profile(part.value) ? ini_profile_path(file->ini, part.value, &place)
+		                                  : ini_path_beside(file->ini->arena, file->name, part.value);
 		if (!path)
 			continue;
 		file_read(file->ini, file, path, &place);
-		if (is_profile(part.value))
+		if (ini_is_profile(part.value))
 			included_alias(file->ini, part.value, path);
 	}
 }
@@ -509,7 +429,7 @@ static void settings_join(struct ini *ini)
 	struct ini_section *main = kind ? dictionary_get(&ini->by_name, kind, "") : NULL;
 
 	if (!main && ini->setting_count) {
-		main = section_new(ini, kind, "", ini->settings[0]->file, ini->settings[0]->line);
+		main = ini_section_new(ini, kind, "", ini->settings[0]->file, ini->settings[0]->line);
 		ini_section_add(ini, main);
 	}
 	for (size_t i = ini->setting_count; main && i-- > 0;) {
@@ -686,115 +606,9 @@ static void file_read(
 	text_read(&file, text, size);
 }
 
-/* ---- Profiles that are named ---- */
-
-/* The section of a profile that stands for it: a link is the default or the only one. */
-static struct ini_section *profile_section(const struct ini *profile, const struct section_kind *kind)
+void ini_read_profile(struct ini *profile, const char *path, const struct place *named_at)
 {
-	struct ini_section *only = NULL;
-	size_t count = 0;
-
-	for (size_t i = 0; i < profile->count; i++) {
-		struct ini_section *section = profile->sections[i];
-
-		if (section->kind != kind)
-			continue;
-		if (strcmp(section->name, "default") == 0)
-			return section;
-		only = section;
-		count++;
-	}
-	return count == 1 ? only : NULL;
-}
-
-/* In place of one that there is not: it was told, and nobody need miss it again. */
-static struct ini_section *stand_in(
-    struct ini *ini, const struct section_kind *kind, const char *word, const struct place *place)
-{
-	return section_new(ini, kind, word, place->file, place->line);
-}
-
-static void profile_add(struct ini *ini, struct ini_section *section)
-{
-	if (strcmp(section->kind->name, "link") == 0) {
-		ini_section_add(ini, section);
-		link_alias(ini, section->kind, section->name, section);
-	} else {
-		dictionary_put(&ini->templates, section->kind, section->name, section);
-	}
-}
-
-/* Reads a profile for one of its sections, which is known by "profile:NAME" from then on. A link becomes a
- * section like any other; a device would match sessions, and stays a template. */
-static void profile_read(
-    struct ini *ini, const struct section_kind *kind, const char *word, const struct place *place)
-{
-	const char *path = profile_path(ini, word, place);
-	struct ini profile = {.arena = ini->arena,
-	    .kinds = ini->kinds,
-	    .kind_count = ini->kind_count,
-	    .profile_dir = ini->profile_dir,
-	    .complaints = ini->complaints,
-	    .kind_counts = arena_get(ini->arena, (ini->kind_count + 1) * sizeof(size_t)),
-	    .files = ini->files};
-	struct ini_section *section;
-	struct text title = {0};
-
-	if (!path) {
-		profile_add(ini, stand_in(ini, kind, word, place));
-		return;
-	}
-	text_add_word(&profile.text, "");
-	file_read(&profile, NULL, path, place);
-	section = profile_section(&profile, kind);
-	if (section) {
-		section->name = arena_text(ini->arena, word, strlen(word));
-		text_add(&title, "%s %s", kind->name, word);
-		section->title = arena_text(ini->arena, title.at, title.size);
-		text_add_bytes(&ini->text, profile.text.at, profile.text.size);
-	} else {
-		complaints_add(ini->complaints, COMPLAINT_ERROR, place, "`%s` has no [%s]", word, kind->name);
-		section = stand_in(ini, kind, word, place);
-	}
-	profile_add(ini, section);
-	text_free(&title);
-	text_free(&profile.text);
-	dictionary_free(&profile.by_name);
-	dictionary_free(&profile.files_read);
-}
-
-/* The word of an entry that names a profile, and the kind that it stands for; NULL: none. */
-static const char *profile_named(const struct ini *ini, const struct ini_section *section,
-    const struct ini_entry *entry, const struct section_kind **kind)
-{
-	const char *word = entry->value;
-
-	*kind = keys_kind(ini->kinds, ini->kind_count, "link");
-	if (strcmp(entry->key, "do") == 0) {
-		if (strncmp(word, "link", 4) != 0)
-			return NULL;
-		word += 4 + strspn(word + 4, " \t");
-	} else if (strcmp(entry->key, "like") == 0) {
-		*kind = section->kind;
-	} else if (strcmp(entry->key, "link") != 0) {
-		return NULL;
-	}
-	return is_profile(word) ? word : NULL;
-}
-
-void ini_profiles_read(struct ini *ini)
-{
-	for (size_t i = 0; i < ini->count; i++) /* more may come meanwhile */
-		for (size_t k = 0; k < ini->sections[i]->entry_count; k++) {
-			const struct ini_entry *entry = &ini->sections[i]->entries[k];
-			const struct section_kind *kind;
-			const char *word = profile_named(ini, ini->sections[i], entry, &kind);
-			struct place place = ini_place(ini->sections[i], entry);
-
-			if (word && kind && !dictionary_get(&ini->by_name, kind, word) &&
-			    !dictionary_get(&ini->templates, kind, word))
-				profile_read(ini, kind, word, &place);
-		}
+	file_read(profile, NULL, path, named_at);
 }
 
 void ini_read(struct ini *ini, const char *path)
@@ -847,7 +661,7 @@ static void set(struct ini *ini, const char *assignment, const char *as)
 	    !(kind = header_parse(&file, inside, &name)))
 		return;
 	/* A section of its own takes the key; if the files have that section, theirs is changed. */
-	own = file.section = section_new(ini, kind, name, file.name, 0);
+	own = file.section = ini_section_new(ini, kind, name, file.name, 0);
 	file.skip = false;
 	if (!assignment_sound(&file, key))
 		return;

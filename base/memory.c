@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Where memory_out returns to inside memory_try. */
+/* The point that memory_out returns to inside memory_try. */
 struct guard {
 	jmp_buf back;
 	struct guard *outer;

@@ -143,19 +143,27 @@ size_t text_visible_prefix(const char *bytes, size_t size)
 	return done;
 }
 
-void text_add_visible(struct text *text, const char *bytes, size_t size)
+void text_escape(char escape[TEXT_ESCAPE_SIZE], char byte)
 {
 	static const char digits[] = "0123456789abcdef";
 
+	escape[0] = '\\';
+	escape[1] = 'x';
+	escape[2] = digits[(uint8_t)byte >> 4];
+	escape[3] = digits[(uint8_t)byte & 15];
+}
+
+void text_add_visible(struct text *text, const char *bytes, size_t size)
+{
 	for (;;) {
 		size_t taken = text_visible_prefix(bytes, size);
-		uint8_t hidden;
+		char escape[TEXT_ESCAPE_SIZE];
 
 		text_add_bytes(text, bytes, taken);
 		if (taken == size)
 			return;
-		hidden = (uint8_t)bytes[taken];
-		text_add_bytes(text, (char[]){'\\', 'x', digits[hidden >> 4], digits[hidden & 15]}, 4);
+		text_escape(escape, bytes[taken]);
+		text_add_bytes(text, escape, sizeof(escape));
 		bytes += taken + 1;
 		size -= taken + 1;
 	}

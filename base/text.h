@@ -27,8 +27,11 @@ void text_add_number(struct text *text, uint64_t number);
 /* Untrusted text made safe for a terminal: control characters and invalid UTF-8 become escapes such as \x1b;
  * newlines and tabs are kept. */
 void text_add_visible(struct text *text, const char *bytes, size_t size);
-/* Returns how many of the first bytes text_add_visible would add as they are. */
+/* Returns how many of the first bytes text_add_visible would add unchanged. */
 size_t text_visible_prefix(const char *bytes, size_t size);
+/* Writes the escape of one byte, such as \x1b; no NUL. */
+#define TEXT_ESCAPE_SIZE 4
+void text_escape(char escape[TEXT_ESCAPE_SIZE], char byte);
 void text_clear(struct text *text);
 void text_free(struct text *text);
 

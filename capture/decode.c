@@ -265,7 +265,7 @@ static enum decode_result udp(struct view view, unsigned depth, struct decoded *
 	return DECODE_UDP;
 }
 
-/* What an IP packet carries. */
+/* Decodes the payload of an IP packet by its protocol number. */
 static enum decode_result carried(
     unsigned protocol, struct view view, unsigned depth, struct decoded *decoded)
 {

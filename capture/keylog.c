@@ -41,8 +41,8 @@ struct keylog {
 	struct key_session *sessions;
 	uint32_t session_count, session_room;
 	uint32_t *hash; /* first of each chain; as large as session_room */
-	/* What the file that is open may lack: all lines from `cursor` on, or once there are too many those
-	 * that are listed. */
+	/* Lines that the open file may lack: all from `cursor` on, or, if there are too many, those that are
+	 * listed. */
 	uint32_t cursor, offered;
 	uint32_t *listed;
 	uint32_t listed_count, listed_room, listed_done;

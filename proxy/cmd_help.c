@@ -10,7 +10,7 @@
 
 #define COLUMNS 80
 
-/* Of UTF-8: its bytes but those that continue a character. */
+/* Counts the characters of UTF-8 text: all bytes but those that continue one. */
 static size_t columns_of(const char *text, size_t size)
 {
 	size_t columns = 0;

@@ -74,18 +74,20 @@ static void put_above(const char *text, size_t size, size_t most)
 		put(status, strlen(status), most);
 }
 
-/* As text_add_visible does, without ending the process if there is no memory; NULL then. */
+/* Escapes like text_add_visible, but returns NULL if there is no memory. */
 static char *escape(const char *bytes, size_t size, size_t *escaped_size)
 {
-	char *escaped = malloc(4 * size + 1), *at = escaped;
+	char *escaped = malloc(TEXT_ESCAPE_SIZE * size + 1), *at = escaped;
 
 	while (escaped && size) {
 		size_t visible = text_visible_prefix(bytes, size);
 
 		memcpy(at, bytes, visible);
 		at += visible;
-		if (visible < size)
-			at += sprintf(at, "\\x%02x", (unsigned char)bytes[visible++]);
+		if (visible < size) {
+			text_escape(at, bytes[visible++]);
+			at += TEXT_ESCAPE_SIZE;
+		}
 		bytes += visible;
 		size -= visible;
 	}

@@ -283,8 +283,8 @@ static bool does(const struct rule *rule, enum act act)
 	return false;
 }
 
-/* Rules that will not do what their author hopes. */
-static void hopes_check(const struct config *config, const struct rule *rule,
+/* Notes about rules that can never match, or that do more than was likely meant. */
+static void notes_check(const struct config *config, const struct rule *rule,
     const struct ini_section *section, struct complaints *complaints)
 {
 	const uint32_t none = 1u << DTLS_KIND_NONE, finished = 1u << DTLS_KIND_FINISHED;
@@ -376,7 +376,7 @@ static void rule_build(struct config *config, const struct ini_section *section,
 			replay_build(config, &rule->actions.all[i]);
 	if (rule->timed)
 		timed_check(rule, section, complaints);
-	hopes_check(config, rule, section, complaints);
+	notes_check(config, rule, section, complaints);
 }
 
 /* A rule that waits for itself, also by way of others, never wakes. Each rule waits for at most one, so that

@@ -173,8 +173,8 @@ static struct chunk *chunk_at(struct wheel *wheel, unsigned turn)
 	return chunk;
 }
 
-/* False if the slot belongs into the heap: it is due soon or in very long, the heap is small, it may be taken
- * out from the middle, or memory is out. */
+/* Returns false if the slot belongs in the heap: it is due soon or in very long, the heap is small, it may be
+ * taken out from the middle, or memory is out. */
 static bool wheel_takes(struct schedule *schedule, const struct slot *slot)
 {
 	struct wheel *wheel = schedule->wheel;
