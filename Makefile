@@ -7,7 +7,8 @@ BUILD := build
 
 VERSION := $(shell sed -n 's/^\#define DEADZONE_VERSION "\(.*\)"/\1/p' proxy/command.h)
 
-BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev libjs-dygraphs
+BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev zlib1g-dev libzstd-dev \
+    libjs-dygraphs
 DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils \
     python3-pytest prometheus libfaketime
@@ -28,7 +29,7 @@ endif
 HARDENING_WISHES := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -D_FORTIFY_SOURCE=3
 LINK_HARDENING := -pie -Wl,-z,relro,-z,now
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) $(SMALL) -MMD -MP
-LIBRARIES := -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lpthread -lm
+LIBRARIES := -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lz -lzstd -lpthread -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 
 SOURCES := $(wildcard base/*.c rules/*.c capture/*.c report/*.c proxy/*.c)

@@ -161,7 +161,32 @@ static void add_reasons(struct text *out, const struct account *account)
 			text_add(out, " %s=%" PRIu64, verdict_reasons[i], account->dropped[i]);
 }
 
-void blocks_tail(struct text *out, const struct capture_closing *closing, ns_t began, uint64_t lost)
+/* "part=3": of a run that was rotated. */
+static void add_part(struct text *out, const struct blocks_part *part)
+{
+	text_add(out, "capture_lost=%" PRIu64 "\n", part->lost);
+	if (part->part > 1)
+		text_add(out, "part=%" PRIu64 "\n", part->part);
+}
+
+void blocks_rotated(struct text *out, const struct blocks_part *part, ns_t at)
+{
+	size_t start = pcapng_begin(out, PCAPNG_STATISTICS);
+	struct text comment = {0};
+
+	pcapng_add32(out, INTERFACE_EVENTS);
+	pcapng_add_time(out, at);
+	add_part(&comment, part);
+	text_add(&comment, "%srotated=1\n", part->part > 1 ? "" : "part=1\n");
+	pcapng_comment(out, &comment);
+	option_time(out, PCAPNG_STATISTICS_START, part->began);
+	option_time(out, PCAPNG_STATISTICS_END, at);
+	pcapng_option(out, PCAPNG_END, NULL, 0);
+	pcapng_end(out, start);
+	text_free(&comment);
+}
+
+void blocks_tail(struct text *out, const struct capture_closing *closing, const struct blocks_part *part)
 {
 	for (uint32_t interface = 0; interface < INTERFACE_COUNT; interface++) {
 		size_t start = pcapng_begin(out, PCAPNG_STATISTICS);
@@ -170,14 +195,14 @@ void blocks_tail(struct text *out, const struct capture_closing *closing, ns_t b
 		pcapng_add32(out, interface);
 		pcapng_add_time(out, closing->at);
 		if (interface == INTERFACE_EVENTS) {
-			text_add(&comment, "capture_lost=%" PRIu64 "\n%s", lost,
-			    closing->comment ? closing->comment : "");
+			add_part(&comment, part);
+			text_add(&comment, "%s", closing->comment ? closing->comment : "");
 			pcapng_comment(out, &comment);
 		} else {
 			add_reasons(&comment, &closing->totals[interface]);
 			pcapng_comment(out, &comment);
 		}
-		option_time(out, PCAPNG_STATISTICS_START, began);
+		option_time(out, PCAPNG_STATISTICS_START, part->began);
 		option_time(out, PCAPNG_STATISTICS_END, closing->at);
 		if (interface != INTERFACE_EVENTS) {
 			const struct account *totals = &closing->totals[interface];

@@ -33,7 +33,14 @@ void blocks_head(struct text *out, const char *version, uint64_t seed, const cha
 /* Lines of a TLS key log: a Decryption Secrets Block, which helps the packets behind it. */
 void blocks_secrets(struct text *out, const char *lines, size_t size);
 void blocks_record(struct text *out, const struct record *record, const struct names *names);
-void blocks_tail(struct text *out, const struct capture_closing *closing, ns_t began, uint64_t lost);
+/* Where a file stands in its run: `part` counts its files from 1 on. */
+struct blocks_part {
+	ns_t began; /* the run's capture */
+	uint64_t lost, part;
+};
+void blocks_tail(struct text *out, const struct capture_closing *closing, const struct blocks_part *part);
+/* The end of a file that another one follows. */
+void blocks_rotated(struct text *out, const struct blocks_part *part, ns_t at);
 
 /* A packet's headers alone: what classic pcap puts in front of the payload. */
 size_t blocks_packet_headers(uint8_t *headers, const struct record *record);

@@ -41,6 +41,7 @@ struct capture {
 	uint32_t ends[BATCH_RECORDS]; /* of the records in `out` */
 	size_t end_count;
 	char *ini;
+	uint64_t part;            /* number of the file that is open, from 1 on */
 	ns_t opened_at, latest;   /* stamps */
 	ns_t stamp_offset;        /* from CLOCK_MONOTONIC to the records' stamps */
 	ns_t retry_at, looked_at; /* CLOCK_MONOTONIC: a step of the wall clock changes no interval */
@@ -187,6 +188,7 @@ static enum file_outcome open_next(struct capture *capture, ns_t at, struct erro
 	snprintf(capture->name, sizeof(capture->name), "%s", file_name(capture->file));
 	pthread_mutex_unlock(&capture->lock);
 	capture->opened_at = stamp_now(capture);
+	capture->part++;
 	if (capture->keylog)
 		keylog_begin_file(capture->keylog);
 	return outcome;
@@ -260,8 +262,15 @@ static void take_next_ini(struct capture *capture)
 	pthread_mutex_unlock(&capture->lock);
 }
 
+static struct blocks_part part_of(const struct capture *capture)
+{
+	return (struct blocks_part){
+	    .began = capture->options.at, .lost = capture_lost(capture), .part = capture->part};
+}
+
 static void rotate(struct capture *capture)
 {
+	struct blocks_part part;
 	enum file_outcome outcome;
 	struct error error;
 
@@ -269,6 +278,12 @@ static void rotate(struct capture *capture)
 	take_next_ini(capture);
 	if (file_is_open(capture->file) && file_is_stream(capture->file))
 		return; /* a FIFO, a device: its reader has the head already */
+	/* If no other file can be begun this one goes on behind the block: of several the last one counts. */
+	part = part_of(capture);
+	if (file_is_open(capture->file) && !capture->classic && !capture->in_trouble) {
+		blocks_rotated(&capture->out, &part, stamp_now(capture));
+		flush(capture);
+	}
 	outcome = open_next(capture, name_time(capture), &error);
 	if (outcome != FILE_OPENED && outcome != FILE_UNREAD)
 		tell(capture, &error);
@@ -414,14 +429,17 @@ static void drain(struct capture *capture, ns_t until)
  * its end counts as one record lost: `strict` must not pass it. */
 static void finish(struct capture *capture)
 {
+	struct blocks_part part;
+
 	capture->retry_at = 0;
 	drain(capture, NS_NEVER);
 	if (!file_is_open(capture->file)) {
 		capture->awaits_reader = false;
 		drain(capture, NS_NEVER);
 	}
+	part = part_of(capture);
 	if (!capture->classic && capture->closing)
-		blocks_tail(&capture->out, capture->closing, capture->options.at, capture_lost(capture));
+		blocks_tail(&capture->out, capture->closing, &part);
 	capture->retry_at = 0;
 	if (!flush(capture))
 		atomic_fetch_add_explicit(&capture->lost_there, 1, memory_order_relaxed);

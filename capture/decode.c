@@ -23,6 +23,7 @@
 #define LINK_PKTAP 258
 #define LINK_SLL2 276
 
+#define TYPE_ARP 0x0806
 #define TYPE_IPV4 0x0800
 #define TYPE_IPV6 0x86dd
 #define TYPE_VLAN 0x8100
@@ -33,13 +34,33 @@
 #define PPP_IPV4 0x21
 #define PPP_IPV6 0x57
 #define NFLOG_PAYLOAD 9
+#define PROTOCOL_ICMP 1
 #define PROTOCOL_IPV4 4
+#define PROTOCOL_TCP 6
 #define PROTOCOL_UDP 17
 #define PROTOCOL_IPV6 41
+#define PROTOCOL_FRAGMENT 44
 #define PROTOCOL_GRE 47
+#define PROTOCOL_ICMPV6 58
 #define GTP_U_PORT 2152
 #define GTP_U_DATA 255
 #define NESTED_MAX 4 /* tunnels in tunnels, and link layers in link layers */
+
+/* What stands behind a link layer. */
+enum network {
+	NETWORK_LINK_UNKNOWN = -1,
+	NETWORK_OTHER = 0,
+	NETWORK_ARP = 1,
+	NETWORK_IPV4 = 4,
+	NETWORK_IPV6 = 6
+};
+
+/* Where the decoding goes on in layers: tunnels lead back to IP. */
+struct decoding {
+	struct fragments *fragments; /* NULL: they are not put together */
+	struct decoded *decoded;
+	unsigned depth;
+};
 
 static unsigned get16(const uint8_t *at)
 {
@@ -61,21 +82,31 @@ static bool skip(struct view *view, size_t size)
 	return true;
 }
 
-/* The IP version that an Ethernet type stands for; 0: none. */
-static int version_of(unsigned type)
+static enum network network_of(unsigned type)
 {
-	return type == TYPE_IPV4 ? 4 : type == TYPE_IPV6 ? 6 : 0;
+	return type == TYPE_IPV4   ? NETWORK_IPV4
+	       : type == TYPE_IPV6 ? NETWORK_IPV6
+	       : type == TYPE_ARP  ? NETWORK_ARP
+	                           : NETWORK_OTHER;
+}
+
+/* An IP packet tells its version itself. */
+static enum network network_inside(const struct view *view)
+{
+	unsigned version = view->size ? view->at[0] >> 4 : 0;
+
+	return version == 4 ? NETWORK_IPV4 : version == 6 ? NETWORK_IPV6 : NETWORK_OTHER;
 }
 
 /* PPP (RFC 1661): address and control may be left out, and the protocol may be one byte. */
-static int ppp(struct view *view)
+static enum network ppp(struct view *view)
 {
 	unsigned protocol;
 
 	if (view->size >= 2 && view->at[0] == 0xff && view->at[1] == 0x03)
 		skip(view, 2);
 	if (!view->size)
-		return 0;
+		return NETWORK_OTHER;
 	if (view->at[0] & 1) {
 		protocol = view->at[0];
 		skip(view, 1);
@@ -83,11 +114,11 @@ static int ppp(struct view *view)
 		protocol = view->size < 2 ? 0 : get16(view->at);
 		skip(view, 2);
 	}
-	return protocol == PPP_IPV4 ? 4 : protocol == PPP_IPV6 ? 6 : 0;
+	return protocol == PPP_IPV4 ? NETWORK_IPV4 : protocol == PPP_IPV6 ? NETWORK_IPV6 : NETWORK_OTHER;
 }
 
 /* Behind an Ethernet type: VLAN tags, then IP or PPPoE (RFC 2516). */
-static int behind_type(struct view *view, unsigned type)
+static enum network behind_type(struct view *view, unsigned type)
 {
 	while ((type == TYPE_VLAN || type == TYPE_VLAN_OUTER || type == TYPE_VLAN_9100 ||
 	           type == TYPE_VLAN_9200) &&
@@ -96,12 +127,12 @@ static int behind_type(struct view *view, unsigned type)
 		skip(view, 4);
 	}
 	if (type == TYPE_PPPOE)
-		return skip(view, 6) ? ppp(view) : 0;
-	return version_of(type);
+		return skip(view, 6) ? ppp(view) : NETWORK_OTHER;
+	return network_of(type);
 }
 
 /* Cisco HDLC, or PPP in HDLC-like framing. */
-static int hdlc(struct view *view)
+static enum network hdlc(struct view *view)
 {
 	unsigned type;
 
@@ -109,53 +140,52 @@ static int hdlc(struct view *view)
 		return ppp(view);
 	type = get16(view->at + 2);
 	skip(view, 4);
-	return version_of(type);
+	return network_of(type);
 }
 
 /* Attributes of length and type in the byte order of the host that wrote them; nearly all are little-endian.
  */
-static int nflog(struct view *view)
+static enum network nflog(struct view *view)
 {
 	if (!skip(view, 4))
-		return 0;
+		return NETWORK_OTHER;
 	while (view->size >= 4) {
 		size_t size = view->at[0] | (size_t)view->at[1] << 8;
 		unsigned type = (view->at[2] | (unsigned)view->at[3] << 8) & 0x7fff;
 
 		if (size < 4 || size > view->size)
-			return 0;
+			return NETWORK_OTHER;
 		if (type == NFLOG_PAYLOAD) {
 			view->size = size;
-			return skip(view, 4) && view->size ? view->at[0] >> 4 : 0;
+			return skip(view, 4) ? network_inside(view) : NETWORK_OTHER;
 		}
 		if (!skip(view, (size + 3) & ~(size_t)3))
-			return 0;
+			return NETWORK_OTHER;
 	}
-	return 0;
+	return NETWORK_OTHER;
 }
 
 /* A data frame in the clear (IEEE 802.11), with LLC and SNAP behind its header. */
-static int wireless(struct view *view)
+static enum network wireless(struct view *view)
 {
 	static const uint8_t snap[] = {0xaa, 0xaa, 0x03, 0, 0, 0};
 	bool is_four, is_qos;
 	unsigned type;
 
 	if (view->size < 24 || (view->at[0] >> 2 & 3) != 2 || view->at[0] & 0x40 || view->at[1] & 0x40)
-		return 0; /* no data frame, without data, or encrypted */
+		return NETWORK_OTHER; /* no data frame, without data, or encrypted */
 	is_four = (view->at[1] & 3) == 3;
 	is_qos = view->at[0] & 0x80;
 	if (!skip(
 	        view, 24u + (is_four ? 6 : 0) + (is_qos ? 2 : 0) + (is_qos && view->at[1] & 0x80 ? 4 : 0)) ||
 	    view->size < 8 || memcmp(view->at, snap, sizeof(snap)) != 0)
-		return 0;
+		return NETWORK_OTHER;
 	type = get16(view->at + 6);
 	skip(view, 8);
 	return behind_type(view, type);
 }
 
-/* Gives the IP version inside, 0 where it is something else, -1 where the link layer is not known. */
-static int link_layer(int link_type, struct view *view, unsigned depth)
+static enum network link_layer(int link_type, struct view *view, unsigned depth)
 {
 	size_t size;
 	unsigned type;
@@ -163,53 +193,59 @@ static int link_layer(int link_type, struct view *view, unsigned depth)
 	switch (link_type) {
 	case LINK_ETHERNET:
 		if (view->size < 14)
-			return 0;
+			return NETWORK_OTHER;
 		type = get16(view->at + 12);
 		skip(view, 14);
 		return behind_type(view, type);
 	case LINK_SLL:
 		if (view->size < 16)
-			return 0;
+			return NETWORK_OTHER;
 		type = get16(view->at + 14);
 		skip(view, 16);
 		return behind_type(view, type);
 	case LINK_SLL2:
 		if (view->size < 20)
-			return 0;
+			return NETWORK_OTHER;
 		type = get16(view->at);
 		skip(view, 20);
 		return behind_type(view, type);
 	case LINK_PPP: return ppp(view);
 	case LINK_PPP_HDLC: return hdlc(view);
-	case LINK_PPP_WITH_DIR: return skip(view, 1) ? hdlc(view) : 0;
-	case LINK_PPP_ETHER: return skip(view, 6) ? ppp(view) : 0;
+	case LINK_PPP_WITH_DIR: return skip(view, 1) ? hdlc(view) : NETWORK_OTHER;
+	case LINK_PPP_ETHER: return skip(view, 6) ? ppp(view) : NETWORK_OTHER;
 	case LINK_NFLOG: return nflog(view);
 	case LINK_IEEE802_11: return wireless(view);
 	case LINK_RADIOTAP:
 		size = view->size < 4 ? 0 : view->at[2] | (size_t)view->at[3] << 8;
-		return size >= 4 && skip(view, size) ? wireless(view) : 0;
+		return size >= 4 && skip(view, size) ? wireless(view) : NETWORK_OTHER;
 	case LINK_PKTAP: /* its length, and the type of what it carries, both little-endian */
 		size = view->size < 12 ? 0 : view->at[0] | (size_t)view->at[1] << 8;
 		type = size ? view->at[8] | (unsigned)view->at[9] << 8 : 0;
 		return size >= 12 && depth < NESTED_MAX && skip(view, size)
 		           ? link_layer((int)type, view, depth + 1)
-		           : 0;
+		           : NETWORK_OTHER;
 	case LINK_NULL:
 	case LINK_LOOP:
-		if (!skip(view, 4) || !view->size)
-			return 0;
-		return view->at[0] >>
-		       4; /* the address family's number differs between systems; the version does not */
+		if (!skip(view, 4))
+			return NETWORK_OTHER;
+		/* The address family's number differs between systems; the version does not. */
+		return network_inside(view);
 	case LINK_RAW:
 	case LINK_RAW_OLD:
 	case LINK_RAW_BSD:
 	case LINK_IPV4:
-	case LINK_IPV6: return view->size ? view->at[0] >> 4 : 0;
-	default: return -1;
+	case LINK_IPV6: return network_inside(view);
+	default: return NETWORK_LINK_UNKNOWN;
 	}
 }
 
-static enum decode_result internet(int version, struct view view, unsigned depth, struct decoded *decoded);
+static enum decode_result internet(enum network network, struct view view, struct decoding *decoding);
+
+static enum decode_result tunnelled(enum network network, struct view view, struct decoding *decoding)
+{
+	decoding->depth++;
+	return internet(network, view, decoding);
+}
 
 /* GTP-U (3GPP TS 29.281): what a mobile network carries between its nodes. Anything else on its port is a
  * datagram like any other. */
@@ -227,11 +263,11 @@ static bool gtp(struct view *view)
 			return false;
 		header += size;
 	}
-	return skip(view, header) && view->size && (view->at[0] >> 4 == 4 || view->at[0] >> 4 == 6);
+	return skip(view, header) && network_inside(view) != NETWORK_OTHER;
 }
 
 /* RFC 2784 and RFC 2890. */
-static enum decode_result gre(struct view view, unsigned depth, struct decoded *decoded)
+static enum decode_result gre(struct view view, struct decoding *decoding)
 {
 	unsigned flags, type;
 
@@ -242,18 +278,20 @@ static enum decode_result gre(struct view view, unsigned depth, struct decoded *
 	if (view.at[1] & 7 ||
 	    !skip(&view, 4u + (flags & 0x80 ? 4 : 0) + (flags & 0x20 ? 4 : 0) + (flags & 0x10 ? 4 : 0)))
 		return DECODE_OTHER;
-	return internet(version_of(type), view, depth + 1, decoded);
+	return tunnelled(network_of(type), view, decoding);
 }
 
-static enum decode_result udp(struct view view, unsigned depth, struct decoded *decoded)
+static enum decode_result udp(struct view view, struct decoding *decoding)
 {
+	struct decoded *decoded = decoding->decoded;
 	struct view inside = view;
 	unsigned size;
 
 	if (view.size < 8)
 		return DECODE_OTHER;
-	if (depth < NESTED_MAX && get16(view.at + 2) == GTP_U_PORT && skip(&inside, 8) && gtp(&inside))
-		return internet(inside.at[0] >> 4, inside, depth + 1, decoded);
+	if (decoding->depth < NESTED_MAX && get16(view.at + 2) == GTP_U_PORT && skip(&inside, 8) &&
+	    gtp(&inside))
+		return tunnelled(network_inside(&inside), inside, decoding);
 	decoded->from.port = (uint16_t)get16(view.at);
 	decoded->to.port = (uint16_t)get16(view.at + 2);
 	size = get16(view.at + 4);
@@ -266,22 +304,38 @@ static enum decode_result udp(struct view view, unsigned depth, struct decoded *
 }
 
 /* Decodes the payload of an IP packet by its protocol number. */
-static enum decode_result carried(
-    unsigned protocol, struct view view, unsigned depth, struct decoded *decoded)
+static enum decode_result carried(unsigned protocol, struct view view, struct decoding *decoding)
 {
 	switch (protocol) {
-	case PROTOCOL_UDP: return udp(view, depth, decoded);
-	case PROTOCOL_IPV4: return internet(4, view, depth + 1, decoded);
-	case PROTOCOL_IPV6: return internet(6, view, depth + 1, decoded);
-	case PROTOCOL_GRE: return gre(view, depth, decoded);
+	case PROTOCOL_UDP: return udp(view, decoding);
+	case PROTOCOL_IPV4: return tunnelled(NETWORK_IPV4, view, decoding);
+	case PROTOCOL_IPV6: return tunnelled(NETWORK_IPV6, view, decoding);
+	case PROTOCOL_GRE: return gre(view, decoding);
+	case PROTOCOL_TCP: return DECODE_TCP;
+	case PROTOCOL_ICMP:
+	case PROTOCOL_ICMPV6: return DECODE_ICMP;
 	default: return DECODE_OTHER;
 	}
 }
 
-static enum decode_result ipv4(struct view view, unsigned depth, struct decoded *decoded)
+/* A fragment's payload is put with those of its datagram; `*view` is the whole one's once it is complete. */
+static bool assemble(const struct decoding *decoding, const struct fragment *fragment, struct view *view)
 {
+	struct fragments_whole whole;
+
+	if (!decoding->fragments || !fragments_add(decoding->fragments, fragment, &whole))
+		return false;
+	*view = (struct view){.at = whole.bytes, .size = whole.kept};
+	decoding->decoded->fragments = whole.count;
+	return true;
+}
+
+static enum decode_result ipv4(struct view view, struct decoding *decoding)
+{
+	struct decoded *decoded = decoding->decoded;
+	struct fragment fragment = {0};
 	size_t header, total;
-	unsigned protocol;
+	unsigned protocol, flags;
 
 	if (view.size < 20 || view.at[0] >> 4 != 4)
 		return DECODE_OTHER;
@@ -289,8 +343,6 @@ static enum decode_result ipv4(struct view view, unsigned depth, struct decoded 
 	total = get16(view.at + 2);
 	if (header < 20)
 		return DECODE_OTHER;
-	if (get16(view.at + 6) & 0x3fff)
-		return DECODE_FRAGMENT;
 	if (total >= header && total < view.size)
 		view.size = total; /* what is behind is padding of the link */
 	decoded->tos = view.at[1];
@@ -298,7 +350,25 @@ static enum decode_result ipv4(struct view view, unsigned depth, struct decoded 
 	memcpy(decoded->from.ip, view.at + 12, 4);
 	memcpy(decoded->to.ip, view.at + 16, 4);
 	protocol = view.at[9];
-	return skip(&view, header) ? carried(protocol, view, depth, decoded) : DECODE_OTHER;
+	flags = get16(view.at + 6);
+	fragment.key[0] = 4;
+	fragment.key[1] = (uint8_t)protocol;
+	memcpy(fragment.key + 2, view.at + 4, 2);
+	memcpy(fragment.key + 4, view.at + 12, 8);
+	if (!skip(&view, header))
+		return DECODE_OTHER;
+	if (flags & 0x3fff) { /* more fragments, or an offset */
+		if (total < header)
+			return DECODE_FRAGMENT;
+		fragment.offset = (size_t)(flags & 0x1fff) * 8;
+		fragment.size = total - header;
+		fragment.bytes = view.at;
+		fragment.kept = view.size;
+		fragment.is_last = !(flags & 0x2000);
+		if (!assemble(decoding, &fragment, &view))
+			return DECODE_FRAGMENT;
+	}
+	return carried(protocol, view, decoding);
 }
 
 static bool is_extension(unsigned next)
@@ -307,8 +377,24 @@ static bool is_extension(unsigned next)
 	       next == 135; /* hop-by-hop, routing, destination, mobility */
 }
 
-static enum decode_result ipv6(struct view view, unsigned depth, struct decoded *decoded)
+/* Steps over extension headers; false if they are cut. */
+static bool skip_extensions(struct view *view, unsigned *next)
 {
+	while (is_extension(*next)) {
+		if (view->size < 8)
+			return false;
+		*next = view->at[0];
+		if (!skip(view, ((size_t)view->at[1] + 1) * 8))
+			return false;
+	}
+	return true;
+}
+
+static enum decode_result ipv6(struct view view, struct decoding *decoding)
+{
+	struct decoded *decoded = decoding->decoded;
+	struct fragment fragment = {0};
+	const uint8_t *start = view.at;
 	unsigned next;
 	size_t total;
 
@@ -322,33 +408,57 @@ static enum decode_result ipv6(struct view view, unsigned depth, struct decoded 
 	decoded->from.family = decoded->to.family = FAMILY_IPV6;
 	memcpy(decoded->from.ip, view.at + 8, 16);
 	memcpy(decoded->to.ip, view.at + 24, 16);
+	fragment.key[0] = 6;
+	memcpy(fragment.key + 8, view.at + 8, 32);
 	skip(&view, 40);
-	while (is_extension(next)) {
+	if (!skip_extensions(&view, &next))
+		return DECODE_OTHER;
+	if (next == PROTOCOL_FRAGMENT) {
+		unsigned flags;
+
 		if (view.size < 8)
-			return DECODE_OTHER;
+			return DECODE_FRAGMENT;
 		next = view.at[0];
-		if (!skip(&view, ((size_t)view.at[1] + 1) * 8))
+		flags = get16(view.at + 2);
+		memcpy(fragment.key + 4, view.at + 4, 4);
+		skip(&view, 8);
+		if (flags & 0xfff9) { /* an offset, or more fragments; neither: an atomic one (RFC 6946) */
+			if (total < (size_t)(view.at - start))
+				return DECODE_FRAGMENT;
+			fragment.offset = flags & 0xfff8;
+			fragment.size = total - (size_t)(view.at - start);
+			fragment.bytes = view.at;
+			fragment.kept = view.size;
+			fragment.is_last = !(flags & 1);
+			if (!assemble(decoding, &fragment, &view))
+				return DECODE_FRAGMENT;
+		}
+		if (!skip_extensions(&view, &next))
 			return DECODE_OTHER;
 	}
-	if (next == 44)
-		return DECODE_FRAGMENT;
-	return carried(next, view, depth, decoded);
+	return carried(next, view, decoding);
 }
 
-static enum decode_result internet(int version, struct view view, unsigned depth, struct decoded *decoded)
+static enum decode_result internet(enum network network, struct view view, struct decoding *decoding)
 {
-	if (depth > NESTED_MAX)
+	if (decoding->depth > NESTED_MAX)
 		return DECODE_OTHER;
-	return version == 4   ? ipv4(view, depth, decoded)
-	       : version == 6 ? ipv6(view, depth, decoded)
-	                      : DECODE_OTHER;
+	switch (network) {
+	case NETWORK_IPV4: return ipv4(view, decoding);
+	case NETWORK_IPV6: return ipv6(view, decoding);
+	case NETWORK_ARP: return DECODE_ARP;
+	case NETWORK_LINK_UNKNOWN: return DECODE_LINK_UNKNOWN;
+	default: return DECODE_OTHER;
+	}
 }
 
-enum decode_result decode_packet(int link_type, const uint8_t *bytes, size_t size, struct decoded *decoded)
+enum decode_result decode_packet(
+    int link_type, const uint8_t *bytes, size_t size, struct fragments *fragments, struct decoded *decoded)
 {
 	struct view view = {.at = bytes, .size = size};
-	int version = link_layer(link_type, &view, 0);
+	struct decoding decoding = {.fragments = fragments, .decoded = decoded};
+	enum network network = link_layer(link_type, &view, 0);
 
-	*decoded = (struct decoded){0};
-	return version < 0 ? DECODE_LINK_UNKNOWN : internet(version, view, 0, decoded);
+	*decoded = (struct decoded){.fragments = 1};
+	return internet(network, view, &decoding);
 }

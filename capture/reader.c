@@ -1,424 +1,600 @@
+/*
+ * Each file is a source. A source of ours hands on its packets as they stand; any other has a window, a heap
+ * of copies ordered by stamp, from which the earliest leaves when the window is full or the file at its end.
+ * The reader takes the earliest of all sources' next packets, or, of the parts of a run, the first source
+ * until its end.
+ */
 #include "capture/reader.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <pcap/pcap.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/text.h"
-#include "capture/pcapng.h"
 
-#define BLOCK_MAX (16u << 20)
-#define INTERFACES_MAX 65536u
-#define PCAPNG_SIMPLE_PACKET 3u
-#define PCAPNG_OLD_PACKET 2u
-#define OPTION_INTERFACE_OFFSET 14u
+#define NOTED_DISORDER NS_MS /* network cards with several queues are always a little out of order */
 
-struct interface {
-	int link_type;
-	uint32_t snaplen;
-	uint64_t units; /* of its stamps in a second */
-	int64_t offset; /* seconds added to them */
-	char name[READER_NAME_ROOM];
+struct held {
+	struct saved_packet packet;
+	uint64_t order; /* among those of the same stamp the one that came first is first */
+	bool follows_step;
+	uint8_t *bytes;
+	size_t room;
+};
+
+struct source {
+	const struct inputs *inputs;
+	size_t index;
+	struct savefile *file;
+	bool is_ours, is_at_end;
+	/* Ours: its next packet. */
+	struct saved_packet next;
+	/* Others: the window. */
+	struct held *heap;
+	size_t heap_size;
+	struct held out; /* handed out; its memory is used again */
+	uint64_t count;
+	ns_t newest, shift;          /* added to stamps, after steps of the clock */
+	bool is_behind_step;         /* a step was met, and what came before it has not all left */
+	struct saved_packet awaited; /* the first packet behind it */
+	uint64_t steps, step_packet; /* of the first step: the packet's number */
+	ns_t step;                   /* and how far it went */
+	uint64_t disordered;
+	ns_t disorder;
+	/* What its head and its end say. */
+	ns_t first, last;
+	uint64_t part;   /* of a run that was rotated, from 1 on; 0: not known */
+	bool is_rotated; /* another part follows */
 };
 
 struct reader {
-	FILE *in;
-	pcap_t *pcap; /* classic; NULL: pcapng */
-	bool swapped, cut, ours, seed_known;
-	uint64_t seed;
-	char application[READER_NAME_ROOM];
-	struct text section_comment, closing_comment;
-	struct reader_closing closing;
-	struct interface *interfaces;
-	size_t interface_count;
-	uint8_t *block; /* body of the current one: what is between its two lengths */
-	size_t block_size, block_room;
-	uint32_t type;
-	char comment[READER_COMMENT_ROOM];
+	struct source *sources;
+	size_t count;
+	struct source **queue; /* a heap of those that have packets left: the earliest packet's first */
+	size_t queued;
+	struct source *current;   /* the queue's first, while its packet is out; NULL before the first */
+	bool is_ours, is_in_turn; /* parts of a run: one after another */
+	struct fragments *fragments;
+	ns_t latest;    /* stamp that was handed out */
+	uint64_t moved; /* packets that came too late to be sorted: they have the stamp of the one before */
+	uint64_t decoded[DECODE_RESULTS]; /* packets by what they are */
+	int unknown_link;
 };
 
-/* ---- Numbers and options of a section's byte order ---- */
+/* ---- Windows ---- */
 
-static uint16_t get16(const struct reader *reader, const uint8_t *at)
+static bool is_earlier(const struct held *a, const struct held *b)
 {
-	uint16_t value;
-
-	memcpy(&value, at, 2);
-	return reader->swapped ? __builtin_bswap16(value) : value;
+	return a->packet.at != b->packet.at ? a->packet.at < b->packet.at : a->order < b->order;
 }
 
-static uint32_t get32(const struct reader *reader, const uint8_t *at)
+static void swap(struct held *a, struct held *b)
 {
-	uint32_t value;
+	struct held held = *a;
 
-	memcpy(&value, at, 4);
-	return reader->swapped ? __builtin_bswap32(value) : value;
+	*a = *b;
+	*b = held;
 }
 
-static uint64_t get64(const struct reader *reader, const uint8_t *at)
+static void sift_up(struct held *heap, size_t at)
 {
-	uint64_t value;
-
-	memcpy(&value, at, 8);
-	return reader->swapped ? __builtin_bswap64(value) : value;
+	for (; at && is_earlier(&heap[at], &heap[(at - 1) / 2]); at = (at - 1) / 2)
+		swap(&heap[at], &heap[(at - 1) / 2]);
 }
 
-struct option {
-	unsigned code;
-	const uint8_t *value;
-	size_t size;
-};
-
-/* Steps through the options between `*at` and `end`; false at their end or where they are broken. */
-static bool option_next(
-    const struct reader *reader, const uint8_t **at, const uint8_t *end, struct option *option)
+static void sift_down(struct held *heap, size_t size)
 {
-	size_t padded;
+	size_t at = 0, least;
 
-	if (end - *at < 4)
-		return false;
-	option->code = get16(reader, *at);
-	option->size = get16(reader, *at + 2);
-	option->value = *at + 4;
-	padded = (option->size + 3) & ~(size_t)3;
-	if (option->code == PCAPNG_END || (size_t)(end - option->value) < option->size)
-		return false;
-	*at = (size_t)(end - option->value) < padded ? end : option->value + padded;
-	return true;
-}
-
-static void copy_text(char *into, size_t room, const struct option *option)
-{
-	size_t size = option->size < room - 1 ? option->size : room - 1;
-
-	memcpy(into, option->value, size);
-	into[size] = '\0';
-}
-
-/* ---- Blocks ---- */
-
-/* Reads the next block whole; false at the end of the file, or where it is cut or broken. */
-static bool block_next(struct reader *reader)
-{
-	uint8_t head[12];
-	uint32_t size, magic;
-	size_t got = fread(head, 1, 8, reader->in);
-
-	if (got < 8) {
-		reader->cut |= got > 0;
-		return false;
-	}
-	memcpy(&reader->type, head, 4);
-	if (reader->type == PCAPNG_SECTION) {
-		/* Its byte order stands in its body. */
-		if (fread(head + 8, 1, 4, reader->in) < 4)
-			return reader->cut = true, false;
-		memcpy(&magic, head + 8, 4);
-		reader->swapped = magic == __builtin_bswap32(PCAPNG_MAGIC);
-		if (magic != PCAPNG_MAGIC && !reader->swapped)
-			return reader->cut = true, false;
-		fseek(reader->in, -4, SEEK_CUR);
-	} else {
-		reader->type = get32(reader, head);
-	}
-	size = get32(reader, head + 4);
-	if (size < 12 || size % 4 || size > BLOCK_MAX)
-		return reader->cut = true, false;
-	size -= 8;
-	if (size > reader->block_room) {
-		reader->block = memory_resize(reader->block, size, 1);
-		reader->block_room = size;
-	}
-	if (fread(reader->block, 1, size, reader->in) < size)
-		return reader->cut = true, false;
-	reader->block_size = size - 4; /* without the length that ends it */
-	return true;
-}
-
-static void section_read(struct reader *reader)
-{
-	const uint8_t *at = reader->block + 16, *end = reader->block + reader->block_size;
-	struct option option;
-	const char *comment;
-
-	reader->interface_count = 0;
-	text_clear(&reader->section_comment);
-	if (reader->block_size < 16)
-		return;
-	while (option_next(reader, &at, end, &option)) {
-		if (option.code == PCAPNG_SECTION_APPLICATION)
-			copy_text(reader->application, sizeof(reader->application), &option);
-		if (option.code == PCAPNG_COMMENT) /* a long one stands in several */
-			text_add_bytes(&reader->section_comment, option.value, option.size);
-	}
-	reader->ours |= strncmp(reader->application, "deadzone ", 9) == 0;
-	comment = reader_section_comment(reader);
-	if (strncmp(comment, "seed=", 5) == 0 && !reader->seed_known) {
-		reader->seed = strtoull(comment + 5, NULL, 10);
-		reader->seed_known = true;
+	for (;; at = least) {
+		least = at;
+		for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < size; child++)
+			if (is_earlier(&heap[child], &heap[least]))
+				least = child;
+		if (least == at)
+			return;
+		swap(&heap[at], &heap[least]);
 	}
 }
 
-static ns_t stamp_of(const struct interface *interface, uint64_t stamp)
+/* Of a file that is not ours interfaces and comments mean nothing. */
+static void window_add(struct source *source, const struct saved_packet *packet, bool follows_step)
 {
-	uint64_t units = interface->units ? interface->units : 1;
-	unsigned __int128 ns = (unsigned __int128)(stamp % units) * (uint64_t)NS_S / units;
-	uint64_t seconds = stamp / units + (uint64_t)interface->offset;
+	struct held *held = &source->heap[source->heap_size];
 
-	return seconds > (uint64_t)(NS_NEVER / NS_S) - 1 ? 0 : (ns_t)seconds * NS_S + (ns_t)ns;
-}
-
-/* Of the statistics only those of our own last interface, `events`, have lines about the whole run. */
-static void statistics_read(struct reader *reader)
-{
-	const uint8_t *at = reader->block + 12, *end = reader->block + reader->block_size;
-	const struct interface *interface;
-	struct option option;
-	uint32_t index;
-
-	if (reader->block_size < 12 || !reader->ours)
-		return;
-	index = get32(reader, reader->block);
-	if (index >= reader->interface_count || strcmp(reader->interfaces[index].name, "events") != 0)
-		return;
-	interface = &reader->interfaces[index];
-	text_clear(&reader->closing_comment);
-	while (option_next(reader, &at, end, &option)) {
-		if (option.code == PCAPNG_COMMENT)
-			text_add_bytes(&reader->closing_comment, option.value, option.size);
-		if (option.code == PCAPNG_STATISTICS_START && option.size >= 8)
-			reader->closing.began = stamp_of(interface,
-			    (uint64_t)get32(reader, option.value) << 32 | get32(reader, option.value + 4));
-		if (option.code == PCAPNG_STATISTICS_END && option.size >= 8)
-			reader->closing.ended = stamp_of(interface,
-			    (uint64_t)get32(reader, option.value) << 32 | get32(reader, option.value + 4));
+	if (packet->size > held->room) {
+		held->bytes = memory_resize(held->bytes, packet->size, 1);
+		held->room = packet->size;
 	}
-	reader->closing.comment = reader->closing_comment.at ? reader->closing_comment.at : "";
+	if (packet->size)
+		memcpy(held->bytes, packet->bytes, packet->size);
+	held->packet = *packet;
+	held->packet.bytes = held->bytes;
+	held->packet.interface = held->packet.comment = "";
+	held->order = source->count;
+	held->follows_step = follows_step;
+	sift_up(source->heap, source->heap_size++);
 }
 
-static uint64_t units_of(uint8_t resolution)
+static void window_take(struct source *source)
 {
-	uint64_t units = 1;
-	unsigned exponent = resolution & 0x7f;
-
-	if (resolution & 0x80)
-		return exponent < 63 ? UINT64_C(1) << exponent : 0;
-	for (; exponent && units; exponent--)
-		units = units > UINT64_MAX / 10 ? 0 : units * 10;
-	return units;
+	swap(&source->out, &source->heap[0]);
+	swap(&source->heap[0], &source->heap[--source->heap_size]);
+	sift_down(source->heap, source->heap_size);
 }
 
-static void interface_read(struct reader *reader)
+static ns_t shifted(const struct source *source, ns_t at)
 {
-	const uint8_t *at = reader->block + 8, *end = reader->block + reader->block_size;
-	struct interface interface = {.units = 1000000};
-	struct option option;
+	ns_t sum = source->shift < 0 ? at + source->shift : ns_add(at, source->shift);
 
-	if (reader->block_size < 8 || reader->interface_count == INTERFACES_MAX)
-		return;
-	interface.link_type = get16(reader, reader->block);
-	interface.snaplen = get32(reader, reader->block + 4);
-	while (option_next(reader, &at, end, &option)) {
-		if (option.code == PCAPNG_INTERFACE_NAME)
-			copy_text(interface.name, sizeof(interface.name), &option);
-		if (option.code == PCAPNG_INTERFACE_RESOLUTION && option.size >= 1)
-			interface.units = units_of(option.value[0]);
-		if (option.code == OPTION_INTERFACE_OFFSET && option.size >= 8)
-			interface.offset = (int64_t)get64(reader, option.value);
+	return sum < 0 ? 0 : sum;
+}
+
+/* Does the clock step between this packet and the newest before it? */
+static bool is_step(const struct source *source, ns_t at)
+{
+	return source->count > 1 &&
+	       (at < source->newest - READER_DISORDER_MAX || at - source->newest > READER_GAP_MAX);
+}
+
+/* The packet follows the newest one at once: the time between them is not known. */
+static void take_step(struct source *source, struct saved_packet *packet)
+{
+	if (!source->steps++) {
+		source->step = shifted(source, packet->at) - source->newest;
+		source->step_packet = source->count;
 	}
-	reader->interfaces = memory_grow(reader->interfaces, reader->interface_count, sizeof(interface));
-	reader->interfaces[reader->interface_count++] = interface;
+	source->shift = source->newest - packet->at;
+	packet->at = source->newest;
 }
 
-static void packet_options(struct reader *reader, const uint8_t *at, struct reader_packet *packet)
+static void take_disorder(struct source *source, ns_t at)
 {
-	const uint8_t *end = reader->block + reader->block_size;
-	struct option option;
+	ns_t late = source->newest - at;
 
-	reader->comment[0] = '\0';
-	while (option_next(reader, &at, end, &option)) {
-		if (option.code == PCAPNG_COMMENT && !reader->comment[0])
-			copy_text(reader->comment, sizeof(reader->comment), &option);
-		if (option.code == PCAPNG_PACKET_FLAGS && option.size >= 4)
-			packet->flags = get32(reader, option.value);
-		if (option.code == PCAPNG_PACKET_ID && option.size >= 8)
-			packet->id = get64(reader, option.value);
-	}
-	packet->comment = reader->comment;
+	source->disordered += late >= NOTED_DISORDER;
+	source->disorder = late > source->disorder ? late : source->disorder;
 }
 
-/* Enhanced packet blocks, and the obsolete ones, which differ in their first word. */
-static bool packet_read(struct reader *reader, struct reader_packet *packet)
+/* Fills the window, but not across a step while something from before it is there. */
+static void window_fill(struct source *source)
 {
-	const uint8_t *b = reader->block;
-	const struct interface *interface;
-	uint32_t index;
-	size_t kept;
+	while (!source->is_at_end && source->heap_size < READER_WINDOW && !source->is_behind_step) {
+		struct saved_packet *packet = &source->awaited;
 
-	if (reader->block_size < 20)
-		return false;
-	index = reader->type == PCAPNG_OLD_PACKET ? get16(reader, b) : get32(reader, b);
-	kept = get32(reader, b + 12);
-	if (index >= reader->interface_count || kept > reader->block_size - 20)
-		return false;
-	interface = &reader->interfaces[index];
-	*packet = (struct reader_packet){
-	    .at = stamp_of(interface, (uint64_t)get32(reader, b + 4) << 32 | get32(reader, b + 8)),
-	    .link_type = interface->link_type,
-	    .bytes = b + 20,
-	    .size = kept,
-	    .original = get32(reader, b + 16),
-	    .interface = interface->name};
-	kept = (kept + 3) & ~(size_t)3;
-	packet_options(
-	    reader, b + 20 + (kept < reader->block_size - 20 ? kept : reader->block_size - 20), packet);
-	return true;
-}
-
-static bool simple_read(struct reader *reader, struct reader_packet *packet)
-{
-	size_t kept;
-
-	if (reader->block_size < 4 || !reader->interface_count)
-		return false;
-	*packet = (struct reader_packet){.link_type = reader->interfaces[0].link_type,
-	    .bytes = reader->block + 4,
-	    .original = get32(reader, reader->block),
-	    .interface = reader->interfaces[0].name,
-	    .comment = ""};
-	kept = packet->original < reader->block_size - 4 ? packet->original : reader->block_size - 4;
-	if (reader->interfaces[0].snaplen && kept > reader->interfaces[0].snaplen)
-		kept = reader->interfaces[0].snaplen;
-	packet->size = kept;
-	return true;
-}
-
-static bool pcapng_next(struct reader *reader, struct reader_packet *packet)
-{
-	while (block_next(reader)) {
-		switch (reader->type) {
-		case PCAPNG_SECTION: section_read(reader); break;
-		case PCAPNG_INTERFACE: interface_read(reader); break;
-		case PCAPNG_STATISTICS: statistics_read(reader); break;
-		case PCAPNG_PACKET:
-		case PCAPNG_OLD_PACKET:
-			if (packet_read(reader, packet))
-				return true;
-			break;
-		case PCAPNG_SIMPLE_PACKET:
-			if (simple_read(reader, packet))
-				return true;
-			break;
-		default: break;
+		if (!savefile_next(source->file, packet)) {
+			source->is_at_end = true;
+			return;
 		}
+		source->count++;
+		if (is_step(source, shifted(source, packet->at))) {
+			take_step(source, packet);
+			source->is_behind_step = true;
+			break;
+		}
+		packet->at = shifted(source, packet->at);
+		if (source->count > 1 && packet->at < source->newest)
+			take_disorder(source, packet->at);
+		else
+			source->newest = packet->at;
+		window_add(source, packet, false);
 	}
-	return false;
+	if (source->is_behind_step && !source->heap_size) {
+		source->is_behind_step = false;
+		window_add(source, &source->awaited, true);
+		window_fill(source);
+	}
 }
 
-/* ---- Classic pcap ---- */
+/* ---- Sources ---- */
 
-static bool classic_next(struct reader *reader, struct reader_packet *packet, struct error *error)
+/* The stamp of a source's next packet; NS_NEVER at its end. */
+static ns_t source_due(const struct source *source)
 {
-	struct pcap_pkthdr *header;
-	const u_char *bytes;
-	int status = pcap_next_ex(reader->pcap, &header, &bytes);
+	if (source->is_ours)
+		return source->is_at_end ? NS_NEVER : source->next.at;
+	return source->heap_size ? source->heap[0].packet.at : NS_NEVER;
+}
 
-	if (status == PCAP_ERROR) {
-		/* libpcap tells a file that was cut off as an error of reading. */
-		reader->cut = true;
-		(void)error;
-		return false;
+static void source_take(struct source *source, struct reader_packet *packet)
+{
+	window_take(source);
+	*packet = (struct reader_packet){source->out.packet, source->out.follows_step};
+	window_fill(source);
+}
+
+static int source_open(struct source *source, const struct inputs *inputs, size_t index, struct error *error)
+{
+	*source = (struct source){.inputs = inputs, .index = index};
+	source->file = savefile_open(inputs_stream(inputs, index), inputs_name(inputs, index), error);
+	if (!source->file)
+		return -1;
+	source->is_at_end = !savefile_next(source->file, &source->next);
+	source->is_ours = savefile_is_ours(source->file);
+	source->first = source->is_at_end ? NS_NEVER : source->next.at;
+	if (source->is_ours || source->is_at_end)
+		return 0;
+	source->heap = memory_new(READER_WINDOW, sizeof(*source->heap));
+	source->count = 1;
+	source->newest = source->next.at;
+	window_add(source, &source->next, false);
+	window_fill(source);
+	return 0;
+}
+
+static void source_close(struct source *source)
+{
+	for (size_t i = 0; source->heap && i < READER_WINDOW; i++)
+		free(source->heap[i].bytes);
+	free(source->heap);
+	free(source->out.bytes);
+	if (source->file)
+		savefile_close(source->file);
+}
+
+/* ---- Parts of a run ---- */
+
+/* "part=3" and "rotated=1" in the lines that a file of ours ends with. */
+static void read_part(struct source *source, const struct savefile *file)
+{
+	const struct savefile_closing *closing = savefile_closing(file);
+	const char *line = closing ? closing->comment : "";
+
+	for (; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		if (strncmp(line, "part=", 5) == 0)
+			source->part = strtoull(line + 5, NULL, 10);
+		if (strncmp(line, "rotated=", 8) == 0)
+			source->is_rotated = true;
 	}
-	if (status != 1)
-		return false;
-	*packet = (struct reader_packet){.at = header->ts.tv_sec * NS_S + header->ts.tv_usec,
-	    .link_type = pcap_datalink(reader->pcap),
-	    .bytes = bytes,
-	    .size = header->caplen,
-	    .original = header->len,
-	    .interface = "",
-	    .comment = ""};
-	return true;
+}
+
+/* Reads a part to its end, to know where it ends and what it says there. */
+static void source_scan(struct source *source)
+{
+	struct error error;
+	struct savefile *file = savefile_open(inputs_stream(source->inputs, source->index), "", &error);
+	struct saved_packet packet;
+
+	source->last = source->first;
+	while (file && savefile_next(file, &packet))
+		source->last = packet.at > source->last ? packet.at : source->last;
+	if (!file)
+		return;
+	read_part(source, file);
+	savefile_close(file);
+}
+
+static int by_first(const void *a, const void *b)
+{
+	const struct source *x = a, *y = b;
+
+	if (x->first != y->first)
+		return x->first < y->first ? -1 : 1;
+	return x->part < y->part ? -1 : x->part > y->part;
+}
+
+static int refuse_other_runs(const struct reader *reader, struct error *error)
+{
+	const struct source *before = NULL;
+	uint64_t seed = 0, other;
+
+	for (size_t i = 0; i < reader->count; i++) {
+		const struct source *source = &reader->sources[i];
+
+		if (!savefile_seed(source->file, &other))
+			continue;
+		if (before && seed != other)
+			return error_set(error,
+			    "`%s` and `%s` are of different runs (seeds %" PRIu64 " and %" PRIu64
+			    "): give the parts of one run",
+			    inputs_name(before->inputs, before->index),
+			    inputs_name(source->inputs, source->index), seed, other);
+		seed = other;
+		before = source;
+	}
+	return 0;
+}
+
+/* Files of ours go in turn if they are parts of a run, each of which ends before the next begins, but for
+ * what several workers wrote around a rotation; else (one interface exported to each) they are merged. */
+static void put_in_order(struct reader *reader)
+{
+	for (size_t i = 0; i < reader->count; i++)
+		source_scan(&reader->sources[i]);
+	qsort(reader->sources, reader->count, sizeof(*reader->sources), by_first);
+	reader->is_in_turn = true;
+	for (size_t i = 1; i < reader->count; i++)
+		if (reader->sources[i].first - NS_S < reader->sources[i - 1].last)
+			reader->is_in_turn = false;
+}
+
+static int refuse_mixture(const struct reader *reader, struct error *error)
+{
+	const struct source *ours = NULL, *other = NULL;
+
+	for (size_t i = 0; i < reader->count; i++)
+		if (reader->sources[i].is_ours)
+			ours = &reader->sources[i];
+		else if (reader->sources[i].first != NS_NEVER)
+			other = &reader->sources[i];
+	if (!ours || !other)
+		return 0;
+	return error_set(error, "`%s` is a capture of deadzone, and `%s` is not: give them one at a time",
+	    inputs_name(ours->inputs, ours->index), inputs_name(other->inputs, other->index));
+}
+
+/* ---- The queue of sources ---- */
+
+/* Parts in turn keep their order, whatever their stamps. */
+static bool goes_first(const struct reader *reader, const struct source *a, const struct source *b)
+{
+	if (reader->is_in_turn || source_due(a) == source_due(b))
+		return a < b;
+	return source_due(a) < source_due(b);
+}
+
+static void queue_sift(struct reader *reader, size_t at)
+{
+	for (size_t first;; at = first) {
+		struct source *source = reader->queue[at];
+
+		first = at;
+		for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < reader->queued; child++)
+			if (goes_first(reader, reader->queue[child], reader->queue[first]))
+				first = child;
+		if (first == at)
+			return;
+		reader->queue[at] = reader->queue[first];
+		reader->queue[first] = source;
+	}
+}
+
+static void queue_fill(struct reader *reader)
+{
+	reader->queue = memory_new(reader->count, sizeof(*reader->queue));
+	for (size_t i = 0; i < reader->count; i++)
+		if (source_due(&reader->sources[i]) != NS_NEVER)
+			reader->queue[reader->queued++] = &reader->sources[i];
+	for (size_t i = reader->queued / 2; i-- > 0;)
+		queue_sift(reader, i);
+}
+
+/* The first one's packet has been read: it has another, or leaves. */
+static void queue_again(struct reader *reader)
+{
+	if (source_due(reader->queue[0]) == NS_NEVER)
+		reader->queue[0] = reader->queue[--reader->queued];
+	if (reader->queued)
+		queue_sift(reader, 0);
 }
 
 /* ---- */
 
-struct reader *reader_open(const char *path, struct error *error)
+struct reader *reader_open(const struct inputs *inputs, struct error *error)
 {
 	struct reader *reader = memory_new(1, sizeof(*reader));
-	char reason[PCAP_ERRBUF_SIZE];
-	uint32_t magic = 0;
+	int status = 0;
 
-	reader->in = fopen(path, "re");
-	if (!reader->in || fread(&magic, 1, 4, reader->in) < 4) {
-		error_set(error, "`%s` cannot be read: %s", path,
-		    reader->in ? "it holds no packets" : strerror(errno));
-		reader_close(reader);
-		return NULL;
-	}
-	rewind(reader->in);
-	if (magic == PCAPNG_SECTION)
+	reader->sources = memory_new(inputs_count(inputs) + 1, sizeof(*reader->sources));
+	reader->fragments = fragments_new();
+	for (; !status && reader->count < inputs_count(inputs); reader->count++)
+		status = source_open(&reader->sources[reader->count], inputs, reader->count, error);
+	for (size_t i = 0; i < reader->count; i++)
+		reader->is_ours |= reader->sources[i].is_ours;
+	if (!status)
+		status = refuse_mixture(reader, error);
+	if (!status && reader->is_ours)
+		status = refuse_other_runs(reader, error);
+	if (!status) {
+		if (reader->is_ours && reader->count > 1)
+			put_in_order(reader);
+		queue_fill(reader);
 		return reader;
-	reader->pcap = pcap_fopen_offline_with_tstamp_precision(
-	    reader->in, PCAP_TSTAMP_PRECISION_NANO, reason);
-	if (reader->pcap) {
-		reader->in = NULL; /* libpcap closes it */
-		return reader;
 	}
-	error_set(error, "`%s` is neither pcap nor pcapng: %s", path, reason);
 	reader_close(reader);
 	return NULL;
 }
 
 void reader_close(struct reader *reader)
 {
-	if (reader->pcap)
-		pcap_close(reader->pcap);
-	if (reader->in)
-		fclose(reader->in);
-	text_free(&reader->section_comment);
-	text_free(&reader->closing_comment);
-	free(reader->interfaces);
-	free(reader->block);
+	if (!reader)
+		return;
+	for (size_t i = 0; i < reader->count; i++)
+		source_close(&reader->sources[i]);
+	free(reader->sources);
+	free(reader->queue);
+	fragments_free(reader->fragments);
 	free(reader);
 }
 
-bool reader_next(struct reader *reader, struct reader_packet *packet, struct error *error)
+bool reader_next(struct reader *reader, struct reader_packet *packet)
 {
-	error->text[0] = '\0';
-	return reader->pcap ? classic_next(reader, packet, error) : pcapng_next(reader, packet);
+	struct source *source = reader->current;
+
+	if (source && source->is_ours) /* only now: what was handed out last stood in the file's own memory */
+		source->is_at_end = !savefile_next(source->file, &source->next);
+	if (source)
+		queue_again(reader);
+	source = reader->current = reader->queued ? reader->queue[0] : NULL;
+	if (!source)
+		return false;
+	if (source->is_ours)
+		*packet = (struct reader_packet){.saved = source->next};
+	else
+		source_take(source, packet);
+	if (!source->is_ours && packet->saved.at < reader->latest) {
+		packet->saved.at = reader->latest;
+		reader->moved++;
+	}
+	reader->latest = packet->saved.at;
+	return true;
+}
+
+enum decode_result reader_decode(
+    struct reader *reader, const struct reader_packet *packet, struct decoded *decoded)
+{
+	const struct saved_packet *saved = &packet->saved;
+	enum decode_result result = decode_packet(
+	    saved->link_type, saved->bytes, saved->size, reader->fragments, decoded);
+
+	/* The last fragment stands for the datagram. */
+	if (result == DECODE_UDP)
+		reader->decoded[DECODE_FRAGMENT] -= decoded->fragments - 1;
+	if (result == DECODE_LINK_UNKNOWN)
+		reader->unknown_link = saved->link_type;
+	reader->decoded[result]++;
+	return result;
 }
 
 bool reader_is_ours(const struct reader *reader)
 {
-	return reader->ours;
+	return reader->is_ours;
 }
 
 bool reader_seed(const struct reader *reader, uint64_t *seed)
 {
-	*seed = reader->seed;
-	return reader->seed_known;
+	for (size_t i = 0; i < reader->count; i++)
+		if (savefile_seed(reader->sources[i].file, seed))
+			return true;
+	*seed = 0;
+	return false;
 }
 
 const char *reader_application(const struct reader *reader)
 {
-	return reader->application;
+	return savefile_application(reader->sources[0].file);
 }
 
 const char *reader_section_comment(const struct reader *reader)
 {
-	return reader->section_comment.at ? reader->section_comment.at : "";
+	for (size_t i = reader->count; i-- > 0;)
+		if (*savefile_section_comment(reader->sources[i].file))
+			return savefile_section_comment(reader->sources[i].file);
+	return "";
 }
 
-const struct reader_closing *reader_closing(const struct reader *reader)
+const struct savefile_closing *reader_closing(const struct reader *reader)
 {
-	return reader->closing.comment ? &reader->closing : NULL;
+	struct source last = reader->sources[reader->count - 1];
+
+	read_part(&last, last.file);
+	return last.is_rotated ? NULL : savefile_closing(last.file);
 }
 
 bool reader_was_cut(const struct reader *reader)
 {
-	return reader->cut;
+	bool was_cut = false;
+
+	for (size_t i = 0; i < reader->count; i++)
+		was_cut |= savefile_was_cut(reader->sources[i].file) ||
+		           inputs_is_cut(reader->sources[i].inputs, reader->sources[i].index);
+	return was_cut;
+}
+
+void reader_others(const struct reader *reader, struct text *text)
+{
+	static const char *const names[DECODE_RESULTS] = {[DECODE_TCP] = "TCP",
+	    [DECODE_ICMP] = "ICMP",
+	    [DECODE_ARP] = "ARP",
+	    [DECODE_FRAGMENT] = "fragments of datagrams that are not whole",
+	    [DECODE_OTHER] = "other packets"};
+	const uint64_t *counts = reader->decoded;
+	const char *name = pcap_datalink_val_to_name(reader->unknown_link);
+
+	for (int i = 0; i < DECODE_RESULTS; i++)
+		if (names[i] && counts[i])
+			text_add(text, "%s%" PRIu64 " %s", text->size ? ", " : "", counts[i], names[i]);
+	if (counts[DECODE_LINK_UNKNOWN])
+		text_add(text, "%s%" PRIu64 " of a link layer that deadzone does not read (%s%sDLT %d)",
+		    text->size ? ", " : "", counts[DECODE_LINK_UNKNOWN], name ? name : "", name ? ", " : "",
+		    reader->unknown_link);
+}
+
+/* ---- Notes ---- */
+
+/* "1.2 s", "4 h", "53 years". */
+static void add_span(struct text *text, ns_t span)
+{
+	double s = (double)(span < 0 ? -span : span) / 1e9;
+
+	if (s < 120)
+		text_add(text, "%.1f s", s);
+	else if (s < 2 * 3600)
+		text_add(text, "%.0f min", s / 60);
+	else if (s < 48 * 3600)
+		text_add(text, "%.1f h", s / 3600);
+	else if (s < 2 * 366 * 86400.0)
+		text_add(text, "%.0f days", s / 86400);
+	else
+		text_add(text, "%.0f years", s / 86400 / 365.25);
+}
+
+static void note_clock(const struct source *source, struct text *text)
+{
+	const char *name = inputs_name(source->inputs, source->index);
+
+	if (source->steps) {
+		text_add(text, "`%s`: the clock steps %s by ", name, source->step < 0 ? "back" : "forward");
+		add_span(text, source->step);
+		text_add(text, " at packet %" PRIu64, source->step_packet);
+		if (source->steps > 1)
+			text_add(text, ", and %" PRIu64 " times more", source->steps - 1);
+		text_add(text, "; how much time passed there is not known, and is taken as none\n");
+	}
+	if (source->disordered) {
+		text_add(
+		    text, "`%s`: %" PRIu64 " packets were out of order by up to ", name, source->disordered);
+		add_span(text, source->disorder);
+		text_add(text, " and have been sorted by time\n");
+	}
+}
+
+/* "parts 1 to 3": those that are not there. */
+static void note_missing(const struct reader *reader, struct text *text)
+{
+	struct source source = {0};
+	uint64_t next = 1;
+
+	for (size_t i = 0; i < reader->count; i++) {
+		uint64_t part;
+
+		source = reader->sources[i];
+		read_part(&source, source.file);
+		part = source.part;
+		if (part > next + 1)
+			text_add(text, "parts %" PRIu64 " to %" PRIu64 " of the run are missing\n", next,
+			    part - 1);
+		else if (part > next)
+			text_add(text, "part %" PRIu64 " of the run is missing\n", next);
+		next = part ? part + 1 : next + 1;
+	}
+	if (source.is_rotated)
+		text_add(text, "the run goes on in another file, part %" PRIu64 "\n", source.part + 1);
+}
+
+void reader_notes(const struct reader *reader, struct text *text)
+{
+	const char *application = reader_application(reader);
+
+	for (size_t i = 0; i < reader->count; i++)
+		note_clock(&reader->sources[i], text);
+	if (reader->moved)
+		text_add(text,
+		    "%" PRIu64 " packets are more than %d places out of order; their stamps are not used\n",
+		    reader->moved, READER_WINDOW);
+	if (!reader->is_ours)
+		return;
+	if (strncmp(application, "deadzone ", 9) != 0) {
+		/* Wireshark's tools add where they were built: "Mergecap (Wireshark) 4.0.17 (Git …)". */
+		const char *build = strstr(application, " (Git");
+
+		text_add(text, "a capture of deadzone, rewritten by %.*s",
+		    build ? (int)(build - application) : SAVEFILE_NAME_ROOM,
+		    *application ? application : "another program");
+		if (!*reader_section_comment(reader))
+			text_add(text, ": seed and configuration are no longer in it");
+		text_add(text, "\n");
+	}
+	note_missing(reader, text);
 }

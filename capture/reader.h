@@ -1,59 +1,52 @@
 /*
- * reader: packets out of a pcap or pcapng file, whoever wrote it.
+ * reader: the packets of one or several captures, as one sequence in time.
  *
- * pcapng blocks are read here (libpcap refuses files whose interfaces differ, and passes over comments);
- * classic pcap goes through libpcap. Files from strangers: every length is checked; a file that ends in the
- * middle of a block is read up to there. Numbers of either byte order, any timestamp resolution, several
- * sections.
+ * Parts of one run of deadzone's own follow one another as they were written, in whatever order they are
+ * named. Other files are merged by time. Inside a file that is not ours, packets that are out of order by at
+ * most READER_DISORDER_MAX are sorted; what steps back further, or forward by more than READER_GAP_MAX, is a
+ * step of the clock that stamped them: the time between its two sides is not known, and the reader lets it be
+ * none.
  */
 #ifndef CAPTURE_READER_H
 #define CAPTURE_READER_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/text.h"
+#include "capture/decode.h"
+#include "capture/inputs.h"
+#include "capture/savefile.h"
 
-#include "base/error.h"
-#include "base/ns.h"
-
-#define READER_COMMENT_ROOM 65536
-#define READER_NAME_ROOM 64
+#define READER_DISORDER_MAX (10 * NS_S)
+#define READER_GAP_MAX (366 * 24 * 3600 * NS_S)
+#define READER_WINDOW 1024 /* packets among which those of one file are sorted */
 
 struct reader;
 
-/* One packet; what it points to lives until the next reader_next. */
 struct reader_packet {
-	ns_t at;       /* since 1970 */
-	int link_type; /* DLT of libpcap's savefile */
-	const uint8_t *bytes;
-	size_t size;           /* in the file */
-	size_t original;       /* on the wire */
-	const char *interface; /* its name; "" where there is none */
-	const char *comment;   /* "" where there is none */
-	uint32_t flags;        /* epb_flags, 0 where there are none */
-	uint64_t id;           /* epb_packetid, 0 where there is none */
+	struct saved_packet saved; /* its stamp is of the sequence */
+	bool follows_step;         /* the time since the packet before is not known: the clock was stepped */
 };
 
-struct reader *reader_open(const char *path, struct error *error);
+/* Returns NULL and fills `error` if a file is no capture, or the files do not belong together. `inputs` must
+ * outlive the reader. */
+struct reader *reader_open(const struct inputs *inputs, struct error *error);
 void reader_close(struct reader *reader);
 
-/* false at the end, and where reading fails: then `error` says why, else its text is empty. */
-bool reader_next(struct reader *reader, struct reader_packet *packet, struct error *error);
-/* It is one of our own, and the seed that its header names. */
+/* Returns false at the end. What the packet points to lives until the next call. */
+bool reader_next(struct reader *reader, struct reader_packet *packet);
+/* Decodes the packet that reader_next gave last, with the fragments that came before it. */
+enum decode_result reader_decode(
+    struct reader *reader, const struct reader_packet *packet, struct decoded *decoded);
+
 bool reader_is_ours(const struct reader *reader);
 bool reader_seed(const struct reader *reader, uint64_t *seed);
-/* Who wrote it, as the section header says; "" where it does not. */
 const char *reader_application(const struct reader *reader);
-/* The comment of the last section header: of our own, `seed=N` and the ini text in force; "" for none. */
 const char *reader_section_comment(const struct reader *reader);
-/* What the statistics at the end of one of our own say; NULL before they were read, or where there are none.
- */
-struct reader_closing {
-	const char *comment; /* lines of `key=value` */
-	ns_t began, ended;
-};
-const struct reader_closing *reader_closing(const struct reader *reader);
-/* It ended in the middle of a block. */
+const struct savefile_closing *reader_closing(const struct reader *reader);
+/* A file ended in the middle of a packet. */
 bool reader_was_cut(const struct reader *reader);
+/* Adds what there was besides UDP datagrams: "12 TCP, 3 ARP"; nothing if there was nothing. */
+void reader_others(const struct reader *reader, struct text *text);
+/* Adds a line for each thing about the files that a user should know; complete at the end. */
+void reader_notes(const struct reader *reader, struct text *text);
 
 #endif

@@ -25,6 +25,7 @@
 struct pinning {
 	struct tale *tale;
 	struct pins pins;
+	struct inputs *inputs;
 	const char *capture, *path, *command;
 	struct text head;
 	unsigned runs;
@@ -233,12 +234,16 @@ static int run(const struct command_line *line)
 		log_error("replay-rules: --step: %s", error.text);
 		return EXIT_USAGE;
 	}
-	if (command_same_file(p.path, p.capture)) {
-		log_error(
-		    "replay-rules: `%s` is read and cannot be written too; give -o another name", p.path);
-		return EXIT_USAGE;
-	}
-	p.tale = tale_read(p.capture, &wish, TALE_WHOLE, &error);
+	for (size_t i = 0; i < line->word_count; i++)
+		if (command_same_file(p.path, line->words[i])) {
+			log_error(
+			    "replay-rules: `%s` is read and cannot be written too; give -o another name",
+			    p.path);
+			return EXIT_USAGE;
+		}
+	p.inputs = inputs_open(line->words, line->word_count, &error);
+	p.tale = p.inputs ? tale_read(p.inputs, &wish, TALE_WHOLE, &error) : NULL;
+	inputs_close(p.inputs);
 	if (!p.tale) {
 		log_error("replay-rules: %s", error.text);
 		return EXIT_USAGE;
@@ -259,9 +264,9 @@ static const struct option_row options[] = {
 
 const struct command command_replay_rules_row = {
     .name = "replay-rules",
-    .words = "CAPTURE",
+    .words = "CAPTURE...",
     .words_least = 1,
-    .words_most = 1,
+    .words_most = COMMAND_FILES_MAX,
     .options = options,
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,

@@ -28,6 +28,20 @@ static void print(const struct tale *tale)
 	free(text);
 }
 
+static int write_page(
+    const struct command_line *line, const struct tale *tale, const char *page, struct error *error)
+{
+	struct text title = {0};
+	int status;
+
+	text_add_word(&title, line->words[0]);
+	if (line->word_count > 1)
+		text_add(&title, " and %zu more", line->word_count - 1);
+	status = tale_page(tale, title.at, page, error);
+	text_free(&title);
+	return status;
+}
+
 static int tell(const struct command_line *line, const struct tale *tale)
 {
 	const char *page = command_value(line, "html");
@@ -35,11 +49,13 @@ static int tell(const struct command_line *line, const struct tale *tale)
 	size_t json;
 
 	command_values(line, "json", &json);
-	if (page && command_same_file(page, line->words[0])) {
-		log_error("report: `%s` is read and cannot be written too; give --html another name", page);
-		return EXIT_USAGE;
-	}
-	if (page && tale_page(tale, line->words[0], page, &error)) {
+	for (size_t i = 0; page && i < line->word_count; i++)
+		if (command_same_file(page, line->words[i])) {
+			log_error(
+			    "report: `%s` is read and cannot be written too; give --html another name", page);
+			return EXIT_USAGE;
+		}
+	if (page && write_page(line, tale, page, &error)) {
 		log_error("--html: %s", error.text);
 		return EXIT_USAGE;
 	}
@@ -59,9 +75,11 @@ static int run(const struct command_line *line)
 	    .device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
 	struct error error;
 	enum tale_detail detail = command_value(line, "html") ? TALE_WHOLE : TALE_BRIEF;
-	struct tale *tale = tale_read(line->words[0], &wish, detail, &error);
+	struct inputs *inputs = inputs_open(line->words, line->word_count, &error);
+	struct tale *tale = inputs ? tale_read(inputs, &wish, detail, &error) : NULL;
 	int status;
 
+	inputs_close(inputs);
 	if (!tale) {
 		log_error("report: %s", error.text);
 		return EXIT_USAGE;
@@ -81,9 +99,9 @@ static const struct option_row options[] = {
 
 const struct command command_report_row = {
     .name = "report",
-    .words = "CAPTURE",
+    .words = "CAPTURE...",
     .words_least = 1,
-    .words_most = 1,
+    .words_most = COMMAND_FILES_MAX,
     .options = options,
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,
@@ -92,5 +110,10 @@ const struct command command_report_row = {
             "verdicts,\n"
             "what came and what left are paired by their bytes. Of any other capture the flows of --device "
             "or --cloud\n"
-            "are told, or of whoever has port 5684 or 4433, or whom the first ClientHello went to.",
+            "are shown; without these the cloud is assumed to have port 5684 or 4433, or to be the receiver "
+            "of\n"
+            "the first ClientHello.\n\n"
+            "Several captures are parts of one run that was rotated, in any order, or captures of the same "
+            "time,\n"
+            "which are merged. - is standard input; files may be compressed with gzip or zstd.",
 };

@@ -28,6 +28,7 @@ struct simulation {
 	struct setup *setup;
 	struct live *live;
 	bool changes; /* what was changed live in the recorded run is changed again */
+	struct inputs *inputs;
 	struct flows *flows;
 	struct core *core;
 	struct cores cores; /* that one */
@@ -39,7 +40,7 @@ struct simulation {
 	size_t listener_count;
 	uint64_t seed;
 	ns_t began, now; /* virtual: stamps of the capture */
-	uint64_t taken, fragments, cut, unknown_links;
+	uint64_t taken, cut;
 	uint8_t whole[DATAGRAM_MAX + 20]; /* of a datagram that the capture cut: zeros behind what is there */
 };
 
@@ -291,18 +292,15 @@ static void take_event(struct simulation *s, const struct decoded *decoded, ns_t
 	free(change);
 }
 
-static void take_packet(struct simulation *s, const struct reader_packet *packet)
+static void take_packet(struct simulation *s, struct reader *reader, const struct reader_packet *from)
 {
+	const struct saved_packet *packet = &from->saved;
 	struct decoded decoded;
 	struct arrival arrival;
 	struct flow flow;
 
-	switch (decode_packet(packet->link_type, packet->bytes, packet->size, &decoded)) {
-	case DECODE_UDP: break;
-	case DECODE_FRAGMENT: s->fragments++; return;
-	case DECODE_LINK_UNKNOWN: s->unknown_links++; return;
-	case DECODE_OTHER: return;
-	}
+	if (reader_decode(reader, from, &decoded) != DECODE_UDP)
+		return;
 	if (strcmp(packet->interface, "events") == 0)
 		return take_event(s, &decoded, packet->at);
 	if (!flows_take(s->flows, packet, &decoded, &flow))
@@ -357,10 +355,26 @@ static int capture_start(struct simulation *s, const char *path)
 	return EXIT_USAGE;
 }
 
-static int feed(struct simulation *s, const char *in, const char *out)
+static void tell_read(const struct reader *reader)
+{
+	struct text notes = {0}, others = {0};
+
+	reader_notes(reader, &notes);
+	reader_others(reader, &others);
+	for (char *line = notes.at; line && *line; line += strcspn(line, "\n") + 1)
+		log_error("%.*s", (int)strcspn(line, "\n"), line);
+	if (others.size)
+		log_error("passed over: %s", others.at);
+	if (reader_was_cut(reader))
+		log_error("the capture ends in the middle of a packet; it was taken up to there");
+	text_free(&notes);
+	text_free(&others);
+}
+
+static int feed(struct simulation *s, const char *out)
 {
 	struct error error;
-	struct reader *reader = reader_open(in, &error);
+	struct reader *reader = reader_open(s->inputs, &error);
 	struct reader_packet packet;
 	int status = EXIT_DONE;
 
@@ -368,16 +382,15 @@ static int feed(struct simulation *s, const char *in, const char *out)
 		log_error("%s", error.text);
 		return EXIT_USAGE;
 	}
-	while (!status && reader_next(reader, &packet, &error)) {
+	while (!status && reader_next(reader, &packet)) {
 		if (!s->core) {
-			start_core(s, packet.at);
+			start_core(s, packet.saved.at);
 			status = capture_start(s, out);
 		}
 		if (!status)
-			take_packet(s, &packet);
+			take_packet(s, reader, &packet);
 	}
-	if (reader_was_cut(reader))
-		log_error("`%s` ends in the middle of a packet; it was taken up to there", in);
+	tell_read(reader);
 	reader_close(reader);
 	return status;
 }
@@ -464,10 +477,6 @@ static int conclude(struct simulation *s, const char *json)
 
 static void tell_passed_over(const struct simulation *s)
 {
-	if (s->fragments)
-		log_error("%" PRIu64 " IP fragments were passed over", s->fragments);
-	if (s->unknown_links)
-		log_error("%" PRIu64 " packets of an unknown link layer were passed over", s->unknown_links);
 	if (s->cut)
 		log_error(
 		    "%" PRIu64 " datagrams were cut by the capture; zeros stand for what is missing", s->cut);
@@ -491,7 +500,8 @@ static int simulate(struct simulation *s, const struct command_line *line)
 {
 	struct flows_wish wish = {
 	    .device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
-	const char *in = command_value(line, "read");
+	size_t in_count;
+	const char *const *in = command_values(line, "read", &in_count);
 	const char *out = command_value(line, "write") ? command_value(line, "write")
 	                                               : s->setup->capture.file;
 	const char *json = command_value(line, "json");
@@ -500,15 +510,16 @@ static int simulate(struct simulation *s, const struct command_line *line)
 
 	const struct command_output outputs[] = {{"-w or [capture] file", out}, {"--json", json}};
 
-	for (size_t i = 0; i < sizeof(outputs) / sizeof(*outputs); i++)
-		if (outputs[i].path && command_same_file(in, outputs[i].path)) {
+	for (size_t i = 0; i < in_count * 2; i++)
+		if (outputs[i % 2].path && command_same_file(in[i / 2], outputs[i % 2].path)) {
 			log_error("simulate: `%s` is read and cannot be written too; give %s another name",
-			    outputs[i].path, outputs[i].option);
+			    outputs[i % 2].path, outputs[i % 2].option);
 			return EXIT_USAGE;
 		}
 	if (command_check_outputs("simulate", outputs, 2, s->live, s->setup))
 		return EXIT_USAGE;
-	s->flows = flows_new(in, &wish, &error);
+	s->inputs = inputs_open(in, in_count, &error);
+	s->flows = s->inputs ? flows_new(s->inputs, &wish, &error) : NULL;
 	if (!s->flows) {
 		log_error("simulate: %s", error.text);
 		return EXIT_USAGE;
@@ -517,7 +528,7 @@ static int simulate(struct simulation *s, const struct command_line *line)
 		log_tell("%s", flows_told(s->flows));
 	seed_choose(s);
 	s->summary = summary_new();
-	status = feed(s, in, command_value(line, "write"));
+	status = feed(s, command_value(line, "write"));
 	if (status || !s->core)
 		return status;
 	tell_passed_over(s);
@@ -531,6 +542,7 @@ static void clean_up(struct simulation *s)
 	summary_free(s->summary);
 	if (s->flows)
 		flows_free(s->flows);
+	inputs_close(s->inputs);
 	free(s->listeners);
 	index_free(&s->by_listener);
 	setup_free(s->setup);
@@ -574,7 +586,7 @@ static int run(const struct command_line *line)
 
 static const struct option_row options[] = {
     {'c', "config", "FILE", false, "the ini file; it needs neither listen nor upstream"},
-    {'r', "read", "CAPTURE", false, "pcap or pcapng of what arrived"},
+    {'r', "read", "CAPTURE", true, "pcap or pcapng of what arrived; may be repeated; - is standard input"},
     {'w', "write", "FILE", false, "the annotated capture; - is standard output"},
     {0, "live", NULL, false, "change again what was changed live in the recorded run, when it was"},
     {0, "live-files", NULL, false,
@@ -595,10 +607,18 @@ const struct command command_simulate_row = {
     .run = run,
     .what = "apply the same rules to a recorded capture, offline, in virtual time",
     .more =
-        "Reads Ethernet (with VLAN tags), Linux cooked v1 and v2, raw IP and loopback. Of one of our own\n"
-        "captures it takes what arrived on both interfaces; of others the flows of --device or --cloud, or "
-        "of\n"
-        "whoever has port 5684 or 4433, or whom the first ClientHello went to. Without a seed in the ini "
-        "file it\n"
-        "takes that of the capture.",
+        "Of one of our own captures it takes what arrived on both interfaces; of others the flows of "
+        "--device\n"
+        "or --cloud; without these the cloud is assumed to have port 5684 or 4433, or to be the receiver of "
+        "the\n"
+        "first ClientHello. Without a seed in the ini file it takes that of the capture. Several captures "
+        "are\n"
+        "parts of one run that was rotated, in any order, or captures of the same time, which are merged; "
+        "they\n"
+        "may be compressed with gzip or zstd.\n\n"
+        "A simulation is open-loop: recorded peers do not react to what happens. What one of them sent in "
+        "the\n"
+        "recording it sends here too, at the same time, even if the question never reached it; nothing is "
+        "sent\n"
+        "again that was not sent again then.",
 };

@@ -21,6 +21,7 @@ struct option_row {
 };
 
 #define OPTION_VALUES_MAX 64
+#define COMMAND_FILES_MAX 10000 /* words that name files */
 
 /* What stood on the command line. */
 struct command_line {

@@ -469,7 +469,13 @@ void summary_statistics(const struct sheet *sheet, struct text *out)
 			text_add(out, "%" PRId64, failure->number);
 		text_add(out, " want=%s\n", failure->want);
 	}
-	for (size_t i = 0; i < sheet->session_count; i++)
+	for (size_t i = 0; i < sheet->session_count; i++) {
+		const struct sheet_session *session = &sheet->sessions[i];
+
+		/* What no packet shows: a port that nothing left by, and the old ones that are open. */
+		if (session->old_ports || (session->port && !session->ways[WAY_UP].account.sent))
+			text_add(out, "sockets s=%u port=%u old_ports=%u\n", session->number, session->port,
+			    session->old_ports);
 		for (int way = 0; way < WAYS; way++) {
 			const struct account *account = &sheet->sessions[i].ways[way].account;
 
@@ -479,6 +485,7 @@ void summary_statistics(const struct sheet *sheet, struct text *out)
 				    sheet->sessions[i].number, verdict_ways[way], account->copies,
 				    account->queued);
 		}
+	}
 	text_add(out, "lateness_us p50=%" PRId64 " p99=%" PRId64 " p999=%" PRId64 " max=%" PRId64 "\n",
 	    sheet->late[0] / NS_US, sheet->late[1] / NS_US, sheet->late[2] / NS_US, sheet->late[3] / NS_US);
 	text_add(out, "kernel_drops=%" PRIu64 "\n", sheet->kernel_drops);

@@ -35,6 +35,12 @@ static uint32_t port_number(struct ends *ends, uint16_t port)
 	return 0;
 }
 
+/* Two addresses whose ports do not tell which of them is the device. */
+struct pair {
+	struct address device;
+	bool by_hello; /* it sent a ClientHello; else the first datagram */
+};
+
 struct flows {
 	struct address_pattern device;
 	bool device_named, ours, seed_known;
@@ -44,6 +50,9 @@ struct flows {
 	struct ends *sessions;
 	size_t session_count, session_room;
 	struct index by_number;
+	struct pair *pairs;
+	size_t pair_count;
+	struct index by_pair;
 	/* Who sends to whom, for when nothing fits. */
 	struct talk {
 		struct address from, to;
@@ -92,7 +101,7 @@ static struct ends *ends_get(struct flows *flows, uint32_t session)
 }
 
 /* Of our own: both interfaces together tell the four addresses of a session. */
-static void learn_own(struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded)
+static void learn_own(struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded)
 {
 	uint32_t number = session_in(packet->comment);
 	bool inbound = (packet->flags & 3) == PCAPNG_INBOUND;
@@ -112,13 +121,44 @@ static void learn_own(struct flows *flows, const struct reader_packet *packet, c
 	}
 }
 
+/* The same in both directions. */
+static uint64_t pair_key(const struct decoded *decoded)
+{
+	return address_hash(&decoded->from) + address_hash(&decoded->to);
+}
+
+static const struct pair *pair_of(const struct flows *flows, const struct decoded *decoded)
+{
+	uint32_t at = index_find(&flows->by_pair, pair_key(decoded));
+
+	return at == INDEX_NONE ? NULL : &flows->pairs[at];
+}
+
+static void learn_pair(struct flows *flows, const struct decoded *decoded, bool is_hello)
+{
+	uint32_t at = index_find(&flows->by_pair, pair_key(decoded));
+
+	if (at == INDEX_NONE) {
+		flows->pairs = memory_grow(flows->pairs, flows->pair_count, sizeof(*flows->pairs));
+		at = (uint32_t)flows->pair_count++;
+		index_add(&flows->by_pair, pair_key(decoded), at);
+	} else if (!is_hello || flows->pairs[at].by_hello) {
+		return;
+	}
+	flows->pairs[at] = (struct pair){decoded->from, is_hello};
+}
+
 /* Of others: a port that speaks for itself, or the first ClientHello. */
 static bool learn_other(struct flows *flows, const struct decoded *decoded, struct address *hello_to)
 {
-	if (!hello_to->family && is_client_hello(decoded))
+	bool from_port = dtls_port(&decoded->from), to_port = dtls_port(&decoded->to);
+	bool is_hello = is_client_hello(decoded);
+
+	if (!hello_to->family && is_hello)
 		*hello_to = decoded->to;
-	(void)flows;
-	return dtls_port(&decoded->to) || dtls_port(&decoded->from);
+	if ((from_port && to_port) || (from_port && is_hello))
+		learn_pair(flows, decoded, is_hello);
+	return to_port || from_port;
 }
 
 static void talk_count(struct flows *flows, const struct decoded *decoded)
@@ -173,11 +213,21 @@ static int nobody_known(struct flows *flows, struct error *error)
 
 	text_add(&text,
 	    "it has neither a DTLS port (%d, %d) nor a ClientHello; name the cloud with --cloud ADDR:PORT or "
-	    "the "
-	    "device with --device ADDR[:PORT]; the busiest are ",
+	    "the device with --device ADDR[:PORT]; the busiest are ",
 	    COAPS_PORT, OPENSSL_PORT);
 	add_busiest(flows, &text);
 	error_set(error, "%s", text.at);
+	text_free(&text);
+	return -1;
+}
+
+static int no_datagrams(const struct reader *reader, struct error *error)
+{
+	struct text text = {0};
+
+	reader_others(reader, &text);
+	error_set(error, "it holds no UDP datagrams%s%s", text.size ? ", but " : " and no other packets",
+	    text.size ? text.at : "");
 	text_free(&text);
 	return -1;
 }
@@ -228,7 +278,7 @@ static bool is_wished(const struct flows *flows)
 	return flows->device_named || flows->cloud.family;
 }
 
-static int learn(struct flows *flows, const char *path, struct reader *reader, struct error *error)
+static int learn(struct flows *flows, const struct inputs *inputs, struct reader *reader, struct error *error)
 {
 	bool wished = is_wished(flows);
 	struct reader_packet packet;
@@ -237,24 +287,23 @@ static int learn(struct flows *flows, const char *path, struct reader *reader, s
 	bool by_port = false, any = false;
 	char text[ADDRESS_TEXT_ROOM];
 
-	while (reader_next(reader, &packet, error)) {
-		if (decode_packet(packet.link_type, packet.bytes, packet.size, &decoded) != DECODE_UDP)
+	flows->ours = reader_is_ours(reader);
+	while (reader_next(reader, &packet)) {
+		if (reader_decode(reader, &packet, &decoded) != DECODE_UDP)
 			continue;
-		if (!any)
-			flows->ours = reader_is_ours(reader);
 		any = true;
 		if (wished || !flows->ours)
 			talk_count(flows, &decoded);
 		if (flows->ours)
-			learn_own(flows, &packet, &decoded);
+			learn_own(flows, &packet.saved, &decoded);
 		else
 			by_port |= learn_other(flows, &decoded, &hello_to);
 	}
 	flows->seed_known = reader_seed(reader, &flows->seed);
 	if (!any)
-		return error_set(error, "it holds no UDP datagrams");
+		return no_datagrams(reader, error);
 	if (!flows->ours)
-		flows->sides = sides_new(path);
+		flows->sides = sides_new(inputs);
 	if (wished && !flows->ours && !(flows->sides ? any_side_fits(flows) : any_fits(flows)))
 		return nothing_fits(flows, error);
 	if (wished && flows->ours && !any_session_fits(flows))
@@ -262,20 +311,21 @@ static int learn(struct flows *flows, const char *path, struct reader *reader, s
 	if (flows->ours || flows->sides || flows->cloud.family || flows->device_named)
 		return 0;
 	if (by_port) {
-		snprintf(flows->told, sizeof(flows->told), "the cloud is taken to be who has port %d or %d",
-		    COAPS_PORT, OPENSSL_PORT);
+		snprintf(flows->told, sizeof(flows->told),
+		    "assuming that the cloud has port %d or %d (to name it: --cloud ADDR:PORT)", COAPS_PORT,
+		    OPENSSL_PORT);
 		return 0;
 	}
 	if (!hello_to.family)
 		return nobody_known(flows, error);
 	flows->cloud = hello_to;
 	snprintf(flows->told, sizeof(flows->told),
-	    "the cloud is taken to be %s, whom the first ClientHello went to",
+	    "assuming that the cloud is %s, the receiver of the first ClientHello (to name it: --cloud)",
 	    address_text(&hello_to, text, sizeof(text)));
 	return 0;
 }
 
-struct flows *flows_new(const char *path, const struct flows_wish *wish, struct error *error)
+struct flows *flows_new(const struct inputs *inputs, const struct flows_wish *wish, struct error *error)
 {
 	struct flows *flows = memory_new(1, sizeof(*flows));
 	struct reader *reader = NULL;
@@ -284,12 +334,12 @@ struct flows *flows_new(const char *path, const struct flows_wish *wish, struct 
 	flows->device_named = wish->device != NULL;
 	if ((wish->device && address_pattern_read(wish->device, &flows->device, error)) ||
 	    (wish->cloud && address_read(wish->cloud, &flows->cloud, error)) ||
-	    !(reader = reader_open(path, error))) {
+	    !(reader = reader_open(inputs, error))) {
 		free(flows);
 		return NULL;
 	}
-	if (learn(flows, path, reader, &why)) {
-		error_set(error, "`%s`: %s", path, why.text);
+	if (learn(flows, inputs, reader, &why)) {
+		error_set(error, "`%s`: %s", inputs_name(inputs, 0), why.text);
 		flows_free(flows);
 		flows = NULL;
 	}
@@ -303,6 +353,8 @@ void flows_free(struct flows *flows)
 	sides_free(flows->sides);
 	index_free(&flows->by_number);
 	index_free(&flows->by_talk);
+	free(flows->pairs);
+	index_free(&flows->by_pair);
 	free(flows);
 }
 
@@ -311,7 +363,7 @@ static bool wanted(const struct flows *flows, const struct flow *flow)
 	return device_fits(flows, &flow->device) && cloud_fits(flows, &flow->cloud);
 }
 
-static bool take_own(const struct flows *flows, const struct reader_packet *packet,
+static bool take_own(const struct flows *flows, const struct saved_packet *packet,
     const struct decoded *decoded, struct flow *flow)
 {
 	uint32_t number = session_in(packet->comment),
@@ -340,7 +392,7 @@ static bool take_own(const struct flows *flows, const struct reader_packet *pack
 	return flow->device.family && wanted(flows, flow);
 }
 
-static bool take_side(const struct flows *flows, const struct reader_packet *packet,
+static bool take_side(const struct flows *flows, const struct saved_packet *packet,
     const struct decoded *decoded, struct flow *flow)
 {
 	const struct sides_ends *ends = NULL;
@@ -348,7 +400,7 @@ static bool take_side(const struct flows *flows, const struct reader_packet *pac
 
 	sides_parties(packet, &from, &to);
 	if (from == PARTY_IS_DEVICE)
-		ends = sides_of_device(flows->sides, &decoded->from);
+		ends = sides_of_device(flows->sides, &decoded->from, &decoded->to);
 	else if (from == PARTY_IS_CLOUD)
 		ends = sides_of_port(flows->sides, &decoded->to);
 	if (!ends)
@@ -363,14 +415,18 @@ static bool take_side(const struct flows *flows, const struct reader_packet *pac
 
 static bool is_up(const struct flows *flows, const struct decoded *decoded)
 {
+	const struct pair *pair = pair_of(flows, decoded);
+
 	if (flows->cloud.family)
 		return address_equal(&decoded->to, &flows->cloud);
 	if (flows->device_named)
 		return address_pattern_matches(&flows->device, &decoded->from);
+	if (pair)
+		return address_equal(&pair->device, &decoded->from);
 	return dtls_port(&decoded->to);
 }
 
-bool flows_take(const struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded,
+bool flows_take(const struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded,
     struct flow *flow)
 {
 	struct decoded back = *decoded;

@@ -3,7 +3,10 @@
  *
  * In one of our own captures that is written down: what arrived on its two interfaces, session by session. In
  * any other the device, the cloud or both are named on the command line; else the cloud is whoever has one of
- * the DTLS ports 5684 and 4433, or whom the first ClientHello went to.
+ * the DTLS ports 5684 and 4433, or the receiver of the first ClientHello. If both ends have such a port, the
+ * device is the one that sent the ClientHello, or if none was seen the first datagram.
+ *
+ * A session, in all that reads a capture, is a device's address and the address that it spoke to.
  */
 #ifndef REPORT_FLOWS_H
 #define REPORT_FLOWS_H
@@ -31,12 +34,13 @@ struct flow {
 	uint32_t mapping; /* down: number of the session's source port that it came to; 0: not known */
 };
 
-/* Reads the capture once to learn what belongs together. NULL and why where no flow is found. */
-struct flows *flows_new(const char *path, const struct flows_wish *wish, struct error *error);
+/* Reads the captures once to learn what belongs together. Returns NULL and fills `error` if no flow is found.
+ */
+struct flows *flows_new(const struct inputs *inputs, const struct flows_wish *wish, struct error *error);
 void flows_free(struct flows *flows);
 
 /* Is this packet an arrival of one of the flows? */
-bool flows_take(const struct flows *flows, const struct reader_packet *packet, const struct decoded *decoded,
+bool flows_take(const struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded,
     struct flow *flow);
 bool flows_seed(const struct flows *flows, uint64_t *seed);
 /* Words for the user of how the flows were found. */

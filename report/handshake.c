@@ -264,6 +264,18 @@ void handshakes_delivered(struct handshakes *handshakes, const struct dtls_sessi
 		handshake->done = at;
 }
 
+void handshakes_cut(struct handshakes *handshakes)
+{
+	if (handshakes->count && !handshakes->all[handshakes->count - 1].done)
+		handshakes->all[handshakes->count - 1].is_cut = true;
+}
+
+void handshakes_step(struct handshakes *handshakes)
+{
+	if (handshakes->count && !handshakes->all[handshakes->count - 1].done)
+		handshakes->all[handshakes->count - 1].is_untimed = true;
+}
+
 void handshakes_end(struct handshakes *handshakes, ns_t end, bool is_over)
 {
 	for (size_t i = 0; i < handshakes->count; i++) {
@@ -280,7 +292,8 @@ void handshakes_end(struct handshakes *handshakes, ns_t end, bool is_over)
 		else if (handshake->is_full)
 			handshake->kind = HANDSHAKE_FULL;
 		else
-			handshake->kind = handshake->missing ? HANDSHAKE_UNKNOWN : HANDSHAKE_RESUMED;
+			handshake->kind = handshake->missing || handshake->is_cut ? HANDSHAKE_UNKNOWN
+			                                                          : HANDSHAKE_RESUMED;
 	}
 }
 

@@ -56,6 +56,8 @@ struct handshake {
 	ns_t began, done; /* 0: it is not */
 	ns_t latest;      /* the last message of it */
 	enum handshake_kind kind;
+	bool is_cut;     /* the capture cut one of its datagrams */
+	bool is_untimed; /* the clock was stepped in its course */
 	bool is_full, is_1_3, has_server_hello, has_change_cipher_spec;
 	ns_t finished[WAYS]; /* when either Finished has reached its receiver */
 	/* The server's records of epoch 0, from its ServerHello on: a bit for each. */
@@ -78,6 +80,10 @@ void handshakes_arrived(struct handshakes *handshakes, const struct dtls_session
 /* One left for its receiver, with its bytes as they came. */
 void handshakes_delivered(struct handshakes *handshakes, const struct dtls_session *dtls, enum way way,
     const uint8_t *bytes, size_t size, ns_t at);
+/* The capture cut a datagram, of a handshake if one is under way. */
+void handshakes_cut(struct handshakes *handshakes);
+/* The clock was stepped: how long a handshake that is under way takes is not known. */
+void handshakes_step(struct handshakes *handshakes);
 /* Decides about each what kind it was. `end`: the last stamp of the session's capture, or of its life if
  * `is_over`. */
 void handshakes_end(struct handshakes *handshakes, ns_t end, bool is_over);

@@ -90,6 +90,7 @@ struct sheet {
 	bool late_known; /* something was sent that could be late */
 	uint64_t capture_written, capture_lost;
 	uint64_t kernel_drops, icmp_errors;
+	const char *notes; /* lines about the capture that it was read from; NULL: a run's own */
 };
 
 extern const char *const sheet_late_words[4];

@@ -146,6 +146,20 @@ static json_t *json_changes(const struct sheet *sheet)
 	return list;
 }
 
+static json_t *json_lines(const char *lines)
+{
+	json_t *list = json_array();
+
+	for (size_t size; *lines; lines += size + (lines[size] == '\n')) {
+		size = strcspn(lines, "\n");
+		char *line = memory_text(lines, size);
+
+		json_array_append_new(list, json_word(line));
+		free(line);
+	}
+	return list;
+}
+
 json_t *sheet_json(const struct sheet *sheet)
 {
 	json_t *root = json_object(), *sessions = json_array(), *totals = json_object(),
@@ -173,6 +187,8 @@ json_t *sheet_json(const struct sheet *sheet)
 	json_object_set_new(root, "lateness_us", sheet->closed ? json_lateness(sheet) : json_null());
 	json_object_set_new(root, "changes", json_changes(sheet));
 	json_object_set_new(root, "capture", capture);
+	if (sheet->notes)
+		json_object_set_new(root, "notes", json_lines(sheet->notes));
 	json_object_set_new(
 	    root, "kernel_drops", sheet->closed ? json_count(sheet->kernel_drops) : json_null());
 	json_object_set_new(

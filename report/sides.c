@@ -33,7 +33,7 @@ static enum party party_of(const uint8_t *mac)
 	                                                                        : PARTY_NONE;
 }
 
-void sides_parties(const struct reader_packet *packet, enum party *from, enum party *to)
+void sides_parties(const struct saved_packet *packet, enum party *from, enum party *to)
 {
 	bool is_ethernet = packet->link_type == LINK_ETHERNET && packet->size >= ETHERNET_HEADER;
 
@@ -46,15 +46,21 @@ static uint64_t key_of(const struct decoded *decoded)
 	return chance_hash(decoded->size, decoded->payload, decoded->kept);
 }
 
+static uint64_t session_key(const struct address *device, const struct address *device_side)
+{
+	return address_hash(device) * 3 + address_hash(device_side);
+}
+
 static uint32_t device_number(struct sides *sides, const struct decoded *decoded)
 {
-	uint32_t number = index_find(&sides->by_device, address_hash(&decoded->from));
+	uint64_t key = session_key(&decoded->from, &decoded->to);
+	uint32_t number = index_find(&sides->by_device, key);
 
 	if (number != INDEX_NONE)
 		return number;
 	sides->all = memory_grow(sides->all, sides->count, sizeof(*sides->all));
 	sides->all[sides->count] = (struct sides_ends){.device = decoded->from, .device_side = decoded->to};
-	index_add(&sides->by_device, address_hash(&decoded->from), (uint32_t)sides->count);
+	index_add(&sides->by_device, key, (uint32_t)sides->count);
 	return (uint32_t)sides->count++;
 }
 
@@ -102,14 +108,14 @@ static void left_up(struct sides *sides, const struct decoded *decoded)
 }
 
 /* False if the packet is none of ours. */
-static bool look(struct sides *sides, const struct reader_packet *packet)
+static bool look(struct sides *sides, struct reader *reader, const struct reader_packet *packet)
 {
 	struct decoded decoded;
 	enum party from, to;
 
-	sides_parties(packet, &from, &to);
+	sides_parties(&packet->saved, &from, &to);
 	if ((from == PARTY_IS_PROXY) == (to == PARTY_IS_PROXY) || !from || !to ||
-	    decode_packet(packet->link_type, packet->bytes, packet->size, &decoded) != DECODE_UDP)
+	    reader_decode(reader, packet, &decoded) != DECODE_UDP)
 		return false;
 	if (from == PARTY_IS_DEVICE)
 		came_up(sides, key_of(&decoded), device_number(sides, &decoded));
@@ -124,16 +130,16 @@ static bool look(struct sides *sides, const struct reader_packet *packet)
 	return true;
 }
 
-struct sides *sides_new(const char *path)
+struct sides *sides_new(const struct inputs *inputs)
 {
 	struct error error;
-	struct reader *reader = reader_open(path, &error);
+	struct reader *reader = reader_open(inputs, &error);
 	struct sides *sides = memory_new(1, sizeof(*sides));
 	struct reader_packet packet;
 	bool is_ours = reader != NULL;
 
-	while (is_ours && reader_next(reader, &packet, &error))
-		is_ours = look(sides, &packet);
+	while (is_ours && reader_next(reader, &packet))
+		is_ours = look(sides, reader, &packet);
 	if (reader)
 		reader_close(reader);
 	if (is_ours && sides->is_paired)
@@ -155,22 +161,22 @@ void sides_free(struct sides *sides)
 	free(sides);
 }
 
-static const struct sides_ends *find(
-    const struct sides *sides, const struct index *index, const struct address *address)
+static const struct sides_ends *find(const struct sides *sides, const struct index *index, uint64_t key)
 {
-	uint32_t number = index_find(index, address_hash(address));
+	uint32_t number = index_find(index, key);
 
 	return number == INDEX_NONE ? NULL : &sides->all[number];
 }
 
-const struct sides_ends *sides_of_device(const struct sides *sides, const struct address *device)
+const struct sides_ends *sides_of_device(
+    const struct sides *sides, const struct address *device, const struct address *device_side)
 {
-	return find(sides, &sides->by_device, device);
+	return find(sides, &sides->by_device, session_key(device, device_side));
 }
 
 const struct sides_ends *sides_of_port(const struct sides *sides, const struct address *cloud_side)
 {
-	return find(sides, &sides->by_port, cloud_side);
+	return find(sides, &sides->by_port, address_hash(cloud_side));
 }
 
 size_t sides_count(const struct sides *sides)

@@ -17,20 +17,22 @@
 enum party { PARTY_NONE, PARTY_IS_DEVICE, PARTY_IS_PROXY, PARTY_IS_CLOUD };
 
 /* Of an Ethernet packet; PARTY_NONE of any other. */
-void sides_parties(const struct reader_packet *packet, enum party *from, enum party *to);
+void sides_parties(const struct saved_packet *packet, enum party *from, enum party *to);
 
-/* Who is on either side of the proxy for one device; the last two are not known before anything has left. */
+/* Who is on either side of the proxy for one device and the address that it spoke to; the last two are not
+ * known before anything has left. */
 struct sides_ends {
 	struct address device, device_side, cloud_side, cloud;
 };
 
 struct sides;
 
-/* Reads the whole file; NULL if it is none of these. */
-struct sides *sides_new(const char *path);
+/* Reads the files whole; NULL if they are none of these. */
+struct sides *sides_new(const struct inputs *inputs);
 void sides_free(struct sides *sides);
 /* NULL if there is none. */
-const struct sides_ends *sides_of_device(const struct sides *sides, const struct address *device);
+const struct sides_ends *sides_of_device(
+    const struct sides *sides, const struct address *device, const struct address *device_side);
 const struct sides_ends *sides_of_port(const struct sides *sides, const struct address *cloud_side);
 size_t sides_count(const struct sides *sides);
 const struct sides_ends *sides_at(const struct sides *sides, size_t index);

@@ -1,5 +1,6 @@
 #include "report/tale.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,13 +77,13 @@ struct mark *tale_mark(const struct tale *tale, const struct tale_session *sessi
 
 /* ---- Arrivals ---- */
 
-static uint32_t data_in(const struct tale_session *session, enum way way, const struct decoded *decoded)
+static uint32_t data_in(const struct tale_session *session, enum way way, const uint8_t *bytes, size_t size)
 {
 	struct dtls_walk walk;
 	struct dtls_record record;
 	size_t sum = 0;
 
-	dtls_walk(&walk, &session->dtls, way, decoded->payload, decoded->kept);
+	dtls_walk(&walk, &session->dtls, way, bytes, size);
 	while (dtls_next(&walk, &record))
 		if (record.type == TYPE_APPLICATION_DATA || record.type == TYPE_CID ||
 		    record.type >= TYPE_CID_RESUMED)
@@ -99,25 +100,63 @@ static uint8_t message_of(const struct dtls_peek *peek)
 	return 0;
 }
 
-void tale_look(struct tale_session *session, struct mark *mark, const struct decoded *decoded)
+/* The bytes of a datagram; zeros stand for what the capture has cut: record headers say how long they are. */
+static const uint8_t *whole(struct tale *tale, const struct decoded *decoded)
+{
+	struct text *text = &tale->scratch;
+
+	if (decoded->kept == decoded->size)
+		return decoded->payload;
+	text_clear(text);
+	text_add_bytes(text, decoded->payload, decoded->kept);
+	for (size_t left = decoded->size - decoded->kept; left;) {
+		static const uint8_t zeros[256];
+		size_t size = left < sizeof(zeros) ? left : sizeof(zeros);
+
+		text_add_bytes(text, zeros, size);
+		left -= size;
+	}
+	return (const uint8_t *)text->at;
+}
+
+void tale_look(
+    struct tale *tale, struct tale_session *session, struct mark *mark, const struct decoded *decoded)
 {
 	enum way way = (enum way)mark->way;
 	struct tale_way *own = &session->ways[way];
+	const uint8_t *bytes = whole(tale, decoded);
 	struct dtls_peek peek;
 
-	dtls_look(&session->dtls, way, decoded->payload, decoded->kept, &peek);
-	handshakes_arrived(
-	    &session->handshakes, &session->dtls, way, &peek, decoded->payload, decoded->kept, mark->at);
+	dtls_look(&session->dtls, way, bytes, decoded->size, &peek);
+	handshakes_arrived(&session->handshakes, &session->dtls, way, &peek, bytes, decoded->size, mark->at);
+	if (decoded->kept < decoded->size) {
+		tale->cut_datagrams++;
+		handshakes_cut(&session->handshakes);
+	}
 	own->cid_records += peek.kinds >> DTLS_KIND_CID & 1;
 	own->alerts += peek.kinds >> DTLS_KIND_ALERT & 1;
-	mark->data = peek.first.type == DTLS_NONE ? 0 : data_in(session, way, decoded);
+	mark->data = peek.first.type == DTLS_NONE ? 0 : data_in(session, way, bytes, decoded->size);
 	mark->message = message_of(&peek);
 	mark->number = peek.first.type == DTLS_NONE ? DTLS_NUMBER_HIDDEN : peek.first.number;
 }
 
-void tale_delivered(struct tale_session *session, enum way way, const struct decoded *decoded, ns_t at)
+void tale_left(struct tale_session *session, enum way way, const struct decoded *decoded)
 {
-	handshakes_delivered(&session->handshakes, &session->dtls, way, decoded->payload, decoded->kept, at);
+	session->ways[way].wire_bytes += decoded->size + session->header;
+}
+
+void tale_changed(
+    struct tale *tale, struct tale_session *session, struct mark *mark, const struct decoded *decoded)
+{
+	if (mark->data)
+		mark->data = data_in(session, (enum way)mark->way, whole(tale, decoded), decoded->size);
+}
+
+void tale_delivered(
+    struct tale *tale, struct tale_session *session, enum way way, const struct decoded *decoded, ns_t at)
+{
+	handshakes_delivered(
+	    &session->handshakes, &session->dtls, way, whole(tale, decoded), decoded->size, at);
 }
 
 static void hear(struct tale_way *way, ns_t at)
@@ -212,6 +251,7 @@ void tale_dropped(
 	cause_get(&session->ways[mark->way], reason, by, size)->count++;
 	account->queued--;
 	account->dropped[reason]++;
+	session->ways[mark->way].lost++;
 	runs_settled(&session->ways[mark->way].runs, mark->n, true);
 	mark->fate = FATE_DROPPED;
 	mark->reason = (uint8_t)reason;
@@ -289,7 +329,6 @@ void tale_sent(struct tale *tale, struct mark *mark, ns_t at)
 	runs_settled(&way->runs, mark->n, false);
 	mark->fate = FATE_SENT;
 	mark->left = at;
-	way->wire_bytes += mark->size + session->header;
 	session->last = at > session->last ? at : session->last;
 	if (mark->data) {
 		way->carried_bytes += mark->data;
@@ -319,37 +358,48 @@ void tale_copied(struct tale *tale, const struct mark *mark, ns_t at)
 
 /* ---- Reading ---- */
 
-/* Ours with comments: the first packet's header has been read by then. */
-static int read_file(struct tale *tale, const char *path, const struct tale_wish *wish, struct error *error)
+void tale_reader_done(struct tale *tale, const struct reader *reader)
 {
-	struct reader *reader = reader_open(path, error);
-	struct reader_packet packet;
-	bool ours;
-	int status;
+	reader_others(reader, &tale->others);
+	reader_notes(reader, &tale->notes);
+	if (tale->cut_datagrams)
+		text_add(&tale->notes,
+		    "of %" PRIu64 " datagrams the capture holds only the first bytes (snaplen)\n",
+		    tale->cut_datagrams);
+	if (tale->strange || tale->others.size) {
+		text_add(&tale->notes, "not part of any session, and passed over: ");
+		if (tale->strange)
+			text_add(
+			    &tale->notes, "%" PRIu64 " UDP%s", tale->strange, tale->others.size ? ", " : "");
+		text_add(&tale->notes, "%s\n", tale->others.size ? tale->others.at : "");
+	}
+	tale->sheet.notes = tale->notes.size ? tale->notes.at : "";
+	tale->cut = reader_was_cut(reader);
+}
+
+static int read_files(
+    struct tale *tale, const struct inputs *inputs, const struct tale_wish *wish, struct error *error)
+{
+	struct reader *reader = reader_open(inputs, error);
+	bool is_ours;
 
 	if (!reader)
 		return -1;
-	(void)reader_next(reader, &packet, error);
-	ours = reader_is_ours(reader);
+	is_ours = reader_is_ours(reader);
+	if (is_ours)
+		tale_read_ours(tale, reader);
 	reader_close(reader);
-	if (!ours)
-		return tale_read_bare(tale, path, wish, error);
-	reader = reader_open(path, error);
-	if (!reader)
-		return -1;
-	status = tale_read_ours(tale, reader, error);
-	reader_close(reader);
-	return status;
+	return is_ours ? 0 : tale_read_bare(tale, inputs, wish, error);
 }
 
 struct tale *tale_read(
-    const char *path, const struct tale_wish *wish, enum tale_detail detail, struct error *error)
+    const struct inputs *inputs, const struct tale_wish *wish, enum tale_detail detail, struct error *error)
 {
 	struct tale *tale = memory_new(1, sizeof(*tale));
 
 	tale->brief = detail == TALE_BRIEF;
 	tale->sheet.exit = -1;
-	if (read_file(tale, path, wish, error)) {
+	if (read_files(tale, inputs, wish, error)) {
 		tale_free(tale);
 		return NULL;
 	}
@@ -394,7 +444,8 @@ void tale_free(struct tale *tale)
 	free(tale->sessions);
 	free(tale->marks);
 	free(tale->ini);
-	free(tale->told);
+	text_free(&tale->notes);
+	text_free(&tale->others);
 	sheet_fini(&tale->sheet);
 	free(tale);
 }

@@ -13,6 +13,7 @@
 #define REPORT_TALE_H
 
 #include "base/text.h"
+#include "capture/inputs.h"
 #include "report/handshake.h"
 #include "report/index.h"
 #include "report/rate.h"
@@ -76,8 +77,10 @@ struct tale_way {
 	size_t cause_count;
 	uint64_t copies_due; /* made, as arrivals say, and not seen leaving yet */
 	uint64_t copies_sent[ORIGIN_COUNT];
-	uint64_t wire_bytes,
-	    carried_bytes; /* delivered: with IP and UDP headers; application records' bodies, once */
+	uint64_t lost;          /* datagrams of which the original died; copies are not counted */
+	uint64_t copies_lost;   /* copies that died */
+	uint64_t wire_bytes;    /* that left, with IP and UDP headers, copies too */
+	uint64_t carried_bytes; /* of application records' bodies that left, without copies */
 	uint64_t cid_records, alerts;
 	ns_t silence, silence_from; /* the longest between two arrivals, and when it began */
 	ns_t first, last;           /* arrivals */
@@ -120,7 +123,7 @@ struct tale_session {
 	uint32_t number;
 	struct address device;
 	uint16_t cloud_port;
-	uint32_t rebinds, header;
+	uint32_t rebinds, old_ports, header;
 	char section[64], identity[64], link[64];
 	const char *ended; /* NULL: "stop", or not known */
 	ns_t began, last;
@@ -131,6 +134,7 @@ struct tale_session {
 		size_t count, room;
 	} open[WAYS];
 	uint32_t bare_n[WAYS]; /* without comments: ordinals given so far */
+	uint64_t steps;        /* of the clock, when its last packet came */
 };
 
 enum tale_kind { TALE_OURS, TALE_TWO_SIDES, TALE_ONE_SIDE };
@@ -138,11 +142,14 @@ enum tale_kind { TALE_OURS, TALE_TWO_SIDES, TALE_ONE_SIDE };
 struct tale {
 	enum tale_kind kind;
 	struct sheet sheet;
-	char *ini;        /* text in force; NULL: not known */
-	char *told;       /* words for the user of how it was read, or NULL */
-	bool cut;         /* the file ended in the middle of a packet */
-	bool live;        /* something was changed while it ran */
-	uint64_t strange; /* packets that are no datagram of the tale */
+	char *ini;              /* text in force; NULL: not known */
+	struct text notes;      /* lines for the user: how it was read, and what was found odd */
+	struct text others;     /* what there was besides UDP datagrams: "12 TCP, 3 ARP" */
+	uint64_t cut_datagrams; /* of which the capture holds only the first bytes */
+	bool cut;               /* a file ended in the middle of a packet */
+	uint64_t steps;         /* of the clock that stamped the packets */
+	bool live;              /* something was changed while it ran */
+	uint64_t strange;       /* UDP datagrams of no session */
 	struct tale_session *sessions;
 	size_t session_count, session_room;
 	struct index by_number;
@@ -171,7 +178,7 @@ struct tale_wish {
  * page or for rules; else memory goes with the sessions. */
 enum tale_detail { TALE_BRIEF, TALE_WHOLE };
 struct tale *tale_read(
-    const char *path, const struct tale_wish *wish, enum tale_detail detail, struct error *error);
+    const struct inputs *inputs, const struct tale_wish *wish, enum tale_detail detail, struct error *error);
 void tale_free(struct tale *tale);
 
 /* For people: the summary, then session by session what a network engineer would ask. */

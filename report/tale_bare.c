@@ -118,7 +118,8 @@ static void departed(
 		bare->tale->sessions[mark->session].ways[way].copies_sent[ORIGIN_DUPLICATE]++;
 		tale_copied(bare->tale, mark, at);
 	}
-	tale_delivered(&bare->tale->sessions[mark->session], way, decoded, at);
+	tale_left(&bare->tale->sessions[mark->session], way, decoded);
+	tale_delivered(bare->tale, &bare->tale->sessions[mark->session], way, decoded, at);
 	if (way == WAY_UP && !session) {
 		session = &bare->tale->sessions[mark->session];
 		index_add(&bare->by_port, address_hash(&decoded->from), session->number);
@@ -129,9 +130,11 @@ static void departed(
 
 /* ---- Sessions ---- */
 
-static struct tale_session *session_of_device(struct bare *bare, const struct address *device, ns_t at)
+/* As a core tells sessions apart: by the device's address and the one that it spoke to. */
+static struct tale_session *session_of_device(
+    struct bare *bare, const struct address *device, const struct address *device_side, ns_t at)
 {
-	uint64_t key = address_hash(device);
+	uint64_t key = address_hash(device) * 3 + address_hash(device_side);
 	uint32_t number = index_find(&bare->by_device, key);
 	struct tale_session *session;
 
@@ -157,20 +160,23 @@ static struct mark *arrived(
 {
 	struct mark *mark = tale_arrived(bare->tale, session, way, ++session->bare_n[way], decoded, at);
 
-	tale_look(session, mark, decoded);
+	if (session->steps != bare->tale->steps)
+		handshakes_step(&session->handshakes);
+	session->steps = bare->tale->steps;
+	tale_look(bare->tale, session, mark, decoded);
 	mark->words = tale_words_add(&bare->tale->words, "", 0);
 	return mark;
 }
 
 static void take_two_sided(
-    struct bare *bare, const struct reader_packet *packet, const struct decoded *decoded)
+    struct bare *bare, const struct saved_packet *packet, const struct decoded *decoded)
 {
 	struct tale_session *session;
 	enum party from, to;
 
 	sides_parties(packet, &from, &to);
 	if (from == PARTY_IS_DEVICE && to == PARTY_IS_PROXY) {
-		session = session_of_device(bare, &decoded->from, packet->at);
+		session = session_of_device(bare, &decoded->from, &decoded->to, packet->at);
 		remember(bare, arrived(bare, session, WAY_UP, decoded, packet->at), decoded);
 	} else if (from == PARTY_IS_CLOUD && to == PARTY_IS_PROXY &&
 	           (session = session_of_port(bare, &decoded->to))) {
@@ -178,8 +184,8 @@ static void take_two_sided(
 	} else if (from == PARTY_IS_PROXY && to == PARTY_IS_CLOUD) {
 		departed(bare, WAY_UP, decoded, session_of_port(bare, &decoded->from), packet->at);
 	} else if (from == PARTY_IS_PROXY && to == PARTY_IS_DEVICE) {
-		departed(
-		    bare, WAY_DOWN, decoded, session_of_device(bare, &decoded->to, packet->at), packet->at);
+		session = session_of_device(bare, &decoded->to, &decoded->from, packet->at);
+		departed(bare, WAY_DOWN, decoded, session, packet->at);
 	} else {
 		bare->tale->strange++;
 	}
@@ -200,69 +206,74 @@ static void bury(struct tale *tale)
 
 /* ---- */
 
-static void take(struct bare *bare, const struct flows *flows, const struct reader_packet *packet)
+static void take(
+    struct bare *bare, const struct flows *flows, struct reader *reader, const struct reader_packet *from)
 {
+	const struct saved_packet *packet = &from->saved;
 	struct tale *tale = bare->tale;
+	struct tale_session *session;
 	struct decoded decoded;
 	struct mark *mark;
 	struct flow flow;
 
-	if (decode_packet(packet->link_type, packet->bytes, packet->size, &decoded) != DECODE_UDP) {
-		tale->strange++;
+	tale->steps += from->follows_step;
+	if (reader_decode(reader, from, &decoded) != DECODE_UDP)
 		return;
-	}
 	if (tale->kind == TALE_TWO_SIDES) {
 		take_two_sided(bare, packet, &decoded);
 	} else if (flows_take(flows, packet, &decoded, &flow)) {
-		mark = arrived(
-		    bare, session_of_device(bare, &flow.device, packet->at), flow.way, &decoded, packet->at);
+		session = session_of_device(bare, &flow.device, &flow.device_side, packet->at);
+		mark = arrived(bare, session, flow.way, &decoded, packet->at);
 		tale_sent(tale, mark, packet->at);
-		tale_delivered(&tale->sessions[mark->session], flow.way, &decoded, packet->at);
+		tale_left(session, flow.way, &decoded);
+		tale_delivered(tale, session, flow.way, &decoded, packet->at);
 		tale_done(tale, mark);
 	} else {
 		tale->strange++;
 	}
 }
 
-static int feed(struct bare *bare, const char *path, const struct flows *flows, struct error *error)
+static int feed(
+    struct bare *bare, const struct inputs *inputs, const struct flows *flows, struct error *error)
 {
 	struct tale *tale = bare->tale;
-	struct reader *reader = reader_open(path, error);
+	struct reader *reader = reader_open(inputs, error);
 	struct reader_packet packet;
 
 	if (!reader)
 		return -1;
-	while (reader_next(reader, &packet, error)) {
+	while (reader_next(reader, &packet)) {
 		if (!tale->packets++)
-			tale->first = packet.at;
-		tale->last = packet.at > tale->last ? packet.at : tale->last;
-		take(bare, flows, &packet);
+			tale->first = packet.saved.at;
+		tale->last = packet.saved.at > tale->last ? packet.saved.at : tale->last;
+		take(bare, flows, reader, &packet);
 	}
-	tale->cut = reader_was_cut(reader);
+	tale_reader_done(tale, reader);
 	reader_close(reader);
-	return error->text[0] ? -1 : 0;
+	return 0;
 }
 
-int tale_read_bare(struct tale *tale, const char *path, const struct tale_wish *wish, struct error *error)
+int tale_read_bare(
+    struct tale *tale, const struct inputs *inputs, const struct tale_wish *wish, struct error *error)
 {
 	struct bare bare = {.tale = tale};
 	struct flows_wish flows_wish = {.device = wish->device, .cloud = wish->cloud};
 	struct flows *flows = NULL;
 	int status = 0;
 
-	struct sides *sides = sides_new(path);
+	struct sides *sides = sides_new(inputs);
 
 	tale->kind = sides ? TALE_TWO_SIDES : TALE_ONE_SIDE;
 	sides_free(sides);
 	tale->brief &= tale->kind == TALE_ONE_SIDE; /* what left is paired with what came by its bytes */
 	if (tale->kind == TALE_ONE_SIDE) {
-		flows = flows_new(path, &flows_wish, error);
+		flows = flows_new(inputs, &flows_wish, error);
 		if (!flows)
 			return -1;
 		if (*flows_told(flows))
-			tale->told = memory_text(flows_told(flows), strlen(flows_told(flows)));
+			text_add(&tale->notes, "%s\n", flows_told(flows));
 	}
-	status = feed(&bare, path, flows, error);
+	status = feed(&bare, inputs, flows, error);
 	if (!status && tale->kind == TALE_TWO_SIDES)
 		bury(tale);
 	if (flows)

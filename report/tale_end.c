@@ -47,6 +47,7 @@ static void fill_session(const struct tale *tale, struct tale_session *session, 
 	    .handshakes = (uint32_t)session->handshakes.count,
 	    .rebinds = session->rebinds,
 	    .port = session->cloud_port,
+	    .old_ports = session->old_ports,
 	    .began = session->began - tale->sheet.started,
 	    .seconds = session->last - session->began,
 	    .ended = session->ended       ? session->ended

@@ -188,6 +188,17 @@ static void waiting_read(struct tale *tale, const char *line, size_t size)
 		tale->sessions[index].accounts[way] = told;
 }
 
+/* "sockets s=3 port=40112 old_ports=1": of a session whose last packets do not show it. */
+static void sockets_read(struct tale *tale, const char *line, size_t size)
+{
+	uint32_t index = index_find(&tale->by_number, number_in(line, size, "s"));
+
+	if (index == INDEX_NONE)
+		return;
+	tale->sessions[index].cloud_port = (uint16_t)number_in(line, size, "port");
+	tale->sessions[index].old_ports = (uint32_t)number_in(line, size, "old_ports");
+}
+
 /* "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us p50=…", … */
 static void closing_line(struct tale *tale, const char *line, size_t size)
 {
@@ -198,6 +209,8 @@ static void closing_line(struct tale *tale, const char *line, size_t size)
 
 	if (starts(&line, &size, "waiting "))
 		return waiting_read(tale, line, size);
+	if (starts(&line, &size, "sockets "))
+		return sockets_read(tale, line, size);
 	if (starts(&line, &size, "failed ")) {
 		struct sheet_failure *failure;
 
@@ -254,7 +267,7 @@ static void closing_line(struct tale *tale, const char *line, size_t size)
 	}
 }
 
-void tale_closing(struct tale *tale, const struct reader_closing *closing)
+void tale_closing(struct tale *tale, const struct savefile_closing *closing)
 {
 	const char *line = closing->comment;
 

@@ -38,7 +38,6 @@ static json_t *json_delays(const struct sparse *delays, double unit)
 
 static json_t *json_loss(const struct tale_way *way, const struct account *account)
 {
-	uint64_t dropped = account_dropped(account);
 	json_t *loss = json_object(), *causes = json_array();
 
 	for (size_t i = 0; i < way->cause_count; i++)
@@ -46,12 +45,14 @@ static json_t *json_loss(const struct tale_way *way, const struct account *accou
 		    causes, json_pack("{s:s, s:s?, s:I}", "reason", verdict_reasons[way->causes[i].reason],
 		                "by", way->causes[i].by[0] ? way->causes[i].by : NULL, "count",
 		                (json_int_t)way->causes[i].count));
-	json_object_set_new(
-	    loss, "share", json_rounded(account->received ? (double)dropped / (double)account->received : 0));
+	json_object_set_new(loss, "share",
+	    json_rounded(account->received ? (double)way->lost / (double)account->received : 0));
+	json_object_set_new(loss, "datagrams", json_integer((json_int_t)way->lost));
+	json_object_set_new(loss, "copies", json_integer((json_int_t)way->copies_lost));
 	json_object_set_new(loss, "causes", causes);
 	json_object_set_new(loss, "runs", json_integer((json_int_t)way->runs.count));
 	json_object_set_new(loss, "mean_run",
-	    way->runs.count ? json_rounded((double)dropped / (double)way->runs.count) : json_null());
+	    way->runs.count ? json_rounded((double)way->lost / (double)way->runs.count) : json_null());
 	json_object_set_new(loss, "longest_run", json_integer((json_int_t)way->runs.longest));
 	return loss;
 }
@@ -138,7 +139,9 @@ static json_t *json_handshake(const struct tale *tale, const struct handshake *h
 		json_array_append_new(messages, json_message(tale, &handshake->messages[i]));
 	one = json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", handshake_word(handshake), "at",
 	    json_since(tale, handshake->began), "seconds",
-	    handshake->done ? json_rounded((double)(handshake->done - handshake->began) / 1e9) : json_null(),
+	    handshake->done && !handshake->is_untimed
+	        ? json_rounded((double)(handshake->done - handshake->began) / 1e9)
+	        : json_null(),
 	    "flights", flights, "messages", messages);
 	if (handshake->kind == HANDSHAKE_UNKNOWN)
 		json_object_set_new(one, "missing_records", json_integer(handshake->missing));

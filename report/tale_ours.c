@@ -133,7 +133,7 @@ static void arrived(struct tale *tale, struct tale_session *session, const struc
 	mark = tale_arrived(tale, session, fields->way, fields->n, decoded, at);
 	/* What dies of these is seen by no rule: no hello is learned from it. */
 	if (fields->reason != REASON_OVERLOAD && fields->reason != REASON_NAT_EXPIRED)
-		tale_look(session, mark, decoded);
+		tale_look(tale, session, mark, decoded);
 	mark->words = tale->brief ? 0 : rest_of(tale, fields);
 	mark->deeds = deeds_of(tale, fields, decoded);
 	mark->altered = fields->did.at != NULL;
@@ -206,16 +206,17 @@ static void copy_left(struct tale *tale, struct tale_session *session, const str
 		mark->copies_done++;
 	if (fields->kind == FIELDS_UNSENT) {
 		account->dropped[fields->reason]++;
+		way->copies_lost++;
 	} else {
 		account->sent++;
 		way->copies_sent[fields->origin]++;
-		way->wire_bytes += decoded->size + session->header;
+		tale_left(session, fields->way, decoded);
 		session->last = at > session->last ? at : session->last;
 		if (mark && mark->copies_sent < UINT16_MAX)
 			mark->copies_sent++;
 		if (fields->origin != ORIGIN_DECOY && fields->origin != ORIGIN_INJECT &&
 		    !(mark && mark->altered))
-			tale_delivered(session, fields->way, decoded, at);
+			tale_delivered(tale, session, fields->way, decoded, at);
 		if (mark && !tale->brief)
 			copy_keep(tale, mark, fields, decoded, at);
 	}
@@ -263,6 +264,7 @@ static void left(struct tale *tale, struct tale_session *session, const struct f
     const struct decoded *decoded, ns_t at)
 {
 	struct word packed = fields->packed;
+	struct mark *mark;
 	bool delivered = true;
 	uint32_t n;
 
@@ -270,6 +272,11 @@ static void left(struct tale *tale, struct tale_session *session, const struct f
 		copy_left(tale, session, fields, decoded, at);
 		return;
 	}
+	if (fields->kind == FIELDS_SENT)
+		tale_left(session, fields->way, decoded);
+	mark = packed.at ? NULL : tale_mark(tale, session, fields->way, fields->n);
+	if (mark && mark->altered)
+		tale_changed(tale, session, mark, decoded);
 	if (packed.at) {
 		session->accounts[fields->way].corrupted += contains(fields->did, "corrupt");
 		tale->joints++;
@@ -280,11 +287,11 @@ static void left(struct tale *tale, struct tale_session *session, const struct f
 		delivered = one_left(tale, session, fields, fields->n, at);
 	}
 	if (delivered)
-		tale_delivered(session, fields->way, decoded, at);
+		tale_delivered(tale, session, fields->way, decoded, at);
 }
 
 static bool take_commented(
-    struct tale *tale, const struct reader_packet *packet, const struct decoded *decoded)
+    struct tale *tale, const struct saved_packet *packet, const struct decoded *decoded)
 {
 	struct tale_session *session;
 	struct fields fields;
@@ -304,33 +311,31 @@ static bool take_commented(
 	return true;
 }
 
-static void take_packet(struct tale *tale, const struct reader_packet *packet)
+static void take_packet(struct tale *tale, struct reader *reader, const struct reader_packet *from)
 {
+	const struct saved_packet *packet = &from->saved;
 	struct decoded decoded;
 
 	if (!tale->packets++)
 		tale->first = packet->at;
 	tale->last = packet->at > tale->last ? packet->at : tale->last;
-	if (decode_packet(packet->link_type, packet->bytes, packet->size, &decoded) != DECODE_UDP)
-		tale->strange++;
-	else if (strcmp(packet->interface, "events") == 0)
+	if (reader_decode(reader, from, &decoded) != DECODE_UDP)
+		return;
+	if (strcmp(packet->interface, "events") == 0)
 		tale_event(tale, &decoded, packet->at);
 	else if (!take_commented(tale, packet, &decoded))
 		tale->strange++;
 }
 
-int tale_read_ours(struct tale *tale, struct reader *reader, struct error *error)
+void tale_read_ours(struct tale *tale, struct reader *reader)
 {
 	struct reader_packet packet;
 
 	tale->kind = TALE_OURS;
-	while (reader_next(reader, &packet, error))
-		take_packet(tale, &packet);
-	if (error->text[0])
-		return -1;
+	while (reader_next(reader, &packet))
+		take_packet(tale, reader, &packet);
 	tale_header(tale, reader);
 	if (reader_closing(reader))
 		tale_closing(tale, reader_closing(reader));
-	tale->cut = reader_was_cut(reader);
-	return 0;
+	tale_reader_done(tale, reader);
 }

@@ -28,12 +28,12 @@ static void print_delays(const char *name, const struct sparse *delays, FILE *ou
 
 static void print_losses(const struct tale_way *way, const struct account *account, FILE *out)
 {
-	uint64_t dropped = account_dropped(account);
-
-	if (!dropped)
+	if (way->copies_lost)
+		fprintf(out, "         %" PRIu64 " of the dropped are copies\n", way->copies_lost);
+	if (!way->lost)
 		return;
 	fprintf(out, "         lost %.1f %%:",
-	    account->received ? 100.0 * (double)dropped / (double)account->received : 0);
+	    account->received ? 100.0 * (double)way->lost / (double)account->received : 0);
 	for (size_t i = 0; i < way->cause_count; i++)
 		fprintf(out, "%s %" PRIu64 " %s%s%s", i ? "," : "", way->causes[i].count,
 		    verdict_reasons[way->causes[i].reason], way->causes[i].by[0] ? " by " : "",
@@ -42,7 +42,7 @@ static void print_losses(const struct tale_way *way, const struct account *accou
 	if (way->runs.count)
 		fprintf(out, "         in %" PRIu64 " run%s, mean %.1f, longest %" PRIu64 "\n",
 		    way->runs.count, way->runs.count == 1 ? "" : "s",
-		    (double)dropped / (double)way->runs.count, way->runs.longest);
+		    (double)way->lost / (double)way->runs.count, way->runs.longest);
 }
 
 static void print_copies(const struct tale_way *way, FILE *out)
@@ -133,11 +133,17 @@ static void print_handshake(const struct handshake *handshake, FILE *out)
 	if (handshake->kind == HANDSHAKE_UNFINISHED)
 		fprintf(out, "unfinished at the end of the capture");
 	else if (handshake->kind == HANDSHAKE_UNKNOWN)
-		fprintf(out, "full or resumed: unknown, %u record%s missing", handshake->missing,
+		fprintf(out, "full or resumed: unknown, ");
+	if (handshake->kind == HANDSHAKE_UNKNOWN && handshake->is_cut)
+		fputs("the capture holds only a part of its datagrams", out);
+	else if (handshake->kind == HANDSHAKE_UNKNOWN)
+		fprintf(out, "%u record%s missing", handshake->missing,
 		    handshake->missing == 1 ? " is" : "s are");
 	else
-		fprintf(out, "%s", handshake_word(handshake));
-	if (handshake->done)
+		fputs(handshake_word(handshake), out);
+	if (handshake->is_untimed)
+		fputs(", time unknown: the clock was stepped", out);
+	else if (handshake->done)
 		fprintf(out, ", %.2f s", seconds(handshake->done - handshake->began));
 	fputc('\n', out);
 	print_retransmissions(handshake, out);
@@ -229,15 +235,12 @@ static void print_head(const struct tale *tale, FILE *out)
 	if (tale->sheet.seed_known)
 		fprintf(out, ", seed %" PRIu64, tale->sheet.seed);
 	if (tale->kind == TALE_OURS && !tale->sheet.closed)
-		fputs("; it was not closed: how often rules fired is not known", out);
+		fputs("; it has no closing statistics: how often rules fired is not known", out);
 	if (tale->cut)
 		fputs("; it ends in the middle of a packet, and was taken up to there", out);
 	fputc('\n', out);
-	if (tale->told)
-		fprintf(out, "%s\n", tale->told);
-	if (tale->strange)
-		fprintf(
-		    out, "%" PRIu64 " packets belong to no session and were passed over\n", tale->strange);
+	if (tale->notes.size)
+		fputs(tale->notes.at, out);
 }
 
 void tale_print(const struct tale *tale, FILE *out)

@@ -289,9 +289,11 @@ void core_release(struct core *core, struct datagram *datagram)
 	core_datagram_free(core, datagram);
 }
 
+/* A delay is one if the capture's microseconds show it: kernel stamps within a train of GSO step back by a
+ * nanosecond. */
 static void count_delay(struct core *core, struct session_way *way, ns_t arrived, ns_t due, ns_t at)
 {
-	if (!way->delays && due > arrived) {
+	if (!way->delays && due - arrived >= NS_US / 2) {
 		way->delays = calloc(1, sizeof(*way->delays));
 		core->out_of_memory |= !way->delays;
 	}

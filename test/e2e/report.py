@@ -103,6 +103,41 @@ def figures_equal_the_runs_own_to_the_last_datagram(scene):
 
 
 @test
+def a_port_that_nothing_left_by_and_old_ones_are_known(scene):
+    cloud = scene.cloud()
+    ini = "[rule none]\ndirection = up\nsession = 1\ndo = drop\n[rule port]\nsession = 2\ndirection = up\nnth = 2\ndo = rebind\n"
+    proxy = scene.proxy(ini, upstream=cloud)
+    scene.device(proxy).send(b"one", b"two")
+    proxy.when_received(2)
+    second = scene.device(proxy)
+    for _ in range(4):
+        second.ask(b"answered")
+    summary = proxy.stop()
+    told = json.loads(report(proxy.capture, "--json"))
+    check_equal(list(differences(summary, told)), [])
+    check_equal([one["old_ports"] for one in summary["sessions"]], [0, 1])
+    check(all(one["port"] for one in summary["sessions"]), summary["sessions"])
+
+
+@test
+def losses_are_those_of_originals_and_bytes_those_that_left(scene):
+    more = MIXED + "[rule short]\nnth = every 9\ndo = truncate 12\n[rule many]\ndirection = up\nnth = 3-8\ndo = duplicate 40\n" \
+        "[link tight]\nrate = 1Mbit\nqueue = 5p\n[rule tight]\ndirection = up\nnth = 100-\ndo = link tight\ndo = duplicate 20\n"
+    proxy, summary = run_mixed(scene, more)
+    told = json.loads(report(proxy.capture, "--json"))["sessions"][0]
+    left = [packet for packet in h.departures(h.read_capture(proxy.capture)) if packet.sent]
+    for way in ("up", "down"):
+        loss = told["network"][way]["loss"]
+        dropped = sum(summary["totals"][way]["dropped"].values())
+        check_equal((loss["datagrams"] + loss["copies"], sum(one["count"] for one in loss["causes"])), (dropped, loss["datagrams"]))
+        check_equal(loss["share"], round(loss["datagrams"] / summary["totals"][way]["received"], 6))
+        check(not loss["runs"] or loss["mean_run"] <= loss["longest_run"], loss)
+        own = [packet for packet in left if packet.fields["dir"] == way]
+        check_equal(told["network"][way]["wire_bytes"], sum(packet.length - 14 for packet in own))
+    check(told["network"]["up"]["loss"]["copies"], "copies that died")
+
+
+@test
 def what_was_refused_and_what_waits_is_counted_too(scene):
     cloud = scene.cloud()
     proxy = scene.proxy("[rule dark]\nnth = 3\ndirection = up\ndo = blackout 1h hold\n", upstream=cloud,
@@ -135,7 +170,7 @@ def of_a_killed_run_only_the_closing_figures_are_missing(scene):
     check_equal([told[key] for key in ("rules", "lateness_us", "kernel_drops", "exit")], [None] * 4)
     check_equal(told["capture"]["lost"], None)
     check_equal((told["totals"]["up"]["received"], told["totals"]["down"]["sent"]), (20, 20))
-    check("it was not closed" in report(proxy.capture), "the text says what is missing")
+    check("it has no closing statistics" in report(proxy.capture), "the text says what is missing")
 
 
 @test

@@ -1,7 +1,7 @@
 """Summaries of runs and reports, held against each other."""
 
 # What only the run can know, or the file only: records written are packets there.
-ASIDE = {"icmp_errors", "old_ports", "written"}
+ASIDE = {"icmp_errors", "written"}
 
 
 def differences(run, told, path=""):

@@ -58,8 +58,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static FILE *nowhere;
 	struct tale_wish wish = {0};
 	struct error error;
-	struct tale *tale = tale_read(file_of(data, size), &wish, TALE_WHOLE, &error);
+	const char *path = file_of(data, size);
+	struct inputs *inputs = inputs_open(&path, 1, &error);
+	struct tale *tale = inputs ? tale_read(inputs, &wish, TALE_WHOLE, &error) : NULL;
 
+	inputs_close(inputs);
 	if (!nowhere)
 		nowhere = fopen("/dev/null", "w");
 	if (!tale) {

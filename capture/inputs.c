@@ -1,0 +1,390 @@
+#include "capture/inputs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "base/memory.h"
+
+#define CHUNK ((size_t)256 << 10)
+#define STREAM_BUFFER 65536
+#define MAGIC_SIZE 4
+
+struct input {
+	char *name;
+	int fd;
+	off_t start; /* of its bytes: standard input may be a file that was read in part */
+	bool is_cut;
+};
+
+struct inputs {
+	struct input *all;
+	size_t count;
+};
+
+/* ---- Copies ---- */
+
+/* Returns the descriptor of a file without a name, or -1. */
+static int temporary(struct error *error)
+{
+	const char *folder = getenv("TMPDIR");
+	char name[4096];
+	int fd;
+
+	folder = folder && *folder ? folder : "/tmp";
+	fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		return fd;
+	/* The file system has no O_TMPFILE. */
+	snprintf(name, sizeof(name), "%s/deadzone-XXXXXX", folder);
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd < 0)
+		return error_set(error, "no temporary file can be made in `%s`: %s", folder, strerror(errno));
+	unlink(name);
+	return fd;
+}
+
+static int write_all(int fd, const char *bytes, size_t size, struct error *error)
+{
+	while (size) {
+		ssize_t wrote = write(fd, bytes, size);
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			return error_set(error,
+			    "it is copied into a temporary file, which cannot be written: %s",
+			    strerror(wrote < 0 ? errno : ENOSPC));
+		bytes += wrote;
+		size -= (size_t)wrote;
+	}
+	return 0;
+}
+
+/* What was read before the decision how to go on, then the file's own bytes. */
+struct source {
+	int fd;
+	uint8_t head[MAGIC_SIZE];
+	size_t head_size, head_taken;
+};
+
+static ssize_t source_read(struct source *source, void *bytes, size_t size)
+{
+	size_t left = source->head_size - source->head_taken;
+	ssize_t got;
+
+	if (left) {
+		size = size < left ? size : left;
+		memcpy(bytes, source->head + source->head_taken, size);
+		source->head_taken += size;
+		return (ssize_t)size;
+	}
+	do {
+		got = read(source->fd, bytes, size);
+	} while (got < 0 && errno == EINTR);
+	return got;
+}
+
+static int read_failed(struct error *error)
+{
+	return error_set(error, "%s", strerror(errno));
+}
+
+static int copy_plain(struct input *input, struct source *source, int to, struct error *error)
+{
+	char *bytes = memory_get(CHUNK);
+	ssize_t got;
+	int status = 0;
+
+	(void)input;
+	while (!status && (got = source_read(source, bytes, CHUNK)) > 0)
+		status = write_all(to, bytes, (size_t)got, error);
+	if (!status && got < 0)
+		status = read_failed(error);
+	free(bytes);
+	return status;
+}
+
+/* gzip (RFC 1952): members one after another are one file. */
+static int copy_gzip(struct input *input, struct source *source, int to, struct error *error)
+{
+	z_stream stream = {0};
+	Bytef *in = memory_get(2 * CHUNK), *out = in + CHUNK;
+	int status = inflateInit2(&stream, 15 + 16), result = Z_OK;
+	ssize_t got = 0;
+
+	if (status != Z_OK)
+		memory_out();
+	while (!status && result >= 0) {
+		if (!stream.avail_in) {
+			got = source_read(source, in, CHUNK);
+			if (got <= 0)
+				break;
+			stream.next_in = in;
+			stream.avail_in = (uInt)got;
+		}
+		if (result == Z_STREAM_END)
+			inflateReset(&stream);
+		stream.next_out = out;
+		stream.avail_out = (uInt)CHUNK;
+		result = inflate(&stream, Z_NO_FLUSH);
+		status = write_all(to, (char *)out, CHUNK - stream.avail_out, error);
+		result = result == Z_BUF_ERROR ? Z_OK : result;
+	}
+	if (!status && got < 0)
+		status = read_failed(error);
+	if (result == Z_MEM_ERROR)
+		memory_out();
+	input->is_cut = result != Z_STREAM_END;
+	inflateEnd(&stream);
+	free(in);
+	return status;
+}
+
+/* zstd (RFC 8878). */
+static int copy_zstd(struct input *input, struct source *source, int to, struct error *error)
+{
+	ZSTD_DStream *stream = ZSTD_createDStream();
+	char *in = memory_get(2 * CHUNK), *out = in + CHUNK;
+	ZSTD_inBuffer from = {.src = in};
+	size_t result = 0;
+	ssize_t got = 0;
+	int status = 0;
+
+	if (!stream)
+		memory_out();
+	while (!status && !ZSTD_isError(result)) {
+		ZSTD_outBuffer into = {.dst = out, .size = CHUNK};
+
+		if (from.pos == from.size) {
+			got = source_read(source, in, CHUNK);
+			if (got <= 0)
+				break;
+			from.pos = 0;
+			from.size = (size_t)got;
+		}
+		result = ZSTD_decompressStream(stream, &into, &from);
+		status = write_all(to, out, into.pos, error);
+	}
+	/* What the decoder still holds once all input was taken. */
+	while (!status && got == 0 && result && !ZSTD_isError(result)) {
+		ZSTD_outBuffer into = {.dst = out, .size = CHUNK};
+
+		result = ZSTD_decompressStream(stream, &into, &from);
+		status = write_all(to, out, into.pos, error);
+		if (!into.pos)
+			break;
+	}
+	if (!status && got < 0)
+		status = read_failed(error);
+	input->is_cut = result != 0;
+	ZSTD_freeDStream(stream);
+	free(in);
+	return status;
+}
+
+static const struct packing {
+	uint8_t magic[MAGIC_SIZE];
+	size_t magic_size;
+	const char *told; /* why it is not read; NULL: it is */
+	int (*copy)(struct input *input, struct source *source, int to, struct error *error);
+} packings[] = {
+    {{0x1f, 0x8b}, 2, NULL, copy_gzip},
+    {{0x28, 0xb5, 0x2f, 0xfd}, 4, NULL, copy_zstd},
+    {{0xfd, '7', 'z', 'X'}, 4, "it is compressed with xz; decompress it first: xz -d", NULL},
+    {{'B', 'Z', 'h'}, 3, "it is compressed with bzip2; decompress it first: bzip2 -d", NULL},
+    {{0x04, 0x22, 0x4d, 0x18}, 4, "it is compressed with lz4; decompress it first: lz4 -d", NULL},
+    {{'P', 'K', 3, 4}, 4, "it is a zip archive; unpack it first", NULL},
+};
+
+static const struct packing *packing_of(const struct source *source)
+{
+	for (size_t i = 0; i < sizeof(packings) / sizeof(*packings); i++)
+		if (source->head_size >= packings[i].magic_size &&
+		    memcmp(source->head, packings[i].magic, packings[i].magic_size) == 0)
+			return &packings[i];
+	return NULL;
+}
+
+static int copy(struct input *input, struct source *source, struct error *error)
+{
+	const struct packing *packing = packing_of(source);
+	int to;
+
+	if (packing && packing->told)
+		return error_set(error, "%s", packing->told);
+	to = temporary(error);
+	if (to < 0)
+		return -1;
+	if ((packing ? packing->copy : copy_plain)(input, source, to, error)) {
+		close(to);
+		return -1;
+	}
+	close(input->fd);
+	input->fd = to;
+	input->start = 0;
+	return 0;
+}
+
+/* ---- Opening ---- */
+
+static int look(struct input *input, struct error *error)
+{
+	struct source source = {.fd = input->fd};
+	struct stat facts;
+	ssize_t got = 1;
+
+	if (fstat(input->fd, &facts))
+		return read_failed(error);
+	if (S_ISDIR(facts.st_mode))
+		return error_set(error, "it is a folder");
+	if (S_ISREG(facts.st_mode)) {
+		input->start = lseek(input->fd, 0, SEEK_CUR);
+		input->start = input->start < 0 ? 0 : input->start;
+	}
+	while (got > 0 && source.head_size < MAGIC_SIZE) {
+		got = read(input->fd, source.head + source.head_size, MAGIC_SIZE - source.head_size);
+		if (got < 0 && errno == EINTR)
+			got = 1;
+		else if (got < 0)
+			return read_failed(error);
+		else
+			source.head_size += (size_t)got;
+	}
+	if (S_ISREG(facts.st_mode) && !packing_of(&source))
+		return 0;
+	return copy(input, &source, error);
+}
+
+static int open_one(struct input *input, const char *path, struct error *error)
+{
+	bool is_standard = strcmp(path, "-") == 0;
+	const char *name = is_standard ? "standard input" : path;
+	struct error why;
+
+	input->name = memory_text(name, strlen(name));
+	if (is_standard && isatty(STDIN_FILENO))
+		return error_set(
+		    error, "standard input is a terminal: pipe a capture into it, or name a file");
+	input->fd = is_standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+	if (input->fd < 0)
+		return error_set(error, "`%s` cannot be read: %s", name, strerror(errno));
+	if (look(input, &why))
+		return error_set(error, "`%s` cannot be read: %s", name, why.text);
+	return 0;
+}
+
+/* A file that is given twice would count twice. */
+static int refuse_same(const struct inputs *inputs, struct error *error)
+{
+	for (size_t i = 0; i < inputs->count; i++) {
+		struct stat facts, other;
+
+		for (size_t k = 0; k < i; k++)
+			if (fstat(inputs->all[i].fd, &facts) == 0 && fstat(inputs->all[k].fd, &other) == 0 &&
+			    facts.st_dev == other.st_dev && facts.st_ino == other.st_ino)
+				return error_set(error, "`%s` is given twice", inputs->all[i].name);
+	}
+	return 0;
+}
+
+struct inputs *inputs_open(const char *const *paths, size_t count, struct error *error)
+{
+	struct inputs *inputs = memory_new(1, sizeof(*inputs));
+	int status = 0;
+
+	inputs->all = memory_new(count + 1, sizeof(*inputs->all));
+	for (; !status && inputs->count < count; inputs->count++) {
+		inputs->all[inputs->count].fd = -1;
+		status = open_one(&inputs->all[inputs->count], paths[inputs->count], error);
+	}
+	if (!status && refuse_same(inputs, error) == 0)
+		return inputs;
+	inputs_close(inputs);
+	return NULL;
+}
+
+void inputs_close(struct inputs *inputs)
+{
+	if (!inputs)
+		return;
+	for (size_t i = 0; i < inputs->count; i++) {
+		free(inputs->all[i].name);
+		if (inputs->all[i].fd >= 0)
+			close(inputs->all[i].fd);
+	}
+	free(inputs->all);
+	free(inputs);
+}
+
+size_t inputs_count(const struct inputs *inputs)
+{
+	return inputs->count;
+}
+
+const char *inputs_name(const struct inputs *inputs, size_t index)
+{
+	return inputs->all[index].name;
+}
+
+bool inputs_is_cut(const struct inputs *inputs, size_t index)
+{
+	return inputs->all[index].is_cut;
+}
+
+/* ---- Streams, each with a place of its own in the file ---- */
+
+struct stream {
+	int fd;
+	off_t start, at;
+};
+
+static ssize_t stream_read(void *user, char *bytes, size_t size)
+{
+	struct stream *stream = user;
+	ssize_t got = pread(stream->fd, bytes, size, stream->start + stream->at);
+
+	if (got > 0)
+		stream->at += got;
+	return got;
+}
+
+static int stream_seek(void *user, off64_t *offset, int whence)
+{
+	struct stream *stream = user;
+
+	if (whence != SEEK_SET && whence != SEEK_CUR)
+		return -1;
+	*offset += whence == SEEK_CUR ? stream->at : 0;
+	if (*offset < 0)
+		return -1;
+	stream->at = *offset;
+	return 0;
+}
+
+static int stream_close(void *user)
+{
+	free(user);
+	return 0;
+}
+
+FILE *inputs_stream(const struct inputs *inputs, size_t index)
+{
+	const struct input *input = &inputs->all[index];
+	struct stream *stream = memory_new(1, sizeof(*stream));
+	FILE *file;
+
+	*stream = (struct stream){.fd = input->fd, .start = input->start};
+	file = fopencookie(stream, "r",
+	    (cookie_io_functions_t){.read = stream_read, .seek = stream_seek, .close = stream_close});
+	if (!file)
+		memory_out();
+	setvbuf(file, NULL, _IOFBF, STREAM_BUFFER);
+	return file;
+}

@@ -1,0 +1,30 @@
+/*
+ * inputs: the captures that a command reads.
+ *
+ * A command reads its captures more than once, so what can be read only once (standard input, a pipe) or is
+ * compressed (gzip, zstd) is copied into a temporary file first, which has no name and goes with the process.
+ * It lies in $TMPDIR, or in /tmp.
+ */
+#ifndef CAPTURE_INPUTS_H
+#define CAPTURE_INPUTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+struct inputs;
+
+/* `paths`: "-" is standard input. Returns NULL and fills `error` if one of them cannot be read. */
+struct inputs *inputs_open(const char *const *paths, size_t count, struct error *error);
+void inputs_close(struct inputs *inputs);
+
+size_t inputs_count(const struct inputs *inputs);
+const char *inputs_name(const struct inputs *inputs, size_t index); /* for messages */
+/* A compressed file ended early or is damaged: what came before that is there. */
+bool inputs_is_cut(const struct inputs *inputs, size_t index);
+/* A stream of its own over the file's bytes, from the first one on; the caller closes it. */
+FILE *inputs_stream(const struct inputs *inputs, size_t index);
+
+#endif
