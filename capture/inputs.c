@@ -23,9 +23,17 @@ struct input {
 	bool is_cut;
 };
 
+/* A stream's place in its file. The inputs own it: the stream itself may be hidden in libpcap. */
+struct stream_place {
+	int fd;
+	off_t start, at;
+	struct stream_place *next;
+};
+
 struct inputs {
 	struct input *all;
 	size_t count;
+	struct stream_place *places;
 };
 
 /* ---- Copies ---- */
@@ -319,6 +327,10 @@ void inputs_close(struct inputs *inputs)
 		if (inputs->all[i].fd >= 0)
 			close(inputs->all[i].fd);
 	}
+	for (struct stream_place *place = inputs->places, *next; place; place = next) {
+		next = place->next;
+		free(place);
+	}
 	free(inputs->all);
 	free(inputs);
 }
@@ -338,51 +350,40 @@ bool inputs_is_cut(const struct inputs *inputs, size_t index)
 	return inputs->all[index].is_cut;
 }
 
-/* ---- Streams, each with a place of its own in the file ---- */
-
-struct stream {
-	int fd;
-	off_t start, at;
-};
+/* ---- Streams ---- */
 
 static ssize_t stream_read(void *user, char *bytes, size_t size)
 {
-	struct stream *stream = user;
-	ssize_t got = pread(stream->fd, bytes, size, stream->start + stream->at);
+	struct stream_place *place = user;
+	ssize_t got = pread(place->fd, bytes, size, place->start + place->at);
 
 	if (got > 0)
-		stream->at += got;
+		place->at += got;
 	return got;
 }
 
 static int stream_seek(void *user, off64_t *offset, int whence)
 {
-	struct stream *stream = user;
+	struct stream_place *place = user;
 
 	if (whence != SEEK_SET && whence != SEEK_CUR)
 		return -1;
-	*offset += whence == SEEK_CUR ? stream->at : 0;
+	*offset += whence == SEEK_CUR ? place->at : 0;
 	if (*offset < 0)
 		return -1;
-	stream->at = *offset;
+	place->at = *offset;
 	return 0;
 }
 
-static int stream_close(void *user)
-{
-	free(user);
-	return 0;
-}
-
-FILE *inputs_stream(const struct inputs *inputs, size_t index)
+FILE *inputs_stream(struct inputs *inputs, size_t index)
 {
 	const struct input *input = &inputs->all[index];
-	struct stream *stream = memory_new(1, sizeof(*stream));
+	struct stream_place *place = memory_new(1, sizeof(*place));
 	FILE *file;
 
-	*stream = (struct stream){.fd = input->fd, .start = input->start};
-	file = fopencookie(stream, "r",
-	    (cookie_io_functions_t){.read = stream_read, .seek = stream_seek, .close = stream_close});
+	*place = (struct stream_place){.fd = input->fd, .start = input->start, .next = inputs->places};
+	inputs->places = place;
+	file = fopencookie(place, "r", (cookie_io_functions_t){.read = stream_read, .seek = stream_seek});
 	if (!file)
 		memory_out();
 	setvbuf(file, NULL, _IOFBF, STREAM_BUFFER);

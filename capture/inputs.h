@@ -25,6 +25,6 @@ const char *inputs_name(const struct inputs *inputs, size_t index); /* for messa
 /* A compressed file ended early or is damaged: what came before that is there. */
 bool inputs_is_cut(const struct inputs *inputs, size_t index);
 /* A stream of its own over the file's bytes, from the first one on; the caller closes it. */
-FILE *inputs_stream(const struct inputs *inputs, size_t index);
+FILE *inputs_stream(struct inputs *inputs, size_t index);
 
 #endif

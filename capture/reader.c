@@ -24,7 +24,7 @@ struct held {
 };
 
 struct source {
-	const struct inputs *inputs;
+	struct inputs *inputs;
 	size_t index;
 	struct savefile *file;
 	bool is_ours, is_at_end;
@@ -204,7 +204,7 @@ static void source_take(struct source *source, struct reader_packet *packet)
 	window_fill(source);
 }
 
-static int source_open(struct source *source, const struct inputs *inputs, size_t index, struct error *error)
+static int source_open(struct source *source, struct inputs *inputs, size_t index, struct error *error)
 {
 	*source = (struct source){.inputs = inputs, .index = index};
 	source->file = savefile_open(inputs_stream(inputs, index), inputs_name(inputs, index), error);
@@ -371,7 +371,7 @@ static void queue_again(struct reader *reader)
 
 /* ---- */
 
-struct reader *reader_open(const struct inputs *inputs, struct error *error)
+struct reader *reader_open(struct inputs *inputs, struct error *error)
 {
 	struct reader *reader = memory_new(1, sizeof(*reader));
 	int status = 0;

@@ -28,7 +28,7 @@ struct reader_packet {
 
 /* Returns NULL and fills `error` if a file is no capture, or the files do not belong together. `inputs` must
  * outlive the reader. */
-struct reader *reader_open(const struct inputs *inputs, struct error *error);
+struct reader *reader_open(struct inputs *inputs, struct error *error);
 void reader_close(struct reader *reader);
 
 /* Returns false at the end. What the packet points to lives until the next call. */

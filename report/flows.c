@@ -278,7 +278,7 @@ static bool is_wished(const struct flows *flows)
 	return flows->device_named || flows->cloud.family;
 }
 
-static int learn(struct flows *flows, const struct inputs *inputs, struct reader *reader, struct error *error)
+static int learn(struct flows *flows, struct inputs *inputs, struct reader *reader, struct error *error)
 {
 	bool wished = is_wished(flows);
 	struct reader_packet packet;
@@ -325,7 +325,7 @@ static int learn(struct flows *flows, const struct inputs *inputs, struct reader
 	return 0;
 }
 
-struct flows *flows_new(const struct inputs *inputs, const struct flows_wish *wish, struct error *error)
+struct flows *flows_new(struct inputs *inputs, const struct flows_wish *wish, struct error *error)
 {
 	struct flows *flows = memory_new(1, sizeof(*flows));
 	struct reader *reader = NULL;

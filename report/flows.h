@@ -36,7 +36,7 @@ struct flow {
 
 /* Reads the captures once to learn what belongs together. Returns NULL and fills `error` if no flow is found.
  */
-struct flows *flows_new(const struct inputs *inputs, const struct flows_wish *wish, struct error *error);
+struct flows *flows_new(struct inputs *inputs, const struct flows_wish *wish, struct error *error);
 void flows_free(struct flows *flows);
 
 /* Is this packet an arrival of one of the flows? */

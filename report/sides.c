@@ -130,7 +130,7 @@ static bool look(struct sides *sides, struct reader *reader, const struct reader
 	return true;
 }
 
-struct sides *sides_new(const struct inputs *inputs)
+struct sides *sides_new(struct inputs *inputs)
 {
 	struct error error;
 	struct reader *reader = reader_open(inputs, &error);

@@ -28,7 +28,7 @@ struct sides_ends {
 struct sides;
 
 /* Reads the files whole; NULL if they are none of these. */
-struct sides *sides_new(const struct inputs *inputs);
+struct sides *sides_new(struct inputs *inputs);
 void sides_free(struct sides *sides);
 /* NULL if there is none. */
 const struct sides_ends *sides_of_device(

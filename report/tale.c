@@ -378,7 +378,7 @@ void tale_reader_done(struct tale *tale, const struct reader *reader)
 }
 
 static int read_files(
-    struct tale *tale, const struct inputs *inputs, const struct tale_wish *wish, struct error *error)
+    struct tale *tale, struct inputs *inputs, const struct tale_wish *wish, struct error *error)
 {
 	struct reader *reader = reader_open(inputs, error);
 	bool is_ours;
@@ -393,7 +393,7 @@ static int read_files(
 }
 
 struct tale *tale_read(
-    const struct inputs *inputs, const struct tale_wish *wish, enum tale_detail detail, struct error *error)
+    struct inputs *inputs, const struct tale_wish *wish, enum tale_detail detail, struct error *error)
 {
 	struct tale *tale = memory_new(1, sizeof(*tale));
 

@@ -178,7 +178,7 @@ struct tale_wish {
  * page or for rules; else memory goes with the sessions. */
 enum tale_detail { TALE_BRIEF, TALE_WHOLE };
 struct tale *tale_read(
-    const struct inputs *inputs, const struct tale_wish *wish, enum tale_detail detail, struct error *error);
+    struct inputs *inputs, const struct tale_wish *wish, enum tale_detail detail, struct error *error);
 void tale_free(struct tale *tale);
 
 /* For people: the summary, then session by session what a network engineer would ask. */

@@ -233,8 +233,7 @@ static void take(
 	}
 }
 
-static int feed(
-    struct bare *bare, const struct inputs *inputs, const struct flows *flows, struct error *error)
+static int feed(struct bare *bare, struct inputs *inputs, const struct flows *flows, struct error *error)
 {
 	struct tale *tale = bare->tale;
 	struct reader *reader = reader_open(inputs, error);
@@ -254,7 +253,7 @@ static int feed(
 }
 
 int tale_read_bare(
-    struct tale *tale, const struct inputs *inputs, const struct tale_wish *wish, struct error *error)
+    struct tale *tale, struct inputs *inputs, const struct tale_wish *wish, struct error *error)
 {
 	struct bare bare = {.tale = tale};
 	struct flows_wish flows_wish = {.device = wish->device, .cloud = wish->cloud};

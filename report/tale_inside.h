@@ -58,6 +58,6 @@ void tale_end(struct tale *tale);
 void tale_read_ours(struct tale *tale, struct reader *reader);
 /* Reads a file that is none of ours, or ours without comments. */
 int tale_read_bare(
-    struct tale *tale, const struct inputs *inputs, const struct tale_wish *wish, struct error *error);
+    struct tale *tale, struct inputs *inputs, const struct tale_wish *wish, struct error *error);
 
 #endif
