@@ -229,7 +229,8 @@ static struct core_limits limits_of(const struct simulation *s)
 	    .idle_timeout = s->setup->proxy.idle_timeout,
 	    .max_sessions = s->setup->proxy.max_sessions,
 	    .max_queued = s->setup->proxy.max_queued,
-	    .carrier_size = sizeof(struct ends)};
+	    .carrier_size = sizeof(struct ends),
+	    .recorded = flows_recorded(s->flows)};
 }
 
 static void start_core(struct simulation *s, ns_t now)
@@ -481,6 +482,10 @@ static void tell_passed_over(const struct simulation *s)
 		log_error(
 		    "%" PRIu64 " datagrams were cut by the capture; zeros stand for what is missing", s->cut);
 	log_tell("%" PRIu64 " datagrams taken, seed %" PRIu64, s->taken, s->seed);
+	log_tell(
+	    "open loop: recorded peers do not react; nothing is sent again that was not sent again then%s",
+	    flows_recorded(s->flows) ? "; a NAT mapping is made when a question arrives, not when it leaves"
+	                             : "");
 }
 
 static void seed_choose(struct simulation *s)
@@ -620,5 +625,6 @@ const struct command command_simulate_row = {
         "the\n"
         "recording it sends here too, at the same time, even if the question never reached it; nothing is "
         "sent\n"
-        "again that was not sent again then.",
+        "again that was not sent again then. In a capture that is not ours an answer may so come before its\n"
+        "question has left the link: a NAT mapping is made when the question arrives, not when it leaves.",
 };

@@ -455,6 +455,11 @@ bool flows_seed(const struct flows *flows, uint64_t *seed)
 	return flows->seed_known;
 }
 
+bool flows_recorded(const struct flows *flows)
+{
+	return !flows->ours && !flows->sides;
+}
+
 const char *flows_told(const struct flows *flows)
 {
 	return flows->told;

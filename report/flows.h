@@ -43,6 +43,8 @@ void flows_free(struct flows *flows);
 bool flows_take(const struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded,
     struct flow *flow);
 bool flows_seed(const struct flows *flows, uint64_t *seed);
+/* It is a recording of peers without deadzone between them: one point of view. */
+bool flows_recorded(const struct flows *flows);
 /* Words for the user of how the flows were found. */
 const char *flows_told(const struct flows *flows);
 

@@ -47,6 +47,8 @@ struct core_limits {
 	size_t carrier_size; /* of each session's `room`; read by core_new only */
 	bool real_time; /* time goes on by itself: of timed rules that are far behind, rounds are passed over
 	                 */
+	bool recorded;  /* the peers are a recording without a proxy: an answer may come before its question
+	                   has  left, so a NAT mapping is made or refreshed when the question arrives */
 	struct common *common; /* what it shares with other workers' cores; NULL: it is alone */
 };
 

@@ -202,6 +202,8 @@ bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct d
 
 /* timer.c, too: sees to it that the end of the NAT mapping is told */
 void timer_nat_arm(struct core *core, struct session *session);
+/* A datagram makes or refreshes the session's mapping at `now`. */
+void timer_nat_out(struct core *core, struct session *session, ns_t now);
 
 /* path.c */
 #define HOLD_MOST NS_S /* a rule's hold, permute: no longer than this */

@@ -546,6 +546,8 @@ void core_arrive(
 		pass(core, session, arrival, datagram, verdict);
 	else
 		judge(core, session, arrival, &peek, datagram, verdict);
+	if (core->limits.recorded && arrival->way == WAY_UP && !verdict->reason)
+		timer_nat_out(core, session, arrival->at);
 	/* Behind it: the datagram that wakes the radio pays for that itself. */
 	if (arrival->way == WAY_UP)
 		path_wake(core, session, arrival->at);

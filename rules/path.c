@@ -107,11 +107,8 @@ static void hand_over(struct core *core, struct datagram *datagram, ns_t now)
 	enum way way = (enum way)datagram->way;
 	struct outcome *outcome;
 
-	if (way == WAY_UP) {
-		if (nat_out(&session->nat, session->section, now))
-			session->rebinds++;
-		timer_nat_arm(core, session);
-	}
+	if (way == WAY_UP)
+		timer_nat_out(core, session, now);
 	outcome = core_outcome(core);
 	if (!outcome) {
 		core_failed(core, datagram, REASON_OVERLOAD);

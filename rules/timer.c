@@ -132,6 +132,13 @@ void timer_nat_arm(struct core *core, struct session *session)
 	timer_set(core, &session->nat_timer, TIMER_NAT, session, session, expiry);
 }
 
+void timer_nat_out(struct core *core, struct session *session, ns_t now)
+{
+	if (nat_out(&session->nat, session->section, now))
+		session->rebinds++;
+	timer_nat_arm(core, session);
+}
+
 static void nat_run(struct core *core, struct session *session, ns_t now)
 {
 	if (nat_expiry(&session->nat, session->section) > now) {

@@ -276,6 +276,22 @@ def a_session_is_a_device_and_the_address_it_spoke_to(scene):
 
 
 @h.test
+def answers_before_their_questions_have_left_pass_the_nat(scene):
+    packets = [(START + i * 0.5 + way * 0.02, ip(*ends, b"q")) for i in range(11)
+               for way, ends in enumerate(((DEVICE, CLOUD), (CLOUD, DEVICE)))]
+    quiet = [(START + 100, ip(DEVICE, CLOUD, b"q")), (START + 100.02, ip(CLOUD, DEVICE, b"a")), (START + 140, ip(CLOUD, DEVICE, b"late"))]
+    path = write(scene, "lan.pcap", packets + quiet)
+    ini = "[link default]\nlatency = 300ms\n[device all]\naddress = 0.0.0.0/0\nnat_timeout = 30s\n"
+    told = simulate(scene, "-r", path, ini=ini)
+    check_equal((told["totals"]["up"]["sent"], told["totals"]["down"]["sent"]), (12, 12))
+    check_equal(told["totals"]["down"]["dropped"], {"nat-expired": 1})
+    check_equal(told["sessions"][0]["rebinds"], 1)
+    done = h.deadzone("simulate", "-c", scene.path("field.ini"), "-r", path)
+    check_in("open loop: recorded peers do not react", done.stderr)
+    check_in("a NAT mapping is made when a question arrives", done.stderr)
+
+
+@h.test
 def clocks_that_step_and_packets_out_of_order(scene):
     packets = exchange()
     told = report(write(scene, "shuffled.pcap", packets[::-1]))
