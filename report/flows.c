@@ -47,6 +47,7 @@ struct flows {
 	struct sides *sides;  /* of a classic pcap of ours; NULL: it is none */
 	struct address cloud; /* FAMILY_NONE: by port */
 	uint64_t seed;
+	uint64_t arrivals; /* of ours: that can be taken */
 	struct ends *sessions;
 	size_t session_count, session_room;
 	struct index by_number;
@@ -105,12 +106,17 @@ static void learn_own(struct flows *flows, const struct saved_packet *packet, co
 {
 	uint32_t number = session_in(packet->comment);
 	bool inbound = (packet->flags & 3) == PCAPNG_INBOUND;
+	bool is_device = strcmp(packet->interface, "device") == 0;
 	struct ends *ends;
+
+	/* What arrived from the cloud belongs to nobody if no packet shows its device. */
+	flows->arrivals += inbound && packet->comment[0] &&
+	                   (is_device || (number && ends_get(flows, number)->device.family));
 
 	if (!number)
 		return;
 	ends = ends_get(flows, number);
-	if (strcmp(packet->interface, "device") == 0) {
+	if (is_device) {
 		ends->device = inbound ? decoded->from : decoded->to;
 		ends->device_side = inbound ? decoded->to : decoded->from;
 	} else if (strcmp(packet->interface, "cloud") == 0) {
@@ -306,6 +312,10 @@ static int learn(struct flows *flows, struct inputs *inputs, struct reader *read
 		flows->sides = sides_new(inputs);
 	if (wished && !flows->ours && !(flows->sides ? any_side_fits(flows) : any_fits(flows)))
 		return nothing_fits(flows, error);
+	if (flows->ours && !flows->arrivals)
+		return error_set(error,
+		    "it holds no datagram that arrived%s; a simulation needs those of both interfaces",
+		    flows->session_count ? ", only what left" : "");
 	if (wished && flows->ours && !any_session_fits(flows))
 		return nothing_fits(flows, error);
 	if (flows->ours || flows->sides || flows->cloud.family || flows->device_named)

@@ -10,6 +10,11 @@
 
 const char *const sheet_late_words[4] = {"p50", "p99", "p999", "max"};
 
+const char *sheet_device(const struct sheet_session *session, char *text, size_t room)
+{
+	return session->device.family ? address_text(&session->device, text, room) : "unknown";
+}
+
 void sheet_fini(struct sheet *sheet)
 {
 	for (size_t i = 0; i < sheet->rule_count; i++)
@@ -103,7 +108,7 @@ static void print_session(const struct sheet_session *session, FILE *out)
 	char device[ADDRESS_TEXT_ROOM];
 
 	fprintf(out, "session %u  device %s%s%s", session->number,
-	    address_text(&session->device, device, sizeof(device)), session->section[0] ? "  section " : "",
+	    sheet_device(session, device, sizeof(device)), session->section[0] ? "  section " : "",
 	    session->section);
 	if (session->link[0])
 		fprintf(out, "  link %s", session->link);

@@ -95,6 +95,8 @@ struct sheet {
 
 extern const char *const sheet_late_words[4];
 
+/* Its device's address for people; "unknown" if the capture does not show it. */
+const char *sheet_device(const struct sheet_session *session, char *text, size_t room);
 void sheet_fini(struct sheet *sheet);
 void sheet_way_delays(struct sheet_way *way, const struct buckets *delays); /* NULL: none */
 void sheet_late(struct sheet *sheet, const struct buckets *lateness);

@@ -73,8 +73,9 @@ json_t *sheet_json_session(const struct sheet_session *session)
 	char device[ADDRESS_TEXT_ROOM];
 
 	json_object_set_new(one, "s", json_integer(session->number));
-	json_object_set_new(
-	    one, "device", json_string(address_text(&session->device, device, sizeof(device))));
+	json_object_set_new(one, "device",
+	    session->device.family ? json_string(address_text(&session->device, device, sizeof(device)))
+	                           : json_null());
 	json_object_set_new(one, "section", json_word(session->section));
 	json_object_set_new(one, "identity", json_word(session->identity));
 	json_object_set_new(one, "link", json_word(session->link));

@@ -164,6 +164,8 @@ struct tale {
 	struct tale_event *events;
 	size_t event_count, event_room;
 	struct account refused[WAYS];
+	/* Packets of ours: of what came and what left, and of either side of the proxy. */
+	uint64_t arrivals, departures, device_packets, cloud_packets;
 	uint64_t joints; /* joint datagrams that left */
 	struct text scratch;
 	uint64_t packets;

@@ -56,8 +56,9 @@ static void fill_session(const struct tale *tale, struct tale_session *session, 
 	snprintf(sheet->section, sizeof(sheet->section), "%s", session->section);
 	snprintf(sheet->link, sizeof(sheet->link), "%s", session->link);
 	snprintf(sheet->identity, sizeof(sheet->identity), "%s",
-	    session->identity[0] ? session->identity
-	                         : address_host_text(&session->device, address, sizeof(address)));
+	    session->identity[0]     ? session->identity
+	    : session->device.family ? address_host_text(&session->device, address, sizeof(address))
+	                             : "");
 	for (int way = 0; way < WAYS; way++) {
 		const struct sparse *delays = &session->ways[way].counted;
 

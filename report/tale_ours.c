@@ -298,6 +298,10 @@ static bool take_commented(
 
 	if (!fields_read(packet->comment, &fields))
 		return false;
+	tale->arrivals += fields.kind == FIELDS_ARRIVED;
+	tale->departures += fields.kind != FIELDS_ARRIVED;
+	tale->device_packets += strcmp(packet->interface, "device") == 0;
+	tale->cloud_packets += strcmp(packet->interface, "cloud") == 0;
 	if (!fields.session) {
 		refused(tale, &fields, decoded);
 		return true;
@@ -327,6 +331,29 @@ static void take_packet(struct tale *tale, struct reader *reader, const struct r
 		tale->strange++;
 }
 
+/* Somebody may have exported a part: one interface, or one direction. */
+static void note_parts(struct tale *tale)
+{
+	uint64_t dropped = 0;
+
+	for (int way = 0; way < WAYS; way++)
+		dropped += account_dropped(&tale->refused[way]);
+	for (size_t i = 0; i < tale->session_count; i++)
+		for (int way = 0; way < WAYS; way++)
+			dropped += account_dropped(&tale->sessions[i].accounts[way]);
+	if (tale->departures && !tale->arrivals)
+		text_add(&tale->notes,
+		    "only what left is in it: what arrived, and what was dropped, is not known\n");
+	else if (tale->arrivals > dropped && !tale->departures)
+		text_add(&tale->notes, "only what arrived is in it: what left, and when, is not known\n");
+	if (tale->cloud_packets && !tale->device_packets)
+		text_add(&tale->notes,
+		    "nothing of the interface `device` is in it: devices and what they sent are not known\n");
+	else if (tale->device_packets && !tale->cloud_packets && tale->departures)
+		text_add(&tale->notes,
+		    "nothing of the interface `cloud` is in it: what the cloud sent is not known\n");
+}
+
 void tale_read_ours(struct tale *tale, struct reader *reader)
 {
 	struct reader_packet packet;
@@ -337,5 +364,6 @@ void tale_read_ours(struct tale *tale, struct reader *reader)
 	tale_header(tale, reader);
 	if (reader_closing(reader))
 		tale_closing(tale, reader_closing(reader));
+	note_parts(tale);
 	tale_reader_done(tale, reader);
 }

@@ -213,7 +213,7 @@ static void print_session(const struct tale *tale, const struct tale_session *se
 	char device[ADDRESS_TEXT_ROOM];
 
 	fprintf(out, "\nsession %u  device %s%s%s%s%s  from %.1f s on, %.1f s%s%s\n", session->number,
-	    address_text(&session->device, device, sizeof(device)), session->section[0] ? "  section " : "",
+	    sheet_device(session->sheet, device, sizeof(device)), session->section[0] ? "  section " : "",
 	    session->section, session->link[0] ? "  link " : "", session->link,
 	    seconds(session->began - tale->sheet.started), seconds(session->last - session->began),
 	    session->ended ? "  ended " : "", session->ended ? session->ended : "");

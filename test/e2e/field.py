@@ -195,6 +195,27 @@ def a_capture_of_ours_keeps_its_verdicts_through_other_tools(scene):
 
 
 @h.test
+def a_part_of_a_capture_of_ours_says_what_is_missing(scene):
+    whole = scene_capture(scene)
+    out = scene.path("part.pcapng")
+    for condition, note, refused in (("frame.interface_name == cloud", "nothing of the interface `device`", True),
+                                     ("frame.interface_name == device", "nothing of the interface `cloud`", False),
+                                     ("frame.packet_flags == 2", "only what left is in it", True),
+                                     ("frame.packet_flags == 1", "only what arrived is in it", False)):
+        subprocess.run(["tshark", "-r", whole, "-Y", condition.replace("== cloud", '== "cloud"').replace("== device", '== "device"'), "-w", out],
+                       check=True, stderr=subprocess.DEVNULL)
+        told = report(out)
+        check(any(note in one for one in told["notes"]), f"{condition}: {told['notes']}")
+        if condition.endswith("cloud"):
+            check_equal(told["sessions"][0]["device"], None)
+            check_in("device unknown", h.deadzone("report", out).stdout)
+        if refused:
+            check_in("it holds no datagram that arrived", simulate(scene, "-r", out, status=2))
+        else:
+            simulate(scene, "-r", out)
+
+
+@h.test
 def files_that_do_not_belong_together_are_refused(scene):
     ours, field = scene_capture(scene), write(scene, "field.pcap", exchange())
     other = scene.path("other.pcapng")
