@@ -169,6 +169,17 @@ void text_add_visible(struct text *text, const char *bytes, size_t size)
 	}
 }
 
+size_t text_whole_characters(const char *bytes, size_t size, size_t room)
+{
+	size_t end = room;
+
+	if (size <= room)
+		return size;
+	while (end && ((unsigned char)bytes[end] & 0xc0) == 0x80)
+		end--;
+	return end ? end : room; /* it is no UTF-8 at all */
+}
+
 void text_clear(struct text *text)
 {
 	text->size = 0;

@@ -29,6 +29,8 @@ void text_add_number(struct text *text, uint64_t number);
 void text_add_visible(struct text *text, const char *bytes, size_t size);
 /* Returns how many of the first bytes text_add_visible would add unchanged. */
 size_t text_visible_prefix(const char *bytes, size_t size);
+/* Returns how many of the `size` bytes of UTF-8 fit into `room` without cutting a character. */
+size_t text_whole_characters(const char *bytes, size_t size, size_t room);
 /* Writes the escape of one byte, such as \x1b; no NUL. */
 #define TEXT_ESCAPE_SIZE 4
 void text_escape(char escape[TEXT_ESCAPE_SIZE], char byte);

@@ -8,13 +8,31 @@ const char *const verdict_reasons[REASON_COUNT] = {"none", "loss", "rule", "blac
 const char *const verdict_origins[ORIGIN_COUNT] = {
     "arrived", "duplicate", "decoy", "replay", "inject", "link"};
 
-void verdict_by(struct verdict *verdict, uint32_t name)
+static bool has_name(const struct verdict *verdict, uint32_t name)
 {
 	for (unsigned i = 0; i < verdict->by_count; i++)
 		if (verdict->by[i] == name)
-			return;
+			return true;
+	return false;
+}
+
+void verdict_by(struct verdict *verdict, uint32_t name)
+{
+	if (has_name(verdict, name))
+		return;
 	if (verdict->by_count < VERDICT_BY_MAX)
 		verdict->by[verdict->by_count++] = name;
+	else
+		verdict->by_left_out++;
+}
+
+void verdict_by_link(struct verdict *verdict, uint32_t name)
+{
+	bool is_full = verdict->by_count == VERDICT_BY_MAX && !has_name(verdict, name);
+
+	verdict_by(verdict, name);
+	if (is_full)
+		verdict->by[VERDICT_BY_MAX - 1] = name;
 }
 
 void verdict_deed(struct verdict *verdict, struct deed deed)

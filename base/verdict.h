@@ -8,6 +8,7 @@
 #ifndef BASE_VERDICT_H
 #define BASE_VERDICT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/ns.h"
@@ -80,6 +81,7 @@ struct verdict {
 	uint8_t way, reason, hold;
 	uint8_t by_count, deed_count;
 	uint16_t deeds_left_out;     /* done, but more than `deeds` has room for */
+	uint16_t by_left_out;        /* of those who decided */
 	uint32_t by[VERDICT_BY_MAX]; /* who decided, the first that did first */
 	struct deed deeds[VERDICT_DEEDS_MAX];
 };
@@ -89,6 +91,8 @@ extern const char *const verdict_reasons[REASON_COUNT];
 extern const char *const verdict_origins[ORIGIN_COUNT];
 
 void verdict_by(struct verdict *verdict, uint32_t name);
+/* The same for the link, which makes the delay: it takes the last place if there is none left. */
+void verdict_by_link(struct verdict *verdict, uint32_t name);
 void verdict_deed(struct verdict *verdict, struct deed deed);
 
 #endif

@@ -32,7 +32,7 @@ void blocks_head(struct text *out, const char *version, uint64_t seed, const cha
 	size_t start = pcapng_begin(out, PCAPNG_SECTION);
 	struct text comment = {0};
 	struct utsname system;
-	size_t ini_size = strlen(ini);
+	size_t ini_size = strlen(ini), kept = text_whole_characters(ini, ini_size, INI_MAX);
 
 	pcapng_add32(out, PCAPNG_MAGIC);
 	pcapng_add32(out, 1);          /* version 1.0: major and minor, 16 bits each */
@@ -44,10 +44,11 @@ void blocks_head(struct text *out, const char *version, uint64_t seed, const cha
 	}
 	pcapng_option_text(out, PCAPNG_SECTION_APPLICATION, version);
 	text_add(&comment, "seed=%" PRIu64 "\n", seed);
-	text_add_bytes(&comment, ini, ini_size < INI_MAX ? ini_size : INI_MAX);
-	if (ini_size > INI_MAX)
+	/* A comment must be UTF-8, and an ini file may hold anything. */
+	text_add_visible(&comment, ini, kept);
+	if (ini_size > kept)
 		text_add(&comment, "\n; the ini text is cut here: %zu bytes more were in force\n",
-		    ini_size - INI_MAX);
+		    ini_size - kept);
 	pcapng_comment(out, &comment);
 	text_free(&comment);
 	pcapng_option(out, PCAPNG_END, NULL, 0);

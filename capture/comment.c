@@ -112,6 +112,8 @@ void comment_arrived(struct text *out, const struct verdict *verdict, const stru
 		text_add_word(out, i ? "," : " by=");
 		text_add_word(out, names_get(names, verdict->by[i]));
 	}
+	if (verdict->by_left_out)
+		text_add(out, ",and:%u", verdict->by_left_out);
 	if (verdict->reason)
 		add_reason(out, (enum reason)verdict->reason);
 	else if (verdict->delay != NS_UNKNOWN)

@@ -81,7 +81,7 @@ void pcapng_comment(struct text *out, const struct text *text)
 
 	out->failed |= text->failed;
 	do {
-		size_t take = left < OPTION_MAX ? left : OPTION_MAX;
+		size_t take = text_whole_characters(comment, left, OPTION_MAX);
 
 		pcapng_option(out, PCAPNG_COMMENT, comment, take);
 		comment += take;

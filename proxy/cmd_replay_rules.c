@@ -188,6 +188,19 @@ static int shrink(struct pinning *p)
 
 /* ---- */
 
+static void tell_left_out(const struct pinning *p)
+{
+	const char *line = p->pins.left_lines.at;
+
+	if (!p->pins.left_out)
+		return;
+	log_error("%" PRIu64 " decisions cannot be said as rules and are left out:", p->pins.left_out);
+	for (; line && *line; line += strcspn(line, "\n") + 1)
+		log_error("  %.*s", (int)strcspn(line, "\n"), line);
+	if (p->pins.left_out > PINS_LEFT_LINES)
+		log_error("  …");
+}
+
 static int pin(struct pinning *p, ns_t step)
 {
 	pins_find(&p->pins, p->tale, step);
@@ -196,8 +209,7 @@ static int pin(struct pinning *p, ns_t step)
 		log_error("replay-rules: `%s` does not say what became of its datagrams", p->capture);
 		return EXIT_USAGE;
 	}
-	if (p->pins.left_out)
-		log_error("%" PRIu64 " decisions cannot be said as rules and are left out", p->pins.left_out);
+	tell_left_out(p);
 	if (write_rules(p, NULL))
 		return EXIT_USAGE;
 	if (!p->command) {

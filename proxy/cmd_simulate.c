@@ -69,21 +69,20 @@ static void record_departure(struct simulation *s, struct datagram *datagram, en
 	    s->recorder, &path, &departure, datagram->bytes, datagram->size, datagram->tos, datagram->id, at);
 }
 
-/* The capture keeps the port that was recorded, or that of the one side that there is. */
-static void tell_mapping(struct simulation *s, const struct outcome *outcome)
+/* Tells each mapping that took another's place. The capture keeps the port that was recorded, or that of the
+ * one side that there is. */
+static void tell_mapping(struct simulation *s, struct session *session, uint32_t mapping, ns_t at)
 {
-	struct ends *ends = outcome->datagram->session->carrier;
+	struct ends *ends = session->carrier;
 	char text[80];
 
-	if (outcome->mapping <= ends->mapping)
-		return;
-	snprintf(text, sizeof(text), "s=%u nat-rebound port=%u", outcome->datagram->session->number,
-	    ends->cloud_side.port);
-	if (ends->mapping && s->capture)
-		capture_event(s->recorder, text, outcome->at);
-	if (ends->mapping)
-		log_detail("%s", text);
-	ends->mapping = outcome->mapping;
+	snprintf(text, sizeof(text), "s=%u nat-rebound port=%u", session->number, ends->cloud_side.port);
+	for (; ends->mapping < mapping; ends->mapping++) {
+		if (ends->mapping && s->capture)
+			capture_event(s->recorder, text, at);
+		if (ends->mapping)
+			log_detail("%s", text);
+	}
 }
 
 /* What a run would refuse as overload for want of memory a simulation must not pass over. */
@@ -97,7 +96,7 @@ static void act_on_outcomes(struct simulation *s)
 	while (core_next(s->core, &outcome)) {
 		switch (outcome.kind) {
 		case OUTCOME_SEND:
-			tell_mapping(s, &outcome);
+			tell_mapping(s, outcome.datagram->session, outcome.mapping, outcome.at);
 			record_departure(s, outcome.datagram, REASON_NONE, outcome.at);
 			core_sent(s->core, outcome.datagram, outcome.at);
 			break;
@@ -213,6 +212,7 @@ static void take(struct simulation *s, const struct flow *flow, const struct arr
 	if (!session)
 		return refuse(s, REASON_MAX_SESSIONS, flow, arrival);
 	core_arrive(s->core, session, arrival, &verdict);
+	tell_mapping(s, session, session->nat.mapping, arrival->at);
 	if (s->capture) {
 		path = path_of(session);
 		capture_arrived(s->recorder, &path, &verdict, arrival->bytes, arrival->tos,

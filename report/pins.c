@@ -82,6 +82,23 @@ static void count_nth(struct finding *finding)
 }
 
 /* A byte that is set once more: only what it became in the end counts. */
+/* A decision that no rule can make again. */
+static void leave_out(struct finding *finding, const struct mark *mark, const char *what)
+{
+	struct pins *pins = finding->pins;
+
+	if (pins->left_out++ < PINS_LEFT_LINES)
+		text_add(&pins->left_lines, "s=%u dir=%s n=%u: %s\n",
+		    finding->tale->sessions[mark->session].number, verdict_ways[mark->way], mark->n, what);
+}
+
+static void leave_out_all(struct pins *pins, uint64_t count, const char *what)
+{
+	if (count && pins->left_out < PINS_LEFT_LINES)
+		text_add(&pins->left_lines, "%" PRIu64 " %s\n", count, what);
+	pins->left_out += count;
+}
+
 static bool set_again(const char *rest, unsigned byte)
 {
 	char head[24];
@@ -109,7 +126,7 @@ static void find_deeds(struct finding *finding, const struct mark *mark, uint32_
 		if (kind == PIN_SET && set_again(strchr(deed, ','), byte))
 			continue;
 		if (byte > BYTE_MAX || value > 255 || (kind == PIN_TRUNCATE && !byte)) {
-			finding->pins->left_out++;
+			leave_out(finding, mark, deed);
 			continue;
 		}
 		pin = pin_add(finding->pins, kind, session, (enum way)mark->way, nth);
@@ -122,7 +139,8 @@ static void find_deeds(struct finding *finding, const struct mark *mark, uint32_
 static void find_drop(struct finding *finding, const struct mark *mark, uint32_t session, uint32_t nth)
 {
 	if (mark->reason == REASON_ERROR || mark->reason == REASON_MAX_SESSIONS)
-		finding->pins->left_out++;
+		leave_out(
+		    finding, mark, mark->reason == REASON_ERROR ? "dropped, error" : "dropped, max-sessions");
 	else
 		pin_add(finding->pins, PIN_DROP, session, (enum way)mark->way, nth)->mark = mark;
 }
@@ -181,7 +199,7 @@ static void find_delays(struct finding *finding)
 		if (delay <= 0)
 			continue;
 		if (delay > DELAY_MAX) {
-			finding->pins->left_out++;
+			leave_out(finding, mark, "a delay of more than 24 hours");
 			continue;
 		}
 		pin = pin_add(finding->pins, PIN_DELAY, tale->sessions[mark->session].number,
@@ -207,7 +225,10 @@ static void find_copies(struct finding *finding)
 		/* `inject` sends at once, and behind the datagram: a decoy goes ahead of it. */
 		if (!nth || after > DELAY_MAX ||
 		    (!same_bytes && (!copy->hex || after > NS_MS || copy->origin == ORIGIN_DECOY))) {
-			finding->pins->left_out++;
+			leave_out(finding, mark,
+			    copy->origin == ORIGIN_DECOY    ? "a decoy, which goes ahead of its datagram"
+			    : copy->origin == ORIGIN_INJECT ? "an injected datagram that is long or came late"
+			                                    : "a copy");
 			continue;
 		}
 		pin = pin_add(finding->pins,
@@ -254,7 +275,7 @@ static void find_rebinds(struct finding *finding)
 				mark = &tale->marks[k];
 		session = &tale->sessions[index_find(&tale->by_number, event->session)];
 		if (!mark && event->at - session->began > DELAY_MAX) {
-			finding->pins->left_out++;
+			leave_out_all(finding->pins, 1, "NAT mapping that was lost after more than 24 hours");
 			continue;
 		}
 		pin = pin_add(finding->pins, PIN_REBIND, event->session, mark ? (enum way)mark->way : WAY_UP,
@@ -307,7 +328,9 @@ void pins_find(struct pins *pins, const struct tale *tale, ns_t step)
 	find_delays(&finding);
 	find_copies(&finding);
 	find_rebinds(&finding);
-	pins->left_out += tale->joints + tale->refused[WAY_UP].received + tale->refused[WAY_DOWN].received;
+	leave_out_all(pins, tale->joints, "joint datagrams (`pack`): their parts are sent one by one");
+	leave_out_all(pins, tale->refused[WAY_UP].received + tale->refused[WAY_DOWN].received,
+	    "datagrams that were refused before there was a session");
 	if (pins->count)
 		qsort(pins->all, pins->count, sizeof(*pins->all), by_rule);
 	free(finding.nth);
@@ -317,6 +340,7 @@ void pins_find(struct pins *pins, const struct tale *tale, ns_t step)
 void pins_free(struct pins *pins)
 {
 	free(pins->all);
+	text_free(&pins->left_lines);
 	*pins = (struct pins){0};
 }
 

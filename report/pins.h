@@ -39,10 +39,13 @@ struct pin {
 	uint8_t way;
 };
 
+#define PINS_LEFT_LINES 10
+
 struct pins {
 	struct pin *all;
 	size_t count, room;
-	uint64_t left_out; /* decisions that cannot be pinned */
+	uint64_t left_out;      /* decisions that cannot be pinned */
+	struct text left_lines; /* a line for each of the first PINS_LEFT_LINES of them */
 };
 
 /* Delays are rounded to a multiple of `step` (0: not), so that rules stay few; those that round to 0 are

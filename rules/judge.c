@@ -153,7 +153,7 @@ static void decide_own(struct judging *j)
 	struct link_decision decision;
 	struct link_totals *totals;
 
-	verdict_by(j->verdict, link->link->id);
+	verdict_by_link(j->verdict, link->link->id);
 	link_decide(link, LINK_ORIGINAL, j->datagram, j->plan, &decision);
 	totals = &j->core->links[link->link - j->core->config->links];
 	totals->decided[j->sight->way]++;
@@ -270,7 +270,7 @@ static void pack(struct judging *j)
 {
 	j->plan->link = j->bypass ? NULL : core_link_state(j->core, j->session, j->session->link);
 	if (!j->bypass)
-		verdict_by(j->verdict, j->session->link->id);
+		verdict_by_link(j->verdict, j->session->link->id);
 	if (gather_pack_join(j->core, j->datagram, j->pack ? j->pack->time.low : 0,
 	        j->pack ? j->pack->size : 0, j->sight->now))
 		return refuse_late(j);
@@ -471,7 +471,7 @@ static void pass(struct core *core, struct session *session, const struct arriva
 	struct link_state *link = core_link_state(core, session, session->link);
 
 	core_count_queued(core, datagram);
-	verdict_by(verdict, link->link->id);
+	verdict_by_link(verdict, link->link->id);
 	core->links[link->link - core->config->links].decided[arrival->way]++;
 	path_pass(core, datagram, link, arrival->at, verdict);
 }

@@ -12,6 +12,7 @@ import time
 import dtls
 import harness as h
 from harness import check, check_equal, test
+from packets import CLOUD, DEVICE, ETHERNET, framed, ip, pcap
 from shark import ENHANCED, INTERFACE, NAMES, SECTION, STATISTICS, blocks
 
 MAC = {"device": "02:00:00:00:00:01", "proxy": "02:00:00:00:00:02", "cloud": "02:00:00:00:00:03"}
@@ -195,6 +196,26 @@ def header_and_closing_say_what_ran(scene):
     text = b"".join(closing).decode(errors="replace")
     for wanted in (rf"seventh matched={fired['matched']} fired={fired['fired']}", "lateness", "kernel_drops"):
         check(re.search(wanted, text), f"the closing statistics lack {wanted!r}: {text!r}")
+
+
+@test
+def comments_are_utf8_whatever_the_ini_file_holds(scene):
+    ini = scene.path("latin.ini")
+    lines = "".join(f"; {'ä' * 80} {i}\n" for i in range(900))
+    ini.write_bytes(b"; caf\xe9\n" + lines.encode() + b"[proxy]\nseed = 1\n")
+    source, out = scene.path("one.pcap"), scene.path("utf8.pcapng")
+    source.write_bytes(pcap(ETHERNET, [framed(ETHERNET, ip(DEVICE, CLOUD, b"x"))]))
+    check_equal(h.deadzone("simulate", "-c", ini, "-r", source, "-w", out).returncode, 0)
+    found, _ = blocks(out)
+    comments, at, body = [], 16, found[0][1]
+    while at + 4 <= len(body):
+        code, size = struct.unpack_from("<HH", body, at)
+        if code == 1:
+            comments.append(body[at + 4:at + 4 + size].decode())  # strict: it raises
+        at += 4 + (size + 3) // 4 * 4
+    check(len(comments) > 2, "a long text stands in several comments")
+    whole = "".join(comments)
+    check("; caf\\xe9\n" in whole and lines in whole, "the text, with an escape for what is no UTF-8")
 
 
 @test

@@ -203,6 +203,20 @@ sys.exit(1 if {("up", 5), ("down", 9)} <= lost else 0)
 
 
 @test
+def what_is_left_out_is_named(scene):
+    ini = "[rule ahead]\ndirection = up\nnth = 3\ndo = decoy\n[rule joint]\ndirection = up\nnth = 5-6\ndo = pack 50ms\n"
+    proxy = scene.proxy(ini, upstream=scene.cloud())
+    scene.device(proxy).send(*[b"datagram %02d" % i for i in range(10)])
+    proxy.when_received(10)
+    proxy.summary_when(lambda s: not s["totals"]["up"]["queued"], "all to leave")
+    proxy.stop()
+    done = h.deadzone("replay-rules", proxy.capture, "-o", scene.path("left.ini"))
+    check_equal(done.returncode, 0, done.stderr)
+    check("2 decisions cannot be said as rules and are left out:" in done.stderr, done.stderr)
+    check("s=1 dir=up n=3: a decoy" in done.stderr and "1 joint datagrams" in done.stderr, done.stderr)
+
+
+@test
 def shrinking_finds_the_datagrams_that_matter(scene):
     ini = "[rule up]\ndirection = up\nnth = 5,11,12,30-40\ndo = drop\n[rule down]\ndirection = down\nnth = 2,9,20-25\ndo = drop\n" \
           "[link default]\nlatency = 3ms\njitter = 2ms\nduplicate = 10%\n"

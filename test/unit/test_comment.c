@@ -81,6 +81,19 @@ static void test_arrived(void **state)
 	verdict_by(&verdict, decide);
 	arrived(&verdict,
 	    "s=1 dir=down n=1 verdict=send by=rule:late,link:2g-rural delay=0.000ms copies=2 dtls=none");
+	/* Of many the first eight, and the link always. */
+	verdict = (struct verdict){.session = 1, .way = WAY_DOWN, .n = 1, .type = DTLS_NONE};
+	for (unsigned i = 0; i < VERDICT_BY_MAX + 2; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "r%u", i);
+		verdict_by(&verdict, names_add(names, "rule:", name));
+	}
+	verdict_by_link(&verdict, rural);
+	arrived(&verdict,
+	    "s=1 dir=down n=1 verdict=send "
+	    "by=rule:r0,rule:r1,rule:r2,rule:r3,rule:r4,rule:r5,rule:r6,link:2g-rural,and:3 delay=0.000ms "
+	    "dtls=none");
 	/* Refused before there was a session. */
 	verdict = (struct verdict){.way = WAY_UP, .n = 9, .type = DTLS_NONE, .reason = REASON_NOT_ALLOWED};
 	arrived(&verdict, "s=0 dir=up n=9 verdict=drop reason=not-allowed dtls=none");

@@ -70,6 +70,19 @@ static void test_ends(void **state)
 	}
 }
 
+/* A character of UTF-8 is never cut; what is no UTF-8 is. */
+static void test_whole_characters(void **state)
+{
+	const char *text = "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80";
+	static const size_t ends[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
+
+	(void)state;
+	for (size_t room = 1; room <= 10; room++)
+		assert_int_equal(text_whole_characters(text, 10, room), ends[room]);
+	assert_int_equal(text_whole_characters(text, 10, 99), 10);
+	assert_int_equal(text_whole_characters("\x80\x80\x80\x80", 4, 2), 2);
+}
+
 static void test_nearest(void **state)
 {
 	static const char *const names[] = {
@@ -101,6 +114,7 @@ int main(void)
 	    cmocka_unit_test(test_grows),
 	    cmocka_unit_test(test_words_and_numbers),
 	    cmocka_unit_test(test_ends),
+	    cmocka_unit_test(test_whole_characters),
 	    cmocka_unit_test(test_nearest),
 	};
 
