@@ -144,20 +144,28 @@ int address_split(const char *text, char *host, size_t room, uint16_t *port, str
 	const char *colon = strrchr(text, ':');
 	const char *start = text, *end = colon;
 
+	if (strstr(text, "://"))
+		return error_set(error, "`%s`: no scheme here, only %s", text, strstr(text, "://") + 3);
 	if (text[0] == '[') {
 		start = text + 1;
 		end = strchr(text, ']');
 		if (!end || end[1] != ':')
 			return error_set(error, "`%s` lacks its port, as in [2001:db8::7]:5684", text);
 		colon = end + 1;
+	} else if (!colon && *text && !text[strspn(text, "0123456789")]) {
+		return error_set(
+		    error, "`%s` lacks its address; for all addresses write 0.0.0.0:%s", text, text);
 	} else if (!colon) {
 		return error_set(error, "`%s` lacks its port, as in 192.0.2.7:5684", text);
 	} else if (memchr(text, ':', (size_t)(colon - text))) {
 		return error_set(
 		    error, "`%s`: an IPv6 address with a port stands in brackets, [2001:db8::7]:5684", text);
 	}
-	if (end == start || (size_t)(end - start) >= room)
-		return error_set(error, "`%s` names no host", text);
+	if (end == start || (end == start + 1 && *start == '*'))
+		return error_set(error, "`%s` names no host; all addresses of this machine are 0.0.0.0:%s",
+		    text, colon + 1);
+	if ((size_t)(end - start) >= room)
+		return error_set(error, "`%s` names no host: it is too long", text);
 	memcpy(host, start, (size_t)(end - start));
 	host[end - start] = '\0';
 	return port_read(colon + 1, port, error);

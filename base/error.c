@@ -75,7 +75,10 @@ void complaints_add(struct complaints *complaints, enum complaint_kind kind, con
 	const char *own;
 	va_list list;
 
-	text_add(&whole, "%s:%d: ", place->file, place->line);
+	if (place->line)
+		text_add(&whole, "%s:%d: ", place->file, place->line);
+	else /* the command line, or a file as a whole */
+		text_add(&whole, "%s: ", place->file);
 	place_size = whole.size;
 	if (kind == COMPLAINT_NOTE)
 		text_add(&whole, "note: ");

@@ -198,3 +198,8 @@ void ini_inherit(struct ini *ini)
 	for (size_t i = 0; i < ini->count; i++)
 		inherit(ini, ini->sections[i], visits, 0);
 }
+
+bool ini_is_main_file(const struct ini *ini, const char *file)
+{
+	return ini->main_file && strcmp(file, ini->main_file) == 0;
+}

@@ -107,4 +107,7 @@ void ini_complain(const struct ini_section *section, const struct ini_entry *ent
 void ini_note(const struct ini_section *section, const struct ini_entry *entry, struct complaints *complaints,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* The file that was given, not one that it includes; settings count as such. */
+bool ini_is_main_file(const struct ini *ini, const char *file);
+
 #endif

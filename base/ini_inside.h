@@ -73,4 +73,9 @@ void ini_section_add(struct ini *ini, struct ini_section *section);
 struct place ini_place(const struct ini_section *section, const struct ini_entry *entry);
 void ini_entry_add(struct ini *ini, struct ini_section *section, const struct ini_entry *entry);
 
+/* ini_suggest.c: what is wrong with a section or key that does not exist, and what may have been meant. */
+void ini_suggest_section(const struct ini *ini, const char *written, struct text *out);
+void ini_suggest_key(
+    const struct ini *ini, const struct section_kind *kind, const char *written, struct text *out);
+
 #endif

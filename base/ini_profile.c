@@ -55,7 +55,7 @@ static void suggest_profile(const struct ini *ini, const char *written, const st
 
 	if (nearest)
 		complaints_add(ini->complaints, COMPLAINT_ERROR, place,
-		    "there is no profile `%s`; the nearest is `%s`", written, nearest);
+		    "there is no profile `%s`; did you mean `%s`?", written, nearest);
 	else
 		complaints_add(ini->complaints, COMPLAINT_ERROR, place,
 		    "there is no profile `%s`; `deadzone profiles` lists them", written);

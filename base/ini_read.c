@@ -79,22 +79,11 @@ bool ini_name_sound(const char *name)
 
 static void suggest_section(struct file *file, const char *written)
 {
-	const char *names[16] = {0};
-	const char *nearest;
-	size_t count = file->ini->kind_count < 16 ? file->ini->kind_count : 16;
-	char word[INI_SECTION_MAX + 1];
+	struct text text = {0};
 
-	snprintf(word, sizeof(word), "%.*s", (int)strcspn(written, " \t"), written);
-	for (size_t i = 0; i < count; i++)
-		names[i] = file->ini->kinds[i]->name;
-	nearest = text_nearest(word, names, count);
-	if (nearest)
-		complain_line(file, "unknown section [%s]; the nearest is [%s]", written, nearest);
-	else
-		complain_line(file,
-		    "unknown section [%s]; there are [proxy], [capture], [device NAME], [link NAME], "
-		    "[rule NAME] and [control]",
-		    written);
+	ini_suggest_section(file->ini, written, &text);
+	complain_line(file, "%s", text.at);
+	text_free(&text);
 }
 
 struct ini_section *ini_section_new(
@@ -180,27 +169,11 @@ static void header_read(struct file *file, const char *inside)
 
 static void suggest_key(struct file *file, const char *written)
 {
-	const struct section_kind *kind = file->section->kind;
-	const char *names[64] = {0};
-	size_t count = 0;
-	const char *dot = strchr(written, '.');
-	const char *bare = dot && (strncmp(written, "up.", 3) == 0 || strncmp(written, "down.", 5) == 0)
-	                       ? dot + 1
-	                       : written;
-	const char *nearest;
-	int way;
+	struct text text = {0};
 
-	for (; count < kind->key_count && count < 64; count++)
-		names[count] = kind->keys[count].name;
-	nearest = text_nearest(bare, names, count);
-	if (!nearest)
-		return complain_key(
-		    file, written, "unknown key; `deadzone help ini` lists those of [%s]", kind->name);
-	if (bare != written && !(keys_find(kind, nearest, &way)->flags & KEY_EACH_WAY))
-		return complain_key(
-		    file, written, "this key takes no direction; it is written `%s`", nearest);
-	complain_key(
-	    file, written, "unknown key; the nearest is `%.*s%s`", (int)(bare - written), written, nearest);
+	ini_suggest_key(file->ini, file->section->kind, written, &text);
+	complain_key(file, written, "%s", text.at);
+	text_free(&text);
 }
 
 static char *trimmed(struct arena *arena, const char *text)
@@ -288,7 +261,10 @@ static bool assignment_sound(struct file *file, const char *line)
 	const char *value, *comment;
 
 	if (line[key] == '\0') {
-		complain_line(file, "`%s` is no assignment; one is `key = value`", line);
+		complain_line(file,
+		    line[0] == '/' && line[1] == '/' ? "`%s` is no assignment; a comment begins with ; or #"
+		                                     : "`%s` is no assignment; one is `key = value`",
+		    line);
 		return false;
 	}
 	if (line[key] == ':') {
@@ -579,6 +555,18 @@ static enum ini_trust trust_of(const struct ini *ini, const struct file *from)
 	return !from ? INI_ANY : strcmp(from->name, INI_LIVE) == 0 ? ini->live : INI_REGULAR;
 }
 
+/* pcapng, or pcap of either byte order, with microseconds or nanoseconds, or a compressed one. */
+static bool is_capture(const char *text, size_t size)
+{
+	static const char magics[][5] = {"\x0a\x0d\x0d\x0a", "\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4",
+	    "\x4d\x3c\xb2\xa1", "\xa1\xb2\x3c\x4d"};
+
+	for (size_t i = 0; i < sizeof(magics) / sizeof(*magics); i++)
+		if (size >= 4 && memcmp(text, magics[i], 4) == 0)
+			return true;
+	return size >= 2 && memcmp(text, "\x1f\x8b", 2) == 0;
+}
+
 static void file_read(
     struct ini *ini, const struct file *from, const char *path, const struct place *named_at)
 {
@@ -601,6 +589,11 @@ static void file_read(
 	file.stack[file.depth++] = id;
 	if (ini_file_load(ini, ini->arena, path, trust_of(ini, from), &text, &size, &error)) {
 		complaints_add(ini->complaints, COMPLAINT_ERROR, named_at, "%s", error.text);
+		return;
+	}
+	if (is_capture(text, size)) {
+		complaints_add(ini->complaints, COMPLAINT_ERROR, named_at,
+		    "`%s` is a capture, not an ini file; `deadzone report %s` reads it", path, path);
 		return;
 	}
 	text_read(&file, text, size);

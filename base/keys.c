@@ -100,6 +100,13 @@ void keys_presets(const struct section_kind *kind, void *into, struct reading *r
 	memcpy(into, reading->presets[i].bytes, kind->size);
 }
 
+static bool is_quoted(const char *value)
+{
+	size_t size = strlen(value);
+
+	return size > 1 && (value[0] == '"' || value[0] == '\'') && value[size - 1] == value[0];
+}
+
 void keys_fill(const struct section_kind *kind, const struct ini_section *section, void *into,
     struct reading *reading, struct complaints *complaints)
 {
@@ -116,6 +123,9 @@ void keys_fill(const struct section_kind *kind, const struct ini_section *sectio
 			/* What is wrong in an inherited value is told where it stands. */
 			if (read_value(kind, key, way, entry->value, into, reading) && !entry->inherited)
 				ini_complain(section, entry, complaints, "%s", reading->error.text);
+			else if (is_quoted(entry->value) && !entry->inherited)
+				ini_note(section, entry, complaints,
+				    "the quotes are part of the value; ini values need none");
 		}
 	}
 }
@@ -186,7 +196,7 @@ int keys_choose(struct reading *reading, const char *text, const char *const *wo
 	for (size_t i = 0; i < count; i++)
 		text_add(&list, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", words[i]);
 	if (nearest && count > 6)
-		error_set(&reading->error, "`%s` is unknown; the nearest is `%s`", text, nearest);
+		error_set(&reading->error, "`%s` is unknown; did you mean `%s`?", text, nearest);
 	else
 		error_set(&reading->error, "`%s` is unknown; it is %s", text, list.at);
 	text_free(&list);

@@ -27,8 +27,14 @@ int regular_open(const char *path, bool may_wait, struct error *error)
 	int fd;
 
 	/* Check before opening: open(2) alone has side effects on some devices. */
-	if (stat(path, &facts))
+	if (stat(path, &facts)) {
+		if (strncmp(path, "profile:", 8) == 0)
+			return error_set(error,
+			    "`%s` cannot be read: a profile is included by an ini file, `include = %s` in "
+			    "[proxy]",
+			    path, path);
 		return cannot(error, path, strerror(errno));
+	}
 	waits = may_wait && (S_ISFIFO(facts.st_mode) || S_ISCHR(facts.st_mode));
 	if (!S_ISREG(facts.st_mode) && !waits)
 		return cannot(error, path, kind_of(facts.st_mode));

@@ -5,8 +5,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define FIGURE_ROOM 64
+#define UNITS_WHOLE_MAX 9007199254740992.0 /* 2^53: a double holds every whole number up to it */
 
 /* Splits "1.5ms" into its figure and its unit. The figure is plain decimal: no sign, exponent or blank. */
 static int figure_read(const char *text, double *figure, const char **unit, struct error *error)
@@ -33,12 +35,59 @@ struct unit {
 	double worth;
 };
 
+/* Units as they are written elsewhere. */
+static const struct {
+	const char *word, *unit;
+} unit_words[] = {{"sec", "s"}, {"secs", "s"}, {"second", "s"}, {"seconds", "s"}, {"msec", "ms"},
+    {"msecs", "ms"}, {"usec", "us"}, {"usecs", "us"}, {"\xc2\xb5s", "us"}, {"min", "m"}, {"mins", "m"},
+    {"hr", "h"}, {"hours", "h"}, {"bps", "bit"}, {"kbps", "kbit"}, {"mbps", "Mbit"}, {"gbps", "Gbit"},
+    {"bit/s", "bit"}, {"kbit/s", "kbit"}, {"mbit/s", "Mbit"}, {"k", "KiB"}, {"kb", "KiB"}, {"m", "MiB"},
+    {"mb", "MiB"}, {"g", "GiB"}, {"gb", "GiB"}, {"percent", "%"}};
+
 static const struct unit *unit_find(const struct unit *units, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(units[i].name, name) == 0)
 			return &units[i];
 	return NULL;
+}
+
+/* The unit that was likely meant by one that there is not: another case, or another tool's word; or NULL. */
+static const char *unit_meant(const struct unit *units, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcasecmp(units[i].name, name) == 0)
+			return units[i].name;
+	for (size_t i = 0; i < sizeof(unit_words) / sizeof(*unit_words); i++)
+		if (strcasecmp(unit_words[i].word, name) == 0 && unit_find(units, count, unit_words[i].unit))
+			return unit_words[i].unit;
+	return NULL;
+}
+
+/* A figure is there, but its unit is missing or not known: says why. `kind` as in "unit of time", `examples`
+ * as in "a time is 20ms". */
+static int unit_wrong(const char *text, const char *name, const struct unit *units, size_t count,
+    const char *kind, const char *examples, struct error *error)
+{
+	int figure = (int)(name - text);
+	const char *blankless = name + strspn(name, " \t"), *meant = unit_meant(units, count, blankless);
+
+	if (name[0] == ',' && isdigit((unsigned char)name[1]))
+		return error_set(
+		    error, "`%s`: the decimal sign is a point, %.*s.%s", text, figure, text, name + 1);
+	if (strchr(name, ';') || strchr(name, '#'))
+		return error_set(error, "`%s`: a comment behind a value needs a space before its `;`", text);
+	if (meant && blankless > name)
+		return error_set(
+		    error, "`%s`: no space between number and unit, %.*s%s", text, figure, text, meant);
+	if (meant && strcasecmp(meant, blankless) == 0)
+		return error_set(error, "`%s`: units are case-sensitive, %.*s%s", text, figure, text, meant);
+	if (meant)
+		return error_set(error, "`%s` has no %s; did you mean %.*s%s? %s", text, kind, figure, text,
+		    meant, examples);
+	if (!*name)
+		return error_set(error, "`%s` lacks its unit; %s", text, examples);
+	return error_set(error, "`%s` has no %s; %s", text, kind, examples);
 }
 
 /* Nanoseconds of "1.5" of a unit, exactly; false where there is a finer rest. The digits are known to be
@@ -79,10 +128,8 @@ int units_time(const char *text, ns_t *time, struct error *error)
 	}
 	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
 	if (!unit)
-		return error_set(error,
-		    *name ? "`%s` has no unit of time; a time is 250us, 20ms, 1.5s, 2m or 1h"
-		          : "`%s` lacks its unit; a time is 250us, 20ms, 1.5s, 2m or 1h",
-		    text);
+		return unit_wrong(text, name, units, sizeof(units) / sizeof(*units), "unit of time",
+		    "a time is 250us, 20ms, 1.5s, 2m or 1h", error);
 	if (figure * unit->worth > (double)UNITS_TIME_MAX)
 		return error_set(error, "`%s` is out of range; 100000h is the most", text);
 	if (!exact_ns(text, (ns_t)unit->worth, time))
@@ -114,13 +161,14 @@ int units_time_range(const char *text, struct time_range *range, struct error *e
 
 int units_share(const char *text, double *share, struct error *error)
 {
+	static const struct unit units[] = {{"%", 0.01}};
 	const char *unit;
 	double figure;
 
 	if (figure_read(text, &figure, &unit, error))
 		return -1;
 	if (strcmp(unit, "%") != 0 && !(figure == 0 && *unit == '\0'))
-		return error_set(error, "`%s` lacks its unit; a share is 2%% or 0.5%%", text);
+		return unit_wrong(text, unit, units, 1, "unit", "a share is 2% or 0.5%", error);
 	if (figure > 100)
 		return error_set(error, "`%s` is out of range; a share is 0%% to 100%%", text);
 	*share = figure / 100;
@@ -129,8 +177,8 @@ int units_share(const char *text, double *share, struct error *error)
 
 static int whole_of(const char *text, double value, uint64_t *number, struct error *error)
 {
-	if (value > 9e15)
-		return error_set(error, "`%s` is out of range", text);
+	if (value > UNITS_WHOLE_MAX)
+		return error_set(error, "`%s` is out of range; %.0f is the most", text, UNITS_WHOLE_MAX);
 	if (value != floor(value))
 		return error_set(error, "`%s` is not a whole number", text);
 	*number = (uint64_t)value;
@@ -149,7 +197,8 @@ int units_size(const char *text, uint64_t *bytes, struct error *error)
 		return -1;
 	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
 	if (!unit)
-		return error_set(error, "`%s` has no unit of size; a size is 1200B, 64KiB or 10MiB", text);
+		return unit_wrong(text, name, units, sizeof(units) / sizeof(*units), "unit of size",
+		    "a size is 1200B, 64KiB or 10MiB", error);
 	return whole_of(text, figure * unit->worth, bytes, error);
 }
 
@@ -164,10 +213,8 @@ int units_rate(const char *text, uint64_t *bits_per_second, struct error *error)
 		return -1;
 	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
 	if (!unit)
-		return error_set(error,
-		    *name ? "`%s` has no unit of rate; a rate is 18kbit or 1.5Mbit (per second)"
-		          : "`%s` lacks its unit; a rate is 18kbit or 1.5Mbit (per second)",
-		    text);
+		return unit_wrong(text, name, units, sizeof(units) / sizeof(*units), "unit of rate",
+		    "a rate is 18kbit or 1.5Mbit (per second)", error);
 	if (figure * unit->worth < 1 || figure * unit->worth > 1e12)
 		return error_set(error, "`%s` is out of range; a rate is 1bit to 1000Gbit", text);
 	return whole_of(text, round(figure * unit->worth * 1e3) / 1e3, bits_per_second, error);
@@ -194,7 +241,7 @@ static int span_read(const char *text, struct span *span, read_number *read, str
 	size_t size = dash ? (size_t)(dash - text) : strlen(text);
 
 	*span = (struct span){.low = 0, .high = UNITS_NO_LIMIT};
-	if (size >= sizeof(low) || strcmp(text, "-") == 0 || !*text)
+	if (size >= sizeof(low) || strcmp(text, "-") == 0 || !(isdigit((unsigned char)*text) || *text == '-'))
 		return error_set(error, "`%s` is not a range; one is `7`, `5-9`, `5-` or `-9`", text);
 	memcpy(low, text, size);
 	low[size] = '\0';

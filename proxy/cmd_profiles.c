@@ -77,7 +77,7 @@ static int run(const struct command_line *line)
 	else if (is_among(name, names, count))
 		status = show(folder, name);
 	else if (nearest)
-		log_error("profiles: there is no `%s`; the nearest is `%s`", name, nearest);
+		log_error("profiles: there is no `%s`; did you mean `%s`?", name, nearest);
 	else
 		log_error("profiles: there is no `%s`; `deadzone profiles` lists them", name);
 	for (size_t i = 0; i < count; i++)

@@ -268,10 +268,10 @@ static int run(const struct command_line *line)
 }
 
 static const struct option_row options[] = {
-    {'o', "output", "FILE.ini", false, "where the rules go; - is standard output"},
-    {0, "shrink", "\"COMMAND\"", false, "run this test again and again with fewer of them"},
-    {0, "step", "TIME", false, "delays are rounded to a multiple of it (1ms); 0: not"},
-    {'q', "quiet", NULL, false, "only errors, and at the end what matters"},
+    {'o', "output", "FILE.ini", false, "where the rules go; - is standard output", NULL},
+    {0, "shrink", "\"COMMAND\"", false, "run this test again and again with fewer of them", NULL},
+    {0, "step", "TIME", false, "delays are rounded to a multiple of it (1ms); 0: not", NULL},
+    {'q', "quiet", NULL, false, "only errors, and at the end what matters", NULL},
 };
 
 const struct command command_replay_rules_row = {

@@ -90,11 +90,11 @@ static int run(const struct command_line *line)
 }
 
 static const struct option_row options[] = {
-    {0, "html", "FILE", false, "one self-contained page for a browser"},
-    {0, "json", NULL, false, "for machines, on standard output: as run --json, and more"},
-    {0, "device", "ADDR[:PORT]", false,
-        "of a capture that is not ours: the flows of this device (or prefix)"},
-    {0, "cloud", "ADDR:PORT", false, "… of this cloud"},
+    {0, "html", "FILE", false, "one self-contained page for a browser", NULL},
+    {0, "json", NULL, false, "for machines, on standard output: as run --json, and more", NULL},
+    {0, "device", "ADDR[:PORT]", false, "of a capture that is not ours: the flows of this device (or prefix)",
+        NULL},
+    {0, "cloud", "ADDR:PORT", false, "… of this cloud", NULL},
 };
 
 const struct command command_report_row = {

@@ -504,12 +504,14 @@ static int run_to_the_end(const struct command_line *line)
 	command_values(line, "verbose", &verbose);
 	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
 	running.source.file = command_value(line, "config");
-	running.source.sets = command_values(line, "set", &running.source.set_count);
+	running.source.sets = (const char *const *)line->settings;
+	running.source.set_count = line->setting_count;
 	running.capture_path = command_value(line, "write");
 	running.json_path = command_value(line, "json");
 	running.junit_path = command_value(line, "junit");
-	if (!running.source.file) {
-		log_error("run: `-c FILE` is missing; `deadzone help run` says more");
+	if (!running.source.file && !running.source.set_count) {
+		log_error("run: pass an ini file with -c, or --listen and --upstream; `deadzone help run` "
+		          "says more");
 		return EXIT_USAGE;
 	}
 	running.names = names_new();
@@ -555,13 +557,16 @@ static int run(const struct command_line *line)
 }
 
 static const struct option_row options[] = {
-    {'c', "config", "FILE", false, "the ini file"},
-    {'w', "write", "FILE", false, "capture file; - is standard output, for `| wireshark -k -i -`"},
-    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated"},
-    {0, "json", "FILE", false, "the summary at the end, for machines; - is standard output"},
-    {0, "junit", "FILE", false, "the outcome of every `expect` and other check, as JUnit XML"},
-    {'q', "quiet", NULL, false, "only errors and the ready line"},
-    {'v', "verbose", NULL, true, "every verdict too"},
+    {'c', "config", "FILE", false, "the ini file", NULL},
+    {0, "listen", "ADDR:PORT", false, "where devices send to", "[proxy] listen"},
+    {0, "upstream", "HOST:PORT", false, "the cloud", "[proxy] upstream"},
+    COMMAND_LINK_OPTIONS,
+    {'w', "write", "FILE", false, "capture file; - is standard output, for `| wireshark -k -i -`", NULL},
+    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated", NULL},
+    {0, "json", "FILE", false, "the summary at the end, for machines; - is standard output", NULL},
+    {0, "junit", "FILE", false, "the outcome of every `expect` and other check, as JUnit XML", NULL},
+    {'q', "quiet", NULL, false, "only errors and the ready line", NULL},
+    {'v', "verbose", NULL, true, "every verdict too", NULL},
 };
 
 const struct command command_run_row = {
@@ -572,6 +577,12 @@ const struct command command_run_row = {
     .run = run,
     .what = "relay until SIGINT or SIGTERM",
     .more =
+        "Without an ini file: `deadzone run --listen 0.0.0.0:25684 --upstream cloud.example:5684 --latency "
+        "300ms "
+        "--loss 5%`.\n"
+        "Options such as --latency are short for --set \"[link default] latency = …\"; --set wins over them. "
+        "--blackout 40s@75\n"
+        "is a rule named blackout: from the 75th datagram up on, nothing passes for 40 s.\n\n"
         "When all listeners are bound and all rules are armed it writes a line for each listener,\n"
         "`deadzone: ready listen=ADDR:PORT upstream=HOST:PORT seed=N`.\n\n"
         "SIGINT or SIGTERM stop cleanly, a second one ends at once. SIGHUP reads the ini files again.\n"

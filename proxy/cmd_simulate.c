@@ -571,16 +571,18 @@ static int run(const struct command_line *line)
 	command_values(line, "quiet", &quiet);
 	command_values(line, "verbose", &verbose);
 	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
-	s->source.sets = command_values(line, "set", &s->source.set_count);
+	s->source.sets = (const char *const *)line->settings;
+	s->source.set_count = line->setting_count;
 	s->names = names_new();
 	s->live = live_new(&s->source, SETUP_SIMULATE, s->names);
 	s->setup = live_load(s->live, complaints);
 	log_complaints(complaints);
 	status = complaints_count(complaints, COMPLAINT_ERROR) ? EXIT_USAGE : EXIT_DONE;
 	complaints_free(complaints);
-	if (!status && (!s->source.file || !command_value(line, "read"))) {
-		log_error(
-		    "simulate: `-c FILE` and `-r CAPTURE` are needed; `deadzone help simulate` says more");
+	if (!status && ((!s->source.file && !s->source.set_count) || !command_value(line, "read"))) {
+		log_error("simulate: pass the capture with -r, and what is to happen with -c FILE or options "
+		          "such as "
+		          "--loss; `deadzone help simulate` says more");
 		status = EXIT_USAGE;
 	}
 	if (!status)
@@ -590,18 +592,20 @@ static int run(const struct command_line *line)
 }
 
 static const struct option_row options[] = {
-    {'c', "config", "FILE", false, "the ini file; it needs neither listen nor upstream"},
-    {'r', "read", "CAPTURE", true, "pcap or pcapng of what arrived; may be repeated; - is standard input"},
-    {'w', "write", "FILE", false, "the annotated capture; - is standard output"},
-    {0, "live", NULL, false, "change again what was changed live in the recorded run, when it was"},
+    {'c', "config", "FILE", false, "the ini file; it needs neither listen nor upstream", NULL},
+    {'r', "read", "CAPTURE", true, "pcap or pcapng of what arrived; may be repeated; - is standard input",
+        NULL},
+    {'w', "write", "FILE", false, "the annotated capture; - is standard output", NULL},
+    {0, "live", NULL, false, "change again what was changed live in the recorded run, when it was", NULL},
     {0, "live-files", NULL, false,
-        "… also where a change names a file, which a stranger's capture may choose"},
-    {0, "device", "ADDR[:PORT]", false, "take the flows of this device (or prefix)"},
-    {0, "cloud", "ADDR:PORT", false, "take the flows of this cloud"},
-    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated"},
-    {0, "json", "FILE", false, "the summary, for machines; - is standard output"},
-    {'q', "quiet", NULL, false, "only errors"},
-    {'v', "verbose", NULL, true, "events too"},
+        "… also where a change names a file, which a stranger's capture may choose", NULL},
+    COMMAND_LINK_OPTIONS,
+    {0, "device", "ADDR[:PORT]", false, "take the flows of this device (or prefix)", NULL},
+    {0, "cloud", "ADDR:PORT", false, "take the flows of this cloud", NULL},
+    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated", NULL},
+    {0, "json", "FILE", false, "the summary, for machines; - is standard output", NULL},
+    {'q', "quiet", NULL, false, "only errors", NULL},
+    {'v', "verbose", NULL, true, "events too", NULL},
 };
 
 const struct command command_simulate_row = {

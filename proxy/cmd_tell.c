@@ -62,6 +62,11 @@ static int prepare_set(struct saying *saying)
 	char kind[8], name[64], key[64];
 	int end = 0;
 
+	if (sscanf(saying->word, "[%7[a-z]] %63[a-z._] = %n", kind, key, &end) >= 2 && end) {
+		log_error(
+		    "tell: [%s] cannot be changed while it runs; [link NAME] and [rule NAME] can", kind);
+		return EXIT_USAGE;
+	}
 	if (sscanf(saying->word, "[%7[a-z] %63[^]]] %63[a-z._] = %n", kind, name, key, &end) < 3 || !end ||
 	    !saying->word[end]) {
 		log_error("tell: `%s` is no setting; one is \"[SECTION] KEY = VALUE\"", saying->word);
@@ -102,8 +107,14 @@ static const struct verb *verb_find(const char *word)
 			return &verbs[i];
 	}
 	nearest = text_nearest(word, names, VERBS);
+	for (size_t i = 0; i < ACT_COUNT; i++)
+		if (strcmp(word, action_table[i].word) == 0) {
+			log_error("tell: `%s` is an action: deadzone tell do \"%s%s%s\"", word, word,
+			    *action_table[i].takes ? " " : "", action_table[i].takes);
+			return NULL;
+		}
 	if (nearest)
-		log_error("tell: there is no `%s`; the nearest is `%s`", word, nearest);
+		log_error("tell: there is no `%s`; did you mean `%s`?", word, nearest);
 	else
 		log_error("tell: there is no `%s`; `deadzone help tell` lists what there is", word);
 	return NULL;
@@ -409,13 +420,13 @@ static int run(const struct command_line *line)
 }
 
 static const struct option_row options[] = {
-    {0, "to", "ADDR:PORT", false, "where the run listens (" TO_PRESET "), or unix:PATH"},
-    {0, "token", "FILE", false, "whose first line is the token"},
-    {0, "session", "N", false, "do, fire: this session alone"},
-    {0, "identity", "NAME", false, "… of this identity, or of this device address"},
-    {0, "device", "SECTION", false, "… of this [device] section"},
-    {0, "count", "N", false, "wait: until the rule has fired so often (1)"},
-    {0, "timeout", "TIME", false, "wait: at most so long (30s)"},
+    {0, "to", "ADDR:PORT", false, "where the run listens (" TO_PRESET "), or unix:PATH", NULL},
+    {0, "token", "FILE", false, "whose first line is the token", NULL},
+    {0, "session", "N", false, "do, fire: this session alone", NULL},
+    {0, "identity", "NAME", false, "… of this identity, or of this device address", NULL},
+    {0, "device", "SECTION", false, "… of this [device] section", NULL},
+    {0, "count", "N", false, "wait: until the rule has fired so often (1)", NULL},
+    {0, "timeout", "TIME", false, "wait: at most so long (30s)", NULL},
 };
 
 const struct command command_tell_row = {

@@ -1,8 +1,11 @@
 #include "proxy/command.h"
 
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "proxy/live.h"
 #include "proxy/log.h"
@@ -25,6 +28,21 @@ static size_t row_of(const struct command *command, const char *option)
 	return command->option_count;
 }
 
+static void add_setting(struct command_line *line, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void add_setting(struct command_line *line, const char *format, ...)
+{
+	struct text text = {0};
+	va_list list;
+
+	va_start(list, format);
+	text_add_list(&text, format, list);
+	va_end(list);
+	line->settings = memory_grow(line->settings, line->setting_count, sizeof(*line->settings));
+	line->settings[line->setting_count++] = text.at;
+}
+
 const char *const *command_values(const struct command_line *line, const char *option, size_t *count)
 {
 	size_t row = row_of(line->command, option);
@@ -41,15 +59,59 @@ const char *command_value(const struct command_line *line, const char *option)
 	return count ? values[0] : NULL;
 }
 
+/* "40s@75": the rule that begins a blackout of 40 s with the 75th datagram up. */
+static void add_blackout(struct command_line *line, const char *value)
+{
+	const char *at = strchr(value, '@');
+	int size = at ? (int)(at - value) : (int)strlen(value);
+
+	add_setting(line, COMMAND_BLACKOUT " direction = up");
+	add_setting(line, COMMAND_BLACKOUT " nth = %s", at ? at + 1 : "1");
+	add_setting(line, COMMAND_BLACKOUT " do = blackout %.*s", size, value);
+}
+
+static void add_settings(struct command_line *line)
+{
+	size_t set_count;
+	const char *const *sets = command_values(line, "set", &set_count);
+
+	for (size_t i = 0; i < line->command->option_count; i++) {
+		const char *setting = line->command->options[i].setting;
+
+		if (!setting || !line->counts[i])
+			continue;
+		if (strcmp(setting, COMMAND_BLACKOUT) == 0)
+			add_blackout(line, line->values[i][0]);
+		else
+			add_setting(line, "%s = %s", setting, line->values[i][0]);
+	}
+	for (size_t i = 0; i < set_count; i++)
+		add_setting(line, "%s", sets[i]);
+}
+
+void command_line_free(struct command_line *line)
+{
+	for (size_t i = 0; i < line->setting_count; i++)
+		free(line->settings[i]);
+	free(line->settings);
+	*line = (struct command_line){0};
+}
+
 static int wrong(const struct command *command, const char *what, const char *about)
 {
 	log_error("%s: %s `%s`; `deadzone help %s` says more", command->name, what, about, command->name);
 	return EXIT_USAGE;
 }
 
+static int needs_value(const struct command *command, const char *word)
+{
+	log_error("%s: `%s` needs a value; `deadzone help %s` says more", command->name, word, command->name);
+	return EXIT_USAGE;
+}
+
 static int unknown_option(const struct command *command, const char *word)
 {
-	const char *names[16] = {0}, *nearest;
+	const char *names[OPTIONS_MAX] = {0}, *nearest;
 	size_t count = 0;
 
 	for (size_t i = 0; i < command->option_count; i++)
@@ -58,7 +120,7 @@ static int unknown_option(const struct command *command, const char *word)
 	nearest = text_nearest(word + strspn(word, "-"), names, count);
 	if (!nearest)
 		return wrong(command, "there is no option", word);
-	log_error("%s: there is no option `%s`; the nearest is `--%s`", command->name, word, nearest);
+	log_error("%s: there is no option `%s`; did you mean `--%s`?", command->name, word, nearest);
 	return EXIT_USAGE;
 }
 
@@ -91,7 +153,7 @@ static int take_long(struct command_line *line, int count, char **words, int *at
 	if (equals)
 		return keep(line, row, equals + 1);
 	if (*at + 1 == count)
-		return wrong(command, "lacks its value:", words[*at]);
+		return needs_value(command, words[*at]);
 	return keep(line, row, words[++*at]);
 }
 
@@ -110,13 +172,41 @@ static int take_short(struct command_line *line, int count, char **words, int *a
 			if (c[1])
 				return keep(line, row, c + 1);
 			if (*at + 1 == count)
-				return wrong(command, "lacks its value:", words[*at]);
+				return needs_value(command, words[*at]);
 			return keep(line, row, words[++*at]);
 		}
 		if ((status = keep(line, row, "")))
 			return status;
 	}
 	return 0;
+}
+
+static bool ends_with(const char *word, const char *end)
+{
+	size_t size = strlen(word), end_size = strlen(end);
+
+	return size >= end_size && strcmp(word + size - end_size, end) == 0;
+}
+
+/* A word that belongs behind an option, or a setting that the shell has split. */
+static int misplaced(const struct command *command, const char *word)
+{
+	static const char *const captures[] = {".pcap", ".pcapng", ".cap", ".gz", ".zst"};
+	bool is_capture = false;
+
+	for (size_t i = 0; i < sizeof(captures) / sizeof(*captures); i++)
+		is_capture |= ends_with(word, captures[i]);
+	if (strchr(word, ']') || strcmp(word, "=") == 0)
+		log_error("%s: unexpected argument `%s`: quote the whole setting, --set \"[link default] "
+		          "loss = 5%%\"",
+		    command->name, word);
+	else if (is_capture && row_of(command, "read") < command->option_count)
+		log_error("%s: unexpected argument `%s`: pass the capture with -r, `-r %s`", command->name,
+		    word, word);
+	else
+		log_error("%s: unexpected argument `%s`: pass the ini file with -c, `-c %s`", command->name,
+		    word, word);
+	return EXIT_USAGE;
 }
 
 int command_parse(const struct command *command, int count, char **words, struct command_line *line)
@@ -141,14 +231,13 @@ int command_parse(const struct command *command, int count, char **words, struct
 	line->words = (const char *const *)words;
 	line->word_count = (size_t)rest;
 	if (line->word_count > command->words_most && row_of(command, "config") < command->option_count) {
-		log_error("%s: the ini file stands behind -c: `deadzone %s -c %s`", command->name,
-		    command->name, words[command->words_most]);
-		return EXIT_USAGE;
+		return misplaced(command, words[command->words_most]);
 	}
 	if (line->word_count > command->words_most)
-		return wrong(command, "there is a word too many:", words[command->words_most]);
+		return wrong(command, "unexpected argument", words[command->words_most]);
 	if (line->word_count < command->words_least)
 		return wrong(command, "lacks", command->words);
+	add_settings(line);
 	return 0;
 }
 

@@ -19,7 +19,7 @@ static int unknown_command(const char *word)
 		names[i] = command_table[i]->name;
 	nearest = text_nearest(word, names, command_count);
 	if (nearest)
-		log_error("there is no command `%s`; the nearest is `%s`", word, nearest);
+		log_error("there is no command `%s`; did you mean `%s`?", word, nearest);
 	else
 		log_error("there is no command `%s`; `deadzone --help` lists them", word);
 	return EXIT_USAGE;
@@ -54,7 +54,10 @@ int main(int count, char **words)
 			return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 		}
 		status = command_parse(command_table[i], count - 2, words + 2, &line);
-		return status ? status : command_table[i]->run(&line);
+		if (!status)
+			status = command_table[i]->run(&line);
+		command_line_free(&line);
+		return status;
 	}
 	return unknown_command(word);
 }

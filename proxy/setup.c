@@ -148,8 +148,8 @@ static const struct key proxy_keys[] = {
         "another ini file, its path relative to the file that names it; its sections come before those of "
         "the file that names it, its [device]s after them",
         "none"},
-    {"seed", KEY_PLAIN, NULL, AT(seed), read_seed, "number", "every random choice derives from it",
-        "random, printed"},
+    {"seed", KEY_PLAIN, NULL, AT(seed), read_seed, "number",
+        "every random choice derives from it; at most 2^53", "random, printed"},
     {"idle_timeout", KEY_PLAIN, "2h", AT(idle_timeout), keys_read_time_above_0, "time",
         "a session ends after this long without a datagram", NULL},
     {"max_sessions", KEY_PLAIN, "10000", AT(max_sessions), read_max_sessions, "number",

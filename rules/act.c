@@ -441,7 +441,16 @@ static bool start_blackout(struct judging *j, const struct rule *rule, size_t in
 	return true;
 }
 
-/* Gives false where the action leaves the datagram alone. */
+/* A datagram that joins an open pack leaves with its first one: what would change its own way does nothing.
+ */
+static bool joins_pack(const struct judging *j)
+{
+	const struct pack *open = judging_way(j)->seldom->pack;
+
+	return open && !j->group && gather_pack_takes(open, j->datagram->size, j->plan->in_blackout);
+}
+
+/* Returns false if the action leaves the datagram alone. */
 bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct draw draw)
 {
 	const struct rule *rule = own->rule;
@@ -450,10 +459,14 @@ bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct d
 	switch (action->act) {
 	case ACT_DROP: judging_drop(j, REASON_RULE, rule->id); return true;
 	case ACT_DELAY:
+		if (joins_pack(j))
+			return false;
 		j->plan->extra = ns_add(
 		    j->plan->extra, chance_time(draw, rule_draw(index, 0), &action->time));
 		return true;
 	case ACT_HOLD:
+		if (joins_pack(j))
+			return false;
 		if (action->either && action->count > j->plan->hold_either)
 			j->plan->hold_either = action->count;
 		if (!action->either && action->count > j->plan->hold_own)
@@ -474,14 +487,18 @@ bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct d
 		return true;
 	case ACT_INJECT: return inject(j, rule, index, action);
 	case ACT_PACK:
-		if (j->group)
+		if (j->group || (j->datagram->size > action->size && !joins_pack(j)))
 			return false;
 		j->pack = action;
 		return true;
 	case ACT_BLACKOUT: return start_blackout(j, rule, index, draw);
 	case ACT_LINK:
 	case ACT_REBIND: act_widely(j, rule, index, draw); return true;
-	case ACT_BYPASS: j->bypass = true; return true;
+	case ACT_BYPASS:
+		if (joins_pack(j))
+			return false;
+		j->bypass = true;
+		return true;
 	case ACT_NOTE:
 		core_event(j->core, j->session, j->sight->now, "note by=%s dir=%s n=%u",
 		    names_get(j->core->names, rule->id), verdict_ways[j->sight->way], j->sight->n);

@@ -9,20 +9,26 @@ const struct action_row action_table[ACT_COUNT] = {
     [ACT_DROP] = {"drop", "", "gone", false, false},
     [ACT_DELAY] = {"delay", "T", "T on top of what the link does", false, false},
     [ACT_HOLD] = {"hold", "N [either]",
-        "sent after N later datagrams of its direction, or of either, have been sent (or after 1s without)",
+        "sent after N later datagrams (at most 65535) of its direction, or of either, have been sent (or "
+        "after 1s "
+        "without)",
         false, false},
-    [ACT_DUPLICATE] = {"duplicate", "[N] [T]", "N more copies (1), each T after the other (0)", false, false},
+    [ACT_DUPLICATE] = {"duplicate", "[N] [T]", "N more copies (1; at most 1000), each T after the other (0)",
+        false, false},
     [ACT_CORRUPT] = {"corrupt", "[N] [at BYTE]",
-        "N bits flipped (1), at positions drawn from the seed, or the N lowest bits of byte BYTE, then of "
+        "N bits flipped (1; at most 64), at positions drawn from the seed, or the N lowest bits of byte "
+        "BYTE, then of "
         "the "
         "next",
         false, false},
     [ACT_SET] = {"set", "BYTE VALUE", "that byte becomes VALUE (0-255)", false, false},
     [ACT_DECOY] = {"decoy", "[N] [at BYTE]",
-        "a copy corrupted so is sent just ahead of the untouched datagram", false, false},
+        "a copy with these bits flipped (at most 64) is sent just before the untouched datagram", false,
+        false},
     [ACT_TRUNCATE] = {"truncate", "N", "cut to N bytes", false, false},
     [ACT_REPLAY] = {"replay", "N or KIND",
-        "the datagram N before this one, or the session's first with a record of this dtls kind, is sent "
+        "the datagram N before this one (at most 64), or the session's first with a record of this dtls "
+        "kind, is sent "
         "again "
         "after this one",
         false, false},
@@ -342,6 +348,8 @@ int action_read(struct reading *reading, const char *text, void *into)
 	}
 	for (int i = 0; i < ACT_COUNT; i++)
 		known[i] = action_table[i].word;
+	if (words.count && strchr(words.all[0], ','))
+		return error_set(&reading->error, "`%s`: one action a line; repeat `do` for another", text);
 	choice = words.count ? keys_choose(reading, words.all[0], known, ACT_COUNT) : -1;
 	if (choice < 0)
 		return -1;

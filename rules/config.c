@@ -6,24 +6,12 @@
 #include "base/chance.h"
 #include "base/datagram.h"
 #include "base/ini.h"
+#include "rules/notes.h"
 #include "rules/sections.h"
 
 #define QUEUE_NOTE (10 * NS_S) /* a queue that holds more is told */
 #define QUEUE_NOTE_SIZE 500    /* bytes of the datagrams that it is judged by */
 #define WORD_ROOM 32
-
-static const char *const way_prefix[WAYS] = {"up.", "down."};
-
-/* The entry that holds for one way of a link: the specific one, else the wide one, else NULL. */
-static const struct ini_entry *entry_for(const struct ini_section *section, const char *key, enum way way)
-{
-	char name[WORD_ROOM];
-	const struct ini_entry *entry;
-
-	snprintf(name, sizeof(name), "%s%s", way_prefix[way], key);
-	entry = ini_entry(section, name);
-	return entry ? entry : ini_entry(section, key);
-}
 
 /* ---- Links ---- */
 
@@ -38,8 +26,8 @@ struct link_check {
  * error. */
 static bool excluded(const struct link_check *check, const char *key, const char *other)
 {
-	const struct ini_entry *a = entry_for(check->section, key, check->way);
-	const struct ini_entry *b = entry_for(check->section, other, check->way);
+	const struct ini_entry *a = notes_entry_for(check->section, key, check->way);
+	const struct ini_entry *b = notes_entry_for(check->section, other, check->way);
 
 	if (!a || !b)
 		return false;
@@ -54,7 +42,7 @@ static bool excluded(const struct link_check *check, const char *key, const char
 static void loss_build(const struct link_check *check)
 {
 	struct link_way *w = check->figures;
-	const struct ini_entry *run = entry_for(check->section, "loss_run", check->way);
+	const struct ini_entry *run = notes_entry_for(check->section, "loss_run", check->way);
 	double least;
 
 	if (w->gilbert.given &&
@@ -99,7 +87,7 @@ static double queue_seconds(const struct link_way *w)
 static void way_check(const struct link_check *check)
 {
 	struct link_way *w = check->figures;
-	const struct ini_entry *queue = entry_for(check->section, "queue", check->way);
+	const struct ini_entry *queue = notes_entry_for(check->section, "queue", check->way);
 	double seconds = queue_seconds(w);
 
 	loss_build(check);
@@ -113,8 +101,9 @@ static void way_check(const struct link_check *check)
 		if (w->latency)
 			dist_lognormal(&w->dist, (double)w->latency, (double)w->jitter);
 		else
-			ini_complain(check->section, entry_for(check->section, "distribution", check->way),
-			    check->complaints, "lognormal needs a latency above 0, which is its mean");
+			ini_complain(check->section,
+			    notes_entry_for(check->section, "distribution", check->way), check->complaints,
+			    "lognormal needs a latency above 0, which is its mean");
 	}
 	if (seconds * (double)NS_S > (double)QUEUE_NOTE)
 		ini_note(check->section, queue, check->complaints,
@@ -243,94 +232,6 @@ static void timed_check(
 		    "is below 1ms; `every` takes times of at least 1ms");
 }
 
-static uint64_t lowest(const struct spans *spans)
-{
-	uint64_t low = UNITS_NO_LIMIT;
-
-	for (size_t i = 0; i < spans->count; i++)
-		if (spans->all[i].low < low)
-			low = spans->all[i].low;
-	return low;
-}
-
-static uint64_t highest(const struct spans *spans)
-{
-	uint64_t high = 0;
-
-	for (size_t i = 0; i < spans->count; i++)
-		if (spans->all[i].high > high)
-			high = spans->all[i].high;
-	return high;
-}
-
-#define EPOCH_MAX UINT16_MAX
-#define NUMBER_MAX ((UINT64_C(1) << 48) - 1)
-
-/* Is there a record that the rule's `record` can mean? */
-static bool any_record(const struct records *records)
-{
-	for (size_t i = 0; i < records->count; i++)
-		if (records->all[i].epoch <= EPOCH_MAX && records->all[i].numbers.low <= NUMBER_MAX)
-			return true;
-	return records->count == 0;
-}
-
-static bool does(const struct rule *rule, enum act act)
-{
-	for (size_t i = 0; i < rule->actions.count; i++)
-		if (rule->actions.all[i].act == act)
-			return true;
-	return false;
-}
-
-/* Notes about rules that can never match, or that do more than was likely meant. */
-static void notes_check(const struct config *config, const struct rule *rule,
-    const struct ini_section *section, struct complaints *complaints)
-{
-	const uint32_t none = 1u << DTLS_KIND_NONE, finished = 1u << DTLS_KIND_FINISHED;
-	const unsigned of_records = LOOKS_RECORDS | LOOKS_ATTEMPT | LOOKS_SEQUENCE;
-	bool any_dtls = rule->dtls.kinds || rule->dtls.any_types;
-	const struct {
-		const char *key;
-		bool holds;
-		const char *why;
-	} rows[] = {
-	    {"until", ini_entry(section, "until") && rule->until <= rule->after,
-	        "the rule can never match: `until` is not above `after`"},
-	    {"limit", rule->limit == 0, "the rule can never fire: its limit is 0"},
-	    {"probability", rule->probability == 0, "the rule can never fire: its chance is 0%"},
-	    {"dtls_not", any_dtls && !rule->dtls.any_types && (rule->dtls.kinds & ~rule->dtls_not.kinds) == 0,
-	        "the rule can never match: `dtls_not` excludes all that `dtls` asks for"},
-	    {"attempt", (rule->looks & LOOKS_ATTEMPT) && rule->attempt.high == 0,
-	        "the rule can never match: the first try is 1"},
-	    {"size", rule->sizes.count && lowest(&rule->sizes) > DATAGRAM_MAX,
-	        "the rule can never match: no datagram is larger than 65527 bytes"},
-	    {"session", rule->sessions.count && highest(&rule->sessions) == 0,
-	        "the rule can never match: the first session is 1"},
-	    {"session", rule->sessions.count && lowest(&rule->sessions) > UINT32_MAX,
-	        "the rule can never match: sessions are numbered up to 4294967295"},
-	    {"epoch", rule->epoch.low > EPOCH_MAX, "the rule can never match: the last epoch is 65535"},
-	    {"record", !any_record(&rule->records),
-	        "the rule can never match: epochs end at 65535, sequence numbers at 281474976710655"},
-	    {"dtls",
-	        any_dtls && !rule->dtls.any_types && rule->dtls.kinds == none && (rule->looks & of_records),
-	        "the rule can never match: what is no DTLS has no record"},
-	    {"coap",
-	        any_dtls && !(rule->dtls.kinds & none) && (rule->looks & (LOOKS_COAP | LOOKS_COAP_BLOCK)),
-	        "the rule can never match: what is DTLS is no CoAP in the clear"},
-	    {"dtls", config->any_follow && (rule->dtls.kinds & finished),
-	        "behind a connection ID Finished is hidden; there `record = 1:0` matches it"},
-	    {"carried",
-	        (rule->looks & LOOKS_CARRIED) && rule->carried.high == UNITS_NO_LIMIT &&
-	            rule->limit == UNITS_NO_LIMIT && !rule->nth.count && does(rule, ACT_BLACKOUT),
-	        "from there on each datagram begins a blackout; `limit = 1` stops after the first"},
-	};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		if (rows[i].holds)
-			ini_note(section, ini_entry(section, rows[i].key), complaints, "%s", rows[i].why);
-}
-
 /* An action that replays a kind has that kind's first datagram kept in each session. */
 static void replay_build(struct config *config, struct action *action)
 {
@@ -376,7 +277,7 @@ static void rule_build(struct config *config, const struct ini_section *section,
 			replay_build(config, &rule->actions.all[i]);
 	if (rule->timed)
 		timed_check(rule, section, complaints);
-	notes_check(config, rule, section, complaints);
+	notes_rule(config, rule, section, complaints);
 }
 
 /* A rule that waits for itself, also by way of others, never wakes. Each rule waits for at most one, so that
@@ -400,8 +301,12 @@ static void circles_check(const struct config *config, const struct ini *ini, st
 		do {
 			const struct ini_section *section = ini_find(ini, "rule", config->rules[at].name);
 
-			ini_note(section, ini_entry(section, "since"), complaints,
-			    "the rule can never match: it sleeps until it has fired itself");
+			if (config->rules[at].since - 1 == at)
+				ini_complain(section, ini_entry(section, "since"), complaints,
+				    "the rule would wait for itself; name another rule");
+			else
+				ini_note(section, ini_entry(section, "since"), complaints,
+				    "the rule can never match: it sleeps until it has fired itself");
 			at = config->rules[at].since - 1;
 		} while (at != first);
 	}
@@ -505,6 +410,8 @@ struct config *config_new(const struct ini *ini, struct names *names, struct com
 	rules_index(config);
 	watchers_build(config);
 	circles_check(config, ini, complaints);
+	if (!complaints_count(complaints, COMPLAINT_ERROR)) /* of a wrong value nothing follows */
+		notes_links(config, ini, complaints);
 	return config;
 }
 

@@ -168,7 +168,7 @@ bool coap_match(const struct coap_kinds *kinds, const struct span *numbers, cons
 	return !numbers;
 }
 
-/* "2.05": class 0 to 7, detail 00 to 31. */
+/* "2.05": class 0 or 2 to 5, detail 00 to 31; the others are reserved, or of CoAP over TCP. */
 static bool code_read(const char *text, unsigned *code)
 {
 	unsigned detail;
@@ -178,6 +178,8 @@ static bool code_read(const char *text, unsigned *code)
 		return false;
 	detail = (unsigned)(text[2] - '0') * 10 + (unsigned)(text[3] - '0');
 	*code = (unsigned)(text[0] - '0') << 5 | detail;
+	if (text[0] == '1' || text[0] > '5')
+		return false;
 	return detail < 32;
 }
 
@@ -192,8 +194,8 @@ int coap_read(struct reading *reading, const char *text, void *into)
 	kinds->given = true;
 	if (text[0] >= '0' && text[0] <= '9') {
 		if (!code_read(text, &code))
-			return error_set(
-			    &reading->error, "`%s` is no code of CoAP; one is 0.01 to 7.31, as 2.05", text);
+			return error_set(&reading->error,
+			    "`%s` is no code of CoAP (RFC 7252); its class is 0 or 2 to 5, as in 2.05", text);
 		kinds->codes[code / 32] |= UINT32_C(1) << code % 32;
 		return 0;
 	}

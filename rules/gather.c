@@ -84,6 +84,11 @@ static struct pack *pack_new(struct core *core, struct session *session, struct 
 	return NULL;
 }
 
+bool gather_pack_takes(const struct pack *pack, size_t size, bool in_blackout)
+{
+	return pack->size + size <= pack->most && pack->parts.first->plan->in_blackout == in_blackout;
+}
+
 int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now)
 {
 	struct session_way *way = way_of(datagram);

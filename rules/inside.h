@@ -239,6 +239,8 @@ bool gather_group_join(struct core *core, struct rule_state *state, const struct
     struct datagram *datagram, ns_t now);
 void gather_group_leave(struct rule_state *state, struct datagram *datagram);
 void gather_group_send(struct core *core, struct group *group, ns_t now);
+/* May a datagram join it? What a blackout holds and what it does not hold cannot leave together. */
+bool gather_pack_takes(const struct pack *pack, size_t size, bool in_blackout);
 /* -1 when memory is out: then it is as it was. */
 int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now);
 void gather_pack_send(struct core *core, struct session_way *way, ns_t now);

@@ -257,9 +257,7 @@ static bool packs(struct judging *j)
 
 	if (j->group)
 		return false;
-	/* What a blackout holds and what it does not hold cannot leave together. */
-	if (open && open->size + size <= open->most &&
-	    open->parts.first->plan->in_blackout == j->plan->in_blackout)
+	if (open && gather_pack_takes(open, size, j->plan->in_blackout))
 		return true;
 	if (open)
 		gather_pack_send(j->core, way, j->sight->now);

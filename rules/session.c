@@ -241,7 +241,12 @@ static void draw_from(struct core *core, struct session *session)
 	uint64_t who = chance_hash(1, session->device.ip, address_ip_size(&session->device));
 
 	if (identity) {
-		uint64_t named = chance_hash(2, identity, strlen(identity));
+		struct address address;
+		struct error error;
+		/* A device that comes from another address later draws as it did from this one. */
+		uint64_t named = address_read_host(identity, &address, &error) == 0
+		                     ? chance_hash(1, address.ip, address_ip_size(&address))
+		                     : chance_hash(2, identity, strlen(identity));
 
 		session->identity_used = common_identity_take(
 		    core->common, chance_mix(named), remembered(core));

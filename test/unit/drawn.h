@@ -92,7 +92,7 @@ static inline void link_write(struct text *text, struct dice *dice, enum reach r
 		text_add(text, "order = free\n");
 }
 
-static inline void conditions_write(struct text *text, struct dice *dice, unsigned rules)
+static inline void conditions_write(struct text *text, struct dice *dice, unsigned own, unsigned rules)
 {
 	static const char *const ways[] = {"direction = up", "direction = down", "direction = either"};
 	static const char *const kinds[] = {"dtls = handshake, type:23", "dtls = none",
@@ -115,8 +115,8 @@ static inline void conditions_write(struct text *text, struct dice *dice, unsign
 		pick(text, dice, chances);
 	if (once_in(dice, 5))
 		pick(text, dice, times);
-	if (once_in(dice, 5))
-		text_add(text, "since = r%u\n", roll(dice, rules));
+	if (rules > 1 && once_in(dice, 5))
+		text_add(text, "since = r%u\n", (own + 1 + roll(dice, rules - 1)) % rules);
 	if (once_in(dice, 6))
 		text_add(text, "device = a\n");
 }
@@ -170,7 +170,7 @@ static inline void config_write(struct text *text, struct dice *dice, enum reach
 		if (reach != REACH_FREE && once_in(dice, 5)) {
 			timed_write(text, dice);
 		} else {
-			conditions_write(text, dice, rules);
+			conditions_write(text, dice, i, rules);
 			actions_write(text, dice, reach);
 		}
 	}

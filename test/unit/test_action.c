@@ -169,8 +169,8 @@ static void test_mistakes(void **state)
 	static const struct {
 		const char *text, *told;
 	} rows[] = {
-	    {"frop", "`frop` is unknown; the nearest is `drop`"},
-	    {"Drop", "`Drop` is unknown; the nearest is `drop`"},
+	    {"frop", "`frop` is unknown; did you mean `drop`?"},
+	    {"Drop", "`Drop` is unknown; did you mean `drop`?"},
 	    {"drop 5", "`drop 5` is not right; it is written `drop`"},
 	    {"note this", "`note this` is not right; it is written `note`"},
 	    {"delay", "`delay` is not right; it is written `delay T`"},
@@ -194,7 +194,7 @@ static void test_mistakes(void **state)
 	    {"replay", "`replay` is not right; it is written `replay N or KIND`"},
 	    {"replay 0", "`0` is out of range; it is 1 to 64"},
 	    {"replay 65", "`65` is out of range; it is 1 to 64"},
-	    {"replay client_helo", "`client_helo` is unknown; the nearest is `client_hello`"},
+	    {"replay client_helo", "`client_helo` is unknown; did you mean `client_hello`?"},
 	    {"permute 1", "`permute 1` is not right; ORDER is 2 to 16 numbers, as in `permute 3 1 2`"},
 	    {"permute 1 3", "`3` is out of range; it is 1 to 2"},
 	    {"permute 0 1", "`0` is out of range; it is 1 to 2"},
@@ -219,7 +219,7 @@ static void test_mistakes(void **state)
 	    {"link", "`link` is not right; it is written `link NAME`"},
 	    {"link nowhere", "there is no [link nowhere]"},
 	    {"bypass now", "`bypass now` is not right; it is written `bypass`"},
-	    {"drop, note", "`drop,` is unknown; the nearest is `drop`"},
+	    {"drop, note", "`drop, note`: one action a line; repeat `do` for another"},
 	};
 	unsigned wrong = 0;
 

@@ -201,6 +201,7 @@ static void test_device(void **state)
 #define TIMED(key) "[rule x]\nat = 1s\n" key "\n"
 #define IN_LINK "t.ini:2: [link x] "
 #define IN_RULE "t.ini:3: [rule x] "
+#define IN_LINK_NOTE "t.ini:2: note: [link x] "
 #define NOTE_RULE "t.ini:3: note: [rule x] "
 #define FOREIGN                                                                                              \
 	"looks at a datagram, and a rule with `at` or `every` has none; beside them stand device, session, " \
@@ -255,7 +256,7 @@ static void test_mistakes(void **state)
 	        IN_RULE "direction: `sideways` is unknown; it is both, up, down or either\n"},
 	    {RULE("scope = one"), IN_RULE "scope: `one` is unknown; it is session or all\n"},
 	    {RULE("dtls = client_helo"),
-	        IN_RULE "dtls: `client_helo` is unknown; the nearest is `client_hello`\n"},
+	        IN_RULE "dtls: `client_helo` is unknown; did you mean `client_hello`?\n"},
 	    {RULE("dtls = type:256"),
 	        IN_RULE "dtls: `type:256` is no content type; one is type:0 to type:255\n"},
 	    {RULE("record = 5"), IN_RULE "record: `5` is no record; one is EPOCH:NUMBER, as 0:2 or 1:0-5\n"},
@@ -281,8 +282,7 @@ static void test_mistakes(void **state)
 	    {RULE("limit = 0"), NOTE_RULE "limit: the rule can never fire: its limit is 0\n"},
 	    {RULE("probability = 0%"), NOTE_RULE "probability: the rule can never fire: its chance is 0%\n"},
 	    {RULE("until = 0"), NOTE_RULE "until: the rule can never match: `until` is not above `after`\n"},
-	    {RULE("since = x"),
-	        NOTE_RULE "since: the rule can never match: it sleeps until it has fired itself\n"},
+	    {RULE("since = x"), IN_RULE "since: the rule would wait for itself; name another rule\n"},
 	    {RULE("dtls_not = alert, ack\ndtls = ack"), NOTE_RULE
 	        "dtls_not: the rule can never match: `dtls_not` excludes all that `dtls` asks for\n"},
 	    {RULE("attempt = 0"), NOTE_RULE "attempt: the rule can never match: the first try is 1\n"},
@@ -307,7 +307,36 @@ static void test_mistakes(void **state)
 	        "t.ini:2: note: [link x] queue: the queue holds up to 11 s of 500-byte "
 	        "datagrams; a shorter one (`queue = 20p`) is nearer to real networks\n"},
 	    {LINK("queue = 10s\nrate = 18kbit"), ""},
-	    {LINK("queue = 100000p"), ""},
+	    /* Keys that do nothing for themselves: said once, where they are not for others. */
+	    {LINK("queue = 100000p"),
+	        IN_LINK_NOTE "queue: has no effect without `rate`, `packet_time` or `trace`\n"},
+	    {LINK("queue = 20p\ndown.rate = 18kbit"), ""},
+	    {LINK("up.queue = 20p\ndown.rate = 18Mbit"),
+	        IN_LINK_NOTE "up.queue: has no effect without `rate`, `packet_time` or `trace`\n"},
+	    {LINK("loss_run = 4"), IN_LINK_NOTE "loss_run: has no effect without `loss`\n"},
+	    {LINK("loss_run = 4\nup.loss = 2%"), ""},
+	    {LINK("wake_delay = 1s"), IN_LINK_NOTE "wake_delay: has no effect without `wake_after`\n"},
+	    {LINK("reorder_by = 3p"), IN_LINK_NOTE "reorder_by: has no effect without `reorder`\n"},
+	    {LINK("correlation = 5%"), IN_LINK_NOTE "correlation: has no effect without `jitter`\n"},
+	    {LINK("correlation = 5%") "[link y]\nlike = x\njitter = 1ms\nlatency = 2ms\n", ""},
+	    {LINK("jitter = 5ms\nlatency = 4ms"),
+	        IN_LINK_NOTE "jitter: is above `latency`: delays that would be below 0 are cut off at 0\n"},
+	    {LINK("jitter = 5ms\nlatency = 5ms"), ""},
+	    {LINK("latency = 150 ms"),
+	        IN_LINK "latency: `150 ms`: no space between number and unit, 150ms\n"},
+	    {LINK("rate = 10mbit"), IN_LINK "rate: `10mbit`: units are case-sensitive, 10Mbit\n"},
+	    {LINK("loss = 2,5%"), IN_LINK "loss: `2,5%`: the decimal sign is a point, 2.5%\n"},
+	    {LINK("loss = 5%;five"),
+	        IN_LINK "loss: `5%;five`: a comment behind a value needs a space before its `;`\n"},
+	    {LINK("delay = 5ms"), IN_LINK "delay: unknown key; did you mean `latency`?\n"},
+	    {LINK("upload.loss = 5%"), IN_LINK "upload.loss: unknown key; did you mean `up.loss`?\n"},
+	    {LINK("nat_timeout = 5s"),
+	        IN_LINK "nat_timeout: unknown key; `nat_timeout` belongs into a section [device NAME]\n"},
+	    {RULE("carried = 22KiB"), NOTE_RULE
+	        "carried: it holds only while exactly that many bytes were carried; with a `-` behind it "
+	        "means from there on\n"},
+	    {"[device a]\nidentity = \"a\"\n", "t.ini:2: note: [device a] identity: the quotes are part of "
+	                                       "the value; ini values need none\n"},
 	    /* Reached or not. */
 	    {"[device a]\naddress = 10.0.0.0/8\n[device b]\naddress = 10.1.0.0/16\n",
 	        "t.ini:3: note: [device b]: is never reached: [device a] stands before it and takes all of "
@@ -380,7 +409,8 @@ static void test_files(void **state)
 		assert_non_null(out);
 		fputs(rows[i].file, out);
 		fclose(out);
-		snprintf(text, sizeof(text), "[link x]\n%s%s\n", rows[i].key, path);
+		snprintf(
+		    text, sizeof(text), "[link x]\n%s%s\njitter = 1ms\nlatency = 1ms\n", rows[i].key, path);
 		given_read(&given, text);
 		if (rows[i].told) {
 			assert_int_equal(complaints_count(given.complaints, COMPLAINT_ERROR), 1);

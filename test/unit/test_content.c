@@ -139,8 +139,10 @@ static void test_errors(void **state)
 	    {"bytes = 70000:00", "bytes: `70000:00` is not right; it is OFFSET:HEX or OFFSET:HEX/MASK, as "
 	                         "0:16fefd or -1:00/0f"},
 	    {"bytes = 0:0102/ff", "bytes: `0:0102/ff` has a mask of another length than its bytes"},
-	    {"coap = 8.00", "coap: `8.00` is no code of CoAP; one is 0.01 to 7.31, as 2.05"},
-	    {"coap = 2.32", "coap: `2.32` is no code of CoAP; one is 0.01 to 7.31, as 2.05"},
+	    {"coap = 8.00",
+	        "coap: `8.00` is no code of CoAP (RFC 7252); its class is 0 or 2 to 5, as in 2.05"},
+	    {"coap = 2.32",
+	        "coap: `2.32` is no code of CoAP (RFC 7252); its class is 0 or 2 to 5, as in 2.05"},
 	    {"nth = 5-8 every 3",
 	        "nth: `5-8 every 3` is longer than its period; it is a range such as 5-8 every 8"},
 	    {"nth = 5- every 8",

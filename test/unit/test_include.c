@@ -91,7 +91,10 @@ static void test_include(void **state)
 	file_write("b.ini", "[link b]\n");
 	file_write("sub/c.ini", "[link c]\n");
 	read_main(&given, path);
-	assert_string_equal(given.told, "");
+	/* Of links that nothing uses only those of the main file are noted. */
+	assert_string_equal(given.told,
+	    "main.ini:1: note: [link main]: is used by no [device], `do = link` or `like`; it can still be "
+	    "switched to live\n");
 	for (size_t i = 0; i < ini_count(given.ini); i++)
 		if (ini_section(given.ini, i)->kind == &config_link_kind)
 			assert_string_equal(ini_section(given.ini, i)->name, order[1 + links++]);
@@ -287,10 +290,10 @@ static void test_profiles(void **state)
 		const char *include, *told;
 	} rows[] = {
 	    {"profile:a", ""},
-	    {"profile:aa", "main.ini:2: [proxy] include: there is no profile `aa`; the nearest is `a`\n"},
+	    {"profile:aa", "main.ini:2: [proxy] include: there is no profile `aa`; did you mean `a`?\n"},
 	    {"profile:something-else", "main.ini:2: [proxy] include: there is no profile `something-else`; "
 	                               "`deadzone profiles` lists them\n"},
-	    {"profile:../a", "main.ini:2: [proxy] include: there is no profile `../a`; the nearest is `a`\n"},
+	    {"profile:../a", "main.ini:2: [proxy] include: there is no profile `../a`; did you mean `a`?\n"},
 	};
 	char path[128], text[256];
 
@@ -318,8 +321,8 @@ static void test_no_file(void **state)
 
 	(void)state;
 	read_main(&given, "/nowhere/main.ini");
-	assert_string_equal(given.told,
-	    "/nowhere/main.ini:0: `/nowhere/main.ini` cannot be read: No such file or directory\n");
+	assert_string_equal(
+	    given.told, "/nowhere/main.ini: `/nowhere/main.ini` cannot be read: No such file or directory\n");
 	given_free(&given);
 }
 

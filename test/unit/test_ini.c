@@ -13,18 +13,18 @@ static void test_mistakes(void **state)
 	} rows[] = {
 	    /* Unknown sections and keys: the nearest is named. */
 	    {"[lnik default]\nloss = 1%\n",
-	        "t.ini:1: unknown section [lnik default]; the nearest is [link]\n"},
-	    {"[rules x]\n", "t.ini:1: unknown section [rules x]; the nearest is [rule]\n"},
+	        "t.ini:1: unknown section [lnik default]; did you mean [link]?\n"},
+	    {"[rules x]\n", "t.ini:1: unknown section [rules x]; did you mean [rule]?\n"},
 	    {"[devise a-rather-long-name]\n",
-	        "t.ini:1: unknown section [devise a-rather-long-name]; the nearest is [device]\n"},
+	        "t.ini:1: unknown section [devise a-rather-long-name]; did you mean [device]?\n"},
 	    {"[xyzzy]\n",
 	        "t.ini:1: unknown section [xyzzy]; there are [proxy], [capture], [device NAME], [link NAME], "
 	        "[rule NAME] and [control]\n"},
-	    {"[link x]\nlos = 1%\n", "t.ini:2: [link x] los: unknown key; the nearest is `loss`\n"},
+	    {"[link x]\nlos = 1%\n", "t.ini:2: [link x] los: unknown key; did you mean `loss`?\n"},
 	    {"[link x]\nup.latecy = 1ms\n",
-	        "t.ini:2: [link x] up.latecy: unknown key; the nearest is `up.latency`\n"},
+	        "t.ini:2: [link x] up.latecy: unknown key; did you mean `up.latency`?\n"},
 	    {"[link x]\ndown.jiter = 1ms\n",
-	        "t.ini:2: [link x] down.jiter: unknown key; the nearest is `down.jitter`\n"},
+	        "t.ini:2: [link x] down.jiter: unknown key; did you mean `down.jitter`?\n"},
 	    {"[link x]\nLOSS = 1%\n",
 	        "t.ini:2: [link x] LOSS: unknown key; `deadzone help ini` lists those of [link]\n"},
 	    {"[link x]\nup.like = y\n",
@@ -98,8 +98,8 @@ static void test_mistakes(void **state)
 	    {"loss = 1%\n[link x]\n", "t.ini:1: loss: stands before any section\n"},
 	    /* Keys of a section whose header is wrong are not judged; those of the next are. */
 	    {"[lnk x]\nbla = 1\n[link y]\nlos = 1%\n",
-	        "t.ini:1: unknown section [lnk x]; the nearest is [link]\n"
-	        "t.ini:4: [link y] los: unknown key; the nearest is `loss`\n"},
+	        "t.ini:1: unknown section [lnk x]; did you mean [link]?\n"
+	        "t.ini:4: [link y] los: unknown key; did you mean `loss`?\n"},
 	    /* All are told, in the order of the lines. */
 	    {"[link x]\nlatency = 1\nloss = 1\njitter = 1\n[rule r]\n",
 	        "t.ini:2: [link x] latency: `1` lacks its unit; a time is 250us, 20ms, 1.5s, 2m or 1h\n"
@@ -246,7 +246,7 @@ static void test_good(void **state)
 	    {"[device x]\nidentity = one#two\n", "one#two"},
 	    {"[device x]\nidentity = one = two\n", "one = two"},
 	    {"[device x]\nidentity = one: two\n", "one: two"},
-	    {"[device x]\nidentity = \"one\"\n", "\"one\""},
+	    {"[device x]\nidentity = \"one\n", "\"one"},
 	    {"# a\n; b\n   ; indented comments are harmless\n\t\n\n[device x]\nidentity = one\n", "one"},
 	    {"[device\tx]\nidentity\t=\tone\n", "one"},
 	};
@@ -396,19 +396,19 @@ static void test_set_mistakes(void **state)
 	static const struct {
 		const char *setting, *told;
 	} rows[] = {
-	    {"loss = 1%", "--set:0: `loss = 1%` is no setting; one is \"[SECTION] KEY = VALUE\"\n"},
-	    {"[link x", "--set:0: `[link x` is no setting; one is \"[SECTION] KEY = VALUE\"\n"},
+	    {"loss = 1%", "--set: `loss = 1%` is no setting; one is \"[SECTION] KEY = VALUE\"\n"},
+	    {"[link x", "--set: `[link x` is no setting; one is \"[SECTION] KEY = VALUE\"\n"},
 	    {"[link x] loss = 1%\nloss = 2%",
-	        "--set:0: `[link x] loss = 1%\nloss = 2%` is no setting; one is \"[SECTION] KEY = VALUE\"\n"},
-	    {"[lnik x] loss = 1%", "--set:0: unknown section [lnik x]; the nearest is [link]\n"},
-	    {"[link x] los = 1%", "--set:0: [link x] los: unknown key; the nearest is `loss`\n"},
-	    {"[link x] loss = 1", "--set:0: [link x] loss: `1` lacks its unit; a share is 2% or 0.5%\n"},
-	    {"[link x] loss =", "--set:0: [link x] loss: has no value; it takes share\n"},
-	    {"[link x] loss 1%", "--set:0: [link x]: `loss 1%` is no assignment; one is `key = value`\n"},
+	        "--set: `[link x] loss = 1%\nloss = 2%` is no setting; one is \"[SECTION] KEY = VALUE\"\n"},
+	    {"[lnik x] loss = 1%", "--set: unknown section [lnik x]; did you mean [link]?\n"},
+	    {"[link x] los = 1%", "--set: [link x] los: unknown key; did you mean `loss`?\n"},
+	    {"[link x] loss = 1", "--set: [link x] loss: `1` lacks its unit; a share is 2% or 0.5%\n"},
+	    {"[link x] loss =", "--set: [link x] loss: has no value; it takes share\n"},
+	    {"[link x] loss 1%", "--set: [link x]: `loss 1%` is no assignment; one is `key = value`\n"},
 	    {"[link x] loss: 1%",
-	        "--set:0: [link x] loss: is followed by `:`; an assignment is `key = value`\n"},
-	    {"[link] loss = 1%", "--set:0: [link] lacks its name, as in [link NAME]\n"},
-	    {"[link x] like = y", "--set:0: [link x] like: there is no [link y]\n"},
+	        "--set: [link x] loss: is followed by `:`; an assignment is `key = value`\n"},
+	    {"[link] loss = 1%", "--set: [link] lacks its name, as in [link NAME]\n"},
+	    {"[link x] like = y", "--set: [link x] like: there is no [link y]\n"},
 	};
 	unsigned wrong = 0;
 

@@ -464,7 +464,7 @@ static void test_note_changes_nothing(void **state)
 		struct log a, b;
 
 		text_add(&rule, "[rule " EXTRA "]\n");
-		conditions_write(&rule, &trial->dice, 1);
+		conditions_write(&rule, &trial->dice, 0, 1);
 		text_add(&rule, "do = note\n");
 		if (once_in(&trial->dice, 2))
 			text_add(&more, "%s%s", trial->ini.at, rule.at);
