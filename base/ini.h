@@ -107,6 +107,8 @@ void ini_complain(const struct ini_section *section, const struct ini_entry *ent
 void ini_note(const struct ini_section *section, const struct ini_entry *entry, struct complaints *complaints,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* A section's name has letters, digits, `.`, `_` and `-`. */
+bool ini_name_sound(const char *name);
 /* The file that was given, not one that it includes; settings count as such. */
 bool ini_is_main_file(const struct ini *ini, const char *file);
 

@@ -53,7 +53,6 @@ int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, 
 const char *ini_path_beside(struct arena *arena, const char *file, const char *path);
 
 /* ini_read.c */
-bool ini_name_sound(const char *name); /* letters, digits, `.`, `_` and `-` */
 struct ini_section *ini_section_new(
     struct ini *ini, const struct section_kind *kind, const char *name, const char *file, int line);
 /* Reads one file into an ini that is empty. */

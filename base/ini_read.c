@@ -633,6 +633,17 @@ static void entries_drop(struct ini_section *section, const char *key)
 	section->entry_count = kept;
 }
 
+/* "do += note" becomes "do  = note": a value more, not in place of the others. */
+static bool take_plus(char *key)
+{
+	char *equals = strchr(key, '=');
+
+	if (!equals || equals == key || equals[-1] != '+')
+		return false;
+	equals[-1] = ' ';
+	return true;
+}
+
 /* `as` stands for the file that it comes from. */
 static void set(struct ini *ini, const char *assignment, const char *as)
 {
@@ -643,6 +654,8 @@ static void set(struct ini *ini, const char *assignment, const char *as)
 	char *key, *value;
 	char inside[INI_SECTION_MAX + 1];
 	size_t equals;
+	bool appends;
+	int way;
 
 	if (assignment[0] != '[' || !close || strpbrk(assignment, "\r\n")) {
 		complain_line(&file, "`%s` is no setting; one is \"[SECTION] KEY = VALUE\"", assignment);
@@ -653,6 +666,7 @@ static void set(struct ini *ini, const char *assignment, const char *as)
 	        &file, arena_text(ini->arena, assignment, (size_t)(close + 1 - assignment)), inside) ||
 	    !(kind = header_parse(&file, inside, &name)))
 		return;
+	appends = take_plus(key);
 	/* A section of its own takes the key; if the files have that section, theirs is changed. */
 	own = file.section = ini_section_new(ini, kind, name, file.name, 0);
 	file.skip = false;
@@ -670,9 +684,14 @@ static void set(struct ini *ini, const char *assignment, const char *as)
 		settings_join(ini);
 		return;
 	}
+	if (appends && !(keys_find(kind, key, &way)->flags & (KEY_LIST | KEY_REPEATED))) {
+		complain_key(&file, key, "has one value: it is set with `=`");
+		return;
+	}
 	section = dictionary_get(&ini->by_name, kind, own->name);
 	if (section) {
-		entries_drop(section, own->entries[0].key);
+		if (!appends)
+			entries_drop(section, own->entries[0].key);
 		ini_entry_add(ini, section, &own->entries[0]);
 	} else {
 		ini_section_add(ini, own);

@@ -177,8 +177,8 @@ static bool check_fields(struct call *call, const struct route *route)
 	{
 		const struct route_field *field = field_of(route->body, key);
 
-		if (route->any_keys)
-			break;
+		if (!field && route->any_keys)
+			continue;
 		if (!field || !is_of_type(value, field->type)) {
 			call_refuse(call, 400, field ? "`%s` must be of type %s" : "there is no key `%s`",
 			    key, field ? field->type : "");

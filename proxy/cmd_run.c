@@ -562,7 +562,7 @@ static const struct option_row options[] = {
     {0, "upstream", "HOST:PORT", false, "the cloud", "[proxy] upstream"},
     COMMAND_LINK_OPTIONS,
     {'w', "write", "FILE", false, "capture file; - is standard output, for `| wireshark -k -i -`", NULL},
-    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated", NULL},
+    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key (`+=` adds one); may be repeated", NULL},
     {0, "json", "FILE", false, "the summary at the end, for machines; - is standard output", NULL},
     {0, "junit", "FILE", false, "the outcome of every `expect` and other check, as JUnit XML", NULL},
     {'q', "quiet", NULL, false, "only errors and the ready line", NULL},

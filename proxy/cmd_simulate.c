@@ -602,7 +602,7 @@ static const struct option_row options[] = {
     COMMAND_LINK_OPTIONS,
     {0, "device", "ADDR[:PORT]", false, "take the flows of this device (or prefix)", NULL},
     {0, "cloud", "ADDR:PORT", false, "take the flows of this cloud", NULL},
-    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key; may be repeated", NULL},
+    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key (`+=` adds one); may be repeated", NULL},
     {0, "json", "FILE", false, "the summary, for machines; - is standard output", NULL},
     {'q', "quiet", NULL, false, "only errors", NULL},
     {'v', "verbose", NULL, true, "events too", NULL},

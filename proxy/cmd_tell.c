@@ -13,6 +13,7 @@
 #include "base/units.h"
 #include "proxy/command.h"
 #include "proxy/log.h"
+#include "proxy/tell_show.h"
 #include "proxy/summary.h"
 
 #define TO_PRESET "127.0.0.1:8474"
@@ -34,6 +35,7 @@ struct verb {
 	const char *key;           /* of the body that holds what it takes; NULL: none */
 	unsigned flags;
 	int (*prepare)(struct saying *saying);
+	void (*show)(const json_t *answer, bool is_first, FILE *out); /* NULL: as it came */
 };
 
 struct saying {
@@ -42,6 +44,8 @@ struct saying {
 	struct text path;
 	json_t *body;
 	char host[80], token[512];
+	unsigned page; /* of the answer: how many were shown */
+	bool more;     /* another one is to be asked for */
 };
 
 /* ---- Verbs ---- */
@@ -83,17 +87,69 @@ static int prepare_set(struct saying *saying)
 	return EXIT_DONE;
 }
 
+/* A key that is given twice has several values. */
+static void add_value(json_t *body, const char *key, const char *value)
+{
+	json_t *before = json_object_get(body, key), *list;
+
+	if (!before) {
+		json_object_set_new(body, key, json_string(value));
+		return;
+	}
+	if (json_is_array(before)) {
+		json_array_append_new(before, json_string(value));
+		return;
+	}
+	list = json_array();
+	json_array_append(list, before);
+	json_array_append_new(list, json_string(value));
+	json_object_set_new(body, key, list);
+}
+
+/* A section as it stands in an ini file: "[rule dark]", then lines of `KEY = VALUE`, the first one perhaps
+ * behind the header. */
+static int prepare_add(struct saying *saying)
+{
+	char kind[8], name[64], key[64], value[256];
+	const char *line = saying->word;
+	int end = 0;
+
+	if (sscanf(line, " [%7[a-z] %63[^]]]%n", kind, name, &end) < 2 || !end ||
+	    (strcmp(kind, "link") != 0 && strcmp(kind, "rule") != 0)) {
+		log_error("tell: `add` takes a section, [link NAME] or [rule NAME] and lines of KEY = VALUE");
+		return EXIT_USAGE;
+	}
+	text_add(&saying->path, "/api/v1/%ss", kind);
+	json_object_set_new(saying->body, "name", json_string(name));
+	for (line += end; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		size_t size = strcspn(line, "\n");
+
+		if (strspn(line, " \t\r") >= size)
+			continue;
+		value[0] = '\0';
+		if (sscanf(line, " %63[a-z_.] = %255[^\n]", key, value) < 2) {
+			log_error("tell: `%.*s` is no `KEY = VALUE`", (int)size, line);
+			return EXIT_USAGE;
+		}
+		add_value(saying->body, key, value);
+	}
+	return EXIT_DONE;
+}
+
 static const struct verb verbs[] = {
-    {"do", "\"ACTION\"", "POST", "/api/v1/do", "do", TELL_TARGET, NULL},
-    {"fire", "RULE", "POST", "/api/v1/rules/%s/fire", NULL, TELL_TARGET, NULL},
-    {"set", "\"[SECTION] KEY = VALUE\"", "PATCH", NULL, NULL, 0, prepare_set},
-    {"wait", "RULE", "GET", "/api/v1/wait?rule=%s", NULL, TELL_WAIT, NULL},
-    {"mark", "TEXT", "POST", "/api/v1/mark", "text", 0, NULL},
-    {"summary", NULL, "GET", "/api/v1/summary", NULL, TELL_SHOW, NULL},
-    {"events", NULL, "GET", "/api/v1/events", NULL, TELL_STREAM, NULL},
-    {"reload", NULL, "POST", "/api/v1/reload", NULL, 0, NULL},
-    {"rotate", NULL, "POST", "/api/v1/capture/rotate", NULL, 0, NULL},
-    {"stop", NULL, "POST", "/api/v1/stop", NULL, 0, NULL},
+    {"do", "\"ACTION\"", "POST", "/api/v1/do", "do", TELL_TARGET, NULL, NULL},
+    {"fire", "RULE", "POST", "/api/v1/rules/%s/fire", NULL, TELL_TARGET, NULL, NULL},
+    {"set", "\"[SECTION] KEY = VALUE\"", "PATCH", NULL, NULL, 0, prepare_set, NULL},
+    {"add", "\"[SECTION] …\"", "POST", NULL, NULL, 0, prepare_add, NULL},
+    {"wait", "RULE", "GET", "/api/v1/wait?rule=%s", NULL, TELL_WAIT, NULL, NULL},
+    {"mark", "TEXT", "POST", "/api/v1/mark", "text", 0, NULL, NULL},
+    {"summary", NULL, "GET", "/api/v1/summary", NULL, TELL_SHOW, NULL, NULL},
+    {"sessions", NULL, "GET", "/api/v1/sessions", NULL, TELL_SHOW, NULL, tell_show_sessions},
+    {"config", NULL, "GET", "/api/v1/config", NULL, TELL_SHOW, NULL, tell_show_config},
+    {"events", NULL, "GET", "/api/v1/events", NULL, TELL_STREAM, NULL, NULL},
+    {"reload", NULL, "POST", "/api/v1/reload", NULL, 0, NULL, NULL},
+    {"rotate", NULL, "POST", "/api/v1/capture/rotate", NULL, 0, NULL, NULL},
+    {"stop", NULL, "POST", "/api/v1/stop", NULL, 0, NULL, NULL},
 };
 #define VERBS (sizeof(verbs) / sizeof(*verbs))
 
@@ -372,7 +428,34 @@ static void tell_error(const char *body, int status)
 	json_decref(json);
 }
 
-static int take_answer(const struct saying *saying, int fd)
+/* Prints what was asked for. If there is another page, `saying` asks for it next. */
+static int show(struct saying *saying, const char *body, size_t size)
+{
+	json_t *answer, *next;
+
+	if (!saying->verb->show) {
+		print_visible(body, size);
+		return EXIT_DONE;
+	}
+	answer = json_loadb(body, size, 0, NULL);
+	if (!answer) {
+		log_error("tell: the answer is no JSON");
+		return EXIT_FAILED;
+	}
+	saying->verb->show(answer, saying->page == 0, stdout);
+	next = json_object_get(answer, "next");
+	saying->more = json_is_integer(next);
+	if (saying->more) {
+		text_clear(&saying->path);
+		text_add(&saying->path, "%s?after=%" JSON_INTEGER_FORMAT, saying->verb->path,
+		    json_integer_value(next));
+	}
+	saying->page++;
+	json_decref(answer);
+	return EXIT_DONE;
+}
+
+static int take_answer(struct saying *saying, int fd)
 {
 	struct text in = {0};
 	size_t body = 0;
@@ -389,9 +472,9 @@ static int take_answer(const struct saying *saying, int fd)
 		if (status >= 300) {
 			tell_error(in.at + body, status);
 		} else {
-			if (saying->verb->flags & TELL_SHOW)
-				print_visible(in.at + body, in.size - body);
-			result = fflush(stdout) || ferror(stdout) ? EXIT_FAILED : EXIT_DONE;
+			result = saying->verb->flags & TELL_SHOW ? show(saying, in.at + body, in.size - body)
+			                                         : EXIT_DONE;
+			result = fflush(stdout) || ferror(stdout) ? EXIT_FAILED : result;
 		}
 	}
 	text_free(&in);
@@ -409,7 +492,10 @@ static int run(const struct command_line *line)
 		status = saying_fill(&saying, line);
 	if (!status)
 		status = token_fill(&saying, command_value(line, "token"));
-	if (!status && (fd = connect_to(to, saying.host, sizeof(saying.host), &status)) >= 0) {
+	for (saying.more = true; !status && saying.more;) {
+		saying.more = false;
+		if ((fd = connect_to(to, saying.host, sizeof(saying.host), &status)) < 0)
+			break;
 		send_request(&saying, fd);
 		status = take_answer(&saying, fd);
 		close(fd);
@@ -444,8 +530,12 @@ const struct command command_tell_row = {
         "note\n"
         "  fire RULE                            that rule's actions\n"
         "  set \"[link default] up.loss = 5%\"    also of [rule NAME]; changes what arrives from then on\n"
+        "  add \"[rule NAME] …\"                 a new section, [link NAME] or [rule NAME], as it stands in "
+        "an ini "
+        "file\n"
         "  wait RULE                            until it has fired\n"
         "  mark TEXT                            an event in the capture\n"
+        "  sessions, config                     a table; the ini text in force\n"
         "  summary, events                      as JSON; as lines, while they happen\n"
         "  reload, rotate, stop                 as SIGHUP, SIGUSR2, SIGTERM\n\n"
         "Exit status: 0 done; 1 refused, the time was over, or nobody answers; 2 wrong words.",

@@ -264,10 +264,13 @@ static void get_config(struct call *call)
 {
 	const struct running *running = call->running;
 	const struct config *config = running->setup->config;
-	json_t *links = json_array(), *devices = json_array(), *listen = json_array(),
-	       *ini = json_string(ini_text(running->setup->ini));
+	json_t *links = json_array(), *devices = json_array(), *listen = json_array(), *ini;
+	struct text visible = {0};
 	char text[ADDRESS_TEXT_ROOM];
 
+	text_add_visible(&visible, ini_text(running->setup->ini), strlen(ini_text(running->setup->ini)));
+	ini = json_string(visible.at ? visible.at : "");
+	text_free(&visible);
 	for (size_t i = 1; i < config->link_count; i++) /* the first is the one that no section names */
 		json_array_append_new(links, json_string(config->links[i].name));
 	for (size_t i = 0; i < config->device_count; i++)
@@ -279,7 +282,7 @@ static void get_config(struct call *call)
 	    json_pack("{s:s, s:I, s:i, s:o, s:s, s:o, s:o, s:o, s:o}", "version", DEADZONE_VERSION, "seed",
 	        (json_int_t)running->seed, "generation", (int)running->generation, "listen", listen,
 	        "upstream", running->setup->proxy.upstream, "links", links, "devices", devices, "rules",
-	        names_of_rules(config), "ini", ini ? ini : json_string("(not UTF-8)")));
+	        names_of_rules(config), "ini", ini));
 }
 
 static void get_events(struct call *call)
@@ -411,30 +414,86 @@ static bool add_value(struct text *line, const json_t *value)
 	return true;
 }
 
-/* Keys into "set [link NAME] KEY = VALUE" lines; false after it was refused. */
-static bool add_keys(struct call *call, const char *kind, struct text *line)
+/* "[rule dark] do = drop", one line; false after it was refused. */
+static bool add_key(struct call *call, const char *title, const char *key, const char *sign,
+    const json_t *value, struct text *line)
 {
-	const char *key;
-	json_t *value;
+	size_t at = line->size;
 
-	if (!json_object_size(call->body)) {
-		call_refuse(call, 400, "the body names no key");
-		return false;
-	}
+	text_add(line, "%s[%s] %s %s ", line->size > 3 ? "\n" : " ", title, key, sign);
+	if (add_value(line, value) && !strpbrk(line->at + at + 1, "\r\n"))
+		return true;
+	call_refuse(call, 400, "[%s] %s: its value is a string, as in the ini file, of one line", title, key);
+	return false;
+}
+
+/* Is it a key that may stand several times, each a value of its own? */
+static bool is_repeated(const struct section_kind *kind, const char *key)
+{
+	const struct key *row;
+	int way;
+
+	row = keys_find(kind, key, &way);
+	return row && row->flags & KEY_REPEATED;
+}
+
+/* Keys into "set [link NAME] KEY = VALUE" lines; false after it was refused. */
+static bool add_keys(struct call *call, const struct section_kind *kind, const char *name, struct text *line)
+{
+	struct text title = {0};
+	const char *key;
+	json_t *value, *one;
+	bool is_right = true;
+	size_t i;
+
+	text_add(&title, "%s %s", kind->name, name);
 	text_add(line, "set");
 	json_object_foreach(call->body, key, value)
 	{
-		size_t at = line->size;
-
-		text_add(line, "%s[%s %s] %s = ", line->size > 3 ? "\n" : " ", kind, call->name, key);
-		if (!add_value(line, value) || strpbrk(line->at + at + 1, "\r\n")) {
-			call_refuse(call, 400,
-			    "[%s %s] %s: its value is a string, as in the ini file, of one line", kind,
-			    call->name, key);
-			return false;
+		if (!is_right || (name != call->name && strcmp(key, "name") == 0)) /* the new section's */
+			continue;
+		if (!json_is_array(value) || !is_repeated(kind, key)) {
+			is_right = add_key(call, title.at, key, "=", value, line);
+			continue;
 		}
+		json_array_foreach(value, i, one)
+		    is_right = is_right && add_key(call, title.at, key, i ? "+=" : "=", one, line);
 	}
-	return true;
+	text_free(&title);
+	if (is_right && line->size == 3) {
+		call_refuse(call, 400, "the body names no key");
+		return false;
+	}
+	return is_right;
+}
+
+static void post_section(struct call *call, const struct section_kind *kind, bool is_there)
+{
+	const char *name = json_string_value(json_object_get(call->body, "name"));
+	struct text line = {0};
+
+	if (!ini_name_sound(name) || !*name)
+		call_refuse(call, 400, "`name` has letters, digits, `.`, `_` and `-`");
+	else if (is_there)
+		call_refuse(call, 409, "there is a [%s %s] already; PATCH /api/v1/%ss/%s changes it",
+		    kind->name, name, kind->name, name);
+	else if (add_keys(call, kind, name, &line))
+		answer_change(call, line.at);
+	text_free(&line);
+}
+
+static void post_link(struct call *call)
+{
+	const char *name = json_string_value(json_object_get(call->body, "name"));
+
+	post_section(call, &config_link_kind, config_link(call->running->setup->config, name) != NULL);
+}
+
+static void post_rule(struct call *call)
+{
+	const char *name = json_string_value(json_object_get(call->body, "name"));
+
+	post_section(call, &config_rule_kind, config_rule(call->running->setup->config, name) != NULL);
 }
 
 static void patch_rule(struct call *call)
@@ -451,7 +510,7 @@ static void patch_rule(struct call *call)
 	if (enabled) {
 		text_add(&line, "%s %s", json_is_true(enabled) ? "enable" : "disable", call->name);
 		answer_change(call, line.at);
-	} else if (add_keys(call, "rule", &line)) {
+	} else if (add_keys(call, &config_rule_kind, call->name, &line)) {
 		answer_change(call, line.at);
 	}
 	text_free(&line);
@@ -465,7 +524,7 @@ static void patch_link(struct call *call)
 
 	if (!link || link == &config->links[0]) /* the clean link is no section's */
 		call_refuse(call, 404, "there is no [link %s]", call->name);
-	else if (add_keys(call, "link", &line))
+	else if (add_keys(call, &config_link_kind, call->name, &line))
 		answer_change(call, line.at);
 	text_free(&line);
 }
@@ -577,6 +636,10 @@ const struct route route_table[] = {
         .answer = "application/json"},
     {"POST", "/api/v1/rules/{name}/fire", post_fire, "that rule's actions; it counts as fired",
         .body = {FOR_WHOM}, .answer = "application/json"},
+    {"POST", "/api/v1/links", post_link, "a new [link NAME] with these keys, as in the ini file",
+        .body = {{"name", "string", "its name", true}}, .any_keys = true, .answer = "application/json"},
+    {"POST", "/api/v1/rules", post_rule, "a new [rule NAME] behind all others; `do` may be a list of actions",
+        .body = {{"name", "string", "its name", true}}, .any_keys = true, .answer = "application/json"},
     {"PATCH", "/api/v1/rules/{name}", patch_rule,
         "`enabled`: false or true; or keys and values as in the ini file", .any_keys = true,
         .answer = "application/json"},

@@ -56,7 +56,7 @@ def every_route_answers_and_refuses_as_its_table_says(scene):
     good = {"/api/v1/sessions/{number}": "/api/v1/sessions/1", "/api/v1/wait": "/api/v1/wait?rule=third&count=0",
             "/api/v1/rules/{name}": "/api/v1/rules/third", "/api/v1/rules/{name}/fire": "/api/v1/rules/gate/fire",
             "/api/v1/links/{name}": "/api/v1/links/default"}
-    bodies = {"/api/v1/do": {"do": "note"}, "/api/v1/mark": {"text": "here"}, "/api/v1/rules/{name}": {"enabled": True},
+    bodies = {"/api/v1/links": {"name": "new", "loss": "1%"}, "/api/v1/rules": {"name": "new", "do": "note"}, "/api/v1/do": {"do": "note"}, "/api/v1/mark": {"text": "here"}, "/api/v1/rules/{name}": {"enabled": True},
               "/api/v1/links/{name}": {"up.loss": "0%"}}
     for path, methods in table["paths"].items():
         check(path in helped, f"`help api` does not name {path}")
@@ -290,6 +290,50 @@ def tell_steers_a_run(scene):
     told = [event for event in h.events(h.read_capture(proxy.capture))]
     for words in ("live do blackout 1h down hold", "live fire gate", "mark 50 % of the flash", "live set [link default] up.loss = 100%"):
         check(any(words in event for event in told), f"{words!r} is no event of {told}")
+
+
+@test
+def links_and_rules_are_added_while_it_runs(scene):
+    proxy, (api,) = controlled(scene, "[link default]\nlatency = 1ms\n")
+    device = scene.device(proxy)
+    check_equal(device.ask(b"one"), b"one")
+    check_equal(api.ask("POST", "/api/v1/links", {"name": "tunnel", "loss": "100%", "down.latency": "5ms"})[0], 200)
+    check_equal(api.ask("POST", "/api/v1/rules", {"name": "enter", "direction": "up", "nth": "2", "do": ["link tunnel", "note"]})[0], 200)
+    check_equal(api.tell("add", "[rule seen]\ndirection = up\nnth = 2\ndo = note").returncode, 0)
+    check_equal(api.tell("add", "[link calm] latency = 2ms").returncode, 0)
+    device.ask(b"two")
+    device.send(b"three", b"four")
+    proxy.when_received(4)
+    summary = proxy.summary_when(lambda s: s["totals"]["up"]["dropped"] == {"loss": 2}, "the tunnel")
+    check_equal([summary["rules"][name]["fired"] for name in ("enter", "seen")], [1, 1])
+    check_equal(summary["sessions"][0]["link"], "tunnel")
+    for method, path, body, status, words in (
+            ("POST", "/api/v1/links", {"name": "tunnel", "loss": "1%"}, 409, "there is a [link tunnel] already"),
+            ("POST", "/api/v1/rules", {"name": "empty", "nth": "3"}, 400, "lacks `do"),
+            ("POST", "/api/v1/rules", {"nth": "3", "do": "drop"}, 400, "name"),
+            ("POST", "/api/v1/rules", {"name": 3, "do": "drop"}, 400, "must be of type string"),
+            ("POST", "/api/v1/rules", {"name": "a b", "do": "drop"}, 400, "letters, digits"),
+            ("POST", "/api/v1/rules", {"name": "x", "do": "drop, note"}, 400, "one action a line"),
+            ("POST", "/api/v1/links", {"name": "x", "delay": "1ms"}, 400, "did you mean `latency`?"),
+            ("POST", "/api/v1/links", {"name": "x"}, 400, "names no key")):
+        got, answer = api.ask(method, path, body)
+        check_equal((got, words in answer["error"]), (status, True), f"{body}: {answer}")
+    for text, words in (("[device x] identity = a", "takes a section"), ("[rule y]\nnth 3", "is no `KEY = VALUE`")):
+        done = api.tell("add", text)
+        check_equal((done.returncode, words in done.stderr), (2, True), done.stderr)
+    config = api.tell("config").stdout
+    for line in ("; links: default, tunnel, calm", "; rules: enter, seen", "latency = 1ms", "[rule enter] do += note"):
+        check(line in config, f"{line!r} is not in\n{config}")
+    sessions = api.tell("sessions").stdout.splitlines()
+    check_equal(sessions[0].split(), ["SESSION", "DEVICE", "SECTION", "LINK", "UP", "DOWN", "DROPPED", "SECONDS", "STATE"])
+    check_equal(len(sessions), 2, sessions)
+    check(re.match(r" +1  127\.0\.0\.1:\d+ +- +tunnel +4 +2 +2 ", sessions[1]), sessions[1])
+    again = scene.path("again.json")
+    summary = proxy.stop()
+    done = h.deadzone("simulate", "--live", "-q", "-c", proxy.ini, "-r", proxy.capture, "--json", again)
+    check_equal(done.returncode, 0, done.stderr)
+    for way in ("up", "down"):
+        check_equal(h.read_json(again)["totals"][way]["dropped"], summary["totals"][way]["dropped"])
 
 
 @test
