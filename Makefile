@@ -17,7 +17,7 @@ STORY_PACKAGES := $(BUILD_PACKAGES) binutils tshark python3
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werror
-CPPFLAGS += -I. -D_GNU_SOURCE -DPROFILE_DIR='"$(PREFIX)/share/deadzone/profiles"'
+CPPFLAGS += -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPROFILE_DIR='"$(PREFIX)/share/deadzone/profiles"'
 CFLAGS ?= -O2 -g
 LTO ?= $(if $(findstring gcc,$(CC)),-flto=auto -ffat-lto-objects)
 # Small structs: not with `rep stos` and `rep movs`, gcc's choice, which take long to begin.
@@ -64,7 +64,7 @@ story: deps-story ## a failed flash reproduced: ten cases of an emulated OTA upd
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone ota
 	@python3 test/ota/story.py $(ARGS)
 
-.PHONY: ota
+.PHONY: ota FORCE
 ota:
 	@$(MAKE) --no-print-directory -f test/ota/Makefile
 
@@ -172,9 +172,19 @@ $(BUILD)/oom/deadzone: $(BUILD)/asan/obj/proxy/main.o $(BUILD)/asan/obj/test/oom
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(SANITIZE) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LIBRARIES)
 
+# Runs while building: in a cross build it is of the machine that builds, as are the libraries that it needs.
+BUILD_CC ?= gcc
+ifeq ($(CC),$(BUILD_CC))
 $(BUILD)/manpage: $(BUILD)/obj/doc/manpage.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
+else
+$(BUILD)/manpage: $(BUILD)/native/manpage
+	@cp $< $@
+$(BUILD)/native/manpage: FORCE
+	@mkdir -p $(@D)
+	@$(MAKE) --no-print-directory CC=$(BUILD_CC) BUILD_CC=$(BUILD_CC) BUILD=$(BUILD)/native $@
+endif
 
 $(BUILD)/deadzone.1: $(BUILD)/manpage doc/deadzone.1.in
 	@$(BUILD)/manpage doc/deadzone.1.in > $@
@@ -207,14 +217,17 @@ install: all ## install into PREFIX (/usr/local), below DESTDIR
 	install -d $(DESTDIR)$(PREFIX)/share/deadzone/profiles
 	install -m 644 $(PROFILES) $(DESTDIR)$(PREFIX)/share/deadzone/profiles
 
-install-wireshark: install ## also put the extcap, the Lua script and the profile into this user's Wireshark
+# The installed program if there is one, else the one that was built.
+INSTALLED = $(or $(wildcard $(PREFIX)/bin/deadzone),$(CURDIR)/$(BUILD)/deadzone)
+install-wireshark: all ## put the extcap, the Lua script and the profile into this user's Wireshark
 	@sh test/deps.sh tshark
-	@DESTDIR=$(DESTDIR) sh wireshark/install.sh $(PREFIX)/bin/deadzone
+	@DESTDIR=$(DESTDIR) sh wireshark/install.sh $(INSTALLED)
 
 uninstall: ## take away what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/deadzone $(DESTDIR)$(PREFIX)/share/man/man1/deadzone.1 \
 	    $(DESTDIR)$(PREFIX)/share/man/man5/deadzone.ini.5
 	rm -rf $(DESTDIR)$(PREFIX)/share/deadzone
+	-@DESTDIR=$(DESTDIR) sh wireshark/install.sh --uninstall
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

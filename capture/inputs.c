@@ -362,7 +362,7 @@ static ssize_t stream_read(void *user, char *bytes, size_t size)
 	return got;
 }
 
-static int stream_seek(void *user, off64_t *offset, int whence)
+static int stream_seek(void *user, off_t *offset, int whence)
 {
 	struct stream_place *place = user;
 

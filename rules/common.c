@@ -19,7 +19,7 @@ struct opened {
 
 struct common {
 	atomic_uint_fast64_t sessions, bytes;
-	atomic_uint_fast32_t numbers;
+	_Atomic uint32_t numbers;
 	pthread_mutex_t lock; /* of what follows */
 	struct opened *slots;
 	size_t size, count;
@@ -72,7 +72,7 @@ uint32_t common_number(struct common *common)
 
 void common_number_return(struct common *common, uint32_t number)
 {
-	uint_fast32_t last = number;
+	uint32_t last = number;
 
 	atomic_compare_exchange_strong(&common->numbers, &last, number - 1);
 }

@@ -160,4 +160,29 @@ def it_is_an_interface_of_wiresharks(scene):
     check("lissen" in done.stderr and "listen" in done.stderr, f"the ini file's errors are told: {done.stderr}")
 
 
+@test
+def a_plain_user_gets_what_has_a_place_and_can_take_it_away(scene):
+    home = scene.path("home")
+    home.mkdir()
+    os.chmod(scene.folder, 0o755)
+    plain = {}
+    if os.geteuid() == 0:
+        os.chown(home, 65534, 65534)
+        plain = {"user": 65534, "group": 65534}
+    env = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")}
+    script = shutil.copytree(h.TOP / "wireshark", scene.path("wireshark")) / "install.sh"
+
+    def install(word):
+        return subprocess.run(["sh", script, word], env=env, capture_output=True, text=True, cwd="/", **plain)
+
+    done = install("/opt/deadzone")
+    check_equal(done.returncode, 0, done.stderr)
+    placed = sorted(path.name for path in home.rglob("*") if path.is_file())
+    for name in ("deadzone.lua", "colorfilters", "preferences"):
+        check(name in placed, f"{name} is not among {placed}: {done.stdout}{done.stderr}")
+    check("interface:" in done.stdout or "not installed: deadzone as an interface" in done.stderr, done.stderr)
+    check_equal(install("--uninstall").returncode, 0)
+    check_equal([path for path in home.rglob("*") if path.is_file()], [])
+
+
 h.run_all()
