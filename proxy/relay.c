@@ -70,6 +70,17 @@ static int listeners_open(struct relay *relay, const struct relay *first, struct
 	return 0;
 }
 
+/* An address that this machine does not have would be found by the first session only. */
+static int sources_check(const struct relay *relay, struct error *error)
+{
+	const struct addresses *source = &relay->setup->proxy.source;
+
+	for (size_t i = 0; i < source->count; i++)
+		if (socket_check_source(&source->all[i], &relay->socket_options, error))
+			return -1;
+	return 0;
+}
+
 static struct core_limits limits_of(const struct setup *setup, uint64_t seed)
 {
 	return (struct core_limits){.seed = seed,
@@ -139,7 +150,7 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 		return NULL;
 	}
 	relay->upstreams = upstreams_new(relay->ready, carrier_news, relay);
-	if (listeners_open(relay, options->first, error)) {
+	if (sources_check(relay, error) || listeners_open(relay, options->first, error)) {
 		relay_free(relay);
 		return NULL;
 	}

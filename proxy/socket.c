@@ -428,6 +428,34 @@ void socket_spread(int fd, enum family family, unsigned count)
 	setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
 }
 
+/* Leaves errno as bind has it. */
+static int bind_source(int fd, const struct address *source, struct error *error)
+{
+	struct sockaddr_storage storage;
+	socklen_t size = address_to_socket(source, &storage);
+	char text[ADDRESS_TEXT_ROOM];
+	int why;
+
+	if (bind(fd, (struct sockaddr *)&storage, size) == 0)
+		return 0;
+	why = errno;
+	error_set(error, "source `%s` cannot be used: %s%s", address_host_text(source, text, sizeof(text)),
+	    strerror(why), why == EADDRNOTAVAIL ? "; it is no address of this machine" : "");
+	errno = why;
+	return -1;
+}
+
+int socket_check_source(
+    const struct address *source, const struct socket_options *options, struct error *error)
+{
+	int fd = socket_open((enum family)source->family, options, error);
+	int status = fd < 0 ? -1 : bind_source(fd, source, error);
+
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
 int socket_connect(const struct address *cloud, const struct address *source,
     const struct socket_options *options, struct address *local, struct error *error)
 {
@@ -438,17 +466,12 @@ int socket_connect(const struct address *cloud, const struct address *source,
 
 	if (fd < 0)
 		return -1;
-	if (source->family) {
-		size = address_to_socket(source, &storage);
-		if (bind(fd, (struct sockaddr *)&storage, size)) {
-			int why = errno;
+	if (source->family && bind_source(fd, source, error)) {
+		int why = errno;
 
-			error_set(error, "source `%s` cannot be used: %s",
-			    address_host_text(source, text, sizeof(text)), strerror(why));
-			close(fd);
-			errno = why;
-			return -1;
-		}
+		close(fd);
+		errno = why;
+		return -1;
 	}
 	size = address_to_socket(cloud, &storage);
 	if (connect(fd, (struct sockaddr *)&storage, size)) {
