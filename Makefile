@@ -38,7 +38,7 @@ PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
-.PHONY: all check check-browser demo story bench fuzz soak oom layers lint format clean install install-wireshark uninstall help
+.PHONY: all check check-browser pictures demo story bench fuzz soak oom layers lint format clean install install-wireshark uninstall help
 .PHONY: deps deps-demo deps-check deps-browser deps-story deps-fuzz binaries test-binaries
 .DELETE_ON_ERROR:
 
@@ -55,6 +55,11 @@ check-browser: deps-browser ## the live page and the report's in headless Chromi
 	@[ -d $(BUILD)/browser/node_modules/playwright-core ] || \
 	    (cd $(BUILD)/browser && npm install --no-save --no-audit --no-fund --silent playwright-core@1.56)
 	@python3 test/run.py --browser
+
+pictures: deps-browser ## pictures of both pages at three widths and in both themes, in build/pictures
+	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
+	@[ -d $(BUILD)/browser/node_modules/playwright-core ] || $(MAKE) --no-print-directory check-browser
+	@python3 test/pictures.py
 
 demo: deps-demo ## install what is missing, build, and run the main job end to end
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone

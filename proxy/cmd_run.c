@@ -18,6 +18,7 @@
 #include "proxy/command.h"
 #include "proxy/control.h"
 #include "proxy/limits.h"
+#include "proxy/history.h"
 #include "proxy/log.h"
 #include "proxy/output.h"
 #include "proxy/relay.h"
@@ -224,6 +225,15 @@ static void show_status(struct running *running)
 	log_status(text);
 }
 
+static void take_sample(struct running *running)
+{
+	struct summary_now now;
+
+	running_now(running, false, &now);
+	history_add(running->history, relay_wall_now(), &now);
+	summary_now_free(&now);
+}
+
 /* SIGUSR2, rotation or a reload started another. */
 static void tell_next_file(struct running *running)
 {
@@ -264,6 +274,8 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
 		tell_next_file(running);
 	if (log_is_terminal() && log_level() >= LOG_NORMAL)
 		show_status(running);
+	if (running->history)
+		take_sample(running);
 }
 
 static int ticks_open(struct running *running)
@@ -398,6 +410,8 @@ static int start(struct running *running)
 	status = capture_start(running);
 	if (status)
 		return status;
+	if (running->setup->control.listen.count)
+		running->history = history_new();
 	running->control = control_new(running, &error);
 	if (!running->control) {
 		log_error("%s", error.text);
@@ -489,6 +503,7 @@ static void clean_up(struct running *running)
 		free(running->changes[i].text);
 	free(running->changes);
 	feed_free(running->feed);
+	history_free(running->history);
 	output_close(running->standard_output, 0);
 	setup_free(running->setup);
 	live_free(running->live);
@@ -562,7 +577,8 @@ static const struct option_row options[] = {
     {0, "upstream", "HOST:PORT", false, "the cloud", "[proxy] upstream"},
     COMMAND_LINK_OPTIONS,
     {'w', "write", "FILE", false, "capture file; - is standard output, for `| wireshark -k -i -`", NULL},
-    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "replaces all values of that key (`+=` adds one); may be repeated", NULL},
+    {0, "set", "\"[SECTION] KEY = VALUE\"", true,
+        "replaces all values of that key (`+=` adds one); may be repeated", NULL},
     {0, "json", "FILE", false, "the summary at the end, for machines; - is standard output", NULL},
     {0, "junit", "FILE", false, "the outcome of every `expect` and other check, as JUnit XML", NULL},
     {'q', "quiet", NULL, false, "only errors and the ready line", NULL},

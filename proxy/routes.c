@@ -8,6 +8,8 @@
 
 #include "base/memory.h"
 #include "proxy/control.h"
+#include "proxy/history.h"
+#include "proxy/relay.h"
 
 extern const char live_frame[], live_frame_end[]; /* proxy/live.html, built in */
 
@@ -31,13 +33,23 @@ static void get_page(struct call *call)
 	routes_page(call, 200);
 }
 
-/* A session with what happened to it last. */
+/* How long a blackout goes on; null if there is none. */
+static json_t *json_left(ns_t until, ns_t now)
+{
+	return until > now ? json_real((double)((until - now) / NS_MS) / 1e3) : json_null();
+}
+
+/* A session with what happened to it last, and what happens to it now. */
 static json_t *json_session(const struct running *running, const struct sheet_session *session)
 {
+	ns_t now = session->ended ? NS_NEVER : relay_now();
 	const struct feed_event *event = feed_of_session(running->feed, session->number);
 	json_t *json = sheet_json_session(session), *text = event ? json_string(event->text) : NULL;
 
 	json_object_set_new(json, "last_event", text ? text : json_null());
+	json_object_set_new(json, "blackout_seconds_left",
+	    json_pack("{s:o, s:o}", "up", json_left(session->dark_until[WAY_UP], now), "down",
+	        json_left(session->dark_until[WAY_DOWN], now)));
 	return json;
 }
 
@@ -283,6 +295,36 @@ static void get_config(struct call *call)
 	        (json_int_t)running->seed, "generation", (int)running->generation, "listen", listen,
 	        "upstream", running->setup->proxy.upstream, "links", links, "devices", devices, "rules",
 	        names_of_rules(config), "ini", ini));
+}
+
+/* The keys of a section as they are in force, `like` resolved. */
+static json_t *json_keys(const struct ini_section *section)
+{
+	json_t *keys = json_object();
+
+	for (size_t i = 0; section && i < section->entry_count; i++)
+		if (strcmp(section->entries[i].key, "like") != 0)
+			json_object_set_new(
+			    keys, section->entries[i].key, json_string(section->entries[i].value));
+	return keys;
+}
+
+static void get_links(struct call *call)
+{
+	const struct setup *setup = call->running->setup;
+	const struct config *config = setup->config;
+	json_t *list = json_array();
+
+	for (size_t i = 1; i < config->link_count; i++) /* the first is the one that no section names */
+		json_array_append_new(
+		    list, json_pack("{s:s, s:o}", "name", config->links[i].name, "keys",
+		              json_keys(ini_find(setup->ini, "link", config->links[i].name))));
+	call_answer(call, 200, json_pack("{s:o}", "links", list));
+}
+
+static void get_history(struct call *call)
+{
+	call_answer(call, 200, history_json(call->running->history));
 }
 
 static void get_events(struct call *call)
@@ -620,6 +662,9 @@ const struct route route_table[] = {
         .answer = "application/json"},
     {"GET", "/api/v1/sessions/{number}", get_session, "one session", .answer = "application/json"},
     {"GET", "/api/v1/config", get_config, "seed, ini text in force, generation, and what is there by name",
+        .answer = "application/json"},
+    {"GET", "/api/v1/links", get_links, "each link's keys and values in force", .answer = "application/json"},
+    {"GET", "/api/v1/history", get_history, "the run's totals once a second, of the last ten minutes",
         .answer = "application/json"},
     {"GET", "/api/v1/events", get_events,
         "server-sent events: the lines of the capture's events, as they happen; Last-Event-ID resumes",

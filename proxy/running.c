@@ -33,6 +33,7 @@ static bool now_session(void *user, const struct session *session)
 void running_now(const struct running *running, bool list, struct summary_now *now)
 {
 	summary_now_begin(running->summary, list, now);
+	now->at = relay_now();
 	crew_walk(running->crew, now_session, now);
 	crew_halt(running->crew);
 	summary_now_end(running->summary, crew_cores(running->crew), running->setup->config->rule_count, now);

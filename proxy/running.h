@@ -15,6 +15,7 @@
 #define RUN_SIGNALS 3
 
 struct control;
+struct history;
 struct output;
 
 struct running {
@@ -24,6 +25,7 @@ struct running {
 	struct setup *setup;
 	struct live *live;
 	struct feed *feed;
+	struct history *history; /* NULL without [control] */
 	struct event_base *base;
 	struct crew *crew;
 	struct capture *capture;

@@ -87,7 +87,8 @@ bool socket_discovers_mtu(void);
 int socket_connect(const struct address *cloud, const struct address *source,
     const struct socket_options *options, struct address *local, struct error *error);
 /* Can a socket be bound to this address of `[proxy] source`? -1 and why if not. */
-int socket_check_source(const struct address *source, const struct socket_options *options, struct error *error);
+int socket_check_source(
+    const struct address *source, const struct socket_options *options, struct error *error);
 /* What makes each datagram cheaper, and a socket that has few dearer: a listener has it from the start, one
  * towards a cloud from when it turns out to be busy. */
 void socket_hasten(int fd, enum family family, const struct socket_options *options);

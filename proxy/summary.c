@@ -59,6 +59,14 @@ static void join(struct account *into, const struct session_way *way)
 	account_join(into, &one);
 }
 
+/* When this way's blackouts end, core time: the latest one counts. */
+static ns_t dark_until(const struct session *session, int way)
+{
+	const struct seldom *own = session->ways[way].seldom;
+
+	return own->dark_drop > own->dark_hold ? own->dark_drop : own->dark_hold;
+}
+
 /* `began` is left as the core's time: what it counts from is known later. */
 static void session_fill(struct sheet_session *sheet, const struct session *session)
 {
@@ -83,6 +91,7 @@ static void session_fill(struct sheet_session *sheet, const struct session *sess
 	        : address_host_text(&session->device, address, sizeof(address)));
 	for (int way = 0; way < WAYS; way++) {
 		sheet->ways[way].account = way_account(&session->ways[way]);
+		sheet->dark_until[way] = dark_until(session, way);
 		sheet_way_delays(&sheet->ways[way], session->ways[way].delays);
 	}
 }
@@ -144,6 +153,7 @@ static struct sheet_session *session_add(struct summary_now *now)
 void summary_now_session(struct summary_now *now, const struct session *session)
 {
 	now->live++;
+	now->dark += dark_until(session, WAY_UP) > now->at || dark_until(session, WAY_DOWN) > now->at;
 	for (int way = 0; way < WAYS; way++) {
 		join(&now->totals[way], &session->ways[way]);
 		if (session->ways[way].delays)

@@ -55,7 +55,8 @@ struct summary_now {
 	struct rule_totals *rules; /* by index */
 	size_t rule_count;
 	struct buckets late;
-	size_t live; /* sessions */
+	ns_t at;           /* set before the first session: until when blackouts must last to count */
+	size_t live, dark; /* sessions; of them those in a blackout */
 	uint64_t sessions_ever, sessions_left_out, queued_bytes;
 	uint64_t kernel_drops; /* the caller's: on sockets of live sessions */
 	/* Of the ended sessions: how many there were at the beginning. */

@@ -28,6 +28,8 @@ struct sheet_way {
 };
 
 struct sheet_session {
+	ns_t dark_until[WAYS]; /* of a living core, its time: when the blackout ends; in the past: there is
+	                          none */
 	uint32_t number;
 	struct address device;
 	char section[64], identity[64], link[64]; /* "" for none */

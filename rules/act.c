@@ -98,6 +98,27 @@ void judge_fired_outside(struct core *core, struct session *session, const struc
 
 /* ---- Actions without a datagram ---- */
 
+/* `blackout 0`: those that run are over. */
+static void lighten(struct core *core, struct session *session, const struct action *action, ns_t now)
+{
+	bool ended = false;
+
+	for (int w = 0; w < WAYS; w++) {
+		struct seldom *own;
+
+		if (!action->ways[w] || path_dark(&session->ways[w], now) == DARK_NOT)
+			continue;
+		own = seldom_own(&session->ways[w]);
+		own->dark_drop = own->dark_drop > now ? now : own->dark_drop;
+		own->dark_hold = own->dark_hold > now ? now : own->dark_hold;
+		ended = true;
+	}
+	if (!ended)
+		return;
+	timer_dark_set(core, session, now);
+	path_light(core, session, now);
+}
+
 static void blackout(struct core *core, struct session *session, const struct action *action, ns_t length,
     uint32_t by, ns_t now)
 {
@@ -108,6 +129,8 @@ static void blackout(struct core *core, struct session *session, const struct ac
 	                   : action->ways[WAY_UP]                         ? " up"
 	                                                                  : " down";
 
+	if (!length)
+		return lighten(core, session, action, now);
 	for (int w = 0; w < WAYS; w++) {
 		struct seldom *own;
 		ns_t *dark;
@@ -156,8 +179,19 @@ void judge_act(struct core *core, struct session *session, const struct action *
 	}
 }
 
+/* Is the other one for no more sessions and ways than this one? */
+static bool concerns_alike(const struct standing *standing, const struct standing *other)
+{
+	bool ways = true;
+
+	for (int way = 0; way < WAYS; way++)
+		ways &= standing->action.ways[way] || !other->action.ways[way];
+	return ways && !standing->rule && (!standing->device || standing->device == other->device);
+}
+
 void judge_remember(struct core *core, struct standing standing)
 {
+	bool is_end = standing.action.act == ACT_BLACKOUT && standing.until <= core->now;
 	size_t kept = 0;
 
 	/* What is over, and what this one takes the place of, goes. */
@@ -168,10 +202,14 @@ void judge_remember(struct core *core, struct standing standing)
 		            s->rule == standing.rule && s->index == standing.index &&
 		            s->device == standing.device;
 
-		if (!over && !same)
+		bool ended = s->action.act == ACT_BLACKOUT && is_end && concerns_alike(&standing, s);
+
+		if (!over && !same && !ended)
 			core->standing[kept++] = *s;
 	}
 	core->standing_count = kept;
+	if (is_end)
+		return;
 	if (kept == core->standing_room) {
 		size_t room = kept ? 2 * kept : 8;
 		struct standing *more = realloc(core->standing, room * sizeof(*more));

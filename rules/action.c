@@ -45,8 +45,7 @@ const struct action_row action_table[ACT_COUNT] = {
         false, false},
     [ACT_BLACKOUT] = {"blackout", "T [both or up or down] [drop or hold]",
         "from now, for T, nothing that arrives passes (both, drop when left out); `hold` keeps it and lets "
-        "it "
-        "go, in order, when the blackout ends",
+        "it go, in order, when the blackout ends; `blackout 0` ends those that run",
         true, false},
     [ACT_REBIND] = {"rebind", "[port or address]",
         "the NAT mapping is replaced: the next up datagram leaves from a new source port (`address`: also "

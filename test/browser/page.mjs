@@ -46,6 +46,32 @@ const steps = {
     await page.waitForFunction(() => document.querySelector('#rules').textContent.includes('(off)'));
     return {refused};
   },
+  // A page that is opened late: history, a running blackout that is ended, a figure of a link that is edited in place.
+  async late() {
+    const page = await open();
+    await page.waitForFunction(() => document.querySelector('#dark').textContent.includes('s left'));
+    const samples = await page.evaluate(() => rates.length), left = await text(page, '#dark'), shades = await page.evaluate(() => darks.length);
+    await page.click('#dark button:has-text("end now")');
+    await page.waitForFunction(() => document.querySelector('#events').textContent.includes('blackout-ends'));
+    await page.waitForFunction(() => !document.querySelector('#dark').textContent.includes('s left'));
+    const input = page.locator('#links label:has-text("latency") input');
+    await input.fill('45ms');
+    await input.press('Enter');
+    await page.waitForFunction(() => document.querySelector('#answer').textContent.includes('latency = 45ms'));
+    page.on('dialog', dialog => dialog.accept());
+    await page.click('#reload');
+    await page.waitForFunction(() => document.querySelector('#answer').textContent.includes('reloaded'));
+    return {samples, left, shades};
+  },
+  async empty() {
+    const page = await open();
+    await page.waitForSelector('#empty:not([hidden])');
+    return {told: await text(page, '#empty')};
+  },
+  async ladder() {
+    const page = await open();
+    return {rows: await page.locator('.ladder').first().locator('text').allTextContents(), crosses: await page.locator('.ladder line.cross').count(), rules: await text(page, '#rules')};
+  },
   async many() {
     const page = await open();
     await page.waitForFunction(() => document.querySelectorAll('#sessions tr').length === 1000, null, {timeout: 30000});
@@ -83,6 +109,14 @@ const steps = {
       await page.close();
     }
     return {wide};
+  },
+  // One picture: FILE, width, height and theme; of the live page once it has samples.
+  async picture() {
+    const [file, width, height, colorScheme, wait] = words;
+    const page = await open({viewport: {width: +width, height: +height}, colorScheme});
+    await page.waitForTimeout(+wait || 500);
+    await page.screenshot({path: file, fullPage: !+height});
+    return {wide: await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)};
   },
   async report() {
     const page = await open();

@@ -87,6 +87,38 @@ def what_is_pressed_is_done(scene):
 
 
 @test
+def a_page_that_is_opened_late_shows_what_was_and_ends_a_blackout(scene):
+    proxy, url = steered(scene, scene.cloud())
+    told = page("empty", url)["told"]
+    check("No device has a session yet" in told and "Nothing has arrived" in told and f"/dev/udp/127.0.0.1/{proxy.port}" in told, told)
+    device = scene.device(proxy)
+    for i in range(4):
+        device.ask(b"before the page")
+    h.until(lambda: len(h.run("curl", "-s", url + "api/v1/history").stdout) > 600, "some samples")
+    check_equal(h.run(h.BINARY, "tell", "do", "blackout 1h", "--to", url[7:-1]).returncode, 0)
+    found = page("late", url)
+    check(found["samples"] >= 2 and "session 1" in found["left"], found)
+    check_equal(device.ask(b"after it"), b"after it")
+    proxy.stop()
+
+
+@test
+def the_report_draws_a_handshake_as_a_ladder(scene):
+    dtls.need("openssl")
+    server = dtls.openssl_psk_server(scene, dtls.PSK_CIPHERS[0])
+    proxy = scene.proxy("[rule lost]\ndtls = server_hello\nattempt = 1\ndo = drop\nexpect = 1\n", upstream=f"127.0.0.1:{server.port}")
+    dtls.openssl_psk_client(scene, proxy.port, dtls.PSK_CIPHERS[0])
+    proxy.summary_when(lambda s: s["sessions"] and s["sessions"][0]["down"]["sent"] >= 3, "the handshake")
+    proxy.stop()
+    html = scene.path("ladder.html")
+    check_equal(h.deadzone("report", proxy.capture, "--html", html).returncode, 0)
+    found = page("ladder", html.as_uri())
+    check(found["crosses"] >= 2 and any("server_hello" in row and "lost" in row for row in found["rows"]), found)
+    check(any("again" in row for row in found["rows"]), found)
+    check("expected" in found["rules"], found)
+
+
+@test
 def a_thousand_sessions_render_and_stay_responsive(scene):
     cloud = scene.cloud()
     proxy, url = steered(scene, cloud, "")

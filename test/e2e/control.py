@@ -63,9 +63,10 @@ def every_route_answers_and_refuses_as_its_table_says(scene):
         for method in methods:
             if path in ("/api/v1/stop", "/api/v1/events"):
                 continue
-            status, text = api.ask(method.upper(), good.get(path, path), bodies.get(path), raw=True)
+            body = None if method == "get" else bodies.get(path)
+            status, text = api.ask(method.upper(), good.get(path, path), body, raw=True)
             check_equal(status, 200, f"{method} {path}: {text[:300]}")
-            if path in bodies:
+            if body:
                 status, answer = api.ask(method.upper(), good.get(path, path), {"no-such-key": "x"})
                 check_equal((status, list(answer)), (400, ["error"]), f"{method} {path} with a wrong key: {answer}")
                 status, answer = api.ask(method.upper(), good.get(path, path), b"{")

@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+"""Pictures of both pages and of Wireshark, for looking at and for documents: `make pictures`, into build/pictures/.
+
+The pages are drawn at 400, 1300 and 1920 px, light and dark, with 0, 5 and 100 sessions.
+"""
+
+import os
+import pathlib
+import re
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TOP / "test/e2e"))
+os.environ.setdefault("DEADZONE_BINARY", str(TOP / "build/deadzone"))
+
+import harness as h  # noqa: E402
+from harness import test  # noqa: E402
+
+SHOTS = TOP / "build/pictures"
+INI = """
+[control]
+listen = 127.0.0.1:0
+[link default]
+latency = 120ms
+jitter = 40ms
+rate = 400kbit
+queue = 30p
+loss = 2%
+[link tunnel]
+loss = 100%
+[device lab]
+identity = bench-1
+[rule dead-zone]
+direction = up
+nth = 60
+limit = 1
+do = blackout 6s
+expect = 1-
+[rule seen]
+nth = every 25
+do = note
+"""
+
+
+def shoot(url, name, wait="500"):
+    environment = dict(os.environ, PLAYWRIGHT=str(TOP / "build/browser"))
+    for width in (400, 1300, 1920):
+        for theme in ("light", "dark"):
+            file = SHOTS / f"{name}-{width}-{theme}.png"
+            done = h.run("node", TOP / "test/browser/page.mjs", "picture", url, file, str(width), "900", theme, wait,
+                         env=environment, patience=90)
+            h.check_equal(done.returncode, 0, done.stdout + done.stderr)
+
+
+def pictures(scene, sessions):
+    proxy = scene.proxy(INI, upstream=scene.cloud(), ready=1)
+    url = "http://" + re.search(r"control listen=(\S+)", proxy.text)[1] + "/"
+    devices = [scene.device(proxy) for _ in range(sessions)]
+    for i in range(70):
+        for device in devices:
+            device.send(b"datagram %03d of a firmware image" % i + bytes(i % 7 * 30))
+            device.pending()
+        time.sleep(0.03)  # a pace for the eye; nothing is judged by it
+    if sessions:
+        proxy.when_received(70 * sessions)
+    shoot(url, f"live-{sessions}", "2500")
+    proxy.stop(0 if sessions else 3)
+    page = scene.path("report.html")
+    h.check_equal(h.deadzone("report", proxy.capture, "--html", page).returncode, 0)
+    shoot(page.as_uri(), f"report-{sessions}")
+
+
+def add(sessions):
+    def shooting(scene):
+        pictures(scene, sessions)
+    shooting.__name__ = f"pages_with_{sessions}_sessions"
+    test(shooting)
+
+
+SHOTS.mkdir(parents=True, exist_ok=True)
+for _count in (0, 5, 100):
+    add(_count)
+h.run_all()
