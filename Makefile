@@ -14,6 +14,7 @@ CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mando
     python3-pytest prometheus libfaketime
 BROWSER_PACKAGES := $(BUILD_PACKAGES) chromium libcoap3-bin python3 tshark
 STORY_PACKAGES := $(BUILD_PACKAGES) binutils tshark python3
+PICTURE_PACKAGES := wireshark xvfb imagemagick
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werror
@@ -39,7 +40,7 @@ UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
 .PHONY: all check check-browser pictures demo story bench fuzz soak oom layers lint format clean install install-wireshark uninstall help
-.PHONY: deps deps-demo deps-check deps-browser deps-story deps-fuzz binaries test-binaries
+.PHONY: deps deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz binaries test-binaries
 .DELETE_ON_ERROR:
 
 all: deps ## build build/deadzone (installs what the build needs)
@@ -56,7 +57,7 @@ check-browser: deps-browser ## the live page and the report's in headless Chromi
 	    (cd $(BUILD)/browser && npm install --no-save --no-audit --no-fund --silent playwright-core@1.56)
 	@python3 test/run.py --browser
 
-pictures: deps-browser ## pictures of both pages at three widths and in both themes, in build/pictures
+pictures: deps-browser deps-pictures ## pictures of Wireshark and of both pages at three widths and in both themes, in build/pictures
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
 	@[ -d $(BUILD)/browser/node_modules/playwright-core ] || $(MAKE) --no-print-directory check-browser
 	@python3 test/pictures.py
@@ -248,6 +249,8 @@ deps-check:
 deps-browser:
 	@sh test/deps.sh $(BROWSER_PACKAGES)
 	@command -v npm >/dev/null || sh test/deps.sh nodejs npm
+deps-pictures:
+	@sh test/deps.sh $(PICTURE_PACKAGES)
 deps-story:
 	@sh test/deps.sh $(STORY_PACKAGES)
 deps-fuzz:

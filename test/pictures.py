@@ -7,6 +7,8 @@ The pages are drawn at 400, 1300 and 1920 px, light and dark, with 0, 5 and 100 
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 import time
 
@@ -76,6 +78,40 @@ def add(sessions):
         pictures(scene, sessions)
     shooting.__name__ = f"pages_with_{sessions}_sessions"
     test(shooting)
+
+
+@test
+def wireshark_with_the_profile(scene):
+    """In a display of its own, in the window that Wireshark opens by itself."""
+    proxy = scene.proxy(INI, upstream=scene.cloud(), ready=1)
+    device = scene.device(proxy)
+    for i in range(70):
+        device.send(b"datagram %03d" % i)
+        device.pending()
+    proxy.when_received(70)
+    proxy.stop()
+    home = scene.path("home")
+    shutil.copytree(TOP / "wireshark/profile", home / "wireshark/profiles/deadzone")
+    display = f":{os.getpid() % 10000 + 100}"
+    environment = dict(os.environ, XDG_CONFIG_HOME=str(home), HOME=str(home), DISPLAY=display)
+    screen = subprocess.Popen(["Xvfb", display, "-screen", "0", "1300x850x24"], stderr=subprocess.DEVNULL)
+    viewer = None
+    try:
+        h.until(lambda: pathlib.Path(f"/tmp/.X11-unix/X{display[1:]}").exists(), "the display")
+        viewer = subprocess.Popen(["wireshark", "-C", "deadzone", "-X", f"lua_script:{TOP}/wireshark/deadzone.lua", "-r", proxy.capture],
+                                  env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        sizes = [0, 0, 0]
+        # The window is drawn once the picture is large and stays as it is.
+        while len(sizes) < 60 and not (sizes[-1] > 60_000 and sizes[-1] == sizes[-2] == sizes[-3]):
+            time.sleep(1)
+            h.run("import", "-window", "root", SHOTS / "wireshark.png", env=environment)
+            sizes.append((SHOTS / "wireshark.png").stat().st_size)
+        h.check(len(sizes) < 60, f"the window was not drawn: {sizes[-5:]}")
+    finally:
+        for process in (viewer, screen):
+            if process:
+                process.kill()
+                process.wait()
 
 
 SHOTS.mkdir(parents=True, exist_ok=True)

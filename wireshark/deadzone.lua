@@ -2,7 +2,7 @@
 -- into its events into fields that filters, columns and colouring rules can use:
 --
 --     deadzone.verdict == "drop" and deadzone.reason == "loss"
---     deadzone.delay > 0.5                 (seconds)
+--     deadzone.delay > 0.5                 (seconds; deadzone.delay_ms for milliseconds)
 --     deadzone.session == 3 and deadzone.dir == "down"
 --     deadzone.event contains "blackout"
 --
@@ -20,6 +20,8 @@ local fields = {
     reason = ProtoField.string("deadzone.reason", "Reason"),
     delay = ProtoField.double("deadzone.delay", "Delay as planned, in seconds"),
     late = ProtoField.double("deadzone.late", "Lateness on top, in seconds"),
+    delay_ms = ProtoField.double("deadzone.delay_ms", "Delay as planned, in milliseconds"),
+    late_ms = ProtoField.double("deadzone.late_ms", "Lateness on top, in milliseconds"),
     hold = ProtoField.string("deadzone.hold", "Waits for"),
     did = ProtoField.string("deadzone.did", "Done to its bytes"),
     copies = ProtoField.uint32("deadzone.copies", "Copies made of it"),
@@ -50,7 +52,10 @@ local function add(tree, key, value)
         if number and number >= 0 and number < 4294967296 then tree:add(field, number) end
     elseif seconds[key] then
         local milliseconds = tonumber((value:gsub("ms$", "")))
-        if milliseconds then tree:add(field, milliseconds / 1000) end
+        if milliseconds then
+            tree:add(field, milliseconds / 1000)
+            tree:add(fields[key .. "_ms"], milliseconds)
+        end
     elseif lists[key] then
         for one in value:gmatch("[^,]+") do tree:add(field, one) end
     else
