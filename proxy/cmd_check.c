@@ -34,6 +34,6 @@ const struct command command_check_row = {
     .what = "read ini files, print every error and note, run nothing",
     .more =
         "Each FILE is a configuration of its own with its includes; fragments without [proxy] are welcome.\n"
-        "Nothing is printed where all is well. Exit status: 0, or 2 where there is an error; notes do not "
+        "Prints nothing if the files are valid. Exit status: 0, or 2 if there is an error; notes do not "
         "fail.",
 };

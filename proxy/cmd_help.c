@@ -162,6 +162,6 @@ const struct command command_help_row = {
     .words = "[COMMAND, ini or api]",
     .words_most = 1,
     .run = run,
-    .what = "say more of a command, of the ini keys, or of the API",
+    .what = "show help for a command, the ini keys, or the API",
     .more = "",
 };

@@ -282,14 +282,14 @@ const struct command command_replay_rules_row = {
     .options = options,
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,
-    .what = "a recorded run's decisions as rules that make the same ones again",
+    .what = "turn a recorded run into rules that reproduce it",
     .more = "The rules drop, delay, copy and change the very same datagrams, by session, direction and "
             "number (`nth`),\n"
             "over a clean link. FILE.ini is a fragment: include it, or run it with --set for listen and "
             "upstream.\n\n"
             "COMMAND is a test that runs deadzone with FILE.ini (its name stands in $DEADZONE_RULES too). "
             "Exit status 0:\n"
-            "it passed; 1 to 124: it failed; 125: it cannot be told, and counts as passed; above: stop. With "
+            "passed; 1 to 124: failed; 125: undecided, treated as passed; above: abort. With "
             "all the\n"
             "rules it must fail, and with none pass. What is left at the end is printed, and stands in "
             "FILE.ini: nothing\n"

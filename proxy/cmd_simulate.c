@@ -596,7 +596,7 @@ static const struct option_row options[] = {
     {'r', "read", "CAPTURE", true, "pcap or pcapng of what arrived; may be repeated; - is standard input",
         NULL},
     {'w', "write", "FILE", false, "the annotated capture; - is standard output", NULL},
-    {0, "live", NULL, false, "change again what was changed live in the recorded run, when it was", NULL},
+    {0, "live", NULL, false, "replay the live changes at their original times", NULL},
     {0, "live-files", NULL, false,
         "… also where a change names a file, which a stranger's capture may choose", NULL},
     COMMAND_LINK_OPTIONS,

@@ -511,7 +511,7 @@ static const struct option_row options[] = {
     {0, "session", "N", false, "do, fire: this session alone", NULL},
     {0, "identity", "NAME", false, "… of this identity, or of this device address", NULL},
     {0, "device", "SECTION", false, "… of this [device] section", NULL},
-    {0, "count", "N", false, "wait: until the rule has fired so often (1)", NULL},
+    {0, "count", "N", false, "wait: until the rule has fired COUNT times (1)", NULL},
     {0, "timeout", "TIME", false, "wait: at most so long (30s)", NULL},
 };
 
@@ -538,5 +538,5 @@ const struct command command_tell_row = {
         "  sessions, config                     a table; the ini text in force\n"
         "  summary, events                      as JSON; as lines, while they happen\n"
         "  reload, rotate, stop                 as SIGHUP, SIGUSR2, SIGTERM\n\n"
-        "Exit status: 0 done; 1 refused, the time was over, or nobody answers; 2 wrong words.",
+        "Exit status: 0 done; 1 refused, the time was over, or nobody answers; 2 usage error.",
 };

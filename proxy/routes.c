@@ -670,7 +670,7 @@ const struct route route_table[] = {
         "server-sent events: the lines of the capture's events, as they happen; Last-Event-ID resumes",
         .answer = "text/event-stream"},
     {"GET", "/api/v1/wait", get_wait,
-        "answers when the rule has fired so often (200), or the time is over (408)",
+        "returns 200 once the rule has fired COUNT times, or 408 when the time is over",
         .query = {{"rule", "string", "its name", true}, {"count", "integer", "how often (1)", false},
             {"timeout", "string", "how long to wait (30s)", false}},
         .answer = "application/json"},

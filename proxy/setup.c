@@ -153,11 +153,11 @@ static const struct key proxy_keys[] = {
     {"idle_timeout", KEY_PLAIN, "2h", AT(idle_timeout), keys_read_time_above_0, "time",
         "a session ends after this long without a datagram", NULL},
     {"max_sessions", KEY_PLAIN, "10000", AT(max_sessions), read_max_sessions, "number",
-        "past it, the longest silent session that the cloud never answered makes room, else the further "
-        "device is refused",
-        NULL},
+        "when full, evict the longest-silent unanswered session; otherwise refuse the device", NULL},
     {"max_queued", KEY_PLAIN, "64MiB", AT(max_queued), keys_read_size, "size",
-        "most memory held for later, all sessions together; past it, new datagrams drop with reason overload",
+        "limit on the memory of buffered datagrams across all sessions; beyond it new datagrams drop with "
+        "reason "
+        "overload",
         NULL},
     {"allow", KEY_LIST, NULL, AT(allow), keys_read_pattern, "address, prefix, or address and port",
         "only these device addresses are served", "all"},
@@ -195,10 +195,7 @@ static const struct key capture_keys[] = {
         "opens it decrypted",
         "none"},
     {"keylog_wait", KEY_PLAIN, "500ms", AT(keylog_wait), keys_read_time, "time",
-        "the writer (never the relay) holds packets back so long, so that keys stand before the packets that "
-        "need "
-        "them",
-        NULL},
+        "delays packets in the writer (never in the relay) by this much so that keys precede them", NULL},
     {"rotate_size", KEY_PLAIN, NULL, AT(rotate_size), read_rotate_size, "size",
         "start a new file at this size", "none"},
     {"rotate_time", KEY_PLAIN, NULL, AT(rotate_time), read_rotate_time, "time",

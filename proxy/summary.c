@@ -377,6 +377,26 @@ int summary_print(const struct sheet *sheet, bool must)
 	return is_whole ? 0 : -1;
 }
 
+/* "1-" as "at least 1 firing", "5-9 each" as "5 to 9 firings each". */
+static const char *firings(const char *range, char *text, size_t room)
+{
+	size_t low = strspn(range, "0123456789"),
+	       high = range[low] == '-' ? strspn(range + low + 1, "0123456789") : 0;
+	const char *rest = range + low + (range[low] == '-') + high;
+	const char *plural = low == 1 && range[0] == '1' && !high ? "" : "s";
+
+	if (range[low] != '-')
+		snprintf(text, room, "exactly %.*s firing%s%s", (int)low, range, plural, rest);
+	else if (!high)
+		snprintf(text, room, "at least %.*s firing%s%s", (int)low, range, plural, rest);
+	else if (!low)
+		snprintf(text, room, "at most %.*s firings%s", (int)high, range + 1, rest);
+	else
+		snprintf(
+		    text, room, "%.*s to %.*s firings%s", (int)low, range, (int)high, range + low + 1, rest);
+	return text;
+}
+
 void summary_tell_failures(const struct sheet *sheet)
 {
 	size_t told = sheet->failure_count < TOLD_MAX ? sheet->failure_count : TOLD_MAX;
@@ -384,14 +404,14 @@ void summary_tell_failures(const struct sheet *sheet)
 
 	for (size_t i = 0; i < told; i++) {
 		const struct sheet_failure *f = &sheet->failures[i];
-		char got[64], where[32] = "";
+		char got[64], want[96], where[32] = "";
 
 		snprintf(got, sizeof(got), "%" PRId64, f->number);
 		if (f->session)
 			snprintf(where, sizeof(where), " in session %u", f->session);
 		if (f->is_rule)
-			log_error("rule %s: expected to fire %s times, but it fired %s times%s", f->subject,
-			    f->want, got, where);
+			log_error("rule %s: expected %s, got %s%s", f->subject,
+			    firings(f->want, want, sizeof(want)), got, where);
 		else
 			log_error("%s: wanted %s, got %s", f->subject, f->want, f->got[0] ? f->got : got);
 	}

@@ -402,7 +402,7 @@ static const struct key link_keys[] = {
     {"corrupt", KEY_EACH_WAY, "0%", AT(corrupt), keys_read_share, "share",
         "of datagrams with one bit flipped", NULL},
     {"rate", KEY_EACH_WAY, NULL, AT(rate), keys_read_rate, "rate",
-        "bottleneck; datagrams queue behind one another and leave it when their last bit has", "none"},
+        "bottleneck; datagrams queue behind one another and leave once fully transmitted", "none"},
     {"packet_time", KEY_EACH_WAY, "0", AT(packet_time), keys_read_time, "time",
         "fixed cost of every datagram at the bottleneck", NULL},
     {"overhead", KEY_EACH_WAY, "ip", AT(overhead), read_overhead, "ip or size",
@@ -418,7 +418,8 @@ static const struct key link_keys[] = {
     {"wake_after", KEY_EACH_WAY, NULL, AT(wake_after), keys_read_time, "time",
         "radio sleep: after neither direction has carried anything for this long …", "none"},
     {"wake_delay", KEY_EACH_WAY, "0", AT(wake_delay), read_wake_delay, "time, range or next-up",
-        "… the next datagram and those behind it wait so much longer; next-up: until the device next sends",
+        "… the next datagram and those behind it are delayed by this much; next-up: until the device next "
+        "sends",
         NULL},
     {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [link]", "takes all keys of that section, then its own",
         "none"},

@@ -29,7 +29,7 @@ def pytest_steers_a_real_transfer(scene):
     check_equal(done.returncode, 1, done.stdout)
     kept = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("capture: ")]
     check(len(kept) == 1 and os.path.exists(kept[0]), done.stdout)
-    check("expected to fire 1 times" in done.stdout, done.stdout)
+    check("expected exactly 1 firing, got " in done.stdout, done.stdout)
 
 
 def github_step():
