@@ -156,6 +156,24 @@ void log_tell(const char *format, ...)
 	va_end(list);
 }
 
+void log_event(const char *text)
+{
+	static struct timespec began;
+	struct timespec now;
+
+	if (!log_is_terminal()) {
+		log_tell("%s", text);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	pthread_mutex_lock(&lock);
+	if (!began.tv_sec)
+		began = now;
+	pthread_mutex_unlock(&lock);
+	log_tell("%9.3f s  %s",
+	    (double)(now.tv_sec - began.tv_sec) + (double)(now.tv_nsec - began.tv_nsec) / 1e9, text);
+}
+
 void log_detail(const char *format, ...)
 {
 	va_list list;

@@ -31,6 +31,9 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* An event of the run, which a terminal shows with the seconds since the program began. */
+void log_event(const char *text);
+
 /* Lines as they are, without the program's name in front. `must`: queued however much waits (the summary at
  * the end). */
 void log_lines(const char *text, size_t size, bool must);

@@ -257,7 +257,7 @@ struct live_result running_change(struct running *running, const char *line)
 	result = live_builds(line) ? change_build(running, line, event.at)
 	                           : change_act(running, line, event.at);
 	if (result.status == LIVE_DONE) {
-		log_tell("%s", event.at);
+		log_event(event.at);
 		remember(running, line);
 	}
 	text_free(&event);

@@ -366,7 +366,10 @@ int summary_print(const struct sheet *sheet, bool must)
 	bool is_whole = out != NULL;
 
 	if (out) {
-		sheet_print(sheet, out);
+		struct sheet copy = *sheet;
+
+		copy.is_short = log_is_terminal();
+		sheet_print(&copy, out);
 		is_whole = fclose(out) == 0;
 	}
 	if (is_whole)

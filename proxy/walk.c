@@ -129,7 +129,7 @@ static void tell_event(struct relay *relay, const char *text, ns_t at)
 		relay->told_count = relay->untold = 0;
 	}
 	if (relay->told_count++ < EVENTS_EACH_SECOND)
-		log_tell("%s", text);
+		log_event(text);
 	else
 		relay->untold++;
 }

@@ -149,6 +149,19 @@ static void print_closing(const struct sheet *sheet, FILE *out)
 		    sheet->capture_lost);
 }
 
+/* Do the figures of the only session equal the totals? Datagrams may have been refused before there was one.
+ */
+static bool says_it_all(const struct sheet *sheet)
+{
+	if (sheet->sessions_ever != 1 || sheet->session_count != 1)
+		return false;
+	for (int way = 0; way < WAYS; way++)
+		if (memcmp(&sheet->totals[way].account, &sheet->sessions[0].ways[way].account,
+		        sizeof(struct account)) != 0)
+			return false;
+	return true;
+}
+
 void sheet_print(const struct sheet *sheet, FILE *out)
 {
 	size_t listed = sheet->session_count < SESSIONS_MAX ? sheet->session_count : SESSIONS_MAX;
@@ -162,7 +175,7 @@ void sheet_print(const struct sheet *sheet, FILE *out)
 	if (sheet->seed_known)
 		fprintf(out, "  seed %" PRIu64, sheet->seed);
 	fputc('\n', out);
-	for (int way = 0; way < WAYS; way++)
+	for (int way = 0; way < WAYS && !(sheet->is_short && says_it_all(sheet)); way++)
 		sheet_print_way(verdict_ways[way], &sheet->totals[way], out);
 	print_closing(sheet, out);
 	fflush(out);
