@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "proxy/calm.h"
 #include "proxy/log.h"
 #include "proxy/relay.h"
 
@@ -144,11 +145,34 @@ static size_t reload_failed(struct running *running, size_t errors)
 	return errors;
 }
 
+struct loading {
+	struct live *live;
+	struct complaints *complaints;
+	struct setup *setup;
+};
+
+static void load_task(void *user)
+{
+	struct loading *loading = user;
+
+	loading->setup = live_load(loading->live, loading->complaints);
+}
+
+/* Reads the files beside the running workers. */
+static struct setup *load(struct running *running, struct complaints *complaints)
+{
+	struct loading loading = {.live = running->live, .complaints = complaints};
+
+	if (!calm_try(load_task, &loading))
+		memory_out();
+	return loading.setup;
+}
+
 static size_t reload(struct running *running, struct text *told)
 {
 	struct complaints *complaints = complaints_new();
 	size_t changes = live_changes(running->live), errors;
-	struct setup *setup = live_load(running->live, complaints);
+	struct setup *setup = load(running, complaints);
 
 	log_status(""); /* what follows stands in lines of its own */
 	log_complaints(complaints);
@@ -215,12 +239,30 @@ static void remember(struct running *running, const char *line)
 	    facts.now - facts.began, memory_text(line, strlen(line))};
 }
 
+struct building {
+	struct running *running;
+	const char *line;
+	struct live_result result;
+};
+
+static void build_task(void *user)
+{
+	struct building *building = user;
+	struct running *running = building->running;
+
+	building->result = live_apply(
+	    running->live, crew_cores(running->crew), running->setup, building->line, relay_now());
+}
+
 /* A configuration: built beside the running workers. */
 static struct live_result change_build(struct running *running, const char *line, const char *event)
 {
-	struct live_result result = live_apply(
-	    running->live, crew_cores(running->crew), running->setup, line, relay_now());
+	struct building building = {.running = running, .line = line};
+	struct live_result result;
 
+	if (!calm_try(build_task, &building))
+		memory_out();
+	result = building.result;
 	if (result.status != LIVE_DONE)
 		return result;
 	if (!result.setup) {
