@@ -66,7 +66,7 @@ demo: deps-demo ## install what is missing, build, and run the main job end to e
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
 	@python3 test/demo.py
 
-story: deps-story ## a failed flash reproduced: ten cases of an emulated OTA update (ARGS=--full-speed)
+story: deps-story ## a failed flash reproduced: thirteen cases of an emulated OTA update (ARGS=--full-speed)
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone ota
 	@python3 test/ota/story.py $(ARGS)
 

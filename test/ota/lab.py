@@ -6,7 +6,7 @@ defaults are not scaled (`hold`, reorder_wait: 1 s), so the scenarios do without
 
 Their head comments say what is run and what must come of it:
 
-    ; run NAME: size=BYTES [device="WORDS"] [cloud="WORDS"]
+    ; run NAME: size=BYTES [device="WORDS"] [cloud="WORDS"] [zone="WORDS"]
     ; want: exit=0 KEY=N KEY=N-M KEY=N- trace="TEXT" trace.no="TEXT" ...
 
 exit is the device's status, cloud the cloud's; KEY a figure of the device's last line, cloud.KEY of the cloud's;
@@ -59,6 +59,7 @@ class Case:
         given = dict(word.split("=", 1) for word in shlex.split(words))
         self.size = int(given["size"])
         self.device, self.cloud = shlex.split(given.get("device", "")), shlex.split(given.get("cloud", ""))
+        self.zone = shlex.split(given.get("zone", ""))
 
 
 def read_cases(path):
@@ -189,7 +190,7 @@ def run(case, scale=SCALE, folder=None, patience=1800):
         ready = wait_for_line(folder / "cloud.log", r"ready port=(\d+) sha256=(\w+)", cloud)
         zone = start([TOP / "build" / "deadzone", "run", "-c", ini, "-w", outcome.capture, "--json",
                       folder / "zone.json", "--set", "[proxy] listen = 127.0.0.1:0",
-                      "--set", f"[proxy] upstream = 127.0.0.1:{ready[1]}"], folder / "zone.log")
+                      "--set", f"[proxy] upstream = 127.0.0.1:{ready[1]}", *case.zone], folder / "zone.log")
         children.append(zone)
         port = wait_for_line(folder / "zone.log", r"ready listen=127\.0\.0\.1:(\d+)", zone)[1]
         device = start([BUILD / "ota-device", *speed, *case.device, "--sha256", ready[2], "127.0.0.1", port],
