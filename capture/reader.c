@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 
+#define HELD_MAX 262144u /* bytes of a packet, as libpcap's largest snaplen */
 #define NOTED_DISORDER NS_MS /* network cards with several queues are always a little out of order */
 
 struct held {
@@ -102,15 +103,17 @@ static void sift_down(struct held *heap, size_t size)
 static void window_add(struct source *source, const struct saved_packet *packet, bool follows_step)
 {
 	struct held *held = &source->heap[source->heap_size];
+	size_t size = packet->size < HELD_MAX ? packet->size : HELD_MAX;
 
-	if (packet->size > held->room) {
-		held->bytes = memory_resize(held->bytes, packet->size, 1);
-		held->room = packet->size;
+	if (size > held->room) {
+		held->bytes = memory_resize(held->bytes, size, 1);
+		held->room = size;
 	}
-	if (packet->size)
-		memcpy(held->bytes, packet->bytes, packet->size);
+	if (size)
+		memcpy(held->bytes, packet->bytes, size);
 	held->packet = *packet;
 	held->packet.bytes = held->bytes;
+	held->packet.size = size;
 	held->packet.interface = held->packet.comment = "";
 	held->order = source->count;
 	held->follows_step = follows_step;
