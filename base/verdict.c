@@ -22,16 +22,14 @@ void verdict_by(struct verdict *verdict, uint32_t name)
 		return;
 	if (verdict->by_count < VERDICT_BY_MAX)
 		verdict->by[verdict->by_count++] = name;
-	else
+	else if (verdict->by_left_out < UINT8_MAX)
 		verdict->by_left_out++;
 }
 
 void verdict_by_link(struct verdict *verdict, uint32_t name)
 {
-	bool is_full = verdict->by_count == VERDICT_BY_MAX && !has_name(verdict, name);
-
 	verdict_by(verdict, name);
-	if (is_full)
+	if (verdict->by_left_out && !has_name(verdict, name))
 		verdict->by[VERDICT_BY_MAX - 1] = name;
 }
 

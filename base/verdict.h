@@ -80,8 +80,8 @@ struct verdict {
 	uint32_t hold_count; /* HOLD_REORDER: datagrams */
 	uint8_t way, reason, hold;
 	uint8_t by_count, deed_count;
+	uint8_t by_left_out;         /* of those who decided; at most 255 */
 	uint16_t deeds_left_out;     /* done, but more than `deeds` has room for */
-	uint16_t by_left_out;        /* of those who decided */
 	uint32_t by[VERDICT_BY_MAX]; /* who decided, the first that did first */
 	struct deed deeds[VERDICT_DEEDS_MAX];
 };
