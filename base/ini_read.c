@@ -564,7 +564,8 @@ static bool is_capture(const char *text, size_t size)
 	for (size_t i = 0; i < sizeof(magics) / sizeof(*magics); i++)
 		if (size >= 4 && memcmp(text, magics[i], 4) == 0)
 			return true;
-	return size >= 2 && memcmp(text, "\x1f\x8b", 2) == 0;
+	return (size >= 2 && memcmp(text, "\x1f\x8b", 2) == 0) ||
+	       (size >= 4 && memcmp(text, "\x28\xb5\x2f\xfd", 4) == 0);
 }
 
 static void file_read(

@@ -319,14 +319,15 @@ static enum decode_result carried(unsigned protocol, struct view view, struct de
 }
 
 /* A fragment's payload is put with those of its datagram; `*view` is the whole one's once it is complete. */
-static bool assemble(const struct decoding *decoding, const struct fragment *fragment, struct view *view)
+static bool assemble(const struct decoding *decoding, struct fragment *fragment, struct view *view)
 {
 	struct fragments_whole whole;
 
+	fragment->packets = decoding->decoded->fragments;
 	if (!decoding->fragments || !fragments_add(decoding->fragments, fragment, &whole))
 		return false;
 	*view = (struct view){.at = whole.bytes, .size = whole.kept};
-	decoding->decoded->fragments = whole.count;
+	decoding->decoded->fragments = whole.packets;
 	return true;
 }
 

@@ -14,8 +14,8 @@ struct assembly {
 	uint64_t begun; /* in order of opening; 0: free */
 	size_t size;    /* of the whole; 0: its last fragment has not come */
 	size_t covered; /* units */
-	unsigned count; /* fragments */
-	size_t cut_at;  /* the capture cut a fragment: bytes from here on are not known */
+	unsigned packets;
+	size_t cut_at; /* the capture cut a fragment: bytes from here on are not known */
 	uint64_t has[UNITS / 64];
 	uint8_t *bytes; /* DATAGRAM_ROOM of them */
 };
@@ -100,7 +100,10 @@ bool fragments_add(
 	    (!fragment->is_last && fragment->size % UNIT))
 		return false;
 	assembly = assembly_of(fragments, fragment->key);
-	assembly->count++;
+	/* Which end is right cannot be told: the first one stays. */
+	if (fragment->is_last && assembly->size && fragment->offset + fragment->size != assembly->size)
+		return false;
+	assembly->packets += fragment->packets;
 	take(assembly, fragment);
 	if (fragment->is_last && !assembly->size)
 		assembly->size = fragment->offset + fragment->size;
@@ -108,7 +111,7 @@ bool fragments_add(
 		return false;
 	*whole = (struct fragments_whole){.bytes = assembly->bytes,
 	    .kept = assembly->cut_at < assembly->size ? assembly->cut_at : assembly->size,
-	    .count = assembly->count};
+	    .packets = assembly->packets};
 	/* A fragment may come out of the last whole one, through a tunnel: that memory is not reused yet. */
 	assembly->bytes = fragments->whole;
 	fragments->whole = (uint8_t *)whole->bytes;

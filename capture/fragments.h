@@ -23,6 +23,7 @@ struct fragment {
 	const uint8_t *bytes;
 	size_t kept; /* of them in the capture */
 	bool is_last;
+	unsigned packets; /* of the capture that it came in: 1, or more if it was in a fragmented tunnel */
 };
 
 struct fragments *fragments_new(void);
@@ -31,8 +32,8 @@ void fragments_free(struct fragments *fragments);
 /* A datagram behind its IP header; the bytes live until the next datagram is whole. */
 struct fragments_whole {
 	const uint8_t *bytes;
-	size_t kept;    /* the first ones, up to where the capture cut a fragment */
-	unsigned count; /* of fragments, those that came twice too */
+	size_t kept;      /* the first ones, up to where the capture cut a fragment */
+	unsigned packets; /* of the capture, those that came twice too */
 };
 
 /* Adds a fragment. Returns true, and fills `whole`, if its datagram is whole now. */

@@ -14,13 +14,16 @@
 
 #define CHUNK ((size_t)256 << 10)
 #define STREAM_BUFFER 65536
+#define WINDOW_LOG_MAX 31 /* zstd --long=31; its memory is used only if the file asks for it */
 #define MAGIC_SIZE 4
 
 struct input {
 	char *name;
 	int fd;
-	off_t start; /* of its bytes: standard input may be a file that was read in part */
-	bool is_cut;
+	off_t start;  /* of its bytes: standard input may be a file that was read in part */
+	dev_t device; /* of what was named, which may have been copied since */
+	ino_t inode;
+	enum inputs_state state;
 };
 
 /* A stream's place in its file. The inputs own it: the stream itself may be hidden in libpcap. */
@@ -137,8 +140,12 @@ static int copy_gzip(struct input *input, struct source *source, int to, struct 
 			stream.next_in = in;
 			stream.avail_in = (uInt)got;
 		}
-		if (result == Z_STREAM_END)
+		if (result == Z_STREAM_END) {
+			/* Another member, or what gzip passes over too: padding. */
+			if (stream.next_in[0] != 0x1f)
+				break;
 			inflateReset(&stream);
+		}
 		stream.next_out = out;
 		stream.avail_out = (uInt)CHUNK;
 		result = inflate(&stream, Z_NO_FLUSH);
@@ -149,10 +156,21 @@ static int copy_gzip(struct input *input, struct source *source, int to, struct 
 		status = read_failed(error);
 	if (result == Z_MEM_ERROR)
 		memory_out();
-	input->is_cut = result != Z_STREAM_END;
+	input->state = result == Z_STREAM_END ? INPUTS_WHOLE : result < 0 ? INPUTS_DAMAGED : INPUTS_CUT;
 	inflateEnd(&stream);
 	free(in);
 	return status;
+}
+
+/* A frame of zstd, or one that is to be skipped, begins here; a piece of its magic counts. */
+static bool is_zstd(const uint8_t *bytes, size_t size)
+{
+	static const uint8_t frame[MAGIC_SIZE] = {0x28, 0xb5, 0x2f, 0xfd},
+	                     skipped[MAGIC_SIZE] = {0x50, 0x2a, 0x4d, 0x18};
+	size_t known = size < MAGIC_SIZE ? size : MAGIC_SIZE;
+
+	return memcmp(bytes, frame, known) == 0 ||
+	       (known && (bytes[0] & 0xf0) == 0x50 && memcmp(bytes + 1, skipped + 1, known - 1) == 0);
 }
 
 /* zstd (RFC 8878). */
@@ -164,9 +182,11 @@ static int copy_zstd(struct input *input, struct source *source, int to, struct 
 	size_t result = 0;
 	ssize_t got = 0;
 	int status = 0;
+	bool is_between = false; /* two frames */
 
 	if (!stream)
 		memory_out();
+	ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
 	while (!status && !ZSTD_isError(result)) {
 		ZSTD_outBuffer into = {.dst = out, .size = CHUNK};
 
@@ -177,8 +197,11 @@ static int copy_zstd(struct input *input, struct source *source, int to, struct 
 			from.pos = 0;
 			from.size = (size_t)got;
 		}
+		if (is_between && !is_zstd((const uint8_t *)in + from.pos, from.size - from.pos))
+			break; /* padding */
 		result = ZSTD_decompressStream(stream, &into, &from);
 		status = write_all(to, out, into.pos, error);
+		is_between = result == 0;
 	}
 	/* What the decoder still holds once all input was taken. */
 	while (!status && got == 0 && result && !ZSTD_isError(result)) {
@@ -191,7 +214,7 @@ static int copy_zstd(struct input *input, struct source *source, int to, struct 
 	}
 	if (!status && got < 0)
 		status = read_failed(error);
-	input->is_cut = result != 0;
+	input->state = result == 0 ? INPUTS_WHOLE : ZSTD_isError(result) ? INPUTS_DAMAGED : INPUTS_CUT;
 	ZSTD_freeDStream(stream);
 	free(in);
 	return status;
@@ -214,10 +237,26 @@ static const struct packing {
 static const struct packing *packing_of(const struct source *source)
 {
 	for (size_t i = 0; i < sizeof(packings) / sizeof(*packings); i++)
-		if (source->head_size >= packings[i].magic_size &&
-		    memcmp(source->head, packings[i].magic, packings[i].magic_size) == 0)
+		if (packings[i].copy == copy_zstd) {
+			if (source->head_size == MAGIC_SIZE && is_zstd(source->head, MAGIC_SIZE))
+				return &packings[i];
+		} else if (source->head_size >= packings[i].magic_size &&
+		           memcmp(source->head, packings[i].magic, packings[i].magic_size) == 0)
 			return &packings[i];
 	return NULL;
+}
+
+static int check_unpacked(const struct input *input, struct error *error)
+{
+	struct source again = {.fd = input->fd};
+	ssize_t got = pread(input->fd, again.head, MAGIC_SIZE, 0);
+
+	again.head_size = got > 0 ? (size_t)got : 0;
+	if (!again.head_size && input->state == INPUTS_CUT)
+		return error_set(error, "its compressed data is cut off");
+	if (!again.head_size && input->state == INPUTS_DAMAGED)
+		return error_set(error, "its compressed data is damaged");
+	return packing_of(&again) ? error_set(error, "it is compressed twice; decompress it once") : 0;
 }
 
 static int copy(struct input *input, struct source *source, struct error *error)
@@ -237,7 +276,7 @@ static int copy(struct input *input, struct source *source, struct error *error)
 	close(input->fd);
 	input->fd = to;
 	input->start = 0;
-	return 0;
+	return packing ? check_unpacked(input, error) : 0;
 }
 
 /* ---- Opening ---- */
@@ -252,6 +291,8 @@ static int look(struct input *input, struct error *error)
 		return read_failed(error);
 	if (S_ISDIR(facts.st_mode))
 		return error_set(error, "it is a folder");
+	input->device = facts.st_dev;
+	input->inode = facts.st_ino;
 	if (S_ISREG(facts.st_mode)) {
 		input->start = lseek(input->fd, 0, SEEK_CUR);
 		input->start = input->start < 0 ? 0 : input->start;
@@ -288,17 +329,14 @@ static int open_one(struct input *input, const char *path, struct error *error)
 	return 0;
 }
 
-/* A file that is given twice would count twice. */
+/* A file that is given twice, by whatever names, would count twice. */
 static int refuse_same(const struct inputs *inputs, struct error *error)
 {
-	for (size_t i = 0; i < inputs->count; i++) {
-		struct stat facts, other;
-
+	for (size_t i = 0; i < inputs->count; i++)
 		for (size_t k = 0; k < i; k++)
-			if (fstat(inputs->all[i].fd, &facts) == 0 && fstat(inputs->all[k].fd, &other) == 0 &&
-			    facts.st_dev == other.st_dev && facts.st_ino == other.st_ino)
+			if (inputs->all[i].device == inputs->all[k].device &&
+			    inputs->all[i].inode == inputs->all[k].inode)
 				return error_set(error, "`%s` is given twice", inputs->all[i].name);
-	}
 	return 0;
 }
 
@@ -345,9 +383,9 @@ const char *inputs_name(const struct inputs *inputs, size_t index)
 	return inputs->all[index].name;
 }
 
-bool inputs_is_cut(const struct inputs *inputs, size_t index)
+enum inputs_state inputs_state(const struct inputs *inputs, size_t index)
 {
-	return inputs->all[index].is_cut;
+	return inputs->all[index].state;
 }
 
 /* ---- Streams ---- */

@@ -22,8 +22,9 @@ void inputs_close(struct inputs *inputs);
 
 size_t inputs_count(const struct inputs *inputs);
 const char *inputs_name(const struct inputs *inputs, size_t index); /* for messages */
-/* A compressed file ended early or is damaged: what came before that is there. */
-bool inputs_is_cut(const struct inputs *inputs, size_t index);
+/* A compressed file ended early, or is damaged: what could be unpacked is there. */
+enum inputs_state { INPUTS_WHOLE, INPUTS_CUT, INPUTS_DAMAGED };
+enum inputs_state inputs_state(const struct inputs *inputs, size_t index);
 /* A stream of its own over the file's bytes, from the first one on; the caller closes it. */
 FILE *inputs_stream(struct inputs *inputs, size_t index);
 

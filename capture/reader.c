@@ -13,7 +13,7 @@
 
 #include "base/memory.h"
 
-#define HELD_MAX 262144u /* bytes of a packet, as libpcap's largest snaplen */
+#define HELD_MAX 262144u     /* bytes of a packet, as libpcap's largest snaplen */
 #define NOTED_DISORDER NS_MS /* network cards with several queues are always a little out of order */
 
 struct held {
@@ -127,18 +127,17 @@ static void window_take(struct source *source)
 	sift_down(source->heap, source->heap_size);
 }
 
+/* May be negative: then the clock has stepped back. */
 static ns_t shifted(const struct source *source, ns_t at)
 {
-	ns_t sum = source->shift < 0 ? at + source->shift : ns_add(at, source->shift);
-
-	return sum < 0 ? 0 : sum;
+	return source->shift < 0 ? at + source->shift : ns_add(at, source->shift);
 }
 
 /* Does the clock step between this packet and the newest before it? */
 static bool is_step(const struct source *source, ns_t at)
 {
-	return source->count > 1 &&
-	       (at < source->newest - READER_DISORDER_MAX || at - source->newest > READER_GAP_MAX);
+	return source->count > 1 && (at < 0 || at < source->newest - READER_DISORDER_MAX ||
+	                                at > ns_add(source->newest, READER_GAP_MAX));
 }
 
 /* The packet follows the newest one at once: the time between them is not known. */
@@ -299,6 +298,19 @@ static int refuse_other_runs(const struct reader *reader, struct error *error)
 	return 0;
 }
 
+/* A copy of a part would count twice. */
+static int refuse_same_part(const struct reader *reader, struct error *error)
+{
+	for (size_t i = 1; i < reader->count; i++) {
+		const struct source *a = &reader->sources[i - 1], *b = &reader->sources[i];
+
+		if (a->part && a->part == b->part && a->first == b->first && a->last == b->last)
+			return error_set(error, "`%s` and `%s` are both part %" PRIu64 " of the run",
+			    inputs_name(a->inputs, a->index), inputs_name(b->inputs, b->index), a->part);
+	}
+	return 0;
+}
+
 /* Files of ours go in turn if they are parts of a run, each of which ends before the next begins, but for
  * what several workers wrote around a rotation; else (one interface exported to each) they are merged. */
 static void put_in_order(struct reader *reader)
@@ -308,7 +320,7 @@ static void put_in_order(struct reader *reader)
 	qsort(reader->sources, reader->count, sizeof(*reader->sources), by_first);
 	reader->is_in_turn = true;
 	for (size_t i = 1; i < reader->count; i++)
-		if (reader->sources[i].first - NS_S < reader->sources[i - 1].last)
+		if (ns_add(reader->sources[i].first, NS_S) < reader->sources[i - 1].last)
 			reader->is_in_turn = false;
 }
 
@@ -389,9 +401,11 @@ struct reader *reader_open(struct inputs *inputs, struct error *error)
 		status = refuse_mixture(reader, error);
 	if (!status && reader->is_ours)
 		status = refuse_other_runs(reader, error);
+	if (!status && reader->is_ours && reader->count > 1) {
+		put_in_order(reader);
+		status = refuse_same_part(reader, error);
+	}
 	if (!status) {
-		if (reader->is_ours && reader->count > 1)
-			put_in_order(reader);
 		queue_fill(reader);
 		return reader;
 	}
@@ -442,7 +456,7 @@ enum decode_result reader_decode(
 	    saved->link_type, saved->bytes, saved->size, reader->fragments, decoded);
 
 	/* The last fragment stands for the datagram. */
-	if (result == DECODE_UDP)
+	if (result != DECODE_FRAGMENT)
 		reader->decoded[DECODE_FRAGMENT] -= decoded->fragments - 1;
 	if (result == DECODE_LINK_UNKNOWN)
 		reader->unknown_link = saved->link_type;
@@ -479,10 +493,15 @@ const char *reader_section_comment(const struct reader *reader)
 
 const struct savefile_closing *reader_closing(const struct reader *reader)
 {
-	struct source last = reader->sources[reader->count - 1];
+	for (size_t i = reader->count; i-- > 0;) {
+		struct source source = reader->sources[i];
 
-	read_part(&last, last.file);
-	return last.is_rotated ? NULL : savefile_closing(last.file);
+		if (source.first == NS_NEVER) /* without packets */
+			continue;
+		read_part(&source, source.file);
+		return source.is_rotated ? NULL : savefile_closing(source.file);
+	}
+	return NULL;
 }
 
 bool reader_was_cut(const struct reader *reader)
@@ -491,7 +510,7 @@ bool reader_was_cut(const struct reader *reader)
 
 	for (size_t i = 0; i < reader->count; i++)
 		was_cut |= savefile_was_cut(reader->sources[i].file) ||
-		           inputs_is_cut(reader->sources[i].inputs, reader->sources[i].index);
+		           inputs_state(reader->sources[i].inputs, reader->sources[i].index) == INPUTS_CUT;
 	return was_cut;
 }
 
@@ -533,10 +552,13 @@ static void add_span(struct text *text, ns_t span)
 		text_add(text, "%.0f years", s / 86400 / 365.25);
 }
 
-static void note_clock(const struct source *source, struct text *text)
+static void note_file(const struct source *source, struct text *text)
 {
 	const char *name = inputs_name(source->inputs, source->index);
 
+	if (inputs_state(source->inputs, source->index) == INPUTS_DAMAGED)
+		text_add(text, "`%s`: its compressed data is damaged: what could be unpacked may be wrong\n",
+		    name);
 	if (source->steps) {
 		text_add(text, "`%s`: the clock steps %s by ", name, source->step < 0 ? "back" : "forward");
 		add_span(text, source->step);
@@ -581,11 +603,12 @@ void reader_notes(const struct reader *reader, struct text *text)
 	const char *application = reader_application(reader);
 
 	for (size_t i = 0; i < reader->count; i++)
-		note_clock(&reader->sources[i], text);
+		note_file(&reader->sources[i], text);
 	if (reader->moved)
 		text_add(text,
-		    "%" PRIu64 " packets are more than %d places out of order; their stamps are not used\n",
-		    reader->moved, READER_WINDOW);
+		    "%" PRIu64
+		    " packets came too late to be sorted; each is taken at the time of the one before\n",
+		    reader->moved);
 	if (!reader->is_ours)
 		return;
 	if (strncmp(application, "deadzone ", 9) != 0) {

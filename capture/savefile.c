@@ -343,12 +343,15 @@ static bool classic_next(struct savefile *file, struct saved_packet *packet)
 	struct pcap_pkthdr *header;
 	const u_char *bytes;
 	int status = pcap_next_ex(file->pcap, &header, &bytes);
+	ns_t fraction;
 
 	file->cut |= status == PCAP_ERROR; /* libpcap reports a truncated file as a read error */
 	if (status != 1)
 		return false;
 	/* The format's seconds are unsigned (until 2106); libpcap extends their sign. */
-	*packet = (struct saved_packet){.at = (ns_t)(uint32_t)header->ts.tv_sec * NS_S + header->ts.tv_usec,
+	fraction = header->ts.tv_usec; /* nanoseconds; of a broken file anything */
+	*packet = (struct saved_packet){.at = (ns_t)(uint32_t)header->ts.tv_sec * NS_S +
+	                                      (fraction < 0 || fraction >= NS_S ? 0 : fraction),
 	    .link_type = pcap_datalink(file->pcap),
 	    .bytes = bytes,
 	    .size = header->caplen,

@@ -162,7 +162,7 @@ static bool learn_other(struct flows *flows, const struct decoded *decoded, stru
 
 	if (!hello_to->family && is_hello)
 		*hello_to = decoded->to;
-	if ((from_port && to_port) || (from_port && is_hello))
+	if ((from_port && to_port) || (!to_port && is_hello))
 		learn_pair(flows, decoded, is_hello);
 	return to_port || from_port;
 }
@@ -429,9 +429,12 @@ static bool is_up(const struct flows *flows, const struct decoded *decoded)
 
 	if (flows->cloud.family)
 		return address_equal(&decoded->to, &flows->cloud);
-	if (flows->device_named)
+	if (flows->device_named && !address_pattern_matches(&flows->device, &decoded->to))
 		return address_pattern_matches(&flows->device, &decoded->from);
-	if (pair)
+	if (flows->device_named && !address_pattern_matches(&flows->device, &decoded->from))
+		return false;
+	/* Nothing is named, or a prefix that both ends have. */
+	if (pair && (flows->device_named || dtls_port(&decoded->from) || dtls_port(&decoded->to)))
 		return address_equal(&pair->device, &decoded->from);
 	return dtls_port(&decoded->to);
 }

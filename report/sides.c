@@ -114,6 +114,8 @@ static bool look(struct sides *sides, struct reader *reader, const struct reader
 	enum party from, to;
 
 	sides_parties(&packet->saved, &from, &to);
+	if (from == PARTY_IS_PROXY && to == PARTY_IS_PROXY)
+		return true; /* an event of ours, in a file that was converted from pcapng */
 	if ((from == PARTY_IS_PROXY) == (to == PARTY_IS_PROXY) || !from || !to ||
 	    reader_decode(reader, packet, &decoded) != DECODE_UDP)
 		return false;

@@ -186,7 +186,7 @@ static void take_two_sided(
 	} else if (from == PARTY_IS_PROXY && to == PARTY_IS_DEVICE) {
 		session = session_of_device(bare, &decoded->to, &decoded->from, packet->at);
 		departed(bare, WAY_DOWN, decoded, session, packet->at);
-	} else {
+	} else if (from != PARTY_IS_PROXY || to != PARTY_IS_PROXY) { /* else an event of ours */
 		bare->tale->strange++;
 	}
 }

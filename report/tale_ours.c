@@ -350,8 +350,9 @@ static void note_parts(struct tale *tale)
 		text_add(&tale->notes,
 		    "nothing of the interface `device` is in it: devices and what they sent are not known\n");
 	else if (tale->device_packets && !tale->cloud_packets && tale->departures)
-		text_add(&tale->notes,
-		    "nothing of the interface `cloud` is in it: what the cloud sent is not known\n");
+		text_add(&tale->notes, "nothing of the interface `cloud` is in it: what the cloud sent, and "
+		                       "what left for it, is not "
+		                       "known; datagrams up that were not dropped count as queued\n");
 }
 
 void tale_read_ours(struct tale *tale, struct reader *reader)

@@ -135,6 +135,32 @@ def a_compressed_file_that_ends_early_is_read_up_to_there(scene):
     check_in("is a folder", report(scene.path("."), status=2))
 
 
+@h.test
+def what_stands_around_compressed_data(scene):
+    plain = write(scene, "plain.pcap", exchange()).read_bytes()
+    squeezed = subprocess.run(["zstd", "-c"], input=plain, stdout=subprocess.PIPE, check=True).stdout
+    zipped = gzip.compress(plain)
+    for name, content in (("padded.gz", zipped + bytes(600)), ("trailing.gz", zipped + b"garbage\n"), ("padded.zst", squeezed + bytes(64)),
+                          ("skipped.zst", b"\x50\x2a\x4d\x18\4\0\0\0abcd" + squeezed), ("two.zst", squeezed[:0] + squeezed)):
+        path = scene.path(name)
+        path.write_bytes(content)
+        done = h.deadzone("report", path)
+        check_equal(done.returncode, 0, name + done.stderr)
+        check("ends in the middle" not in done.stdout and "damaged" not in done.stdout, f"{name}: {done.stdout[:300]}")
+        check_equal(received(report(path)), WHOLE, name)
+    path = scene.path("checksum.gz")
+    path.write_bytes(zipped[:-8] + bytes(4) + zipped[-4:])
+    check_in("its compressed data is damaged", h.deadzone("report", path).stdout)
+    for name, content, words in (("short.gz", zipped[:5], "cut off"), ("short.zst", squeezed[:6], "cut off"), ("twice.gz", gzip.compress(zipped), "compressed twice")):
+        path = scene.path(name)
+        path.write_bytes(content)
+        check_in(words, report(path, status=2))
+    path = scene.path("same.gz")
+    path.write_bytes(zipped)
+    (scene.folder / "link.gz").symlink_to(path)
+    check_in("is given twice", report(path, scene.folder / "link.gz", status=2))
+
+
 ROTATED = """[proxy]
 seed = 4
 [link default]
@@ -166,6 +192,11 @@ def parts_of_a_rotated_run_are_one(scene):
         check_equal(list(differences(summary, told)), [])
         check_equal(told["notes"], [])
     last = len(parts)
+    copy, empty = scene.path("copy.pcapng"), scene.path("empty.pcapng")
+    copy.write_bytes(parts[3].read_bytes())
+    check_in("are both part 4 of the run", report(*parts, copy, status=2))
+    subprocess.run(["tshark", "-r", parts[0], "-Y", "udp.port == 1", "-w", empty], check=True, stderr=subprocess.DEVNULL)
+    check_equal(report(*parts, empty)["rules"], summary["rules"])
     for some, want in ((parts[1:], ["part 1 of the run is missing"]),
                        (parts[:2] + parts[4:], ["parts 3 to 4 of the run are missing"]),
                        (parts[:3], ["the run goes on in another file, part 4"])):
@@ -270,6 +301,11 @@ def fragments_are_put_together(scene):
             messages = session["dtls"]["handshakes"][0]["messages"]
             check("certificate" in [one["message"] for one in messages], messages)
             check_equal(simulate(scene, "-r", path)["totals"]["down"]["received"], 7)
+        whole = [(START + i, part) for i, part in enumerate(cut(device, cloud, bytes(4000), 9))]
+        foreign = [(at, bytes([part[0]]) + part[1:9] + bytes([1]) + part[10:]) for at, part in whole] if cut is ipv4_fragments else []
+        notes = report(write(scene, "icmp.pcap", packets + [(at, part) for at, part in foreign]))["notes"]
+        check(not any("fragments" in note for note in notes), notes)
+        check(not foreign or any("1 ICMP" in note for note in notes), notes)
         path = write(scene, "hole.pcap", packets[:1] + parts[:1] + packets[2:])
         notes = report(path)["notes"]
         check(any("1 fragments of datagrams that are not whole" in note for note in notes), notes)
@@ -285,6 +321,25 @@ def the_client_hello_tells_who_is_the_device(scene):
     # It begins with an answer to what came before the capture.
     late = [(START - 1, ip(CLOUD, device, record(23, 1, 9, b"z" * 20)))]
     check_equal(received(report(write(scene, "late.pcap", late + exchange(device)))), [("192.0.2.7:5684", 7, 8)])
+
+
+@h.test
+def a_prefix_that_holds_both_ends_makes_no_device_of_the_cloud(scene):
+    near = ("192.0.2.200", 5684)
+    path = write(scene, "private.pcap", exchange(cloud=near))
+    told = report(path, "--device", "192.0.2.0/24")
+    check_equal((received(told), handshakes(told)), (WHOLE, FULL))
+    other = write(scene, "other-port.pcap", exchange(cloud=("192.0.2.200", 7000)))
+    check_equal(received(report(other, "--device", "192.0.2.0/24")), WHOLE)
+
+
+@h.test
+def our_pcapng_turned_into_classic_pcap_is_ours_still(scene):
+    ours, classic = scene_capture(scene), scene.path("classic.pcap")
+    subprocess.run(["editcap", "-F", "pcap", ours, classic], check=True)
+    told = report(classic)
+    check_equal(received(told), WHOLE)
+    check_equal(told["totals"]["up"]["dropped"], report(ours)["totals"]["up"]["dropped"])
 
 
 @h.test

@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(packet.saved.at >= 0 && (packet.saved.at >= latest || reader_is_ours(reader)));
 		latest = packet.saved.at;
 		packet_check(
-		    &packet.saved, inputs_is_cut(inputs, 0) || packed(data, size) ? SIZE_MAX / 2 : size);
+		    &packet.saved, inputs_state(inputs, 0) || packed(data, size) ? SIZE_MAX / 2 : size);
 		if (reader_decode(reader, &packet, &decoded) == DECODE_UDP)
 			assert(decoded.kept <= decoded.size && decoded.size <= 65527);
 	}
