@@ -155,7 +155,7 @@ void ini_suggest_key(
 	if (!meant && other) {
 		const char *key = keys_find(other, written, &way) ? written : synonym_of(other, written);
 
-		text_add(out, "unknown key; `%s` belongs into a section [%s%s]", key, other->name,
+		text_add(out, "unknown key; `%s` belongs in a section [%s%s]", key, other->name,
 		    other->named ? " NAME" : "");
 		return;
 	}

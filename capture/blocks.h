@@ -33,7 +33,7 @@ void blocks_head(struct text *out, const char *version, uint64_t seed, const cha
 /* Lines of a TLS key log: a Decryption Secrets Block, which helps the packets behind it. */
 void blocks_secrets(struct text *out, const char *lines, size_t size);
 void blocks_record(struct text *out, const struct record *record, const struct names *names);
-/* Where a file stands in its run: `part` counts its files from 1 on. */
+/* A file's place in its run; `part` counts the files of the run from 1. */
 struct blocks_part {
 	ns_t began; /* the run's capture */
 	uint64_t lost, part;

@@ -46,7 +46,7 @@
 #define GTP_U_DATA 255
 #define NESTED_MAX 4 /* tunnels in tunnels, and link layers in link layers */
 
-/* What stands behind a link layer. */
+/* The network protocol of a packet. */
 enum network {
 	NETWORK_LINK_UNKNOWN = -1,
 	NETWORK_OTHER = 0,
@@ -55,7 +55,7 @@ enum network {
 	NETWORK_IPV6 = 6
 };
 
-/* Where the decoding goes on in layers: tunnels lead back to IP. */
+/* Shared by the decoders of all layers; a tunnel leads back to IP. */
 struct decoding {
 	struct fragments *fragments; /* NULL: they are not put together */
 	struct decoded *decoded;

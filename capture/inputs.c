@@ -78,7 +78,7 @@ static int write_all(int fd, const char *bytes, size_t size, struct error *error
 	return 0;
 }
 
-/* What was read before the decision how to go on, then the file's own bytes. */
+/* A file whose first bytes were read to find out how it is compressed. */
 struct source {
 	int fd;
 	uint8_t head[MAGIC_SIZE];
@@ -107,13 +107,62 @@ static int read_failed(struct error *error)
 	return error_set(error, "%s", strerror(errno));
 }
 
-static int copy_plain(struct input *input, struct source *source, int to, struct error *error)
+/* ---- Compression ---- */
+
+enum packing_kind { PACKED_GZIP, PACKED_ZSTD, PACKED_OTHERWISE };
+
+static const struct packing {
+	uint8_t magic[MAGIC_SIZE];
+	size_t magic_size;
+	uint8_t first_mask; /* of the magic's first byte */
+	enum packing_kind kind;
+	const char *refusal; /* PACKED_OTHERWISE: what the user should do */
+} packings[] = {
+    {{0x1f, 0x8b}, 2, 0xff, PACKED_GZIP, NULL},
+    {{0x28, 0xb5, 0x2f, 0xfd}, 4, 0xff, PACKED_ZSTD, NULL},
+    {{0x50, 0x2a, 0x4d, 0x18}, 4, 0xf0, PACKED_ZSTD, NULL}, /* a frame that is skipped */
+    {{0xfd, '7', 'z', 'X'}, 4, 0xff, PACKED_OTHERWISE,
+        "it is compressed with xz; decompress it first: xz -d"},
+    {{'B', 'Z', 'h'}, 3, 0xff, PACKED_OTHERWISE,
+        "it is compressed with bzip2; decompress it first: bzip2 -d"},
+    {{0x04, 0x22, 0x4d, 0x18}, 4, 0xff, PACKED_OTHERWISE,
+        "it is compressed with lz4; decompress it first: lz4 -d"},
+    {{'P', 'K', 3, 4}, 4, 0xff, PACKED_OTHERWISE, "it is a zip archive; unpack it first"},
+};
+
+/* Compares the first `size` bytes of the magic. */
+static bool matches(const struct packing *packing, const uint8_t *bytes, size_t size)
+{
+	return (bytes[0] & packing->first_mask) == packing->magic[0] &&
+	       memcmp(bytes + 1, packing->magic + 1, size - 1) == 0;
+}
+
+/* Returns NULL if the file is not compressed. */
+static const struct packing *packing_of(const struct source *source)
+{
+	for (size_t i = 0; i < sizeof(packings) / sizeof(*packings); i++)
+		if (source->head_size >= packings[i].magic_size &&
+		    matches(&packings[i], source->head, packings[i].magic_size))
+			return &packings[i];
+	return NULL;
+}
+
+/* Returns whether another frame of zstd may begin here; the magic may be cut at the end of a chunk. */
+static bool is_frame(const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < sizeof(packings) / sizeof(*packings); i++)
+		if (packings[i].kind == PACKED_ZSTD &&
+		    matches(&packings[i], bytes, size < MAGIC_SIZE ? size : MAGIC_SIZE))
+			return true;
+	return false;
+}
+
+static int copy_plain(struct source *source, int to, struct error *error)
 {
 	char *bytes = memory_get(CHUNK);
 	ssize_t got;
 	int status = 0;
 
-	(void)input;
 	while (!status && (got = source_read(source, bytes, CHUNK)) > 0)
 		status = write_all(to, bytes, (size_t)got, error);
 	if (!status && got < 0)
@@ -162,17 +211,6 @@ static int copy_gzip(struct input *input, struct source *source, int to, struct 
 	return status;
 }
 
-/* A frame of zstd, or one that is to be skipped, begins here; a piece of its magic counts. */
-static bool is_zstd(const uint8_t *bytes, size_t size)
-{
-	static const uint8_t frame[MAGIC_SIZE] = {0x28, 0xb5, 0x2f, 0xfd},
-	                     skipped[MAGIC_SIZE] = {0x50, 0x2a, 0x4d, 0x18};
-	size_t known = size < MAGIC_SIZE ? size : MAGIC_SIZE;
-
-	return memcmp(bytes, frame, known) == 0 ||
-	       (known && (bytes[0] & 0xf0) == 0x50 && memcmp(bytes + 1, skipped + 1, known - 1) == 0);
-}
-
 /* zstd (RFC 8878). */
 static int copy_zstd(struct input *input, struct source *source, int to, struct error *error)
 {
@@ -197,13 +235,13 @@ static int copy_zstd(struct input *input, struct source *source, int to, struct 
 			from.pos = 0;
 			from.size = (size_t)got;
 		}
-		if (is_between && !is_zstd((const uint8_t *)in + from.pos, from.size - from.pos))
+		if (is_between && !is_frame((const uint8_t *)in + from.pos, from.size - from.pos))
 			break; /* padding */
 		result = ZSTD_decompressStream(stream, &into, &from);
 		status = write_all(to, out, into.pos, error);
 		is_between = result == 0;
 	}
-	/* What the decoder still holds once all input was taken. */
+	/* All input was consumed: flush the decoder. */
 	while (!status && got == 0 && result && !ZSTD_isError(result)) {
 		ZSTD_outBuffer into = {.dst = out, .size = CHUNK};
 
@@ -218,32 +256,6 @@ static int copy_zstd(struct input *input, struct source *source, int to, struct 
 	ZSTD_freeDStream(stream);
 	free(in);
 	return status;
-}
-
-static const struct packing {
-	uint8_t magic[MAGIC_SIZE];
-	size_t magic_size;
-	const char *told; /* why it is not read; NULL: it is */
-	int (*copy)(struct input *input, struct source *source, int to, struct error *error);
-} packings[] = {
-    {{0x1f, 0x8b}, 2, NULL, copy_gzip},
-    {{0x28, 0xb5, 0x2f, 0xfd}, 4, NULL, copy_zstd},
-    {{0xfd, '7', 'z', 'X'}, 4, "it is compressed with xz; decompress it first: xz -d", NULL},
-    {{'B', 'Z', 'h'}, 3, "it is compressed with bzip2; decompress it first: bzip2 -d", NULL},
-    {{0x04, 0x22, 0x4d, 0x18}, 4, "it is compressed with lz4; decompress it first: lz4 -d", NULL},
-    {{'P', 'K', 3, 4}, 4, "it is a zip archive; unpack it first", NULL},
-};
-
-static const struct packing *packing_of(const struct source *source)
-{
-	for (size_t i = 0; i < sizeof(packings) / sizeof(*packings); i++)
-		if (packings[i].copy == copy_zstd) {
-			if (source->head_size == MAGIC_SIZE && is_zstd(source->head, MAGIC_SIZE))
-				return &packings[i];
-		} else if (source->head_size >= packings[i].magic_size &&
-		           memcmp(source->head, packings[i].magic, packings[i].magic_size) == 0)
-			return &packings[i];
-	return NULL;
 }
 
 static int check_unpacked(const struct input *input, struct error *error)
@@ -262,14 +274,17 @@ static int check_unpacked(const struct input *input, struct error *error)
 static int copy(struct input *input, struct source *source, struct error *error)
 {
 	const struct packing *packing = packing_of(source);
-	int to;
+	int to, status;
 
-	if (packing && packing->told)
-		return error_set(error, "%s", packing->told);
+	if (packing && packing->refusal)
+		return error_set(error, "%s", packing->refusal);
 	to = temporary(error);
 	if (to < 0)
 		return -1;
-	if ((packing ? packing->copy : copy_plain)(input, source, to, error)) {
+	status = !packing                       ? copy_plain(source, to, error)
+	         : packing->kind == PACKED_GZIP ? copy_gzip(input, source, to, error)
+	                                        : copy_zstd(input, source, to, error);
+	if (status) {
 		close(to);
 		return -1;
 	}

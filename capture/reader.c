@@ -1,8 +1,7 @@
 /*
- * Each file is a source. A source of ours hands on its packets as they stand; any other has a window, a heap
- * of copies ordered by stamp, from which the earliest leaves when the window is full or the file at its end.
- * The reader takes the earliest of all sources' next packets, or, of the parts of a run, the first source
- * until its end.
+ * Each file is a source. A source of ours hands on its packets in the order of the file; any other sorts them
+ * in a window (capture/window.h). The reader takes the earliest packet of all sources; of the parts of a run
+ * it takes the first source until its end.
  */
 #include "capture/reader.h"
 
@@ -12,16 +11,12 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "capture/window.h"
 
-#define HELD_MAX 262144u     /* bytes of a packet, as libpcap's largest snaplen */
-#define NOTED_DISORDER NS_MS /* network cards with several queues are always a little out of order */
-
-struct held {
-	struct saved_packet packet;
-	uint64_t order; /* among those of the same stamp the one that came first is first */
-	bool follows_step;
-	uint8_t *bytes;
-	size_t room;
+/* A file's place in a run that was rotated, as its closing statistics say. */
+struct part {
+	uint64_t number; /* from 1; 0: not known */
+	bool is_rotated; /* another part follows */
 };
 
 struct source {
@@ -31,22 +26,9 @@ struct source {
 	bool is_ours, is_at_end;
 	/* Ours: its next packet. */
 	struct saved_packet next;
-	/* Others: the window. */
-	struct held *heap;
-	size_t heap_size;
-	struct held out; /* handed out; its memory is used again */
-	uint64_t count;
-	ns_t newest, shift;          /* added to stamps, after steps of the clock */
-	bool is_behind_step;         /* a step was met, and what came before it has not all left */
-	struct saved_packet awaited; /* the first packet behind it */
-	uint64_t steps, step_packet; /* of the first step: the packet's number */
-	ns_t step;                   /* and how far it went */
-	uint64_t disordered;
-	ns_t disorder;
-	/* What its head and its end say. */
-	ns_t first, last;
-	uint64_t part;   /* of a run that was rotated, from 1 on; 0: not known */
-	bool is_rotated; /* another part follows */
+	struct window *window; /* others; NULL if the file holds no packets */
+	ns_t first, last;      /* stamps */
+	struct part part;
 };
 
 struct reader {
@@ -63,147 +45,14 @@ struct reader {
 	int unknown_link;
 };
 
-/* ---- Windows ---- */
-
-static bool is_earlier(const struct held *a, const struct held *b)
-{
-	return a->packet.at != b->packet.at ? a->packet.at < b->packet.at : a->order < b->order;
-}
-
-static void swap(struct held *a, struct held *b)
-{
-	struct held held = *a;
-
-	*a = *b;
-	*b = held;
-}
-
-static void sift_up(struct held *heap, size_t at)
-{
-	for (; at && is_earlier(&heap[at], &heap[(at - 1) / 2]); at = (at - 1) / 2)
-		swap(&heap[at], &heap[(at - 1) / 2]);
-}
-
-static void sift_down(struct held *heap, size_t size)
-{
-	size_t at = 0, least;
-
-	for (;; at = least) {
-		least = at;
-		for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < size; child++)
-			if (is_earlier(&heap[child], &heap[least]))
-				least = child;
-		if (least == at)
-			return;
-		swap(&heap[at], &heap[least]);
-	}
-}
-
-/* Of a file that is not ours interfaces and comments mean nothing. */
-static void window_add(struct source *source, const struct saved_packet *packet, bool follows_step)
-{
-	struct held *held = &source->heap[source->heap_size];
-	size_t size = packet->size < HELD_MAX ? packet->size : HELD_MAX;
-
-	if (size > held->room) {
-		held->bytes = memory_resize(held->bytes, size, 1);
-		held->room = size;
-	}
-	if (size)
-		memcpy(held->bytes, packet->bytes, size);
-	held->packet = *packet;
-	held->packet.bytes = held->bytes;
-	held->packet.size = size;
-	held->packet.interface = held->packet.comment = "";
-	held->order = source->count;
-	held->follows_step = follows_step;
-	sift_up(source->heap, source->heap_size++);
-}
-
-static void window_take(struct source *source)
-{
-	swap(&source->out, &source->heap[0]);
-	swap(&source->heap[0], &source->heap[--source->heap_size]);
-	sift_down(source->heap, source->heap_size);
-}
-
-/* May be negative: then the clock has stepped back. */
-static ns_t shifted(const struct source *source, ns_t at)
-{
-	return source->shift < 0 ? at + source->shift : ns_add(at, source->shift);
-}
-
-/* Does the clock step between this packet and the newest before it? */
-static bool is_step(const struct source *source, ns_t at)
-{
-	return source->count > 1 && (at < 0 || at < source->newest - READER_DISORDER_MAX ||
-	                                at > ns_add(source->newest, READER_GAP_MAX));
-}
-
-/* The packet follows the newest one at once: the time between them is not known. */
-static void take_step(struct source *source, struct saved_packet *packet)
-{
-	if (!source->steps++) {
-		source->step = shifted(source, packet->at) - source->newest;
-		source->step_packet = source->count;
-	}
-	source->shift = source->newest - packet->at;
-	packet->at = source->newest;
-}
-
-static void take_disorder(struct source *source, ns_t at)
-{
-	ns_t late = source->newest - at;
-
-	source->disordered += late >= NOTED_DISORDER;
-	source->disorder = late > source->disorder ? late : source->disorder;
-}
-
-/* Fills the window, but not across a step while something from before it is there. */
-static void window_fill(struct source *source)
-{
-	while (!source->is_at_end && source->heap_size < READER_WINDOW && !source->is_behind_step) {
-		struct saved_packet *packet = &source->awaited;
-
-		if (!savefile_next(source->file, packet)) {
-			source->is_at_end = true;
-			return;
-		}
-		source->count++;
-		if (is_step(source, shifted(source, packet->at))) {
-			take_step(source, packet);
-			source->is_behind_step = true;
-			break;
-		}
-		packet->at = shifted(source, packet->at);
-		if (source->count > 1 && packet->at < source->newest)
-			take_disorder(source, packet->at);
-		else
-			source->newest = packet->at;
-		window_add(source, packet, false);
-	}
-	if (source->is_behind_step && !source->heap_size) {
-		source->is_behind_step = false;
-		window_add(source, &source->awaited, true);
-		window_fill(source);
-	}
-}
-
 /* ---- Sources ---- */
 
-/* The stamp of a source's next packet; NS_NEVER at its end. */
+/* Returns the stamp of the next packet, NS_NEVER at the end. */
 static ns_t source_due(const struct source *source)
 {
-	if (source->is_ours)
-		return source->is_at_end ? NS_NEVER : source->next.at;
-	return source->heap_size ? source->heap[0].packet.at : NS_NEVER;
-}
-
-static void source_take(struct source *source, struct reader_packet *packet)
-{
-	window_take(source);
-	*packet = (struct reader_packet){source->out.packet, source->out.follows_step};
-	window_fill(source);
+	if (!source->is_ours)
+		return source->window ? window_due(source->window) : NS_NEVER;
+	return source->is_at_end ? NS_NEVER : source->next.at;
 }
 
 static int source_open(struct source *source, struct inputs *inputs, size_t index, struct error *error)
@@ -215,40 +64,34 @@ static int source_open(struct source *source, struct inputs *inputs, size_t inde
 	source->is_at_end = !savefile_next(source->file, &source->next);
 	source->is_ours = savefile_is_ours(source->file);
 	source->first = source->is_at_end ? NS_NEVER : source->next.at;
-	if (source->is_ours || source->is_at_end)
-		return 0;
-	source->heap = memory_new(READER_WINDOW, sizeof(*source->heap));
-	source->count = 1;
-	source->newest = source->next.at;
-	window_add(source, &source->next, false);
-	window_fill(source);
+	if (!source->is_ours && !source->is_at_end)
+		source->window = window_new(source->file, &source->next);
 	return 0;
 }
 
 static void source_close(struct source *source)
 {
-	for (size_t i = 0; source->heap && i < READER_WINDOW; i++)
-		free(source->heap[i].bytes);
-	free(source->heap);
-	free(source->out.bytes);
+	window_free(source->window);
 	if (source->file)
 		savefile_close(source->file);
 }
 
 /* ---- Parts of a run ---- */
 
-/* "part=3" and "rotated=1" in the lines that a file of ours ends with. */
-static void read_part(struct source *source, const struct savefile *file)
+/* "part=3" and "rotated=1" in the lines that a file of ours ends with; complete once it was read to its end.
+ */
+static struct part part_of(const struct savefile *file)
 {
 	const struct savefile_closing *closing = savefile_closing(file);
 	const char *line = closing ? closing->comment : "";
+	struct part part = {0};
 
 	for (; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		if (strncmp(line, "part=", 5) == 0)
-			source->part = strtoull(line + 5, NULL, 10);
-		if (strncmp(line, "rotated=", 8) == 0)
-			source->is_rotated = true;
+			part.number = strtoull(line + 5, NULL, 10);
+		part.is_rotated |= strncmp(line, "rotated=", 8) == 0;
 	}
+	return part;
 }
 
 /* Reads a part to its end, to know where it ends and what it says there. */
@@ -263,7 +106,7 @@ static void source_scan(struct source *source)
 		source->last = packet.at > source->last ? packet.at : source->last;
 	if (!file)
 		return;
-	read_part(source, file);
+	source->part = part_of(file);
 	savefile_close(file);
 }
 
@@ -273,7 +116,7 @@ static int by_first(const void *a, const void *b)
 
 	if (x->first != y->first)
 		return x->first < y->first ? -1 : 1;
-	return x->part < y->part ? -1 : x->part > y->part;
+	return x->part.number < y->part.number ? -1 : x->part.number > y->part.number;
 }
 
 static int refuse_other_runs(const struct reader *reader, struct error *error)
@@ -304,9 +147,11 @@ static int refuse_same_part(const struct reader *reader, struct error *error)
 	for (size_t i = 1; i < reader->count; i++) {
 		const struct source *a = &reader->sources[i - 1], *b = &reader->sources[i];
 
-		if (a->part && a->part == b->part && a->first == b->first && a->last == b->last)
+		if (a->part.number && a->part.number == b->part.number && a->first == b->first &&
+		    a->last == b->last)
 			return error_set(error, "`%s` and `%s` are both part %" PRIu64 " of the run",
-			    inputs_name(a->inputs, a->index), inputs_name(b->inputs, b->index), a->part);
+			    inputs_name(a->inputs, a->index), inputs_name(b->inputs, b->index),
+			    a->part.number);
 	}
 	return 0;
 }
@@ -439,7 +284,7 @@ bool reader_next(struct reader *reader, struct reader_packet *packet)
 	if (source->is_ours)
 		*packet = (struct reader_packet){.saved = source->next};
 	else
-		source_take(source, packet);
+		window_take(source->window, packet);
 	if (!source->is_ours && packet->saved.at < reader->latest) {
 		packet->saved.at = reader->latest;
 		reader->moved++;
@@ -494,12 +339,10 @@ const char *reader_section_comment(const struct reader *reader)
 const struct savefile_closing *reader_closing(const struct reader *reader)
 {
 	for (size_t i = reader->count; i-- > 0;) {
-		struct source source = reader->sources[i];
+		const struct source *source = &reader->sources[i];
 
-		if (source.first == NS_NEVER) /* without packets */
-			continue;
-		read_part(&source, source.file);
-		return source.is_rotated ? NULL : savefile_closing(source.file);
+		if (source->first != NS_NEVER) /* it holds packets */
+			return part_of(source->file).is_rotated ? NULL : savefile_closing(source->file);
 	}
 	return NULL;
 }
@@ -535,21 +378,23 @@ void reader_others(const struct reader *reader, struct text *text)
 
 /* ---- Notes ---- */
 
-/* "1.2 s", "4 h", "53 years". */
-static void add_span(struct text *text, ns_t span)
+/* "parts 1 to 3": those that are not there. */
+static void note_missing(const struct reader *reader, struct text *text)
 {
-	double s = (double)(span < 0 ? -span : span) / 1e9;
+	struct part part = {0};
+	uint64_t next = 1;
 
-	if (s < 120)
-		text_add(text, "%.1f s", s);
-	else if (s < 2 * 3600)
-		text_add(text, "%.0f min", s / 60);
-	else if (s < 48 * 3600)
-		text_add(text, "%.1f h", s / 3600);
-	else if (s < 2 * 366 * 86400.0)
-		text_add(text, "%.0f days", s / 86400);
-	else
-		text_add(text, "%.0f years", s / 86400 / 365.25);
+	for (size_t i = 0; i < reader->count; i++) {
+		part = part_of(reader->sources[i].file);
+		if (part.number > next + 1)
+			text_add(text, "parts %" PRIu64 " to %" PRIu64 " of the run are missing\n", next,
+			    part.number - 1);
+		else if (part.number > next)
+			text_add(text, "part %" PRIu64 " of the run is missing\n", next);
+		next = part.number ? part.number + 1 : next + 1;
+	}
+	if (part.is_rotated)
+		text_add(text, "the run goes on in another file, part %" PRIu64 "\n", part.number + 1);
 }
 
 static void note_file(const struct source *source, struct text *text)
@@ -559,43 +404,8 @@ static void note_file(const struct source *source, struct text *text)
 	if (inputs_state(source->inputs, source->index) == INPUTS_DAMAGED)
 		text_add(text, "`%s`: its compressed data is damaged: what could be unpacked may be wrong\n",
 		    name);
-	if (source->steps) {
-		text_add(text, "`%s`: the clock steps %s by ", name, source->step < 0 ? "back" : "forward");
-		add_span(text, source->step);
-		text_add(text, " at packet %" PRIu64, source->step_packet);
-		if (source->steps > 1)
-			text_add(text, ", and %" PRIu64 " times more", source->steps - 1);
-		text_add(text, "; how much time passed there is not known, and is taken as none\n");
-	}
-	if (source->disordered) {
-		text_add(
-		    text, "`%s`: %" PRIu64 " packets were out of order by up to ", name, source->disordered);
-		add_span(text, source->disorder);
-		text_add(text, " and have been sorted by time\n");
-	}
-}
-
-/* "parts 1 to 3": those that are not there. */
-static void note_missing(const struct reader *reader, struct text *text)
-{
-	struct source source = {0};
-	uint64_t next = 1;
-
-	for (size_t i = 0; i < reader->count; i++) {
-		uint64_t part;
-
-		source = reader->sources[i];
-		read_part(&source, source.file);
-		part = source.part;
-		if (part > next + 1)
-			text_add(text, "parts %" PRIu64 " to %" PRIu64 " of the run are missing\n", next,
-			    part - 1);
-		else if (part > next)
-			text_add(text, "part %" PRIu64 " of the run is missing\n", next);
-		next = part ? part + 1 : next + 1;
-	}
-	if (source.is_rotated)
-		text_add(text, "the run goes on in another file, part %" PRIu64 "\n", source.part + 1);
+	if (source->window)
+		window_notes(source->window, name, text);
 }
 
 void reader_notes(const struct reader *reader, struct text *text)

@@ -2,10 +2,8 @@
  * reader: the packets of one or several captures, as one sequence in time.
  *
  * Parts of one run of deadzone's own follow one another as they were written, in whatever order they are
- * named. Other files are merged by time. Inside a file that is not ours, packets that are out of order by at
- * most READER_DISORDER_MAX are sorted; what steps back further, or forward by more than READER_GAP_MAX, is a
- * step of the clock that stamped them: the time between its two sides is not known, and the reader lets it be
- * none.
+ * named. Other files are merged by time; packets that are out of order in one of them are sorted, and steps
+ * of its clock are taken out (capture/window.h).
  */
 #ifndef CAPTURE_READER_H
 #define CAPTURE_READER_H
@@ -14,10 +12,6 @@
 #include "capture/decode.h"
 #include "capture/inputs.h"
 #include "capture/savefile.h"
-
-#define READER_DISORDER_MAX (10 * NS_S)
-#define READER_GAP_MAX (366 * 24 * 3600 * NS_S)
-#define READER_WINDOW 1024 /* packets among which those of one file are sorted */
 
 struct reader;
 

@@ -171,7 +171,7 @@ static ns_t stamp_of(const struct interface *interface, uint64_t stamp)
 	return seconds > (uint64_t)(NS_NEVER / NS_S) - 1 ? 0 : (ns_t)seconds * NS_S + (ns_t)ns;
 }
 
-/* Of the statistics only those of our own last interface, `events`, have lines about the whole run. */
+/* Only the statistics of our interface `events` describe the whole run. */
 static void statistics_read(struct savefile *file)
 {
 	const uint8_t *at = file->block + 12, *end = file->block + file->block_size;

@@ -226,6 +226,7 @@ static int run(const struct command_line *line)
 	    .path = command_value(line, "output"),
 	    .command = command_value(line, "shrink")};
 	const char *step_text = command_value(line, "step");
+	const struct command_output output = {"-o", p.path};
 	struct tale_wish wish = {0};
 	struct error error;
 	ns_t step = NS_MS;
@@ -246,13 +247,8 @@ static int run(const struct command_line *line)
 		log_error("replay-rules: --step: %s", error.text);
 		return EXIT_USAGE;
 	}
-	for (size_t i = 0; i < line->word_count; i++)
-		if (command_same_file(p.path, line->words[i])) {
-			log_error(
-			    "replay-rules: `%s` is read and cannot be written too; give -o another name",
-			    p.path);
-			return EXIT_USAGE;
-		}
+	if (command_check_inputs(line, line->words, line->word_count, &output, 1))
+		return EXIT_USAGE;
 	p.inputs = inputs_open(line->words, line->word_count, &error);
 	p.tale = p.inputs ? tale_read(p.inputs, &wish, TALE_WHOLE, &error) : NULL;
 	inputs_close(p.inputs);

@@ -45,16 +45,13 @@ static int write_page(
 static int tell(const struct command_line *line, const struct tale *tale)
 {
 	const char *page = command_value(line, "html");
+	const struct command_output output = {"--html", page};
 	struct error error;
 	size_t json;
 
 	command_values(line, "json", &json);
-	for (size_t i = 0; page && i < line->word_count; i++)
-		if (command_same_file(page, line->words[i])) {
-			log_error(
-			    "report: `%s` is read and cannot be written too; give --html another name", page);
-			return EXIT_USAGE;
-		}
+	if (command_check_inputs(line, line->words, line->word_count, &output, 1))
+		return EXIT_USAGE;
 	if (page && write_page(line, tale, page, &error)) {
 		log_error("--html: %s", error.text);
 		return EXIT_USAGE;

@@ -515,13 +515,8 @@ static int simulate(struct simulation *s, const struct command_line *line)
 
 	const struct command_output outputs[] = {{"-w or [capture] file", out}, {"--json", json}};
 
-	for (size_t i = 0; i < in_count * 2; i++)
-		if (outputs[i % 2].path && command_same_file(in[i / 2], outputs[i % 2].path)) {
-			log_error("simulate: `%s` is read and cannot be written too; give %s another name",
-			    outputs[i % 2].path, outputs[i % 2].option);
-			return EXIT_USAGE;
-		}
-	if (command_check_outputs("simulate", outputs, 2, s->live, s->setup))
+	if (command_check_inputs(line, in, in_count, outputs, 2) ||
+	    command_check_outputs("simulate", outputs, 2, s->live, s->setup))
 		return EXIT_USAGE;
 	s->inputs = inputs_open(in, in_count, &error);
 	s->flows = s->inputs ? flows_new(s->inputs, &wish, &error) : NULL;

@@ -249,6 +249,19 @@ bool command_same_file(const char *a, const char *b)
 	       one.st_ino == other.st_ino;
 }
 
+int command_check_inputs(const struct command_line *line, const char *const *inputs, size_t input_count,
+    const struct command_output *outputs, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; outputs[i].path && k < input_count; k++)
+			if (command_same_file(outputs[i].path, inputs[k])) {
+				log_error("%s: `%s` is read and cannot be written too; give %s another name",
+				    line->command->name, outputs[i].path, outputs[i].option);
+				return EXIT_USAGE;
+			}
+	return EXIT_DONE;
+}
+
 static bool names_file(const char *path)
 {
 	struct stat facts;

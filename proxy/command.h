@@ -94,6 +94,10 @@ struct command_output {
 };
 int command_check_outputs(const char *command, const struct command_output *outputs, size_t count,
     const struct live *live, const struct setup *setup);
+/* The captures that a command reads must not be among its outputs. Reports the first that is and returns
+ * EXIT_USAGE. */
+int command_check_inputs(const struct command_line *line, const char *const *inputs, size_t input_count,
+    const struct command_output *outputs, size_t count);
 void command_print_help(const struct command *command, FILE *out);
 void command_print_all(FILE *out);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "proxy/calm.h"
+#include "proxy/background.h"
 #include "proxy/log.h"
 #include "proxy/relay.h"
 
@@ -163,7 +163,7 @@ static struct setup *load(struct running *running, struct complaints *complaints
 {
 	struct loading loading = {.live = running->live, .complaints = complaints};
 
-	if (!calm_try(load_task, &loading))
+	if (!background_try(load_task, &loading))
 		memory_out();
 	return loading.setup;
 }
@@ -260,7 +260,7 @@ static struct live_result change_build(struct running *running, const char *line
 	struct building building = {.running = running, .line = line};
 	struct live_result result;
 
-	if (!calm_try(build_task, &building))
+	if (!background_try(build_task, &building))
 		memory_out();
 	result = building.result;
 	if (result.status != LIVE_DONE)

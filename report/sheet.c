@@ -151,7 +151,7 @@ static void print_closing(const struct sheet *sheet, FILE *out)
 
 /* Do the figures of the only session equal the totals? Datagrams may have been refused before there was one.
  */
-static bool says_it_all(const struct sheet *sheet)
+static bool session_equals_totals(const struct sheet *sheet)
 {
 	if (sheet->sessions_ever != 1 || sheet->session_count != 1)
 		return false;
@@ -175,7 +175,7 @@ void sheet_print(const struct sheet *sheet, FILE *out)
 	if (sheet->seed_known)
 		fprintf(out, "  seed %" PRIu64, sheet->seed);
 	fputc('\n', out);
-	for (int way = 0; way < WAYS && !(sheet->is_short && says_it_all(sheet)); way++)
+	for (int way = 0; way < WAYS && !(sheet->is_short && session_equals_totals(sheet)); way++)
 		sheet_print_way(verdict_ways[way], &sheet->totals[way], out);
 	print_closing(sheet, out);
 	fflush(out);

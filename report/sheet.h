@@ -92,7 +92,7 @@ struct sheet {
 	bool late_known; /* something was sent that could be late */
 	uint64_t capture_written, capture_lost;
 	uint64_t kernel_drops, icmp_errors;
-	bool is_short;     /* for a terminal: what one session says is not said again of all */
+	bool is_short;     /* for a terminal: omit totals that equal the only session */
 	const char *notes; /* lines about the capture that it was read from; NULL: a run's own */
 };
 

@@ -98,8 +98,8 @@ void judge_fired_outside(struct core *core, struct session *session, const struc
 
 /* ---- Actions without a datagram ---- */
 
-/* `blackout 0`: those that run are over. */
-static void lighten(struct core *core, struct session *session, const struct action *action, ns_t now)
+/* `blackout 0`: ends those that are running. */
+static void end_blackouts(struct core *core, struct session *session, const struct action *action, ns_t now)
 {
 	bool ended = false;
 
@@ -130,7 +130,7 @@ static void blackout(struct core *core, struct session *session, const struct ac
 	                                                                  : " down";
 
 	if (!length)
-		return lighten(core, session, action, now);
+		return end_blackouts(core, session, action, now);
 	for (int w = 0; w < WAYS; w++) {
 		struct seldom *own;
 		ns_t *dark;
@@ -179,8 +179,8 @@ void judge_act(struct core *core, struct session *session, const struct action *
 	}
 }
 
-/* Is the other one for no more sessions and ways than this one? */
-static bool concerns_alike(const struct standing *standing, const struct standing *other)
+/* Returns whether this one applies to every session and way that the other one applies to. */
+static bool covers(const struct standing *standing, const struct standing *other)
 {
 	bool ways = true;
 
@@ -202,7 +202,7 @@ void judge_remember(struct core *core, struct standing standing)
 		            s->rule == standing.rule && s->index == standing.index &&
 		            s->device == standing.device;
 
-		bool ended = s->action.act == ACT_BLACKOUT && is_end && concerns_alike(&standing, s);
+		bool ended = s->action.act == ACT_BLACKOUT && is_end && covers(&standing, s);
 
 		if (!over && !same && !ended)
 			core->standing[kept++] = *s;

@@ -331,7 +331,7 @@ static void test_mistakes(void **state)
 	    {LINK("delay = 5ms"), IN_LINK "delay: unknown key; did you mean `latency`?\n"},
 	    {LINK("upload.loss = 5%"), IN_LINK "upload.loss: unknown key; did you mean `up.loss`?\n"},
 	    {LINK("nat_timeout = 5s"),
-	        IN_LINK "nat_timeout: unknown key; `nat_timeout` belongs into a section [device NAME]\n"},
+	        IN_LINK "nat_timeout: unknown key; `nat_timeout` belongs in a section [device NAME]\n"},
 	    {RULE("carried = 22KiB"), NOTE_RULE
 	        "carried: it holds only while exactly that many bytes were carried; with a `-` behind it "
 	        "means from there on\n"},

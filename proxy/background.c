@@ -1,4 +1,4 @@
-#include "proxy/calm.h"
+#include "proxy/background.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -9,7 +9,7 @@
 
 #define LOWEST 19 /* of nice(2) */
 
-struct calm {
+struct background {
 	void (*task)(void *user);
 	void *user;
 	bool done;
@@ -17,27 +17,27 @@ struct calm {
 
 static void *run(void *user)
 {
-	struct calm *calm = user;
+	struct background *background = user;
 
 	/* On Linux the priority is the thread's own. */
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), LOWEST);
-	calm->done = memory_try(calm->task, calm->user);
+	background->done = memory_try(background->task, background->user);
 	return NULL;
 }
 
-bool calm_try(void (*task)(void *user), void *user)
+bool background_try(void (*task)(void *user), void *user)
 {
-	struct calm calm = {.task = task, .user = user};
+	struct background background = {.task = task, .user = user};
 	sigset_t all, before;
 	pthread_t thread;
 	int failed;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the first thread's */
-	failed = pthread_create(&thread, NULL, run, &calm);
+	failed = pthread_create(&thread, NULL, run, &background);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (failed)
 		return memory_try(task, user);
 	pthread_join(thread, NULL);
-	return calm.done;
+	return background.done;
 }
