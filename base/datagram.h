@@ -29,7 +29,7 @@ enum datagram_flags {
 	DATAGRAM_SCHEDULED = 32,  /* stands in the schedule, and in its way's list `going` */
 	DATAGRAM_DEAD = 64,       /* died there: what is left is to free it when its time comes */
 	DATAGRAM_RELEASED = 128,  /* … and nobody else refers to it */
-	DATAGRAM_CORRUPTED = 512, /* a joint one in which the link flipped a bit */
+	DATAGRAM_CORRUPTED = 512, /* the link flipped a bit after its arrival was recorded */
 	DATAGRAM_PLANNED = 256,   /* scheduled to enter the link: `plan`, not `parts` */
 };
 

@@ -139,12 +139,12 @@ void departure_fill(struct departure *departure, const struct datagram *datagram
 	    .origin = datagram->origin,
 	    .reason = (uint8_t)reason,
 	    .copy = datagram->copy,
+	    .corrupted = datagram->flags & DATAGRAM_CORRUPTED,
 	    .delay = datagram->due - datagram->arrived,
 	    .late = at - datagram->due};
 	if (datagram->flags & DATAGRAM_JOINED) {
 		departure->parts = datagram->parts->all;
 		departure->part_count = datagram->parts->count;
-		departure->corrupted = datagram->flags & DATAGRAM_CORRUPTED;
 	}
 }
 

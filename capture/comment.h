@@ -19,7 +19,7 @@
 struct departure {
 	uint32_t session, n;
 	uint8_t way, origin, reason; /* REASON_NONE: sent */
-	bool corrupted;              /* a joint one: of others the arrival says it */
+	bool corrupted;              /* after its arrival was recorded, which says the rest */
 	uint16_t copy;
 	ns_t delay, late;         /* due after arrival; and what came on top */
 	const struct part *parts; /* of a joint one */

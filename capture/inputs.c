@@ -344,15 +344,29 @@ static int open_one(struct input *input, const char *path, struct error *error)
 	return 0;
 }
 
+static int compare_files(const void *left, const void *right)
+{
+	const struct input *a = *(struct input *const *)left, *b = *(struct input *const *)right;
+
+	if (a->device != b->device)
+		return a->device < b->device ? -1 : 1;
+	return a->inode < b->inode ? -1 : a->inode > b->inode;
+}
+
 /* A file that is given twice, by whatever names, would count twice. */
 static int refuse_same(const struct inputs *inputs, struct error *error)
 {
+	const struct input **sorted = memory_new(inputs->count + 1, sizeof(*sorted));
+	int status = 0;
+
 	for (size_t i = 0; i < inputs->count; i++)
-		for (size_t k = 0; k < i; k++)
-			if (inputs->all[i].device == inputs->all[k].device &&
-			    inputs->all[i].inode == inputs->all[k].inode)
-				return error_set(error, "`%s` is given twice", inputs->all[i].name);
-	return 0;
+		sorted[i] = &inputs->all[i];
+	qsort(sorted, inputs->count, sizeof(*sorted), compare_files);
+	for (size_t i = 1; i < inputs->count && !status; i++)
+		if (compare_files(&sorted[i - 1], &sorted[i]) == 0)
+			status = error_set(error, "`%s` is given twice", sorted[i]->name);
+	free(sorted);
+	return status;
 }
 
 struct inputs *inputs_open(const char *const *paths, size_t count, struct error *error)

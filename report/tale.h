@@ -100,6 +100,7 @@ struct tale_way {
 
 struct tale_blackout {
 	ns_t began, ended; /* 0: still */
+	ns_t until;        /* when its own time is over; others may go on */
 	bool ways[WAYS], hold;
 	uint8_t ways_left; /* that are dark still */
 	char by[72];

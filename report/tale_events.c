@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/units.h"
 #include "report/tale_inside.h"
 
 /* ---- Our own: events ---- */
@@ -22,7 +23,13 @@ static void blackout_begins(struct tale_session *session, const char *text, size
 {
 	struct tale_blackout *blackout = blackout_add(session, at);
 	bool up = memmem(text, size, " up", 3), down = memmem(text, size, " down", 5);
+	size_t length = strcspn(text, " ");
+	char time[32];
+	struct error error;
+	ns_t duration;
 
+	tale_copy_word(time, sizeof(time), (struct word){text, length < size ? length : size});
+	blackout->until = units_time(time, &duration, &error) ? INT64_MAX : ns_add(at, duration);
 	blackout->ways[WAY_UP] = up || !down;
 	blackout->ways[WAY_DOWN] = down || !up;
 	blackout->hold = memmem(text, size, " hold", 5);
@@ -38,7 +45,7 @@ static void blackout_begins(struct tale_session *session, const char *text, size
 	}
 }
 
-/* One of its ways is over; once all are it has ended. */
+/* The last blackout of this way is over. Each ended by then, or before, when its own time was over. */
 static void way_over(struct tale_session *session, enum way way, ns_t at)
 {
 	struct tale_open *open = &session->open[way];
@@ -47,7 +54,7 @@ static void way_over(struct tale_session *session, enum way way, ns_t at)
 		struct tale_blackout *blackout = &session->blackouts[open->all[i]];
 
 		if (!--blackout->ways_left)
-			blackout->ended = at;
+			blackout->ended = blackout->until < at ? blackout->until : at;
 	}
 	open->count = 0;
 }

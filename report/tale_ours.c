@@ -277,15 +277,15 @@ static void left(struct tale *tale, struct tale_session *session, const struct f
 	mark = packed.at ? NULL : tale_mark(tale, session, fields->way, fields->n);
 	if (mark && mark->altered)
 		tale_changed(tale, session, mark, decoded);
+	session->accounts[fields->way].corrupted += contains(fields->did, "corrupt");
 	if (packed.at) {
-		session->accounts[fields->way].corrupted += contains(fields->did, "corrupt");
 		tale->joints++;
 		while (fields_packed(&packed, &n))
 			delivered &= one_left(tale, session, fields, n, at);
-		delivered &= !fields->did.at;
 	} else {
 		delivered = one_left(tale, session, fields, fields->n, at);
 	}
+	delivered &= !fields->did.at;
 	if (delivered)
 		tale_delivered(tale, session, fields->way, decoded, at);
 }

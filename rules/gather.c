@@ -65,12 +65,6 @@ void gather_group_send(struct core *core, struct group *group, ns_t now)
 
 /* ---- Packs ---- */
 
-static void enter_orphans(struct core *core, struct plan *plan, ns_t now)
-{
-	path_enter_copies(core, &plan->copies, true, now);
-	path_enter_copies(core, &plan->copies, false, now);
-}
-
 static struct pack *pack_new(struct core *core, struct session *session, struct session_way *way, ns_t due)
 {
 	struct pack *pack = core_get(core, sizeof(*pack));
@@ -154,37 +148,6 @@ static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
 	return joint;
 }
 
-/* The link sends a joint datagram twice. */
-static void copy_joint(struct core *core, const struct datagram *joint, ns_t now)
-{
-	struct datagram *copy = core_datagram(core, joint->session, (enum way)joint->way, joint->size);
-	struct plan plan = {.salt = chance_mix(joint->plan->link->link->luck)};
-	uint16_t number = 1;
-
-	if (!copy)
-		return;
-	for (const struct datagram *other = joint->plan->copies.first; other; other = other->next)
-		number++;
-	memcpy(copy->bytes, joint->bytes, joint->size);
-	copy->n = joint->n;
-	copy->id = joint->id;
-	copy->after = joint->after;
-	copy->arrived = copy->due = now;
-	copy->copy = number;
-	copy->origin = ORIGIN_LINK;
-	copy->tos = joint->tos;
-	copy->plan = &plan;
-	link_decide_copy(joint->plan->link, copy, &plan);
-	if (!path_plan_keep(core, copy)) {
-		copy->plan = NULL;
-		core_datagram_free(core, copy);
-		return;
-	}
-	way_of(copy)->tally.copies++;
-	core_count_queued(core, copy);
-	datagram_append(&joint->plan->copies, copy);
-}
-
 /* There is no memory for what they should leave as. */
 static void drop_parts(struct core *core, struct pack *pack, ns_t now)
 {
@@ -193,7 +156,7 @@ static void drop_parts(struct core *core, struct pack *pack, ns_t now)
 	while ((part = datagram_take(&pack->parts))) {
 		struct plan *plan = part->plan;
 
-		enter_orphans(core, plan, now);
+		path_enter_orphans(core, plan, now);
 		path_die(core, part, plan, REASON_OVERLOAD, now, NULL);
 		free(plan);
 	}
@@ -204,8 +167,6 @@ void gather_pack_send(struct core *core, struct session_way *way, ns_t now)
 	struct seldom *own = seldom_own(way);
 	struct pack *pack = own->pack;
 	struct datagram *joint;
-	struct link_decision decision = {0};
-	struct plan *plan;
 
 	timer_cancel(core, &pack->timer);
 	own->pack = NULL;
@@ -213,22 +174,6 @@ void gather_pack_send(struct core *core, struct session_way *way, ns_t now)
 	if (!joint)
 		drop_parts(core, pack, now);
 	free(pack);
-	if (!joint)
-		return;
-	plan = joint->plan;
-	if (plan->link)
-		link_decide(plan->link, LINK_ORIGINAL, joint, plan, &decision);
-	if (decision.corrupted) {
-		way->tally.corrupted++;
-		joint->flags |= DATAGRAM_CORRUPTED;
-	}
-	if (decision.twice)
-		copy_joint(core, joint, now);
-	if (decision.reason) {
-		enter_orphans(core, plan, now);
-		path_die(core, joint, plan, decision.reason, now, NULL);
-		free(plan);
-		return;
-	}
-	path_enter(core, joint, now, NULL);
+	if (joint)
+		path_enter(core, joint, now, NULL);
 }

@@ -104,6 +104,11 @@ static inline struct session_way *way_of(const struct datagram *datagram)
 	return &datagram->session->ways[datagram->way];
 }
 
+static inline ns_t later(ns_t a, ns_t b)
+{
+	return a > b ? a : b;
+}
+
 /* core.c */
 /* Zeroed memory for what a datagram needs on its way, from malloc or the reserve; NULL when both are out. */
 void *core_get(struct core *core, size_t size);
@@ -219,6 +224,8 @@ void path_pass(
     struct core *core, struct datagram *datagram, struct link_state *link, ns_t now, struct verdict *verdict);
 /* Copies that go with a datagram: those ahead of it, or those behind. */
 void path_enter_copies(struct core *core, struct datagram_list *copies, bool ahead, ns_t now);
+/* All copies of a datagram that died in front of the link. */
+void path_enter_orphans(struct core *core, struct plan *plan, ns_t now);
 /* It dies at the link: at the instant of its arrival the verdict says so, later (`verdict` is NULL) a record
  * of its own. */
 void path_die(struct core *core, struct datagram *datagram, struct plan *plan, enum reason reason, ns_t now,

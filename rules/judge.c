@@ -132,7 +132,7 @@ static void decide_copies(struct judging *j, bool in_blackout)
 		struct link_decision decision = {0};
 
 		copy->plan->in_blackout = in_blackout;
-		link_step(link, (enum way)copy->way, j->session->ways[copy->way].n);
+		copy->plan->chained_at = j->session->ways[copy->way].n;
 		if (!core_holds(j->core, 0))
 			decision.reason = REASON_OVERLOAD;
 		else if (copy->origin != ORIGIN_LINK)
@@ -219,10 +219,9 @@ static void refuse_late(struct judging *j);
 /* Not dropped by a rule or the link: into what holds it, or across the link. */
 static void set_off(struct judging *j)
 {
-	struct session_way *way = judging_way(j);
 	struct verdict *verdict = j->verdict;
 	ns_t now = j->sight->now;
-	bool dark = j->plan->in_blackout && path_dark(way, now) != DARK_NOT;
+	bool dark = j->plan->in_blackout && path_dark(judging_way(j), now) != DARK_NOT;
 
 	if (j->session->unresolved && j->sight->way == WAY_UP)
 		verdict->hold = HOLD_LOOKUP;
@@ -266,7 +265,7 @@ static bool packs(struct judging *j)
 
 static void pack(struct judging *j)
 {
-	j->plan->link = j->bypass ? NULL : core_link_state(j->core, j->session, j->session->link);
+	j->plan->undecided = !j->bypass;
 	if (!j->bypass)
 		verdict_by_link(j->verdict, j->session->link->id);
 	if (gather_pack_join(j->core, j->datagram, j->pack ? j->pack->time.low : 0,

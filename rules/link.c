@@ -40,63 +40,72 @@ static struct draw draw_of(const struct link_state *state, enum way way, uint64_
 
 /* ---- Chains ---- */
 
-static void gilbert_step(struct link_way_state *s, const struct gilbert *g, struct draw draw)
+static void gilbert_step(struct link_chains *chains, const struct gilbert *g, struct draw draw)
 {
 	double both = g->to_bad + g->to_good;
 
-	if (s->stepped == 1)
-		s->bad = both > 0 &&
-		         chance_unit(draw, DRAW_STATE) < g->to_bad / both; /* from the stationary state */
-	else if (chance_hit(draw, DRAW_STATE, s->bad ? g->to_good : g->to_bad))
-		s->bad = !s->bad;
+	if (chains->n == 1)
+		chains->bad = both > 0 && chance_unit(draw, DRAW_STATE) <
+		                              g->to_bad / both; /* from the stationary state */
+	else if (chance_hit(draw, DRAW_STATE, chains->bad ? g->to_good : g->to_bad))
+		chains->bad = !chains->bad;
 }
 
-static void score_step(struct link_way_state *s, double correlation, struct draw draw)
+static void score_step(struct link_chains *chains, double correlation, struct draw draw)
 {
 	double fresh = chance_normal_quantile(chance_unit(draw, DRAW_SCORE));
 
-	if (s->stepped == 1)
-		s->score = fresh;
+	if (chains->n == 1)
+		chains->score = fresh;
 	else
-		s->score = correlation * s->score + sqrt(1 - correlation * correlation) * fresh;
+		chains->score = correlation * chains->score + sqrt(1 - correlation * correlation) * fresh;
 }
 
-void link_step(struct link_state *state, enum way way, uint32_t n)
+/* Without chains nothing needs to be stepped: should a reload bring some, they start where it does. */
+static void chains_skip(struct link_chains *chains, uint32_t n)
+{
+	if (n > chains->n)
+		chains->n = n;
+}
+
+struct link_chains link_chains_at(struct link_state *state, enum way way, uint32_t n)
 {
 	const struct link_way *w = &state->link->ways[way];
-	struct link_way_state *s = &state->ways[way];
+	struct link_chains *newest = &state->ways[way].chains;
+	struct link_chains chains = n < newest->n ? (struct link_chains){0} : *newest;
 	bool scored = w->correlation > 0 && w->jitter;
 
-	if (!w->chained && !scored) {
-		s->stepped = n;
-		return;
-	}
-	while (s->stepped < n) {
-		struct draw draw = draw_of(state, way, ++s->stepped);
+	if (!w->chained && !scored)
+		chains_skip(&chains, n);
+	while (chains.n < n) {
+		struct draw draw = draw_of(state, way, ++chains.n);
 
 		if (w->chained)
-			gilbert_step(s, &w->gilbert, draw);
+			gilbert_step(&chains, &w->gilbert, draw);
 		if (scored)
-			score_step(s, w->correlation, draw);
+			score_step(&chains, w->correlation, draw);
 	}
+	if (n > newest->n)
+		*newest = chains;
+	return chains;
 }
 
 /* ---- Deciding ---- */
 
-static bool lost(const struct link_way *w, const struct link_way_state *s, struct draw draw)
+static bool lost(const struct link_way *w, const struct link_chains *chains, struct draw draw)
 {
 	if (w->chained)
-		return chance_hit(draw, DRAW_LOSS, s->bad ? w->gilbert.loss_bad : w->gilbert.loss_good);
+		return chance_hit(draw, DRAW_LOSS, chains->bad ? w->gilbert.loss_bad : w->gilbert.loss_good);
 	return chance_hit(draw, DRAW_LOSS, w->loss);
 }
 
-static ns_t lag_of(const struct link_way *w, const struct link_way_state *s, struct draw draw)
+static ns_t lag_of(const struct link_way *w, const struct link_chains *chains, struct draw draw)
 {
 	double deviate, lag;
 
 	if (!w->jitter)
 		return w->latency;
-	deviate = w->correlation > 0 ? dist_at_score(&w->dist, s->score)
+	deviate = w->correlation > 0 ? dist_at_score(&w->dist, chains->score)
 	                             : dist_at_share(&w->dist, chance_unit(draw, DRAW_LATENCY));
 	if (w->dist.kind == DIST_LOGNORMAL)
 		lag = deviate;
@@ -121,25 +130,25 @@ void link_decide(struct link_state *state, enum arrival_kind kind, struct datagr
     struct plan *plan, struct link_decision *decision)
 {
 	const struct link_way *w = &state->link->ways[datagram->way];
-	struct link_way_state *s = &state->ways[datagram->way];
+	struct link_chains chains;
 
 	*decision = (struct link_decision){0};
 	plan->link = state;
 	if (w->clean) {
 		if (kind == LINK_ORIGINAL)
-			s->stepped = datagram->n;
+			chains_skip(&state->ways[datagram->way].chains, datagram->n);
 		return;
 	}
 	plan->draw = draw_of(state, (enum way)datagram->way, datagram->n);
-	if (kind == LINK_ORIGINAL)
-		link_step(state, (enum way)datagram->way, datagram->n);
-	else
+	if (kind == LINK_COPY)
 		plan->draw = chance_copy(plan->draw, plan->salt);
+	chains = link_chains_at(
+	    state, (enum way)datagram->way, kind == LINK_ORIGINAL ? datagram->n : plan->chained_at);
 	if (w->mtu && datagram->size + state->user->header > w->mtu) {
 		decision->reason = REASON_MTU;
 		return;
 	}
-	if (lost(w, s, plan->draw)) {
+	if (lost(w, &chains, plan->draw)) {
 		if (w->loss_at == LOSS_ENTRY) {
 			decision->reason = REASON_LOSS;
 			return;
@@ -149,19 +158,19 @@ void link_decide(struct link_state *state, enum arrival_kind kind, struct datagr
 	if (datagram->size && chance_hit(plan->draw, DRAW_CORRUPT, w->corrupt))
 		corrupt(datagram, plan->draw, decision);
 	decision->twice = kind == LINK_ORIGINAL && chance_hit(plan->draw, DRAW_DUPLICATE, w->duplicate);
-	plan->lag = lag_of(w, s, plan->draw);
+	plan->lag = lag_of(w, &chains, plan->draw);
 	plan->reordered = chance_hit(plan->draw, DRAW_REORDER, w->reorder);
 }
 
 void link_decide_copy(struct link_state *state, struct datagram *copy, struct plan *plan)
 {
 	const struct link_way *w = &state->link->ways[copy->way];
-	struct link_way_state *s = &state->ways[copy->way];
+	struct link_chains chains = link_chains_at(state, (enum way)copy->way, copy->n);
 
 	plan->link = state;
 	plan->draw = chance_copy(draw_of(state, (enum way)copy->way, copy->n), plan->salt);
-	plan->lag = lag_of(w, s, plan->draw);
-	plan->lost_at_exit = w->loss_at == LOSS_EXIT && lost(w, s, plan->draw);
+	plan->lag = lag_of(w, &chains, plan->draw);
+	plan->lost_at_exit = w->loss_at == LOSS_EXIT && lost(w, &chains, plan->draw);
 	plan->reordered = chance_hit(plan->draw, DRAW_REORDER, w->reorder);
 }
 
@@ -414,7 +423,7 @@ ns_t link_pass(struct link_state *state, const struct datagram *datagram, ns_t n
 {
 	struct link_way_state *s = &state->ways[datagram->way];
 
-	s->stepped = datagram->n;
+	chains_skip(&s->chains, datagram->n);
 	carried_until(state, now);
 	return in_order(&state->link->ways[datagram->way], s, LINK_ORIGINAL, now);
 }

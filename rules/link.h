@@ -1,12 +1,13 @@
 /*
  * link: one session's state on one link, and a datagram's way across it.
  *
- * Two steps. link_decide judges on arrival what needs no clock: mtu, loss, corruption, duplication, latency,
- * reordering; it steps the chains (Gilbert, AR(1)) to the datagram's ordinal, whether or not earlier ones
- * reached the link. link_enter then takes the datagram through what does look at the clock: sleep,
- * bottleneck, order. The two follow at once unless something holds the datagram in front of the link.
+ * Two steps. link_decide judges what needs no clock: mtu, loss, corruption, duplication, latency, reordering.
+ * The chains (Gilbert, AR(1)) have a state for each ordinal, whether or not earlier datagrams reached the
+ * link. link_enter then takes the datagram through what does look at the clock: sleep, bottleneck, order. The
+ * two follow at once unless a blackout or a permute group holds the datagram between them. If another link is
+ * in force when that blackout ends, link_decide judges anew, on that link.
  *
- *   arrival ── link_decide ──(blackout, permute, pack)── link_enter ── due
+ *   arrival ──(pack)── link_decide ──(blackout, permute)── link_enter ── due
  *
  * Sources: RFC 4737 (reordering), Gilbert 1960 and Elliott 1963 (loss in runs), tc-netem(8), mahimahi's
  * traces.
@@ -40,13 +41,18 @@ struct link_wire {
 	uint64_t waiting_bytes;
 };
 
+/* The chains of one way at one ordinal. */
+struct link_chains {
+	uint32_t n;   /* 0: before the first step */
+	bool bad;     /* Gilbert */
+	double score; /* AR(1) */
+};
+
 struct link_way_state {
-	uint32_t stepped;       /* ordinal that the chains stand at */
-	bool bad;               /* Gilbert */
-	ns_t last_due;          /* order = keep: none leaves before */
-	struct link_wire *wire; /* NULL: there is no bottleneck, or nothing came to it yet */
-	ns_t awake;             /* asleep until then */
-	double score;           /* AR(1) */
+	struct link_chains chains; /* at the highest ordinal so far */
+	ns_t last_due;             /* order = keep: none leaves before */
+	struct link_wire *wire;    /* NULL: there is no bottleneck, or nothing came to it yet */
+	ns_t awake;                /* asleep until then */
 };
 
 /* What a link needs to know of the session that crosses it. */
@@ -69,12 +75,15 @@ struct plan {
 	struct link_state *link; /* NULL: the link is skipped */
 	struct draw draw;
 	uint64_t salt;                  /* a copy's: what tells its draws from those of its original */
+	uint32_t chained_at;            /* a copy's: the ordinal whose chains it meets */
 	ns_t lag;                       /* latency and jitter, never below 0 */
 	ns_t extra;                     /* what rules add behind the link */
 	ns_t offset;                    /* a copy enters this long after its original */
 	uint32_t hold_own, hold_either; /* a rule's: later datagrams to wait for */
 	uint32_t hold_name;
-	bool lost_at_exit, reordered, ahead, in_blackout;
+	bool lost_at_exit, reordered, ahead;
+	bool in_blackout;            /* it came in a blackout that holds */
+	bool undecided;              /* of a pack: the link decides about all parts together */
 	struct datagram_list copies; /* that enter with it */
 	struct parts *parts;         /* of a joint datagram */
 };
@@ -94,12 +103,12 @@ enum arrival_kind { LINK_ORIGINAL, LINK_COPY };
 void link_state_init(struct link_state *state, const struct link *link, const struct link_user *user);
 void link_state_fini(struct link_state *state);
 
-/* Brings the chains to the ordinal `n`: one step for every ordinal, also for those that never came here. */
-void link_step(struct link_state *state, enum way way, uint32_t n);
+/* Returns the chains at ordinal `n`. They take one step for every ordinal, also for those that never came
+ * here. An ordinal lower than an earlier call's costs a step for each ordinal from the first on. */
+struct link_chains link_chains_at(struct link_state *state, enum way way, uint32_t n);
 
-/* Decides for a datagram: gives REASON_NONE, or why it is dropped. A copy uses the chains without stepping
- * them. Flips a bit in `bytes` where corruption says so, and tells it in `deed` (`corrupted`). `twice`:
- * duplicate it. */
+/* Decides for a datagram. `reason` says why it is dropped, or is REASON_NONE; `twice` says that the link
+ * duplicates it. If the link corrupts it, flips a bit of its bytes and describes it in `deed`. */
 struct link_decision {
 	enum reason reason;
 	bool twice, corrupted;
@@ -108,7 +117,7 @@ struct link_decision {
 
 void link_decide(struct link_state *state, enum arrival_kind kind, struct datagram *datagram,
     struct plan *plan, struct link_decision *decision);
-/* The part that a link's own copy decides for itself: its latency and its loss at the exit. */
+/* Decides what a link's own copy does not share with its original: its latency and its loss at the exit. */
 void link_decide_copy(struct link_state *state, struct datagram *copy, struct plan *plan);
 
 void link_enter(struct link_state *state, enum arrival_kind kind, const struct datagram *datagram,

@@ -233,6 +233,12 @@ void path_enter_copies(struct core *core, struct datagram_list *copies, bool ahe
 	*copies = rest;
 }
 
+void path_enter_orphans(struct core *core, struct plan *plan, ns_t now)
+{
+	path_enter_copies(core, &plan->copies, true, now);
+	path_enter_copies(core, &plan->copies, false, now);
+}
+
 /* Due at once, and nobody goes before it: the schedule would only give it back. (What it wakes
  * came before it, and goes before it.) */
 static bool leaves_at_once(const struct core *core, const struct datagram *datagram,
@@ -292,6 +298,111 @@ static bool cross(struct core *core, struct datagram *datagram, struct plan *pla
 	return true;
 }
 
+/* The link duplicates a datagram that waited in front of it. */
+static void duplicate_late(struct core *core, const struct datagram *original, ns_t now)
+{
+	struct datagram *copy = core_datagram(
+	    core, original->session, (enum way)original->way, original->size);
+	struct plan plan = {.salt = chance_mix(original->plan->link->link->luck)};
+	uint16_t number = 1;
+
+	if (!copy)
+		return;
+	for (const struct datagram *other = original->plan->copies.first; other; other = other->next)
+		number++;
+	if (original->size)
+		memcpy(copy->bytes, original->bytes, original->size);
+	copy->n = original->n;
+	copy->id = original->id;
+	copy->after = original->after;
+	copy->arrived = copy->due = now;
+	copy->copy = number;
+	copy->origin = ORIGIN_LINK;
+	copy->tos = original->tos;
+	copy->plan = &plan;
+	link_decide_copy(original->plan->link, copy, &plan);
+	if (!path_plan_keep(core, copy)) {
+		copy->plan = NULL;
+		core_datagram_free(core, copy);
+		return;
+	}
+	way_of(copy)->tally.copies++;
+	core_count_queued(core, copy);
+	datagram_append(&original->plan->copies, copy);
+}
+
+/* The link decides about a datagram whose arrival was recorded before. Returns why it dies, or REASON_NONE.
+ */
+static enum reason decide_late(struct core *core, struct datagram *datagram, ns_t now)
+{
+	struct session *session = datagram->session;
+	struct link_state *link = core_link_state(core, session, session->link);
+	struct link_decision decision;
+	struct link_totals *totals = &core->links[session->link - core->config->links];
+
+	datagram->plan->undecided = datagram->plan->lost_at_exit = datagram->plan->reordered = false;
+	link_decide(link, datagram->copy ? LINK_COPY : LINK_ORIGINAL, datagram, datagram->plan, &decision);
+	if (!datagram->copy) {
+		totals->decided[datagram->way]++;
+		totals->lost[datagram->way] += decision.reason != REASON_NONE;
+		way_of(datagram)->tally.corrupted += decision.corrupted;
+		if (decision.corrupted)
+			datagram->flags |= DATAGRAM_CORRUPTED;
+	}
+	if (decision.twice)
+		duplicate_late(core, datagram, now);
+	return decision.reason;
+}
+
+/* Who waited in front of the link comes to it. Returns why it dies there, or REASON_NONE. */
+static enum reason come_to_link(struct core *core, struct datagram *datagram, ns_t now)
+{
+	struct plan *plan = datagram->plan;
+	struct session *session = datagram->session;
+	bool moved = plan->in_blackout && plan->link && plan->link->link != session->link;
+
+	plan->in_blackout = false;
+	if (moved && is_ghost(datagram))
+		plan->link = core_link_state(core, session, session->link);
+	else if (moved || plan->undecided)
+		return decide_late(core, datagram, now);
+	return REASON_NONE;
+}
+
+static void copies_come_to_link(struct core *core, struct datagram_list *copies, ns_t now)
+{
+	struct datagram_list waiting = *copies;
+	struct datagram *copy;
+
+	*copies = (struct datagram_list){0};
+	while ((copy = datagram_take(&waiting))) {
+		struct plan *plan = copy->plan;
+		enum reason reason = come_to_link(core, copy, now);
+
+		if (!reason) {
+			datagram_append(copies, copy);
+			continue;
+		}
+		path_die(core, copy, plan, reason, now, NULL);
+		free(plan);
+	}
+}
+
+/* A datagram and its copies come to the link. Returns false if the datagram died; its copies go on. */
+static bool all_come_to_link(struct core *core, struct datagram *datagram, ns_t now)
+{
+	struct plan *plan = datagram->plan;
+	enum reason reason = come_to_link(core, datagram, now);
+
+	copies_come_to_link(core, &plan->copies, now);
+	if (!reason)
+		return true;
+	path_enter_orphans(core, plan, now);
+	path_die(core, datagram, plan, reason, now, NULL);
+	free(plan);
+	return false;
+}
+
 void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct verdict *verdict)
 {
 	struct session_way *way = way_of(datagram);
@@ -300,7 +411,7 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 	bool kept = verdict == NULL;
 
 	/* By the core's time too: where the end has been and gone, none may wait for it. */
-	if (plan->in_blackout && path_dark(way, now > core->now ? now : core->now) != DARK_NOT) {
+	if (plan->in_blackout && path_dark(way, later(now, core->now)) != DARK_NOT) {
 		if (!core_seldom(core, way) || (!kept && !path_plan_keep(core, datagram))) {
 			path_die(core, datagram, plan, REASON_OVERLOAD, now, verdict);
 			if (kept)
@@ -311,11 +422,10 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 		tell_hold(verdict, HOLD_BLACKOUT, 0, 0);
 		return;
 	}
-	plan->in_blackout = false;
+	if ((plan->in_blackout || plan->undecided) && !all_come_to_link(core, datagram, now))
+		return;
 	copies = plan->copies;
 	plan->copies = (struct datagram_list){0};
-	for (struct datagram *copy = copies.first; copy; copy = copy->next)
-		copy->plan->in_blackout = false;
 	if (copies.first)
 		path_enter_copies(core, &copies, true, now);
 	if (cross(core, datagram, plan, !kept && !copies.first, now, verdict) && kept)

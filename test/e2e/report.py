@@ -6,7 +6,8 @@ import re
 
 import dtls
 import harness as h
-from harness import check, check_equal, test
+from harness import check, check_equal, deadzone, test
+from packets import CLOUD, DEVICE, RAW, ip, pcap
 from summaries import differences
 
 MIXED = """
@@ -239,6 +240,18 @@ def handshakes_and_their_retry_timers(scene):
     text = report(proxy.capture)
     for words in ("handshake at", "full", "sent 3 times: again after", "RFC 6347", "data through both ways"):
         check(words in text, f"{words!r} is not in\n{text}")
+
+
+@test
+def overlapping_blackouts_end_each_at_their_own_time(scene):
+    capture, made = scene.path("asked.pcap"), scene.path("made.pcapng")
+    capture.write_bytes(pcap(RAW, [ip(DEVICE, CLOUD, b"datagram")] * 20, step=0.1))
+    ini = scene.path("two.ini", "[rule long]\nnth = 2\ndo = blackout 500ms\n"
+                                "[rule late]\nat = 400ms\ndo = blackout 1s\n")
+    check_equal(deadzone("simulate", "-c", ini, "-r", capture, "-w", made).returncode, 0)
+    told = json.loads(report(made, "--json"))["sessions"][0]["blackouts"]
+    check_equal([(one["by"], round(one["at"], 3), round(one["until"], 3)) for one in told],
+                [("rule:long", 0.1, 0.6), ("rule:late", 0.4, 1.4)])
 
 
 @test

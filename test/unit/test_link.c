@@ -159,7 +159,7 @@ static void test_gilbert_begins_stationary(void **state)
 	(void)state;
 	bench_init(&bench, "gilbert_elliott = 1% 3%\n");
 	for (uint64_t i = 0; i < 100000; i++) {
-		bench.state.ways[WAY_UP].stepped = 0;
+		bench.state.ways[WAY_UP].chains.n = 0;
 		bench.user.key = chance_mix(i);
 		decide(&bench, WAY_UP, 1, 100, &result);
 		lost += result.reason == REASON_LOSS;
@@ -239,12 +239,38 @@ static void test_chains_step_for_all(void **state)
 		while (n < stops[i])
 			decide(&all, WAY_UP, ++n, 100, &a);
 		decide(&some, WAY_UP, n, 100, &b);
-		assert_int_equal(all.state.ways[WAY_UP].bad, some.state.ways[WAY_UP].bad);
+		assert_int_equal(all.state.ways[WAY_UP].chains.bad, some.state.ways[WAY_UP].chains.bad);
 		assert_int_equal(a.plan.lost_at_exit, b.plan.lost_at_exit);
 		assert_int_equal(a.plan.lag, b.plan.lag);
 	}
 	bench_fini(&all);
 	bench_fini(&some);
+}
+
+/* What a blackout held comes after later ordinals: its chains are those of its own. */
+static void test_chains_step_back(void **state)
+{
+	const char *keys =
+	    "loss = 30%\nloss_run = 20\nlatency = 9s\njitter = 1s\ndistribution = normal\ncorrelation = 90%\n"
+	    "loss_at = exit\n";
+	enum { COUNT_MAX = 300 };
+	struct result first[COUNT_MAX + 1], again;
+	unsigned lost = 0;
+	struct bench bench;
+
+	(void)state;
+	bench_init(&bench, keys);
+	for (uint32_t n = 1; n <= COUNT_MAX; n++) {
+		decide(&bench, WAY_UP, n, 100, &first[n]);
+		lost += first[n].plan.lost_at_exit;
+	}
+	assert_in_range(lost, 1, COUNT_MAX - 1);
+	for (uint32_t n = COUNT_MAX; n >= 1; n--) {
+		decide(&bench, WAY_UP, n, 100, &again);
+		assert_int_equal(first[n].plan.lost_at_exit, again.plan.lost_at_exit);
+		assert_int_equal(first[n].plan.lag, again.plan.lag);
+	}
+	bench_fini(&bench);
 }
 
 /* A copy lives on the state that its original found, and leaves it as it is. */
@@ -266,7 +292,7 @@ static void test_copies_do_not_step(void **state)
 		assert_int_equal(a.plan.lag, b.plan.lag);
 		assert_int_equal(a.plan.lost_at_exit, b.plan.lost_at_exit);
 
-		copy = (struct result){.plan = {.salt = 7}};
+		copy = (struct result){.plan = {.salt = 7, .chained_at = n}};
 		link_decide(&copied.state, LINK_COPY, copied.datagram, &copy.plan, &copy.decision);
 		/* Loss in bad is 100%, in good 0%: only the state decides. */
 		assert_int_equal(copy.plan.lost_at_exit, b.plan.lost_at_exit);
@@ -471,6 +497,7 @@ int main(void)
 	    cmocka_unit_test(test_correlation),
 	    cmocka_unit_test(test_correlation_keeps_distribution),
 	    cmocka_unit_test(test_chains_step_for_all),
+	    cmocka_unit_test(test_chains_step_back),
 	    cmocka_unit_test(test_copies_do_not_step),
 	    cmocka_unit_test(test_copies_have_own_draws),
 	    cmocka_unit_test(test_shares),
