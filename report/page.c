@@ -206,6 +206,7 @@ static json_t *json_more(const struct page *page, const char *title)
 	json_object_set_new(root, "ini", ini ? ini : json_null());
 	json_object_set_new(
 	    root, "not_shown", json_integer((json_int_t)(tale->session_count - page->shown_count)));
+	json_object_set_new(root, "datagrams", json_integer((json_int_t)tale->mark_count));
 	json_object_set_new(root, "events", json_events(page));
 	json_object_set_new(root, "reasons", json_texts(verdict_reasons, REASON_COUNT));
 	json_object_set_new(
