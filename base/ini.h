@@ -97,6 +97,8 @@ const char *ini_text(const struct ini *ini);
 /* The names of the profiles in a folder, sorted; free each and the list. NULL and 0 where it cannot be read.
  */
 char **ini_profile_names(const char *folder, size_t *count);
+/* Returns true if the value is "profile:NAME". */
+bool ini_is_profile(const char *value);
 
 /* Reads the file that `entry`'s value names, relative to the entry's own file; the text lives as long as the
  * ini. */

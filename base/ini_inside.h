@@ -59,7 +59,6 @@ struct ini_section *ini_section_new(
 void ini_read_profile(struct ini *profile, const char *path, const struct place *named_at);
 
 /* ini_profile.c */
-bool ini_is_profile(const char *value);
 /* Returns the path of "profile:NAME", or NULL after complaining that there is none. */
 const char *ini_profile_path(struct ini *ini, const char *value, const struct place *place);
 /* Makes the link known by the profile's own name, too, unless another link has it. */

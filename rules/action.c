@@ -296,6 +296,10 @@ static int read_link(struct reading *reading, const struct words *words, struct 
 	if (words->count != 2)
 		return wrong(reading, ACT_LINK);
 	section = ini_find(reading->ini, "link", words->all[1]);
+	if (!section && ini_is_profile(words->all[1]))
+		return error_set(&reading->error,
+		    "this run has not read `%s`; first deadzone tell add \"[link NAME] like = %s\"",
+		    words->all[1], words->all[1]);
 	if (!section)
 		return error_set(&reading->error, "there is no [link %s]", words->all[1]);
 	action->link = (unsigned)ini_index(reading->ini, section) + 1;
