@@ -284,7 +284,7 @@ def tell_steers_a_run(scene):
     summary = json.loads(api.tell("summary").stdout)
     check_equal(summary["sessions"][0]["up"]["dropped"], {"blackout": 1})
     check_equal(summary["rules"]["gate"], {"matched": 0, "fired": 1})
-    check_equal([one["change"].split()[0] for one in summary["changes"]], ["do", "do", "do", "do", "fire", "set"])
+    check_equal([one["change"].split()[0] for one in summary["changes"]], ["do", "do", "set", "do", "do", "do", "fire", "set"])
     for words, status in ((("dance",), 2), (("do",), 2), (("summary", "now"), 2), (("mark", "x", "--count", "2"), 2),
                           (("set", "loss = 5%"), 2), (("set", "[proxy] seed = 5"), 2), (("do", "jump"), 1), (("fire", "nobody"), 1)):
         check_equal(api.tell(*words).returncode, status, words)
