@@ -1,11 +1,16 @@
 # deadzone: `make help` lists the targets.
+#
+# `make` and `make install` build and copy; they install no packages and need neither root nor a network. They
+# respect CC, CPPFLAGS, CFLAGS, LDFLAGS, PREFIX and DESTDIR. `make bootstrap` installs what building and testing
+# need (Debian); check, demo and the like do so for themselves.
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-CC = gcc
 BUILD := build
-
-VERSION := $(shell sed -n 's/^\#define DEADZONE_VERSION "\(.*\)"/\1/p' proxy/command.h)
+VERSION := $(shell cat VERSION)
+CFLAGS ?= -O2 -g
+STRICT ?= # 1: a warning is an error, as it always is in what the tests build
+RELEASE ?= # 1: link-time optimization, which takes three times as long to build
 
 BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev zlib1g-dev libzstd-dev \
     libjs-dygraphs
@@ -16,39 +21,60 @@ BROWSER_PACKAGES := $(BUILD_PACKAGES) chromium libcoap3-bin python3 tshark
 STORY_PACKAGES := $(BUILD_PACKAGES) binutils tshark python3
 PICTURE_PACKAGES := wireshark xvfb imagemagick
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
+LINT_PACKAGES := $(BUILD_PACKAGES) clang-format clang-tidy
+COVER_PACKAGES := $(CHECK_PACKAGES) gcovr
 
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werror
-CPPFLAGS += -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPROFILE_DIR='"$(PREFIX)/share/deadzone/profiles"'
-CFLAGS ?= -O2 -g
-LTO ?= $(if $(findstring gcc,$(CC)),-flto=auto -ffat-lto-objects)
-# Small structs: not with `rep stos` and `rep movs`, gcc's choice, which take long to begin.
-ifneq ($(and $(findstring gcc,$(CC)),$(findstring x86_64,$(shell $(CC) -dumpmachine))),)
-SMALL := -mmemset-strategy=vector_loop:256:noalign,libcall:-1:noalign
-SMALL += -mmemcpy-strategy=vector_loop:256:noalign,libcall:-1:noalign
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes
+DEFINES := -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPROFILE_DIR='"$(PREFIX)/share/deadzone/profiles"' \
+    -DDEADZONE_VERSION='"$(VERSION)"'
+IS_GCC := $(findstring Free Software Foundation,$(shell $(CC) --version 2>/dev/null))
+OPTIMIZE := $(if $(and $(IS_GCC),$(RELEASE)),-flto=auto -ffat-lto-objects)
+# gcc would set and copy small structs by `rep stos` and `rep movs`, which take long to begin.
+ifneq ($(and $(IS_GCC),$(findstring x86_64,$(shell $(CC) -dumpmachine))),)
+OPTIMIZE += -mmemset-strategy=vector_loop:256:noalign,libcall:-1:noalign
+OPTIMIZE += -mmemcpy-strategy=vector_loop:256:noalign,libcall:-1:noalign
 endif
-# What the compiler knows of these; probed once (build/hardening.mk).
-HARDENING_WISHES := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -D_FORTIFY_SOURCE=3
+# Those that the compiler knows are used; probed once (build/probed.mk).
+HARDENING_TRIED := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -D_FORTIFY_SOURCE=3
 LINK_HARDENING := -pie -Wl,-z,relro,-z,now
-ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) $(SMALL) -MMD -MP
 LIBRARIES := -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lz -lzstd -lpthread -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 
-SOURCES := $(wildcard base/*.c rules/*.c capture/*.c report/*.c proxy/*.c)
-PARTS := $(filter-out proxy/main.c,$(SOURCES))
+C11 := -std=gnu11 $(WARNINGS) -MMD -MP
+COMPILE = $(CC) $(DEFINES) $(CPPFLAGS) -U_FORTIFY_SOURCE $(C11) $(if $(STRICT),-Werror) $(OPTIMIZE) $(HARDENING) $(CFLAGS)
+LINK = $(CC) $(OPTIMIZE) $(HARDENING) $(LINK_HARDENING) $(CFLAGS) $(LDFLAGS)
+COMPILE_TEST = $(CC) $(DEFINES) $(CPPFLAGS) $(C11) -Werror -g $(SANITIZE)
+LINK_TEST = $(CC) -g $(SANITIZE) $(LDFLAGS)
+
+FOLDERS := base rules capture report proxy/run proxy/relay proxy/control proxy/cli
+SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
+PARTS := $(filter-out proxy/cli/main.c,$(SOURCES))
+FORMATTED := $(wildcard $(FOLDERS:%=%/*.[ch]) test/*/*.[ch] doc/*.c)
 PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
-.PHONY: all check check-browser pictures demo story bench fuzz soak oom layers lint format clean install install-wireshark uninstall help
-.PHONY: deps deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz binaries test-binaries
+.PHONY: all release check check-fast check-browser cover pictures demo story bench fuzz soak oom layers lint format
+.PHONY: clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
+.PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover
 .DELETE_ON_ERROR:
 
-all: deps ## build build/deadzone (installs what the build needs)
+all: ## build build/deadzone and its manual pages
 	@$(MAKE) --no-print-directory -j2 binaries
+
+release: ## the same with link-time optimization
+	@$(MAKE) --no-print-directory RELEASE=1 all
+
+bootstrap: ## install the Debian packages that building and testing need
+	@sh test/deps.sh $(CHECK_PACKAGES)
 
 check: deps-check ## install what is missing, build, run all tests
 	@$(MAKE) --no-print-directory -j2 binaries test-binaries ota
 	@python3 test/run.py
+
+check-fast: deps-check ## the unit and replay tests, the layers and the pages: under a minute
+	@$(MAKE) --no-print-directory -j2 binaries test-binaries
+	@python3 test/run.py unit replay fuzz layers docs
 
 check-browser: deps-browser ## the live page and the report's in headless Chromium
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
@@ -56,6 +82,14 @@ check-browser: deps-browser ## the live page and the report's in headless Chromi
 	@[ -d $(BUILD)/browser/node_modules/playwright-core ] || \
 	    (cd $(BUILD)/browser && npm install --no-save --no-audit --no-fund --silent playwright-core@1.56)
 	@python3 test/run.py --browser
+
+cover: deps-cover ## lines and branches that the tests reach, of a copy in build/cover
+	@rm -rf $(BUILD)/cover && mkdir -p $(BUILD)/cover
+	@git ls-files -z | xargs -0 cp --parents -t $(BUILD)/cover
+	@cd $(BUILD)/cover && $(MAKE) --no-print-directory -j2 SANITIZE="--coverage -O0" binaries test-binaries ota
+	@cd $(BUILD)/cover && python3 test/run.py --parts unit fuzz replay e2e oom
+	@cd $(BUILD)/cover && gcovr -r . -f '(base|rules|capture|report|proxy)/' --exclude-throw-branches -s -o cover.txt build/asan
+	@echo "by file: $(BUILD)/cover/cover.txt"
 
 pictures: deps-browser deps-pictures ## pictures of Wireshark and of both pages at three widths and in both themes, in build/pictures
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
@@ -70,17 +104,16 @@ story: deps-story ## a failed flash reproduced: thirteen cases of an emulated OT
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone ota
 	@python3 test/ota/story.py $(ARGS)
 
-.PHONY: ota FORCE
 ota:
 	@$(MAKE) --no-print-directory -f test/ota/Makefile
 
-bench: all ## what it costs and how it keeps time, beside the leanest forwarder (ROWS="clean rules": only these)
-	@$(MAKE) --no-print-directory $(BUILD)/bench_core $(BUILD)/bench/load $(BUILD)/bench/forward
+bench: ## what it costs and how it keeps time, beside the leanest forwarder (ROWS="clean rules": only these)
+	@$(MAKE) --no-print-directory -j2 RELEASE=1 binaries $(BUILD)/bench_core $(BUILD)/bench/load $(BUILD)/bench/forward
 	@python3 test/bench/bench.py $(ROWS)
 	@[ -n "$(ROWS)" ] || python3 test/bench/api.py
 
-soak: all ## ten minutes at half the greatest rate, with capture: memory must stay flat (MINUTES=10)
-	@$(MAKE) --no-print-directory $(BUILD)/bench/load
+soak: ## ten minutes at half the greatest rate, with capture: memory must stay flat (MINUTES=10)
+	@$(MAKE) --no-print-directory -j2 RELEASE=1 binaries $(BUILD)/bench/load
 	@python3 test/bench/soak.py $(MINUTES)
 
 oom: deps-check ## every allocation fails once, in every command (make check: every 7th)
@@ -94,96 +127,100 @@ fuzz: deps-fuzz ## run every fuzzer for T seconds (T=60)
 layers: $(BUILD)/libdeadzone.a ## prove which folder may use what
 	@sh test/layers.sh $(BUILD)
 
-lint: ## check the format, as .clang-format says
-	@sh test/deps.sh clang-format
-	@clang-format --dry-run -Werror $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h report/*.h proxy/*.h)
+lint: deps-lint ## check the format (.clang-format) and what clang-tidy finds (.clang-tidy)
+	@clang-format --dry-run -Werror $(FORMATTED)
+	@printf '%s\n' $(SOURCES) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(subst ",\",$(DEFINES)) -std=gnu11 2>&1 | \
+	    grep -E "(warning|error):" && exit 1 || exit 0' sh
 
-format: ## put the sources into the house's format
-	@sh test/deps.sh clang-format
-	@clang-format -i $(SOURCES) $(wildcard base/*.h rules/*.h capture/*.h report/*.h proxy/*.h test/unit/*.c test/unit/*.h test/fuzz/*.c test/bench/*.c test/replay/*.c test/ota/*.[ch] doc/*.c)
+format: deps-lint ## put the sources into the house's format
+	@clang-format -i $(FORMATTED)
 
 # ---- Building ----
 
--include $(BUILD)/hardening.mk
-$(BUILD)/hardening.mk: Makefile
+# What the compiler knows, and whether the libraries are there.
+-include $(BUILD)/probed.mk
+$(BUILD)/probed.mk: Makefile
 	@mkdir -p $(@D)
+	@printf '#include <%s>\n' event2/event.h pcap/pcap.h ini.h jansson.h zlib.h zstd.h | \
+	    $(CC) $(CPPFLAGS) -E -x c - -o /dev/null || { echo "These libraries are missing: \`make bootstrap' installs them (Debian)." >&2; exit 1; }
 	@printf 'HARDENING :=' > $@
-	@for flag in $(HARDENING_WISHES); do \
+	@for flag in $(HARDENING_TRIED); do \
 	    echo '#include <stdio.h>' | $(CC) -O2 -Werror -U_FORTIFY_SOURCE $$flag -x c -c - -o /dev/null 2>/dev/null && \
 	        printf ' %s' "$$flag" >> $@; done; echo >> $@
 
-$(BUILD)/obj/%.o: %.c
+# Changes when the words of the compiler do: what they made is made anew.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(COMPILE) $(LINK))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(COMPILE) $(LINK))' > $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  CC $<"
-	@$(CC) $(CPPFLAGS) -U_FORTIFY_SOURCE $(ALL_CFLAGS) $(HARDENING) $(LTO) -c $< -o $@
+	@$(COMPILE) -c $< -o $@
 
 $(BUILD)/asan/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $< (sanitized)"
-	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(SANITIZE) -c $< -o $@
+	@$(COMPILE_TEST) -c $< -o $@
 
 # A page is one file: what it includes stands in it.
 DYGRAPHS := /usr/share/javascript/dygraphs
-$(BUILD)/%.html: report/%.html
+$(BUILD)/%.html: proxy/web/%.html proxy/web/common.css proxy/web/common.js proxy/web/inline.sh
 	@mkdir -p $(@D)
-	@DYGRAPHS=$(DYGRAPHS) sh report/inline.sh $< > $@
+	@DYGRAPHS=$(DYGRAPHS) sh proxy/web/inline.sh $< > $@
 
-$(BUILD)/%.html: proxy/%.html
-	@mkdir -p $(@D)
-	@DYGRAPHS=$(DYGRAPHS) sh report/inline.sh $< > $@
-
-$(BUILD)/obj/report/frame.o: report/frame.S $(BUILD)/page.html $(BUILD)/live.html
+$(BUILD)/obj/proxy/web/frame.o: proxy/web/frame.S $(BUILD)/page.html $(BUILD)/live.html
 	@mkdir -p $(@D)
 	@echo "  AS $<"
 	@$(CC) -DPAGE='"$(BUILD)/page.html"' -DLIVE='"$(BUILD)/live.html"' -c $< -o $@
 
-$(BUILD)/libdeadzone.a: $(PARTS:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/report/frame.o
+$(BUILD)/libdeadzone.a: $(PARTS:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/proxy/web/frame.o
 	@rm -f $@
 	@echo "  AR $@"
 	@$(AR) rcs $@ $^
 
-$(BUILD)/asan/libdeadzone.a: $(PARTS:%.c=$(BUILD)/asan/obj/%.o) $(BUILD)/obj/report/frame.o
+$(BUILD)/asan/libdeadzone.a: $(PARTS:%.c=$(BUILD)/asan/obj/%.o) $(BUILD)/obj/proxy/web/frame.o
 	@rm -f $@
 	@echo "  AR $@"
 	@$(AR) rcs $@ $^
 
-$(BUILD)/deadzone: $(BUILD)/obj/proxy/main.o $(BUILD)/libdeadzone.a
+$(BUILD)/deadzone: $(BUILD)/obj/proxy/cli/main.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $(SMALL) $(HARDENING) $(LTO) $(LINK_HARDENING) $(LDFLAGS) -o $@ $^ $(LIBRARIES)
+	@$(LINK) -o $@ $^ $(LIBRARIES)
 
-$(BUILD)/asan/deadzone: $(BUILD)/asan/obj/proxy/main.o $(BUILD)/asan/libdeadzone.a
+$(BUILD)/asan/deadzone: $(BUILD)/asan/obj/proxy/cli/main.o $(BUILD)/asan/libdeadzone.a
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES)
+	@$(LINK_TEST) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/asan/test/%: $(BUILD)/asan/obj/test/unit/%.o $(BUILD)/asan/libdeadzone.a
 	@mkdir -p $(@D)
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES) -lcmocka
+	@$(LINK_TEST) -o $@ $^ $(LIBRARIES) -lcmocka
 
 # The corpus alone: `make fuzz` looks for more.
 $(BUILD)/asan/test/fuzz_%: $(BUILD)/asan/obj/test/fuzz/fuzz_%.o $(BUILD)/asan/obj/test/fuzz/again.o $(BUILD)/asan/libdeadzone.a
 	@mkdir -p $(@D)
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES)
+	@$(LINK_TEST) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/asan/test/replay: $(BUILD)/asan/obj/test/replay/replay.o $(BUILD)/asan/libdeadzone.a
 	@mkdir -p $(@D)
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $(SANITIZE) -o $@ $^ $(LIBRARIES)
+	@$(LINK_TEST) -o $@ $^ $(LIBRARIES)
 
 # The program in which allocations fail (test/oom).
 WRAPPED := malloc calloc realloc aligned_alloc strdup strndup open_memstream realpath
-$(BUILD)/oom/deadzone: $(BUILD)/asan/obj/proxy/main.o $(BUILD)/asan/obj/test/oom/fail.o $(BUILD)/asan/libdeadzone.a
+$(BUILD)/oom/deadzone: $(BUILD)/asan/obj/proxy/cli/main.o $(BUILD)/asan/obj/test/oom/fail.o $(BUILD)/asan/libdeadzone.a
 	@mkdir -p $(@D)
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $(SANITIZE) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LIBRARIES)
+	@$(LINK_TEST) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LIBRARIES)
 
 # Runs while building: in a cross build it is of the machine that builds, as are the libraries that it needs.
-BUILD_CC ?= gcc
+BUILD_CC ?= cc
 ifeq ($(CC),$(BUILD_CC))
 $(BUILD)/manpage: $(BUILD)/obj/doc/manpage.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
+	@$(LINK) -o $@ $^ $(LIBRARIES)
 else
 $(BUILD)/manpage: $(BUILD)/native/manpage
 	@cp $< $@
@@ -200,13 +237,13 @@ $(BUILD)/deadzone.ini.5: $(BUILD)/manpage doc/deadzone.ini.5.in
 
 $(BUILD)/bench_core: $(BUILD)/obj/test/bench/bench_core.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) -o $@ $^ $(LIBRARIES)
+	@$(LINK) -o $@ $^ $(LIBRARIES)
 
 # By themselves: what measures is not what is measured.
 $(BUILD)/bench/%: test/bench/%.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
-	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $<
+	@$(COMPILE) -o $@ $< $(LDFLAGS)
 
 .PRECIOUS: $(BUILD)/asan/obj/%.o $(BUILD)/obj/%.o
 binaries: $(BUILD)/deadzone $(BUILD)/deadzone.1 $(BUILD)/deadzone.ini.5
@@ -240,8 +277,6 @@ clean: ## remove what was built
 
 # ---- What must be there ----
 
-deps:
-	@sh test/deps.sh $(BUILD_PACKAGES)
 deps-demo:
 	@sh test/deps.sh $(DEMO_PACKAGES)
 deps-check:
@@ -255,6 +290,10 @@ deps-story:
 	@sh test/deps.sh $(STORY_PACKAGES)
 deps-fuzz:
 	@sh test/deps.sh $(FUZZ_PACKAGES)
+deps-lint:
+	@sh test/deps.sh $(LINT_PACKAGES)
+deps-cover:
+	@sh test/deps.sh $(COVER_PACKAGES)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20

@@ -213,9 +213,7 @@ static int take(void *user, const char *section, const char *name, const char *v
 	entry.value = trimmed(ini->arena, value);
 	/* Keys that may come again come in any number: only of the others the list is searched. */
 	twin = key->flags & (KEY_LIST | KEY_REPEATED) ? NULL : ini_entry(file->section, name);
-	if (key->flags & KEY_UNSUPPORTED)
-		ini_complain(file->section, &entry, ini->complaints, "this key is not supported yet");
-	else if (!*entry.value)
+	if (!*entry.value)
 		ini_complain(file->section, &entry, ini->complaints, "has no value; it takes %s", key->takes);
 	else if (twin)
 		ini_complain(file->section, &entry, ini->complaints,

@@ -42,7 +42,6 @@ enum key_flags {
 	KEY_LIST = 1,        /* marked +: commas, and several times */
 	KEY_REPEATED = 2,    /* several times, each a value of its own (`do`) */
 	KEY_EACH_WAY = 4,    /* also behind `up.` and `down.` */
-	KEY_UNSUPPORTED = 8, /* known, but an error to use: not supported yet */
 };
 
 struct key {

@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proxy/command.h"
-#include "proxy/setup.h"
+#include "proxy/cli/command.h"
+#include "proxy/run/setup.h"
 
 #define LINE_MAX_SIZE 78
 
@@ -158,8 +158,6 @@ static void put_keys(const char *section)
 			printf("Default: %s.\n", key->preset);
 		else if (key->preset_words)
 			printf("Default: %s.\n", key->preset_words);
-		if (key->flags & KEY_UNSUPPORTED)
-			puts("Not supported yet: using it is an error.");
 	}
 	puts(".El");
 }
@@ -176,8 +174,6 @@ static void put_actions(void)
 		putchar('\n');
 		put_text(action_table[i].what);
 		puts(".");
-		if (action_table[i].unsupported)
-			puts("Not supported yet: using it is an error.");
 	}
 	puts(".El");
 }

@@ -6,55 +6,53 @@
 #include "base/ini.h"
 
 const struct action_row action_table[ACT_COUNT] = {
-    [ACT_DROP] = {"drop", "", "gone", false, false},
-    [ACT_DELAY] = {"delay", "T", "T on top of what the link does", false, false},
+    [ACT_DROP] = {"drop", "", "gone", false},
+    [ACT_DELAY] = {"delay", "T", "T on top of what the link does", false},
     [ACT_HOLD] = {"hold", "N [either]",
         "sent after N later datagrams (at most 65535) of its direction, or of either, have been sent (or "
         "after 1s "
         "without)",
-        false, false},
+        false},
     [ACT_DUPLICATE] = {"duplicate", "[N] [T]", "N more copies (1; at most 1000), each T after the other (0)",
-        false, false},
+        false},
     [ACT_CORRUPT] = {"corrupt", "[N] [at BYTE]",
         "N bits flipped (1; at most 64), at positions drawn from the seed, or the N lowest bits of byte "
         "BYTE, then of "
         "the "
         "next",
-        false, false},
-    [ACT_SET] = {"set", "BYTE VALUE", "that byte becomes VALUE (0-255)", false, false},
-    [ACT_DECOY] = {"decoy", "[N] [at BYTE]",
-        "a copy with these bits flipped (at most 64) is sent just before the untouched datagram", false,
         false},
-    [ACT_TRUNCATE] = {"truncate", "N", "cut to N bytes", false, false},
+    [ACT_SET] = {"set", "BYTE VALUE", "that byte becomes VALUE (0-255)", false},
+    [ACT_DECOY] = {"decoy", "[N] [at BYTE]",
+        "a copy with these bits flipped (at most 64) is sent just before the untouched datagram", false},
+    [ACT_TRUNCATE] = {"truncate", "N", "cut to N bytes", false},
     [ACT_REPLAY] = {"replay", "N or KIND",
         "the datagram N before this one (at most 64), or the session's first with a record of this dtls "
         "kind, is sent "
         "again "
         "after this one",
-        false, false},
+        false},
     [ACT_PERMUTE] = {"permute", "ORDER",
         "groups of as many matched datagrams as ORDER has numbers are held until the group is whole (or for "
         "1s) and sent in that order: `permute 3 1 2`",
-        false, false},
-    [ACT_INJECT] = {"inject", "HEX", "a datagram of these bytes is sent after this one, the same way", false,
         false},
+    [ACT_INJECT] = {"inject", "HEX", "a datagram of these bytes is sent after this one, the same way", false},
     [ACT_PACK] = {"pack", "T [SIZE]",
         "this datagram and the next ones of its direction leave as one, T after the first, or before it "
         "would "
         "grow past SIZE (1400 bytes)",
-        false, false},
+        false},
     [ACT_BLACKOUT] = {"blackout", "T [both or up or down] [drop or hold]",
         "from now, for T, nothing that arrives passes (both, drop when left out); `hold` keeps it and lets "
         "it go, in order, when the blackout ends; `blackout 0` ends those that run",
-        true, false},
+        true},
     [ACT_REBIND] = {"rebind", "[port or address]",
         "the NAT mapping is replaced: the next up datagram leaves from a new source port (`address`: also "
         "from "
         "the next `source`)",
-        true, false},
-    [ACT_LINK] = {"link", "NAME", "the session goes over to another link", true, false},
-    [ACT_BYPASS] = {"bypass", "", "the link is skipped: sent at once", false, false},
-    [ACT_NOTE] = {"note", "", "nothing; it is counted and stands in the capture", true, false},
+        true},
+    [ACT_LINK] = {"link", "NAME", "the session goes over to another link", true},
+    [ACT_BYPASS] = {"bypass", "", "the link is skipped: sent at once", false},
+    [ACT_NOTE] = {"note", "", "nothing; it is counted and stands in the capture", true},
 };
 
 #define WORDS_MAX 24
@@ -357,8 +355,6 @@ int action_read(struct reading *reading, const char *text, void *into)
 	if (choice < 0)
 		return -1;
 	action.act = (enum act)choice;
-	if (action_table[choice].unsupported)
-		return error_set(&reading->error, "`%s` is not supported yet", words.all[0]);
 	if (read_by_act(reading, &words, &action))
 		return -1;
 	*(struct action *)keys_append(reading, &actions->all, &actions->count, sizeof(action)) = action;

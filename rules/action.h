@@ -78,7 +78,6 @@ struct action_row {
 	const char *takes;
 	const char *what;
 	bool timed;       /* needs no datagram */
-	bool unsupported; /* known, but an error to use: not supported yet */
 };
 
 extern const struct action_row action_table[ACT_COUNT];

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Proves which folder may use what: by the includes, and by what the objects of rules/ call. Prints TAP.
+# Proves which folder may use what: by the includes, and by what the objects call. Prints TAP.
 # usage: layers.sh BUILD
 set -u
 build=${1:-build}
@@ -9,23 +9,34 @@ includes() { # folder, pattern of what it may not include
 	grep -nE "^#include [<\"]($2)" "$1"/*.[ch]
 }
 
-echo 1..10
+calls() { # folder, pattern of what its objects may not call
+	for source in "$1"/*.c; do
+		object=$build/obj/${source%.c}.o
+		readelf -sW "$object" | awk -v o="$object" '$7 == "UND" && $8 { print o ": " $8 }'
+	done | grep -E ": ($2)(@.*)?$"
+}
+
+echo 1..17
 check "base includes no other folder" "$(includes base '(rules|capture|report|proxy)/')"
 check "rules includes base alone" "$(includes rules '(capture|report|proxy)/')"
 check "capture includes base alone" "$(includes capture '(rules|report|proxy)/')"
 check "report includes all but proxy" "$(includes report 'proxy/')"
-check "libevent lives in proxy" "$(includes base event2; includes rules event2; includes capture event2; includes report event2)"
-check "libpcap lives in capture" "$(includes base pcap; includes rules pcap; includes report pcap/; includes proxy pcap)"
-check "inih lives in one file" "$(grep -ln '^#include <ini.h>' base/*.c rules/*.c capture/*.c report/*.c proxy/*.c | grep -vx base/ini_read.c)"
-check "jansson lives in report and proxy" "$(includes base jansson; includes rules jansson; includes capture jansson)"
+check "run includes no other part of proxy" "$(includes proxy/run 'proxy/(relay|control|cli)/')"
+check "relay includes run, and neither control nor cli" "$(includes proxy/relay 'proxy/(control|cli)/')"
+check "control includes relay and run, not cli" "$(includes proxy/control 'proxy/cli/')"
+check "libevent lives in control and cli" "$(for folder in base rules capture report proxy/run proxy/relay; do includes $folder event2; done)"
+check "libevent's HTTP lives in control" "$(includes proxy/cli 'event2/http')"
+check "libpcap lives in capture" "$(for folder in base rules report proxy/run proxy/relay proxy/control proxy/cli; do includes $folder pcap/; done)"
+check "inih lives in one file" "$(grep -ln '^#include <ini.h>' */*.c */*/*.c | grep -vx base/ini_read.c)"
+check "jansson lives in report and proxy" "$(for folder in base rules capture; do includes $folder jansson; done)"
 
-forbidden='clock_gettime|gettimeofday|time|nanosleep|socket|send|sendto|sendmsg|recv|recvfrom|recvmsg|bind|connect'
-forbidden="$forbidden|getrandom|random|rand|rand_r|drand48|open|open64|fopen|fopen64|read|write|close|printf|fprintf|puts|putchar|stdout|stderr"
-calls() {
-	for object in "$build"/obj/rules/*.o; do
-		readelf -sW "$object" | awk -v o="$object" '$7 == "UND" && $8 { print o ": " $8 }'
-	done
-}
-check "rules touches no clock, socket, file, random device or print" "$(calls | grep -E ": ($forbidden)(@.*)?$")"
-check "the check itself sees what rules calls" "$(calls | grep -q ': malloc' || echo 'readelf shows no malloc in rules: is it built?')"
+print='printf|fprintf|puts|putchar|stdout|stderr|__printf_chk|__fprintf_chk'
+socket='socket|send|sendto|sendmsg|sendmmsg|recv|recvfrom|recvmsg|recvmmsg|bind|connect|listen|accept'
+outside="clock_gettime|gettimeofday|time|nanosleep|$socket|getrandom|random|rand|rand_r|drand48"
+outside="$outside|open|open64|fopen|fopen64|read|write|close|$print"
+check "rules touches no clock, socket, file, random device or print" "$(calls rules "$outside")"
+check "base and capture print nothing" "$(for folder in base capture; do calls $folder "printf|puts|putchar|stderr|__printf_chk"; done)"
+check "run opens no socket; of threads it starts the writer of output alone" "$(calls proxy/run "$socket|pthread_create" | grep -v "output.o: pthread_create")"
+check "relay uses no libevent" "$(calls proxy/relay 'event_.*|evhttp_.*|bufferevent_.*')"
+check "the check itself sees what rules calls" "$(calls rules malloc | grep -q malloc || echo 'readelf shows no malloc in rules: is it built?')"
 exit $failed

@@ -16,7 +16,7 @@
 
 #include "base/error.h"
 #include "base/ini.h"
-#include "proxy/setup.h"
+#include "proxy/run/setup.h"
 #include "rules/core.h"
 
 #define DATAGRAMS 1000000

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/ini.h"
-#include "proxy/setup.h"
+#include "proxy/run/setup.h"
 #include "rules/core.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

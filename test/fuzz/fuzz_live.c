@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "proxy/live.h"
+#include "proxy/run/live.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/setup.h"
+#include "proxy/run/setup.h"
 #include "report/pins.h"
 #include "test/fuzz/file.h"
 

@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "capture/comment.h"
-#include "proxy/setup.h"
+#include "proxy/run/setup.h"
 #include "rules/core.h"
 
 #define SEED 1

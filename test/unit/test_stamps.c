@@ -1,7 +1,7 @@
 /* stamps: datagrams keep their time when the wall clock steps between their receipt and their reading. */
 #include "test/unit/unit.h"
 
-#include "proxy/stamps.h"
+#include "proxy/relay/stamps.h"
 
 #define WALL (1764000000 * NS_S)
 #define START (5000 * NS_S)

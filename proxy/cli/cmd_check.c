@@ -1,0 +1,39 @@
+/* check: reads ini files, tells every error and note, runs nothing. */
+#include "base/error.h"
+#include "proxy/cli/command.h"
+#include "proxy/run/log.h"
+#include "proxy/run/setup.h"
+#include "proxy/run/summary.h"
+
+static int run(const struct command_line *line)
+{
+	int status = EXIT_DONE;
+
+	for (size_t i = 0; i < line->word_count; i++) {
+		struct complaints *complaints = complaints_new();
+		struct names *names = names_new();
+		struct setup_source source = {.file = line->words[i]};
+		struct setup *setup = setup_new(&source, SETUP_CHECK, names, complaints);
+
+		log_complaints(complaints);
+		if (complaints_count(complaints, COMPLAINT_ERROR))
+			status = EXIT_USAGE;
+		setup_free(setup);
+		names_free(names);
+		complaints_free(complaints);
+	}
+	return status;
+}
+
+const struct command command_check_row = {
+    .name = "check",
+    .words = "FILE...",
+    .words_least = 1,
+    .words_most = COMMAND_FILES_MAX,
+    .run = run,
+    .what = "read ini files, print every error and note, run nothing",
+    .more =
+        "Each FILE is a configuration of its own with its includes; fragments without [proxy] are welcome.\n"
+        "Prints nothing if the files are valid. Exit status: 0, or 2 if there is an error; notes do not "
+        "fail.",
+};

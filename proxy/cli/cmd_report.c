@@ -1,0 +1,116 @@
+/* report: what happened, from a capture alone. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "proxy/cli/command.h"
+#include "proxy/run/log.h"
+#include "proxy/run/summary.h"
+#include "report/tale.h"
+
+/* Names and addresses come from an untrusted capture and may contain terminal escapes. */
+static void print(const struct tale *tale)
+{
+	struct text visible = {0};
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		memory_out();
+	tale_print(tale, out);
+	if (fclose(out))
+		memory_out();
+	text_add_visible(&visible, text, size);
+	fwrite(visible.at, 1, visible.size, stdout);
+	text_free(&visible);
+	free(text);
+}
+
+static int write_page(
+    const struct command_line *line, const struct tale *tale, const char *page, struct error *error)
+{
+	struct text title = {0};
+	int status;
+
+	text_add_word(&title, line->words[0]);
+	if (line->word_count > 1)
+		text_add(&title, " and %zu more", line->word_count - 1);
+	status = tale_page(tale, title.at, page, error);
+	text_free(&title);
+	return status;
+}
+
+static int tell(const struct command_line *line, const struct tale *tale)
+{
+	const char *page = command_value(line, "html");
+	const struct command_output output = {"--html", page};
+	struct error error;
+	size_t json;
+
+	command_values(line, "json", &json);
+	if (command_check_inputs(line, line->words, line->word_count, &output, 1))
+		return EXIT_USAGE;
+	if (page && write_page(line, tale, page, &error)) {
+		log_error("--html: %s", error.text);
+		return EXIT_USAGE;
+	}
+	if (json)
+		tale_json(tale, stdout);
+	else if (!page)
+		print(tale);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_DONE;
+	log_error("report: standard output cannot be written");
+	return EXIT_FAILED;
+}
+
+static int run(const struct command_line *line)
+{
+	struct tale_wish wish = {
+	    .device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
+	struct error error;
+	enum tale_detail detail = command_value(line, "html") ? TALE_WHOLE : TALE_BRIEF;
+	struct inputs *inputs = inputs_open(line->words, line->word_count, &error);
+	struct tale *tale = inputs ? tale_read(inputs, &wish, detail, &error) : NULL;
+	int status;
+
+	inputs_close(inputs);
+	if (!tale) {
+		log_error("report: %s", error.text);
+		return EXIT_USAGE;
+	}
+	status = tell(line, tale);
+	tale_free(tale);
+	return status;
+}
+
+static const struct option_row options[] = {
+    {0, "html", "FILE", false, "one self-contained page for a browser", NULL},
+    {0, "json", NULL, false, "for machines, on standard output: as run --json, and more", NULL},
+    {0, "device", "ADDR[:PORT]", false, "of a capture that is not ours: the flows of this device (or prefix)",
+        NULL},
+    {0, "cloud", "ADDR:PORT", false, "… of this cloud", NULL},
+};
+
+const struct command command_report_row = {
+    .name = "report",
+    .words = "CAPTURE...",
+    .words_least = 1,
+    .words_most = COMMAND_FILES_MAX,
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .run = run,
+    .what = "what happened: per session and direction, text by default",
+    .more = "Of our own pcapng the figures equal the run's own summary. Of our classic pcap, which has no "
+            "verdicts,\n"
+            "what came and what left are paired by their bytes. Of any other capture the flows of --device "
+            "or --cloud\n"
+            "are shown; without these the cloud is assumed to have port 5684 or 4433, or to be the receiver "
+            "of\n"
+            "the first ClientHello.\n\n"
+            "Several captures are parts of one run that was rotated, in any order, or captures of the same "
+            "time,\n"
+            "which are merged. - is standard input; files may be compressed with gzip or zstd.",
+};

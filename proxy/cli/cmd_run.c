@@ -1,0 +1,392 @@
+/* run: the relay, from the ini files to the summary. */
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fresh.h"
+#include "base/memory.h"
+#include "proxy/cli/command.h"
+#include "proxy/control/control.h"
+#include "proxy/relay/limits.h"
+#include "proxy/run/history.h"
+#include "proxy/run/log.h"
+#include "proxy/run/output.h"
+#include "proxy/relay/relay.h"
+#include "proxy/cli/run.h"
+
+#define JSON_QUEUE_MAX ((size_t)64 << 20) /* bytes that may wait on standard output before the end */
+#define PATIENCE (250 * NS_MS)            /* at the end, with whoever reads standard error and output */
+
+/* NULL after its errors were printed. */
+static struct setup *setup_read(struct run *run)
+{
+	struct complaints *complaints = complaints_new();
+	struct setup *setup = live_load(run->running.live, complaints);
+
+	log_complaints(complaints);
+	complaints_free(complaints);
+	return setup;
+}
+
+/* Standard output may be a pipe that nobody reads: it has a queue, as messages do. */
+static int queue_json(struct run *run, json_t *json, bool at_end, struct error *error)
+{
+	struct text text = {0};
+	bool queued;
+
+	dump_json(json, DUMP_INDENTED, &text);
+	json_decref(json);
+	text_add_bytes(&text, "\n", 1);
+	queued = output_put(run->standard_output, text.at, text.size, at_end ? SIZE_MAX : JSON_QUEUE_MAX);
+	text_free(&text);
+	return queued ? 0 : error_set(error, "standard output is not read: this summary is skipped");
+}
+
+void run_write_json(struct run *run, const struct sheet *sheet, bool at_end)
+{
+	struct error error;
+	int failed;
+
+	if (!run->json_path)
+		return;
+	if (run->standard_output)
+		failed = queue_json(run, sheet_json(sheet), at_end, &error);
+	else
+		failed = sheet_write(sheet_json(sheet), run->json_path, &error);
+	if (!failed)
+		return;
+	log_error("--json: %s", error.text);
+	if (at_end)
+		run->running.status = EXIT_FAILED;
+}
+
+/* ---- Start ---- */
+
+static uint64_t seed_of(const struct setup *setup)
+{
+	uint32_t random = 0;
+
+	if (setup->proxy.seed_given)
+		return setup->proxy.seed;
+	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		;
+	return random;
+}
+
+static void leave_loop(void *user)
+{
+	event_base_loopbreak(user);
+}
+
+static int base_open(struct run *run)
+{
+	struct event_config *config = event_config_new();
+
+	if (config)
+		event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	run->base = config ? event_base_new_with_config(config) : NULL;
+	if (config)
+		event_config_free(config);
+	run->running.on_stop = leave_loop;
+	run->running.on_stop_user = run->base;
+	return run->base ? 0 : -1;
+}
+
+static int capture_start(struct run *run)
+{
+	const struct capture_settings *settings = &run->running.setup->capture;
+	struct capture_options options = {.path = run->capture_path ? run->capture_path : settings->file,
+	    .format = settings->format,
+	    .snaplen = (uint32_t)settings->snaplen,
+	    .rotate_size = settings->rotate_size,
+	    .rotate_time = settings->rotate_time,
+	    .keep = (unsigned)settings->keep,
+	    .keylogs = settings->keylog.all,
+	    .keylog_count = settings->keylog.count,
+	    .keylog_wait = settings->keylog_wait,
+	    .recorders = (unsigned)run->running.setup->proxy.workers,
+	    .names = run->running.names,
+	    .version = "deadzone " DEADZONE_VERSION,
+	    .seed = run->running.seed,
+	    .ini = ini_text(run->running.setup->ini),
+	    .at = crew_wall(run->running.crew, relay_now())};
+	struct error error;
+
+	if (!options.path)
+		return EXIT_DONE;
+	run->running.capture = capture_open(&options, &error);
+	if (!run->running.capture) {
+		log_error("capture: %s", error.text);
+		return EXIT_USAGE;
+	}
+	crew_capture(run->running.crew, run->running.capture);
+	capture_name(run->running.capture, run->capture_name, sizeof(run->capture_name));
+	return EXIT_DONE;
+}
+
+/* A file that the command line names and that cannot be opened is an error at once, not at the end. */
+static int json_check(struct run *run)
+{
+	const char *capture = run->capture_path ? run->capture_path : run->running.setup->capture.file;
+	const struct command_output outputs[] = {
+	    {"-w or [capture] file", capture}, {"--json", run->json_path}, {"--junit", run->junit_path}};
+	struct fresh probe;
+	struct error error;
+
+	if (run->json_path && capture && strcmp(run->json_path, "-") == 0 && strcmp(capture, "-") == 0) {
+		log_error("--json and the capture cannot both go to standard output");
+		return EXIT_USAGE;
+	}
+	if (command_check_outputs(
+	        "run", outputs, sizeof(outputs) / sizeof(*outputs), run->running.live, run->running.setup))
+		return EXIT_USAGE;
+	if (!run->json_path)
+		return EXIT_DONE;
+	if (strcmp(run->json_path, "-") == 0) {
+		run->standard_output = output_open(STDOUT_FILENO);
+		return run->standard_output ? EXIT_DONE : EXIT_FAILED;
+	}
+	if (fresh_open(&probe, run->json_path, 0666, &error) && errno != ENXIO) {
+		log_error("--json: %s", error.text);
+		return EXIT_USAGE;
+	}
+	fresh_discard(&probe);
+	return EXIT_DONE; /* the reader of a FIFO may come later */
+}
+
+static void say_ready(struct run *run)
+{
+	char text[ADDRESS_TEXT_ROOM];
+
+	for (size_t i = 0; i < crew_listener_count(run->running.crew); i++)
+		log_error("ready listen=%s upstream=%s seed=%" PRIu64,
+		    address_text(crew_listener(run->running.crew, i), text, sizeof(text)),
+		    run->running.setup->proxy.upstream, run->running.seed);
+}
+
+static int start(struct run *run)
+{
+	struct crew_options options = {.names = run->running.names,
+	    .summary = run->running.summary,
+	    .feed = run->running.feed,
+	    .seed = run->running.seed};
+	struct error error;
+	int status = json_check(run);
+
+	if (status)
+		return status;
+	limits_raise();
+	evthread_use_pthreads();
+	if (base_open(run) || run_signals_open(run) || run_ticks_open(run)) {
+		log_error("the event loop cannot be set up");
+		return EXIT_FAILED;
+	}
+	run->running.crew = crew_new(&options, run->running.setup, &error);
+	if (!run->running.crew) {
+		log_error("%s", error.text);
+		return EXIT_FAILED;
+	}
+	status = capture_start(run);
+	if (status)
+		return status;
+	if (run->running.setup->control.listen.count)
+		run->running.history = history_new();
+	run->control = control_new(&run->running, run->base, &error);
+	if (!run->control) {
+		log_error("%s", error.text);
+		return EXIT_FAILED;
+	}
+	if (crew_start(run->running.crew, &error)) {
+		log_error("%s", error.text);
+		crew_stop(run->running.crew);
+		return EXIT_FAILED;
+	}
+	say_ready(run);
+	return EXIT_DONE;
+}
+
+/* ---- End ---- */
+
+static void close_capture(struct run *run)
+{
+	struct capture_closing closing = {0};
+	struct text statistics = {0};
+	struct summary_facts facts;
+	struct summary_now now;
+	struct sheet sheet;
+	char trouble[512];
+
+	running_now(&run->running, true, &now);
+	crew_closing(run->running.crew, &now, &closing);
+	running_facts(&run->running, &facts);
+	summary_sheet(
+	    &now, crew_cores(run->running.crew), &facts, (enum exit_status)run->running.status, &sheet);
+	summary_now_free(&now);
+	summary_statistics(&sheet, &statistics);
+	sheet_fini(&sheet);
+	closing.at = run->running.stopped;
+	closing.comment = statistics.at;
+	capture_close(run->running.capture, &closing);
+	if (capture_trouble(run->running.capture, trouble, sizeof(trouble)))
+		log_error("capture: %s", trouble);
+	text_free(&statistics);
+}
+
+static void finish(struct run *run)
+{
+	struct sheet sheet;
+	struct error error;
+
+	run->running.stopped = crew_wall(run->running.crew, relay_now());
+	log_status("");
+	run_signals_close(run);
+	run_ticks_close(run);
+	if (run->running.capture)
+		close_capture(run);
+	running_sheet(&run->running, true, &sheet);
+	if (log_level() >= LOG_NORMAL) {
+		summary_print(&sheet, true);
+		if (run->running.capture) {
+			struct text line = {0};
+
+			run_announce_file(run);
+			text_add(&line, "capture in %s\n", run->capture_name);
+			log_lines(line.at, line.size, true);
+			text_free(&line);
+		}
+	}
+	summary_tell_failures(&sheet);
+	run->running.status = sheet.exit;
+	run_write_json(run, &sheet, true);
+	if (run->junit_path && sheet_write_junit(&sheet, run->junit_path, &error)) {
+		log_error("--junit: %s", error.text);
+		run->running.status = EXIT_FAILED;
+	}
+	sheet_fini(&sheet);
+	if (output_close(run->standard_output, PATIENCE)) {
+		log_error("--json: standard output is not read: the summary was not written");
+		run->running.status = EXIT_FAILED;
+	}
+	run->standard_output = NULL;
+}
+
+static void clean_up(struct run *run)
+{
+	control_free(run->control);
+	crew_free(run->running.crew);
+	capture_free(run->running.capture);
+	if (run->base)
+		event_base_free(run->base);
+	libevent_global_shutdown();
+	summary_free(run->running.summary);
+	for (size_t i = 0; i < run->running.change_count; i++)
+		free(run->running.changes[i].text);
+	free(run->running.changes);
+	feed_free(run->running.feed);
+	history_free(run->running.history);
+	output_close(run->standard_output, 0);
+	setup_free(run->running.setup);
+	live_free(run->running.live);
+	names_free(run->running.names);
+}
+
+static int run_to_the_end(const struct command_line *line)
+{
+	struct run run = {.running = {.generation = 1}};
+	struct running *running = &run.running;
+	size_t quiet, verbose;
+
+	command_values(line, "quiet", &quiet);
+	command_values(line, "verbose", &verbose);
+	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
+	run.source.file = command_value(line, "config");
+	run.source.sets = (const char *const *)line->settings;
+	run.source.set_count = line->setting_count;
+	run.capture_path = command_value(line, "write");
+	run.json_path = command_value(line, "json");
+	run.junit_path = command_value(line, "junit");
+	if (!run.source.file && !run.source.set_count) {
+		log_error("run: pass an ini file with -c, or --listen and --upstream; `deadzone help run` "
+		          "says more");
+		return EXIT_USAGE;
+	}
+	running->names = names_new();
+	running->live = live_new(&run.source, SETUP_RUN, running->names);
+	running->setup = setup_read(&run);
+	if (!running->setup) {
+		live_free(running->live);
+		names_free(running->names);
+		return EXIT_USAGE;
+	}
+	run.source.workers = (unsigned)running->setup->proxy.workers;
+	running->summary = summary_new();
+	running->feed = feed_new();
+	running->seed = seed_of(running->setup);
+	run.wall_offset = relay_wall_now() - relay_now();
+	running->status = start(&run);
+	if (!running->status) {
+		if (event_base_dispatch(run.base) < 0) {
+			log_error("the event loop failed");
+			running->status = EXIT_FAILED;
+			crew_stop(running->crew);
+		}
+		finish(&run);
+	} else {
+		if (running->capture)
+			capture_close(running->capture, NULL);
+		run_signals_close(&run);
+		run_ticks_close(&run);
+	}
+	clean_up(&run);
+	return running->status;
+}
+
+static int run(const struct command_line *line)
+{
+	int status;
+
+	log_start();
+	status = run_to_the_end(line);
+	log_stop(PATIENCE);
+	return status;
+}
+
+static const struct option_row options[] = {
+    {'c', "config", "FILE", false, "the ini file", NULL},
+    {0, "listen", "ADDR:PORT", false, "where devices send to", "[proxy] listen"},
+    {0, "upstream", "HOST:PORT", false, "the cloud", "[proxy] upstream"},
+    COMMAND_LINK_OPTIONS,
+    {'w', "write", "FILE", false, "capture file; - is standard output, for `| wireshark -k -i -`", NULL},
+    {0, "set", "\"[SECTION] KEY = VALUE\"", true,
+        "replaces all values of that key (`+=` adds one); may be repeated", NULL},
+    {0, "json", "FILE", false, "the summary at the end, for machines; - is standard output", NULL},
+    {0, "junit", "FILE", false, "the outcome of every `expect` and other check, as JUnit XML", NULL},
+    {'q', "quiet", NULL, false, "only errors and the ready line", NULL},
+    {'v', "verbose", NULL, true, "every verdict too", NULL},
+};
+
+const struct command command_run_row = {
+    .name = "run",
+    .words = "",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .run = run,
+    .what = "relay until SIGINT or SIGTERM",
+    .more =
+        "Without an ini file: `deadzone run --listen 0.0.0.0:25684 --upstream cloud.example:5684 --latency "
+        "300ms "
+        "--loss 5%`.\n"
+        "Options such as --latency are short for --set \"[link default] latency = …\"; --set wins over them. "
+        "--blackout 40s@75\n"
+        "is a rule named blackout: from the 75th datagram up on, nothing passes for 40 s.\n\n"
+        "When all listeners are bound and all rules are armed it writes a line for each listener,\n"
+        "`deadzone: ready listen=ADDR:PORT upstream=HOST:PORT seed=N`.\n\n"
+        "SIGINT or SIGTERM stop cleanly, a second one ends at once. SIGHUP reads the ini files again.\n"
+        "SIGUSR1 prints the summary so far and writes the --json file. SIGUSR2 starts a new capture file.",
+};

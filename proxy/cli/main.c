@@ -1,0 +1,63 @@
+/* main: `deadzone COMMAND …`, and what concerns every command. */
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "proxy/cli/command.h"
+#include "proxy/run/log.h"
+#include "proxy/run/summary.h"
+
+static int unknown_command(const char *word)
+{
+	const char *names[16] = {0}, *nearest;
+
+	for (size_t i = 0; i < command_count; i++)
+		names[i] = command_table[i]->name;
+	nearest = text_nearest(word, names, command_count);
+	if (nearest)
+		log_error("there is no command `%s`; did you mean `%s`?", word, nearest);
+	else
+		log_error("there is no command `%s`; `deadzone --help` lists them", word);
+	return EXIT_USAGE;
+}
+
+int main(int count, char **words)
+{
+	const char *word = count > 1 ? words[1] : "";
+	struct command_line line;
+	int status;
+
+	json_set_alloc_funcs(memory_get, free); /* a JSON text that lacks a part is no text */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is as a full disk */
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+		printf("deadzone %s\n", DEADZONE_VERSION);
+		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	}
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+		command_print_all(stdout);
+		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	}
+	if (!*word) {
+		command_print_all(stderr);
+		return EXIT_USAGE;
+	}
+	for (size_t i = 0; i < command_count; i++) {
+		if (strcmp(command_table[i]->name, word) != 0)
+			continue;
+		if (count > 2 && (strcmp(words[2], "--help") == 0 || strcmp(words[2], "-h") == 0)) {
+			command_print_help(command_table[i], stdout);
+			return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+		}
+		status = command_parse(command_table[i], count - 2, words + 2, &line);
+		if (!status)
+			status = command_table[i]->run(&line);
+		command_line_free(&line);
+		return status;
+	}
+	return unknown_command(word);
+}

@@ -1,0 +1,140 @@
+/*
+ * run_signals: the first SIGINT or SIGTERM asks the event loop to stop, by an eventfd; a further one ends the
+ * process at once, even while the loop waits for a disk or for standard error. SIGHUP, SIGUSR1 and SIGUSR2
+ * are libevent's, which calls back for each signal that came.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "proxy/cli/run.h"
+#include "proxy/control/control.h"
+#include "proxy/run/log.h"
+
+static int stop_bell = -1;
+static volatile sig_atomic_t stop_asked;
+
+static void die_now(void)
+{
+	static const char text[] = "deadzone: stopped at once\n";
+	struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (poll(&standard_error, 1, 0) != 1 || write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(EXIT_FAILED); /* nobody reads it */
+	_exit(EXIT_FAILED);
+}
+
+static void stop_signalled(int number)
+{
+	int kept = errno;
+
+	(void)number;
+	if (stop_asked)
+		die_now();
+	stop_asked = 1;
+	eventfd_write(stop_bell, 1);
+	errno = kept;
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *user)
+{
+	struct run *run = user;
+
+	(void)fd;
+	(void)what;
+	running_stop(&run->running);
+}
+
+/* libevent calls back for each signal that came: several SIGHUPs become one reload, done in the loop's next
+ * round, so that a SIGTERM among them does not wait for all. */
+static void on_hangup(evutil_socket_t number, short what, void *user)
+{
+	struct run *run = user;
+
+	(void)number;
+	(void)what;
+	event_active(run->reload, EV_TIMEOUT, 0);
+}
+
+static void on_reload(evutil_socket_t fd, short what, void *user)
+{
+	struct run *run = user;
+
+	(void)fd;
+	(void)what;
+	if (!stop_asked && !running_reload(&run->running, NULL))
+		control_reload(run->control);
+}
+
+static void on_summary(evutil_socket_t number, short what, void *user)
+{
+	struct run *run = user;
+	struct sheet sheet;
+
+	(void)number;
+	(void)what;
+	running_sheet(&run->running, true, &sheet);
+	log_status("");
+	summary_print(&sheet, false);
+	run_write_json(run, &sheet, false);
+	sheet_fini(&sheet);
+}
+
+static void on_rotate(evutil_socket_t number, short what, void *user)
+{
+	struct run *run = user;
+	const char *why;
+
+	(void)number;
+	(void)what;
+	if (!running_rotate(&run->running, &why))
+		log_error("%s", why);
+}
+
+static int stop_open(struct run *run)
+{
+	struct sigaction asks = {.sa_handler = stop_signalled, .sa_flags = SA_RESTART};
+
+	stop_bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (stop_bell < 0)
+		return -1;
+	run->stop = event_new(run->base, stop_bell, EV_READ, on_stop, run);
+	if (!run->stop || event_add(run->stop, NULL))
+		return -1;
+	return sigaction(SIGINT, &asks, NULL) || sigaction(SIGTERM, &asks, NULL) ? -1 : 0;
+}
+
+int run_signals_open(struct run *run)
+{
+	static const struct {
+		int number;
+		event_callback_fn call;
+	} rows[RUN_SIGNALS] = {{SIGHUP, on_hangup}, {SIGUSR1, on_summary}, {SIGUSR2, on_rotate}};
+
+	run->reload = event_new(run->base, -1, 0, on_reload, run);
+	if (!run->reload)
+		return -1;
+	for (int i = 0; i < RUN_SIGNALS; i++) {
+		signal(rows[i].number, SIG_IGN); /* what libevent leaves behind at the end */
+		run->signals[i] = evsignal_new(run->base, rows[i].number, rows[i].call, run);
+		if (!run->signals[i] || event_add(run->signals[i], NULL))
+			return -1;
+	}
+	return stop_open(run);
+}
+
+void run_signals_close(struct run *run)
+{
+	stop_asked = 1;
+	if (run->stop)
+		event_free(run->stop);
+	if (run->reload)
+		event_free(run->reload);
+	if (stop_bell >= 0)
+		close(stop_bell);
+	for (int i = 0; i < RUN_SIGNALS; i++)
+		if (run->signals[i])
+			event_free(run->signals[i]);
+}

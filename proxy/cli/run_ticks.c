@@ -1,0 +1,102 @@
+/* run_ticks: what a run does once a second, in the program's first thread. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proxy/cli/run.h"
+#include "proxy/relay/relay.h"
+#include "proxy/run/history.h"
+#include "proxy/run/log.h"
+
+#define STATUS_EVERY 1         /* seconds */
+#define STEP_MIN (100 * NS_MS) /* of the wall clock; NTP's slewing is at most 0.5 ms in a second */
+
+static void show_status(struct run *run)
+{
+	const struct account *totals;
+	struct summary_now now;
+	uint64_t received, dropped;
+	size_t sessions;
+	char text[200];
+
+	running_now(&run->running, false, &now);
+	sessions = now.live;
+	totals = now.totals;
+	received = totals[WAY_UP].received + totals[WAY_DOWN].received;
+	dropped = account_dropped(&totals[WAY_UP]) + account_dropped(&totals[WAY_DOWN]);
+	snprintf(text, sizeof(text),
+	    "%zu session%s  %" PRIu64 " datagrams/s  %" PRIu64 " dropped/s  %" PRIu64 " waiting", sessions,
+	    sessions == 1 ? "" : "s", received - run->last_received, dropped - run->last_dropped,
+	    totals[WAY_UP].queued + totals[WAY_DOWN].queued);
+	run->last_received = received;
+	run->last_dropped = dropped;
+	summary_now_free(&now);
+	log_status(text);
+}
+
+static void take_sample(struct run *run)
+{
+	struct summary_now now;
+
+	running_now(&run->running, false, &now);
+	history_add(run->running.history, relay_wall_now(), &now);
+	summary_now_free(&now);
+}
+
+/* SIGUSR2, rotation or a reload started another. */
+void run_announce_file(struct run *run)
+{
+	char name[4096];
+
+	capture_name(run->running.capture, name, sizeof(name));
+	if (strcmp(name, run->capture_name) != 0 && run->capture_name[0])
+		log_tell("the capture goes on in %s", name);
+	memcpy(run->capture_name, name, sizeof(name));
+}
+
+/* Stamps go on as they were, so that no interval in a capture is torn; that the wall clock did not is an
+ * event. */
+static void look_at_the_clock(struct run *run)
+{
+	ns_t offset = relay_wall_now() - relay_now(), step = offset - run->wall_offset;
+	char text[80];
+
+	run->wall_offset = offset;
+	if (step < STEP_MIN && step > -STEP_MIN)
+		return;
+	snprintf(text, sizeof(text), "clock-stepped %+.3fs", (double)step / 1e9);
+	running_event(&run->running, text);
+	log_error("%s: stamps go on as before the step", text);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *user)
+{
+	struct run *run = user;
+	char text[512];
+
+	(void)fd;
+	(void)what;
+	look_at_the_clock(run);
+	if (run->running.capture && capture_trouble(run->running.capture, text, sizeof(text)))
+		log_error("capture: %s", text);
+	if (run->running.capture)
+		run_announce_file(run);
+	if (log_is_terminal() && log_level() >= LOG_NORMAL)
+		show_status(run);
+	if (run->running.history)
+		take_sample(run);
+}
+
+int run_ticks_open(struct run *run)
+{
+	struct timeval every = {.tv_sec = STATUS_EVERY};
+
+	run->ticks = event_new(run->base, -1, EV_PERSIST, on_tick, run);
+	return run->ticks ? event_add(run->ticks, &every) : -1;
+}
+
+void run_ticks_close(struct run *run)
+{
+	if (run->ticks)
+		event_free(run->ticks);
+}

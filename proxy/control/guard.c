@@ -1,0 +1,116 @@
+#include "proxy/control/guard.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/regular.h"
+
+#define GUARD_FILE_MAX ((size_t)1 << 20) /* bytes */
+
+static bool is_ip(const char *host, size_t size, const struct address *bound)
+{
+	char text[ADDRESS_TEXT_ROOM];
+	struct address address;
+	struct error error;
+
+	if (size >= sizeof(text))
+		return false;
+	snprintf(text, sizeof(text), "%.*s", (int)size, host);
+	if (address_read_host(text, &address, &error))
+		return false;
+	return address_is_loopback(&address) || address_same_host(&address, bound) || address_is_any(bound);
+}
+
+/* A name that is not ours may be one that another site has made to point here (DNS rebinding): only
+ * addresses, and localhost. */
+static bool host_is_ours(const struct address *bound, const char *host)
+{
+	size_t size = strlen(host);
+	const char *colon = strrchr(host, ':'), *bracket = strrchr(host, ']');
+
+	if (!bound->family)
+		return true; /* no browser reaches a Unix socket */
+	if (colon && (!bracket || colon > bracket))
+		size = (size_t)(colon - host);
+	if (size > 2 && host[0] == '[' && host[size - 1] == ']')
+		return is_ip(host + 1, size - 2, bound);
+	return (size == 9 && strncasecmp(host, "localhost", 9) == 0) || is_ip(host, size, bound);
+}
+
+static const char *header_of(struct evhttp_request *http, const char *name)
+{
+	return evhttp_find_header(evhttp_request_get_input_headers(http), name);
+}
+
+const char *guard_foreign(const struct address *bound, struct evhttp_request *http)
+{
+	const char *host = header_of(http, "Host"), *origin = header_of(http, "Origin"),
+	           *site = header_of(http, "Sec-Fetch-Site");
+
+	if (!host && bound->family)
+		return "the Host header is missing";
+	if (host && !host_is_ours(bound, host))
+		return "the Host header names another host: use an address, or localhost";
+	if (origin && (strncmp(origin, "http://", 7) != 0 || !host || strcasecmp(origin + 7, host) != 0))
+		return "the request comes from a page of another site (Origin)";
+	if (site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
+		return "the request comes from a page of another site (Sec-Fetch-Site)";
+	return NULL;
+}
+
+/* Compares all of both, whatever differs first. */
+static bool same_secret(const char *given, const char *token)
+{
+	size_t size = strlen(token), given_size = strlen(given);
+	unsigned differs = size != given_size;
+
+	for (size_t i = 0; i < given_size; i++)
+		differs |= (unsigned)(given[i] ^ token[size ? i % size : 0]);
+	return !differs;
+}
+
+bool guard_knows(const char *token, struct evhttp_request *http)
+{
+	const char *given = header_of(http, "Authorization");
+
+	if (!token[0])
+		return true;
+	return given && strncasecmp(given, "Bearer ", 7) == 0 && same_secret(given + 7, token);
+}
+
+int guard_token(const char *path, char *token, struct error *error)
+{
+	struct text whole = {0};
+	struct error why;
+	int fd = regular_open(path, false, &why);
+	size_t size = 0;
+	int failed = fd < 0 || regular_read(fd, path, GUARD_FILE_MAX, &whole, &why);
+
+	if (fd >= 0)
+		close(fd);
+	if (!failed)
+		while (size < whole.size && whole.at[size] != '\n')
+			size++;
+	if (size && whole.at[size - 1] == '\r')
+		size--;
+	if (failed)
+		error_set(error, "[control] token: %s", why.text);
+	else if (!size)
+		failed = error_set(error, "[control] token: the first line of `%s` is empty", path);
+	else if (memchr(whole.at, '\0', size))
+		failed = error_set(error,
+		    "[control] token: the first line of `%s` holds a NUL byte, which no header can bring",
+		    path);
+	else if (size >= GUARD_TOKEN_ROOM)
+		failed = error_set(error,
+		    "[control] token: the first line of `%s` has %zu bytes; %d are the most", path, size,
+		    GUARD_TOKEN_ROOM - 1);
+	if (!failed) {
+		memcpy(token, whole.at, size);
+		token[size] = '\0';
+	}
+	text_free(&whole);
+	return failed;
+}

@@ -1,0 +1,181 @@
+/*
+ * outbox: what is to be sent, gathered by socket and sent together, and what a full socket could not take.
+ *
+ * All that falls due in one round is gathered: of one session it stands together then, and what has one size
+ * goes to the kernel as one. Between sessions the order in one instant is free; within one it stays.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/relay/inside.h"
+#include "proxy/run/log.h"
+
+#define RETRIES 4 /* of a datagram whose send only told news about an earlier one */
+
+static void sending_of(const struct relay *relay, const struct datagram *datagram, struct sending *sending)
+{
+	const struct session *session = datagram->session;
+	const struct carrier *carrier = session->carrier;
+	const struct listener *listener = &relay->listeners[session->listener];
+
+	*sending = (struct sending){.bytes = datagram->bytes, .size = datagram->size, .tos = datagram->tos};
+	if (datagram->way == WAY_UP)
+		return;
+	sending->to = &session->device;
+	if (listener->everywhere) {
+		sending->from = &carrier->device_side;
+		sending->interface = carrier->interface;
+	}
+}
+
+/* News about an earlier datagram (RFC 1122 4.1.3.3): this one was not sent, and is sent again. */
+static bool is_news(int error)
+{
+	return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN ||
+	       error == EPROTO || error == ENOPROTOOPT;
+}
+
+static bool is_full(int error)
+{
+	return error == EAGAIN || error == EWOULDBLOCK;
+}
+
+/* Sends a run of datagrams on one socket; gives how many are done with. The rest must wait for it. */
+static int send_run(struct outlet *out, struct datagram **run, int count)
+{
+	struct relay *relay = out->relay;
+	struct sending sendings[SOCKET_BATCH];
+	int done = 0, retries = 0;
+
+	for (int i = 0; i < count; i++)
+		sending_of(relay, run[i], &sendings[i]);
+	while (done < count) {
+		ns_t at = relay_now();
+		int went = batch_send(out->fd, sendings + done, count - done, relay->socket_options.offload);
+
+		if (went > 0) {
+			/* One after another: the last left when the call was over, about. */
+			ns_t each = went > 1 ? (relay_now() - at) / went : 0;
+
+			for (int i = 0; i < went; i++)
+				relay_sent(out, run[done + i], at + i * each);
+			done += went;
+			retries = 0;
+		} else if (is_full(errno)) {
+			break;
+		} else if (is_news(errno) && retries++ < RETRIES) {
+			relay->network_news++;
+		} else {
+			log_detail(
+			    "a datagram of %u bytes cannot be sent: %s", run[done]->size, strerror(errno));
+			relay_unsent(out, run[done++], REASON_ERROR, at);
+			retries = 0;
+		}
+	}
+	return done;
+}
+
+static void wait_for_room(struct outlet *out)
+{
+	struct relay *relay = out->relay;
+
+	out->full = true;
+	if (out->polled)
+		walk_wait_for((struct listener *)out);
+	ready_change(relay->ready, out->fd, &out->source, READY_READ_AND_WRITE);
+	if (!relay->told_full)
+		log_tell("a socket's send buffer is full: datagrams wait for it, and count as late");
+	relay->told_full = true;
+}
+
+/* What could not go stands in front again. */
+static void put_back(struct outlet *out, struct datagram **run, int count)
+{
+	struct datagram_list rest = out->waiting;
+
+	out->waiting = (struct datagram_list){0};
+	for (int i = 0; i < count; i++)
+		datagram_append(&out->waiting, run[i]);
+	out->waiting.last->next = rest.first;
+	if (rest.first)
+		out->waiting.last = rest.last;
+}
+
+void outlet_send(struct outlet *out)
+{
+	struct datagram *run[SOCKET_BATCH];
+
+	while (out->fd >= 0 && !out->full && out->waiting.first) {
+		int count = 0, done;
+
+		/* Taken off first: what is sent goes back to the pool. */
+		while (count < SOCKET_BATCH && (run[count] = datagram_take(&out->waiting)))
+			count++;
+		done = send_run(out, run, count);
+		if (done == count)
+			continue;
+		put_back(out, run + done, count - done);
+		wait_for_room(out);
+	}
+}
+
+void outlet_resume(struct outlet *out)
+{
+	out->full = false;
+	ready_change(out->relay->ready, out->fd, &out->source, READY_READ);
+	outlet_send(out);
+}
+
+void outlet_drop(struct outlet *out, enum reason reason)
+{
+	struct datagram *datagram;
+
+	while ((datagram = datagram_take(&out->waiting)))
+		relay_unsent(out, datagram, reason, relay_now());
+}
+
+void outlet_close(struct outlet *out)
+{
+	assert(!out->gathering);
+	outlet_drop(out, REASON_ERROR);
+	if (out->fd < 0)
+		return;
+	ready_forget(out->relay->ready, out->fd, &out->source);
+	close(out->fd);
+	out->fd = -1;
+}
+
+void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping)
+{
+	struct session *session = datagram->session;
+	struct carrier *carrier = session->carrier;
+	struct outlet *out = &relay->listeners[session->listener].out;
+
+	if (datagram->way == WAY_UP) {
+		if (!carrier_ready(carrier, mapping, datagram->due)) {
+			relay_unsent(&carrier->port->out, datagram, REASON_ERROR, relay_now());
+			return;
+		}
+		out = &carrier->port->out;
+	}
+	/* `next` is free once it was handed over. */
+	datagram_append(&out->waiting, datagram);
+	if (!out->gathering)
+		relay->gathering[relay->gathering_count++] = out;
+	out->gathering = true;
+	if (++relay->gathered >= (core_foresees(relay->core) ? OUTBOX_MOST_OF_MANY : OUTBOX_MOST))
+		outbox_flush(relay);
+}
+
+void outbox_flush(struct relay *relay)
+{
+	int count = relay->gathering_count;
+
+	relay->gathered = relay->gathering_count = 0;
+	for (int i = 0; i < count; i++)
+		relay->gathering[i]->gathering = false;
+	for (int i = 0; i < count; i++)
+		outlet_send(relay->gathering[i]);
+}

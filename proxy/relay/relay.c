@@ -1,0 +1,277 @@
+#include "proxy/relay/relay.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "proxy/relay/inside.h"
+#include "proxy/relay/limits.h"
+#include "proxy/run/log.h"
+
+/* ---- Opening and closing ---- */
+
+static void check_buffer(const struct relay *relay, int fd)
+{
+	uint64_t given = socket_receive_buffer(fd), wanted = relay->setup->proxy.receive_buffer;
+
+	if (given >= wanted)
+		return;
+	log_error("receive_buffer: the kernel gives %" PRIu64 " of %" PRIu64
+	          " bytes; raise net.core.rmem_max, or run as root",
+	    given, wanted);
+}
+
+static int listener_open(struct relay *relay, unsigned index, const struct relay *first, struct error *error)
+{
+	struct listener *listener = &relay->listeners[index];
+
+	*listener = (struct listener){.out = {.source.call = walk_listener, .relay = relay, .fd = -1},
+	    .index = index,
+	    .configured = relay->setup->proxy.listen.all[index]};
+	listener->out.fd = socket_listen(first ? &first->listeners[index].bound : &listener->configured,
+	    &relay->socket_options,
+	    first                ? LISTEN_JOINED
+	    : relay->workers > 1 ? LISTEN_FIRST
+	                         : LISTEN_ALONE,
+	    &listener->bound, error);
+	if (listener->out.fd < 0)
+		return -1;
+	listener->everywhere = address_is_any(&listener->bound);
+	if (!index && !first) /* it gives all sockets the same */
+		check_buffer(relay, listener->out.fd);
+	if (ready_add(relay->ready, listener->out.fd, &listener->out.source, READY_READ))
+		return error_set(error, "a listener cannot be waited for: %s", strerror(errno));
+	return 0;
+}
+
+static int listeners_open(struct relay *relay, const struct relay *first, struct error *error)
+{
+	size_t count = relay->setup->proxy.listen.count;
+	struct address *own = memory_new(count, sizeof(*own));
+
+	relay->listeners = memory_new(count, sizeof(*relay->listeners));
+	relay->configured = memory_new(count, sizeof(*relay->configured));
+	for (size_t i = 0; i < count; i++) {
+		relay->listener_count = i + 1;
+		if (listener_open(relay, (unsigned)i, first, error)) {
+			free(own);
+			return -1;
+		}
+		own[i] = relay->listeners[i].bound;
+		relay->configured[i] = relay->listeners[i].configured;
+	}
+	upstreams_refuse(relay->upstreams, own, count);
+	free(own);
+	return 0;
+}
+
+/* An address that this machine does not have would be found by the first session only. */
+static int sources_check(const struct relay *relay, struct error *error)
+{
+	const struct addresses *source = &relay->setup->proxy.source;
+
+	for (size_t i = 0; i < source->count; i++)
+		if (socket_check_source(&source->all[i], &relay->socket_options, error))
+			return -1;
+	return 0;
+}
+
+static struct core_limits limits_of(const struct setup *setup, uint64_t seed)
+{
+	return (struct core_limits){.seed = seed,
+	    .idle_timeout = setup->proxy.idle_timeout,
+	    .max_sessions = limits_sessions(setup, LIMITS_SILENT),
+	    .max_queued = setup->proxy.max_queued,
+	    .real_time = true,
+	    .carrier_size = sizeof(struct carrier)};
+}
+
+static void upstreams_know(struct relay *relay)
+{
+	relay->upstream = upstreams_get(relay->upstreams, relay->setup->proxy.upstream);
+	for (size_t i = 0; i < relay->setup->config->device_count; i++)
+		if (relay->setup->config->devices[i].upstream)
+			upstreams_get(relay->upstreams, relay->setup->config->devices[i].upstream);
+}
+
+static struct socket_options socket_options_of(const struct setup *setup)
+{
+	return (struct socket_options){.receive_buffer = setup->proxy.receive_buffer,
+	    .offload = setup->proxy.offload && socket_can_offload() ? OFFLOAD_YES : OFFLOAD_NO,
+	    .whole = setup->proxy.offload && socket_discovers_mtu()};
+}
+
+/* It rings to wake the thread, which then sees that it is halted. */
+static void bell_rang(struct source *source, bool readable, bool writable)
+{
+	(void)source;
+	(void)readable;
+	(void)writable;
+}
+
+static int waiting_open(struct relay *relay, struct error *error)
+{
+	relay->ready = ready_new();
+	relay->timer.call = walk_timer;
+	relay->bell.call = bell_rang;
+	relay->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	relay->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (!relay->ready || relay->timer_fd < 0 || relay->bell_fd < 0 ||
+	    ready_add(relay->ready, relay->timer_fd, &relay->timer, READY_RING) ||
+	    ready_add(relay->ready, relay->bell_fd, &relay->bell, READY_RING))
+		return error_set(error, "no timer can be opened: %s", strerror(errno));
+	return 0;
+}
+
+struct relay *relay_new(const struct relay_options *options, const struct setup *setup, struct error *error)
+{
+	struct relay *relay = memory_new(1, sizeof(*relay));
+	struct core_limits limits = limits_of(setup, options->seed);
+
+	relay->summary = options->summary;
+	relay->feed = options->feed;
+	relay->setup = setup;
+	relay->batch = batch_new();
+	relay->index = options->index;
+	relay->workers = options->workers;
+	relay->rest = options->rest;
+	relay->rest_user = options->rest_user;
+	relay->wall_offset = options->wall_offset;
+	limits.common = options->common;
+	relay->core = core_new(setup->config, options->names, &limits, options->began);
+	relay->socket_options = socket_options_of(setup);
+	if (waiting_open(relay, error)) {
+		relay_free(relay);
+		return NULL;
+	}
+	relay->upstreams = upstreams_new(relay->ready, carrier_news, relay);
+	if (sources_check(relay, error) || listeners_open(relay, options->first, error)) {
+		relay_free(relay);
+		return NULL;
+	}
+	upstreams_know(relay);
+	relay->armed = NS_UNKNOWN;
+	relay_turn(relay);
+	return relay;
+}
+
+void relay_record(struct relay *relay, struct recorder *recorder)
+{
+	relay->recorder = recorder;
+}
+
+size_t relay_listener_count(const struct relay *relay)
+{
+	return relay->listener_count;
+}
+
+const struct address *relay_listener(const struct relay *relay, size_t index)
+{
+	return &relay->listeners[index].bound;
+}
+
+void relay_spread(const struct relay *relay, unsigned count)
+{
+	for (size_t i = 0; i < relay->listener_count; i++)
+		socket_spread(
+		    relay->listeners[i].out.fd, (enum family)relay->listeners[i].bound.family, count);
+}
+
+void relay_halt(struct relay *relay)
+{
+	atomic_store(&relay->halted, true);
+	eventfd_write(relay->bell_fd, 1);
+}
+
+void relay_go(struct relay *relay)
+{
+	atomic_store(&relay->halted, false);
+}
+
+void relay_stop(struct relay *relay)
+{
+	relay->stopping = true;
+	outbox_flush(relay);
+}
+
+int relay_prepare(struct relay *relay, struct core_change *change)
+{
+	return core_prepare(relay->core, change, relay->configured);
+}
+
+void relay_reload(struct relay *relay, struct core_change *change, const struct setup *setup, uint64_t seed)
+{
+	struct core_limits limits = limits_of(setup, seed);
+
+	relay_turn(relay); /* what was due before it comes first */
+	relay->setup = setup;
+	relay->socket_options = socket_options_of(setup);
+	core_exchange(relay->core, change, &limits, relay_now());
+	upstreams_know(relay);
+	relay->armed = NS_UNKNOWN; /* `precise` may have changed */
+	relay_turn(relay);
+}
+
+struct core *relay_core(struct relay *relay)
+{
+	return relay->core;
+}
+
+static uint32_t drops_of(int fd, uint32_t told)
+{
+	uint32_t now = fd >= 0 ? socket_kernel_drops(fd) : 0;
+
+	return now > told ? now : told;
+}
+
+void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
+{
+	drops[WAY_DOWN] += relay->closed_drops;
+	for (size_t i = 0; i < relay->listener_count; i++)
+		drops[WAY_UP] += drops_of(relay->listeners[i].out.fd, relay->listeners[i].kernel_drops);
+}
+
+uint64_t relay_session_drops(const struct session *session)
+{
+	const struct carrier *carrier = session->carrier;
+	uint64_t drops = 0;
+
+	for (const struct port *port = carrier ? carrier->port : NULL; port; port = port->older)
+		drops += socket_kernel_drops(port->out.fd);
+	return drops;
+}
+
+uint64_t relay_network_news(const struct relay *relay)
+{
+	return relay->network_news;
+}
+
+void relay_free(struct relay *relay)
+{
+	if (!relay)
+		return;
+	relay->recorder = NULL;
+	for (size_t i = 0; i < relay->listener_count; i++)
+		outlet_drop(&relay->listeners[i].out, REASON_ERROR); /* while their sessions have carriers */
+	for (struct session *s = relay->core ? core_oldest(relay->core) : NULL; s; s = s->newer)
+		if (s->carrier)
+			carrier_close(relay, s->carrier);
+	for (size_t i = 0; i < relay->listener_count; i++)
+		outlet_close(&relay->listeners[i].out);
+	upstreams_free(relay->upstreams);
+	if (relay->timer_fd >= 0)
+		close(relay->timer_fd);
+	if (relay->bell_fd >= 0)
+		close(relay->bell_fd);
+	ready_free(relay->ready);
+	core_free(relay->core);
+	batch_free(relay->batch);
+	free(relay->listeners);
+	free(relay->configured);
+	free(relay);
+}

@@ -1,0 +1,307 @@
+#include "proxy/relay/running.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "proxy/relay/background.h"
+#include "proxy/run/log.h"
+#include "proxy/relay/relay.h"
+
+#define EVENT_TEXT_MAX 60000
+
+void running_facts(const struct running *running, struct summary_facts *facts)
+{
+	*facts = (struct summary_facts){.setup = running->setup,
+	    .version = DEADZONE_VERSION,
+	    .seed = running->seed,
+	    .changes = running->changes,
+	    .change_count = running->change_count};
+	crew_facts(running->crew, facts);
+	facts->ended = running->stopped;
+	facts->is_over = running->stopped != 0;
+}
+
+static bool now_session(void *user, const struct session *session)
+{
+	struct summary_now *now = user;
+
+	summary_now_session(now, session);
+	now->kernel_drops += relay_session_drops(session);
+	return true;
+}
+
+void running_now(const struct running *running, bool list, struct summary_now *now)
+{
+	summary_now_begin(running->summary, list, now);
+	now->at = relay_now();
+	crew_walk(running->crew, now_session, now);
+	crew_halt(running->crew);
+	summary_now_end(running->summary, crew_cores(running->crew), running->setup->config->rule_count, now);
+	crew_go(running->crew);
+}
+
+void running_sheet(const struct running *running, bool list, struct sheet *sheet)
+{
+	struct summary_facts facts;
+	struct summary_now now;
+
+	running_now(running, list, &now);
+	running_facts(running, &facts);
+	summary_sheet(&now, crew_cores(running->crew), &facts, (enum exit_status)running->status, sheet);
+	summary_now_free(&now);
+}
+
+void running_event(struct running *running, const char *text)
+{
+	ns_t at = crew_wall(running->crew, relay_now());
+
+	feed_put(running->feed, text, at);
+	if (!running->capture)
+		return;
+	crew_halt(running->crew); /* the recorder is the first worker's */
+	capture_event(capture_recorder(running->capture, 0), text, at);
+	crew_go(running->crew);
+}
+
+void running_stop(struct running *running)
+{
+	crew_stop(running->crew);
+	running->on_stop(running->on_stop_user);
+}
+
+bool running_rotate(struct running *running, const char **why)
+{
+	int failed;
+
+	if (!running->capture) {
+		*why = "there is no capture to start anew";
+		return false;
+	}
+	crew_halt(running->crew);
+	failed = capture_rotate(running->capture, NULL);
+	crew_go(running->crew);
+	if (failed)
+		*why = "the capture goes to standard output: no new file can be started";
+	return !failed;
+}
+
+/* ---- Changes ---- */
+
+/* Exchanges the setup; the event stands in the capture where the exchange was. -1 when memory is out: then
+ * the new setup is gone, and the one in force stays. */
+static int swap_in(struct running *running, struct setup *setup, const char *event)
+{
+	struct crew_change *change = crew_change_new(running->crew, setup);
+	struct setup *before = running->setup;
+	int failed;
+
+	crew_halt(running->crew);
+	failed = crew_exchange(running->crew, change, running->seed);
+	if (!failed)
+		running->setup = setup;
+	if (!failed && event)
+		running_event(running, event);
+	crew_go(running->crew);
+	crew_change_free(change);
+	setup_free(failed ? setup : before);
+	return failed;
+}
+
+/* A new file begins with the text in force; where none is started it stands in events. */
+static void capture_reloaded(struct running *running)
+{
+	const char *ini = ini_text(running->setup->ini);
+	struct text text = {0};
+
+	text_add(&text, "reload generation=%u", running->generation);
+	if (running->capture && !capture_starts_anew(running->capture)) {
+		/* A packet holds so much; a longer text goes into several. */
+		for (size_t at = 0, size = strlen(ini), part = 1; at < size || part == 1;
+		     at += EVENT_TEXT_MAX, part++) {
+			text_clear(&text);
+			text_add(&text, "reload generation=%u part=%zu\n%.*s", running->generation, part,
+			    EVENT_TEXT_MAX, ini + at);
+			running_event(running, text.at);
+		}
+	} else {
+		running_event(running, text.at);
+		if (running->capture) {
+			crew_halt(running->crew);
+			capture_rotate(running->capture, ini);
+			crew_go(running->crew);
+		}
+	}
+	text_free(&text);
+}
+
+static size_t reload_failed(struct running *running, size_t errors)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "reload failed errors=%zu", errors);
+	log_error("%s", text);
+	running_event(running, text);
+	return errors;
+}
+
+struct loading {
+	struct live *live;
+	struct complaints *complaints;
+	struct setup *setup;
+};
+
+static void load_task(void *user)
+{
+	struct loading *loading = user;
+
+	loading->setup = live_load(loading->live, loading->complaints);
+}
+
+/* Reads the files beside the running workers. */
+static struct setup *load(struct running *running, struct complaints *complaints)
+{
+	struct loading loading = {.live = running->live, .complaints = complaints};
+
+	if (!background_try(load_task, &loading))
+		memory_out();
+	return loading.setup;
+}
+
+static size_t reload(struct running *running, struct text *told)
+{
+	struct complaints *complaints = complaints_new();
+	size_t changes = live_changes(running->live), errors;
+	struct setup *setup = load(running, complaints);
+
+	log_status(""); /* what follows stands in lines of its own */
+	log_complaints(complaints);
+	errors = complaints_count(complaints, COMPLAINT_ERROR);
+	if (told)
+		complaints_errors(complaints, told);
+	complaints_free(complaints);
+	if (!setup)
+		return reload_failed(running, errors);
+	crew_tell_kept(running->crew, setup);
+	if (swap_in(running, setup, NULL))
+		memory_out();
+	running->generation++;
+	capture_reloaded(running);
+	log_error("reload ok generation=%u", running->generation);
+	if (changes)
+		log_error(
+		    "%zu live change%s gone: the files count again", changes, changes == 1 ? " is" : "s are");
+	return 0;
+}
+
+struct reloading {
+	struct running *running;
+	struct text *told;
+	size_t errors;
+};
+
+static void reload_task(void *user)
+{
+	struct reloading *reloading = user;
+
+	reloading->errors = reload(reloading->running, reloading->told);
+}
+
+size_t running_reload(struct running *running, struct text *told)
+{
+	struct reloading reloading = {.running = running, .told = told};
+
+	if (running_try(running, reload_task, &reloading))
+		return reloading.errors;
+	log_error("reload: out of memory: the configuration in force stays");
+	return reload_failed(running, 1);
+}
+
+bool running_try(struct running *running, void (*task)(void *user), void *user)
+{
+	unsigned halts = crew_halts(running->crew);
+	bool done = memory_try(task, user);
+
+	while (crew_halts(running->crew) > halts) /* it was left in the middle */
+		crew_go(running->crew);
+	return done;
+}
+
+static void remember(struct running *running, const char *line)
+{
+	struct summary_facts facts;
+
+	if (running->change_count == CHANGES_MAX)
+		return;
+	running_facts(running, &facts);
+	running->changes = memory_grow(running->changes, running->change_count, sizeof(*running->changes));
+	running->changes[running->change_count++] = (struct sheet_change){
+	    facts.now - facts.began, memory_text(line, strlen(line))};
+}
+
+struct building {
+	struct running *running;
+	const char *line;
+	struct live_result result;
+};
+
+static void build_task(void *user)
+{
+	struct building *building = user;
+	struct running *running = building->running;
+
+	building->result = live_apply(
+	    running->live, crew_cores(running->crew), running->setup, building->line, relay_now());
+}
+
+/* A configuration: built beside the running workers. */
+static struct live_result change_build(struct running *running, const char *line, const char *event)
+{
+	struct building building = {.running = running, .line = line};
+	struct live_result result;
+
+	if (!background_try(build_task, &building))
+		memory_out();
+	result = building.result;
+	if (result.status != LIVE_DONE)
+		return result;
+	if (!result.setup) {
+		running_event(running, event); /* it is so already */
+	} else if (swap_in(running, result.setup, event)) {
+		live_undo(running->live, line);
+		result.status = LIVE_CONFLICT;
+		text_add(&result.error, "out of memory: the configuration in force stays");
+	}
+	return result;
+}
+
+/* Something that is done to sessions, while they rest. */
+static struct live_result change_act(struct running *running, const char *line, const char *event)
+{
+	struct live_result result;
+
+	crew_halt(running->crew);
+	crew_turn(running->crew); /* what was due before it came happens first */
+	result = live_apply(running->live, crew_cores(running->crew), running->setup, line, relay_now());
+	if (result.status == LIVE_DONE)
+		running_event(running, event);
+	crew_turn(running->crew);
+	crew_go(running->crew);
+	return result;
+}
+
+struct live_result running_change(struct running *running, const char *line)
+{
+	struct live_result result;
+	struct text event = {0};
+
+	text_add(&event, "live %s", line);
+	result = live_builds(line) ? change_build(running, line, event.at)
+	                           : change_act(running, line, event.at);
+	if (result.status == LIVE_DONE) {
+		log_event(event.at);
+		remember(running, line);
+	}
+	text_free(&event);
+	return result;
+}

@@ -1,0 +1,507 @@
+#include "proxy/relay/socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+#define BUFFER 65536
+#define STRIDE                                                                                               \
+	(BUFFER + 3 * 64) /* so that the buffers' first bytes do not fall on the same lines of the cache */
+#define CONTROL_ROOM 256
+#define SEGMENT_MOST                                                                                         \
+	1452 /* bytes of a datagram that may go in one with others: never more than an Ethernet frame */
+#define SEGMENTED_MOST 65000u /* bytes of all that go in one: below the kernel's limit for either family */
+
+struct batch {
+	struct mmsghdr messages[SOCKET_BATCH];
+	struct iovec vectors[SOCKET_BATCH];
+	struct sockaddr_storage from[SOCKET_BATCH];
+	_Alignas(16) uint8_t control[SOCKET_BATCH][CONTROL_ROOM];
+	struct received received[SOCKET_BATCH];
+	uint8_t buffers[SOCKET_BATCH][STRIDE];
+};
+
+/* Through syscall(2): libc's own functions are places where a thread may be cancelled, which in a program
+ * with several threads costs two locked operations a call. */
+static int receive_many(int fd, struct mmsghdr *messages, unsigned most)
+{
+	return (int)syscall(SYS_recvmmsg, fd, messages, most, MSG_DONTWAIT, NULL);
+}
+
+static int send_many(int fd, struct mmsghdr *messages, unsigned count)
+{
+	return (int)syscall(SYS_sendmmsg, fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Of a connected socket: it has a call that the kernel unpacks faster. */
+static int send_one(int fd, const struct sending *sending)
+{
+	long sent;
+
+	do {
+		sent = syscall(
+		    SYS_sendto, fd, sending->bytes, sending->size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	} while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -1 : 1;
+}
+
+/* What is asked for before a read, and what the kernel changes. */
+static void prepare(struct batch *batch, int i, enum batch_of of)
+{
+	struct msghdr *header = &batch->messages[i].msg_hdr;
+
+	header->msg_name = of == BATCH_OF_MANY ? &batch->from[i] : NULL;
+	header->msg_namelen = of == BATCH_OF_MANY ? sizeof(batch->from[i]) : 0;
+	header->msg_controllen = CONTROL_ROOM;
+}
+
+struct batch *batch_new(void)
+{
+	struct batch *batch = memory_new(1, sizeof(*batch));
+
+	for (int i = 0; i < SOCKET_BATCH; i++) {
+		batch->vectors[i] = (struct iovec){.iov_base = batch->buffers[i], .iov_len = BUFFER};
+		batch->messages[i].msg_hdr = (struct msghdr){
+		    .msg_iov = &batch->vectors[i], .msg_iovlen = 1, .msg_control = batch->control[i]};
+	}
+	return batch;
+}
+
+void batch_free(struct batch *batch)
+{
+	free(batch);
+}
+
+static void read_control(struct received *received, struct msghdr *header)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+			struct timespec stamp;
+
+			memcpy(&stamp, CMSG_DATA(c), sizeof(stamp));
+			received->stamp = stamp.tv_sec * NS_S + stamp.tv_nsec;
+		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+			memcpy(&received->kernel_drops, CMSG_DATA(c), sizeof(uint32_t));
+			received->drops_told = true;
+		} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+			int segment;
+
+			memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+			received->segment = segment > 0 ? (size_t)segment : received->segment;
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+			received->tos = *CMSG_DATA(c);
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+			int tclass;
+
+			memcpy(&tclass, CMSG_DATA(c), sizeof(tclass));
+			received->tos = (uint8_t)tclass;
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			received->to.family = FAMILY_IPV4;
+			memcpy(received->to.ip, &info.ipi_addr, 4);
+			received->interface = (unsigned)info.ipi_ifindex;
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			received->to.family = FAMILY_IPV6;
+			memcpy(received->to.ip, &info.ipi6_addr, 16);
+			received->interface = info.ipi6_ifindex;
+		}
+	}
+}
+
+int batch_read(struct batch *batch, int fd, enum batch_of of, int most)
+{
+	int count;
+
+	for (int i = 0; i < most; i++)
+		prepare(batch, i, of);
+	count = receive_many(fd, batch->messages, (unsigned)most);
+	if (count < 0)
+		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
+	for (int i = 0; i < count; i++) {
+		struct received *received = &batch->received[i];
+		size_t size = batch->messages[i].msg_len;
+
+		*received = (struct received){
+		    .bytes = batch->buffers[i], .size = size, .segment = size ? size : 1};
+		if (of == BATCH_OF_MANY)
+			address_from_socket((struct sockaddr *)&batch->from[i], &received->from);
+		read_control(received, &batch->messages[i].msg_hdr);
+	}
+	return count;
+}
+
+const struct received *batch_get(const struct batch *batch, int index)
+{
+	return &batch->received[index];
+}
+
+/* ---- Sending ---- */
+
+static void control_add(struct msghdr *header, int level, int type, const void *data, size_t size)
+{
+	struct cmsghdr *c = (struct cmsghdr *)(void *)((char *)header->msg_control + header->msg_controllen);
+
+	memset(c, 0, CMSG_SPACE(size));
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(c), data, size);
+	header->msg_controllen += CMSG_SPACE(size);
+}
+
+static void write_control(struct msghdr *header, const struct sending *sending, bool ipv6, int segment)
+{
+	if (sending->tos) {
+		int tos = sending->tos;
+
+		control_add(
+		    header, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof(tos));
+	}
+	if (sending->from && !ipv6) {
+		struct in_pktinfo info = {.ipi_ifindex = 0};
+
+		memcpy(&info.ipi_spec_dst, sending->from->ip, 4);
+		control_add(header, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	} else if (sending->from) {
+		struct in6_pktinfo info = {.ipi6_ifindex = sending->to->scope ? sending->interface : 0};
+
+		memcpy(&info.ipi6_addr, sending->from->ip, 16);
+		control_add(header, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	}
+	if (segment) {
+		uint16_t size = (uint16_t)segment;
+
+		control_add(header, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
+	}
+	if (!header->msg_controllen)
+		header->msg_control = NULL;
+}
+
+static bool is_ipv6(int fd)
+{
+	int domain = AF_INET;
+	socklen_t size = sizeof(domain);
+
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+	return domain == AF_INET6;
+}
+
+/* How many from here on the kernel can take as one: of one session and size, but for a shorter last. */
+static int run_length(const struct sending *first, int count)
+{
+	size_t whole = first->size;
+	int length = 1;
+
+	if (!first->size || first->size > SEGMENT_MOST)
+		return 1;
+	while (length < count) {
+		const struct sending *next = first + length;
+
+		whole += next->size;
+		if (!next->size || next->size > first->size || whole > SEGMENTED_MOST ||
+		    next->to != first->to || next->from != first->from || next->tos != first->tos ||
+		    next->interface != first->interface)
+			break;
+		length++;
+		if (next->size < first->size)
+			break;
+	}
+	return length;
+}
+
+static int send_some(int fd, const struct sending *sendings, int count, enum offload offload)
+{
+	struct mmsghdr messages[SOCKET_BATCH];
+	struct iovec vectors[SOCKET_BATCH];
+	struct sockaddr_storage to[SOCKET_BATCH];
+	_Alignas(16) uint8_t control[SOCKET_BATCH][CONTROL_ROOM / 2];
+	int message_count = 0, sent, done = 0;
+
+	assert(count <= SOCKET_BATCH);
+	for (int i = 0, length; i < count; i += length, message_count++) {
+		const struct sending *one = &sendings[i];
+		struct msghdr *header = &messages[message_count].msg_hdr;
+		bool ipv6 = false;
+
+		length = offload ? run_length(one, count - i) : 1;
+		for (int k = i; k < i + length; k++)
+			vectors[k] = (struct iovec){
+			    .iov_base = (void *)(uintptr_t)sendings[k].bytes, .iov_len = sendings[k].size};
+		*header = (struct msghdr){.msg_iov = &vectors[i],
+		    .msg_iovlen = (size_t)length,
+		    .msg_control = control[message_count]};
+		if (one->to) {
+			ipv6 = one->to->family == FAMILY_IPV6;
+			header->msg_name = &to[message_count];
+			header->msg_namelen = address_to_socket(one->to, &to[message_count]);
+		} else if (one->tos) {
+			ipv6 = is_ipv6(fd);
+		}
+		write_control(header, one, ipv6, length > 1 ? (int)one->size : 0);
+	}
+	do {
+		sent = send_many(fd, messages, (unsigned)message_count);
+	} while (sent < 0 && errno == EINTR);
+	/* A path that cannot take several as one: a smaller MTU, no checksum in hardware, IPsec. */
+	if (sent < 0 && messages[0].msg_hdr.msg_iovlen > 1 &&
+	    (errno == EINVAL || errno == EMSGSIZE || errno == EIO || errno == EOPNOTSUPP))
+		return send_some(fd, sendings, (int)messages[0].msg_hdr.msg_iovlen, OFFLOAD_NO);
+	for (int i = 0; i < sent; i++)
+		done += (int)messages[i].msg_hdr.msg_iovlen;
+	return sent < 0 ? -1 : done;
+}
+
+/* From here on the kernel cuts what does not fit the path. */
+static void begin_to_cut(int fd)
+{
+	int how = 0;
+	socklen_t size = sizeof(how);
+
+	if (getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, &size) || how != IP_PMTUDISC_DO)
+		return;
+	how = IP_PMTUDISC_WANT;
+	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof(how));
+}
+
+int batch_send(int fd, const struct sending *sendings, int count, enum offload offload)
+{
+	bool plain = count == 1 && !sendings->to && !sendings->tos;
+	int sent = plain ? send_one(fd, sendings) : send_some(fd, sendings, count, offload);
+
+	/* This one does not fit; or an earlier one did not fit a later hop, which is told once (RFC 1191). */
+	if (sent < 0 && errno == EMSGSIZE) {
+		begin_to_cut(fd);
+		sent = send_some(fd, sendings, count, offload);
+	}
+	return sent;
+}
+
+/* ---- Opening ---- */
+
+bool socket_can_offload(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), none = 0;
+	bool can = fd >= 0 && setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof(none)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return can;
+}
+
+bool socket_discovers_mtu(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), how = 0;
+	socklen_t size = sizeof(how);
+
+	if (fd < 0)
+		return false;
+	getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, &size);
+	close(fd);
+	return how == IP_PMTUDISC_WANT;
+}
+
+static void set_on(int fd, int level, int option)
+{
+	int on = 1;
+
+	setsockopt(fd, level, option, &on, sizeof(on));
+}
+
+static int socket_open(enum family family, const struct socket_options *options, struct error *error)
+{
+	int fd = socket(family == FAMILY_IPV6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	    IPPROTO_UDP);
+	int size = (int)(options->receive_buffer / 2); /* the kernel doubles it */
+
+	if (fd < 0)
+		return error_set(error, "no socket can be opened: %s", strerror(errno));
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	set_on(fd, SOL_SOCKET, SO_TIMESTAMPNS);
+	if (family == FAMILY_IPV6) {
+		set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+		set_on(fd, IPPROTO_IPV6, IPV6_RECVTCLASS);
+	} else {
+		set_on(fd, IPPROTO_IP, IP_RECVTOS);
+	}
+	return fd;
+}
+
+void socket_hasten(int fd, enum family family, const struct socket_options *options)
+{
+	const int whole = IP_PMTUDISC_DO;
+
+	if (options->offload)
+		set_on(fd, IPPROTO_UDP, UDP_GRO);
+	/* What is never cut needs no number (RFC 6864 4.1). The kernel has a counter of those for each pair
+	 * of hosts, and all cores wait for each other there. */
+	if (options->whole && family == FAMILY_IPV4)
+		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof(whole));
+}
+
+static void local_address(int fd, struct address *local)
+{
+	struct sockaddr_storage storage;
+	socklen_t size = sizeof(storage);
+
+	if (getsockname(fd, (struct sockaddr *)&storage, &size) == 0)
+		address_from_socket((struct sockaddr *)&storage, local);
+}
+
+static int bind_to(int fd, const struct address *address, struct error *error)
+{
+	struct sockaddr_storage storage;
+	socklen_t size = address_to_socket(address, &storage);
+	char text[ADDRESS_TEXT_ROOM];
+
+	if (bind(fd, (struct sockaddr *)&storage, size) == 0)
+		return 0;
+	return error_set(error, "`%s` cannot be listened on: %s", address_text(address, text, sizeof(text)),
+	    strerror(errno));
+}
+
+int socket_listen(const struct address *address, const struct socket_options *options, enum listen how,
+    struct address *bound, struct error *error)
+{
+	int fd = socket_open((enum family)address->family, options, error);
+
+	if (fd < 0)
+		return -1;
+	socket_hasten(fd, (enum family)address->family, options);
+	set_on(fd, SOL_SOCKET, SO_RXQ_OVFL);
+	/* Only where it is bound to all is there something to tell. */
+	if (address_is_any(address) && address->family == FAMILY_IPV6)
+		set_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
+	else if (address_is_any(address))
+		set_on(fd, IPPROTO_IP, IP_PKTINFO);
+	if (how == LISTEN_JOINED)
+		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
+	if (bind_to(fd, address, error)) {
+		close(fd);
+		return -1;
+	}
+	/* Only now: so it has the address to itself, also before others that share theirs. */
+	if (how == LISTEN_FIRST)
+		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
+	local_address(fd, bound);
+	return fd;
+}
+
+/* A reuseport program sees the payload; the headers stand before it (linux/filter.h). Joined sockets are
+ * numbered in the order in which they came, so whoever comes later has a number that is never drawn. */
+void socket_spread(int fd, enum family family, unsigned count)
+{
+	const bool ipv6 = family == FAMILY_IPV6;
+	const uint32_t source = (uint32_t)SKF_NET_OFF + (ipv6 ? 20 : 12); /* its last four bytes */
+	const uint32_t port = (uint32_t)SKF_NET_OFF + (ipv6 ? 40 : 20);
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, source),
+	    BPF_STMT(BPF_MISC | BPF_TAX, 0),
+	    BPF_STMT(BPF_LD | BPF_H | BPF_ABS, port),
+	    BPF_STMT(
+	        BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1), /* as base/chance.h mixes: odd, and of many bits */
+	    BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
+	    BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x85ebca6b),
+	    BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 16),
+	    BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count),
+	    BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
+
+	setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
+}
+
+/* Leaves errno as bind has it. */
+static int bind_source(int fd, const struct address *source, struct error *error)
+{
+	struct sockaddr_storage storage;
+	socklen_t size = address_to_socket(source, &storage);
+	char text[ADDRESS_TEXT_ROOM];
+	int why;
+
+	if (bind(fd, (struct sockaddr *)&storage, size) == 0)
+		return 0;
+	why = errno;
+	error_set(error, "source `%s` cannot be used: %s%s", address_host_text(source, text, sizeof(text)),
+	    strerror(why), why == EADDRNOTAVAIL ? "; it is no address of this machine" : "");
+	errno = why;
+	return -1;
+}
+
+int socket_check_source(
+    const struct address *source, const struct socket_options *options, struct error *error)
+{
+	int fd = socket_open((enum family)source->family, options, error);
+	int status = fd < 0 ? -1 : bind_source(fd, source, error);
+
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
+int socket_connect(const struct address *cloud, const struct address *source,
+    const struct socket_options *options, struct address *local, struct error *error)
+{
+	int fd = socket_open((enum family)cloud->family, options, error);
+	struct sockaddr_storage storage;
+	char text[ADDRESS_TEXT_ROOM];
+	socklen_t size;
+
+	if (fd < 0)
+		return -1;
+	if (source->family && bind_source(fd, source, error)) {
+		int why = errno;
+
+		close(fd);
+		errno = why;
+		return -1;
+	}
+	size = address_to_socket(cloud, &storage);
+	if (connect(fd, (struct sockaddr *)&storage, size)) {
+		int why = errno;
+
+		error_set(error, "`%s` cannot be reached: %s", address_text(cloud, text, sizeof(text)),
+		    strerror(why));
+		close(fd);
+		errno = why;
+		return -1;
+	}
+	local_address(fd, local);
+	return fd;
+}
+
+uint64_t socket_receive_buffer(int fd)
+{
+	int bytes = 0;
+	socklen_t size = sizeof(bytes);
+
+	getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size);
+	return (uint64_t)bytes;
+}
+
+uint32_t socket_kernel_drops(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &size))
+		return 0;
+	return size > SK_MEMINFO_DROPS * sizeof(uint32_t) ? info[SK_MEMINFO_DROPS] : 0;
+}

@@ -1,0 +1,209 @@
+#include "proxy/relay/upstream.h"
+
+#include <ifaddrs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/dictionary.h"
+#include "base/memory.h"
+#include "proxy/run/log.h"
+#include "proxy/relay/lookup.h"
+
+#define FRESH                                                                                                \
+	NS_S /* an answer serves sessions that begin within this time, and a failure is not retried before   \
+	      */
+
+struct upstream {
+	struct upstream *next;
+	struct upstreams *all;
+	char *text;
+	char host[256];
+	uint16_t port;
+	bool literal;
+	struct address known[LOOKUP_ADDRESSES];
+	size_t known_count;
+	struct lookup *lookup;
+	bool failed; /* the last lookup did, and nothing was known before */
+	ns_t answered_at;
+};
+
+struct upstreams {
+	struct ready *ready;
+	upstream_news *news;
+	void *user;
+	struct upstream *first;
+	struct dictionary by_text;
+	struct address *own;
+	size_t own_count;
+};
+
+struct upstreams *upstreams_new(struct ready *ready, upstream_news *news, void *user)
+{
+	struct upstreams *upstreams = memory_new(1, sizeof(*upstreams));
+
+	*upstreams = (struct upstreams){.ready = ready, .news = news, .user = user};
+	return upstreams;
+}
+
+void upstreams_free(struct upstreams *upstreams)
+{
+	if (!upstreams)
+		return;
+	while (upstreams->first) {
+		struct upstream *upstream = upstreams->first;
+
+		upstreams->first = upstream->next;
+		lookup_cancel(upstream->lookup);
+		free(upstream->text);
+		free(upstream);
+	}
+	dictionary_free(&upstreams->by_text);
+	free(upstreams->own);
+	free(upstreams);
+}
+
+void upstreams_refuse(struct upstreams *upstreams, const struct address *own, size_t count)
+{
+	free(upstreams->own);
+	upstreams->own = memory_new(count, sizeof(*own));
+	memcpy(upstreams->own, own, count * sizeof(*own));
+	upstreams->own_count = count;
+}
+
+static bool is_local(const struct address *address)
+{
+	struct ifaddrs *list, *at;
+	bool found = address_is_loopback(address) || address_is_any(address);
+
+	if (found || getifaddrs(&list))
+		return found;
+	for (at = list; at && !found; at = at->ifa_next) {
+		struct address own;
+
+		found = at->ifa_addr && address_from_socket(at->ifa_addr, &own) == 0 &&
+		        address_same_host(&own, address);
+	}
+	freeifaddrs(list);
+	return found;
+}
+
+static bool leads_back(const struct upstreams *upstreams, const struct address *address)
+{
+	for (size_t i = 0; i < upstreams->own_count; i++) {
+		const struct address *own = &upstreams->own[i];
+
+		if (own->port != address->port || own->family != address->family)
+			continue;
+		if (address_same_host(own, address) ||
+		    ((address_is_any(own) || address_is_any(address)) && is_local(address)))
+			return true;
+	}
+	return false;
+}
+
+static ns_t clock_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NS_S + now.tv_nsec;
+}
+
+/* Takes over an answer without what leads back to us; gives how many addresses are left. */
+static size_t learn(struct upstream *upstream, const struct address *addresses, size_t count)
+{
+	size_t kept = 0;
+	struct address good[LOOKUP_ADDRESSES];
+
+	for (size_t i = 0; i < count; i++)
+		if (!leads_back(upstream->all, &addresses[i]))
+			good[kept++] = addresses[i];
+	if (kept < count)
+		log_error(
+		    "upstream %s leads back to our own listener: that address is refused", upstream->text);
+	if (kept) {
+		memcpy(upstream->known, good, kept * sizeof(*good));
+		upstream->known_count = kept;
+	}
+	return kept;
+}
+
+static void answered(void *user, const struct lookup_result *result)
+{
+	struct upstream *upstream = user;
+	size_t kept = result->failure ? 0 : learn(upstream, result->all, result->count);
+
+	upstream->lookup = NULL;
+	upstream->answered_at = clock_now();
+	upstream->failed = !kept && !upstream->known_count;
+	if (result->failure)
+		log_error("upstream %s cannot be looked up: %s%s", upstream->text, result->failure,
+		    upstream->known_count ? "; the address known before is used" : "");
+	upstream->all->news(upstream->all->user, upstream);
+}
+
+static void look_up(struct upstream *upstream)
+{
+	upstream->lookup = lookup_start(
+	    upstream->all->ready, upstream->host, upstream->port, answered, upstream);
+	if (upstream->lookup)
+		return;
+	upstream->failed = !upstream->known_count;
+	upstream->answered_at = clock_now();
+	log_error("upstream %s cannot be looked up: no thread can be started", upstream->text);
+}
+
+struct upstream *upstreams_get(struct upstreams *upstreams, const char *text)
+{
+	struct upstream *upstream = dictionary_get(&upstreams->by_text, NULL, text);
+	struct address address;
+	struct error error;
+
+	if (upstream)
+		return upstream;
+	upstream = memory_new(1, sizeof(*upstream));
+	upstream->all = upstreams;
+	upstream->text = memory_text(text, strlen(text));
+	upstream->next = upstreams->first;
+	upstreams->first = upstream;
+	dictionary_put(&upstreams->by_text, NULL, upstream->text, upstream);
+	if (address_read(text, &address, &error) == 0) {
+		upstream->literal = true;
+		upstream->failed = learn(upstream, &address, 1) == 0;
+	} else if (address_split(text, upstream->host, sizeof(upstream->host), &upstream->port, &error) ==
+	           0) {
+		look_up(upstream);
+	}
+	return upstream;
+}
+
+const char *upstream_host(const struct upstream *upstream)
+{
+	return upstream->literal ? NULL : upstream->host;
+}
+
+enum upstream_state upstream_look(
+    const struct upstream *upstream, enum family family, struct address *address)
+{
+	if (upstream->lookup)
+		return UPSTREAM_WAITING;
+	if (!upstream->known_count)
+		return UPSTREAM_FAILED;
+	*address = upstream->known[0];
+	for (size_t i = 0; i < upstream->known_count; i++) {
+		if (upstream->known[i].family == family) {
+			*address = upstream->known[i];
+			break;
+		}
+	}
+	return UPSTREAM_KNOWN;
+}
+
+enum upstream_state upstream_ask(
+    struct upstream *upstream, enum family family, ns_t now, struct address *address)
+{
+	if (!upstream->literal && !upstream->lookup && now - upstream->answered_at >= FRESH)
+		look_up(upstream);
+	return upstream_look(upstream, family, address);
+}

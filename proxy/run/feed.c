@@ -1,0 +1,83 @@
+#include "proxy/run/feed.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+
+struct feed {
+	pthread_mutex_t lock;              /* of putting */
+	struct feed_event kept[FEED_KEPT]; /* by id modulo FEED_KEPT */
+	struct text texts[FEED_KEPT];      /* theirs */
+	uint64_t newest;
+};
+
+struct feed *feed_new(void)
+{
+	struct feed *feed = memory_new(1, sizeof(*feed));
+
+	pthread_mutex_init(&feed->lock, NULL);
+	return feed;
+}
+
+void feed_free(struct feed *feed)
+{
+	if (!feed)
+		return;
+	for (size_t i = 0; i < FEED_KEPT; i++)
+		text_free(&feed->texts[i]);
+	pthread_mutex_destroy(&feed->lock);
+	free(feed);
+}
+
+void feed_put(struct feed *feed, const char *text, ns_t at)
+{
+	struct text own = {0}, before;
+	struct feed_event *event;
+
+	text_add_word(&own, text);
+	if (own.failed) {
+		text_free(&own);
+		return;
+	}
+	pthread_mutex_lock(&feed->lock);
+	feed->newest++;
+	event = &feed->kept[feed->newest % FEED_KEPT];
+	before = feed->texts[feed->newest % FEED_KEPT];
+	feed->texts[feed->newest % FEED_KEPT] = own;
+	*event = (struct feed_event){.id = feed->newest, .at = at, .text = own.at};
+	if (strncmp(text, "s=", 2) == 0)
+		event->session = (uint32_t)strtoul(text + 2, NULL, 10);
+	pthread_mutex_unlock(&feed->lock);
+	text_free(&before);
+}
+
+const struct feed_event *feed_after(const struct feed *feed, uint64_t id)
+{
+	uint64_t oldest = feed->newest > FEED_KEPT ? feed->newest - FEED_KEPT + 1 : 1;
+	uint64_t next = id + 1 > oldest ? id + 1 : oldest;
+
+	if (id >= feed->newest)
+		return NULL;
+	return &feed->kept[next % FEED_KEPT];
+}
+
+uint64_t feed_newest(struct feed *feed)
+{
+	uint64_t newest;
+
+	pthread_mutex_lock(&feed->lock);
+	newest = feed->newest;
+	pthread_mutex_unlock(&feed->lock);
+	return newest;
+}
+
+const struct feed_event *feed_of_session(const struct feed *feed, uint32_t session)
+{
+	for (uint64_t id = feed->newest; id && id + FEED_KEPT > feed->newest; id--)
+		if (feed->kept[id % FEED_KEPT].session == session)
+			return &feed->kept[id % FEED_KEPT];
+	return NULL;
+}

@@ -1,0 +1,336 @@
+#include "proxy/run/live.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/memory.h"
+
+#define WHO "api" /* by=api */
+#define PATCHES_MAX 10000
+
+struct live {
+	const struct setup_source *source;
+	enum setup_use use;
+	struct names *names;
+	struct ini_files *files;
+	char **patches;
+	size_t patch_count;
+	char **disabled; /* rules */
+	size_t disabled_count;
+};
+
+struct live *live_new(const struct setup_source *source, enum setup_use use, struct names *names)
+{
+	struct live *live = memory_new(1, sizeof(*live));
+
+	*live = (struct live){.source = source, .use = use, .names = names};
+	return live;
+}
+
+static void forget(char ***list, size_t *count)
+{
+	for (size_t i = 0; i < *count; i++)
+		free((*list)[i]);
+	free(*list);
+	*list = NULL;
+	*count = 0;
+}
+
+void live_free(struct live *live)
+{
+	if (!live)
+		return;
+	forget(&live->patches, &live->patch_count);
+	forget(&live->disabled, &live->disabled_count);
+	ini_files_free(live->files);
+	free(live);
+}
+
+static void keep(char ***list, size_t *count, const char *text, size_t size)
+{
+	*list = memory_grow(*list, *count, sizeof(**list));
+	(*list)[(*count)++] = memory_text(text, size);
+}
+
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat one, other;
+
+	return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+	       one.st_ino == other.st_ino;
+}
+
+bool live_reads(const struct live *live, const struct setup *setup, const char *path)
+{
+	if (ini_files_hold(live->files, path))
+		return true;
+	for (size_t i = 0; i < setup->capture.keylog.count; i++)
+		if (is_same_file(setup->capture.keylog.all[i], path))
+			return true;
+	return setup->control.token && is_same_file(setup->control.token, path);
+}
+
+size_t live_changes(const struct live *live)
+{
+	return live->patch_count + live->disabled_count;
+}
+
+/* ---- Building ---- */
+
+/* Of the files as they are known, with all that stands; NULL and what is wrong. */
+static struct setup *build(struct live *live, struct complaints *complaints)
+{
+	struct setup_source source = *live->source;
+	struct setup *setup;
+
+	source.patches = (const char *const *)live->patches;
+	source.patch_count = live->patch_count;
+	source.files = live->files;
+	setup = setup_new(&source, live->use, live->names, complaints);
+	if (complaints_count(complaints, COMPLAINT_ERROR)) {
+		setup_free(setup);
+		return NULL;
+	}
+	for (size_t i = 0; i < live->disabled_count; i++) {
+		const struct rule *rule = config_rule(setup->config, live->disabled[i]);
+
+		if (rule)
+			setup->config->rules[rule->index].disabled = true;
+	}
+	return setup;
+}
+
+struct setup *live_load(struct live *live, struct complaints *complaints)
+{
+	struct live fresh = {
+	    .source = live->source, .use = live->use, .names = live->names, .files = ini_files_new()};
+	struct setup *setup = build(&fresh, complaints);
+
+	if (!setup) {
+		ini_files_free(fresh.files);
+		return NULL;
+	}
+	ini_files_free(live->files);
+	forget(&live->patches, &live->patch_count);
+	forget(&live->disabled, &live->disabled_count);
+	live->files = fresh.files;
+	return setup;
+}
+
+/* ---- Words ---- */
+
+static void wrong(struct live_result *result, enum live_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void wrong(struct live_result *result, enum live_status status, const char *format, ...)
+{
+	va_list list;
+
+	result->status = status;
+	va_start(list, format);
+	text_add_list(&result->error, format, list);
+	va_end(list);
+}
+
+/* Takes "key=VALUE " off the front, where it stands there. */
+static bool take_word(const char **line, const char *key, char *value, size_t room)
+{
+	size_t length = strlen(key), size = strcspn(*line, " ");
+
+	if (strncmp(*line, key, length) != 0 || (*line)[length] != '=' || size - length - 1 >= room)
+		return false;
+	memcpy(value, *line + length + 1, size - length - 1);
+	value[size - length - 1] = '\0';
+	*line += size + strspn(*line + size, " ");
+	return true;
+}
+
+static bool take_target(struct live_result *result, const struct setup *setup, const char **line,
+    struct live_target *target, char *name, size_t room)
+{
+	const struct device *section;
+
+	*target = (struct live_target){.whom = LIVE_ALL};
+	if (take_word(line, "session", name, room)) {
+		target->whom = LIVE_SESSION;
+		target->session = (uint32_t)strtoul(name, NULL, 10);
+	} else if (take_word(line, "identity", name, room)) {
+		target->whom = LIVE_IDENTITY;
+		target->identity = name;
+	} else if (take_word(line, "device", name, room)) {
+		target->whom = LIVE_DEVICE;
+		section = config_section(setup->config, name);
+		if (!section) {
+			wrong(result, LIVE_UNKNOWN, "there is no [device %s]", name);
+			return false;
+		}
+		target->device = (unsigned)(section - setup->config->devices);
+	}
+	return true;
+}
+
+static void concerned(
+    struct live_result *result, const struct live_target *target, const char *name, size_t count)
+{
+	result->sessions = count;
+	if (count || target->whom == LIVE_ALL || target->whom == LIVE_DEVICE)
+		return;
+	wrong(result, LIVE_UNKNOWN, "there is no session %s%s now",
+	    target->whom == LIVE_IDENTITY ? "of identity " : "", name);
+}
+
+static void apply_do(struct live_result *result, struct live *live, const struct cores *cores,
+    const struct setup *setup, const char *line, ns_t now)
+{
+	struct ini_entry entry = {.key = "do", .value = line, .file = ""};
+	struct reading reading = {
+	    .arena = arena_new(), .ini = setup->ini, .entry = &entry, .names = live->names};
+	struct actions actions = {0};
+	struct live_target target;
+	char name[128];
+
+	if (!take_target(result, setup, &line, &target, name, sizeof(name))) {
+		/* told */
+	} else if (action_read(&reading, entry.value = line, &actions)) {
+		wrong(result, LIVE_WRONG, "do: %s", reading.error.text);
+	} else if (!action_table[actions.all[0].act].timed) {
+		wrong(result, LIVE_WRONG,
+		    "do: `%s` needs a datagram; blackout, rebind, link and note need none",
+		    action_table[actions.all[0].act].word);
+	} else {
+		concerned(result, &target, name,
+		    cores_do(cores, &actions.all[0], &target, names_add(live->names, "", WHO), now));
+	}
+	arena_free(reading.arena);
+}
+
+static void apply_fire(struct live_result *result, const struct cores *cores, const struct setup *setup,
+    const char *line, ns_t now)
+{
+	struct live_target target;
+	const struct rule *rule;
+	char name[128];
+
+	if (!take_target(result, setup, &line, &target, name, sizeof(name)))
+		return;
+	rule = config_rule(setup->config, line);
+	if (!rule) {
+		wrong(result, LIVE_UNKNOWN, "there is no [rule %s]", line);
+		return;
+	}
+	for (size_t i = 0; i < rule->actions.count; i++) {
+		const struct action_row *row = &action_table[rule->actions.all[i].act];
+
+		if (!row->timed) {
+			wrong(result, LIVE_WRONG,
+			    "[rule %s] do: `%s` needs a datagram; it cannot be fired from outside",
+			    rule->name, row->word);
+			return;
+		}
+	}
+	concerned(result, &target, name, cores_fire(cores, rule->index, &target, now));
+}
+
+static void apply_set(struct live_result *result, struct live *live, const char *line)
+{
+	struct complaints *complaints = complaints_new();
+	size_t before = live->patch_count;
+
+	while (*line && live->patch_count < PATCHES_MAX) {
+		size_t size = strcspn(line, "\n");
+
+		keep(&live->patches, &live->patch_count, line, size);
+		line += size + (line[size] == '\n');
+	}
+	if (*line)
+		wrong(result, LIVE_WRONG, "too many changes; a reload forgets them");
+	else if (!(result->setup = build(live, complaints)))
+		complaints_errors(complaints, &result->error);
+	complaints_free(complaints);
+	if (result->setup)
+		return;
+	result->status = LIVE_WRONG;
+	while (live->patch_count > before)
+		free(live->patches[--live->patch_count]);
+}
+
+/* Switches a rule in the list of those that are disabled. */
+static void mark_disabled(struct live *live, const char *name, bool disabled)
+{
+	size_t i = 0;
+
+	if (disabled) {
+		keep(&live->disabled, &live->disabled_count, name, strlen(name));
+		return;
+	}
+	while (strcmp(live->disabled[i], name) != 0)
+		i++;
+	free(live->disabled[i]);
+	live->disabled[i] = live->disabled[--live->disabled_count];
+}
+
+static void apply_enabled(
+    struct live_result *result, struct live *live, const struct setup *setup, const char *name, bool enabled)
+{
+	struct complaints *complaints;
+	size_t i = 0;
+
+	if (!config_rule(setup->config, name)) {
+		wrong(result, LIVE_UNKNOWN, "there is no [rule %s]", name);
+		return;
+	}
+	while (i < live->disabled_count && strcmp(live->disabled[i], name) != 0)
+		i++;
+	if (enabled == (i == live->disabled_count))
+		return; /* as it is */
+	complaints = complaints_new();
+	mark_disabled(live, name, !enabled);
+	result->setup = build(live, complaints);
+	if (!result->setup) {
+		/* The files are as they were read, but what they lean on is not: an interface is gone, say.
+		 */
+		mark_disabled(live, name, enabled);
+		result->status = LIVE_CONFLICT;
+		complaints_errors(complaints, &result->error);
+	}
+	complaints_free(complaints);
+}
+
+void live_undo(struct live *live, const char *line)
+{
+	if (strncmp(line, "enable ", 7) == 0)
+		mark_disabled(live, line + 7, true);
+	else if (strncmp(line, "disable ", 8) == 0)
+		mark_disabled(live, line + 8, false);
+	else if (strncmp(line, "set ", 4) == 0)
+		for (const char *at = line + 4; *at; at += *at == '\n') {
+			free(live->patches[--live->patch_count]);
+			at += strcspn(at, "\n");
+		}
+}
+
+bool live_builds(const char *line)
+{
+	return strncmp(line, "do ", 3) != 0 && strncmp(line, "fire ", 5) != 0;
+}
+
+struct live_result live_apply(
+    struct live *live, const struct cores *cores, const struct setup *setup, const char *line, ns_t now)
+{
+	struct live_result result = {.status = LIVE_DONE};
+
+	if (strncmp(line, "do ", 3) == 0)
+		apply_do(&result, live, cores, setup, line + 3, now);
+	else if (strncmp(line, "fire ", 5) == 0)
+		apply_fire(&result, cores, setup, line + 5, now);
+	else if (strncmp(line, "set ", 4) == 0)
+		apply_set(&result, live, line + 4);
+	else if (strncmp(line, "enable ", 7) == 0)
+		apply_enabled(&result, live, setup, line + 7, true);
+	else if (strncmp(line, "disable ", 8) == 0)
+		apply_enabled(&result, live, setup, line + 8, false);
+	else
+		wrong(&result, LIVE_WRONG,
+		    "`%s` is no change; one begins with do, fire, set, enable or disable", line);
+	return result;
+}

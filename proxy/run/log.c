@@ -1,0 +1,242 @@
+#include "proxy/run/log.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "proxy/run/output.h"
+
+#define LINE_MAX_USUAL 2048 /* bytes; a longer one takes memory of its own */
+
+static enum log_level level = LOG_NORMAL;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
+static char status[256];
+static struct output *queue; /* NULL: messages are written as they come */
+static uint64_t skipped;     /* messages, since the last time that their count was told */
+
+void log_set_level(enum log_level wanted)
+{
+	level = wanted;
+}
+
+enum log_level log_level(void)
+{
+	return level;
+}
+
+bool log_is_terminal(void)
+{
+	return isatty(STDERR_FILENO);
+}
+
+/* ---- Writing; under the lock ---- */
+
+static bool put(const char *text, size_t size, size_t most)
+{
+	if (queue)
+		return output_put(queue, text, size, most);
+	fwrite(text, 1, size, stderr);
+	return true;
+}
+
+static void put_skipped(size_t most)
+{
+	char text[120];
+	int size;
+
+	if (!skipped)
+		return;
+	size = snprintf(text, sizeof(text),
+	    "deadzone: %" PRIu64 " message%s skipped: standard error was not read\n", skipped,
+	    skipped == 1 ? " was" : "s were");
+	if (put(text, (size_t)size, most))
+		skipped = 0;
+}
+
+/* A text that ends a line, above the status line where there is one. */
+static void put_above(const char *text, size_t size, size_t most)
+{
+	static const char wipe[] = "\r\033[K";
+
+	put_skipped(most);
+	if (status[0])
+		put(wipe, sizeof(wipe) - 1, most);
+	skipped += !put(text, size, most);
+	if (status[0])
+		put(status, strlen(status), most);
+}
+
+/* Escapes like text_add_visible, but returns NULL if there is no memory. */
+static char *escape(const char *bytes, size_t size, size_t *escaped_size)
+{
+	char *escaped = malloc(TEXT_ESCAPE_SIZE * size + 1), *at = escaped;
+
+	while (escaped && size) {
+		size_t visible = text_visible_prefix(bytes, size);
+
+		memcpy(at, bytes, visible);
+		at += visible;
+		if (visible < size) {
+			text_escape(at, bytes[visible++]);
+			at += TEXT_ESCAPE_SIZE;
+		}
+		bytes += visible;
+		size -= visible;
+	}
+	*escaped_size = (size_t)(at - escaped);
+	return escaped;
+}
+
+/* Messages quote names, paths and answers that others chose: what a terminal would obey is escaped. */
+static void put_visible(const char *bytes, size_t size, size_t most)
+{
+	bool is_visible = text_visible_prefix(bytes, size) == size;
+	char *escaped = is_visible ? NULL : escape(bytes, size, &size);
+
+	pthread_mutex_lock(&lock);
+	if (is_visible || escaped)
+		put_above(escaped ? escaped : bytes, size, most);
+	else
+		skipped++;
+	pthread_mutex_unlock(&lock);
+	free(escaped);
+}
+
+/* ---- Messages ---- */
+
+static void say(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
+static void say(const char *format, va_list list)
+{
+	static const char name[] = "deadzone: ";
+	const size_t head = sizeof(name) - 1;
+	char usual[LINE_MAX_USUAL], *line = usual;
+	va_list again;
+	size_t size;
+
+	va_copy(again, list);
+	size = head + (size_t)vsnprintf(NULL, 0, format, again);
+	va_end(again);
+	if (size + 2 > sizeof(usual) && !(line = malloc(size + 2))) {
+		line = usual; /* cut, rather than not told */
+		size = sizeof(usual) - 2;
+	}
+	memcpy(line, name, head);
+	vsnprintf(line + head, size - head + 1, format, list);
+	line[size] = '\n';
+	put_visible(line, size + 1, LOG_QUEUE_MAX);
+	if (line != usual)
+		free(line);
+}
+
+void log_error(const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	say(format, list);
+	va_end(list);
+}
+
+void log_tell(const char *format, ...)
+{
+	va_list list;
+
+	if (level < LOG_NORMAL)
+		return;
+	va_start(list, format);
+	say(format, list);
+	va_end(list);
+}
+
+void log_event(const char *text)
+{
+	static struct timespec began;
+	struct timespec now;
+
+	if (!log_is_terminal()) {
+		log_tell("%s", text);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	pthread_mutex_lock(&lock);
+	if (!began.tv_sec)
+		began = now;
+	pthread_mutex_unlock(&lock);
+	log_tell("%9.3f s  %s",
+	    (double)(now.tv_sec - began.tv_sec) + (double)(now.tv_nsec - began.tv_nsec) / 1e9, text);
+}
+
+void log_detail(const char *format, ...)
+{
+	va_list list;
+
+	if (level < LOG_VERBOSE)
+		return;
+	va_start(list, format);
+	say(format, list);
+	va_end(list);
+}
+
+void log_lines(const char *text, size_t size, bool must)
+{
+	put_visible(text, size, must ? SIZE_MAX : LOG_QUEUE_MAX);
+}
+
+void log_complaints(struct complaints *complaints)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		memory_out();
+	complaints_print(complaints, out);
+	if (fclose(out))
+		memory_out();
+	if (size)
+		log_lines(text, size, false);
+	free(text);
+}
+
+void log_status(const char *text)
+{
+	char line[sizeof(status) + 8];
+
+	if (!log_is_terminal() || level < LOG_NORMAL)
+		return;
+	pthread_mutex_lock(&lock);
+	snprintf(status, sizeof(status), "%s", text);
+	snprintf(line, sizeof(line), "\r\033[K%s", status);
+	put(line, strlen(line), LOG_QUEUE_MAX);
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---- The queue ---- */
+
+void log_start(void)
+{
+	fflush(stderr);
+	pthread_mutex_lock(&lock);
+	queue = output_open(STDERR_FILENO);
+	pthread_mutex_unlock(&lock);
+}
+
+void log_stop(ns_t patience)
+{
+	struct output *ended;
+
+	pthread_mutex_lock(&lock);
+	put_skipped(SIZE_MAX);
+	ended = queue;
+	queue = NULL;
+	pthread_mutex_unlock(&lock);
+	output_close(ended, patience);
+}
