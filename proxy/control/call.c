@@ -1,14 +1,9 @@
-#include "proxy/control/call.h"
-
 #include <event2/buffer.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/queue.h>
 
 #include "base/memory.h"
-#include "proxy/control/control.h"
-#include "proxy/control/routes.h"
+#include "proxy/control/inside.h"
 #include "report/dump.h"
 
 static const char *status_words(int status)
@@ -26,9 +21,9 @@ static const char *status_words(int status)
 	return "Error";
 }
 
-static void add_header(struct evhttp_request *http, const char *name, const char *value)
+void call_header(struct call *call, const char *name, const char *value)
 {
-	evhttp_add_header(evhttp_request_get_output_headers(http), name, value);
+	evhttp_add_header(evhttp_request_get_output_headers(call->http), name, value);
 }
 
 void call_send(struct call *call, int status, const char *type, const void *bytes, size_t size)
@@ -41,14 +36,14 @@ void call_send(struct call *call, int status, const char *type, const void *byte
 		return call_give_up(call);
 	}
 	call->answered = true;
-	add_header(call->http, "Content-Type", type);
-	add_header(call->http, "Cache-Control", "no-store");
-	add_header(call->http, "X-Content-Type-Options", "nosniff");
+	call_header(call, "Content-Type", type);
+	call_header(call, "Cache-Control", "no-store");
+	call_header(call, "X-Content-Type-Options", "nosniff");
 	if (status == 503)
-		add_header(call->http, "Retry-After", "1");
+		call_header(call, "Retry-After", "1");
 	if (status == 401)
-		add_header(call->http, "WWW-Authenticate", "Bearer");
-	control_served(call);
+		call_header(call, "WWW-Authenticate", "Bearer");
+	clients_await_request(&call->control->clients, call->http);
 	evhttp_send_reply(call->http, status, status_words(status), out);
 	evbuffer_free(out);
 }
@@ -58,8 +53,8 @@ void call_give_up(struct call *call)
 	if (call->answered)
 		return;
 	call->answered = true;
-	control_served(call);
-	add_header(call->http, "Retry-After", "1");
+	clients_await_request(&call->control->clients, call->http);
+	call_header(call, "Retry-After", "1");
 	evhttp_send_reply(call->http, 503, status_words(503), NULL);
 }
 
@@ -85,172 +80,4 @@ void call_refuse(struct call *call, int status, const char *format, ...)
 	words = json_string(text.at);
 	text_free(&text);
 	call_answer(call, status, json_pack("{s:o}", "error", words ? words : json_string("not UTF-8")));
-}
-
-/* "/api/v1/rules/{name}/fire" and a path: true, and what stands for the name, decoded; for free. */
-static bool path_matches(const char *pattern, const char *path, char **name)
-{
-	const char *brace = strchr(pattern, '{');
-	size_t head = brace ? (size_t)(brace - pattern) : 0, size;
-	const char *tail;
-
-	*name = NULL;
-	if (!brace)
-		return strcmp(pattern, path) == 0;
-	tail = strchr(brace, '}') + 1;
-	if (strncmp(pattern, path, head) != 0)
-		return false;
-	size = strcspn(path + head, "/");
-	if (!size || strcmp(path + head + size, tail) != 0)
-		return false;
-	*name = memory_text(path + head, size);
-	return true;
-}
-
-static const char *method_word(struct evhttp_request *http)
-{
-	switch (evhttp_request_get_command(http)) {
-	case EVHTTP_REQ_GET: return "GET";
-	case EVHTTP_REQ_POST: return "POST";
-	case EVHTTP_REQ_PATCH: return "PATCH";
-	case EVHTTP_REQ_PUT: return "PUT";
-	case EVHTTP_REQ_DELETE: return "DELETE";
-	case EVHTTP_REQ_OPTIONS: return "OPTIONS";
-	case EVHTTP_REQ_HEAD: return "HEAD";
-	case EVHTTP_REQ_TRACE:
-	case EVHTTP_REQ_CONNECT:
-	default: return "another method";
-	}
-}
-
-/* The body as JSON: an object, or none. false after it was refused. */
-static bool read_body(struct call *call)
-{
-	struct evbuffer *in = evhttp_request_get_input_buffer(call->http);
-	size_t size = evbuffer_get_length(in);
-	const char *type = evhttp_find_header(evhttp_request_get_input_headers(call->http), "Content-Type");
-	json_error_t error;
-
-	if (!size)
-		return true;
-	if (size > CALL_BODY_MAX) {
-		call_refuse(call, 413, "the body has %zu bytes; %d are the most", size, CALL_BODY_MAX);
-		return false;
-	}
-	if (!type || strncasecmp(type, "application/json", 16) != 0 ||
-	    (type[16] && !strchr("; ", type[16]))) {
-		call_refuse(call, 400, "the body must be application/json");
-		return false;
-	}
-	call->body = json_loadb((const char *)evbuffer_pullup(in, -1), size, JSON_REJECT_DUPLICATES, &error);
-	if (call->body && json_is_object(call->body))
-		return true;
-	if (call->body)
-		call_refuse(call, 400, "the body must be a JSON object");
-	else
-		call_refuse(call, 400, "the body is no JSON: %s at byte %d", error.text, error.position);
-	return false;
-}
-
-static const struct route_field *field_of(const struct route_field *fields, const char *name)
-{
-	for (size_t i = 0; i < ROUTE_FIELDS_MAX && fields[i].name; i++)
-		if (strcmp(fields[i].name, name) == 0)
-			return &fields[i];
-	return NULL;
-}
-
-static bool is_of_type(const json_t *value, const char *type)
-{
-	return (strcmp(type, "string") == 0 && json_is_string(value)) ||
-	       (strcmp(type, "integer") == 0 && json_is_integer(value));
-}
-
-/* Keys and types as the table has them. */
-static bool check_fields(struct call *call, const struct route *route)
-{
-	struct evkeyval *pair;
-	const char *key;
-	json_t *value;
-
-	json_object_foreach(call->body, key, value)
-	{
-		const struct route_field *field = field_of(route->body, key);
-
-		if (!field && route->any_keys)
-			continue;
-		if (!field || !is_of_type(value, field->type)) {
-			call_refuse(call, 400, field ? "`%s` must be of type %s" : "there is no key `%s`",
-			    key, field ? field->type : "");
-			return false;
-		}
-	}
-	for (pair = call->query->tqh_first; pair; pair = pair->next.tqe_next)
-		if (!field_of(route->query, pair->key)) {
-			call_refuse(call, 400, "there is no parameter `%s`", pair->key);
-			return false;
-		}
-	for (size_t i = 0; i < ROUTE_FIELDS_MAX; i++) {
-		const struct route_field *body = &route->body[i], *query = &route->query[i];
-
-		if (body->name && body->required && !json_object_get(call->body, body->name)) {
-			call_refuse(call, 400, "the body lacks `%s`", body->name);
-			return false;
-		}
-		if (query->name && query->required && !evhttp_find_header(call->query, query->name)) {
-			call_refuse(call, 400, "the parameter `%s` is missing", query->name);
-			return false;
-		}
-	}
-	return true;
-}
-
-static void serve(struct call *call, const struct route *route, char *raw_name)
-{
-	struct evkeyvalq query = {0};
-	const char *given = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(call->http));
-	size_t size = 0;
-	char *name = raw_name ? evhttp_uridecode(raw_name, 0, &size) : NULL;
-
-	call->name = name ? name : "";
-	call->query = &query;
-	TAILQ_INIT(&query);
-	if ((raw_name && !name) || (name && strlen(name) != size) ||
-	    evhttp_parse_query_str(given ? given : "", &query))
-		call_refuse(call, 400, "the address is not well formed");
-	else if (read_body(call) && check_fields(call, route))
-		route->handle(call);
-	evhttp_clear_headers(&query);
-	json_decref(call->body);
-	free(name);
-}
-
-void call_dispatch(struct call *call)
-{
-	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(call->http)),
-	           *method = method_word(call->http);
-	char allowed[64] = "";
-
-	path = path && *path ? path : "/";
-	for (size_t i = 0; i < route_count; i++) {
-		const struct route *route = &route_table[i];
-		char *name;
-
-		if (!path_matches(route->path, path, &name))
-			continue;
-		if (strcmp(route->method, method) == 0) {
-			serve(call, route, name);
-			free(name);
-			return;
-		}
-		free(name);
-		snprintf(allowed + strlen(allowed), sizeof(allowed) - strlen(allowed), "%s%s",
-		    *allowed ? ", " : "", route->method);
-	}
-	if (*allowed) {
-		add_header(call->http, "Allow", allowed);
-		call_refuse(call, 405, "`%s` takes %s, not %s", path, allowed, method);
-	} else {
-		call_refuse(call, 404, "there is no `%s`; `deadzone help api` lists what there is", path);
-	}
 }

@@ -1,6 +1,6 @@
 /*
- * call: one request, from its address and method over the table of proxy/routes.c to a handler, and the
- * answer. Bodies and queries are checked against the table before a handler sees them.
+ * call: one request and its answer. A handler answers once, by one of the functions below, or leaves the call
+ * to pending.c.
  */
 #ifndef PROXY_CALL_H
 #define PROXY_CALL_H
@@ -11,8 +11,6 @@
 
 #include "proxy/relay/running.h"
 
-#define CALL_BODY_MAX 65536 /* bytes */
-
 struct call {
 	struct control *control;
 	struct running *running;
@@ -20,15 +18,14 @@ struct call {
 	const char *name; /* what stands at {…} in the route's path; "" where there is none */
 	struct evkeyvalq *query;
 	json_t *body;  /* NULL: there was none */
-	bool answered; /* or kept by proxy/control.h */
+	bool answered; /* or pending */
 };
-
-/* Finds the route and has it handled, or refuses: 400, 404, 405, 413. */
-void call_dispatch(struct call *call);
 
 /* A handler ran out of memory: 503, where it has not answered yet. */
 void call_give_up(struct call *call);
-/* Every handler answers once by one of these, or has proxy/control.h keep the call. They take `json` over. */
+/* A header of the answer, to be added before it. */
+void call_header(struct call *call, const char *name, const char *value);
+/* These take `json` over. */
 void call_answer(struct call *call, int status, json_t *json);
 void call_refuse(struct call *call, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

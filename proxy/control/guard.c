@@ -44,7 +44,7 @@ static const char *header_of(struct evhttp_request *http, const char *name)
 	return evhttp_find_header(evhttp_request_get_input_headers(http), name);
 }
 
-const char *guard_foreign(const struct address *bound, struct evhttp_request *http)
+const char *guard_check_origin(const struct address *bound, struct evhttp_request *http)
 {
 	const char *host = header_of(http, "Host"), *origin = header_of(http, "Origin"),
 	           *site = header_of(http, "Sec-Fetch-Site");
@@ -71,7 +71,7 @@ static bool same_secret(const char *given, const char *token)
 	return !differs;
 }
 
-bool guard_knows(const char *token, struct evhttp_request *http)
+bool guard_check_token(const char *token, struct evhttp_request *http)
 {
 	const char *given = header_of(http, "Authorization");
 
@@ -80,7 +80,7 @@ bool guard_knows(const char *token, struct evhttp_request *http)
 	return given && strncasecmp(given, "Bearer ", 7) == 0 && same_secret(given + 7, token);
 }
 
-int guard_token(const char *path, char *token, struct error *error)
+int guard_load_token(const char *path, char *token, struct error *error)
 {
 	struct text whole = {0};
 	struct error why;
