@@ -1,10 +1,4 @@
-/*
- * datagram: one UDP payload on its way through, and the pool that its memory comes from.
- *
- * The pool keeps a list of free datagrams for each size class, so that taking and giving back costs a few
- * nanoseconds and one that waits takes little more than its bytes. Nothing goes back to the system before
- * pool_free. One thread owns a pool and its datagrams.
- */
+/* datagram: one UDP payload on its way through, and lists of them. Its memory comes from base/pool. */
 #ifndef BASE_DATAGRAM_H
 #define BASE_DATAGRAM_H
 
@@ -68,19 +62,6 @@ struct datagram {
 	uint8_t origin, way, tos, size_class;
 	uint8_t bytes[];
 };
-
-struct pool;
-
-struct pool *pool_new(void);
-void pool_free(struct pool *pool);
-/* A datagram with room for `size` bytes and everything else zero; NULL when memory is out. */
-struct datagram *pool_get(struct pool *pool, size_t size);
-void pool_put(struct pool *pool, struct datagram *datagram);
-/* Datagrams taken and not given back. */
-size_t pool_taken(const struct pool *pool);
-/* Bytes of memory that a datagram of this size takes, and that this one takes. */
-size_t pool_weight(size_t size);
-size_t datagram_weight(const struct datagram *datagram);
 
 /* A list in order of arrival: first in, first out. */
 struct datagram_list {

@@ -39,9 +39,9 @@ typedef int key_read(struct reading *reading, const char *text, void *into);
 
 enum key_flags {
 	KEY_PLAIN = 0,
-	KEY_LIST = 1,        /* marked +: commas, and several times */
-	KEY_REPEATED = 2,    /* several times, each a value of its own (`do`) */
-	KEY_EACH_WAY = 4,    /* also behind `up.` and `down.` */
+	KEY_LIST = 1,     /* marked +: commas, and several times */
+	KEY_REPEATED = 2, /* several times, each a value of its own (`do`) */
+	KEY_EACH_WAY = 4, /* also behind `up.` and `down.` */
 };
 
 struct key {

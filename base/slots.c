@@ -8,29 +8,14 @@
 
 #include "base/cache.h"
 #include "base/memory.h"
+#include "base/poison.h"
 
 /* Pieces double up to a huge page: few things take little. */
 #define PIECE_LEAST ((size_t)65536)
 #define PIECE_MOST ((size_t)2 << 20)
 
-/* Where a sanitizer watches, it is told which slots nobody has, and these are not given out again soon. */
-#if defined(__SANITIZE_ADDRESS__)
-#define WATCHED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WATCHED
-#endif
-#endif
-#ifdef WATCHED
-#include <sanitizer/asan_interface.h>
-#define KEPT_BACK 1024 /* slots */
-#define FORBID(slot, size) __asan_poison_memory_region(slot, size)
-#define ALLOW(slot, size) __asan_unpoison_memory_region(slot, size)
-#else
-#define KEPT_BACK 0
-#define FORBID(slot, size)
-#define ALLOW(slot, size)
-#endif
+/* With a sanitizer, a slot that was given back is not given out again soon. */
+#define KEPT_BACK (POISON_IS_ON ? 1024 : 0) /* slots */
 
 /* In front of its slots. */
 struct piece {
@@ -111,7 +96,7 @@ static void *take_free(struct slots *slots)
 {
 	struct free_slot *slot = slots->free_first;
 
-	ALLOW(slot, slots->size);
+	unpoison(slot, slots->size);
 	slots->free_first = slot->next;
 	slots->free_count--;
 	return slot;
@@ -133,13 +118,13 @@ void slots_put(struct slots *slots, void *slot)
 
 	last->next = NULL;
 	if (slots->free_count++) {
-		ALLOW(slots->free_last, sizeof(*last));
+		unpoison(slots->free_last, sizeof(*last));
 		slots->free_last->next = last;
-		FORBID(slots->free_last, sizeof(*last));
+		poison(slots->free_last, sizeof(*last));
 	} else {
 		slots->free_first = last;
 	}
 	slots->free_last = last;
 	slots->taken--;
-	FORBID(slot, slots->size);
+	poison(slot, slots->size);
 }

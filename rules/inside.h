@@ -10,6 +10,7 @@
 #ifndef RULES_INSIDE_H
 #define RULES_INSIDE_H
 
+#include "base/pool.h"
 #include "base/slots.h"
 #include "base/text.h"
 #include "rules/core.h"

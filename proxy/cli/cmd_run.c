@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -17,8 +16,10 @@
 #include "proxy/run/history.h"
 #include "proxy/run/log.h"
 #include "proxy/run/output.h"
+#include "proxy/run/recording.h"
 #include "proxy/relay/relay.h"
 #include "proxy/cli/run.h"
+#include "proxy/run/clock.h"
 
 #define JSON_QUEUE_MAX ((size_t)64 << 20) /* bytes that may wait on standard output before the end */
 #define PATIENCE (250 * NS_MS)            /* at the end, with whoever reads standard error and output */
@@ -68,17 +69,6 @@ void run_write_json(struct run *run, const struct sheet *sheet, bool at_end)
 
 /* ---- Start ---- */
 
-static uint64_t seed_of(const struct setup *setup)
-{
-	uint32_t random = 0;
-
-	if (setup->proxy.seed_given)
-		return setup->proxy.seed;
-	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		;
-	return random;
-}
-
 static void leave_loop(void *user)
 {
 	event_base_loopbreak(user);
@@ -98,35 +88,21 @@ static int base_open(struct run *run)
 	return run->base ? 0 : -1;
 }
 
-static int capture_start(struct run *run)
+static enum exit_status capture_start(struct run *run)
 {
-	const struct capture_settings *settings = &run->running.setup->capture;
-	struct capture_options options = {.path = run->capture_path ? run->capture_path : settings->file,
-	    .format = settings->format,
-	    .snaplen = (uint32_t)settings->snaplen,
-	    .rotate_size = settings->rotate_size,
-	    .rotate_time = settings->rotate_time,
-	    .keep = (unsigned)settings->keep,
-	    .keylogs = settings->keylog.all,
-	    .keylog_count = settings->keylog.count,
-	    .keylog_wait = settings->keylog_wait,
-	    .recorders = (unsigned)run->running.setup->proxy.workers,
-	    .names = run->running.names,
-	    .version = "deadzone " DEADZONE_VERSION,
-	    .seed = run->running.seed,
-	    .ini = ini_text(run->running.setup->ini),
-	    .at = crew_wall(run->running.crew, relay_now())};
-	struct error error;
+	struct running *running = &run->running;
+	struct recording recording = {.setup = running->setup,
+	    .path = run->capture_path,
+	    .names = running->names,
+	    .seed = running->seed,
+	    .recorders = (unsigned)running->setup->proxy.workers,
+	    .at = crew_wall(running->crew, clock_now())};
+	enum exit_status status = recording_open(&recording, &running->capture);
 
-	if (!options.path)
-		return EXIT_DONE;
-	run->running.capture = capture_open(&options, &error);
-	if (!run->running.capture) {
-		log_error("capture: %s", error.text);
-		return EXIT_USAGE;
-	}
-	crew_capture(run->running.crew, run->running.capture);
-	capture_name(run->running.capture, run->capture_name, sizeof(run->capture_name));
+	if (!running->capture)
+		return status;
+	crew_capture(running->crew, running->capture);
+	capture_name(running->capture, run->capture_name, sizeof(run->capture_name));
 	return EXIT_DONE;
 }
 
@@ -215,27 +191,17 @@ static int start(struct run *run)
 
 static void close_capture(struct run *run)
 {
-	struct capture_closing closing = {0};
-	struct text statistics = {0};
+	struct running *running = &run->running;
+	struct capture_closing closing = {.at = running->stopped};
 	struct summary_facts facts;
 	struct summary_now now;
-	struct sheet sheet;
-	char trouble[512];
 
-	running_now(&run->running, true, &now);
-	crew_closing(run->running.crew, &now, &closing);
-	running_facts(&run->running, &facts);
-	summary_sheet(
-	    &now, crew_cores(run->running.crew), &facts, (enum exit_status)run->running.status, &sheet);
+	running_now(running, true, &now);
+	crew_closing(running->crew, &now, &closing);
+	running_facts(running, &facts);
+	recording_close(running->capture, &closing, &now, crew_cores(running->crew), &facts,
+	    (enum exit_status)running->status);
 	summary_now_free(&now);
-	summary_statistics(&sheet, &statistics);
-	sheet_fini(&sheet);
-	closing.at = run->running.stopped;
-	closing.comment = statistics.at;
-	capture_close(run->running.capture, &closing);
-	if (capture_trouble(run->running.capture, trouble, sizeof(trouble)))
-		log_error("capture: %s", trouble);
-	text_free(&statistics);
 }
 
 static void finish(struct run *run)
@@ -243,7 +209,7 @@ static void finish(struct run *run)
 	struct sheet sheet;
 	struct error error;
 
-	run->running.stopped = crew_wall(run->running.crew, relay_now());
+	run->running.stopped = crew_wall(run->running.crew, clock_now());
 	log_status("");
 	run_signals_close(run);
 	run_ticks_close(run);
@@ -327,8 +293,8 @@ static int run_to_the_end(const struct command_line *line)
 	run.source.workers = (unsigned)running->setup->proxy.workers;
 	running->summary = summary_new();
 	running->feed = feed_new();
-	running->seed = seed_of(running->setup);
-	run.wall_offset = relay_wall_now() - relay_now();
+	running->seed = recording_seed(running->setup);
+	run.wall_offset = clock_wall() - clock_now();
 	running->status = start(&run);
 	if (!running->status) {
 		if (event_base_dispatch(run.base) < 0) {

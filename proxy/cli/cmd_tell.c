@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "proxy/cli/command.h"
+#include "proxy/run/endpoint.h"
 #include "proxy/run/log.h"
 #include "proxy/cli/tell_show.h"
 #include "proxy/run/summary.h"
@@ -43,7 +44,7 @@ struct saying {
 	const char *word; /* what it takes */
 	struct text path;
 	json_t *body;
-	char host[80], token[512];
+	char host[80], token[ENDPOINT_TOKEN_SIZE];
 	unsigned page; /* of the answer: how many were shown */
 	bool more;     /* another one is to be asked for */
 };
@@ -268,20 +269,12 @@ static int saying_fill(struct saying *saying, const struct command_line *line)
 
 static int token_fill(struct saying *saying, const char *path)
 {
-	FILE *in = path ? fopen(path, "re") : NULL;
+	struct error error;
 
-	if (!path)
+	if (!path || endpoint_read_token(path, saying->token, &error) == 0)
 		return EXIT_DONE;
-	if (!in || !fgets(saying->token, sizeof(saying->token), in)) {
-		log_error(
-		    "tell: --token: `%s` cannot be read: %s", path, in ? "it is empty" : strerror(errno));
-		if (in)
-			fclose(in);
-		return EXIT_USAGE;
-	}
-	fclose(in);
-	saying->token[strcspn(saying->token, "\r\n")] = '\0';
-	return EXIT_DONE;
+	log_error("tell: --token: %s", error.text);
+	return EXIT_USAGE;
 }
 
 /* ---- Over the wire ---- */
@@ -290,29 +283,21 @@ static int token_fill(struct saying *saying, const char *path)
 static int connect_to(const char *to, char *host, size_t room, int *status)
 {
 	struct sockaddr_storage storage;
-	struct sockaddr_un *local = (struct sockaddr_un *)(void *)&storage;
-	struct address address;
+	struct endpoint endpoint;
 	struct error error;
 	socklen_t size;
 	int fd;
 
 	*status = EXIT_USAGE;
-	if (strncmp(to, "unix:", 5) == 0) {
-		if (strlen(to + 5) >= sizeof(local->sun_path) || !to[5]) {
-			log_error("tell: --to: `%s` is no unix:PATH that a socket can have", to);
-			return -1;
-		}
-		*local = (struct sockaddr_un){.sun_family = AF_UNIX};
-		strcpy(local->sun_path, to + 5);
-		size = sizeof(*local);
-		snprintf(host, room, "localhost");
-	} else if (address_read(to, &address, &error)) {
+	if (endpoint_read(to, &endpoint, &error)) {
 		log_error("tell: --to: %s", error.text);
 		return -1;
-	} else {
-		size = address_to_socket(&address, &storage);
-		address_text(&address, host, room);
 	}
+	size = endpoint_to_socket(&endpoint, &storage);
+	if (endpoint.is_unix)
+		snprintf(host, room, "localhost");
+	else
+		address_text(&endpoint.address, host, room);
 	*status = EXIT_FAILED;
 	fd = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&storage, size)) {

@@ -7,6 +7,7 @@
 #include "proxy/relay/relay.h"
 #include "proxy/run/history.h"
 #include "proxy/run/log.h"
+#include "proxy/run/clock.h"
 
 #define STATUS_EVERY 1         /* seconds */
 #define STEP_MIN (100 * NS_MS) /* of the wall clock; NTP's slewing is at most 0.5 ms in a second */
@@ -39,7 +40,7 @@ static void take_sample(struct run *run)
 	struct summary_now now;
 
 	running_now(&run->running, false, &now);
-	history_add(run->running.history, relay_wall_now(), &now);
+	history_add(run->running.history, clock_wall(), &now);
 	summary_now_free(&now);
 }
 
@@ -58,7 +59,7 @@ void run_announce_file(struct run *run)
  * event. */
 static void look_at_the_clock(struct run *run)
 {
-	ns_t offset = relay_wall_now() - relay_now(), step = offset - run->wall_offset;
+	ns_t offset = clock_wall() - clock_now(), step = offset - run->wall_offset;
 	char text[80];
 
 	run->wall_offset = offset;

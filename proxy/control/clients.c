@@ -1,4 +1,5 @@
 #include "proxy/control/clients.h"
+#include "proxy/run/clock.h"
 
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -50,7 +51,7 @@ static void add(struct clients *clients, int fd)
 
 		if (is_open(client))
 			continue;
-		*client = (struct client){.fd = fd, .inode = inode_of(fd), .since = relay_now()};
+		*client = (struct client){.fd = fd, .inode = inode_of(fd), .since = clock_now()};
 		return;
 	}
 	refuse(fd);
@@ -84,7 +85,7 @@ static void on_accepted(evutil_socket_t fd, short what, void *user)
 {
 	(void)fd;
 	(void)what;
-	clients_sweep(user, relay_now());
+	clients_sweep(user, clock_now());
 }
 
 struct bufferevent *clients_accept(struct clients *clients, struct event_base *base)
@@ -105,7 +106,7 @@ void clients_await_request(struct clients *clients, struct evhttp_request *http)
 	struct client *client = client_of(clients, http);
 
 	if (client)
-		client->since = relay_now();
+		client->since = clock_now();
 }
 
 void clients_serve(struct clients *clients, struct evhttp_request *http)

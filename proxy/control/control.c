@@ -15,15 +15,17 @@
 #include "proxy/control/inside.h"
 #include "proxy/control/routes.h"
 #include "proxy/relay/relay.h"
+#include "proxy/run/endpoint.h"
 #include "proxy/run/log.h"
+#include "proxy/run/clock.h"
 
 #define HEADERS_MAX 16384
 #define BODY_READ_MAX (1 << 20) /* beyond it evhttp answers by itself */
 #define STOP_TICKS 2
 #define BUDGET (4 * NS_MS) /* of each tick that may go into requests: the rest is the relays' */
 
-struct endpoint {
-	struct endpoint *next;
+struct listening {
+	struct listening *next;
 	struct control *control;
 	struct evhttp *http;
 	struct address bound; /* family FAMILY_NONE: a Unix socket */
@@ -35,7 +37,7 @@ struct endpoint {
 /* A request whose turn has not come: too much was spent on others. */
 struct queued {
 	struct queued *next;
-	struct endpoint *endpoint;
+	struct listening *listening;
 	struct evhttp_request *http;
 };
 
@@ -62,12 +64,12 @@ static void dispatch(struct call *call)
 	call_give_up(call);
 }
 
-static void serve_one(struct endpoint *endpoint, struct evhttp_request *http)
+static void serve_one(struct listening *listening, struct evhttp_request *http)
 {
-	struct control *control = endpoint->control;
+	struct control *control = listening->control;
 	struct call call = call_of(control, http);
-	const char *why = guard_check_origin(&endpoint->bound, http);
-	ns_t began = relay_now();
+	const char *why = guard_check_origin(&listening->bound, http);
+	ns_t began = clock_now();
 
 	if (why)
 		call_refuse(&call, 400, "%s", why);
@@ -77,7 +79,7 @@ static void serve_one(struct endpoint *endpoint, struct evhttp_request *http)
 		call_refuse(&call, 401, "the token is missing or wrong: Authorization: Bearer …");
 	else
 		dispatch(&call);
-	control->spent += relay_now() - began;
+	control->spent += clock_now() - began;
 }
 
 static void queue_forget(struct control *control, struct queued *queued)
@@ -101,18 +103,18 @@ static void queue_lost(struct evhttp_connection *connection, void *user)
 	evhttp_connection_set_closecb(connection, NULL, NULL);
 	if (!evhttp_request_get_connection(queued->http))
 		evhttp_request_free(queued->http);
-	queue_forget(queued->endpoint->control, queued);
+	queue_forget(queued->listening->control, queued);
 }
 
-static void queue_put(struct endpoint *endpoint, struct evhttp_request *http)
+static void queue_put(struct listening *listening, struct evhttp_request *http)
 {
-	struct control *control = endpoint->control;
+	struct control *control = listening->control;
 	struct queued *queued = calloc(1, sizeof(*queued));
 	struct call call = call_of(control, http);
 
 	if (!queued)
 		return call_give_up(&call);
-	*queued = (struct queued){.endpoint = endpoint, .http = http};
+	*queued = (struct queued){.listening = listening, .http = http};
 	*(control->last ? &control->last->next : &control->first) = queued;
 	control->last = queued;
 	clients_serve(&control->clients, http);
@@ -124,30 +126,30 @@ static void queue_serve(struct control *control)
 {
 	control->spent = control->spent > BUDGET ? control->spent - BUDGET : 0;
 	while (control->first && control->spent < BUDGET) {
-		struct endpoint *endpoint = control->first->endpoint;
+		struct listening *listening = control->first->listening;
 		struct evhttp_request *http = control->first->http;
 
 		evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
 		queue_forget(control, control->first);
-		serve_one(endpoint, http);
+		serve_one(listening, http);
 	}
 }
 
 static void on_request(struct evhttp_request *http, void *user)
 {
-	struct endpoint *endpoint = user;
-	struct control *control = endpoint->control;
+	struct listening *listening = user;
+	struct control *control = listening->control;
 
 	if (control->first || control->spent >= BUDGET)
-		queue_put(endpoint, http);
+		queue_put(listening, http);
 	else
-		serve_one(endpoint, http);
+		serve_one(listening, http);
 }
 
 static void tick(evutil_socket_t fd, short what, void *user)
 {
 	struct control *control = user;
-	ns_t now = relay_now();
+	ns_t now = clock_now();
 
 	(void)fd;
 	(void)what;
@@ -178,101 +180,108 @@ static void unlink_stale(const struct sockaddr_un *address)
 }
 
 /* At the end, if it is still the one that was made. */
-static void unlink_own(const struct endpoint *endpoint)
+static void unlink_own(const struct listening *listening)
 {
 	struct stat facts;
 
-	if (lstat(endpoint->path, &facts) == 0 && facts.st_dev == endpoint->device &&
-	    facts.st_ino == endpoint->inode)
-		unlink(endpoint->path);
+	if (lstat(listening->path, &facts) == 0 && facts.st_dev == listening->device &&
+	    facts.st_ino == listening->inode)
+		unlink(listening->path);
 }
 
-static struct evconnlistener *listen_unix(struct endpoint *endpoint, const char *path, struct error *error)
+static struct evconnlistener *bind_to(
+    struct listening *listening, const struct endpoint *where, unsigned more_flags)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_storage storage;
+	socklen_t size = endpoint_to_socket(where, &storage);
+
+	return evconnlistener_new_bind(listening->control->base, NULL, NULL,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | more_flags, -1, (struct sockaddr *)&storage,
+	    (int)size);
+}
+
+static struct evconnlistener *listen_unix(struct listening *listening, const struct endpoint *where)
+{
 	struct evconnlistener *listener;
+	struct sockaddr_storage storage;
 	struct stat facts;
 	mode_t before;
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	unlink_stale(&address);
+	endpoint_to_socket(where, &storage);
+	unlink_stale((const struct sockaddr_un *)(const void *)&storage);
 	before = umask(0177); /* mode 0600 from the first moment on */
-	listener = evconnlistener_new_bind(endpoint->control->base, NULL, NULL,
-	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, -1, (struct sockaddr *)&address, sizeof(address));
+	listener = bind_to(listening, where, 0);
 	umask(before);
-	if (!listener) {
-		error_set(
-		    error, "[control] listen: `unix:%s` cannot be listened on: %s", path, strerror(errno));
+	if (!listener)
 		return NULL;
-	}
-	endpoint->path = memory_text(path, strlen(path));
-	if (lstat(path, &facts) == 0) {
-		endpoint->device = facts.st_dev;
-		endpoint->inode = facts.st_ino;
+	listening->path = memory_text(where->path, strlen(where->path));
+	if (lstat(where->path, &facts) == 0) {
+		listening->device = facts.st_dev;
+		listening->inode = facts.st_ino;
 	}
 	return listener;
 }
 
-static struct evconnlistener *listen_address(struct endpoint *endpoint, const char *text, struct error *error)
+static struct evconnlistener *listen_address(struct listening *listening, const struct endpoint *where)
 {
+	struct evconnlistener *listener = bind_to(listening, where, LEV_OPT_REUSEABLE);
 	struct sockaddr_storage storage;
-	struct evconnlistener *listener;
-	struct address address;
-	socklen_t size;
+	socklen_t size = sizeof(storage);
 
-	if (address_read(text, &address, error))
+	if (!listener)
 		return NULL;
-	size = address_to_socket(&address, &storage);
-	listener = evconnlistener_new_bind(endpoint->control->base, NULL, NULL,
-	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, -1,
-	    (struct sockaddr *)&storage, (int)size);
-	if (!listener) {
-		error_set(error, "[control] listen: `%s` cannot be listened on: %s", text, strerror(errno));
-		return NULL;
-	}
-	size = sizeof(storage);
 	getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&storage, &size);
-	address_from_socket((struct sockaddr *)&storage, &endpoint->bound);
+	address_from_socket((struct sockaddr *)&storage, &listening->bound);
 	return listener;
 }
 
 static struct bufferevent *on_accept(struct event_base *base, void *user)
 {
-	struct endpoint *endpoint = user;
+	struct listening *listening = user;
 
-	return clients_accept(&endpoint->control->clients, base);
+	return clients_accept(&listening->control->clients, base);
 }
 
-static int endpoint_open(struct control *control, const char *text, struct error *error)
+static int listening_open(struct control *control, const char *text, struct error *error)
 {
-	struct endpoint *endpoint = memory_new(1, sizeof(*endpoint));
+	struct listening *listening = memory_new(1, sizeof(*listening));
 	struct evconnlistener *listener;
+	struct endpoint where;
 	char bound[ADDRESS_TEXT_ROOM];
 
-	*endpoint = (struct endpoint){.control = control, .next = control->endpoints};
-	control->endpoints = endpoint;
-	listener = strncmp(text, "unix:", 5) == 0 ? listen_unix(endpoint, text + 5, error)
-	                                          : listen_address(endpoint, text, error);
-	if (!listener)
+	*listening = (struct listening){.control = control, .next = control->listenings};
+	control->listenings = listening;
+	if (endpoint_read(text, &where, error))
 		return -1;
-	endpoint->http = evhttp_new(control->base);
-	if (!endpoint->http || !evhttp_bind_listener(endpoint->http, listener)) {
+	listener = where.is_unix ? listen_unix(listening, &where) : listen_address(listening, &where);
+	if (!listener)
+		return error_set(
+		    error, "[control] listen: `%s` cannot be listened on: %s", text, strerror(errno));
+	listening->http = evhttp_new(control->base);
+	if (!listening->http || !evhttp_bind_listener(listening->http, listener)) {
 		evconnlistener_free(listener);
 		return error_set(error, "[control] listen: `%s` cannot be served", text);
 	}
-	evhttp_set_bevcb(endpoint->http, on_accept, endpoint);
-	evhttp_set_gencb(endpoint->http, on_request, endpoint);
-	evhttp_set_allowed_methods(endpoint->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PATCH |
-	                                               EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_HEAD |
-	                                               EVHTTP_REQ_OPTIONS);
-	evhttp_set_max_headers_size(endpoint->http, HEADERS_MAX);
-	evhttp_set_max_body_size(endpoint->http, BODY_READ_MAX);
-	evhttp_set_timeout(endpoint->http, 2 * CONTROL_PATIENCE_SECONDS);
-	if (endpoint->path)
-		log_error("control listen=unix:%s", endpoint->path);
+	evhttp_set_bevcb(listening->http, on_accept, listening);
+	evhttp_set_gencb(listening->http, on_request, listening);
+	evhttp_set_allowed_methods(listening->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PATCH |
+	                                                EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_HEAD |
+	                                                EVHTTP_REQ_OPTIONS);
+	evhttp_set_max_headers_size(listening->http, HEADERS_MAX);
+	evhttp_set_max_body_size(listening->http, BODY_READ_MAX);
+	evhttp_set_timeout(listening->http, 2 * CONTROL_PATIENCE_SECONDS);
+	if (listening->path)
+		log_error("control listen=unix:%s", listening->path);
 	else
-		log_error("control listen=%s", address_text(&endpoint->bound, bound, sizeof(bound)));
+		log_error("control listen=%s", address_text(&listening->bound, bound, sizeof(bound)));
 	return 0;
+}
+
+static int read_token(const char *path, char *token, struct error *error)
+{
+	struct error why;
+
+	return endpoint_read_token(path, token, &why) ? error_set(error, "[control] token: %s", why.text) : 0;
 }
 
 struct control *control_new(struct running *running, struct event_base *base, struct error *error)
@@ -289,12 +298,12 @@ struct control *control_new(struct running *running, struct event_base *base, st
 	event_add(control->ticks, &every);
 	clients_init(&control->clients, base);
 	pending_init(control);
-	if (settings->token && guard_load_token(settings->token, control->token, error)) {
+	if (settings->token && read_token(settings->token, control->token, error)) {
 		control_free(control);
 		return NULL;
 	}
 	for (size_t i = 0; i < settings->listen.count; i++)
-		if (endpoint_open(control, settings->listen.all[i], error)) {
+		if (listening_open(control, settings->listen.all[i], error)) {
 			control_free(control);
 			return NULL;
 		}
@@ -306,7 +315,7 @@ void control_reload(struct control *control)
 	const char *path = control->running->setup->control.token;
 	struct error error;
 
-	if (!path || guard_load_token(path, control->token, &error) == 0)
+	if (!path || read_token(path, control->token, &error) == 0)
 		return;
 	log_error("%s; the token stays as it was", error.text);
 }
@@ -327,16 +336,16 @@ void control_free(struct control *control)
 	}
 	pending_fini(control);
 	event_free(control->ticks);
-	while (control->endpoints) {
-		struct endpoint *endpoint = control->endpoints;
+	while (control->listenings) {
+		struct listening *listening = control->listenings;
 
-		control->endpoints = endpoint->next;
-		if (endpoint->http)
-			evhttp_free(endpoint->http);
-		if (endpoint->path)
-			unlink_own(endpoint);
-		free(endpoint->path);
-		free(endpoint);
+		control->listenings = listening->next;
+		if (listening->http)
+			evhttp_free(listening->http);
+		if (listening->path)
+			unlink_own(listening);
+		free(listening->path);
+		free(listening);
 	}
 	clients_fini(&control->clients);
 	free(control);

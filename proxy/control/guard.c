@@ -3,11 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
-
-#include "base/regular.h"
-
-#define GUARD_FILE_MAX ((size_t)1 << 20) /* bytes */
 
 static bool is_ip(const char *host, size_t size, const struct address *bound)
 {
@@ -78,39 +73,4 @@ bool guard_check_token(const char *token, struct evhttp_request *http)
 	if (!token[0])
 		return true;
 	return given && strncasecmp(given, "Bearer ", 7) == 0 && same_secret(given + 7, token);
-}
-
-int guard_load_token(const char *path, char *token, struct error *error)
-{
-	struct text whole = {0};
-	struct error why;
-	int fd = regular_open(path, false, &why);
-	size_t size = 0;
-	int failed = fd < 0 || regular_read(fd, path, GUARD_FILE_MAX, &whole, &why);
-
-	if (fd >= 0)
-		close(fd);
-	if (!failed)
-		while (size < whole.size && whole.at[size] != '\n')
-			size++;
-	if (size && whole.at[size - 1] == '\r')
-		size--;
-	if (failed)
-		error_set(error, "[control] token: %s", why.text);
-	else if (!size)
-		failed = error_set(error, "[control] token: the first line of `%s` is empty", path);
-	else if (memchr(whole.at, '\0', size))
-		failed = error_set(error,
-		    "[control] token: the first line of `%s` holds a NUL byte, which no header can bring",
-		    path);
-	else if (size >= GUARD_TOKEN_ROOM)
-		failed = error_set(error,
-		    "[control] token: the first line of `%s` has %zu bytes; %d are the most", path, size,
-		    GUARD_TOKEN_ROOM - 1);
-	if (!failed) {
-		memcpy(token, whole.at, size);
-		token[size] = '\0';
-	}
-	text_free(&whole);
-	return failed;
 }

@@ -12,13 +12,9 @@
 #include "base/address.h"
 #include "base/error.h"
 
-#define GUARD_TOKEN_ROOM 512 /* bytes, with the final 0 */
-
 /* NULL, or why this request is not served. `bound` is where it arrived; family FAMILY_NONE: a Unix socket. */
 const char *guard_check_origin(const struct address *bound, struct evhttp_request *http);
 /* Whether the request bears the token; "": none is asked for. */
 bool guard_check_token(const char *token, struct evhttp_request *http);
-/* The first line of a file, into GUARD_TOKEN_ROOM bytes; -1 and why where there is none. */
-int guard_load_token(const char *path, char *token, struct error *error);
 
 #endif

@@ -11,15 +11,16 @@
 #include "proxy/control/control.h"
 #include "proxy/control/guard.h"
 #include "proxy/control/pending.h"
+#include "proxy/run/endpoint.h"
 
-struct endpoint;
+struct listening;
 struct queued;
 
 struct control {
 	struct running *running;
 	struct event_base *base;
-	struct endpoint *endpoints;
-	char token[GUARD_TOKEN_ROOM]; /* "": none is asked for */
+	struct listening *listenings;
+	char token[ENDPOINT_TOKEN_SIZE]; /* "": none is asked for */
 	struct clients clients;
 	struct pending_calls pending;
 	struct queued *first, *last; /* requests whose turn has not come */

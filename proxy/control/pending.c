@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "proxy/control/inside.h"
 #include "proxy/relay/relay.h"
+#include "proxy/run/clock.h"
 
 #define STREAM_BACKLOG ((size_t)256 << 10) /* bytes; a client that reads no faster misses events */
 #define STREAM_PING_TICKS (5000 / CONTROL_TICK_MS)
@@ -99,7 +100,7 @@ void pending_wait(struct call *call, const char *rule, uint64_t count, ns_t time
 
 	pending->rule = own;
 	pending->count = count;
-	pending->until = ns_add(relay_now(), timeout);
+	pending->until = ns_add(clock_now(), timeout);
 }
 
 static void begin_reply(struct call *call, const char *type)

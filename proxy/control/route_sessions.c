@@ -9,6 +9,7 @@
 #include "proxy/control/routes.h"
 #include "proxy/relay/relay.h"
 #include "proxy/control/pending.h"
+#include "proxy/run/clock.h"
 
 #define PAGE_PRESET 1000 /* sessions of a page */
 #define PAGE_MAX 10000
@@ -22,7 +23,7 @@ static json_t *json_left(ns_t until, ns_t now)
 /* A session with what happened to it last, and what happens to it now. */
 static json_t *json_session(const struct running *running, const struct sheet_session *session)
 {
-	ns_t now = session->ended ? NS_NEVER : relay_now();
+	ns_t now = session->ended ? NS_NEVER : clock_now();
 	const struct feed_event *event = feed_of_session(running->feed, session->number);
 	json_t *json = sheet_json_session(session), *text = event ? json_string(event->text) : NULL;
 

@@ -6,6 +6,7 @@
 
 #include "proxy/relay/inside.h"
 #include "proxy/run/log.h"
+#include "proxy/run/clock.h"
 
 #define RETRY NS_S
 
@@ -23,7 +24,7 @@ static void aging_leave(struct relay *relay, struct aging *aging)
 
 static void aging_begin(struct relay *relay, struct aging *aging)
 {
-	aging->until = relay_now() + PORTS_OLD;
+	aging->until = clock_now() + PORTS_OLD;
 	aging->before = relay->aging_last;
 	aging->next = NULL;
 	*(relay->aging_last ? &relay->aging_last->next : &relay->aging_first) = aging;
@@ -271,7 +272,7 @@ void carrier_open(struct relay *relay, struct session *session)
 {
 	struct carrier *carrier = (struct carrier *)session->room;
 	const char *own = session->section ? session->section->upstream : NULL;
-	ns_t now = relay_now();
+	ns_t now = clock_now();
 
 	carrier->session = session;
 	carrier->port = &carrier->first_port;
@@ -311,7 +312,7 @@ void carrier_news(void *user, struct upstream *upstream)
 {
 	struct relay *relay = user;
 	struct carrier *carrier = relay->waiting, *still = NULL;
-	ns_t now = relay_now();
+	ns_t now = clock_now();
 
 	relay->waiting = NULL;
 	while (carrier) {

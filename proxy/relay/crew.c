@@ -1,4 +1,5 @@
 #include "proxy/relay/crew.h"
+#include "proxy/run/clock.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -128,8 +129,8 @@ struct crew *crew_new(const struct crew_options *options, const struct setup *se
 	crew->common = common_new();
 	crew->summary = options->summary;
 	crew->setup = setup;
-	crew->wall_started = relay_wall_now();
-	crew->began = relay_now();
+	crew->wall_started = clock_wall();
+	crew->began = clock_now();
 	limits_sessions(setup, LIMITS_TELL);
 	pthread_mutex_init(&crew->lock, NULL);
 	pthread_cond_init(&crew->changed, NULL);
@@ -326,7 +327,7 @@ void crew_facts(struct crew *crew, struct summary_facts *facts)
 	crew_go(crew);
 	facts->started = crew->wall_started;
 	facts->began = crew->began;
-	facts->now = relay_now();
+	facts->now = clock_now();
 	facts->kernel_drops = drops[WAY_UP] + drops[WAY_DOWN];
 	if (crew->capture) {
 		facts->capture_written = capture_written(crew->capture);

@@ -11,6 +11,7 @@
 
 #include "proxy/relay/inside.h"
 #include "proxy/run/log.h"
+#include "proxy/run/clock.h"
 
 #define RETRIES 4 /* of a datagram whose send only told news about an earlier one */
 
@@ -52,12 +53,12 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 	for (int i = 0; i < count; i++)
 		sending_of(relay, run[i], &sendings[i]);
 	while (done < count) {
-		ns_t at = relay_now();
+		ns_t at = clock_now();
 		int went = batch_send(out->fd, sendings + done, count - done, relay->socket_options.offload);
 
 		if (went > 0) {
 			/* One after another: the last left when the call was over, about. */
-			ns_t each = went > 1 ? (relay_now() - at) / went : 0;
+			ns_t each = went > 1 ? (clock_now() - at) / went : 0;
 
 			for (int i = 0; i < went; i++)
 				relay_sent(out, run[done + i], at + i * each);
@@ -133,7 +134,7 @@ void outlet_drop(struct outlet *out, enum reason reason)
 	struct datagram *datagram;
 
 	while ((datagram = datagram_take(&out->waiting)))
-		relay_unsent(out, datagram, reason, relay_now());
+		relay_unsent(out, datagram, reason, clock_now());
 }
 
 void outlet_close(struct outlet *out)
@@ -155,7 +156,7 @@ void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping
 
 	if (datagram->way == WAY_UP) {
 		if (!carrier_ready(carrier, mapping, datagram->due)) {
-			relay_unsent(&carrier->port->out, datagram, REASON_ERROR, relay_now());
+			relay_unsent(&carrier->port->out, datagram, REASON_ERROR, clock_now());
 			return;
 		}
 		out = &carrier->port->out;

@@ -1,4 +1,5 @@
 #include "proxy/relay/relay.h"
+#include "proxy/run/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -211,7 +212,7 @@ void relay_reload(struct relay *relay, struct core_change *change, const struct 
 	relay_turn(relay); /* what was due before it comes first */
 	relay->setup = setup;
 	relay->socket_options = socket_options_of(setup);
-	core_exchange(relay->core, change, &limits, relay_now());
+	core_exchange(relay->core, change, &limits, clock_now());
 	upstreams_know(relay);
 	relay->armed = NS_UNKNOWN; /* `precise` may have changed */
 	relay_turn(relay);

@@ -77,8 +77,4 @@ uint64_t relay_session_drops(const struct session *session);
 /* ICMP errors told by sends and receives. */
 uint64_t relay_network_news(const struct relay *relay);
 
-/* The clocks: our time (CLOCK_MONOTONIC), and that of the kernel's stamps (CLOCK_REALTIME). */
-ns_t relay_now(void);
-ns_t relay_wall_now(void);
-
 #endif

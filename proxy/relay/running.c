@@ -1,4 +1,5 @@
 #include "proxy/relay/running.h"
+#include "proxy/run/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ static bool now_session(void *user, const struct session *session)
 void running_now(const struct running *running, bool list, struct summary_now *now)
 {
 	summary_now_begin(running->summary, list, now);
-	now->at = relay_now();
+	now->at = clock_now();
 	crew_walk(running->crew, now_session, now);
 	crew_halt(running->crew);
 	summary_now_end(running->summary, crew_cores(running->crew), running->setup->config->rule_count, now);
@@ -54,7 +55,7 @@ void running_sheet(const struct running *running, bool list, struct sheet *sheet
 
 void running_event(struct running *running, const char *text)
 {
-	ns_t at = crew_wall(running->crew, relay_now());
+	ns_t at = crew_wall(running->crew, clock_now());
 
 	feed_put(running->feed, text, at);
 	if (!running->capture)
@@ -251,7 +252,7 @@ static void build_task(void *user)
 	struct running *running = building->running;
 
 	building->result = live_apply(
-	    running->live, crew_cores(running->crew), running->setup, building->line, relay_now());
+	    running->live, crew_cores(running->crew), running->setup, building->line, clock_now());
 }
 
 /* A configuration: built beside the running workers. */
@@ -282,7 +283,7 @@ static struct live_result change_act(struct running *running, const char *line, 
 
 	crew_halt(running->crew);
 	crew_turn(running->crew); /* what was due before it came happens first */
-	result = live_apply(running->live, crew_cores(running->crew), running->setup, line, relay_now());
+	result = live_apply(running->live, crew_cores(running->crew), running->setup, line, clock_now());
 	if (result.status == LIVE_DONE)
 		running_event(running, event);
 	crew_turn(running->crew);

@@ -7,6 +7,7 @@
 
 #include "base/dictionary.h"
 #include "base/memory.h"
+#include "proxy/run/clock.h"
 #include "proxy/run/log.h"
 #include "proxy/relay/lookup.h"
 
@@ -100,14 +101,6 @@ static bool leads_back(const struct upstreams *upstreams, const struct address *
 			return true;
 	}
 	return false;
-}
-
-static ns_t clock_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NS_S + now.tv_nsec;
 }
 
 /* Takes over an answer without what leads back to us; gives how many addresses are left. */

@@ -14,6 +14,8 @@
 #include "base/cache.h"
 #include "proxy/relay/inside.h"
 #include "proxy/run/log.h"
+#include "proxy/run/recording.h"
+#include "proxy/run/clock.h"
 
 #define READ_EACH_ROUND 256 /* datagrams of one listener before others get their turn */
 /* While a socket is waited for, each datagram that it has sent makes the kernel look who waits for room in
@@ -25,22 +27,6 @@
 #define PRECISE_LEAD                                                                                         \
 	(150 * NS_US) /* `precise`: awake so much early, then polling; longer would lose the time slice */
 #define EVENTS_EACH_SECOND 50 /* lines told on standard error; the capture has all */
-
-ns_t relay_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NS_S + now.tv_nsec;
-}
-
-ns_t relay_wall_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * NS_S + now.tv_nsec;
-}
 
 ns_t relay_wall(const struct relay *relay, ns_t at)
 {
@@ -83,15 +69,13 @@ static const struct address *cloud_side_of(const struct outlet *out, const struc
 static void record_departure(
     struct relay *relay, const struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at)
 {
-	struct departure departure;
 	struct capture_path path;
 
 	if (!relay->recorder)
 		return;
 	path = path_of(relay, datagram->session, cloud_side_of(out, datagram));
-	departure_fill(&departure, datagram, datagram->session->number, reason, at);
-	capture_departed(relay->recorder, &path, &departure, datagram->bytes, datagram->size, datagram->tos,
-	    packet_id(relay, datagram->id), relay_wall(relay, at));
+	recording_departed(relay->recorder, &path, datagram, reason, packet_id(relay, datagram->id), at,
+	    relay_wall(relay, at));
 }
 
 void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at)
@@ -210,7 +194,7 @@ static void turn(struct relay *relay, ns_t now)
 
 void relay_turn(struct relay *relay)
 {
-	turn(relay, relay_now());
+	turn(relay, clock_now());
 	arm(relay);
 }
 
@@ -313,7 +297,7 @@ static ns_t came_at(struct relay *relay, const struct received *received)
 	if (!received->stamp)
 		return relay->now;
 	if (received->stamp + relay->stamps.offset > relay->now)
-		relay->now = relay_now();
+		relay->now = clock_now();
 	return stamps_time(&relay->stamps, received->stamp, relay->now);
 }
 
@@ -376,7 +360,7 @@ static void take_all(
 static void keep_time(struct relay *relay)
 {
 	relay->opened = false;
-	relay->now = relay_now();
+	relay->now = clock_now();
 	if (core_due(relay->core) <= relay->now)
 		turn(relay, relay->now);
 }
@@ -559,7 +543,7 @@ void walk_timer(struct source *source, bool readable, bool writable)
 /* The last stretch before something is due, which `precise` spends awake. */
 static bool is_soon(const struct relay *relay)
 {
-	return relay->setup->proxy.precise && core_due(relay->core) - relay_now() <= PRECISE_LEAD;
+	return relay->setup->proxy.precise && core_due(relay->core) - clock_now() <= PRECISE_LEAD;
 }
 
 /* Gives how many are ready: none only where something is due soon, or is due by now. */
@@ -580,15 +564,15 @@ static int wait(struct relay *relay)
 static void round_of(struct relay *relay)
 {
 	int count = wait(relay);
-	ns_t before = relay_now(), wall = relay_wall_now();
+	ns_t before = clock_now(), wall = clock_wall();
 
-	relay->now = relay_now(); /* behind the wall clock: an arrival is never put earlier than it was */
+	relay->now = clock_now(); /* behind the wall clock: an arrival is never put earlier than it was */
 	stamps_round(&relay->stamps, before, wall, relay->now);
 	foresee_ports(relay, count);
 	while (ready_next(relay->ready))
 		;
 	read_polled(relay, count > 0);
-	relay->now = relay_now();
+	relay->now = clock_now();
 	turn(relay, relay->now);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proxy/run/endpoint.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "rules/common.h"
@@ -84,21 +85,12 @@ static int read_snaplen(struct reading *reading, const char *text, void *into)
 	return 0;
 }
 
-/* "unix:PATH", or an address with port. */
 static int read_control_listen(struct reading *reading, const char *text, void *into)
 {
-	struct address address;
-	size_t path_most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+	struct endpoint endpoint;
 
-	if (strncmp(text, "unix:", 5) == 0) {
-		if (!text[5])
-			return error_set(&reading->error, "`%s` lacks its path; it is unix:PATH", text);
-		if (strlen(text + 5) > path_most)
-			return error_set(
-			    &reading->error, "`%s`: the path is longer than %zu bytes", text, path_most);
-	} else if (address_read(text, &address, &reading->error)) {
+	if (endpoint_read(text, &endpoint, &reading->error))
 		return -1;
-	}
 	return keys_read_texts(reading, text, into);
 }
 
@@ -355,14 +347,14 @@ static void listen_check(struct setup *setup, struct complaints *complaints)
 static void control_check(const struct setup *setup, struct complaints *complaints)
 {
 	const struct ini_section *section = ini_find(setup->ini, "control", "");
-	struct address address;
+	struct endpoint endpoint;
 	struct error error;
 
 	for (size_t i = 0; !setup->control.token && i < setup->control.listen.count; i++) {
 		const char *text = setup->control.listen.all[i];
 
-		if (strncmp(text, "unix:", 5) != 0 && address_read(text, &address, &error) == 0 &&
-		    !address_is_loopback(&address))
+		if (endpoint_read(text, &endpoint, &error) == 0 && !endpoint.is_unix &&
+		    !address_is_loopback(&endpoint.address))
 			ini_complain(section, ini_entry(section, "listen"), complaints,
 			    "`%s` is reached from other machines: it needs `token = FILE`", text);
 	}

@@ -6,6 +6,7 @@
 #ifndef TEST_UNIT_LINK_BENCH_H
 #define TEST_UNIT_LINK_BENCH_H
 
+#include "base/pool.h"
 #include "test/unit/unit.h"
 
 #include "rules/link.h"

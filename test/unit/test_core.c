@@ -5,6 +5,7 @@
  * time, overload; lateness and delays; copies' numbers; order = keep beside rules; what waits when the end
  * comes.
  */
+#include "base/pool.h"
 #include "test/unit/stage.h"
 
 /* ---- Numbers ---- */

@@ -6,6 +6,7 @@
 
 #include "base/chance.h"
 #include "base/datagram.h"
+#include "base/pool.h"
 
 static void test_sizes(void **state)
 {

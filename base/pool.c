@@ -1,0 +1,131 @@
+#include "base/pool.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/poison.h"
+
+/* Classes of whole size (header and bytes): steps of 8 bytes up to 512, of 16 up to 2 KiB, then doublings up
+ * to 128 KiB. */
+#define FINE 8u
+#define FINE_MOST 512u
+#define FINE_CLASSES (FINE_MOST / FINE)
+#define COARSE 16u
+#define COARSE_MOST 2048u
+#define STEP_CLASSES (FINE_CLASSES + (COARSE_MOST - FINE_MOST) / COARSE)
+#define CLASSES (STEP_CLASSES + 6u)
+#define SLAB ((size_t)65536)
+
+struct slab {
+	struct slab *next;
+	size_t used, room;
+};
+
+struct pool {
+	struct datagram *free[CLASSES];
+	struct slab *slabs;
+	size_t taken;
+};
+
+struct pool *pool_new(void)
+{
+	return memory_new(1, sizeof(struct pool));
+}
+
+void pool_free(struct pool *pool)
+{
+	if (!pool)
+		return;
+	while (pool->slabs) {
+		struct slab *slab = pool->slabs;
+
+		pool->slabs = slab->next;
+		free(slab);
+	}
+	free(pool);
+}
+
+static unsigned class_of(size_t whole)
+{
+	unsigned class = STEP_CLASSES;
+
+	if (whole <= FINE_MOST)
+		return (unsigned)((whole + FINE - 1) / FINE) - 1;
+	if (whole <= COARSE_MOST)
+		return FINE_CLASSES + (unsigned)((whole - FINE_MOST + COARSE - 1) / COARSE) - 1;
+	while (whole > (size_t)COARSE_MOST * 2 << (class - STEP_CLASSES))
+		class ++;
+	return class;
+}
+
+static size_t class_size(unsigned class)
+{
+	if (class < FINE_CLASSES)
+		return FINE * (class + 1);
+	if (class < STEP_CLASSES)
+		return FINE_MOST + COARSE * (class - FINE_CLASSES + 1);
+	return (size_t)COARSE_MOST * 2 << (class - STEP_CLASSES);
+}
+
+static void *carve(struct pool *pool, size_t size)
+{
+	struct slab *slab = pool->slabs;
+
+	if (!slab || slab->room - slab->used < size) {
+		size_t room = size > SLAB / 4 ? size : SLAB;
+
+		slab = malloc(sizeof(*slab) + room);
+		if (!slab)
+			return NULL;
+		*slab = (struct slab){.next = pool->slabs, .room = room};
+		pool->slabs = slab;
+	}
+	slab->used += size;
+	return (char *)(slab + 1) + slab->used - size;
+}
+
+struct datagram *pool_get(struct pool *pool, size_t size)
+{
+	unsigned class = class_of(sizeof(struct datagram) + size);
+	struct datagram *datagram = pool->free[class];
+
+	assert(class < CLASSES);
+	if (datagram) {
+		unpoison(datagram, class_size(class));
+		pool->free[class] = datagram->next;
+	} else {
+		datagram = carve(pool, class_size(class));
+	}
+	if (!datagram)
+		return NULL;
+	memset(datagram, 0, sizeof(*datagram));
+	datagram->size = (uint32_t)size;
+	datagram->size_class = (uint8_t) class;
+	pool->taken++;
+	return datagram;
+}
+
+void pool_put(struct pool *pool, struct datagram *datagram)
+{
+	datagram->next = pool->free[datagram->size_class];
+	pool->free[datagram->size_class] = datagram;
+	pool->taken--;
+	poison(datagram, class_size(datagram->size_class));
+}
+
+size_t pool_weight(size_t size)
+{
+	return class_size(class_of(sizeof(struct datagram) + size));
+}
+
+size_t datagram_weight(const struct datagram *datagram)
+{
+	return class_size(datagram->size_class);
+}
+
+size_t pool_taken(const struct pool *pool)
+{
+	return pool->taken;
+}

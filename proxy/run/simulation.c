@@ -1,0 +1,415 @@
+#include "proxy/run/simulation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "proxy/run/log.h"
+#include "proxy/run/recording.h"
+
+/* Of one session, for the capture; hangs on it as its carrier. */
+struct ends {
+	struct address device_side, cloud_side, cloud;
+	uint32_t mapping; /* of the NAT; a new one is told */
+};
+
+/* ---- Outcomes ---- */
+
+static struct capture_path path_of(const struct session *session)
+{
+	const struct ends *ends = session->carrier;
+
+	return (struct capture_path){.device = &session->device,
+	    .device_side = &ends->device_side,
+	    .cloud_side = &ends->cloud_side,
+	    .cloud = &ends->cloud};
+}
+
+static void record_departure(struct simulation *s, struct datagram *datagram, enum reason reason, ns_t at)
+{
+	struct capture_path path;
+
+	if (!s->capture)
+		return;
+	path = path_of(datagram->session);
+	recording_departed(s->recorder, &path, datagram, reason, datagram->id, at, at);
+}
+
+/* Tells each mapping that took another's place. The capture keeps the port that was recorded, or that of the
+ * one side that there is. */
+static void tell_mapping(struct simulation *s, struct session *session, uint32_t mapping, ns_t at)
+{
+	struct ends *ends = session->carrier;
+	char text[80];
+
+	snprintf(text, sizeof(text), "s=%u nat-rebound port=%u", session->number, ends->cloud_side.port);
+	for (; ends->mapping < mapping; ends->mapping++) {
+		if (ends->mapping && s->capture)
+			capture_event(s->recorder, text, at);
+		if (ends->mapping)
+			log_detail("%s", text);
+	}
+}
+
+/* What a run would refuse as overload for want of memory a simulation must not pass over. */
+static void act_on_outcomes(struct simulation *s)
+{
+	struct outcome outcome;
+
+	if (core_out_of_memory(s->core))
+		memory_out();
+
+	while (core_next(s->core, &outcome)) {
+		switch (outcome.kind) {
+		case OUTCOME_SEND:
+			tell_mapping(s, outcome.datagram->session, outcome.mapping, outcome.at);
+			record_departure(s, outcome.datagram, REASON_NONE, outcome.at);
+			core_sent(s->core, outcome.datagram, outcome.at);
+			break;
+		case OUTCOME_UNSENT:
+			record_departure(s, outcome.datagram, outcome.reason, outcome.at);
+			core_release(s->core, outcome.datagram);
+			break;
+		case OUTCOME_EVENT:
+			if (s->capture)
+				capture_event(s->recorder, outcome.text, outcome.at);
+			log_detail("%s", outcome.text);
+			break;
+		case OUTCOME_ENDED:
+			summary_session_ended(s->summary, outcome.session);
+			core_session_release(s->core, outcome.session);
+			break;
+		}
+	}
+}
+
+static void advance(struct simulation *s, ns_t now)
+{
+	/* Step by step, so that each outcome is recorded before the next one's time. */
+	for (ns_t due = core_due(s->core); due <= now; due = core_due(s->core)) {
+		core_advance(s->core, due);
+		act_on_outcomes(s);
+	}
+	core_advance(s->core, now);
+	act_on_outcomes(s);
+}
+
+/* ---- Arrivals ---- */
+
+static unsigned listener_of(struct simulation *s, const struct address *side)
+{
+	uint64_t key = address_hash(side);
+	uint32_t index = index_find(&s->by_listener, key);
+
+	if (index != INDEX_NONE)
+		return index;
+	s->listeners = memory_grow(s->listeners, s->listener_count, sizeof(*side));
+	s->listeners[s->listener_count] = *side;
+	index_add(&s->by_listener, key, (uint32_t)s->listener_count);
+	return (unsigned)s->listener_count++;
+}
+
+/* The [proxy] listen address that a device spoke to: the same one, or the wildcard of its port. */
+static struct address configured(const struct simulation *s, const struct address *side)
+{
+	const struct addresses *listen = &s->setup->proxy.listen;
+
+	for (size_t i = 0; i < listen->count; i++)
+		if (address_equal(&listen->all[i], side))
+			return *side;
+	for (size_t i = 0; i < listen->count; i++)
+		if (listen->all[i].family == side->family && listen->all[i].port == side->port &&
+		    address_is_any(&listen->all[i]))
+			return listen->all[i];
+	/* A run that took a free port for the only listener. */
+	return listen->count == 1 && listen->all[0].port == 0 ? listen->all[0] : *side;
+}
+
+static struct session *session_for(
+    struct simulation *s, const struct flow *flow, const struct arrival *arrival)
+{
+	struct address listening = configured(s, &flow->device_side);
+	unsigned listener = listener_of(s, &flow->device_side);
+	struct session *session;
+	bool opened;
+
+	session = arrival->way == WAY_UP ? core_follow(s->core, listener, &flow->device, arrival) : NULL;
+	if (!session)
+		session = core_session(s->core, listener, &listening, &flow->device, arrival->at, &opened);
+	if (session && !session->carrier) {
+		struct ends *ends = (struct ends *)session->room;
+
+		*ends = (struct ends){
+		    .device_side = flow->device_side, .cloud_side = flow->cloud_side, .cloud = flow->cloud};
+		session->carrier = ends;
+		if (s->capture && session->section)
+			capture_host(s->recorder, &session->device, session->section->name, arrival->at);
+		session->port = ends->cloud_side.port;
+	}
+	act_on_outcomes(s);
+	return session;
+}
+
+static void refuse(
+    struct simulation *s, enum reason reason, const struct flow *flow, const struct arrival *arrival)
+{
+	struct capture_path path = {.device = &flow->device,
+	    .device_side = &flow->device_side,
+	    .cloud_side = &flow->cloud_side,
+	    .cloud = &flow->cloud};
+	struct verdict verdict;
+
+	core_refuse(s->core, reason, arrival, &verdict);
+	if (s->capture)
+		capture_arrived(s->recorder, &path, &verdict, arrival->bytes, arrival->tos,
+		    core_arrivals(s->core), arrival->at);
+}
+
+static void take(struct simulation *s, const struct flow *flow, const struct arrival *arrival)
+{
+	struct session *session;
+	struct capture_path path;
+	struct verdict verdict;
+
+	advance(s, arrival->at);
+	if (!patterns_match(&s->setup->proxy.allow, &flow->device))
+		return refuse(s, REASON_NOT_ALLOWED, flow, arrival);
+	session = session_for(s, flow, arrival);
+	if (!session)
+		return refuse(s, REASON_MAX_SESSIONS, flow, arrival);
+	core_arrive(s->core, session, arrival, &verdict);
+	tell_mapping(s, session, session->nat.mapping, arrival->at);
+	if (s->capture) {
+		path = path_of(session);
+		capture_arrived(s->recorder, &path, &verdict, arrival->bytes, arrival->tos,
+		    core_arrivals(s->core), arrival->at);
+	}
+	advance(s, arrival->at);
+}
+
+/* ---- Live changes ---- */
+
+static struct core_limits limits_of(const struct simulation *s)
+{
+	return (struct core_limits){.seed = s->seed,
+	    .idle_timeout = s->setup->proxy.idle_timeout,
+	    .max_sessions = s->setup->proxy.max_sessions,
+	    .max_queued = s->setup->proxy.max_queued,
+	    .carrier_size = sizeof(struct ends),
+	    .recorded = flows_recorded(s->flows)};
+}
+
+static void start_core(struct simulation *s, ns_t now)
+{
+	struct core_limits limits = limits_of(s);
+
+	s->began = s->now = now;
+	s->core = core_new(s->setup->config, s->names, &limits, now);
+	s->cores = (struct cores){.all = &s->core, .count = 1};
+}
+
+static void swap_in(struct simulation *s, struct setup *setup, ns_t now)
+{
+	struct address *listening = memory_new(s->listener_count + 1, sizeof(*listening));
+	struct setup *before = s->setup;
+	struct core_limits limits;
+
+	s->setup = setup;
+	limits = limits_of(s);
+	for (size_t i = 0; i < s->listener_count; i++)
+		listening[i] = configured(s, &s->listeners[i]);
+	core_reload(s->core, setup->config, &limits, listening, now);
+	setup_free(before);
+	free(listening);
+}
+
+static void tell_change(struct simulation *s, const char *change, ns_t at)
+{
+	struct text text = {0};
+
+	text_add(&text, "live %s", change);
+	capture_event(s->recorder, text.at, at);
+	text_free(&text);
+}
+
+/* An event of the recorded run, in the order of the file: "… deadzone: live LINE". */
+static void take_event(struct simulation *s, const struct decoded *decoded, ns_t at)
+{
+	static const char mark[] = "deadzone deadzone: live ";
+	const char *text = (const char *)decoded->payload;
+	const char *line = memmem(text, decoded->kept, mark, sizeof(mark) - 1);
+	struct live_result result;
+	char *change;
+
+	if (!s->changes || !line)
+		return;
+	line += sizeof(mark) - 1;
+	change = memory_text(line, decoded->kept - (size_t)(line - text));
+	at = at > s->now ? at : s->now;
+	advance(s, at);
+	result = live_apply(s->live, &s->cores, s->setup, change, at);
+	if (result.status != LIVE_DONE)
+		log_error("simulate: the live change `%s` does not fit: %s", change, result.error.at);
+	else if (s->capture)
+		tell_change(s, change, at);
+	if (result.setup)
+		swap_in(s, result.setup, at);
+	advance(s, at);
+	text_free(&result.error);
+	free(change);
+}
+
+static void take_packet(struct simulation *s, struct reader *reader, const struct reader_packet *from)
+{
+	const struct saved_packet *packet = &from->saved;
+	struct decoded decoded;
+	struct arrival arrival;
+	struct flow flow;
+
+	if (reader_decode(reader, from, &decoded) != DECODE_UDP)
+		return;
+	if (strcmp(packet->interface, "events") == 0)
+		return take_event(s, &decoded, packet->at);
+	if (!flows_take(s->flows, packet, &decoded, &flow))
+		return;
+	if (packet->at > s->now)
+		s->now = packet->at; /* stamps that step back a little count as no step */
+	arrival = (struct arrival){.way = flow.way,
+	    .tos = decoded.tos,
+	    .bytes = decoded.payload,
+	    .size = decoded.size,
+	    .at = s->now,
+	    .mapping = flow.mapping};
+	if (decoded.kept < decoded.size) {
+		s->cut++;
+		memset(s->whole, 0, decoded.size);
+		memcpy(s->whole, decoded.payload, decoded.kept);
+		arrival.bytes = s->whole;
+	}
+	s->taken++;
+	take(s, &flow, &arrival);
+}
+
+/* ---- The run ---- */
+
+static enum exit_status capture_start(struct simulation *s, const char *path)
+{
+	struct recording recording = {.setup = s->setup,
+	    .path = path,
+	    .names = s->names,
+	    .seed = s->seed,
+	    .recorders = 1,
+	    .patient = true,
+	    .at = s->began};
+	enum exit_status status = recording_open(&recording, &s->capture);
+
+	s->recorder = s->capture ? capture_recorder(s->capture, 0) : NULL;
+	return status;
+}
+
+static void tell_read(const struct reader *reader)
+{
+	struct text notes = {0}, others = {0};
+
+	reader_notes(reader, &notes);
+	reader_others(reader, &others);
+	for (char *line = notes.at; line && *line; line += strcspn(line, "\n") + 1)
+		log_error("%.*s", (int)strcspn(line, "\n"), line);
+	if (others.size)
+		log_error("passed over: %s", others.at);
+	if (reader_was_cut(reader))
+		log_error("the capture ends in the middle of a packet; it was taken up to there");
+	text_free(&notes);
+	text_free(&others);
+}
+
+int simulation_feed(struct simulation *s, const char *out)
+{
+	struct error error;
+	struct reader *reader = reader_open(s->inputs, &error);
+	struct reader_packet packet;
+	int status = EXIT_DONE;
+
+	if (!reader) {
+		log_error("%s", error.text);
+		return EXIT_USAGE;
+	}
+	while (!status && reader_next(reader, &packet)) {
+		if (!s->core) {
+			start_core(s, packet.saved.at);
+			status = capture_start(s, out);
+		}
+		if (!status)
+			take_packet(s, reader, &packet);
+	}
+	tell_read(reader);
+	reader_close(reader);
+	return status;
+}
+
+/* What waits goes on in virtual time until nothing does. */
+static void run_dry(struct simulation *s)
+{
+	core_last_arrival(s->core);
+	for (ns_t due = core_due(s->core); due != NS_NEVER && core_queued(s->core); due = core_due(s->core)) {
+		if (due > s->now)
+			s->now = due;
+		core_advance(s->core, due);
+		act_on_outcomes(s);
+	}
+}
+
+void simulation_facts(const struct simulation *s, struct summary_facts *facts)
+{
+	*facts = (struct summary_facts){.setup = s->setup,
+	    .version = DEADZONE_VERSION,
+	    .seed = s->seed,
+	    .started = s->began,
+	    .ended = s->now,
+	    .is_over = true,
+	    .began = s->began,
+	    .now = s->now};
+	if (s->capture) {
+		facts->capture_written = capture_written(s->capture);
+		facts->capture_lost = capture_lost(s->capture);
+	}
+}
+
+static void capture_end(struct simulation *s)
+{
+	struct capture_closing closing = {.at = s->now};
+	struct summary_facts facts;
+	struct summary_now now;
+
+	if (!s->capture)
+		return;
+	simulation_facts(s, &facts);
+	summary_now_all(s->summary, &s->cores, s->setup->config->rule_count, &now);
+	for (int way = 0; way < WAYS; way++)
+		closing.totals[way] = now.totals[way];
+	recording_close(s->capture, &closing, &now, &s->cores, &facts, EXIT_DONE);
+	summary_now_free(&now);
+}
+
+void simulation_finish(struct simulation *s)
+{
+	run_dry(s);
+	capture_end(s);
+}
+
+void simulation_free(struct simulation *s)
+{
+	capture_free(s->capture);
+	core_free(s->core);
+	summary_free(s->summary);
+	if (s->flows)
+		flows_free(s->flows);
+	inputs_close(s->inputs);
+	free(s->listeners);
+	index_free(&s->by_listener);
+	setup_free(s->setup);
+	live_free(s->live);
+	names_free(s->names);
+	free(s);
+}
