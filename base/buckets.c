@@ -83,10 +83,7 @@ void sparse_add(struct sparse *sparse, ns_t value)
 	uint32_t at = place_of(sparse, index);
 
 	if (at == sparse->used || sparse->all[at].index != index) {
-		if (sparse->used == sparse->room) {
-			sparse->room = sparse->room ? 2 * sparse->room : 2;
-			sparse->all = memory_resize(sparse->all, sparse->room, sizeof(*sparse->all));
-		}
+		sparse->all = memory_grow(sparse->all, sparse->used, sizeof(*sparse->all));
 		memmove(&sparse->all[at + 1], &sparse->all[at], (sparse->used - at) * sizeof(*sparse->all));
 		sparse->all[at] = (struct sparse_bucket){.index = index};
 		sparse->used++;

@@ -36,7 +36,7 @@ struct sparse {
 	struct sparse_bucket {
 		uint32_t index, in;
 	} * all; /* by index */
-	uint32_t used, room;
+	uint32_t used;
 };
 
 void sparse_add(struct sparse *sparse, ns_t value);

@@ -49,7 +49,7 @@ struct flows {
 	uint64_t seed;
 	uint64_t arrivals; /* of ours: that can be taken */
 	struct ends *sessions;
-	size_t session_count, session_room;
+	size_t session_count;
 	struct index by_number;
 	struct pair *pairs;
 	size_t pair_count;
@@ -91,11 +91,7 @@ static struct ends *ends_get(struct flows *flows, uint32_t session)
 
 	if (at != INDEX_NONE)
 		return &flows->sessions[at];
-	if (flows->session_count == flows->session_room) {
-		flows->session_room = flows->session_room ? 2 * flows->session_room : 64;
-		flows->sessions = memory_resize(
-		    flows->sessions, flows->session_room, sizeof(*flows->sessions));
-	}
+	flows->sessions = memory_grow(flows->sessions, flows->session_count, sizeof(*flows->sessions));
 	index_add(&flows->by_number, session, (uint32_t)flows->session_count);
 	flows->sessions[flows->session_count] = (struct ends){0};
 	return &flows->sessions[flows->session_count++];

@@ -18,10 +18,7 @@ static const char *const kind_words[] = {
 static struct pin *pin_add(
     struct pins *pins, enum pin_kind kind, uint32_t session, enum way way, uint32_t nth)
 {
-	if (pins->count == pins->room) {
-		pins->room = pins->room ? 2 * pins->room : 64;
-		pins->all = memory_resize(pins->all, pins->room, sizeof(*pins->all));
-	}
+	pins->all = memory_grow(pins->all, pins->count, sizeof(*pins->all));
 	pins->all[pins->count] = (struct pin){
 	    .kind = kind, .session = session, .way = (uint8_t)way, .nth = nth};
 	return &pins->all[pins->count++];

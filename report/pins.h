@@ -43,7 +43,7 @@ struct pin {
 
 struct pins {
 	struct pin *all;
-	size_t count, room;
+	size_t count;
 	uint64_t left_out;      /* decisions that cannot be pinned */
 	struct text left_lines; /* a line for each of the first PINS_LEFT_LINES of them */
 };

@@ -41,10 +41,7 @@ static struct rate_bin *bin_at(struct rate *rate, uint32_t index)
 		at--;
 	if (at && rate->bins[at - 1].index == index)
 		return &rate->bins[at - 1];
-	if (rate->count == rate->room) {
-		rate->room = rate->room ? 2 * rate->room : 2;
-		rate->bins = memory_resize(rate->bins, rate->room, sizeof(*rate->bins));
-	}
+	rate->bins = memory_grow(rate->bins, rate->count, sizeof(*rate->bins));
 	memmove(&rate->bins[at + 1], &rate->bins[at], (rate->count - at) * sizeof(*rate->bins));
 	rate->count++;
 	rate->bins[at] = (struct rate_bin){.index = index};

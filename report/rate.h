@@ -25,7 +25,7 @@ struct rate_bin {
 struct rate {
 	ns_t from;             /* the first arrival */
 	struct rate_bin *bins; /* by index */
-	uint32_t count, room;
+	uint32_t count;
 	uint8_t step; /* index of the width */
 };
 

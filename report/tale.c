@@ -13,16 +13,6 @@
 #define TYPE_CID 25
 #define TYPE_CID_RESUMED 253
 
-/* ---- What grows ---- */
-
-void *tale_grow(void *array, size_t count, size_t *room, size_t each)
-{
-	if (count < *room)
-		return array;
-	*room = *room ? 2 * *room : 16;
-	return memory_resize(array, *room, each);
-}
-
 void tale_copy_word(char *into, size_t room, struct word word)
 {
 	snprintf(into, room, "%.*s", (int)(word.size < room ? word.size : room - 1), word.at ? word.at : "");
@@ -35,7 +25,7 @@ uint32_t tale_words_add(struct tale_words *words, const char *text, size_t size)
 
 	if (at != INDEX_NONE)
 		return at;
-	words->all = tale_grow(words->all, words->count, &words->room, sizeof(*words->all));
+	words->all = memory_grow(words->all, words->count, sizeof(*words->all));
 	words->all[words->count] = memory_text(text, size);
 	index_add(&words->index, key, (uint32_t)words->count);
 	return (uint32_t)words->count++;
@@ -48,8 +38,7 @@ struct tale_session *tale_session(struct tale *tale, uint32_t number, ns_t at)
 
 	if (i != INDEX_NONE)
 		return &tale->sessions[i];
-	tale->sessions = tale_grow(
-	    tale->sessions, tale->session_count, &tale->session_room, sizeof(*tale->sessions));
+	tale->sessions = memory_grow(tale->sessions, tale->session_count, sizeof(*tale->sessions));
 	index_add(&tale->by_number, number, (uint32_t)tale->session_count);
 	session = &tale->sessions[tale->session_count++];
 	*session = (struct tale_session){
@@ -179,7 +168,7 @@ static struct mark *mark_new(struct tale *tale)
 		tale->free_mark = mark->words;
 		return mark;
 	}
-	tale->marks = tale_grow(tale->marks, tale->mark_count, &tale->mark_room, sizeof(*tale->marks));
+	tale->marks = memory_grow(tale->marks, tale->mark_count, sizeof(*tale->marks));
 	return &tale->marks[tale->mark_count++];
 }
 
@@ -230,7 +219,7 @@ static struct cause *cause_get(struct tale_way *way, enum reason reason, const c
 			return &way->causes[i];
 	if (i == CAUSES_MAX)
 		return &way->causes[CAUSES_MAX - 1];
-	way->causes = tale_grow(way->causes, i, &way->cause_room, sizeof(*way->causes));
+	way->causes = memory_grow(way->causes, i, sizeof(*way->causes));
 	way->causes[i] = (struct cause){.reason = reason};
 	if (i == CAUSES_MAX - 1)
 		snprintf(way->causes[i].by, sizeof(way->causes[i].by), "others");
@@ -281,7 +270,7 @@ static void extent_add(struct tale_way *way, uint32_t n)
 
 	way->sent_position++;
 	if (!way->step_count || way->steps[way->step_count - 1].n < n) {
-		way->steps = tale_grow(way->steps, way->step_count, &way->step_room, sizeof(*way->steps));
+		way->steps = memory_grow(way->steps, way->step_count, sizeof(*way->steps));
 		way->steps[way->step_count++] = (struct extent_step){way->sent_position, n};
 		extent_prune(way);
 		return;
@@ -351,7 +340,7 @@ void tale_copied(struct tale *tale, const struct mark *mark, ns_t at)
 {
 	if (tale->brief)
 		return;
-	tale->copies = tale_grow(tale->copies, tale->copy_count, &tale->copy_room, sizeof(*tale->copies));
+	tale->copies = memory_grow(tale->copies, tale->copy_count, sizeof(*tale->copies));
 	tale->copies[tale->copy_count++] = (struct tale_copy){
 	    .at = at, .mark = (uint32_t)(mark - tale->marks), .origin = ORIGIN_DUPLICATE};
 }

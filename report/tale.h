@@ -54,7 +54,7 @@ struct tale_copy {
 /* The rest of comments: what a mark has no number for, and each different one once. */
 struct tale_words {
 	char **all;
-	size_t count, room;
+	size_t count;
 	struct index index;
 };
 
@@ -94,7 +94,7 @@ struct tale_way {
 	struct extent_step {
 		uint32_t position, n;
 	} * steps;
-	size_t step_first, step_count, step_room; /* those in front are of no use any more */
+	size_t step_first, step_count; /* those in front are of no use any more */
 	uint32_t sent_position;
 };
 
@@ -129,10 +129,10 @@ struct tale_session {
 	const char *ended; /* NULL: "stop", or not known */
 	ns_t began, last;
 	struct tale_blackout *blackouts;
-	size_t blackout_count, blackout_room;
+	size_t blackout_count;
 	struct tale_open {
 		uint32_t *all; /* indexes of the blackouts of this way that have not ended */
-		size_t count, room;
+		size_t count;
 	} open[WAYS];
 	uint32_t bare_n[WAYS]; /* without comments: ordinals given so far */
 	uint64_t steps;        /* of the clock, when its last packet came */
@@ -152,18 +152,18 @@ struct tale {
 	bool live;              /* something was changed while it ran */
 	uint64_t strange;       /* UDP datagrams of no session */
 	struct tale_session *sessions;
-	size_t session_count, session_room;
+	size_t session_count;
 	struct index by_number;
 	bool brief;         /* only what text and JSON need: a mark is forgotten once its fate is known */
 	struct mark *marks; /* in order of arrival; if brief those that are open, anywhere */
-	size_t mark_count, mark_room;
+	size_t mark_count;
 	uint32_t free_mark; /* of those given back, plus 1; 0: none */
 	struct index by_n;
 	struct tale_copy *copies;
-	size_t copy_count, copy_room;
+	size_t copy_count;
 	struct tale_words words;
 	struct tale_event *events;
-	size_t event_count, event_room;
+	size_t event_count;
 	struct account refused[WAYS];
 	/* Packets of ours: of what came and what left, and of either side of the proxy. */
 	uint64_t arrivals, departures, device_packets, cloud_packets;

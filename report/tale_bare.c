@@ -29,7 +29,7 @@ struct bare {
 	struct tale *tale;
 	struct index by_bytes; /* into `sames` */
 	struct same *sames;
-	size_t same_count, same_room;
+	size_t same_count;
 	uint32_t *next; /* for each mark: the next one of the same bytes */
 	size_t next_room;
 	struct index by_device, by_port; /* addresses to sessions' numbers */
@@ -48,8 +48,8 @@ static void remember(struct bare *bare, const struct mark *mark, const struct de
 	uint64_t key = key_of((enum way)mark->way, decoded);
 	uint32_t number = (uint32_t)(mark - bare->tale->marks), at = index_find(&bare->by_bytes, key);
 
-	if (bare->next_room < bare->tale->mark_room) {
-		bare->next_room = bare->tale->mark_room;
+	if (number >= bare->next_room) {
+		bare->next_room = 2 * ((size_t)number + 1);
 		bare->next = memory_resize(bare->next, bare->next_room, sizeof(*bare->next));
 	}
 	bare->next[number] = NEXT_NONE;
@@ -58,10 +58,7 @@ static void remember(struct bare *bare, const struct mark *mark, const struct de
 		bare->sames[at].last = number;
 		return;
 	}
-	if (bare->same_count == bare->same_room) {
-		bare->same_room = bare->same_room ? 2 * bare->same_room : 64;
-		bare->sames = memory_resize(bare->sames, bare->same_room, sizeof(*bare->sames));
-	}
+	bare->sames = memory_grow(bare->sames, bare->same_count, sizeof(*bare->sames));
 	bare->sames[bare->same_count] = (struct same){number, number};
 	index_add(&bare->by_bytes, key, (uint32_t)bare->same_count++);
 }

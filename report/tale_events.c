@@ -12,8 +12,7 @@
 
 static struct tale_blackout *blackout_add(struct tale_session *session, ns_t at)
 {
-	session->blackouts = tale_grow(session->blackouts, session->blackout_count, &session->blackout_room,
-	    sizeof(*session->blackouts));
+	session->blackouts = memory_grow(session->blackouts, session->blackout_count, sizeof(*session->blackouts));
 	session->blackouts[session->blackout_count] = (struct tale_blackout){.began = at};
 	return &session->blackouts[session->blackout_count++];
 }
@@ -39,7 +38,7 @@ static void blackout_begins(struct tale_session *session, const char *text, size
 
 		if (!blackout->ways[way])
 			continue;
-		open->all = tale_grow(open->all, open->count, &open->room, sizeof(*open->all));
+		open->all = memory_grow(open->all, open->count, sizeof(*open->all));
 		open->all[open->count++] = (uint32_t)(session->blackout_count - 1);
 		blackout->ways_left++;
 	}
@@ -167,7 +166,7 @@ void tale_event(struct tale *tale, const struct decoded *decoded, ns_t at)
 		free(event.text);
 		return;
 	}
-	tale->events = tale_grow(tale->events, tale->event_count, &tale->event_room, sizeof(*tale->events));
+	tale->events = memory_grow(tale->events, tale->event_count, sizeof(*tale->events));
 	tale->events[tale->event_count++] = event;
 }
 

@@ -40,7 +40,6 @@ void tale_dropped(
 void tale_copied(struct tale *tale, const struct mark *mark, ns_t at); /* a duplicate left */
 uint32_t tale_words_add(struct tale_words *words, const char *text, size_t size);
 
-void *tale_grow(void *array, size_t count, size_t *room, size_t each);
 void tale_copy_word(char *into, size_t room, struct word word);
 
 /* tale_events.c */

@@ -143,10 +143,7 @@ void summary_now_begin(const struct summary *summary, bool list, struct summary_
 
 static struct sheet_session *session_add(struct summary_now *now)
 {
-	if (now->session_count == now->session_room) {
-		now->session_room = now->session_room ? 2 * now->session_room : 64;
-		now->sessions = memory_resize(now->sessions, now->session_room, sizeof(*now->sessions));
-	}
+	now->sessions = memory_grow(now->sessions, now->session_count, sizeof(*now->sessions));
 	return &now->sessions[now->session_count++];
 }
 

@@ -51,7 +51,7 @@ struct summary_now {
 	struct account totals[WAYS];    /* of all sessions, live and ended, and of what was refused */
 	struct buckets *delays[WAYS];   /* of all sessions */
 	struct sheet_session *sessions; /* by number; NULL: not wanted */
-	size_t session_count, session_room;
+	size_t session_count;
 	struct rule_totals *rules; /* by index */
 	size_t rule_count;
 	struct buckets late;
