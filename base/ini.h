@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/ini_section.h"
 #include "base/error.h"
 #include "base/keys.h"
 
@@ -23,25 +24,6 @@
 #define INI_FILE_MAX (64u << 20) /* bytes of a file */
 #define INI_FILES_MAX 1000       /* of one configuration */
 #define INI_LIKES_MAX 1000       /* sections that a `like` may lead through */
-
-struct ini_entry {
-	const char *key, *value;
-	const char *file; /* as it was named; paths in `value` are relative to its folder */
-	int line;
-	bool inherited; /* through `like` */
-};
-
-struct ini_section {
-	const struct section_kind *kind;
-	const char *name;  /* "" where the kind is not named */
-	const char *title; /* "link default" */
-	size_t index;      /* among those of its kind */
-	size_t position;   /* among all */
-	const char *file;
-	int line;
-	struct ini_entry *entries;
-	size_t entry_count;
-};
 
 struct ini;
 
@@ -88,8 +70,6 @@ const struct ini_section *ini_section(const struct ini *ini, size_t index);
 const struct ini_section *ini_find(const struct ini *ini, const char *kind, const char *name);
 /* How many sections of this kind stand before `section`: its index in an array of its kind. */
 size_t ini_index(const struct ini *ini, const struct ini_section *section);
-/* The last entry of this key, or NULL. */
-const struct ini_entry *ini_entry(const struct ini_section *section, const char *key);
 
 /* The texts of all files read, each behind a line that names it, and the settings on top. */
 const char *ini_text(const struct ini *ini);
@@ -103,11 +83,6 @@ bool ini_is_profile(const char *value);
 /* Reads the file that `entry`'s value names, relative to the entry's own file; the text lives as long as the
  * ini. */
 int ini_load(struct reading *reading, const char *path, const char **text, size_t *size);
-
-void ini_complain(const struct ini_section *section, const struct ini_entry *entry,
-    struct complaints *complaints, const char *format, ...) __attribute__((format(printf, 4, 5)));
-void ini_note(const struct ini_section *section, const struct ini_entry *entry, struct complaints *complaints,
-    const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* A section's name has letters, digits, `.`, `_` and `-`. */
 bool ini_name_sound(const char *name);

@@ -68,7 +68,6 @@ void ini_link_alias(
 /* ini.c */
 /* Takes its place behind all others. */
 void ini_section_add(struct ini *ini, struct ini_section *section);
-struct place ini_place(const struct ini_section *section, const struct ini_entry *entry);
 void ini_entry_add(struct ini *ini, struct ini_section *section, const struct ini_entry *entry);
 
 /* ini_suggest.c: what is wrong with a section or key that does not exist, and what may have been meant. */

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/ini.h"
+#include "base/ini_section.h"
 #include "base/text.h"
 
 const struct key *keys_find(const struct section_kind *kind, const char *name, int *way)

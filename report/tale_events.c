@@ -12,7 +12,8 @@
 
 static struct tale_blackout *blackout_add(struct tale_session *session, ns_t at)
 {
-	session->blackouts = memory_grow(session->blackouts, session->blackout_count, sizeof(*session->blackouts));
+	session->blackouts = memory_grow(
+	    session->blackouts, session->blackout_count, sizeof(*session->blackouts));
 	session->blackouts[session->blackout_count] = (struct tale_blackout){.began = at};
 	return &session->blackouts[session->blackout_count++];
 }

@@ -21,8 +21,7 @@
 #include "proxy/cli/run.h"
 #include "proxy/run/clock.h"
 
-#define JSON_QUEUE_MAX ((size_t)64 << 20) /* bytes that may wait on standard output before the end */
-#define PATIENCE (250 * NS_MS)            /* at the end, with whoever reads standard error and output */
+#define PATIENCE (250 * NS_MS) /* at the end, with whoever reads standard error and output */
 
 /* NULL after its errors were printed. */
 static struct setup *setup_read(struct run *run)
@@ -33,38 +32,6 @@ static struct setup *setup_read(struct run *run)
 	log_complaints(complaints);
 	complaints_free(complaints);
 	return setup;
-}
-
-/* Standard output may be a pipe that nobody reads: it has a queue, as messages do. */
-static int queue_json(struct run *run, json_t *json, bool at_end, struct error *error)
-{
-	struct text text = {0};
-	bool queued;
-
-	dump_json(json, DUMP_INDENTED, &text);
-	json_decref(json);
-	text_add_bytes(&text, "\n", 1);
-	queued = output_put(run->standard_output, text.at, text.size, at_end ? SIZE_MAX : JSON_QUEUE_MAX);
-	text_free(&text);
-	return queued ? 0 : error_set(error, "standard output is not read: this summary is skipped");
-}
-
-void run_write_json(struct run *run, const struct sheet *sheet, bool at_end)
-{
-	struct error error;
-	int failed;
-
-	if (!run->json_path)
-		return;
-	if (run->standard_output)
-		failed = queue_json(run, sheet_json(sheet), at_end, &error);
-	else
-		failed = sheet_write(sheet_json(sheet), run->json_path, &error);
-	if (!failed)
-		return;
-	log_error("--json: %s", error.text);
-	if (at_end)
-		run->running.status = EXIT_FAILED;
 }
 
 /* ---- Start ---- */
@@ -106,36 +73,6 @@ static enum exit_status capture_start(struct run *run)
 	return EXIT_DONE;
 }
 
-/* A file that the command line names and that cannot be opened is an error at once, not at the end. */
-static int json_check(struct run *run)
-{
-	const char *capture = run->capture_path ? run->capture_path : run->running.setup->capture.file;
-	const struct command_output outputs[] = {
-	    {"-w or [capture] file", capture}, {"--json", run->json_path}, {"--junit", run->junit_path}};
-	struct fresh probe;
-	struct error error;
-
-	if (run->json_path && capture && strcmp(run->json_path, "-") == 0 && strcmp(capture, "-") == 0) {
-		log_error("--json and the capture cannot both go to standard output");
-		return EXIT_USAGE;
-	}
-	if (command_check_outputs(
-	        "run", outputs, sizeof(outputs) / sizeof(*outputs), run->running.live, run->running.setup))
-		return EXIT_USAGE;
-	if (!run->json_path)
-		return EXIT_DONE;
-	if (strcmp(run->json_path, "-") == 0) {
-		run->standard_output = output_open(STDOUT_FILENO);
-		return run->standard_output ? EXIT_DONE : EXIT_FAILED;
-	}
-	if (fresh_open(&probe, run->json_path, 0666, &error) && errno != ENXIO) {
-		log_error("--json: %s", error.text);
-		return EXIT_USAGE;
-	}
-	fresh_discard(&probe);
-	return EXIT_DONE; /* the reader of a FIFO may come later */
-}
-
 static void say_ready(struct run *run)
 {
 	char text[ADDRESS_TEXT_ROOM];
@@ -153,7 +90,7 @@ static int start(struct run *run)
 	    .feed = run->running.feed,
 	    .seed = run->running.seed};
 	struct error error;
-	int status = json_check(run);
+	int status = run_json_open(run);
 
 	if (status)
 		return status;

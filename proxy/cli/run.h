@@ -43,7 +43,10 @@ void run_ticks_close(struct run *run);
 /* Announces the capture file if a rotation or a reload began another. */
 void run_announce_file(struct run *run);
 
-/* cmd_run.c */
+/* run_json.c */
+/* Checks the files that the command line names. One that cannot be opened is an error at once, not at the
+ * end. Returns an exit status. */
+int run_json_open(struct run *run);
 /* Writes the summary for --json, if that was asked for. */
 void run_write_json(struct run *run, const struct sheet *sheet, bool at_end);
 
