@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # deadzone: `make help` lists the targets.
 #
 # `make` and `make install` build and copy; they install no packages and need neither root nor a network. They

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/address.h"
 
 #include <arpa/inet.h>
@@ -49,7 +50,7 @@ bool address_is_any(const struct address *address)
 }
 
 /* inet_ntop(3) goes by way of printf, and every session that begins is told. */
-static const char *ipv4_text(const uint8_t ip[4], char *text, size_t room)
+static const char *ipv4_text(const uint8_t ip[4], char *text, size_t cap)
 {
 	char whole[4 * 4], *at = whole;
 
@@ -57,51 +58,51 @@ static const char *ipv4_text(const uint8_t ip[4], char *text, size_t room)
 		at = text_digits(at, ip[i]);
 		*at++ = i < 3 ? '.' : '\0';
 	}
-	if ((size_t)(at - whole) > room)
+	if ((size_t)(at - whole) > cap)
 		return memcpy(text, "?", 2);
 	return memcpy(text, whole, (size_t)(at - whole));
 }
 
-const char *address_host_text(const struct address *address, char *text, size_t room)
+const char *address_host_text(const struct address *address, char *text, size_t cap)
 {
 	char scope[IF_NAMESIZE];
 	size_t size;
 
 	if (address->family != FAMILY_IPV6)
-		return ipv4_text(address->ip, text, room);
-	if (!inet_ntop(AF_INET6, address->ip, text, (socklen_t)room))
-		snprintf(text, room, "?");
+		return ipv4_text(address->ip, text, cap);
+	if (!inet_ntop(AF_INET6, address->ip, text, (socklen_t)cap))
+		snprintf(text, cap, "?");
 	if (!address->scope)
 		return text;
 	if (!if_indextoname(address->scope, scope))
 		snprintf(scope, sizeof(scope), "%u", address->scope);
 	size = strlen(text);
-	snprintf(text + size, room - size, "%%%s", scope);
+	snprintf(text + size, cap - size, "%%%s", scope);
 	return text;
 }
 
-const char *address_text(const struct address *address, char *text, size_t room)
+const char *address_text(const struct address *address, char *text, size_t cap)
 {
 	bool brackets = address->family == FAMILY_IPV6;
 	char port[TEXT_DIGITS_MAX], *end = port;
 	size_t size;
 
 	text[0] = '[';
-	address_host_text(address, text + brackets, room - brackets);
+	address_host_text(address, text + brackets, cap - brackets);
 	size = strlen(text);
 	if (brackets)
 		*end++ = ']';
 	*end++ = ':';
 	end = text_digits(end, address->port);
 	*end++ = '\0';
-	if (size + (size_t)(end - port) <= room)
+	if (size + (size_t)(end - port) <= cap)
 		memcpy(text + size, port, (size_t)(end - port));
 	return text;
 }
 
 int address_read_host(const char *text, struct address *address, struct error *error)
 {
-	char host[ADDRESS_TEXT_ROOM];
+	char host[ADDRESS_TEXT_SIZE];
 	uint64_t number;
 	char *percent;
 
@@ -139,7 +140,7 @@ static int port_read(const char *text, uint16_t *port, struct error *error)
 	return 0;
 }
 
-int address_split(const char *text, char *host, size_t room, uint16_t *port, struct error *error)
+int address_split(const char *text, char *host, size_t cap, uint16_t *port, struct error *error)
 {
 	const char *colon = strrchr(text, ':');
 	const char *start = text, *end = colon;
@@ -164,7 +165,7 @@ int address_split(const char *text, char *host, size_t room, uint16_t *port, str
 	if (end == start || (end == start + 1 && *start == '*'))
 		return error_set(error, "`%s` names no host; all addresses of this machine are 0.0.0.0:%s",
 		    text, colon + 1);
-	if ((size_t)(end - start) >= room)
+	if ((size_t)(end - start) >= cap)
 		return error_set(error, "`%s` names no host: it is too long", text);
 	memcpy(host, start, (size_t)(end - start));
 	host[end - start] = '\0';
@@ -186,7 +187,7 @@ int address_read(const char *text, struct address *address, struct error *error)
 
 int address_pattern_read(const char *text, struct address_pattern *pattern, struct error *error)
 {
-	char host[ADDRESS_TEXT_ROOM];
+	char host[ADDRESS_TEXT_SIZE];
 	const char *slash = strchr(text, '/');
 	uint64_t bits;
 

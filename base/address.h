@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * address: an IPv4 or IPv6 address with a port, and the patterns that match one.
  *
@@ -30,7 +31,7 @@ struct address_pattern {
 	uint16_t port;
 };
 
-#define ADDRESS_TEXT_ROOM 80
+#define ADDRESS_TEXT_SIZE 80
 
 bool address_equal(const struct address *a, const struct address *b);
 bool address_same_host(const struct address *a, const struct address *b);
@@ -40,8 +41,8 @@ bool address_is_loopback(const struct address *address);
 bool address_is_any(const struct address *address);
 
 /* "192.0.2.7:40112", "[2001:db8::7]:40112"; without the port where it says host. */
-const char *address_text(const struct address *address, char *text, size_t room);
-const char *address_host_text(const struct address *address, char *text, size_t room);
+const char *address_text(const struct address *address, char *text, size_t cap);
+const char *address_host_text(const struct address *address, char *text, size_t cap);
 
 /* An address without port (0 is stored); one with port; `localhost` with port is 127.0.0.1. */
 int address_read_host(const char *text, struct address *address, struct error *error);
@@ -52,7 +53,7 @@ bool address_pattern_matches(const struct address_pattern *pattern, const struct
 bool address_pattern_covers(const struct address_pattern *outer, const struct address_pattern *inner);
 
 /* Splits "HOST:PORT"; the host may be a name or an address, IPv6 in brackets. */
-int address_split(const char *text, char *host, size_t room, uint16_t *port, struct error *error);
+int address_split(const char *text, char *host, size_t cap, uint16_t *port, struct error *error);
 
 socklen_t address_to_socket(const struct address *address, struct sockaddr_storage *storage);
 int address_from_socket(const struct sockaddr *socket, struct address *address);

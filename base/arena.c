@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/arena.h"
 
 #include <stdalign.h>
@@ -11,7 +12,7 @@
 
 struct chunk {
 	struct chunk *next;
-	size_t used, room;
+	size_t used, cap;
 	alignas(max_align_t) uint8_t bytes[];
 };
 
@@ -42,11 +43,11 @@ void *arena_get(struct arena *arena, size_t size)
 	struct chunk *chunk = arena->chunks;
 	size_t step = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
 
-	if (!chunk || chunk->room - chunk->used < step) {
-		size_t room = step > CHUNK ? step : CHUNK;
+	if (!chunk || chunk->cap - chunk->used < step) {
+		size_t cap = step > CHUNK ? step : CHUNK;
 
-		chunk = memory_new(1, sizeof(*chunk) + room);
-		chunk->room = room;
+		chunk = memory_new(1, sizeof(*chunk) + cap);
+		chunk->cap = cap;
 		chunk->next = arena->chunks;
 		arena->chunks = chunk;
 	}

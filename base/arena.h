@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * arena: memory that is given back all at once, for what is built whole and then only read (a configuration).
  *

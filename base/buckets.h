@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * buckets: percentiles of times, in logarithmic buckets.
  *

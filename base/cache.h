@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cache: what the processor fetches from memory, ahead of its use.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* datagram: one UDP payload on its way through, and lists of them. Its memory comes from base/pool. */
 #ifndef BASE_DATAGRAM_H
 #define BASE_DATAGRAM_H
@@ -14,14 +15,14 @@ struct plan;
 struct parts;
 
 enum datagram_flags {
-	DATAGRAM_GHOST = 1,  /* dropped already, but it still takes its share of the bottleneck */
-	DATAGRAM_HELD = 2,   /* waits for later ones to leave */
-	DATAGRAM_DUE = 4,    /* … and would have left by now */
-	DATAGRAM_JOINED = 8, /* several in one: `parts` says which */
+	DATAGRAM_LOST_AT_EXIT = 1, /* dropped already, but it still takes its share of the bottleneck */
+	DATAGRAM_HELD = 2,         /* waits for later ones to leave */
+	DATAGRAM_DUE = 4,          /* … and would have left by now */
+	DATAGRAM_JOINED = 8,       /* several in one: `parts` says which */
 	DATAGRAM_LATE =
 	    16, /* waited for what is not the link's doing (a lookup): its lateness does not count */
 	DATAGRAM_SCHEDULED = 32,  /* stands in the schedule, and in its way's list `going` */
-	DATAGRAM_DEAD = 64,       /* died there: what is left is to free it when its time comes */
+	DATAGRAM_DROPPED = 64,    /* died there: what is left is to free it when its time comes */
 	DATAGRAM_RELEASED = 128,  /* … and nobody else refers to it */
 	DATAGRAM_CORRUPTED = 512, /* the link flipped a bit after its arrival was recorded */
 	DATAGRAM_PLANNED = 256,   /* scheduled to enter the link: `plan`, not `parts` */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/dictionary.h"
 
 #include <stdbool.h>
@@ -6,7 +7,7 @@
 
 #include "base/memory.h"
 
-#define ROOM_LEAST 64
+#define ROOM_MIN 64
 
 /* FNV-1a, 32 bits, and a last mix so that the low bits depend on all. */
 static uint32_t hash_of(const void *space, const char *name)
@@ -22,9 +23,9 @@ static uint32_t hash_of(const void *space, const char *name)
 static struct dictionary_slot *slot_of(
     const struct dictionary *dictionary, const void *space, const char *name, uint32_t hash)
 {
-	size_t at = hash & (dictionary->room - 1);
+	size_t at = hash & (dictionary->cap - 1);
 
-	for (;; at = (at + 1) & (dictionary->room - 1)) {
+	for (;; at = (at + 1) & (dictionary->cap - 1)) {
 		struct dictionary_slot *slot = &dictionary->slots[at];
 
 		if (!slot->name ||
@@ -37,7 +38,7 @@ void *dictionary_get(const struct dictionary *dictionary, const void *space, con
 {
 	const struct dictionary_slot *slot;
 
-	if (!dictionary->room)
+	if (!dictionary->cap)
 		return NULL;
 	slot = slot_of(dictionary, space, name, hash_of(space, name));
 	return slot->name ? slot->value : NULL;
@@ -47,9 +48,9 @@ static void grow(struct dictionary *dictionary)
 {
 	struct dictionary before = *dictionary;
 
-	dictionary->room = before.room ? 2 * before.room : ROOM_LEAST;
-	dictionary->slots = memory_new(dictionary->room, sizeof(*dictionary->slots));
-	for (size_t i = 0; i < before.room; i++) {
+	dictionary->cap = before.cap ? 2 * before.cap : ROOM_MIN;
+	dictionary->slots = memory_new(dictionary->cap, sizeof(*dictionary->slots));
+	for (size_t i = 0; i < before.cap; i++) {
 		const struct dictionary_slot *slot = &before.slots[i];
 
 		if (slot->name)
@@ -63,7 +64,7 @@ void dictionary_put(struct dictionary *dictionary, const void *space, const char
 	uint32_t hash = hash_of(space, name);
 	struct dictionary_slot *slot;
 
-	if (4 * (dictionary->count + 1) > 3 * dictionary->room)
+	if (4 * (dictionary->count + 1) > 3 * dictionary->cap)
 		grow(dictionary);
 	slot = slot_of(dictionary, space, name, hash);
 	dictionary->count += !slot->name;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * dictionary: things found by name. A name belongs to a space (a kind of section, say), so that one
  * dictionary holds several kinds; the space is an address that is only compared.
@@ -17,7 +18,7 @@ struct dictionary {
 		void *value;
 		uint32_t hash;
 	} * slots;
-	size_t count, room;
+	size_t count, cap;
 };
 
 /* NULL if there is none. */

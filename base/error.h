@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * error: what is wrong, in words for the user, handed back up to proxy/, which alone prints.
  *

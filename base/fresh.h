@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fresh: a file that takes its name only once it is fit to be read, so that whoever opens that name finds the
  * old file or the new one, never half of one, also after kill -9.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* ini: what was read: sections and entries, and inheritance between them. */
 #include "base/ini.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ini: the text of ini files, read whole, with the place of every line.
  *

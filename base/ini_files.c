@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ini_files: the bytes of files, from disk or as they were read before.
  *
@@ -34,7 +35,7 @@ struct ini_files {
 /* The folders are those of the files that were read without being confined. */
 static bool is_confined(const struct ini *ini, const char *path)
 {
-	for (size_t i = 0; i < ini->files_read.room; i++) {
+	for (size_t i = 0; i < ini->files_read.cap; i++) {
 		const struct dictionary_slot *slot = &ini->files_read.slots[i];
 
 		if (slot->name && is_below(path, ((const struct ini_file_read *)slot->value)->path))
@@ -44,13 +45,13 @@ static bool is_confined(const struct ini *ini, const char *path)
 }
 
 /* The path of an open descriptor with all symbolic links resolved; "" if it cannot be found. */
-static void path_of(int fd, char *path, size_t room)
+static void path_of(int fd, char *path, size_t cap)
 {
 	char own[64];
 	ssize_t size;
 
 	snprintf(own, sizeof(own), "/proc/self/fd/%d", fd);
-	size = readlink(own, path, room - 1);
+	size = readlink(own, path, cap - 1);
 	path[size > 0 ? size : 0] = '\0';
 }
 
@@ -128,7 +129,7 @@ bool ini_files_hold(const struct ini_files *files, const char *path)
 
 	if (stat(path, &wanted))
 		return false;
-	for (size_t i = 0; i < files->known.room; i++)
+	for (size_t i = 0; i < files->known.cap; i++)
 		if (files->known.slots[i].name && stat(files->known.slots[i].name, &one) == 0 &&
 		    one.st_dev == wanted.st_dev && one.st_ino == wanted.st_ino)
 			return true;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* ini_inside: what loading (ini_files.c) and reading ini files (ini_read.c), profiles (ini_profile.c), and
  * holding what was read (ini.c) share. */
 #ifndef BASE_INI_INSIDE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ini_profile: the shipped ini files of real networks, by name: which there are, and "profile:NAME" wherever
  * an ini file names a link or a device.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ini_read: files and settings into sections. The shape of each line is checked here; inih, which would cut
  * long lines and pass over what it does not understand, gets the sound ones only.
@@ -320,7 +321,7 @@ static bool line_sound(struct file *file, const char *line, size_t size)
 }
 
 /* inih asks for the next line: gives the sound ones, and an empty one in place of every other. */
-static char *next_line(char *line, int room, void *user)
+static char *next_line(char *line, int cap, void *user)
 {
 	struct file *file = user;
 	const char *start = file->next;
@@ -339,7 +340,7 @@ static char *next_line(char *line, int room, void *user)
 		end--;
 	size = (size_t)(end - start);
 	copy = arena_text(file->ini->arena, start, size);
-	if (line_sound(file, copy, size) && size + 2 <= (size_t)room) {
+	if (line_sound(file, copy, size) && size + 2 <= (size_t)cap) {
 		memcpy(line, copy, size);
 		memcpy(line + size, "\n", 2);
 	} else {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* ini_section: the entries of one section as they stand in the files, and complaints about them. */
 #ifndef BASE_INI_SECTION_H
 #define BASE_INI_SECTION_H

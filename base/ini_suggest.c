@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ini_suggest: what was meant by a section or key that does not exist. A word that other tools use for the
  * same thing comes first, then a key of another section, then the nearest name.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/keys.h"
 
 #include <stdint.h>
@@ -83,12 +84,12 @@ static void read_presets(const struct section_kind *kind, void *into, struct rea
 
 void keys_presets(const struct section_kind *kind, void *into, struct reading *reading)
 {
-	const size_t room = sizeof(reading->presets) / sizeof(*reading->presets);
+	const size_t cap = sizeof(reading->presets) / sizeof(*reading->presets);
 	size_t i = 0;
 
-	while (i < room && reading->presets[i].kind && reading->presets[i].kind != kind)
+	while (i < cap && reading->presets[i].kind && reading->presets[i].kind != kind)
 		i++;
-	if (i == room) {
+	if (i == cap) {
 		read_presets(kind, into, reading);
 		return;
 	}

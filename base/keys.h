@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * keys: the tables of ini sections and keys, and what reads values by them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * names: short numbers for the names of links, rules and devices, so that a verdict carries numbers and the
  * capture's thread turns them into text.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ns: the one unit of time inside deadzone, a signed count of nanoseconds.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * poison: allocators of our own tell AddressSanitizer which memory nobody has, so that it reports a use after
  * it was given back. Without that sanitizer nothing is done.

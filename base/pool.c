@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/pool.h"
 
 #include <assert.h>
@@ -10,17 +11,17 @@
 /* Classes of whole size (header and bytes): steps of 8 bytes up to 512, of 16 up to 2 KiB, then doublings up
  * to 128 KiB. */
 #define FINE 8u
-#define FINE_MOST 512u
-#define FINE_CLASSES (FINE_MOST / FINE)
+#define FINE_MAX 512u
+#define FINE_CLASSES (FINE_MAX / FINE)
 #define COARSE 16u
-#define COARSE_MOST 2048u
-#define STEP_CLASSES (FINE_CLASSES + (COARSE_MOST - FINE_MOST) / COARSE)
+#define COARSE_MAX 2048u
+#define STEP_CLASSES (FINE_CLASSES + (COARSE_MAX - FINE_MAX) / COARSE)
 #define CLASSES (STEP_CLASSES + 6u)
 #define SLAB ((size_t)65536)
 
 struct slab {
 	struct slab *next;
-	size_t used, room;
+	size_t used, cap;
 };
 
 struct pool {
@@ -51,11 +52,11 @@ static unsigned class_of(size_t whole)
 {
 	unsigned class = STEP_CLASSES;
 
-	if (whole <= FINE_MOST)
+	if (whole <= FINE_MAX)
 		return (unsigned)((whole + FINE - 1) / FINE) - 1;
-	if (whole <= COARSE_MOST)
-		return FINE_CLASSES + (unsigned)((whole - FINE_MOST + COARSE - 1) / COARSE) - 1;
-	while (whole > (size_t)COARSE_MOST * 2 << (class - STEP_CLASSES))
+	if (whole <= COARSE_MAX)
+		return FINE_CLASSES + (unsigned)((whole - FINE_MAX + COARSE - 1) / COARSE) - 1;
+	while (whole > (size_t)COARSE_MAX * 2 << (class - STEP_CLASSES))
 		class ++;
 	return class;
 }
@@ -65,21 +66,21 @@ static size_t class_size(unsigned class)
 	if (class < FINE_CLASSES)
 		return FINE * (class + 1);
 	if (class < STEP_CLASSES)
-		return FINE_MOST + COARSE * (class - FINE_CLASSES + 1);
-	return (size_t)COARSE_MOST * 2 << (class - STEP_CLASSES);
+		return FINE_MAX + COARSE * (class - FINE_CLASSES + 1);
+	return (size_t)COARSE_MAX * 2 << (class - STEP_CLASSES);
 }
 
 static void *carve(struct pool *pool, size_t size)
 {
 	struct slab *slab = pool->slabs;
 
-	if (!slab || slab->room - slab->used < size) {
-		size_t room = size > SLAB / 4 ? size : SLAB;
+	if (!slab || slab->cap - slab->used < size) {
+		size_t cap = size > SLAB / 4 ? size : SLAB;
 
-		slab = malloc(sizeof(*slab) + room);
+		slab = malloc(sizeof(*slab) + cap);
 		if (!slab)
 			return NULL;
-		*slab = (struct slab){.next = pool->slabs, .room = room};
+		*slab = (struct slab){.next = pool->slabs, .cap = cap};
 		pool->slabs = slab;
 	}
 	slab->used += size;

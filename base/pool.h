@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pool: the memory of datagrams: slabs of 64 KiB, cut into size classes, with a list of free datagrams for
  * each class. Taking and giving back costs a few nanoseconds, and a datagram that waits takes little more

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/regular.h"
 
 #include <errno.h>
@@ -48,7 +49,7 @@ int regular_open(const char *path, bool may_wait, struct error *error)
 	return fd;
 }
 
-int regular_read(int fd, const char *path, size_t most, struct text *whole, struct error *error)
+int regular_read(int fd, const char *path, size_t max, struct text *whole, struct error *error)
 {
 	size_t from = whole->size;
 	char block[65536], why[64];
@@ -59,9 +60,9 @@ int regular_read(int fd, const char *path, size_t most, struct text *whole, stru
 			continue;
 		if (got < 0)
 			return cannot(error, path, strerror(errno));
-		if (whole->size - from + (size_t)got > most) {
-			snprintf(why, sizeof(why), "it is larger than %zu %s", most < MIB ? most : most / MIB,
-			    most < MIB ? "bytes" : "MiB");
+		if (whole->size - from + (size_t)got > max) {
+			snprintf(why, sizeof(why), "it is larger than %zu %s", max < MIB ? max : max / MIB,
+			    max < MIB ? "bytes" : "MiB");
 			return cannot(error, path, why);
 		}
 		text_add_bytes(whole, block, (size_t)got);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/slots.h"
 
 #include <assert.h>
@@ -11,8 +12,8 @@
 #include "base/poison.h"
 
 /* Pieces double up to a huge page: few things take little. */
-#define PIECE_LEAST ((size_t)65536)
-#define PIECE_MOST ((size_t)2 << 20)
+#define PIECE_MIN ((size_t)65536)
+#define PIECE_MAX ((size_t)2 << 20)
 
 /* With a sanitizer, a slot that was given back is not given out again soon. */
 #define KEPT_BACK (POISON_IS_ON ? 1024 : 0) /* slots */
@@ -31,7 +32,7 @@ struct slots {
 	struct free_slot *free_first, *free_last; /* the one given back first is given out first */
 	size_t free_count, taken;
 	struct piece *pieces;
-	size_t used, room; /* bytes of the newest piece */
+	size_t used, cap; /* bytes of the newest piece */
 };
 
 static size_t lines(size_t size)
@@ -44,7 +45,7 @@ struct slots *slots_new(size_t size)
 	struct slots *slots = memory_new(1, sizeof(*slots));
 
 	slots->size = lines(size);
-	assert(slots->size <= PIECE_LEAST - lines(sizeof(struct piece)));
+	assert(slots->size <= PIECE_MIN - lines(sizeof(struct piece)));
 	return slots;
 }
 
@@ -64,29 +65,29 @@ void slots_free(struct slots *slots)
 
 static bool add_piece(struct slots *slots)
 {
-	size_t room = slots->room ? 2 * slots->room : PIECE_LEAST;
+	size_t cap = slots->cap ? 2 * slots->cap : PIECE_MIN;
 	struct piece *piece;
 
-	if (room >= PIECE_MOST) {
-		room = PIECE_MOST;
-		piece = aligned_alloc(room, room);
+	if (cap >= PIECE_MAX) {
+		cap = PIECE_MAX;
+		piece = aligned_alloc(cap, cap);
 		if (piece)
-			madvise(piece, room, MADV_HUGEPAGE); /* best effort; failure is harmless */
+			madvise(piece, cap, MADV_HUGEPAGE); /* best effort; failure is harmless */
 	} else {
-		piece = aligned_alloc(CACHE_LINE, room);
+		piece = aligned_alloc(CACHE_LINE, cap);
 	}
 	if (!piece)
 		return false;
 	piece->next = slots->pieces;
 	slots->pieces = piece;
 	slots->used = lines(sizeof(*piece));
-	slots->room = room;
+	slots->cap = cap;
 	return true;
 }
 
 static void *carve(struct slots *slots)
 {
-	if (slots->room - slots->used < slots->size && !add_piece(slots))
+	if (slots->cap - slots->used < slots->size && !add_piece(slots))
 		return NULL;
 	slots->used += slots->size;
 	return (char *)slots->pieces + slots->used - slots->size;

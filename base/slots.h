@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * slots: memory for thousands of things of one size, where most are needed again and again.
  *

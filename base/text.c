@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/text.h"
 
 #include <stdio.h>
@@ -10,14 +11,14 @@
 
 static bool make_room(struct text *text, size_t more)
 {
-	size_t room = text->room ? text->room : LEAST;
+	size_t cap = text->cap ? text->cap : LEAST;
 	char *at;
 
-	while (room < text->size + more + 1)
-		room *= 2;
-	if (room == text->room)
+	while (cap < text->size + more + 1)
+		cap *= 2;
+	if (cap == text->cap)
 		return true;
-	at = realloc(text->at, room);
+	at = realloc(text->at, cap);
 	if (!at && !memory_goes_on())
 		memory_out();
 	if (!at) {
@@ -25,7 +26,7 @@ static bool make_room(struct text *text, size_t more)
 		return false;
 	}
 	text->at = at;
-	text->room = room;
+	text->cap = cap;
 	return true;
 }
 
@@ -47,7 +48,7 @@ void text_add_list(struct text *text, const char *format, va_list list)
 
 	if (!make_room(text, 0))
 		return;
-	left = text->room - text->size;
+	left = text->cap - text->size;
 	va_copy(again, list);
 	size = vsnprintf(text->at + text->size, left, format, again);
 	va_end(again);
@@ -169,15 +170,15 @@ void text_add_visible(struct text *text, const char *bytes, size_t size)
 	}
 }
 
-size_t text_whole_characters(const char *bytes, size_t size, size_t room)
+size_t text_whole_characters(const char *bytes, size_t size, size_t cap)
 {
-	size_t end = room;
+	size_t end = cap;
 
-	if (size <= room)
+	if (size <= cap)
 		return size;
 	while (end && ((unsigned char)bytes[end] & 0xc0) == 0x80)
 		end--;
-	return end ? end : room; /* it is no UTF-8 at all */
+	return end ? end : cap; /* it is no UTF-8 at all */
 }
 
 void text_clear(struct text *text)
@@ -236,13 +237,13 @@ static size_t distance(const char *a, const char *b)
 const char *text_nearest(const char *written, const char *const *names, size_t count)
 {
 	const char *nearest = NULL;
-	size_t least = strlen(written) / 2 + 1;
+	size_t min = strlen(written) / 2 + 1;
 
 	for (size_t i = 0; i < count; i++) {
 		size_t d = distance(written, names[i]);
 
-		if (d < least) {
-			least = d;
+		if (d < min) {
+			min = d;
 			nearest = names[i];
 		}
 	}

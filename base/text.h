@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * text: a string that grows. `at` is always terminated once something was added; free with text_free.
  *
@@ -14,7 +15,7 @@
 
 struct text {
 	char *at;
-	size_t size, room;
+	size_t size, cap;
 	bool failed;
 };
 
@@ -30,7 +31,7 @@ void text_add_visible(struct text *text, const char *bytes, size_t size);
 /* Returns how many of the first bytes text_add_visible would add unchanged. */
 size_t text_visible_prefix(const char *bytes, size_t size);
 /* Returns how many of the `size` bytes of UTF-8 fit into `room` without cutting a character. */
-size_t text_whole_characters(const char *bytes, size_t size, size_t room);
+size_t text_whole_characters(const char *bytes, size_t size, size_t cap);
 /* Writes the escape of one byte, such as \x1b; no NUL. */
 #define TEXT_ESCAPE_SIZE 4
 void text_escape(char escape[TEXT_ESCAPE_SIZE], char byte);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/units.h"
 
 #include <ctype.h>
@@ -7,13 +8,13 @@
 #include <string.h>
 #include <strings.h>
 
-#define FIGURE_ROOM 64
+#define FIGURE_SIZE 64
 #define UNITS_WHOLE_MAX 9007199254740992.0 /* 2^53: a double holds every whole number up to it */
 
 /* Splits "1.5ms" into its figure and its unit. The figure is plain decimal: no sign, exponent or blank. */
 static int figure_read(const char *text, double *figure, const char **unit, struct error *error)
 {
-	char digits[FIGURE_ROOM];
+	char digits[FIGURE_SIZE];
 	size_t size = strspn(text, "0123456789.");
 	const char *dot = memchr(text, '.', size);
 
@@ -139,7 +140,7 @@ int units_time(const char *text, ns_t *time, struct error *error)
 
 int units_time_range(const char *text, struct time_range *range, struct error *error)
 {
-	char low[FIGURE_ROOM];
+	char low[FIGURE_SIZE];
 	const char *dash = strchr(text, '-');
 
 	if (!dash || dash == text) {
@@ -236,7 +237,7 @@ typedef int read_number(const char *text, uint64_t *number, struct error *error)
 
 static int span_read(const char *text, struct span *span, read_number *read, struct error *error)
 {
-	char low[FIGURE_ROOM];
+	char low[FIGURE_SIZE];
 	const char *dash = strchr(text, '-');
 	size_t size = dash ? (size_t)(dash - text) : strlen(text);
 
@@ -267,7 +268,7 @@ int units_span_of_sizes(const char *text, struct span *span, struct error *error
 	return span_read(text, span, units_size, error);
 }
 
-const char *units_time_text(ns_t time, char *text, size_t room)
+const char *units_time_text(ns_t time, char *text, size_t cap)
 {
 	static const struct {
 		ns_t worth;
@@ -281,34 +282,34 @@ const char *units_time_text(ns_t time, char *text, size_t room)
 		i++;
 	if (time == 0)
 		i = 0;
-	size = snprintf(text, room, "%" PRId64 ".%0*" PRId64, time / units[i].worth, units[i].digits,
+	size = snprintf(text, cap, "%" PRId64 ".%0*" PRId64, time / units[i].worth, units[i].digits,
 	    time % units[i].worth);
 	while (size > 0 && text[size - 1] == '0')
 		size--;
 	if (size > 0 && text[size - 1] == '.')
 		size--;
-	snprintf(text + size, room - (size_t)size, "%s", units[i].name);
+	snprintf(text + size, cap - (size_t)size, "%s", units[i].name);
 	return text;
 }
 
-const char *units_size_text(uint64_t bytes, char *text, size_t room)
+const char *units_size_text(uint64_t bytes, char *text, size_t cap)
 {
 	if (bytes && bytes % 1048576 == 0)
-		snprintf(text, room, "%" PRIu64 "MiB", bytes / 1048576);
+		snprintf(text, cap, "%" PRIu64 "MiB", bytes / 1048576);
 	else if (bytes && bytes % 1024 == 0)
-		snprintf(text, room, "%" PRIu64 "KiB", bytes / 1024);
+		snprintf(text, cap, "%" PRIu64 "KiB", bytes / 1024);
 	else
-		snprintf(text, room, "%" PRIu64 "B", bytes);
+		snprintf(text, cap, "%" PRIu64 "B", bytes);
 	return text;
 }
 
-const char *units_span_text(const struct span *span, char *text, size_t room)
+const char *units_span_text(const struct span *span, char *text, size_t cap)
 {
 	if (span->high == UNITS_NO_LIMIT)
-		snprintf(text, room, "%" PRIu64 "-", span->low);
+		snprintf(text, cap, "%" PRIu64 "-", span->low);
 	else if (span->low == span->high)
-		snprintf(text, room, "%" PRIu64, span->low);
+		snprintf(text, cap, "%" PRIu64, span->low);
 	else
-		snprintf(text, room, "%" PRIu64 "-%" PRIu64, span->low, span->high);
+		snprintf(text, cap, "%" PRIu64 "-%" PRIu64, span->low, span->high);
 	return text;
 }

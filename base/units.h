@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * units: values as they stand in ini files, read and written.
  *
@@ -50,8 +51,8 @@ static inline bool span_holds(const struct span *span, uint64_t number)
 }
 
 /* Shortest text that reads back as the same value: "40s", "1.5s", "250us". `room` of 32 is enough. */
-const char *units_time_text(ns_t time, char *text, size_t room);
-const char *units_size_text(uint64_t bytes, char *text, size_t room);
-const char *units_span_text(const struct span *span, char *text, size_t room);
+const char *units_time_text(ns_t time, char *text, size_t cap);
+const char *units_size_text(uint64_t bytes, char *text, size_t cap);
+const char *units_span_text(const struct span *span, char *text, size_t cap);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/verdict.h"
 
 const char *const verdict_ways[WAYS] = {"up", "down"};
@@ -33,10 +34,10 @@ void verdict_by_link(struct verdict *verdict, uint32_t name)
 		verdict->by[VERDICT_BY_MAX - 1] = name;
 }
 
-void verdict_deed(struct verdict *verdict, struct deed deed)
+void verdict_add_mutation(struct verdict *verdict, struct mutation mutation)
 {
-	if (verdict->deed_count < VERDICT_DEEDS_MAX)
-		verdict->deeds[verdict->deed_count++] = deed;
+	if (verdict->mutation_count < VERDICT_DEEDS_MAX)
+		verdict->mutations[verdict->mutation_count++] = mutation;
 	else
 		verdict->deeds_left_out++;
 }

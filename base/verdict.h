@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * verdict: the words that deciding, relaying and recording share: ways, reasons, holds, copies, and what
  * became of one datagram.
@@ -53,12 +54,12 @@ enum origin {
 };
 
 /* What was done to a datagram's bytes: a flipped bit, a byte set, the rest cut off. */
-enum deed_kind { DEED_CORRUPT, DEED_SET, DEED_TRUNCATE };
+enum deed_kind { MUTATION_CORRUPT, MUTATION_SET, MUTATION_TRUNCATE };
 
-struct deed {
+struct mutation {
 	uint8_t kind;
-	uint8_t value; /* DEED_CORRUPT: the bit, 0 the lowest; DEED_SET: the byte's new value */
-	uint16_t byte; /* DEED_TRUNCATE: the new size */
+	uint8_t value; /* MUTATION_CORRUPT: the bit, 0 the lowest; MUTATION_SET: the byte's new value */
+	uint16_t byte; /* MUTATION_TRUNCATE: the new size */
 };
 
 #define VERDICT_BY_MAX 8
@@ -79,11 +80,11 @@ struct verdict {
 	uint32_t hold_name;
 	uint32_t hold_count; /* HOLD_REORDER: datagrams */
 	uint8_t way, reason, hold;
-	uint8_t by_count, deed_count;
+	uint8_t by_count, mutation_count;
 	uint8_t by_left_out;         /* of those who decided; at most 255 */
 	uint16_t deeds_left_out;     /* done, but more than `deeds` has room for */
 	uint32_t by[VERDICT_BY_MAX]; /* who decided, the first that did first */
-	struct deed deeds[VERDICT_DEEDS_MAX];
+	struct mutation mutations[VERDICT_DEEDS_MAX];
 };
 
 extern const char *const verdict_ways[WAYS];
@@ -93,6 +94,6 @@ extern const char *const verdict_origins[ORIGIN_COUNT];
 void verdict_by(struct verdict *verdict, uint32_t name);
 /* The same for the link, which makes the delay: it takes the last place if there is none left. */
 void verdict_by_link(struct verdict *verdict, uint32_t name);
-void verdict_deed(struct verdict *verdict, struct deed deed);
+void verdict_add_mutation(struct verdict *verdict, struct mutation mutation);
 
 #endif

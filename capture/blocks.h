@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * blocks: records as the ring carries them, and the blocks that a file is made of.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "capture/capture.h"
 
 #include <assert.h>
@@ -100,22 +101,22 @@ uint64_t capture_lost(const struct capture *capture)
 	       atomic_load_explicit(&capture->lost_there, memory_order_relaxed);
 }
 
-bool capture_trouble(struct capture *capture, char *text, size_t room)
+bool capture_trouble(struct capture *capture, char *text, size_t cap)
 {
 	bool trouble;
 
 	pthread_mutex_lock(&capture->lock);
 	trouble = capture->trouble[0];
-	snprintf(text, room, "%s", capture->trouble);
+	snprintf(text, cap, "%s", capture->trouble);
 	capture->trouble[0] = '\0';
 	pthread_mutex_unlock(&capture->lock);
 	return trouble;
 }
 
-void capture_name(struct capture *capture, char *text, size_t room)
+void capture_name(struct capture *capture, char *text, size_t cap)
 {
 	pthread_mutex_lock(&capture->lock);
-	snprintf(text, room, "%s", capture->name);
+	snprintf(text, cap, "%s", capture->name);
 	pthread_mutex_unlock(&capture->lock);
 }
 

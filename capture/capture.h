@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * capture: writes what came, what left and what was decided, from a thread of its own.
  *
@@ -99,8 +100,8 @@ bool capture_starts_anew(const struct capture *capture);
 uint64_t capture_written(const struct capture *capture);
 uint64_t capture_lost(const struct capture *capture);
 /* Takes the message of what went wrong since the last call; false where all is well. */
-bool capture_trouble(struct capture *capture, char *text, size_t room);
+bool capture_trouble(struct capture *capture, char *text, size_t cap);
 /* The name of the file that is open, or was last. */
-void capture_name(struct capture *capture, char *text, size_t room);
+void capture_name(struct capture *capture, char *text, size_t cap);
 
 #endif

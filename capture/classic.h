@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* classic: pcap files with nanosecond stamps, through libpcap: packets without comments, and no events. */
 #ifndef CAPTURE_CLASSIC_H
 #define CAPTURE_CLASSIC_H

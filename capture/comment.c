@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "capture/comment.h"
 
 #include <stdio.h>
@@ -24,7 +25,7 @@ static void add_time(struct text *out, const char *word, ns_t time)
 	text_add_word(out, "ms");
 }
 
-static const char *type_name(unsigned type, char *text, size_t room)
+static const char *type_name(unsigned type, char *text, size_t cap)
 {
 	static const char *const names[] = {
 	    "change_cipher_spec", "alert", "handshake", "application_data", "heartbeat", "cid", "ack"};
@@ -35,7 +36,7 @@ static const char *type_name(unsigned type, char *text, size_t room)
 		return "session_move";
 	if (type == DTLS_UNIFIED)
 		return "unified";
-	snprintf(text, room, "type:%u", type);
+	snprintf(text, cap, "type:%u", type);
 	return text;
 }
 
@@ -76,14 +77,14 @@ static void add_hold(struct text *out, const struct verdict *verdict, const stru
 
 static void add_deeds(struct text *out, const struct verdict *verdict)
 {
-	for (unsigned i = 0; i < verdict->deed_count; i++) {
-		const struct deed *deed = &verdict->deeds[i];
+	for (unsigned i = 0; i < verdict->mutation_count; i++) {
+		const struct mutation *mutation = &verdict->mutations[i];
 
 		text_add(out, i ? "," : " did=");
-		switch ((enum deed_kind)deed->kind) {
-		case DEED_CORRUPT: text_add(out, "corrupt:%u.%u", deed->byte, deed->value); break;
-		case DEED_SET: text_add(out, "set:%u:%u", deed->byte, deed->value); break;
-		case DEED_TRUNCATE: text_add(out, "truncate:%u", deed->byte); break;
+		switch ((enum deed_kind)mutation->kind) {
+		case MUTATION_CORRUPT: text_add(out, "corrupt:%u.%u", mutation->byte, mutation->value); break;
+		case MUTATION_SET: text_add(out, "set:%u:%u", mutation->byte, mutation->value); break;
+		case MUTATION_TRUNCATE: text_add(out, "truncate:%u", mutation->byte); break;
 		}
 	}
 	if (verdict->deeds_left_out)

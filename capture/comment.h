@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * comment: a packet's `key=value` fields, as they stand in its comment and are read back from it.
  *

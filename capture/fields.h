@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fields: a packet's comment, read back (capture/comment.h writes it).
  *

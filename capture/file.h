@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * file: where a capture goes: names, rotation, and writing whole blocks or nothing.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "capture/fragments.h"
 
 #include <stdlib.h>
@@ -5,19 +6,19 @@
 
 #include "base/memory.h"
 
-#define DATAGRAM_ROOM 65536
+#define DATAGRAM_SIZE 65536
 #define UNIT 8 /* offsets count in these (RFC 791) */
-#define UNITS (DATAGRAM_ROOM / UNIT)
+#define UNITS (DATAGRAM_SIZE / UNIT)
 
 struct assembly {
-	uint8_t key[FRAGMENTS_KEY_ROOM];
+	uint8_t key[FRAGMENTS_KEY_SIZE];
 	uint64_t begun; /* in order of opening; 0: free */
 	size_t size;    /* of the whole; 0: its last fragment has not come */
 	size_t covered; /* units */
 	unsigned packets;
 	size_t cut_at; /* the capture cut a fragment: bytes from here on are not known */
 	uint64_t has[UNITS / 64];
-	uint8_t *bytes; /* DATAGRAM_ROOM of them */
+	uint8_t *bytes; /* DATAGRAM_SIZE of them */
 };
 
 struct fragments {
@@ -50,14 +51,14 @@ static struct assembly *assembly_of(struct fragments *fragments, const uint8_t *
 	for (size_t i = 0; i < FRAGMENTS_OPEN_MAX; i++) {
 		struct assembly *assembly = &fragments->all[i];
 
-		if (assembly->begun && memcmp(assembly->key, key, FRAGMENTS_KEY_ROOM) == 0)
+		if (assembly->begun && memcmp(assembly->key, key, FRAGMENTS_KEY_SIZE) == 0)
 			return assembly;
 		if (assembly->begun < oldest->begun)
 			oldest = assembly;
 	}
-	bytes = oldest->bytes ? oldest->bytes : memory_get(DATAGRAM_ROOM);
-	*oldest = (struct assembly){.begun = ++fragments->count, .cut_at = DATAGRAM_ROOM, .bytes = bytes};
-	memcpy(oldest->key, key, FRAGMENTS_KEY_ROOM);
+	bytes = oldest->bytes ? oldest->bytes : memory_get(DATAGRAM_SIZE);
+	*oldest = (struct assembly){.begun = ++fragments->count, .cut_at = DATAGRAM_SIZE, .bytes = bytes};
+	memcpy(oldest->key, key, FRAGMENTS_KEY_SIZE);
 	return oldest;
 }
 
@@ -96,7 +97,7 @@ bool fragments_add(
 {
 	struct assembly *assembly;
 
-	if (!fragment->size || fragment->offset + fragment->size > DATAGRAM_ROOM ||
+	if (!fragment->size || fragment->offset + fragment->size > DATAGRAM_SIZE ||
 	    (!fragment->is_last && fragment->size % UNIT))
 		return false;
 	assembly = assembly_of(fragments, fragment->key);

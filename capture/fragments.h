@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fragments: IP datagrams put together from their fragments (RFC 791 section 3.2, RFC 8200 section 4.5).
  *
@@ -12,12 +13,12 @@
 #include <stdint.h>
 
 #define FRAGMENTS_OPEN_MAX 64
-#define FRAGMENTS_KEY_ROOM 40
+#define FRAGMENTS_KEY_SIZE 40
 
 struct fragments;
 
 struct fragment {
-	uint8_t key[FRAGMENTS_KEY_ROOM]; /* what the fragments of one datagram share; zeros behind it */
+	uint8_t key[FRAGMENTS_KEY_SIZE]; /* what the fragments of one datagram share; zeros behind it */
 	size_t offset;                   /* of its bytes in the datagram */
 	size_t size;                     /* that it had */
 	const uint8_t *bytes;

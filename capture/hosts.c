@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "capture/hosts.h"
 
 #include <stdlib.h>
@@ -5,7 +6,7 @@
 
 #include "capture/pcapng.h"
 
-#define SLOTS (4 * HOSTS_MOST)
+#define SLOTS (4 * HOSTS_MAX)
 #define RECORD_END 0
 #define RECORD_IPV4 1
 #define RECORD_IPV6 2
@@ -41,7 +42,7 @@ bool hosts_add(struct hosts *hosts, const struct address *address, const char *n
 
 	host.port = 0;
 	if (!hosts->all) {
-		hosts->all = calloc(HOSTS_MOST, sizeof(*hosts->all));
+		hosts->all = calloc(HOSTS_MAX, sizeof(*hosts->all));
 		hosts->slots = hosts->all ? calloc(SLOTS, sizeof(*hosts->slots)) : NULL;
 		if (!hosts->slots) {
 			free(hosts->all);
@@ -50,7 +51,7 @@ bool hosts_add(struct hosts *hosts, const struct address *address, const char *n
 			return false;
 		}
 	}
-	if (!size || size > HOST_NAME_MAX_SIZE || hosts->count == HOSTS_MOST)
+	if (!size || size > HOST_NAME_MAX_SIZE || hosts->count == HOSTS_MAX)
 		return false;
 	for (at = hash_of(&host, name, size); hosts->slots[at]; at = (at + 1) % SLOTS)
 		if (is(&hosts->all[hosts->slots[at] - 1], &host, name, size))

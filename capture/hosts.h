@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * hosts: names of addresses, for the name resolution blocks of a capture: the cloud's host name, and the
  * [device] section's name for a device.
  *
- * Each pair is kept once, the first HOSTS_MOST of them; a new file begins with all of them.
+ * Each pair is kept once, the first HOSTS_MAX of them; a new file begins with all of them.
  */
 #ifndef CAPTURE_HOSTS_H
 #define CAPTURE_HOSTS_H
@@ -13,7 +14,7 @@
 #include "base/address.h"
 #include "base/text.h"
 
-#define HOSTS_MOST 4096
+#define HOSTS_MAX 4096
 #define HOST_NAME_MAX_SIZE 255
 
 struct hosts {

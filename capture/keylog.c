@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "capture/keylog.h"
 
 #include <ctype.h>
@@ -37,15 +38,15 @@ struct keylog {
 	size_t file_count;
 	struct text text; /* of all lines */
 	struct line *lines;
-	uint32_t line_count, line_room;
+	uint32_t line_count, line_cap;
 	struct key_session *sessions;
-	uint32_t session_count, session_room;
-	uint32_t *hash; /* first of each chain; as large as session_room */
+	uint32_t session_count, session_cap;
+	uint32_t *hash; /* first of each chain; as large as session_cap */
 	/* Lines that the open file may lack: all from `cursor` on, or, if there are too many, those that are
 	 * listed. */
 	uint32_t cursor, offered;
 	uint32_t *listed;
-	uint32_t listed_count, listed_room, listed_done;
+	uint32_t listed_count, listed_cap, listed_done;
 	bool by_session, is_short;
 };
 
@@ -84,16 +85,16 @@ bool keylog_is_short(struct keylog *keylog)
 }
 
 /* Room for one more in an array of `count`; NULL when memory is out (then the array is as it was). */
-static void *room_for_one(void *array, uint32_t count, uint32_t *room, size_t size)
+static void *room_for_one(void *array, uint32_t count, uint32_t *cap, size_t size)
 {
-	uint32_t more = *room ? 2 * *room : 64;
+	uint32_t more = *cap ? 2 * *cap : 64;
 	void *grown;
 
-	if (count < *room)
+	if (count < *cap)
 		return array;
 	grown = realloc(array, more * size);
 	if (grown)
-		*room = more;
+		*cap = more;
 	return grown;
 }
 
@@ -101,14 +102,14 @@ static void *room_for_one(void *array, uint32_t count, uint32_t *room, size_t si
 
 static uint32_t hash_of(const struct keylog *keylog, const uint8_t *random)
 {
-	return (uint32_t)chance_hash(0, random, RANDOM_SIZE) & (keylog->session_room - 1);
+	return (uint32_t)chance_hash(0, random, RANDOM_SIZE) & (keylog->session_cap - 1);
 }
 
 static bool sessions_grow(struct keylog *keylog)
 {
-	uint32_t room = keylog->session_room ? 2 * keylog->session_room : 64;
-	struct key_session *sessions = realloc(keylog->sessions, room * sizeof(*sessions));
-	uint32_t *hash = sessions ? malloc(room * sizeof(*hash)) : NULL;
+	uint32_t cap = keylog->session_cap ? 2 * keylog->session_cap : 64;
+	struct key_session *sessions = realloc(keylog->sessions, cap * sizeof(*sessions));
+	uint32_t *hash = sessions ? malloc(cap * sizeof(*hash)) : NULL;
 
 	if (sessions)
 		keylog->sessions = sessions;
@@ -116,8 +117,8 @@ static bool sessions_grow(struct keylog *keylog)
 		return false;
 	free(keylog->hash);
 	keylog->hash = hash;
-	keylog->session_room = room;
-	memset(hash, 0xff, room * sizeof(*hash));
+	keylog->session_cap = cap;
+	memset(hash, 0xff, cap * sizeof(*hash));
 	for (uint32_t i = 0; i < keylog->session_count; i++) {
 		uint32_t at = hash_of(keylog, sessions[i].random);
 
@@ -132,7 +133,7 @@ static uint32_t session_of(struct keylog *keylog, const uint8_t *random)
 {
 	uint32_t at, i;
 
-	if (keylog->session_count == keylog->session_room && !sessions_grow(keylog)) {
+	if (keylog->session_count == keylog->session_cap && !sessions_grow(keylog)) {
 		keylog->is_short = true;
 		return NONE;
 	}
@@ -150,7 +151,7 @@ static uint32_t session_of(struct keylog *keylog, const uint8_t *random)
 static void list(struct keylog *keylog, uint32_t line)
 {
 	uint32_t *listed = room_for_one(
-	    keylog->listed, keylog->listed_count, &keylog->listed_room, sizeof(*listed));
+	    keylog->listed, keylog->listed_count, &keylog->listed_cap, sizeof(*listed));
 
 	if (!listed) {
 		keylog->is_short = true;
@@ -222,7 +223,7 @@ static bool read_random(const char *line, size_t size, uint8_t *random)
 static void line_add(struct keylog *keylog, size_t at, size_t size)
 {
 	struct line *lines = room_for_one(
-	    keylog->lines, keylog->line_count, &keylog->line_room, sizeof(*lines));
+	    keylog->lines, keylog->line_count, &keylog->line_cap, sizeof(*lines));
 	uint8_t random[RANDOM_SIZE];
 	struct line *line;
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * keylog: TLS key log files (the SSLKEYLOGFILE format of NSS), followed while they grow, and which of their
  * lines a capture file still needs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * packet: a datagram in made-up Ethernet and real IP and UDP headers, as a capture holds it.
  *

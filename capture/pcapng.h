@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pcapng: blocks of a capture file, built whole in memory (draft-ietf-opsawg-pcapng).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Each file is a source. A source of ours hands on its packets in the order of the file; any other sorts them
  * in a window (capture/window.h). The reader takes the earliest packet of all sources; of the parts of a run
@@ -426,7 +427,7 @@ void reader_notes(const struct reader *reader, struct text *text)
 		const char *build = strstr(application, " (Git");
 
 		text_add(text, "a capture of deadzone, rewritten by %.*s",
-		    build ? (int)(build - application) : SAVEFILE_NAME_ROOM,
+		    build ? (int)(build - application) : SAVEFILE_NAME_SIZE,
 		    *application ? application : "another program");
 		if (!*reader_section_comment(reader))
 			text_add(text, ": seed and configuration are no longer in it");

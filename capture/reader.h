@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * reader: the packets of one or several captures, as one sequence in time.
  *

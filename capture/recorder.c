@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* recorder: what the workers' threads put into their rings, for the capture's thread to take. */
 #include "capture/recorder.h"
 
@@ -14,7 +15,7 @@ static struct record *room_for(struct recorder *recorder, size_t whole)
 {
 	struct record *record;
 
-	while (!(record = ring_room(recorder->ring, whole)) && recorder->patient && whole <= RECORD_MAX)
+	while (!(record = ring_cap(recorder->ring, whole)) && recorder->patient && whole <= RECORD_MAX)
 		nanosleep(&(struct timespec){.tv_nsec = NS_MS / 10}, NULL);
 	if (!record)
 		atomic_fetch_add_explicit(recorder->lost, 1, memory_order_relaxed);
@@ -72,7 +73,8 @@ static const struct address *cloud_side_of(const struct capture_path *path)
 void capture_arrived(struct recorder *recorder, const struct capture_path *path,
     const struct verdict *verdict, const uint8_t *bytes, uint8_t tos, uint64_t id, ns_t at)
 {
-	size_t verdict_size = offsetof(struct verdict, deeds) + verdict->deed_count * sizeof(struct deed);
+	size_t verdict_size = offsetof(struct verdict, mutations) +
+	                      verdict->mutation_count * sizeof(struct mutation);
 	struct record *record = record_new(recorder, aligned(verdict_size), verdict->size);
 	bool up = verdict->way == WAY_UP;
 
@@ -151,7 +153,7 @@ void capture_host(struct recorder *recorder, const struct address *address, cons
 
 bool recorder_rotate(struct recorder *recorder)
 {
-	struct record *record = ring_room(recorder->ring, sizeof(*record));
+	struct record *record = ring_cap(recorder->ring, sizeof(*record));
 
 	if (!record)
 		return false;

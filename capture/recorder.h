@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * recorder: one worker's end of a capture. capture.h declares what the worker calls; this is for the capture.
  */

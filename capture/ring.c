@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "capture/ring.h"
 
 #include <assert.h>
@@ -13,7 +14,7 @@
 struct ring {
 	_Alignas(64) atomic_size_t head;
 	size_t tail_seen; /* the putting thread's last look at tail */
-	size_t room;      /* asked for by ring_room, not yet put */
+	size_t cap;       /* asked for by ring_cap, not yet put */
 	_Alignas(64) atomic_size_t tail;
 	_Alignas(64) size_t size;
 	uint8_t *bytes;
@@ -44,7 +45,7 @@ static uint64_t *length_at(struct ring *ring, size_t at)
 }
 
 /* Each record is its whole length, then its bytes, aligned; none wraps around. */
-void *ring_room(struct ring *ring, size_t size)
+void *ring_cap(struct ring *ring, size_t size)
 {
 	size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 	size_t whole = (ALIGN + size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
@@ -63,7 +64,7 @@ void *ring_room(struct ring *ring, size_t size)
 		head += to_end;
 	}
 	*length_at(ring, head) = whole;
-	ring->room = need;
+	ring->cap = need;
 	return (uint8_t *)length_at(ring, head) + ALIGN;
 }
 
@@ -71,7 +72,7 @@ void ring_put(struct ring *ring)
 {
 	size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 
-	atomic_store_explicit(&ring->head, head + ring->room, memory_order_release);
+	atomic_store_explicit(&ring->head, head + ring->cap, memory_order_release);
 }
 
 void *ring_peek(struct ring *ring)

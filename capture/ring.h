@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ring: records from one thread to another, in order, without a lock or a wait.
  *
@@ -18,7 +19,7 @@ void ring_free(struct ring *ring);
 /* Room for a record of `size` bytes (with its head at most half the ring, or it is always refused), to be
  * filled and handed over by ring_put; NULL where there is none now.
  */
-void *ring_room(struct ring *ring, size_t size);
+void *ring_cap(struct ring *ring, size_t size);
 void ring_put(struct ring *ring);
 
 /* The oldest record, or NULL; it stays until ring_taken. */

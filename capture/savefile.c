@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "capture/savefile.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@ struct interface {
 	uint32_t snaplen;
 	uint64_t units; /* of its stamps in a second */
 	int64_t offset; /* seconds added to them */
-	char name[SAVEFILE_NAME_ROOM];
+	char name[SAVEFILE_NAME_SIZE];
 };
 
 struct savefile {
@@ -29,15 +30,15 @@ struct savefile {
 	pcap_t *pcap; /* classic; NULL: pcapng */
 	bool swapped, cut, is_ours, has_packet, seed_known;
 	uint64_t seed;
-	char application[SAVEFILE_NAME_ROOM];
+	char application[SAVEFILE_NAME_SIZE];
 	struct text section_comment, closing_comment;
 	struct savefile_closing closing;
 	struct interface *interfaces;
 	size_t interface_count;
 	uint8_t *block; /* body of the current one: what is between its two lengths */
-	size_t block_size, block_room;
+	size_t block_size, block_cap;
 	uint32_t type;
-	char comment[SAVEFILE_COMMENT_ROOM];
+	char comment[SAVEFILE_COMMENT_SIZE];
 };
 
 /* ---- Numbers and options of a section's byte order ---- */
@@ -90,9 +91,9 @@ static bool option_next(
 	return true;
 }
 
-static void copy_text(char *into, size_t room, const struct option *option)
+static void copy_text(char *into, size_t cap, const struct option *option)
 {
-	size_t size = option->size < room - 1 ? option->size : room - 1;
+	size_t size = option->size < cap - 1 ? option->size : cap - 1;
 
 	memcpy(into, option->value, size);
 	into[size] = '\0';
@@ -128,9 +129,9 @@ static bool block_next(struct savefile *file)
 	if (size < 12 || size % 4 || size > BLOCK_MAX)
 		return file->cut = true, false;
 	size -= 8;
-	if (size > file->block_room) {
+	if (size > file->block_cap) {
 		file->block = memory_resize(file->block, size, 1);
-		file->block_room = size;
+		file->block_cap = size;
 	}
 	if (fread(file->block, 1, size, file->in) < size)
 		return file->cut = true, false;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * savefile: the packets of one pcap or pcapng file, whoever wrote it, in the order of the file.
  *
@@ -17,8 +18,8 @@
 #include "base/error.h"
 #include "base/ns.h"
 
-#define SAVEFILE_COMMENT_ROOM 65536
-#define SAVEFILE_NAME_ROOM 64
+#define SAVEFILE_COMMENT_SIZE 65536
+#define SAVEFILE_NAME_SIZE 64
 
 struct savefile;
 

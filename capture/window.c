@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "capture/window.h"
 
 #include <inttypes.h>
@@ -14,7 +15,7 @@ struct held {
 	uint64_t order; /* among those of the same stamp the one that came first is first */
 	bool follows_step;
 	uint8_t *bytes;
-	size_t room;
+	size_t cap;
 };
 
 struct window {
@@ -55,16 +56,16 @@ static void sift_up(struct held *heap, size_t at)
 
 static void sift_down(struct held *heap, size_t size)
 {
-	size_t at = 0, least;
+	size_t at = 0, min;
 
-	for (;; at = least) {
-		least = at;
+	for (;; at = min) {
+		min = at;
 		for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < size; child++)
-			if (is_earlier(&heap[child], &heap[least]))
-				least = child;
-		if (least == at)
+			if (is_earlier(&heap[child], &heap[min]))
+				min = child;
+		if (min == at)
 			return;
-		swap(&heap[at], &heap[least]);
+		swap(&heap[at], &heap[min]);
 	}
 }
 
@@ -74,9 +75,9 @@ static void add(struct window *window, const struct saved_packet *packet, bool f
 	struct held *held = &window->heap[window->size];
 	size_t size = packet->size < HELD_MAX ? packet->size : HELD_MAX;
 
-	if (size > held->room) {
+	if (size > held->cap) {
 		held->bytes = memory_resize(held->bytes, size, 1);
-		held->room = size;
+		held->cap = size;
 	}
 	if (size)
 		memcpy(held->bytes, packet->bytes, size);

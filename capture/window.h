@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * window: the packets of one file that is not ours, sorted by stamp.
  *

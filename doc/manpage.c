@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * manpage: fills a man page's frame (mdoc) with what the tables of commands, ini keys and actions say.
  *

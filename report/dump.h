@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * dump: a jansson value as text, in the form of all JSON that the program writes.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "report/flows.h"
 
 #include <inttypes.h>
@@ -187,7 +188,7 @@ static int busiest_first(const void *a, const void *b)
 /* "10.0.0.1:4000 to 10.0.0.2:5683 (12), …" */
 static void add_busiest(struct flows *flows, struct text *text)
 {
-	char from[ADDRESS_TEXT_ROOM], to[ADDRESS_TEXT_ROOM];
+	char from[ADDRESS_TEXT_SIZE], to[ADDRESS_TEXT_SIZE];
 
 	qsort(flows->talks, flows->talk_count, sizeof(*flows->talks), busiest_first);
 	for (size_t i = 0; i < flows->talk_count && i < TALKS_TOLD; i++)
@@ -287,7 +288,7 @@ static int learn(struct flows *flows, struct inputs *inputs, struct reader *read
 	struct decoded decoded;
 	struct address hello_to = {0};
 	bool by_port = false, any = false;
-	char text[ADDRESS_TEXT_ROOM];
+	char text[ADDRESS_TEXT_SIZE];
 
 	flows->ours = reader_is_ours(reader);
 	while (reader_next(reader, &packet)) {
@@ -331,15 +332,15 @@ static int learn(struct flows *flows, struct inputs *inputs, struct reader *read
 	return 0;
 }
 
-struct flows *flows_new(struct inputs *inputs, const struct flows_wish *wish, struct error *error)
+struct flows *flows_new(struct inputs *inputs, const struct flows_filter *filter, struct error *error)
 {
 	struct flows *flows = memory_new(1, sizeof(*flows));
 	struct reader *reader = NULL;
 	struct error why;
 
-	flows->device_named = wish->device != NULL;
-	if ((wish->device && address_pattern_read(wish->device, &flows->device, error)) ||
-	    (wish->cloud && address_read(wish->cloud, &flows->cloud, error)) ||
+	flows->device_named = filter->device != NULL;
+	if ((filter->device && address_pattern_read(filter->device, &flows->device, error)) ||
+	    (filter->cloud && address_read(filter->cloud, &flows->cloud, error)) ||
 	    !(reader = reader_open(inputs, error))) {
 		free(flows);
 		return NULL;
@@ -469,7 +470,7 @@ bool flows_recorded(const struct flows *flows)
 	return !flows->ours && !flows->sides;
 }
 
-const char *flows_told(const struct flows *flows)
+const char *flows_notice(const struct flows *flows)
 {
 	return flows->told;
 }

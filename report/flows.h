@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * flows: which packets of a capture went from a device to its cloud, and which came back.
  *
@@ -21,7 +22,7 @@
 
 struct flows;
 
-struct flows_wish {
+struct flows_filter {
 	const char *device; /* ADDR[:PORT] or prefix; NULL: any */
 	const char *cloud;  /* ADDR:PORT; NULL: any */
 };
@@ -36,7 +37,7 @@ struct flow {
 
 /* Reads the captures once to learn what belongs together. Returns NULL and fills `error` if no flow is found.
  */
-struct flows *flows_new(struct inputs *inputs, const struct flows_wish *wish, struct error *error);
+struct flows *flows_new(struct inputs *inputs, const struct flows_filter *filter, struct error *error);
 void flows_free(struct flows *flows);
 
 /* Is this packet an arrival of one of the flows? */
@@ -46,6 +47,6 @@ bool flows_seed(const struct flows *flows, uint64_t *seed);
 /* It is a recording of peers without deadzone between them: one point of view. */
 bool flows_recorded(const struct flows *flows);
 /* Words for the user of how the flows were found. */
-const char *flows_told(const struct flows *flows);
+const char *flows_notice(const struct flows *flows);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "report/handshake.h"
 
 #include <stdlib.h>
@@ -313,15 +314,15 @@ void handshakes_free(struct handshakes *handshakes)
 
 /* ---- Words ---- */
 
-const struct handshake_message *handshake_flight_most(const struct handshake *handshake, size_t flight)
+const struct handshake_message *handshake_flight_max(const struct handshake *handshake, size_t flight)
 {
-	const struct handshake_message *most = NULL;
+	const struct handshake_message *max = NULL;
 
 	for (size_t i = 0; i < handshake->message_count; i++)
 		if (handshake->messages[i].flight == flight &&
-		    (!most || handshake->messages[i].sends > most->sends))
-			most = &handshake->messages[i];
-	return most;
+		    (!max || handshake->messages[i].sends > max->sends))
+			max = &handshake->messages[i];
+	return max;
 }
 
 const char *handshake_kind_name(uint32_t kinds)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * handshake: a session's DTLS handshakes, as far as they show without keys.
  *
@@ -90,7 +91,7 @@ void handshakes_end(struct handshakes *handshakes, ns_t end, bool is_over);
 void handshakes_free(struct handshakes *handshakes);
 
 /* The message of a flight that was sent most often. */
-const struct handshake_message *handshake_flight_most(const struct handshake *handshake, size_t flight);
+const struct handshake_message *handshake_flight_max(const struct handshake *handshake, size_t flight);
 /* "client_hello", "finished": the most telling of these kinds. */
 const char *handshake_kind_name(uint32_t kinds);
 /* "full", "resumed", … */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* index: a hash table from 64-bit keys to small numbers, that grows. The key says all: no two things share
  * one. */
 #ifndef REPORT_INDEX_H
@@ -13,7 +14,7 @@ struct index {
 		uint64_t key;
 		uint32_t value; /* INDEX_NONE: free */
 	} * slots;
-	size_t count, room;
+	size_t count, cap;
 };
 
 /* The number that stands for the key, INDEX_NONE where there is none. */

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* junit: the outcome of every check as JUnit XML, which test runners and CI servers read. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fresh.h"
-#include "report/sheet.h"
+#include "report/run_summary.h"
 
 static void put_escaped(const char *text, FILE *out)
 {
@@ -19,7 +20,7 @@ static void put_escaped(const char *text, FILE *out)
 	}
 }
 
-static void put_failure(const struct sheet_failure *failure, FILE *out)
+static void put_failure(const struct run_summary_failure *failure, FILE *out)
 {
 	fputs("    <failure type=\"expectation\" message=\"wanted ", out);
 	put_escaped(failure->want, out);
@@ -33,13 +34,13 @@ static void put_failure(const struct sheet_failure *failure, FILE *out)
 	fputs("\"/>\n", out);
 }
 
-static void put_case(const struct sheet *sheet, const struct sheet_check *check, FILE *out)
+static void put_case(const struct run_summary *result, const struct run_summary_check *check, FILE *out)
 {
 	fprintf(out, "  <testcase classname=\"deadzone.%s\" name=\"", check->is_rule ? "rule" : "check");
 	put_escaped(check->subject, out);
 	fputs("\">\n", out);
-	for (size_t i = 0; i < sheet->failure_count; i++) {
-		const struct sheet_failure *failure = &sheet->failures[i];
+	for (size_t i = 0; i < result->failure_count; i++) {
+		const struct run_summary_failure *failure = &result->failures[i];
 
 		if (failure->is_rule == check->is_rule && strcmp(failure->subject, check->subject) == 0)
 			put_failure(failure, out);
@@ -47,21 +48,21 @@ static void put_case(const struct sheet *sheet, const struct sheet_check *check,
 	fputs("  </testcase>\n", out);
 }
 
-static size_t count_failed(const struct sheet *sheet)
+static size_t count_failed(const struct run_summary *result)
 {
 	size_t failed = 0;
 
-	for (size_t i = 0; i < sheet->check_count; i++)
-		for (size_t k = 0; k < sheet->failure_count; k++)
-			if (sheet->failures[k].is_rule == sheet->checks[i].is_rule &&
-			    strcmp(sheet->failures[k].subject, sheet->checks[i].subject) == 0) {
+	for (size_t i = 0; i < result->check_count; i++)
+		for (size_t k = 0; k < result->failure_count; k++)
+			if (result->failures[k].is_rule == result->checks[i].is_rule &&
+			    strcmp(result->failures[k].subject, result->checks[i].subject) == 0) {
 				failed++;
 				break;
 			}
 	return failed;
 }
 
-int sheet_write_junit(const struct sheet *sheet, const char *path, struct error *error)
+int run_summary_write_junit(const struct run_summary *result, const char *path, struct error *error)
 {
 	struct output_file file;
 
@@ -70,9 +71,9 @@ int sheet_write_junit(const struct sheet *sheet, const char *path, struct error 
 	fprintf(file.out,
 	    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"deadzone\" tests=\"%zu\" "
 	    "failures=\"%zu\" errors=\"0\" skipped=\"0\" time=\"%.3f\">\n",
-	    sheet->check_count, count_failed(sheet), (double)(sheet->ended - sheet->started) / 1e9);
-	for (size_t i = 0; i < sheet->check_count; i++)
-		put_case(sheet, &sheet->checks[i], file.out);
+	    result->check_count, count_failed(result), (double)(result->ended - result->started) / 1e9);
+	for (size_t i = 0; i < result->check_count; i++)
+		put_case(result, &result->checks[i], file.out);
 	fputs("</testsuite>\n", file.out);
 	return output_file_close(&file, path, error);
 }

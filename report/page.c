@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * page: the tale as one self-contained page. The frame (report/page.html, with its chart library) is built
  * into the program; the data goes where it says so.
@@ -8,7 +9,7 @@
 
 #include "base/fresh.h"
 #include "base/memory.h"
-#include "report/tale.h"
+#include "report/analysis.h"
 
 extern const char page_frame[], page_frame_end[]; /* report/frame.S */
 
@@ -20,7 +21,7 @@ static const char mark_of_data[] = "@data@";
 
 /* Of very many sessions the page has the worst, and their datagrams and events alone. */
 struct page {
-	const struct tale *tale;
+	const struct analysis *analysis;
 	FILE *out;
 	uint32_t *shown; /* sessions in the page's order */
 	size_t shown_count;
@@ -49,9 +50,9 @@ static int worst_first(const void *a, const void *b)
 	return x->session < y->session ? -1 : x->session > y->session;
 }
 
-static struct badness badness_of(const struct tale *tale, size_t index)
+static struct badness badness_of(const struct analysis *analysis, size_t index)
 {
-	const struct tale_session *session = &tale->sessions[index];
+	const struct analysis_session *session = &analysis->sessions[index];
 	const struct handshakes *handshakes = &session->handshakes;
 	uint64_t received = 0, dropped = 0;
 
@@ -67,11 +68,11 @@ static struct badness badness_of(const struct tale *tale, size_t index)
 
 static void choose_sessions(struct page *page)
 {
-	size_t count = page->tale->session_count;
+	size_t count = page->analysis->session_count;
 	struct badness *all = memory_new(count + 1, sizeof(*all));
 
 	for (size_t i = 0; i < count; i++)
-		all[i] = badness_of(page->tale, i);
+		all[i] = badness_of(page->analysis, i);
 	if (count > SESSIONS_MAX)
 		qsort(all, count, sizeof(*all), worst_first);
 	page->shown_count = count < SESSIONS_MAX ? count : SESSIONS_MAX;
@@ -88,9 +89,9 @@ static void choose_sessions(struct page *page)
 
 /* ---- Marks ---- */
 
-static bool is_shown(const struct page *page, const struct mark *mark)
+static bool is_shown(const struct page *page, const struct packet_record *record)
 {
-	return page->place[mark->session] != NOT_SHOWN;
+	return page->place[record->session] != NOT_SHOWN;
 }
 
 /* One column of the marks: an array of numbers. */
@@ -99,8 +100,8 @@ static bool is_shown(const struct page *page, const struct mark *mark)
 		const char *comma = "";                                                                      \
                                                                                                              \
 		fprintf(out, "%s\"" name "\":[", column++ ? "," : "");                                       \
-		for (size_t i = 0; i < tale->mark_count; i++) {                                              \
-			const struct mark *m = &tale->marks[i];                                              \
+		for (size_t i = 0; i < analysis->record_count; i++) {                                        \
+			const struct packet_record *m = &analysis->records[i];                               \
                                                                                                              \
 			if (!is_shown(page, m))                                                              \
 				continue;                                                                    \
@@ -110,31 +111,31 @@ static bool is_shown(const struct page *page, const struct mark *mark)
 		fputc(']', out);                                                                             \
 	} while (0)
 
-static int64_t since_us(const struct tale *tale, ns_t at)
+static int64_t since_us(const struct analysis *analysis, ns_t at)
 {
-	return (at - tale->sheet.started) / NS_US;
+	return (at - analysis->result.started) / NS_US;
 }
 
-static unsigned fate_code(const struct mark *mark)
+static unsigned fate_code(const struct packet_record *record)
 {
-	return mark->fate == FATE_DROPPED ? 2u + mark->reason : mark->fate;
+	return record->fate == FATE_DROPPED ? 2u + record->reason : record->fate;
 }
 
 /* Numbers beyond 2^53 are no JavaScript numbers; those of records end at 2^48. */
-static int64_t number_of(const struct mark *mark)
+static int64_t number_of(const struct packet_record *record)
 {
-	return mark->number == DTLS_NUMBER_HIDDEN ? -1 : (int64_t)mark->number;
+	return record->number == DTLS_NUMBER_HIDDEN ? -1 : (int64_t)record->number;
 }
 
 static void put_marks(const struct page *page)
 {
-	const struct tale *tale = page->tale;
+	const struct analysis *analysis = page->analysis;
 	FILE *out = page->out;
 	int column = 0;
 
 	fputs(",\"marks\":{", out);
-	COLUMN("at", "%" PRId64, since_us(tale, m->at));
-	COLUMN("left", "%" PRId64, m->fate == FATE_SENT ? since_us(tale, m->left) : -1);
+	COLUMN("at", "%" PRId64, since_us(analysis, m->at));
+	COLUMN("left", "%" PRId64, m->fate == FATE_SENT ? since_us(analysis, m->left) : -1);
 	COLUMN("session", "%u", page->place[m->session]);
 	COLUMN("way", "%u", m->way);
 	COLUMN("n", "%u", m->n);
@@ -150,27 +151,28 @@ static void put_marks(const struct page *page)
 
 /* ---- The rest ---- */
 
-static bool event_is_shown(const struct page *page, const struct tale_event *event)
+static bool event_is_shown(const struct page *page, const struct analysis_event *event)
 {
-	uint32_t session = event->session ? index_find(&page->tale->by_number, event->session) : INDEX_NONE;
+	uint32_t session = event->session ? index_find(&page->analysis->by_number, event->session)
+	                                  : INDEX_NONE;
 
 	return session == INDEX_NONE || page->place[session] != NOT_SHOWN;
 }
 
 static json_t *json_events(const struct page *page)
 {
-	const struct tale *tale = page->tale;
+	const struct analysis *analysis = page->analysis;
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < tale->event_count && json_array_size(list) < EVENTS_MAX; i++) {
-		const struct tale_event *event = &tale->events[i];
+	for (size_t i = 0; i < analysis->event_count && json_array_size(list) < EVENTS_MAX; i++) {
+		const struct analysis_event *event = &analysis->events[i];
 		json_t *text;
 
 		if (!event_is_shown(page, event))
 			continue;
 		text = json_string(event->text);
 		json_array_append_new(
-		    list, json_pack("[f, i, o]", (double)(event->at - tale->sheet.started) / 1e9,
+		    list, json_pack("[f, i, o]", (double)(event->at - analysis->result.started) / 1e9,
 		              (int)event->session, text ? text : json_string("(not UTF-8)")));
 	}
 	return list;
@@ -194,23 +196,24 @@ static json_t *json_more(const struct page *page, const char *title)
 	static const char *const kinds[] = {"a capture with verdicts",
 	    "a capture of both sides without verdicts: what never left was lost",
 	    "a capture of one place, without verdicts"};
-	const struct tale *tale = page->tale;
+	const struct analysis *analysis = page->analysis;
 	const char *slash = strrchr(title, '/');
 	json_t *root = json_object(), *name = json_string(slash ? slash + 1 : title),
-	       *ini = tale->ini ? json_string(tale->ini) : NULL;
+	       *ini = analysis->ini ? json_string(analysis->ini) : NULL;
 
 	json_object_set_new(root, "title", name ? name : json_string("capture"));
-	json_object_set_new(root, "kind", json_string(kinds[tale->kind]));
-	json_object_set_new(root, "seconds", json_real((double)(tale->last - tale->sheet.started) / 1e9));
-	json_object_set_new(root, "cut", json_boolean(tale->cut));
+	json_object_set_new(root, "kind", json_string(kinds[analysis->kind]));
+	json_object_set_new(
+	    root, "seconds", json_real((double)(analysis->last - analysis->result.started) / 1e9));
+	json_object_set_new(root, "cut", json_boolean(analysis->cut));
 	json_object_set_new(root, "ini", ini ? ini : json_null());
 	json_object_set_new(
-	    root, "not_shown", json_integer((json_int_t)(tale->session_count - page->shown_count)));
-	json_object_set_new(root, "datagrams", json_integer((json_int_t)tale->mark_count));
+	    root, "not_shown", json_integer((json_int_t)(analysis->session_count - page->shown_count)));
+	json_object_set_new(root, "datagrams", json_integer((json_int_t)analysis->record_count));
 	json_object_set_new(root, "events", json_events(page));
 	json_object_set_new(root, "reasons", json_texts(verdict_reasons, REASON_COUNT));
 	json_object_set_new(
-	    root, "words", json_texts((const char *const *)tale->words.all, tale->words.count));
+	    root, "words", json_texts((const char *const *)analysis->words.all, analysis->words.count));
 	return root;
 }
 
@@ -238,13 +241,13 @@ static void put_json(json_t *json, size_t cut, FILE *out)
 
 static void put_data(const struct page *page, const char *title)
 {
-	struct sheet_json whole;
+	struct run_summary_json whole;
 
-	sheet_json_begin(&page->tale->sheet, DUMP_COMPACT, &whole);
+	run_summary_json_begin(&page->analysis->result, DUMP_COMPACT, &whole);
 	put_text(whole.text.at, whole.place, page->out);
 	for (size_t i = 0; i < page->shown_count; i++) {
 		fputs(i ? ",\n" : "\n", page->out);
-		put_json(tale_json_session(page->tale, page->shown[i]), 0, page->out);
+		put_json(analysis_json_session(page->analysis, page->shown[i]), 0, page->out);
 	}
 	/* Without the brace that ends it. */
 	put_text(whole.text.at + whole.place, whole.text.size - whole.place - 1, page->out);
@@ -255,12 +258,12 @@ static void put_data(const struct page *page, const char *title)
 	fputc('}', page->out);
 }
 
-int tale_page(const struct tale *tale, const char *title, const char *path, struct error *error)
+int analysis_page(const struct analysis *analysis, const char *title, const char *path, struct error *error)
 {
 	size_t size = (size_t)(page_frame_end - page_frame);
 	const char *place = memmem(page_frame, size, mark_of_data, sizeof(mark_of_data) - 1);
 	const char *rest = place + sizeof(mark_of_data) - 1;
-	struct page page = {.tale = tale};
+	struct page page = {.analysis = analysis};
 	struct output_file file;
 
 	if (output_file_open(&file, path, error))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "report/pins.h"
 
 #include <inttypes.h>
@@ -28,7 +29,7 @@ static struct pin *pin_add(
 
 struct finding {
 	struct pins *pins;
-	const struct tale *tale;
+	const struct analysis *analysis;
 	ns_t step;
 	ns_t *expired; /* of each session: when its NAT first forgot it */
 	uint32_t
@@ -38,41 +39,41 @@ struct finding {
 /* When each session's NAT first forgot it. */
 static void find_expiries(struct finding *finding)
 {
-	const struct tale *tale = finding->tale;
+	const struct analysis *analysis = finding->analysis;
 
-	finding->expired = memory_new(tale->session_count + 1, sizeof(*finding->expired));
-	for (size_t i = 0; i < tale->session_count; i++)
+	finding->expired = memory_new(analysis->session_count + 1, sizeof(*finding->expired));
+	for (size_t i = 0; i < analysis->session_count; i++)
 		finding->expired[i] = NS_NEVER;
-	for (size_t i = tale->event_count; i-- > 0;)
-		if (tale->events[i].session && strncmp(tale->events[i].text, "nat-expired", 11) == 0)
-			finding->expired[index_find(&tale->by_number, tale->events[i].session)] =
-			    tale->events[i].at;
+	for (size_t i = analysis->event_count; i-- > 0;)
+		if (analysis->events[i].session && strncmp(analysis->events[i].text, "nat-expired", 11) == 0)
+			finding->expired[index_find(&analysis->by_number, analysis->events[i].session)] =
+			    analysis->events[i].at;
 }
 
 /* By a mapping that was lost, which `rebind` loses again. What came before there was any is dropped by a
  * rule. */
-static bool died_unseen(const struct finding *finding, const struct mark *mark)
+static bool died_unseen(const struct finding *finding, const struct packet_record *record)
 {
-	return mark->fate == FATE_DROPPED && mark->reason == REASON_NAT_EXPIRED &&
-	       mark->at >= finding->expired[mark->session];
+	return record->fate == FATE_DROPPED && record->reason == REASON_NAT_EXPIRED &&
+	       record->at >= finding->expired[record->session];
 }
 
 /* As rules count: what a NAT has dropped is seen by no rule. Of a file that begins in the middle of a run the
  * first ordinal says how many came before. */
 static void count_nth(struct finding *finding)
 {
-	const struct tale *tale = finding->tale;
-	uint32_t *seen = memory_new(2 * tale->session_count + 1, sizeof(*seen));
+	const struct analysis *analysis = finding->analysis;
+	uint32_t *seen = memory_new(2 * analysis->session_count + 1, sizeof(*seen));
 
-	finding->nth = memory_new(tale->mark_count + 1, sizeof(*finding->nth));
-	for (size_t i = 0; i < tale->mark_count; i++) {
-		const struct mark *mark = &tale->marks[i];
-		uint32_t *own = &seen[2 * mark->session + mark->way];
+	finding->nth = memory_new(analysis->record_count + 1, sizeof(*finding->nth));
+	for (size_t i = 0; i < analysis->record_count; i++) {
+		const struct packet_record *record = &analysis->records[i];
+		uint32_t *own = &seen[2 * record->session + record->way];
 
-		if (died_unseen(finding, mark))
+		if (died_unseen(finding, record))
 			continue;
 		if (!*own)
-			*own = mark->n - 1;
+			*own = record->n - 1;
 		finding->nth[i] = ++*own;
 	}
 	free(seen);
@@ -80,13 +81,14 @@ static void count_nth(struct finding *finding)
 
 /* A byte that is set once more: only what it became in the end counts. */
 /* A decision that no rule can make again. */
-static void leave_out(struct finding *finding, const struct mark *mark, const char *what)
+static void leave_out(struct finding *finding, const struct packet_record *record, const char *what)
 {
 	struct pins *pins = finding->pins;
 
 	if (pins->left_out++ < PINS_LEFT_LINES)
 		text_add(&pins->left_lines, "s=%u dir=%s n=%u: %s\n",
-		    finding->tale->sessions[mark->session].number, verdict_ways[mark->way], mark->n, what);
+		    finding->analysis->sessions[record->session].number, verdict_ways[record->way], record->n,
+		    what);
 }
 
 static void leave_out_all(struct pins *pins, uint64_t count, const char *what)
@@ -105,46 +107,49 @@ static bool set_again(const char *rest, unsigned byte)
 }
 
 /* "set:57:12,truncate:100", or "corrupt:57" where the byte is not known. */
-static void find_deeds(struct finding *finding, const struct mark *mark, uint32_t session, uint32_t nth)
+static void find_deeds(
+    struct finding *finding, const struct packet_record *record, uint32_t session, uint32_t nth)
 {
-	const char *deed = mark->deeds ? finding->tale->words.all[mark->deeds - 1] : NULL;
+	const char *mutation = record->mutations ? finding->analysis->words.all[record->mutations - 1] : NULL;
 	unsigned byte, value = 0;
 
-	for (; deed; deed = strchr(deed, ',') ? strchr(deed, ',') + 1 : NULL) {
+	for (; mutation; mutation = strchr(mutation, ',') ? strchr(mutation, ',') + 1 : NULL) {
 		enum pin_kind kind = PIN_SET;
 		struct pin *pin;
 
-		if (sscanf(deed, "corrupt:%u", &byte) == 1)
+		if (sscanf(mutation, "corrupt:%u", &byte) == 1)
 			kind = PIN_CORRUPT;
-		else if (sscanf(deed, "truncate:%u", &byte) == 1)
+		else if (sscanf(mutation, "truncate:%u", &byte) == 1)
 			kind = PIN_TRUNCATE;
-		else if (sscanf(deed, "set:%u:%u", &byte, &value) != 2)
+		else if (sscanf(mutation, "set:%u:%u", &byte, &value) != 2)
 			byte = BYTE_MAX + 1;
-		if (kind == PIN_SET && set_again(strchr(deed, ','), byte))
+		if (kind == PIN_SET && set_again(strchr(mutation, ','), byte))
 			continue;
 		if (byte > BYTE_MAX || value > 255 || (kind == PIN_TRUNCATE && !byte)) {
-			leave_out(finding, mark, deed);
+			leave_out(finding, record, mutation);
 			continue;
 		}
-		pin = pin_add(finding->pins, kind, session, (enum way)mark->way, nth);
+		pin = pin_add(finding->pins, kind, session, (enum way)record->way, nth);
 		pin->byte = byte;
 		pin->value = value;
-		pin->mark = mark;
+		pin->record = record;
 	}
 }
 
-static void find_drop(struct finding *finding, const struct mark *mark, uint32_t session, uint32_t nth)
+static void find_drop(
+    struct finding *finding, const struct packet_record *record, uint32_t session, uint32_t nth)
 {
-	if (mark->reason == REASON_ERROR || mark->reason == REASON_MAX_SESSIONS)
-		leave_out(
-		    finding, mark, mark->reason == REASON_ERROR ? "dropped, error" : "dropped, max-sessions");
+	if (record->reason == REASON_ERROR || record->reason == REASON_MAX_SESSIONS)
+		leave_out(finding, record,
+		    record->reason == REASON_ERROR ? "dropped, error" : "dropped, max-sessions");
 	else
-		pin_add(finding->pins, PIN_DROP, session, (enum way)mark->way, nth)->mark = mark;
+		pin_add(finding->pins, PIN_DROP, session, (enum way)record->way, nth)->record = record;
 }
 
 static int by_leaving(const void *a, const void *b)
 {
-	const struct mark *x = *(const struct mark *const *)a, *y = *(const struct mark *const *)b;
+	const struct packet_record *x = *(const struct packet_record *const *)a,
+	                           *y = *(const struct packet_record *const *)b;
 
 	if (x->session != y->session)
 		return x->session < y->session ? -1 : 1;
@@ -157,51 +162,53 @@ static int by_leaving(const void *a, const void *b)
 
 /* A rule's delay lets others overtake: so that they leave in the order in which they left, a delay that
  * rounding would make too short is made as long as that of the one before. */
-static ns_t delay_in_order(
-    const struct finding *finding, const struct mark *mark, const struct mark *before, ns_t before_due)
+static ns_t delay_in_order(const struct finding *finding, const struct packet_record *record,
+    const struct packet_record *before, ns_t before_due)
 {
-	ns_t delay = mark->delay_us * NS_US, least;
+	ns_t delay = record->delay_us * NS_US, min;
 
 	if (finding->step)
 		delay = (delay + finding->step / 2) / finding->step * finding->step;
-	if (!before || before->session != mark->session || before->way != mark->way)
+	if (!before || before->session != record->session || before->way != record->way)
 		return delay;
-	least = before_due - mark->at;
-	if (before->n > mark->n)
-		least++; /* of equal times the one that came first would leave first */
-	if (delay < least)
-		delay = least;
+	min = before_due - record->at;
+	if (before->n > record->n)
+		min++; /* of equal times the one that came first would leave first */
+	if (delay < min)
+		delay = min;
 	return delay;
 }
 
 static void find_delays(struct finding *finding)
 {
-	const struct tale *tale = finding->tale;
-	const struct mark **order = memory_new(tale->mark_count + 1, sizeof(*order)), *before = NULL;
+	const struct analysis *analysis = finding->analysis;
+	const struct packet_record **order = memory_new(analysis->record_count + 1, sizeof(*order)),
+	                           *before = NULL;
 	size_t count = 0;
 	ns_t before_due = 0;
 
-	for (size_t i = 0; i < tale->mark_count; i++)
-		if (tale->marks[i].fate == FATE_SENT && finding->nth[i] && tale->marks[i].delay_us >= 0)
-			order[count++] = &tale->marks[i];
+	for (size_t i = 0; i < analysis->record_count; i++)
+		if (analysis->records[i].fate == FATE_SENT && finding->nth[i] &&
+		    analysis->records[i].delay_us >= 0)
+			order[count++] = &analysis->records[i];
 	if (count)
 		qsort(order, count, sizeof(*order), by_leaving);
 	for (size_t i = 0; i < count; i++) {
-		const struct mark *mark = order[i];
-		ns_t delay = delay_in_order(finding, mark, before, before_due);
+		const struct packet_record *record = order[i];
+		ns_t delay = delay_in_order(finding, record, before, before_due);
 		struct pin *pin;
 
-		before = mark;
-		before_due = mark->at + delay;
+		before = record;
+		before_due = record->at + delay;
 		if (delay <= 0)
 			continue;
 		if (delay > DELAY_MAX) {
-			leave_out(finding, mark, "a delay of more than 24 hours");
+			leave_out(finding, record, "a delay of more than 24 hours");
 			continue;
 		}
-		pin = pin_add(finding->pins, PIN_DELAY, tale->sessions[mark->session].number,
-		    (enum way)mark->way, finding->nth[mark - tale->marks]);
-		pin->mark = mark;
+		pin = pin_add(finding->pins, PIN_DELAY, analysis->sessions[record->session].number,
+		    (enum way)record->way, finding->nth[record - analysis->records]);
+		pin->record = record;
 		pin->time = delay;
 	}
 	free(order);
@@ -209,20 +216,21 @@ static void find_delays(struct finding *finding)
 
 static void find_copies(struct finding *finding)
 {
-	const struct tale *tale = finding->tale;
+	const struct analysis *analysis = finding->analysis;
 
-	for (size_t i = 0; i < tale->copy_count; i++) {
-		const struct tale_copy *copy = &tale->copies[i];
-		const struct mark *mark = &tale->marks[copy->mark];
-		uint32_t session = tale->sessions[mark->session].number, nth = finding->nth[copy->mark];
-		ns_t after = copy->at > mark->at ? (copy->at - mark->at) / NS_US * NS_US : 0;
+	for (size_t i = 0; i < analysis->copy_count; i++) {
+		const struct analysis_copy *copy = &analysis->copies[i];
+		const struct packet_record *record = &analysis->records[copy->record];
+		uint32_t session = analysis->sessions[record->session].number,
+		         nth = finding->nth[copy->record];
+		ns_t after = copy->at > record->at ? (copy->at - record->at) / NS_US * NS_US : 0;
 		bool same_bytes = copy->origin != ORIGIN_INJECT && copy->origin != ORIGIN_DECOY;
 		struct pin *pin;
 
 		/* `inject` sends at once, and behind the datagram: a decoy goes ahead of it. */
 		if (!nth || after > DELAY_MAX ||
 		    (!same_bytes && (!copy->hex || after > NS_MS || copy->origin == ORIGIN_DECOY))) {
-			leave_out(finding, mark,
+			leave_out(finding, record,
 			    copy->origin == ORIGIN_DECOY    ? "a decoy, which goes ahead of its datagram"
 			    : copy->origin == ORIGIN_INJECT ? "an injected datagram that is long or came late"
 			                                    : "a copy");
@@ -232,17 +240,17 @@ static void find_copies(struct finding *finding)
 		    !same_bytes       ? PIN_INJECT
 		    : copy->untouched ? PIN_COPY_FIRST
 		                      : PIN_COPY,
-		    session, (enum way)mark->way, nth);
-		pin->mark = mark;
+		    session, (enum way)record->way, nth);
+		pin->record = record;
 		pin->time = after;
-		pin->hex = copy->hex ? tale->words.all[copy->hex - 1] : NULL;
+		pin->hex = copy->hex ? analysis->words.all[copy->hex - 1] : NULL;
 	}
 }
 
 /* A rule's name in an event ("nat-expired by=rule:x") is among those that the datagram was decided by. */
-static bool was_by(const struct tale *tale, const struct mark *mark, const char *event)
+static bool was_by(const struct analysis *analysis, const struct packet_record *record, const char *event)
 {
-	const char *by = strstr(event, "by="), *words = tale->words.all[mark->words],
+	const char *by = strstr(event, "by="), *words = analysis->words.all[record->words],
 	           *own = strstr(words, "by=");
 	size_t size = by ? strcspn(by + 3, " ") : 0;
 
@@ -253,31 +261,33 @@ static bool was_by(const struct tale *tale, const struct mark *mark, const char 
  * time. */
 static void find_rebinds(struct finding *finding)
 {
-	const struct tale *tale = finding->tale;
+	const struct analysis *analysis = finding->analysis;
 	size_t at = 0;
 
-	for (size_t i = 0; i < tale->event_count; i++) {
-		const struct tale_event *event = &tale->events[i];
-		const struct tale_session *session;
-		const struct mark *mark = NULL;
+	for (size_t i = 0; i < analysis->event_count; i++) {
+		const struct analysis_event *event = &analysis->events[i];
+		const struct analysis_session *session;
+		const struct packet_record *record = NULL;
 		struct pin *pin;
 
 		if (!event->session || strncmp(event->text, "nat-expired", 11) != 0)
 			continue;
-		while (at < tale->mark_count && tale->marks[at].at < event->at)
+		while (at < analysis->record_count && analysis->records[at].at < event->at)
 			at++;
-		for (size_t k = at; k < tale->mark_count && tale->marks[k].at == event->at && !mark; k++)
-			if (tale->sessions[tale->marks[k].session].number == event->session &&
-			    finding->nth[k] && was_by(tale, &tale->marks[k], event->text))
-				mark = &tale->marks[k];
-		session = &tale->sessions[index_find(&tale->by_number, event->session)];
-		if (!mark && event->at - session->began > DELAY_MAX) {
+		for (size_t k = at;
+		     k < analysis->record_count && analysis->records[k].at == event->at && !record; k++)
+			if (analysis->sessions[analysis->records[k].session].number == event->session &&
+			    finding->nth[k] && was_by(analysis, &analysis->records[k], event->text))
+				record = &analysis->records[k];
+		session = &analysis->sessions[index_find(&analysis->by_number, event->session)];
+		if (!record && event->at - session->began > DELAY_MAX) {
 			leave_out_all(finding->pins, 1, "NAT mapping that was lost after more than 24 hours");
 			continue;
 		}
-		pin = pin_add(finding->pins, PIN_REBIND, event->session, mark ? (enum way)mark->way : WAY_UP,
-		    mark ? finding->nth[mark - tale->marks] : 0);
-		pin->mark = mark;
+		pin = pin_add(finding->pins, PIN_REBIND, event->session,
+		    record ? (enum way)record->way : WAY_UP,
+		    record ? finding->nth[record - analysis->records] : 0);
+		pin->record = record;
 		pin->time = event->at > session->began ? event->at - session->began : 0;
 	}
 }
@@ -306,27 +316,28 @@ static int by_rule(const void *a, const void *b)
 	return x->nth < y->nth ? -1 : x->nth > y->nth;
 }
 
-void pins_find(struct pins *pins, const struct tale *tale, ns_t step)
+void pins_find(struct pins *pins, const struct analysis *analysis, ns_t step)
 {
-	struct finding finding = {.pins = pins, .tale = tale, .step = step};
+	struct finding finding = {.pins = pins, .analysis = analysis, .step = step};
 
 	*pins = (struct pins){0};
 	find_expiries(&finding);
 	count_nth(&finding);
-	for (size_t i = 0; i < tale->mark_count; i++) {
-		const struct mark *mark = &tale->marks[i];
+	for (size_t i = 0; i < analysis->record_count; i++) {
+		const struct packet_record *record = &analysis->records[i];
 
 		if (!finding.nth[i])
 			continue;
-		find_deeds(&finding, mark, tale->sessions[mark->session].number, finding.nth[i]);
-		if (mark->fate == FATE_DROPPED)
-			find_drop(&finding, mark, tale->sessions[mark->session].number, finding.nth[i]);
+		find_deeds(&finding, record, analysis->sessions[record->session].number, finding.nth[i]);
+		if (record->fate == FATE_DROPPED)
+			find_drop(
+			    &finding, record, analysis->sessions[record->session].number, finding.nth[i]);
 	}
 	find_delays(&finding);
 	find_copies(&finding);
 	find_rebinds(&finding);
-	leave_out_all(pins, tale->joints, "joint datagrams (`pack`): their parts are sent one by one");
-	leave_out_all(pins, tale->refused[WAY_UP].received + tale->refused[WAY_DOWN].received,
+	leave_out_all(pins, analysis->joints, "joint datagrams (`pack`): their parts are sent one by one");
+	leave_out_all(pins, analysis->refused[WAY_UP].received + analysis->refused[WAY_DOWN].received,
 	    "datagrams that were refused before there was a session");
 	if (pins->count)
 		qsort(pins->all, pins->count, sizeof(*pins->all), by_rule);
@@ -471,32 +482,33 @@ void pins_write(const struct pins *pins, const bool *in, const char *head, struc
 		end_rule(out, &list, before);
 }
 
-void pin_tell(const struct tale *tale, const struct pin *pin, struct text *out)
+void pin_tell(const struct analysis *analysis, const struct pin *pin, struct text *out)
 {
-	const struct mark *mark = pin->mark;
-	const char *words = mark ? tale->words.all[mark->words] : "", *dtls = strstr(words, "dtls="),
+	const struct packet_record *record = pin->record;
+	const char *words = record ? analysis->words.all[record->words] : "", *dtls = strstr(words, "dtls="),
 	           *by = strstr(words, "by=");
 
 	text_add(out, "s=%u", pin->session);
-	if (mark)
-		text_add(out, " dir=%s n=%u", verdict_ways[mark->way], mark->n);
+	if (record)
+		text_add(out, " dir=%s n=%u", verdict_ways[record->way], record->n);
 	text_add(out, " %s", kind_words[pin->kind]);
 	if (pin->kind == PIN_DELAY || is_copy(pin) || !pin->nth) {
 		text_add(out, pin->kind == PIN_DELAY ? " " : " at ");
 		add_time(out, pin->time / NS_US * NS_US);
 	}
-	if (!mark)
+	if (!record)
 		return;
-	text_add(out, " (%.3f s, %u bytes", (double)(mark->at - tale->sheet.started) / 1e9, mark->size);
+	text_add(
+	    out, " (%.3f s, %u bytes", (double)(record->at - analysis->result.started) / 1e9, record->size);
 	if (dtls) {
 		text_add(out, ", %.*s", (int)strcspn(dtls + 5, " "), dtls + 5);
-		if (dtls[strcspn(dtls, " ") - 1] == '/' && mark->number != DTLS_NUMBER_HIDDEN)
-			text_add(out, "%" PRIu64, mark->number);
+		if (dtls[strcspn(dtls, " ") - 1] == '/' && record->number != DTLS_NUMBER_HIDDEN)
+			text_add(out, "%" PRIu64, record->number);
 	}
-	if (mark->message)
-		text_add(out, ": %s", dtls_kinds[mark->message - 1]);
-	if (mark->fate == FATE_DROPPED)
-		text_add(out, ", %s", verdict_reasons[mark->reason]);
+	if (record->message)
+		text_add(out, ": %s", dtls_kinds[record->message - 1]);
+	if (record->fate == FATE_DROPPED)
+		text_add(out, ", %s", verdict_reasons[record->reason]);
 	if (by)
 		text_add(out, " by %.*s", (int)strcspn(by + 3, " "), by + 3);
 	text_add(out, ")");

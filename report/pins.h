@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pins: a recorded run's decisions, one by one, as rules that make the same ones again.
  *
@@ -12,7 +13,7 @@
 #ifndef REPORT_PINS_H
 #define REPORT_PINS_H
 
-#include "report/tale.h"
+#include "report/analysis.h"
 
 /* In the order in which their rules stand: a copy of the bytes that came is made before anything is done to
  * them. */
@@ -30,10 +31,10 @@ enum pin_kind {
 
 struct pin {
 	enum pin_kind kind;
-	uint32_t session;        /* number */
-	uint32_t nth;            /* as `nth` counts; 0: at a time of the session's life, `time` */
-	const struct mark *mark; /* NULL: none */
-	ns_t time;               /* PIN_DELAY: how long; PIN_COPY: so long after it came; nth 0: when */
+	uint32_t session;                   /* number */
+	uint32_t nth;                       /* as `nth` counts; 0: at a time of the session's life, `time` */
+	const struct packet_record *record; /* NULL: none */
+	ns_t time; /* PIN_DELAY: how long; PIN_COPY: so long after it came; nth 0: when */
 	uint32_t byte, value;
 	const char *hex; /* PIN_INJECT; the tale's */
 	uint8_t way;
@@ -50,12 +51,12 @@ struct pins {
 
 /* Delays are rounded to a multiple of `step` (0: not), so that rules stay few; those that round to 0 are
  * none. The tale must outlive the pins. */
-void pins_find(struct pins *pins, const struct tale *tale, ns_t step);
+void pins_find(struct pins *pins, const struct analysis *analysis, ns_t step);
 void pins_free(struct pins *pins);
 
 /* The ini fragment of those pins that are `in` (NULL: of all); `head` is a comment's lines. */
 void pins_write(const struct pins *pins, const bool *in, const char *head, struct text *out);
 /* "s=1 down n=69 drop  24.013 s application_data/1/61, 557 bytes, loss by link:default" */
-void pin_tell(const struct tale *tale, const struct pin *pin, struct text *out);
+void pin_tell(const struct analysis *analysis, const struct pin *pin, struct text *out);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "report/rate.h"
 
 #include <stdlib.h>
@@ -67,9 +68,9 @@ void rate_add(struct rate *rate, enum way way, uint32_t bytes, ns_t at)
 
 void rate_end(struct rate *rate, uint64_t datagrams)
 {
-	uint64_t most = datagrams < RATE_LEAST ? RATE_LEAST : datagrams;
+	uint64_t max = datagrams < RATE_MIN ? RATE_MIN : datagrams;
 
-	while (rate->count && rate->bins[rate->count - 1].index >= most && rate->step + 1u < STEPS)
+	while (rate->count && rate->bins[rate->count - 1].index >= max && rate->step + 1u < STEPS)
 		widen(rate);
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * rate: how much of a session came over time, in bins of a round width, kept while it is read.
  *
@@ -14,7 +15,7 @@
 #include "base/verdict.h"
 
 #define RATE_MAX 240 /* bins from the first arrival to the last */
-#define RATE_LEAST 8 /* of which so many may stand however few datagrams there are */
+#define RATE_MIN 8   /* of which so many may stand however few datagrams there are */
 
 struct rate_bin {
 	uint32_t index; /* from the first arrival on */

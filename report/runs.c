@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "report/runs.h"
 
 #include <stdlib.h>
@@ -11,7 +12,7 @@ enum { ABSENT, OPEN, LOST, SENT };
 
 static uint8_t *place(const struct runs *runs, size_t offset)
 {
-	return &runs->ring[(runs->first + offset) & (runs->room - 1)];
+	return &runs->ring[(runs->first + offset) & (runs->cap - 1)];
 }
 
 static void count(struct runs *runs, uint8_t fate)
@@ -26,21 +27,21 @@ static void count(struct runs *runs, uint8_t fate)
 static void take_first(struct runs *runs)
 {
 	count(runs, *place(runs, 0));
-	runs->first = (runs->first + 1) & (runs->room - 1);
+	runs->first = (runs->first + 1) & (runs->cap - 1);
 	runs->used--;
 	runs->base++;
 }
 
 static void grow(struct runs *runs)
 {
-	size_t room = runs->room ? 2 * runs->room : 8;
-	uint8_t *ring = memory_new(room, 1);
+	size_t cap = runs->cap ? 2 * runs->cap : 8;
+	uint8_t *ring = memory_new(cap, 1);
 
 	for (size_t i = 0; i < runs->used; i++)
 		ring[i] = *place(runs, i);
 	free(runs->ring);
 	runs->ring = ring;
-	runs->room = room;
+	runs->cap = cap;
 	runs->first = 0;
 }
 
@@ -58,7 +59,7 @@ void runs_arrived(struct runs *runs, uint32_t n)
 		runs->base = n;
 	offset = n - runs->base;
 	while (runs->used <= offset) {
-		if (runs->used == runs->room)
+		if (runs->used == runs->cap)
 			grow(runs);
 		*place(runs, runs->used++) = ABSENT;
 	}

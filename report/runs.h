@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * runs: datagrams of one session and direction that were lost one after another, by their ordinals, told
  * while fates come in any order.
@@ -17,7 +18,7 @@ struct runs {
 	uint64_t run;            /* the one that goes on */
 	uint8_t *ring;
 	uint32_t base; /* the ordinal that stands first in the ring */
-	size_t first, used, room;
+	size_t first, used, cap;
 };
 
 /* It came; its fate is open. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * shrink: the least of many things that still make a test fail (delta debugging: Zeller and Hildebrandt,
  * "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2), 2002, section 3).

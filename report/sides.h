@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sides: a classic pcap of ours. It has no comments; its made-up MAC addresses (capture/packet.h) tell the
  * two sides of the proxy apart.

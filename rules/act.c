@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* act: what a rule does when it fires: to the datagram that made it fire, and to the session. */
 #include <assert.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 
 struct rule_state *act_state(struct core *core, struct rule_state *own)
 {
-	return own->rule->scope == SCOPE_ALL ? &core->shared[own->rule->index] : own;
+	return own->rule->scope == SCOPE_ALL ? &core->shared_rules[own->rule->index] : own;
 }
 
 static struct rule_state *find_state(struct session *session, unsigned rule)
@@ -60,8 +61,8 @@ static void restart(struct core *core, struct session *session, const struct rul
 	bool only = session && !all;
 
 	if (all) {
-		restart_of(core, &core->shared[watcher->index], now, core->seen_all);
-		restart_counts(core, NULL, &core->shared[watcher->index], now);
+		restart_of(core, &core->shared_rules[watcher->index], now, core->seen_all);
+		restart_counts(core, NULL, &core->shared_rules[watcher->index], now);
 	}
 	for (struct session *s = only ? session : core->oldest; s; s = only ? NULL : s->newer) {
 		if (!(own = find_state(s, watcher->index)))
@@ -88,7 +89,8 @@ void judge_fired(struct core *core, struct session *session, struct rule_state *
 
 void judge_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now)
 {
-	struct rule_state *own = session ? find_state(session, rule->index) : &core->shared[rule->index];
+	struct rule_state *own = session ? find_state(session, rule->index)
+	                                 : &core->shared_rules[rule->index];
 
 	if (own)
 		judge_fired(core, session, session ? act_state(core, own) : own, now);
@@ -104,19 +106,19 @@ static void end_blackouts(struct core *core, struct session *session, const stru
 	bool ended = false;
 
 	for (int w = 0; w < WAYS; w++) {
-		struct seldom *own;
+		struct way_extra *own;
 
-		if (!action->ways[w] || path_dark(&session->ways[w], now) == DARK_NOT)
+		if (!action->ways[w] || path_state(&session->ways[w], now) == PATH_OPEN)
 			continue;
-		own = seldom_own(&session->ways[w]);
-		own->dark_drop = own->dark_drop > now ? now : own->dark_drop;
-		own->dark_hold = own->dark_hold > now ? now : own->dark_hold;
+		own = way_extra_own(&session->ways[w]);
+		own->drop_until = own->drop_until > now ? now : own->drop_until;
+		own->hold_until = own->hold_until > now ? now : own->hold_until;
 		ended = true;
 	}
 	if (!ended)
 		return;
-	timer_dark_set(core, session, now);
-	path_light(core, session, now);
+	timer_blackout_set(core, session, now);
+	path_blackout_end(core, session, now);
 }
 
 static void blackout(struct core *core, struct session *session, const struct action *action, ns_t length,
@@ -132,23 +134,23 @@ static void blackout(struct core *core, struct session *session, const struct ac
 	if (!length)
 		return end_blackouts(core, session, action, now);
 	for (int w = 0; w < WAYS; w++) {
-		struct seldom *own;
-		ns_t *dark;
+		struct way_extra *own;
+		ns_t *end;
 
 		if (!action->ways[w])
 			continue;
-		own = core_seldom(core, &session->ways[w]);
+		own = core_way_extra(core, &session->ways[w]);
 		if (!own)
 			continue; /* memory is out: this way stays light */
-		dark = action->mode == BLACKOUT_HOLD ? &own->dark_hold : &own->dark_drop;
-		if (*dark >= until)
+		end = action->mode == BLACKOUT_HOLD ? &own->hold_until : &own->drop_until;
+		if (*end >= until)
 			continue;
-		*dark = until;
+		*end = until;
 		raised = true;
 		*(action->mode == BLACKOUT_HOLD ? &own->hold_by : &own->drop_by) = by;
 	}
 	if (raised)
-		timer_dark_set(core, session, now);
+		timer_blackout_set(core, session, now);
 	core_event(core, session, now, "blackout-begins %s%s%s by=%s",
 	    units_time_text(length, time, sizeof(time)), ways, action->mode == BLACKOUT_HOLD ? " hold" : "",
 	    names_get(core->names, by));
@@ -180,7 +182,7 @@ void judge_act(struct core *core, struct session *session, const struct action *
 }
 
 /* Returns whether this one applies to every session and way that the other one applies to. */
-static bool covers(const struct standing *standing, const struct standing *other)
+static bool covers(const struct standing_action *standing, const struct standing_action *other)
 {
 	bool ways = true;
 
@@ -189,14 +191,14 @@ static bool covers(const struct standing *standing, const struct standing *other
 	return ways && !standing->rule && (!standing->device || standing->device == other->device);
 }
 
-void judge_remember(struct core *core, struct standing standing)
+void judge_remember(struct core *core, struct standing_action standing)
 {
 	bool is_end = standing.action.act == ACT_BLACKOUT && standing.until <= core->now;
 	size_t kept = 0;
 
 	/* What is over, and what this one takes the place of, goes. */
 	for (size_t i = 0; i < core->standing_count; i++) {
-		struct standing *s = &core->standing[i];
+		struct standing_action *s = &core->standing[i];
 		bool over = s->action.act == ACT_BLACKOUT && s->until <= core->now;
 		bool same = s->action.act == ACT_LINK && standing.action.act == ACT_LINK &&
 		            s->rule == standing.rule && s->index == standing.index &&
@@ -210,66 +212,66 @@ void judge_remember(struct core *core, struct standing standing)
 	core->standing_count = kept;
 	if (is_end)
 		return;
-	if (kept == core->standing_room) {
-		size_t room = kept ? 2 * kept : 8;
-		struct standing *more = realloc(core->standing, room * sizeof(*more));
+	if (kept == core->standing_cap) {
+		size_t cap = kept ? 2 * kept : 8;
+		struct standing_action *more = realloc(core->standing, cap * sizeof(*more));
 
 		if (!more) { /* sessions to come will not know of it */
 			core->out_of_memory = true;
 			return;
 		}
 		core->standing = more;
-		core->standing_room = room;
+		core->standing_cap = cap;
 	}
 	core->standing[core->standing_count++] = standing;
 }
 
-bool standing_concerns(
-    const struct core *core, const struct standing *standing, const struct session *session)
+bool standing_action_concerns(
+    const struct core *core, const struct standing_action *standing, const struct session *session)
 {
 	if (standing->rule)
 		return rule_concerns(standing->rule, session, core->config);
 	return !standing->device || session->section == &core->config->devices[standing->device - 1];
 }
 
-size_t judge_everywhere(struct core *core, const struct standing *wish, struct draw draw, ns_t now)
+size_t judge_everywhere(struct core *core, const struct standing_action *filter, struct draw draw, ns_t now)
 {
-	struct standing standing = *wish;
+	struct standing_action standing = *filter;
 	size_t count = 0;
 
-	standing.until = ns_add(now, chance_time(draw, rule_draw(wish->index, 0), &wish->action.time));
-	if (wish->action.act == ACT_BLACKOUT || wish->action.act == ACT_LINK)
+	standing.until = ns_add(now, chance_time(draw, rule_draw(filter->index, 0), &filter->action.time));
+	if (filter->action.act == ACT_BLACKOUT || filter->action.act == ACT_LINK)
 		judge_remember(core, standing);
 	for (struct session *session = core->oldest; session; session = session->newer) {
-		if (!standing_concerns(core, wish, session))
+		if (!standing_action_concerns(core, filter, session))
 			continue;
-		judge_act(core, session, &wish->action, wish->by, now, wish->index, draw);
+		judge_act(core, session, &filter->action, filter->by, now, filter->index, draw);
 		count++;
 	}
 	return count;
 }
 
-struct standing standing_of(const struct rule *rule, size_t index)
+struct standing_action standing_action_of(const struct rule *rule, size_t index)
 {
-	return (struct standing){
+	return (struct standing_action){
 	    .rule = rule, .index = index, .action = rule->actions.all[index], .by = rule->id};
 }
 
 /* Does it for this session, or with scope = all for every one that the rule allows, those to come included.
  */
-static void act_widely(struct judging *j, const struct rule *rule, size_t index, struct draw draw)
+static void act_widely(struct judgement *j, const struct rule *rule, size_t index, struct draw draw)
 {
-	struct standing wish = standing_of(rule, index);
+	struct standing_action filter = standing_action_of(rule, index);
 
 	if (rule->scope == SCOPE_SESSION)
-		judge_act(j->core, j->session, &wish.action, rule->id, j->sight->now, index, draw);
+		judge_act(j->core, j->session, &filter.action, rule->id, j->input->now, index, draw);
 	else
-		judge_everywhere(j->core, &wish, draw, j->sight->now);
+		judge_everywhere(j->core, &filter, draw, j->input->now);
 }
 
 /* ---- Actions on a datagram ---- */
 
-void judging_drop(struct judging *j, enum reason reason, uint32_t decider)
+void judgement_drop(struct judgement *j, enum reason reason, uint32_t decider)
 {
 	j->verdict->reason = (uint8_t)reason;
 	j->decider = decider;
@@ -290,7 +292,7 @@ struct copying {
 
 /* Makes a copy that enters with the datagram; NULL where memory or max_queued is out (then it counts as
  * dropped). */
-static struct datagram *copy_make(struct judging *j, const struct copying *from)
+static struct datagram *copy_make(struct judgement *j, const struct copying *from)
 {
 	struct core *core = j->core;
 	struct datagram *copy = core_datagram(core, j->session, from->way, from->size);
@@ -303,8 +305,8 @@ static struct datagram *copy_make(struct judging *j, const struct copying *from)
 	copy->n = from->n;
 	copy->id = from->id;
 	copy->after = (uint32_t)(j->core->arrivals - from->id);
-	copy->arrived = j->sight->now;
-	copy->due = j->sight->now;
+	copy->arrived = j->input->now;
+	copy->due = j->input->now;
 	copy->copy = from->number;
 	copy->origin = (uint8_t)from->origin;
 	copy->tos = j->datagram->tos;
@@ -328,10 +330,10 @@ static uint16_t next_number(uint32_t copies)
 }
 
 /* A copy of the datagram as it is now. */
-struct datagram *act_copy(struct judging *j, enum origin origin, uint64_t salt)
+struct datagram *act_copy(struct judgement *j, enum origin origin, uint64_t salt)
 {
 	return copy_make(j, &(struct copying){.origin = origin,
-	                        .way = j->sight->way,
+	                        .way = j->input->way,
 	                        .n = j->datagram->n,
 	                        .id = j->datagram->id,
 	                        .bytes = j->datagram->bytes,
@@ -342,7 +344,7 @@ struct datagram *act_copy(struct judging *j, enum origin origin, uint64_t salt)
 
 static uint64_t salt_of(const struct rule *rule, size_t index, uint64_t number)
 {
-	return chance_mix(rule->luck + rule_draw(index, (unsigned)number));
+	return chance_mix(rule->draw_key + rule_draw(index, (unsigned)number));
 }
 
 /* Flips `count` bits, drawn or from the lowest of byte BYTE on; gives false where that reaches past the end.
@@ -371,14 +373,14 @@ static bool flip(struct datagram *datagram, const struct action *action, struct 
 		chosen[i] = bit;
 		datagram->bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
 		if (verdict)
-			verdict_deed(verdict, (struct deed){.kind = DEED_CORRUPT,
-			                          .byte = (uint16_t)(bit / 8),
-			                          .value = (uint8_t)(bit % 8)});
+			verdict_add_mutation(verdict, (struct mutation){.kind = MUTATION_CORRUPT,
+			                                  .byte = (uint16_t)(bit / 8),
+			                                  .value = (uint8_t)(bit % 8)});
 	}
 	return true;
 }
 
-static bool duplicate(struct judging *j, const struct rule *rule, size_t index, const struct action *action)
+static bool duplicate(struct judgement *j, const struct rule *rule, size_t index, const struct action *action)
 {
 	for (uint32_t k = 1; k <= action->count; k++) {
 		struct datagram *copy = act_copy(j, ORIGIN_DUPLICATE, salt_of(rule, index, k));
@@ -390,7 +392,7 @@ static bool duplicate(struct judging *j, const struct rule *rule, size_t index, 
 }
 
 static bool decoy(
-    struct judging *j, const struct rule *rule, size_t index, const struct action *action, struct draw draw)
+    struct judgement *j, const struct rule *rule, size_t index, const struct action *action, struct draw draw)
 {
 	uint64_t first = action->byte == ACTION_NO_BYTE ? 0 : (uint64_t)action->byte * 8;
 	struct datagram *copy;
@@ -405,39 +407,40 @@ static bool decoy(
 	return true;
 }
 
-static bool truncate_to(struct judging *j, uint32_t size)
+static bool truncate_to(struct judgement *j, uint32_t size)
 {
 	if (size >= j->datagram->size)
 		return false;
 	j->datagram->size = size;
-	verdict_deed(j->verdict, (struct deed){.kind = DEED_TRUNCATE, .byte = (uint16_t)size});
+	verdict_add_mutation(
+	    j->verdict, (struct mutation){.kind = MUTATION_TRUNCATE, .byte = (uint16_t)size});
 	return true;
 }
 
-static bool set_byte(struct judging *j, const struct action *action)
+static bool set_byte(struct judgement *j, const struct action *action)
 {
 	if (action->byte >= j->datagram->size)
 		return false;
 	j->datagram->bytes[action->byte] = action->value;
-	verdict_deed(j->verdict,
-	    (struct deed){.kind = DEED_SET, .byte = (uint16_t)action->byte, .value = action->value});
+	verdict_add_mutation(j->verdict,
+	    (struct mutation){.kind = MUTATION_SET, .byte = (uint16_t)action->byte, .value = action->value});
 	return true;
 }
 
-static struct datagram *remembered(struct judging *j, const struct action *action)
+static struct datagram *remembered(struct judgement *j, const struct action *action)
 {
-	const struct seldom *kept = judging_way(j)->seldom;
-	unsigned room = j->core->config->recent + 1;
+	const struct way_extra *kept = judgement_way(j)->extra;
+	unsigned cap = j->core->config->recent + 1;
 
 	if (action->by_kind)
 		return j->session->firsts ? j->session->firsts[action->kept] : NULL;
-	for (unsigned i = 0; kept->recent && i < room; i++)
+	for (unsigned i = 0; kept->recent && i < cap; i++)
 		if (kept->recent[i] && kept->recent[i]->n + action->count == j->datagram->n)
 			return kept->recent[i];
 	return NULL;
 }
 
-static bool replay(struct judging *j, const struct rule *rule, size_t index, const struct action *action)
+static bool replay(struct judgement *j, const struct rule *rule, size_t index, const struct action *action)
 {
 	struct datagram *kept = remembered(j, action);
 
@@ -455,10 +458,10 @@ static bool replay(struct judging *j, const struct rule *rule, size_t index, con
 	return true;
 }
 
-static bool inject(struct judging *j, const struct rule *rule, size_t index, const struct action *action)
+static bool inject(struct judgement *j, const struct rule *rule, size_t index, const struct action *action)
 {
 	copy_make(j, &(struct copying){.origin = ORIGIN_INJECT,
-	                 .way = j->sight->way,
+	                 .way = j->input->way,
 	                 .n = j->datagram->n,
 	                 .id = j->datagram->id,
 	                 .bytes = action->bytes,
@@ -468,34 +471,34 @@ static bool inject(struct judging *j, const struct rule *rule, size_t index, con
 	return true;
 }
 
-static bool start_blackout(struct judging *j, const struct rule *rule, size_t index, struct draw draw)
+static bool start_blackout(struct judgement *j, const struct rule *rule, size_t index, struct draw draw)
 {
 	act_widely(j, rule, index, draw);
-	switch (path_dark(judging_way(j), j->sight->now)) {
-	case DARK_DROP: judging_drop(j, REASON_BLACKOUT, rule->id); break;
-	case DARK_HOLD: j->plan->in_blackout = true; break;
-	case DARK_NOT: break;
+	switch (path_state(judgement_way(j), j->input->now)) {
+	case PATH_DROPS: judgement_drop(j, REASON_BLACKOUT, rule->id); break;
+	case PATH_HOLDS: j->plan->in_blackout = true; break;
+	case PATH_OPEN: break;
 	}
 	return true;
 }
 
 /* A datagram that joins an open pack leaves with its first one: what would change its own way does nothing.
  */
-static bool joins_pack(const struct judging *j)
+static bool joins_pack(const struct judgement *j)
 {
-	const struct pack *open = judging_way(j)->seldom->pack;
+	const struct pack *open = judgement_way(j)->extra->pack;
 
 	return open && !j->group && gather_pack_takes(open, j->datagram->size, j->plan->in_blackout);
 }
 
 /* Returns false if the action leaves the datagram alone. */
-bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct draw draw)
+bool act_apply(struct judgement *j, struct rule_state *own, size_t index, struct draw draw)
 {
 	const struct rule *rule = own->rule;
 	const struct action *action = &rule->actions.all[index];
 
 	switch (action->act) {
-	case ACT_DROP: judging_drop(j, REASON_RULE, rule->id); return true;
+	case ACT_DROP: judgement_drop(j, REASON_RULE, rule->id); return true;
 	case ACT_DELAY:
 		if (joins_pack(j))
 			return false;
@@ -519,7 +522,7 @@ bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct d
 	case ACT_REPLAY: return replay(j, rule, index, action);
 	case ACT_PERMUTE:
 		if (j->group || j->pack ||
-		    !gather_group_join(j->core, own, action, j->datagram, j->sight->now))
+		    !gather_group_join(j->core, own, action, j->datagram, j->input->now))
 			return false;
 		j->group = own;
 		return true;
@@ -538,8 +541,8 @@ bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct d
 		j->bypass = true;
 		return true;
 	case ACT_NOTE:
-		core_event(j->core, j->session, j->sight->now, "note by=%s dir=%s n=%u",
-		    names_get(j->core->names, rule->id), verdict_ways[j->sight->way], j->sight->n);
+		core_event(j->core, j->session, j->input->now, "note by=%s dir=%s n=%u",
+		    names_get(j->core->names, rule->id), verdict_ways[j->input->way], j->input->n);
 		return true;
 	case ACT_COUNT: break;
 	}

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules/action.h"
 
 #include <string.h>
@@ -79,15 +80,14 @@ static bool is_time(const char *word)
 	return units_time_range(word, &range, &error) == 0 && units_whole(word, &number, &error) != 0;
 }
 
-static int read_count(
-    struct reading *reading, const char *word, uint32_t least, uint32_t most, uint32_t *count)
+static int read_count(struct reading *reading, const char *word, uint32_t min, uint32_t max, uint32_t *count)
 {
 	uint64_t number;
 
 	if (units_whole(word, &number, &reading->error))
 		return -1;
-	if (number < least || number > most)
-		return error_set(&reading->error, "`%s` is out of range; it is %u to %u", word, least, most);
+	if (number < min || number > max)
+		return error_set(&reading->error, "`%s` is out of range; it is %u to %u", word, min, max);
 	*count = (uint32_t)number;
 	return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * action: what a rule does: the words behind `do =`, read into one struct each.
  *
@@ -77,7 +78,7 @@ struct action_row {
 	const char *word;
 	const char *takes;
 	const char *what;
-	bool timed;       /* needs no datagram */
+	bool timed; /* needs no datagram */
 };
 
 extern const struct action_row action_table[ACT_COUNT];

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules/config.h"
 
 #include <math.h>
@@ -11,7 +12,7 @@
 
 #define QUEUE_NOTE (10 * NS_S) /* a queue that holds more is told */
 #define QUEUE_NOTE_SIZE 500    /* bytes of the datagrams that it is judged by */
-#define WORD_ROOM 32
+#define WORD_SIZE 32
 
 /* ---- Links ---- */
 
@@ -43,7 +44,7 @@ static void loss_build(const struct link_check *check)
 {
 	struct link_way *w = check->figures;
 	const struct ini_entry *run = notes_entry_for(check->section, "loss_run", check->way);
-	double least;
+	double min;
 
 	if (w->gilbert.given &&
 	    (excluded(check, "gilbert_elliott", "loss") || excluded(check, "gilbert_elliott", "loss_run")))
@@ -58,16 +59,16 @@ static void loss_build(const struct link_check *check)
 		ini_complain(check->section, run, check->complaints, "has no meaning where loss is 100%%");
 		return;
 	}
-	least = w->loss / (1 - w->loss);
-	if (w->loss_run < least * (1 - ROUNDING)) {
+	min = w->loss / (1 - w->loss);
+	if (w->loss_run < min * (1 - ROUNDING)) {
 		ini_complain(check->section, run, check->complaints,
 		    "a loss of %.6g%% comes in runs of at least loss / (1 - loss) = %.6g in the mean",
-		    w->loss * 100, least);
+		    w->loss * 100, min);
 		return;
 	}
 	w->chained = true;
 	w->gilbert = (struct gilbert){
-	    .to_good = 1 / w->loss_run, .to_bad = fmin(least / w->loss_run, 1), .loss_bad = 1};
+	    .to_good = 1 / w->loss_run, .to_bad = fmin(min / w->loss_run, 1), .loss_bad = 1};
 }
 
 /* How long the queue may keep a small datagram. */
@@ -120,7 +121,7 @@ static void link_build(struct config *config, const struct ini_section *section,
     struct complaints *complaints)
 {
 	struct link *link = arena_grow(config->arena, config->links, config->link_count, sizeof(*link));
-	char title[WORD_ROOM + 64];
+	char title[WORD_SIZE + 64];
 
 	config->links = link;
 	link += config->link_count++;
@@ -129,7 +130,7 @@ static void link_build(struct config *config, const struct ini_section *section,
 	link->name = section ? section->name : "clean";
 	link->id = names_add(reading->names, "link:", link->name);
 	snprintf(title, sizeof(title), "link:%s", link->name);
-	link->luck = chance_hash(0, title, strlen(title));
+	link->draw_key = chance_hash(0, title, strlen(title));
 	for (int way = 0; way < WAYS; way++) {
 		struct link_check check = {section, complaints, &link->ways[way], (enum way)way};
 
@@ -252,7 +253,7 @@ static void rule_build(struct config *config, const struct ini_section *section,
     struct complaints *complaints)
 {
 	struct rule *rule = arena_grow(config->arena, config->rules, config->rule_count, sizeof(*rule));
-	char title[WORD_ROOM + 64];
+	char title[WORD_SIZE + 64];
 
 	config->rules = rule;
 	rule += config->rule_count;
@@ -264,7 +265,7 @@ static void rule_build(struct config *config, const struct ini_section *section,
 	keys_fill(&config_rule_kind, section, rule, reading, complaints);
 	rule->id = names_add(reading->names, "rule:", section->name);
 	snprintf(title, sizeof(title), "rule:%s", section->name);
-	rule->luck = chance_hash(0, title, strlen(title));
+	rule->draw_key = chance_hash(0, title, strlen(title));
 	rule->at_given = ini_entry(section, "at");
 	rule->every_given = ini_entry(section, "every");
 	rule->timed = rule->at_given || rule->every_given;
@@ -341,7 +342,7 @@ static void rules_index(struct config *config)
 			list_rule(config, &config->wide_rules, i);
 		for (size_t k = 0; k < devices->count || k == 0; k++) {
 			struct indexes *list = devices->count ? &config->own_rules[devices->all[k]]
-			                                      : &config->common_rules;
+			                                      : &config->shared_rules;
 
 			if (!list->count || list->all[list->count - 1] != i) /* else it is named twice */
 				list_rule(config, list, i);

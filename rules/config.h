@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * config: [device], [link] and [rule] as read: built whole, checked whole, and then only read.
  *
@@ -76,8 +77,8 @@ struct link_way {
 
 struct link {
 	const char *name;
-	uint32_t id;   /* "link:NAME" in names */
-	uint64_t luck; /* of its name */
+	uint32_t id;       /* "link:NAME" in names */
+	uint64_t draw_key; /* of its name */
 	struct link_way ways[WAYS];
 };
 
@@ -144,7 +145,7 @@ struct rule {
 	uint64_t limit; /* UNITS_NO_LIMIT: none */
 	struct spans nth;
 	double probability;
-	uint64_t luck;
+	uint64_t draw_key;
 
 	struct kinds dtls, dtls_not;
 	struct span epoch, attempt, message_seq, carried;
@@ -181,7 +182,7 @@ struct config {
 	struct sections *sections; /* devices by address */
 	struct dictionary
 	    names; /* struct link, struct device, struct rule; the space is their section_kind */
-	struct indexes common_rules; /* those without `device`, in file order */
+	struct indexes shared_rules; /* those without `device`, in file order */
 	struct indexes wide_rules;   /* those with scope = all */
 	struct indexes *own_rules;   /* by device: those that name it, in file order */
 	struct kinds *firsts;        /* kinds whose first datagram `replay KIND` needs */

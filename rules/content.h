@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * content: what a datagram's bytes say without being DTLS: patterns at a place, and CoAP in the clear.
  *

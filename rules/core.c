@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* core: outcomes, accounts and time; see core.h for the order of calls. */
 #include "rules/core.h"
 
@@ -10,12 +11,12 @@
 #include "base/text.h"
 #include "rules/inside.h"
 
-#define HASH_LEAST 256
+#define HASH_MIN 256
 #define PREPARED 64        /* places among the outcomes and in the schedule: more than one datagram needs */
 #define RULE_RUNS_MAX 1000 /* of timed rules at once, in real time */
 
 /* Not every datagram needs it: kept out of the way of those that do not. */
-#define SELDOM __attribute__((noinline))
+#define COLD __attribute__((noinline))
 
 struct core *core_new(
     const struct config *config, const struct names *names, const struct core_limits *limits, ns_t now)
@@ -26,23 +27,23 @@ struct core *core_new(
 	core->names = names;
 	core->limits = *limits;
 	core->now = core->began = now;
-	core->common_own = !limits->common;
-	core->common = limits->common ? limits->common : common_new();
+	core->shared_own = !limits->shared;
+	core->shared = limits->shared ? limits->shared : shared_new();
 	core->pool = pool_new();
-	core->memory = slots_new(sizeof(struct session) + limits->carrier_size);
+	core->memory = slots_new(sizeof(struct session) + limits->transport_size);
 	core->schedule = schedule_new();
-	core->hash_size = HASH_LEAST;
+	core->hash_size = HASH_MIN;
 	core->hash = memory_new(core->hash_size, sizeof(struct session *));
-	core->shared = memory_new(config->rule_count + 1, sizeof(*core->shared));
+	core->shared_rules = memory_new(config->rule_count + 1, sizeof(*core->shared_rules));
 	core->totals = memory_new(config->rule_count + 1, sizeof(*core->totals));
 	core->links = memory_new(config->link_count + 1, sizeof(*core->links));
 	core->lateness = memory_new(1, sizeof(*core->lateness));
 	if (!core_is_prepared(core))
 		memory_out();
 	for (size_t i = 0; i < config->rule_count; i++) {
-		core->shared[i].rule = &config->rules[i];
+		core->shared_rules[i].rule = &config->rules[i];
 		if (config->rules[i].scope == SCOPE_ALL && !config->rules[i].since)
-			timer_rule_arm(core, NULL, &core->shared[i], now, now);
+			timer_rule_arm(core, NULL, &core->shared_rules[i], now, now);
 	}
 	return core;
 }
@@ -58,29 +59,29 @@ void *core_get(struct core *core, size_t size)
 	return memory;
 }
 
-static SELDOM bool outcomes_grow(struct core *core)
+static COLD bool outcomes_grow(struct core *core)
 {
-	size_t room = core->outcome_room ? 2 * core->outcome_room : 256;
-	struct outcome *ring = malloc(room * sizeof(*ring));
+	size_t cap = core->outcome_cap ? 2 * core->outcome_cap : 256;
+	struct outcome *ring = malloc(cap * sizeof(*ring));
 
 	if (!ring) {
 		core->out_of_memory = true;
 		return false;
 	}
 	for (size_t i = 0; i < core->outcome_count; i++)
-		ring[i] = core->outcomes[(core->outcome_first + i) % core->outcome_room];
+		ring[i] = core->outcomes[(core->outcome_first + i) % core->outcome_cap];
 	free(core->outcomes);
 	core->outcomes = ring;
-	core->outcome_room = room;
+	core->outcome_cap = cap;
 	core->outcome_first = 0;
 	return true;
 }
 
-static SELDOM bool prepare(struct core *core)
+static COLD bool prepare(struct core *core)
 {
 	bool prepared = reserve_fill(&core->reserve) && schedule_reserve(core->schedule, PREPARED);
 
-	while (prepared && core->outcome_room - core->outcome_count < PREPARED)
+	while (prepared && core->outcome_cap - core->outcome_count < PREPARED)
 		prepared = outcomes_grow(core);
 	core->out_of_memory |= !prepared;
 	return prepared;
@@ -88,7 +89,7 @@ static SELDOM bool prepare(struct core *core)
 
 bool core_is_prepared(struct core *core)
 {
-	return (reserve_is_full(&core->reserve) && core->outcome_room - core->outcome_count >= PREPARED &&
+	return (reserve_is_full(&core->reserve) && core->outcome_cap - core->outcome_count >= PREPARED &&
 	           schedule_has_room(core->schedule, PREPARED)) ||
 	       prepare(core);
 }
@@ -105,12 +106,12 @@ bool core_out_of_memory(struct core *core)
 
 struct outcome *core_outcome(struct core *core)
 {
-	if (core->outcome_count == core->outcome_room && !outcomes_grow(core))
+	if (core->outcome_count == core->outcome_cap && !outcomes_grow(core))
 		return NULL;
-	return &core->outcomes[(core->outcome_first + core->outcome_count++) & (core->outcome_room - 1)];
+	return &core->outcomes[(core->outcome_first + core->outcome_count++) & (core->outcome_cap - 1)];
 }
 
-static SELDOM void told_free(struct core *core)
+static COLD void told_free(struct core *core)
 {
 	free(core->told);
 	core->told = NULL;
@@ -130,7 +131,7 @@ bool core_next(struct core *core, struct outcome *outcome)
 	if (!core->outcome_count)
 		return false;
 	*outcome = core->outcomes[core->outcome_first];
-	core->outcome_first = (core->outcome_first + 1) & (core->outcome_room - 1);
+	core->outcome_first = (core->outcome_first + 1) & (core->outcome_cap - 1);
 	core->outcome_count--;
 	if (outcome->kind == OUTCOME_EVENT)
 		core->told = (char *)outcome->text;
@@ -203,8 +204,8 @@ bool core_holds(struct core *core, uint64_t bytes)
 	uint64_t whole = core->queued_bytes + bytes;
 
 	if (whole > core->may_hold)
-		core->may_hold += common_bytes_take(
-		    core->common, whole - core->may_hold, core->limits.max_queued);
+		core->may_hold += shared_bytes_take(
+		    core->shared, whole - core->may_hold, core->limits.max_queued);
 	return whole <= core->may_hold;
 }
 
@@ -215,7 +216,7 @@ static void give_back(struct core *core, uint64_t keep)
 
 	if (core->may_hold <= whole)
 		return;
-	common_bytes_give(core->common, core->may_hold - whole);
+	shared_bytes_give(core->shared, core->may_hold - whole);
 	core->may_hold = whole;
 }
 
@@ -227,7 +228,7 @@ void core_bytes_return(struct core *core)
 /* Fewer bytes are held now: what is not needed by far is others'. */
 static void bytes_released(struct core *core)
 {
-	uint64_t piece = common_piece(core->limits.max_queued);
+	uint64_t piece = shared_piece(core->limits.max_queued);
 
 	if (core->may_hold > core->queued_bytes + 2 * piece)
 		give_back(core, piece);
@@ -337,7 +338,7 @@ void core_sent(struct core *core, struct datagram *datagram, ns_t at)
 
 /* ---- Time ---- */
 
-static SELDOM void do_what_is_due(struct core *core, ns_t now)
+static COLD void do_what_is_due(struct core *core, ns_t now)
 {
 	struct schedule_entry entry;
 
@@ -349,11 +350,11 @@ static SELDOM void do_what_is_due(struct core *core, ns_t now)
 			core->now = entry.due;
 		switch (entry.kind) {
 		case SCHEDULE_LEAVES:
-			if (path_take_off(core, entry.what))
+			if (path_unschedule(core, entry.what))
 				path_leave(core, entry.what, entry.due);
 			break;
 		case SCHEDULE_ENTERS:
-			if (path_take_off(core, entry.what))
+			if (path_unschedule(core, entry.what))
 				path_enter(core, entry.what, entry.due, NULL);
 			break;
 		case SCHEDULE_TIMER: timer_run(core, entry.what, entry.due); break;
@@ -395,14 +396,14 @@ size_t core_session_count(const struct core *core)
 bool core_is_full(const struct core *core)
 {
 	/* Each of the others may open one meanwhile. */
-	uint64_t others = core->common_own ? 0 : CORES_MOST;
+	uint64_t others = core->shared_own ? 0 : CORE_GROUP_MAX;
 
-	return common_sessions(core->common) + others >= core->limits.max_sessions;
+	return shared_sessions(core->shared) + others >= core->limits.max_sessions;
 }
 
 uint32_t core_sessions_ever(const struct core *core)
 {
-	return common_numbers(core->common);
+	return shared_numbers(core->shared);
 }
 
 const struct account *core_refused(const struct core *core, enum way way)
@@ -440,13 +441,13 @@ size_t core_datagrams(const struct core *core)
 	return pool_taken(core->pool);
 }
 
-size_t core_each_failures(struct core *core, struct each_failure *failures, size_t room)
+size_t core_each_failures(struct core *core, struct each_failure *failures, size_t cap)
 {
 	size_t ended = core->each_count, left_out = core->each_left_out, count;
 
 	for (struct session *session = core->oldest; session; session = session->newer)
 		session_each_check(core, session);
-	count = core->each_count < room ? core->each_count : room;
+	count = core->each_count < cap ? core->each_count : cap;
 	if (count)
 		memcpy(failures, core->each, count * sizeof(*failures));
 	count = core->each_count + core->each_left_out;
@@ -480,12 +481,12 @@ static void drop_plan(struct core *core, struct datagram *datagram)
 static void session_drop(struct core *core, struct session *session)
 {
 	for (int w = 0; w < WAYS; w++) {
-		struct seldom *own;
+		struct way_extra *own;
 
-		if (session->ways[w].seldom == &seldom_none)
+		if (session->ways[w].extra == &way_extra_none)
 			continue;
-		own = seldom_own(&session->ways[w]);
-		drop_list(core, &own->dark);
+		own = way_extra_own(&session->ways[w]);
+		drop_list(core, &own->blackout_held);
 		drop_list(core, &own->asleep);
 		if (own->pack) {
 			drop_list(core, &own->pack->parts);
@@ -528,9 +529,9 @@ void core_free(struct core *core)
 		timer_cancel_all(core, session);
 		session_drop(core, session);
 	}
-	session_rules_free(core, core->shared, core->config->rule_count);
+	session_rules_free(core, core->shared_rules, core->config->rule_count);
 	while (schedule_next(core->schedule, NS_NEVER, &entry)) {
-		if (!path_take_off(core, entry.what))
+		if (!path_unschedule(core, entry.what))
 			continue;
 		if (entry.kind == SCHEDULE_LEAVES)
 			core_datagram_free(core, entry.what);
@@ -552,9 +553,9 @@ void core_free(struct core *core)
 	free(core->outcomes);
 	free(core->told);
 	free(core->hash);
-	common_bytes_give(core->common, core->may_hold);
-	if (core->common_own)
-		common_free(core->common);
+	shared_bytes_give(core->shared, core->may_hold);
+	if (core->shared_own)
+		shared_free(core->shared);
 	follow_free(core);
 	free(core->lateness);
 	reserve_free(&core->reserve);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * core: the whole behaviour, on virtual time, without a socket, a clock or a file.
  *
@@ -34,7 +35,7 @@
 
 #include "base/account.h"
 #include "base/verdict.h"
-#include "rules/common.h"
+#include "rules/shared.h"
 #include "rules/session.h"
 
 struct core;
@@ -43,13 +44,13 @@ struct core_limits {
 	uint64_t seed;
 	ns_t idle_timeout;
 	uint64_t max_sessions;
-	uint64_t max_queued; /* bytes */
-	size_t carrier_size; /* of each session's `room`; read by core_new only */
+	uint64_t max_queued;   /* bytes */
+	size_t transport_size; /* of each session's `room`; read by core_new only */
 	bool real_time; /* time goes on by itself: of timed rules that are far behind, rounds are passed over
 	                 */
 	bool recorded;  /* the peers are a recording without a proxy: an answer may come before its question
 	                   has  left, so a NAT mapping is made or refreshed when the question arrives */
-	struct common *common; /* what it shares with other workers' cores; NULL: it is alone */
+	struct shared *shared; /* what it shares with other workers' cores; NULL: it is alone */
 };
 
 struct arrival {
@@ -124,12 +125,12 @@ bool core_may_open(
 /* Datagrams of these devices will be judged next: what is known of their sessions is fetched from memory
  * meanwhile, so that many sessions cost little more than few. Gives the session that each has so far, or
  * NULL; false where there are so few sessions that it does not pay. */
-#define CORE_FORESEEN 64 /* most at once */
-bool core_foresee(const struct core *core, unsigned listener, const struct address *const *devices,
+#define CORE_PREFETCH_MAX 64 /* most at once */
+bool core_prefetch_batch(const struct core *core, unsigned listener, const struct address *const *devices,
     struct session **sessions, size_t count);
 /* The same of a datagram that its cloud has sent. */
-void core_foresee_answer(const struct session *session);
-bool core_foresees(const struct core *core);
+void core_prefetch_session(const struct session *session);
+bool core_should_prefetch(const struct core *core);
 /* `[device] follow_cid`: a datagram from an unknown address that carries the connection ID of a known
  * session, newer than all seen there: that session, which goes on from this address; else NULL. Asked before
  * core_session. */
@@ -217,6 +218,6 @@ struct each_failure {
 	uint32_t session, got;
 };
 /* Gives how many there are; fills in as many as there is room for, and as are remembered one by one. */
-size_t core_each_failures(struct core *core, struct each_failure *failures, size_t room);
+size_t core_each_failures(struct core *core, struct each_failure *failures, size_t cap);
 
 #endif

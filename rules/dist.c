@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules/dist.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * dist: distributions of jitter, by their quantile functions.
  *

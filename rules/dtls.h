@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * dtls: a peek at the records of a datagram: what can be told without keys.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * follow: a device that comes back from another address and is known by its DTLS connection ID.
  *
@@ -168,7 +169,7 @@ struct session *core_follow(
 	struct dtls_session strange;
 	struct dtls_peek peek;
 	struct session *session;
-	char text[ADDRESS_TEXT_ROOM];
+	char text[ADDRESS_TEXT_SIZE];
 
 	if (!core->follow || arrival->size < HEADER_TO_CID + HEADER_BEHIND ||
 	    session_find(core, listener, device))

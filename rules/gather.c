@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * gather: datagrams that wait for one another in front of the link: permute's groups, and packs, which leave
  * as one.
@@ -23,7 +24,7 @@ bool gather_group_join(struct core *core, struct rule_state *state, const struct
 		state->groups[which] = group;
 	}
 	if (group->count == 0) {
-		timer_set(core, &group->timer, TIMER_GROUP, datagram->session, group, ns_add(now, HOLD_MOST));
+		timer_set(core, &group->timer, TIMER_GROUP, datagram->session, group, ns_add(now, HOLD_MAX));
 		if (!group->timer)
 			return false;
 		group->size = action->count;
@@ -80,13 +81,13 @@ static struct pack *pack_new(struct core *core, struct session *session, struct 
 
 bool gather_pack_takes(const struct pack *pack, size_t size, bool in_blackout)
 {
-	return pack->size + size <= pack->most && pack->parts.first->plan->in_blackout == in_blackout;
+	return pack->size + size <= pack->max && pack->parts.first->plan->in_blackout == in_blackout;
 }
 
-int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now)
+int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t max, ns_t now)
 {
 	struct session_way *way = way_of(datagram);
-	struct seldom *own = core_seldom(core, way);
+	struct way_extra *own = core_way_extra(core, way);
 	struct plan *judged = datagram->plan;
 
 	if (!own || !path_plan_keep(core, datagram))
@@ -98,7 +99,7 @@ int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, si
 			datagram->plan = judged;
 			return -1;
 		}
-		own->pack->most = most;
+		own->pack->max = max;
 	}
 	datagram_append(&own->pack->parts, datagram);
 	own->pack->count++;
@@ -156,15 +157,15 @@ static void drop_parts(struct core *core, struct pack *pack, ns_t now)
 	while ((part = datagram_take(&pack->parts))) {
 		struct plan *plan = part->plan;
 
-		path_enter_orphans(core, plan, now);
-		path_die(core, part, plan, REASON_OVERLOAD, now, NULL);
+		path_enter_copies_of_dropped(core, plan, now);
+		path_drop(core, part, plan, REASON_OVERLOAD, now, NULL);
 		free(plan);
 	}
 }
 
 void gather_pack_send(struct core *core, struct session_way *way, ns_t now)
 {
-	struct seldom *own = seldom_own(way);
+	struct way_extra *own = way_extra_own(way);
 	struct pack *pack = own->pack;
 	struct datagram *joint;
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * inside: what the files of the core share: core.c (sessions, outcomes, accounts), judge.c (a datagram
  * arrives: rules and actions), path.c (in front of the link, across it, behind it), gather.c (what waits for
@@ -19,13 +20,13 @@
 #include "rules/schedule.h"
 
 enum timer_kind {
-	TIMER_IDLE,  /* of a session */
-	TIMER_DARK,  /* a blackout ends */
-	TIMER_NAT,   /* a mapping may have been forgotten */
-	TIMER_RULE,  /* subject: struct rule_state */
-	TIMER_HELD,  /* subject: struct datagram, which waited long enough */
-	TIMER_GROUP, /* subject: struct group */
-	TIMER_PACK   /* subject: struct session_way */
+	TIMER_IDLE,     /* of a session */
+	TIMER_BLACKOUT, /* a blackout ends */
+	TIMER_NAT,      /* a mapping may have been forgotten */
+	TIMER_RULE,     /* subject: struct rule_state */
+	TIMER_HELD,     /* subject: struct datagram, which waited long enough */
+	TIMER_GROUP,    /* subject: struct group */
+	TIMER_PACK      /* subject: struct session_way */
 };
 
 /* Lives until its time comes or it is cancelled; `slot` is where its owner keeps the pointer, NULL from then
@@ -40,7 +41,7 @@ struct timer {
 };
 
 /* What a firing with scope = all still does to sessions that open later. */
-struct standing {
+struct standing_action {
 	const struct rule *rule; /* NULL: asked for from outside, … */
 	unsigned device;         /* … for sessions of this section (index + 1), or 0: for all */
 	size_t index;            /* of the action in its rule */
@@ -61,8 +62,8 @@ struct core {
 	bool out_of_memory;  /* something was refused, or could not be done, for want of memory */
 	struct pool *pool;
 	struct schedule *schedule;
-	struct common *common;
-	bool common_own;
+	struct shared *shared;
+	bool shared_own;
 	uint64_t arrivals, queued_bytes, seen_all;
 	uint64_t queued;   /* datagrams of live sessions that wait */
 	uint64_t may_hold; /* bytes, taken from what all cores may hold together */
@@ -81,16 +82,16 @@ struct core {
 	struct session *silent_oldest, *silent_newest;
 	size_t session_count;
 
-	struct rule_state *shared; /* of rules with scope = all, by the rule's index; others unused */
+	struct rule_state *shared_rules; /* of rules with scope = all, by the rule's index; others unused */
 	struct rule_totals *totals;
 	struct link_totals *links; /* by the link's index */
-	struct standing *standing;
-	size_t standing_count, standing_room;
+	struct standing_action *standing;
+	size_t standing_count, standing_cap;
 	struct each_failure *each;
-	size_t each_count, each_room, each_left_out;
+	size_t each_count, each_cap, each_left_out;
 
 	struct outcome *outcomes;
-	size_t outcome_first, outcome_count, outcome_room;
+	size_t outcome_first, outcome_count, outcome_cap;
 	struct session *ended; /* by `older`: those whose end found no room among the outcomes */
 	char *told;            /* the text of the outcome handed out last */
 
@@ -138,7 +139,7 @@ static inline void core_unqueue(struct core *core, struct session_way *way, uint
 }
 struct link_state *core_link_state(struct core *core, struct session *session, const struct link *link);
 /* For changing what is seldom needed: the way's own from here on; NULL when memory is out. */
-struct seldom *core_seldom(struct core *core, struct session_way *way);
+struct way_extra *core_way_extra(struct core *core, struct session_way *way);
 /* So many are dropped: the caller takes them from what they were counted as before. */
 void core_dropped(struct core *core, struct session_way *way, enum reason reason, uint32_t count);
 
@@ -172,20 +173,20 @@ void judge_act(struct core *core, struct session *session, const struct action *
 void judge_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now);
 /* A rule was made to fire from outside, for a session or (NULL) for all. */
 void judge_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now);
-void judge_remember(struct core *core, struct standing standing);
+void judge_remember(struct core *core, struct standing_action standing);
 /* For every session that it concerns, those to come included; gives how many there are now. */
-size_t judge_everywhere(struct core *core, const struct standing *wish, struct draw draw, ns_t now);
-bool standing_concerns(
-    const struct core *core, const struct standing *standing, const struct session *session);
-struct standing standing_of(const struct rule *rule, size_t index);
+size_t judge_everywhere(struct core *core, const struct standing_action *filter, struct draw draw, ns_t now);
+bool standing_action_concerns(
+    const struct core *core, const struct standing_action *standing, const struct session *session);
+struct standing_action standing_action_of(const struct rule *rule, size_t index);
 /* The state that counts for a rule: the session's own, or with scope = all the one of all. */
 struct rule_state *act_state(struct core *core, struct rule_state *own);
 
 /* One datagram while it is judged. */
-struct judging {
+struct judgement {
 	struct core *core;
 	struct session *session;
-	const struct sight *sight;
+	const struct match_input *input;
 	struct datagram *datagram; /* NULL where a blackout took it before the rules */
 	struct plan *plan;
 	struct verdict *verdict;
@@ -195,16 +196,16 @@ struct judging {
 	bool bypass;
 };
 
-static inline struct session_way *judging_way(const struct judging *j)
+static inline struct session_way *judgement_way(const struct judgement *j)
 {
-	return &j->session->ways[j->sight->way];
+	return &j->session->ways[j->input->way];
 }
 
-void judging_drop(struct judging *j, enum reason reason, uint32_t decider);
+void judgement_drop(struct judgement *j, enum reason reason, uint32_t decider);
 /* A copy of the datagram as it is now; NULL where memory is out. */
-struct datagram *act_copy(struct judging *j, enum origin origin, uint64_t salt);
+struct datagram *act_copy(struct judgement *j, enum origin origin, uint64_t salt);
 /* Carries out one action of a rule; false where it leaves the datagram alone. */
-bool act_apply(struct judging *j, struct rule_state *own, size_t index, struct draw draw);
+bool act_apply(struct judgement *j, struct rule_state *own, size_t index, struct draw draw);
 
 /* timer.c, too: sees to it that the end of the NAT mapping is told */
 void timer_nat_arm(struct core *core, struct session *session);
@@ -212,13 +213,13 @@ void timer_nat_arm(struct core *core, struct session *session);
 void timer_nat_out(struct core *core, struct session *session, ns_t now);
 
 /* path.c */
-#define HOLD_MOST NS_S /* a rule's hold, permute: no longer than this */
-enum dark { DARK_NOT, DARK_HOLD, DARK_DROP };
+#define HOLD_MAX NS_S /* a rule's hold, permute: no longer than this */
+enum path_state { PATH_OPEN, PATH_HOLDS, PATH_DROPS };
 /* Puts it into the schedule and among those that are going; -1 when memory is out. */
 int path_schedule(struct core *core, struct datagram *datagram, enum schedule_kind kind, ns_t due);
 /* Its time has come: false where it had died meanwhile (then it must not be touched any more). */
-bool path_take_off(struct core *core, struct datagram *datagram);
-enum dark path_dark(const struct session_way *way, ns_t now);
+bool path_unschedule(struct core *core, struct datagram *datagram);
+enum path_state path_state(const struct session_way *way, ns_t now);
 void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct verdict *verdict);
 /* The same across a clean link, where nothing holds it and nothing waits. */
 void path_pass(
@@ -226,20 +227,20 @@ void path_pass(
 /* Copies that go with a datagram: those ahead of it, or those behind. */
 void path_enter_copies(struct core *core, struct datagram_list *copies, bool ahead, ns_t now);
 /* All copies of a datagram that died in front of the link. */
-void path_enter_orphans(struct core *core, struct plan *plan, ns_t now);
+void path_enter_copies_of_dropped(struct core *core, struct plan *plan, ns_t now);
 /* It dies at the link: at the instant of its arrival the verdict says so, later (`verdict` is NULL) a record
  * of its own. */
-void path_die(struct core *core, struct datagram *datagram, struct plan *plan, enum reason reason, ns_t now,
+void path_drop(struct core *core, struct datagram *datagram, struct plan *plan, enum reason reason, ns_t now,
     struct verdict *verdict);
 void path_leave(struct core *core, struct datagram *datagram, ns_t now);
-void path_light(struct core *core, struct session *session, ns_t now);
+void path_blackout_end(struct core *core, struct session *session, ns_t now);
 void path_wake(struct core *core, struct session *session, ns_t now);
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now);
 /* NULL when memory is out. */
 struct plan *path_plan_keep(struct core *core, struct datagram *datagram);
-void path_make_ghost(struct core *core, struct datagram *datagram, struct verdict *verdict);
+void path_mark_lost_at_exit(struct core *core, struct datagram *datagram, struct verdict *verdict);
 /* Everything that this session still holds in front of the link dies. */
-void path_forget(struct core *core, struct session *session, enum reason reason, ns_t now);
+void path_drop_all(struct core *core, struct session *session, enum reason reason, ns_t now);
 
 /* gather.c */
 /* False when memory is out: it goes its own way. */
@@ -250,7 +251,7 @@ void gather_group_send(struct core *core, struct group *group, ns_t now);
 /* May a datagram join it? What a blackout holds and what it does not hold cannot leave together. */
 bool gather_pack_takes(const struct pack *pack, size_t size, bool in_blackout);
 /* -1 when memory is out: then it is as it was. */
-int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t most, ns_t now);
+int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t max, ns_t now);
 void gather_pack_send(struct core *core, struct session_way *way, ns_t now);
 
 /* timer.c */
@@ -264,7 +265,7 @@ void timer_cancel(struct core *core, struct timer **slot);
 void timer_cancel_all(struct core *core, struct session *session);
 void timer_idle_set(struct core *core, struct session *session);
 /* The next end of a blackout of the session. */
-void timer_dark_set(struct core *core, struct session *session, ns_t now);
+void timer_blackout_set(struct core *core, struct session *session, ns_t now);
 void timer_run(struct core *core, struct timer *timer, ns_t now);
 /* Sets a timed rule's next time, counted from `from`; what would have been before `now` is missed. */
 void timer_rule_arm(

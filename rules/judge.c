@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * judge: a datagram arrives: what the rules make of it, and what the link decides at once.
  */
@@ -8,7 +9,7 @@
 #include "base/units.h"
 #include "rules/inside.h"
 
-static void judge_rules(struct judging *j)
+static void judge_rules(struct judgement *j)
 {
 	struct session *session = j->session;
 
@@ -19,106 +20,106 @@ static void judge_rules(struct judging *j)
 		struct draw draw;
 		bool acted = false;
 
-		if (!rule_matches(state, own, j->sight,
+		if (!rule_matches(state, own, j->input,
 		        rule->scope == SCOPE_ALL ? j->core->began : session->user.began))
 			continue;
 		j->core->totals[rule->index].matched++;
 		if (j->verdict->reason)
 			continue;
-		if (!rule_fires(state, j->sight, &draw))
+		if (!rule_fires(state, j->input, &draw))
 			continue;
 		for (size_t k = 0; k < rule->actions.count && !j->verdict->reason; k++)
 			acted |= act_apply(j, own, k, draw);
 		if (!acted)
 			continue;
 		verdict_by(j->verdict, rule->id);
-		judge_fired(j->core, session, state, j->sight->now);
+		judge_fired(j->core, session, state, j->input->now);
 	}
 }
 
 /* ---- Remembering for replays ---- */
 
-static struct datagram *snapshot(struct core *core, const struct sight *sight, uint64_t id)
+static struct datagram *snapshot(struct core *core, const struct match_input *input, uint64_t id)
 {
-	struct datagram *kept = pool_get(core->pool, sight->size);
+	struct datagram *kept = pool_get(core->pool, input->size);
 
 	core->out_of_memory |= !kept;
 	if (!kept)
 		return NULL;
-	if (sight->size)
-		memcpy(kept->bytes, sight->bytes, sight->size);
-	kept->n = sight->n;
+	if (input->size)
+		memcpy(kept->bytes, input->bytes, input->size);
+	kept->n = input->n;
 	kept->id = id;
-	kept->way = (uint8_t)sight->way;
+	kept->way = (uint8_t)input->way;
 	return kept;
 }
 
-static void remember_recent(struct core *core, struct session_way *way, const struct sight *sight)
+static void remember_recent(struct core *core, struct session_way *way, const struct match_input *input)
 {
-	unsigned room = core->config->recent + 1;
-	struct seldom *own;
+	unsigned cap = core->config->recent + 1;
+	struct way_extra *own;
 
 	if (!core->config->recent)
 		return;
-	own = core_seldom(core, way);
+	own = core_way_extra(core, way);
 	if (!own)
 		return;
-	if (!own->recent && !(own->recent = calloc(room, sizeof(struct datagram *)))) {
+	if (!own->recent && !(own->recent = calloc(cap, sizeof(struct datagram *)))) {
 		core->out_of_memory = true;
 		return;
 	}
-	own->recent_room = room;
+	own->recent_cap = cap;
 	if (own->recent[own->recent_next])
 		pool_put(core->pool, own->recent[own->recent_next]);
-	own->recent[own->recent_next] = snapshot(core, sight, core->arrivals);
-	own->recent_next = (own->recent_next + 1) % room;
+	own->recent[own->recent_next] = snapshot(core, input, core->arrivals);
+	own->recent_next = (own->recent_next + 1) % cap;
 }
 
-static void remember_firsts(struct core *core, struct session *session, const struct sight *sight)
+static void remember_firsts(struct core *core, struct session *session, const struct match_input *input)
 {
 	for (size_t i = 0; i < core->config->first_count; i++) {
 		if (!session->firsts)
 			session->firsts = calloc(core->config->first_count, sizeof(struct datagram *));
 		session->first_count = session->firsts ? (unsigned)core->config->first_count : 0;
 		core->out_of_memory |= !session->firsts;
-		if (session->firsts && !session->firsts[i] && kinds_match(&core->config->firsts[i], sight))
-			session->firsts[i] = snapshot(core, sight, core->arrivals);
+		if (session->firsts && !session->firsts[i] && kinds_match(&core->config->firsts[i], input))
+			session->firsts[i] = snapshot(core, input, core->arrivals);
 	}
 }
 
 /* Copies made of the newest so far: a later replay of it counts on from there. */
 static void remember_copies(
-    struct core *core, struct session *session, const struct sight *sight, uint32_t copies)
+    struct core *core, struct session *session, const struct match_input *input, uint32_t copies)
 {
-	const struct seldom *kept = session->ways[sight->way].seldom;
+	const struct way_extra *kept = session->ways[input->way].extra;
 
 	for (unsigned i = 0; kept->recent && i <= core->config->recent; i++)
-		if (kept->recent[i] && kept->recent[i]->n == sight->n && kept->recent[i]->copy < copies)
+		if (kept->recent[i] && kept->recent[i]->n == input->n && kept->recent[i]->copy < copies)
 			kept->recent[i]->copy = (uint16_t)(copies < UINT16_MAX ? copies : UINT16_MAX);
 	for (size_t i = 0; session->firsts && i < core->config->first_count; i++) {
 		struct datagram *first = session->firsts[i];
 
-		if (first && first->n == sight->n && first->way == sight->way && first->copy < copies)
+		if (first && first->n == input->n && first->way == input->way && first->copy < copies)
 			first->copy = (uint16_t)(copies < UINT16_MAX ? copies : UINT16_MAX);
 	}
 }
 
 /* ---- The link's part ---- */
 
-static void link_copy(struct judging *j, struct link_state *link)
+static void link_copy(struct judgement *j, struct link_state *link)
 {
 	struct datagram_list others = j->plan->copies;
 	struct datagram *copy, *other;
 
 	j->plan->copies = (struct datagram_list){0};
-	copy = act_copy(j, ORIGIN_LINK, chance_mix(link->link->luck));
+	copy = act_copy(j, ORIGIN_LINK, chance_mix(link->link->draw_key));
 	if (copy)
 		link_decide_copy(link, copy, copy->plan);
 	while ((other = datagram_take(&others)))
 		datagram_append(&j->plan->copies, other);
 }
 
-static void decide_copies(struct judging *j, bool in_blackout)
+static void decide_copies(struct judgement *j, bool in_blackout)
 {
 	struct datagram_list all = j->plan->copies;
 	struct link_state *link;
@@ -143,11 +144,11 @@ static void decide_copies(struct judging *j, bool in_blackout)
 		}
 		free(copy->plan);
 		copy->plan = NULL;
-		core_unsent(j->core, copy, decision.reason, j->sight->now);
+		core_unsent(j->core, copy, decision.reason, j->input->now);
 	}
 }
 
-static void decide_own(struct judging *j)
+static void decide_own(struct judgement *j)
 {
 	struct link_state *link = core_link_state(j->core, j->session, j->session->link);
 	struct link_decision decision;
@@ -156,18 +157,18 @@ static void decide_own(struct judging *j)
 	verdict_by_link(j->verdict, link->link->id);
 	link_decide(link, LINK_ORIGINAL, j->datagram, j->plan, &decision);
 	totals = &j->core->links[link->link - j->core->config->links];
-	totals->decided[j->sight->way]++;
-	totals->lost[j->sight->way] += decision.reason != REASON_NONE;
+	totals->decided[j->input->way]++;
+	totals->lost[j->input->way] += decision.reason != REASON_NONE;
 	if (decision.corrupted)
-		verdict_deed(j->verdict, decision.deed);
+		verdict_add_mutation(j->verdict, decision.mutation);
 	if (decision.reason)
-		judging_drop(j, decision.reason, link->link->id);
+		judgement_drop(j, decision.reason, link->link->id);
 	else if (decision.twice)
 		link_copy(j, link);
 }
 
 /* The one that decided stands first. */
-static void decider_first(struct verdict *verdict, uint32_t decider)
+static void move_decider_first(struct verdict *verdict, uint32_t decider)
 {
 	unsigned at = 0;
 
@@ -182,7 +183,7 @@ static void decider_first(struct verdict *verdict, uint32_t decider)
 	verdict->by[0] = decider;
 }
 
-static void orphans_enter(struct judging *j)
+static void enter_copies_of_dropped(struct judgement *j)
 {
 	struct datagram_list copies = j->plan->copies;
 	struct datagram *copy;
@@ -190,43 +191,43 @@ static void orphans_enter(struct judging *j)
 	j->plan->copies = (struct datagram_list){0};
 	while ((copy = datagram_take(&copies))) {
 		if (copy->plan->offset == 0 ||
-		    path_schedule(j->core, copy, SCHEDULE_ENTERS, ns_add(j->sight->now, copy->plan->offset)))
-			path_enter(j->core, copy, j->sight->now, NULL);
+		    path_schedule(j->core, copy, SCHEDULE_ENTERS, ns_add(j->input->now, copy->plan->offset)))
+			path_enter(j->core, copy, j->input->now, NULL);
 	}
 }
 
 static bool corrupted(const struct verdict *verdict)
 {
-	for (unsigned i = 0; i < verdict->deed_count; i++)
-		if (verdict->deeds[i].kind == DEED_CORRUPT)
+	for (unsigned i = 0; i < verdict->mutation_count; i++)
+		if (verdict->mutations[i].kind == MUTATION_CORRUPT)
 			return true;
 	return false;
 }
 
 /* The group that it joined may be whole now. */
-static void group_finish(struct judging *j)
+static void group_finish(struct judgement *j)
 {
 	for (int w = 0; w < WAYS; w++) {
 		struct group *group = j->group->groups[w];
 
 		if (group && group->count && group->count == group->size)
-			gather_group_send(j->core, group, j->sight->now);
+			gather_group_send(j->core, group, j->input->now);
 	}
 }
 
-static void refuse_late(struct judging *j);
+static void refuse_late(struct judgement *j);
 
 /* Not dropped by a rule or the link: into what holds it, or across the link. */
-static void set_off(struct judging *j)
+static void enter_link_or_hold(struct judgement *j)
 {
 	struct verdict *verdict = j->verdict;
-	ns_t now = j->sight->now;
-	bool dark = j->plan->in_blackout && path_dark(judging_way(j), now) != DARK_NOT;
+	ns_t now = j->input->now;
+	bool is_held = j->plan->in_blackout && path_state(judgement_way(j), now) != PATH_OPEN;
 
-	if (j->session->unresolved && j->sight->way == WAY_UP)
+	if (j->session->unresolved && j->input->way == WAY_UP)
 		verdict->hold = HOLD_LOOKUP;
-	if (j->plan->lost_at_exit && (dark || j->group))
-		path_make_ghost(j->core, j->datagram, verdict);
+	if (j->plan->lost_at_exit && (is_held || j->group))
+		path_mark_lost_at_exit(j->core, j->datagram, verdict);
 	if (j->group) {
 		if (!path_plan_keep(j->core, j->datagram))
 			return refuse_late(j);
@@ -237,21 +238,21 @@ static void set_off(struct judging *j)
 		group_finish(j);
 		return;
 	}
-	if (dark && verdict->reason) { /* a ghost */
+	if (is_held && verdict->reason) { /* lost at the exit, and still to take its place on the wire */
 		if (path_plan_keep(j->core, j->datagram))
 			path_enter(j->core, j->datagram, now, NULL);
 		else
-			path_die(j->core, j->datagram, j->plan, REASON_OVERLOAD, now, NULL);
+			path_drop(j->core, j->datagram, j->plan, REASON_OVERLOAD, now, NULL);
 		return;
 	}
 	path_enter(j->core, j->datagram, now, verdict);
 }
 
 /* Does it go into a pack: the open one where it fits, else one of its own where a rule says so? */
-static bool packs(struct judging *j)
+static bool packs(struct judgement *j)
 {
-	struct session_way *way = judging_way(j);
-	const struct pack *open = way->seldom->pack;
+	struct session_way *way = judgement_way(j);
+	const struct pack *open = way->extra->pack;
 	size_t size = j->datagram->size;
 
 	if (j->group)
@@ -259,48 +260,48 @@ static bool packs(struct judging *j)
 	if (open && gather_pack_takes(open, size, j->plan->in_blackout))
 		return true;
 	if (open)
-		gather_pack_send(j->core, way, j->sight->now);
+		gather_pack_send(j->core, way, j->input->now);
 	return j->pack && size <= j->pack->size;
 }
 
-static void pack(struct judging *j)
+static void pack(struct judgement *j)
 {
 	j->plan->undecided = !j->bypass;
 	if (!j->bypass)
 		verdict_by_link(j->verdict, j->session->link->id);
 	if (gather_pack_join(j->core, j->datagram, j->pack ? j->pack->time.low : 0,
-	        j->pack ? j->pack->size : 0, j->sight->now))
+	        j->pack ? j->pack->size : 0, j->input->now))
 		return refuse_late(j);
 	j->verdict->hold = HOLD_PACK;
 }
 
-static void dropped(struct judging *j)
+static void dropped(struct judgement *j)
 {
-	core_dropped(j->core, judging_way(j), (enum reason)j->verdict->reason, 1);
+	core_dropped(j->core, judgement_way(j), (enum reason)j->verdict->reason, 1);
 	if (j->group)
 		gather_group_leave(j->group, j->datagram);
 	j->datagram->plan = NULL; /* it is the caller's */
 	core_datagram_free(j->core, j->datagram);
-	orphans_enter(j);
+	enter_copies_of_dropped(j);
 	if (j->group)
 		group_finish(j);
 }
 
 /* What would have to wait finds no memory. */
-static void refuse_late(struct judging *j)
+static void refuse_late(struct judgement *j)
 {
-	core_unqueue(j->core, judging_way(j), 1);
+	core_unqueue(j->core, judgement_way(j), 1);
 	j->core->queued_bytes -= datagram_weight(j->datagram);
-	judging_drop(j, REASON_OVERLOAD, 0);
+	judgement_drop(j, REASON_OVERLOAD, 0);
 	j->verdict->hold = HOLD_NONE;
 	dropped(j);
 }
 
 /* Behind the rules: the link decides, then the datagram and its copies set off, or die. */
-static void finish(struct judging *j)
+static void finish(struct judgement *j)
 {
 	struct verdict *verdict = j->verdict;
-	struct session_way *way = judging_way(j);
+	struct session_way *way = judgement_way(j);
 	bool packed = false;
 
 	if (!verdict->reason) {
@@ -321,9 +322,9 @@ static void finish(struct judging *j)
 	else if (packed)
 		pack(j);
 	else
-		set_off(j);
+		enter_link_or_hold(j);
 	if (verdict->reason)
-		decider_first(verdict, j->decider ? j->decider : j->session->link->id);
+		move_decider_first(verdict, j->decider ? j->decider : j->session->link->id);
 }
 
 /* ---- Arrival ---- */
@@ -343,7 +344,7 @@ static void verdict_start(
 }
 
 /* What its records are, for the capture alone: nothing is learned from a datagram that no rule sees. */
-static void tell_records(
+static void fill_records(
     struct verdict *verdict, const struct dtls_session *known, const struct arrival *arrival)
 {
 	struct dtls_session session = *known;
@@ -368,7 +369,7 @@ void core_refuse(
 	verdict_start(verdict, NULL, arrival, (uint32_t)account->received);
 	verdict->reason = (uint8_t)reason;
 	dtls_init(&strange);
-	tell_records(verdict, &strange, arrival);
+	fill_records(verdict, &strange, arrival);
 }
 
 /* Learns from its records, and counts it. */
@@ -379,8 +380,8 @@ static void look(
 	if (peek->new_hello) {
 		session->handshakes++;
 		for (int w = 0; w < WAYS; w++) {
-			if (session->ways[w].seldom->attempts.count)
-				attempts_clear(&seldom_own(&session->ways[w])->attempts);
+			if (session->ways[w].extra->attempts.count)
+				attempts_clear(&way_extra_own(&session->ways[w])->attempts);
 			for (size_t i = 0; i < session->rule_count; i++)
 				if (session->rules[i].restart)
 					attempts_clear(&session->rules[i].restart->attempts[w]);
@@ -392,22 +393,22 @@ static void look(
 }
 
 /* Which try of each of its handshake messages this is. */
-static void count_attempts(struct core *core, struct session_way *way, struct sight *sight)
+static void count_attempts(struct core *core, struct session_way *way, struct match_input *input)
 {
-	struct seldom *own = sight->peek->message_count ? core_seldom(core, way) : NULL;
+	struct way_extra *own = input->peek->message_count ? core_way_extra(core, way) : NULL;
 
-	for (uint32_t i = 0; i < sight->peek->message_count; i++) {
-		sight->attempts[i] = own ? attempts_count(&own->attempts, &sight->peek->messages[i]) : 0;
-		core->out_of_memory |= !sight->attempts[i];
+	for (uint32_t i = 0; i < input->peek->message_count; i++) {
+		input->attempts[i] = own ? attempts_count(&own->attempts, &input->peek->messages[i]) : 0;
+		core->out_of_memory |= !input->attempts[i];
 	}
 }
 
 /* What rules see of it. */
-static struct sight sight_of(
+static struct match_input match_input_of(
     struct core *core, struct session *session, const struct arrival *arrival, const struct dtls_peek *peek)
 {
 	struct session_way *way = &session->ways[arrival->way];
-	struct sight sight = {.session = session,
+	struct match_input input = {.session = session,
 	    .way = arrival->way,
 	    .bytes = arrival->bytes,
 	    .size = arrival->size,
@@ -420,8 +421,8 @@ static struct sight sight_of(
 	    .out_of_memory = &core->out_of_memory};
 
 	if (core->config->any_attempt)
-		count_attempts(core, way, &sight);
-	return sight;
+		count_attempts(core, way, &input);
+	return input;
 }
 
 static void judge(struct core *core, struct session *session, const struct arrival *arrival,
@@ -429,36 +430,36 @@ static void judge(struct core *core, struct session *session, const struct arriv
 {
 	struct session_way *way = &session->ways[arrival->way];
 	struct plan plan = {0};
-	struct sight sight = sight_of(core, session, arrival, peek);
-	struct judging j = {.core = core,
+	struct match_input input = match_input_of(core, session, arrival, peek);
+	struct judgement j = {.core = core,
 	    .session = session,
-	    .sight = &sight,
+	    .input = &input,
 	    .datagram = datagram,
 	    .plan = &plan,
 	    .verdict = verdict};
-	enum dark dark = path_dark(way, arrival->at);
+	enum path_state state = path_state(way, arrival->at);
 
 	datagram->plan = &plan;
-	remember_recent(core, way, &sight);
-	remember_firsts(core, session, &sight);
-	if (dark == DARK_DROP)
-		judging_drop(&j, REASON_BLACKOUT, way->seldom->drop_by);
-	plan.in_blackout = dark == DARK_HOLD;
+	remember_recent(core, way, &input);
+	remember_firsts(core, session, &input);
+	if (state == PATH_DROPS)
+		judgement_drop(&j, REASON_BLACKOUT, way->extra->drop_by);
+	plan.in_blackout = state == PATH_HOLDS;
 	judge_rules(&j);
 	finish(&j);
 	if (verdict->copies)
-		remember_copies(core, session, &sight, verdict->copies);
+		remember_copies(core, session, &input, verdict->copies);
 }
 
 /* Is there nothing to judge: no rule, nothing that remembers, waits or holds, and a link that is clean? Then
  * what judge() would come to is known. */
-static bool nothing_decides(const struct core *core, const struct session *session, enum way way)
+static bool can_fast_path(const struct core *core, const struct session *session, enum way way)
 {
 	const struct config *config = core->config;
 
 	return !session->rule_count && session->link->ways[way].clean && !session->unresolved &&
-	       session->ways[WAY_UP].seldom == &seldom_none &&
-	       session->ways[WAY_DOWN].seldom == &seldom_none && !config->recent && !config->first_count &&
+	       session->ways[WAY_UP].extra == &way_extra_none &&
+	       session->ways[WAY_DOWN].extra == &way_extra_none && !config->recent && !config->first_count &&
 	       !config->any_attempt;
 }
 
@@ -474,16 +475,17 @@ static void pass(struct core *core, struct session *session, const struct arriva
 }
 
 /* It was counted, but goes no further. */
-static void turn_away(struct core *core, struct session *session, const struct arrival *arrival,
+static void refuse_counted(struct core *core, struct session *session, const struct arrival *arrival,
     enum reason reason, struct verdict *verdict)
 {
 	verdict->reason = (uint8_t)reason;
 	core_dropped(core, &session->ways[arrival->way], reason, 1);
-	tell_records(verdict, &session->dtls, arrival);
+	fill_records(verdict, &session->dtls, arrival);
 }
 
 /* NULL: there is no room for it. */
-static struct datagram *take_in(struct core *core, struct session *session, const struct arrival *arrival)
+static struct datagram *datagram_from_arrival(
+    struct core *core, struct session *session, const struct arrival *arrival)
 {
 	struct datagram *datagram;
 
@@ -515,9 +517,9 @@ void core_arrive(
 	way->tally.received++;
 	way->tally.bytes += arrival->size;
 	verdict_start(verdict, session, arrival, way->n);
-	datagram = take_in(core, session, arrival);
+	datagram = datagram_from_arrival(core, session, arrival);
 	if (!datagram) {
-		turn_away(core, session, arrival, REASON_OVERLOAD, verdict);
+		refuse_counted(core, session, arrival, REASON_OVERLOAD, verdict);
 		/* It is too much to take in, but the device has sent: what slept until then makes room. */
 		if (arrival->way == WAY_UP)
 			path_wake(core, session, arrival->at);
@@ -527,7 +529,7 @@ void core_arrive(
 		/* A NAT that has forgotten is silent: no rule sees what comes to it. */
 		if (!nat_lives(&session->nat, session->section, arrival->mapping, arrival->at)) {
 			core_datagram_free(core, datagram);
-			turn_away(core, session, arrival, REASON_NAT_EXPIRED, verdict);
+			refuse_counted(core, session, arrival, REASON_NAT_EXPIRED, verdict);
 			return;
 		}
 		nat_in(&session->nat, session->section, arrival->at);
@@ -539,7 +541,7 @@ void core_arrive(
 	verdict->number = peek.first.number;
 	if (core->config->any_follow && arrival->way == WAY_UP)
 		follow_see(core, session, arrival);
-	if (nothing_decides(core, session, arrival->way))
+	if (can_fast_path(core, session, arrival->way))
 		pass(core, session, arrival, datagram, verdict);
 	else
 		judge(core, session, arrival, &peek, datagram, verdict);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The tables of [device], [link] and [rule], and the readers of values that only they have. */
 #include "rules/config.h"
 

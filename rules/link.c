@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules/link.h"
 
 #include <math.h>
@@ -35,7 +36,7 @@ void link_state_fini(struct link_state *state)
 
 static struct draw draw_of(const struct link_state *state, enum way way, uint64_t n)
 {
-	return chance_draw(state->user->key, way, n, state->link->luck);
+	return chance_draw(state->user->key, way, n, state->link->draw_key);
 }
 
 /* ---- Chains ---- */
@@ -122,8 +123,8 @@ static void corrupt(struct datagram *datagram, struct draw draw, struct link_dec
 
 	datagram->bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	decision->corrupted = true;
-	decision->deed = (struct deed){
-	    .kind = DEED_CORRUPT, .byte = (uint16_t)(bit / 8), .value = (uint8_t)(bit % 8)};
+	decision->mutation = (struct mutation){
+	    .kind = MUTATION_CORRUPT, .byte = (uint16_t)(bit / 8), .value = (uint8_t)(bit % 8)};
 }
 
 void link_decide(struct link_state *state, enum arrival_kind kind, struct datagram *datagram,
@@ -180,27 +181,27 @@ static void waiting_prune(struct link_wire *s, ns_t now)
 {
 	while (s->waiting_count && s->waiting[s->waiting_first].start <= now) {
 		s->waiting_bytes -= s->waiting[s->waiting_first].size;
-		s->waiting_first = (s->waiting_first + 1) % s->waiting_room;
+		s->waiting_first = (s->waiting_first + 1) % s->waiting_cap;
 		s->waiting_count--;
 	}
 }
 
 static bool waiting_push(struct link_wire *s, ns_t start, uint32_t size)
 {
-	if (s->waiting_count == s->waiting_room) {
-		uint32_t room = s->waiting_room ? 2 * s->waiting_room : 8;
-		struct link_waiting *ring = malloc(room * sizeof(*ring));
+	if (s->waiting_count == s->waiting_cap) {
+		uint32_t cap = s->waiting_cap ? 2 * s->waiting_cap : 8;
+		struct link_waiting *ring = malloc(cap * sizeof(*ring));
 
 		if (!ring)
 			return false;
 		for (uint32_t i = 0; i < s->waiting_count; i++)
-			ring[i] = s->waiting[(s->waiting_first + i) % s->waiting_room];
+			ring[i] = s->waiting[(s->waiting_first + i) % s->waiting_cap];
 		free(s->waiting);
 		s->waiting = ring;
-		s->waiting_room = room;
+		s->waiting_cap = cap;
 		s->waiting_first = 0;
 	}
-	s->waiting[(s->waiting_first + s->waiting_count++) % s->waiting_room] = (struct link_waiting){
+	s->waiting[(s->waiting_first + s->waiting_count++) % s->waiting_cap] = (struct link_waiting){
 	    .start = start, .size = size};
 	s->waiting_bytes += size;
 	return true;
@@ -415,7 +416,7 @@ void link_enter(struct link_state *state, enum arrival_kind kind, const struct d
 		passage->due = ns_add(passage->due, (ns_t)w->reorder_by.value);
 	} else if (plan->reordered) {
 		passage->hold = (uint32_t)w->reorder_by.value;
-		passage->hold_most = w->reorder_wait;
+		passage->hold_max = w->reorder_wait;
 	}
 }
 

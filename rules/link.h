@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * link: one session's state on one link, and a datagram's way across it.
  *
@@ -37,7 +38,7 @@ struct link_wire {
 	uint64_t cycle;            /* … and how often the trace has run through */
 	bool opportunity_open;
 	struct link_waiting *waiting; /* a ring */
-	uint32_t waiting_first, waiting_count, waiting_room;
+	uint32_t waiting_first, waiting_count, waiting_cap;
 	uint64_t waiting_bytes;
 };
 
@@ -93,8 +94,8 @@ struct passage {
 	enum { PASSAGE_LEAVES, PASSAGE_DROPPED, PASSAGE_SLEEPS } outcome;
 	enum reason reason;
 	ns_t due;
-	uint32_t hold;  /* later datagrams of its way to wait for (reorder_by), … */
-	ns_t hold_most; /* … but no longer than this after it is due */
+	uint32_t hold; /* later datagrams of its way to wait for (reorder_by), … */
+	ns_t hold_max; /* … but no longer than this after it is due */
 };
 
 enum arrival_kind { LINK_ORIGINAL, LINK_COPY };
@@ -112,7 +113,7 @@ struct link_chains link_chains_at(struct link_state *state, enum way way, uint32
 struct link_decision {
 	enum reason reason;
 	bool twice, corrupted;
-	struct deed deed;
+	struct mutation mutation;
 };
 
 void link_decide(struct link_state *state, enum arrival_kind kind, struct datagram *datagram,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* live: what is asked for from outside while the core runs. */
 #include <string.h>
 
@@ -5,7 +6,7 @@
 
 static bool is_identity(const struct session *session, const char *identity)
 {
-	char address[ADDRESS_TEXT_ROOM];
+	char address[ADDRESS_TEXT_SIZE];
 
 	if (session->identity_used && session->section && session->section->identity)
 		return strcmp(session->section->identity, identity) == 0;
@@ -38,42 +39,42 @@ static struct session *one_of(struct core *core, const struct live_target *targe
 	return session;
 }
 
-static size_t act_on_some(struct core *core, const struct standing *wish, const struct live_target *target,
-    struct draw draw, ns_t now)
+static size_t act_on_some(struct core *core, const struct standing_action *filter,
+    const struct live_target *target, struct draw draw, ns_t now)
 {
 	size_t count = 0;
 
 	for (struct session *session = core->oldest; session; session = session->newer) {
 		if (!is_meant(session, target))
 			continue;
-		judge_act(core, session, &wish->action, wish->by, now, wish->index, draw);
+		judge_act(core, session, &filter->action, filter->by, now, filter->index, draw);
 		count++;
 	}
 	return count;
 }
 
-static size_t act(
-    struct core *core, struct standing *wish, const struct live_target *target, struct draw draw, ns_t now)
+static size_t act(struct core *core, struct standing_action *filter, const struct live_target *target,
+    struct draw draw, ns_t now)
 {
 	if (target->whom == LIVE_SESSION || target->whom == LIVE_IDENTITY)
-		return act_on_some(core, wish, target, draw, now);
+		return act_on_some(core, filter, target, draw, now);
 	/* The rule's own conditions do not count: who asks says for whom. */
-	wish->rule = NULL;
-	wish->device = target->whom == LIVE_DEVICE ? target->device + 1 : 0;
-	if (target->whom == LIVE_ALL && wish->action.act == ACT_NOTE) {
+	filter->rule = NULL;
+	filter->device = target->whom == LIVE_DEVICE ? target->device + 1 : 0;
+	if (target->whom == LIVE_ALL && filter->action.act == ACT_NOTE) {
 		if (!target->echo)
-			core_event(core, NULL, now, "note by=%s", names_get(core->names, wish->by));
+			core_event(core, NULL, now, "note by=%s", names_get(core->names, filter->by));
 		return core->session_count;
 	}
-	return judge_everywhere(core, wish, draw, now);
+	return judge_everywhere(core, filter, draw, now);
 }
 
 size_t core_do(
     struct core *core, const struct action *action, const struct live_target *target, uint32_t by, ns_t now)
 {
-	struct standing wish = {.action = *action, .by = by};
+	struct standing_action filter = {.action = *action, .by = by};
 
-	return act(core, &wish, target, live_draw(core, by), now);
+	return act(core, &filter, target, live_draw(core, by), now);
 }
 
 size_t core_fire(struct core *core, unsigned index, const struct live_target *target, ns_t now)
@@ -83,9 +84,9 @@ size_t core_fire(struct core *core, unsigned index, const struct live_target *ta
 	size_t count = 0;
 
 	for (size_t i = 0; i < rule->actions.count; i++) {
-		struct standing wish = standing_of(rule, i);
+		struct standing_action filter = standing_action_of(rule, i);
 
-		count = act(core, &wish, target, draw, now);
+		count = act(core, &filter, target, draw, now);
 	}
 	if (count || target->whom == LIVE_ALL)
 		judge_fired_outside(core, one_of(core, target), rule, now);

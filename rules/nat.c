@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules/nat.h"
 
 static ns_t timeout_of(const struct nat *nat, const struct device *device)

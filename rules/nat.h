@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * nat: the mapping that a carrier's NAT keeps for one session (RFC 4787): made or refreshed when a datagram
  * is sent, forgotten after a silence, replaced by `rebind`.

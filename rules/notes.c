@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules/notes.h"
 
 #include <stdlib.h>
@@ -5,13 +6,13 @@
 
 #include "base/datagram.h"
 
-#define WORD_ROOM 32
+#define WORD_SIZE 32
 
 static const char *const way_prefix[WAYS] = {"up.", "down."};
 
 const struct ini_entry *notes_entry_for(const struct ini_section *section, const char *key, enum way way)
 {
-	char name[WORD_ROOM];
+	char name[WORD_SIZE];
 	const struct ini_entry *entry;
 
 	snprintf(name, sizeof(name), "%s%s", way_prefix[way], key);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * notes: what `check` remarks about a configuration that is right but may not be what was meant: rules that
  * can never match, keys without effect, links that nothing uses.

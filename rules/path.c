@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * path: a datagram's way after the rules: what holds it in front of the link (a blackout with hold; permute
  * and pack in gather.c), the link itself, and what holds it behind (reorder_by, a rule's hold).
@@ -11,11 +12,11 @@
 
 #include "rules/inside.h"
 
-enum dark path_dark(const struct session_way *way, ns_t now)
+enum path_state path_state(const struct session_way *way, ns_t now)
 {
-	if (now < way->seldom->dark_drop)
-		return DARK_DROP;
-	return now < way->seldom->dark_hold ? DARK_HOLD : DARK_NOT;
+	if (now < way->extra->drop_until)
+		return PATH_DROPS;
+	return now < way->extra->hold_until ? PATH_HOLDS : PATH_OPEN;
 }
 
 /* A plan starts on the stack of who judges; one that must wait keeps it. */
@@ -50,18 +51,18 @@ int path_schedule(struct core *core, struct datagram *datagram, enum schedule_ki
 	if (kind == SCHEDULE_ENTERS)
 		datagram->flags |= DATAGRAM_PLANNED;
 	datagram->newer = NULL;
-	datagram->older = way->going;
-	if (way->going)
-		way->going->newer = datagram;
-	way->going = datagram;
+	datagram->older = way->scheduled;
+	if (way->scheduled)
+		way->scheduled->newer = datagram;
+	way->scheduled = datagram;
 	return 0;
 }
 
-bool path_take_off(struct core *core, struct datagram *datagram)
+bool path_unschedule(struct core *core, struct datagram *datagram)
 {
-	bool dead = datagram->flags & DATAGRAM_DEAD;
+	bool dead = datagram->flags & DATAGRAM_DROPPED;
 
-	*(datagram->newer ? &datagram->newer->older : &way_of(datagram)->going) = datagram->older;
+	*(datagram->newer ? &datagram->newer->older : &way_of(datagram)->scheduled) = datagram->older;
 	if (datagram->older)
 		datagram->older->newer = datagram->newer;
 	datagram->flags &= (uint16_t) ~(DATAGRAM_SCHEDULED | DATAGRAM_PLANNED);
@@ -80,7 +81,7 @@ static void count_left(struct core *core, struct session *session, enum way way,
 	for (int w = 0; w < WAYS; w++) {
 		struct datagram *next;
 
-		for (struct datagram *d = session->ways[w].seldom->held.first; d; d = next) {
+		for (struct datagram *d = session->ways[w].extra->held.first; d; d = next) {
 			next = d->next;
 			if (d->id >= id)
 				continue;
@@ -91,7 +92,7 @@ static void count_left(struct core *core, struct session *session, enum way way,
 			if (d->left_own || d->left_either || !(d->flags & DATAGRAM_DUE))
 				continue;
 			timer_cancel(core, &d->timeout);
-			datagram_remove(&seldom_own(&session->ways[w])->held, d);
+			datagram_remove(&way_extra_own(&session->ways[w])->held, d);
 			d->flags &= (uint16_t)~DATAGRAM_HELD;
 			d->due = not_before(d, now);
 			/* Through the schedule, so that several go in the order in which they came. */
@@ -120,7 +121,7 @@ static void hand_over(struct core *core, struct datagram *datagram, ns_t now)
 	    .session = session,
 	    .datagram = datagram,
 	    .mapping = session->nat.mapping};
-	if (datagram->copy || !(session->ways[0].seldom->held.first || session->ways[1].seldom->held.first))
+	if (datagram->copy || !(session->ways[0].extra->held.first || session->ways[1].extra->held.first))
 		return;
 	if (!(datagram->flags & DATAGRAM_JOINED))
 		return count_left(core, session, way, datagram->id, now);
@@ -136,7 +137,7 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 			return;
 		}
 		timer_cancel(core, &datagram->timeout);
-		datagram_remove(&seldom_own(way_of(datagram))->held, datagram);
+		datagram_remove(&way_extra_own(way_of(datagram))->held, datagram);
 		datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 	}
 	hand_over(core, datagram, now);
@@ -144,7 +145,7 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now)
 {
-	datagram_remove(&seldom_own(way_of(datagram))->held, datagram);
+	datagram_remove(&way_extra_own(way_of(datagram))->held, datagram);
 	datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 	datagram->due = not_before(datagram, now);
 	path_leave(core, datagram, now);
@@ -155,30 +156,30 @@ static void hold(
     struct core *core, struct datagram *datagram, const struct plan *plan, const struct passage *passage)
 {
 	uint32_t own = plan->hold_own > passage->hold ? plan->hold_own : passage->hold;
-	ns_t most = passage->hold ? passage->hold_most : 0;
+	ns_t max = passage->hold ? passage->hold_max : 0;
 
-	if ((!own && !plan->hold_either) || !core_seldom(core, way_of(datagram)))
+	if ((!own && !plan->hold_either) || !core_way_extra(core, way_of(datagram)))
 		return;
 	if (plan->hold_own || plan->hold_either)
-		most = most > HOLD_MOST ? most : HOLD_MOST;
+		max = max > HOLD_MAX ? max : HOLD_MAX;
 	timer_set(
-	    core, &datagram->timeout, TIMER_HELD, datagram->session, datagram, ns_add(datagram->due, most));
+	    core, &datagram->timeout, TIMER_HELD, datagram->session, datagram, ns_add(datagram->due, max));
 	if (!datagram->timeout)
 		return;
 	datagram->flags |= DATAGRAM_HELD;
 	datagram->left_own = (uint16_t)own;
 	datagram->left_either = (uint16_t)plan->hold_either;
-	datagram_append(&seldom_own(way_of(datagram))->held, datagram);
+	datagram_append(&way_extra_own(way_of(datagram))->held, datagram);
 }
 
 /* ---- The link ---- */
 
-static bool is_ghost(const struct datagram *datagram)
+static bool is_lost_at_exit(const struct datagram *datagram)
 {
-	return datagram->flags & DATAGRAM_GHOST;
+	return datagram->flags & DATAGRAM_LOST_AT_EXIT;
 }
 
-static void tell_hold(struct verdict *verdict, enum hold hold, uint32_t name, uint32_t count)
+static void set_hold(struct verdict *verdict, enum hold hold, uint32_t name, uint32_t count)
 {
 	if (!verdict)
 		return;
@@ -191,20 +192,20 @@ static void tell_hold(struct verdict *verdict, enum hold hold, uint32_t name, ui
 }
 
 /* Lost at the exit, and that is known now; but it still takes its place on the wire when it comes to it. */
-void path_make_ghost(struct core *core, struct datagram *datagram, struct verdict *verdict)
+void path_mark_lost_at_exit(struct core *core, struct datagram *datagram, struct verdict *verdict)
 {
 	verdict->reason = REASON_LOSS;
-	datagram->flags |= DATAGRAM_GHOST;
+	datagram->flags |= DATAGRAM_LOST_AT_EXIT;
 	core_unqueue(core, way_of(datagram), 1);
 	core_dropped(core, way_of(datagram), REASON_LOSS, 1);
 	core->queued_bytes -= datagram_weight(datagram);
 }
 
-void path_die(struct core *core, struct datagram *datagram, struct plan *plan, enum reason reason, ns_t now,
+void path_drop(struct core *core, struct datagram *datagram, struct plan *plan, enum reason reason, ns_t now,
     struct verdict *verdict)
 {
 	datagram->parts = plan->parts;
-	if (is_ghost(datagram)) {
+	if (is_lost_at_exit(datagram)) {
 		core_datagram_free(core, datagram);
 	} else if (verdict) {
 		verdict->reason = (uint8_t)reason;
@@ -225,7 +226,7 @@ void path_enter_copies(struct core *core, struct datagram_list *copies, bool ahe
 	while ((copy = datagram_take(copies))) {
 		if (copy->plan->ahead != ahead)
 			datagram_append(&rest, copy);
-		else if (copy->plan->offset == 0 || is_ghost(copy))
+		else if (copy->plan->offset == 0 || is_lost_at_exit(copy))
 			path_enter(core, copy, now, NULL);
 		else if (path_schedule(core, copy, SCHEDULE_ENTERS, ns_add(now, copy->plan->offset)))
 			path_enter(core, copy, now, NULL);
@@ -233,7 +234,7 @@ void path_enter_copies(struct core *core, struct datagram_list *copies, bool ahe
 	*copies = rest;
 }
 
-void path_enter_orphans(struct core *core, struct plan *plan, ns_t now)
+void path_enter_copies_of_dropped(struct core *core, struct plan *plan, ns_t now)
 {
 	path_enter_copies(core, &plan->copies, true, now);
 	path_enter_copies(core, &plan->copies, false, now);
@@ -246,7 +247,7 @@ static bool leaves_at_once(const struct core *core, const struct datagram *datag
 {
 	bool held = passage->hold || plan->hold_own || plan->hold_either;
 
-	return datagram->due <= now && !held && !datagram->session->ways[WAY_DOWN].seldom->asleep.first &&
+	return datagram->due <= now && !held && !datagram->session->ways[WAY_DOWN].extra->asleep.first &&
 	       schedule_due(core->schedule) > now;
 }
 
@@ -263,19 +264,19 @@ static bool cross(struct core *core, struct datagram *datagram, struct plan *pla
 		    plan->link, datagram->copy ? LINK_COPY : LINK_ORIGINAL, datagram, plan, now, &passage);
 	if (passage.outcome == PASSAGE_SLEEPS) {
 		/* Whose verdict is open has a plan of its judge's. */
-		if (!core_seldom(core, way) || (verdict && !path_plan_keep(core, datagram))) {
-			path_die(core, datagram, plan, REASON_OVERLOAD, now, verdict);
+		if (!core_way_extra(core, way) || (verdict && !path_plan_keep(core, datagram))) {
+			path_drop(core, datagram, plan, REASON_OVERLOAD, now, verdict);
 			return true;
 		}
-		datagram_append(&seldom_own(way)->asleep, datagram);
+		datagram_append(&way_extra_own(way)->asleep, datagram);
 		if (verdict && plan->lost_at_exit)
-			path_make_ghost(core, datagram, verdict);
-		tell_hold(verdict, HOLD_SLEEP, 0, 0);
+			path_mark_lost_at_exit(core, datagram, verdict);
+		set_hold(verdict, HOLD_SLEEP, 0, 0);
 		return false;
 	}
 	if (passage.outcome == PASSAGE_DROPPED) {
 		core->out_of_memory |= passage.reason == REASON_OVERLOAD;
-		path_die(core, datagram, plan, passage.reason, now, verdict);
+		path_drop(core, datagram, plan, passage.reason, now, verdict);
 		return true;
 	}
 	datagram->parts = plan->parts;
@@ -292,9 +293,9 @@ static bool cross(struct core *core, struct datagram *datagram, struct plan *pla
 	}
 	hold(core, datagram, plan, &passage);
 	if (plan->hold_own || plan->hold_either)
-		tell_hold(verdict, HOLD_RULE, plan->hold_name, 0);
+		set_hold(verdict, HOLD_RULE, plan->hold_name, 0);
 	else if (passage.hold)
-		tell_hold(verdict, HOLD_REORDER, 0, passage.hold);
+		set_hold(verdict, HOLD_REORDER, 0, passage.hold);
 	return true;
 }
 
@@ -303,7 +304,7 @@ static void duplicate_late(struct core *core, const struct datagram *original, n
 {
 	struct datagram *copy = core_datagram(
 	    core, original->session, (enum way)original->way, original->size);
-	struct plan plan = {.salt = chance_mix(original->plan->link->link->luck)};
+	struct plan plan = {.salt = chance_mix(original->plan->link->link->draw_key)};
 	uint16_t number = 1;
 
 	if (!copy)
@@ -362,7 +363,7 @@ static enum reason come_to_link(struct core *core, struct datagram *datagram, ns
 	bool moved = plan->in_blackout && plan->link && plan->link->link != session->link;
 
 	plan->in_blackout = false;
-	if (moved && is_ghost(datagram))
+	if (moved && is_lost_at_exit(datagram))
 		plan->link = core_link_state(core, session, session->link);
 	else if (moved || plan->undecided)
 		return decide_late(core, datagram, now);
@@ -383,7 +384,7 @@ static void copies_come_to_link(struct core *core, struct datagram_list *copies,
 			datagram_append(copies, copy);
 			continue;
 		}
-		path_die(core, copy, plan, reason, now, NULL);
+		path_drop(core, copy, plan, reason, now, NULL);
 		free(plan);
 	}
 }
@@ -397,8 +398,8 @@ static bool all_come_to_link(struct core *core, struct datagram *datagram, ns_t 
 	copies_come_to_link(core, &plan->copies, now);
 	if (!reason)
 		return true;
-	path_enter_orphans(core, plan, now);
-	path_die(core, datagram, plan, reason, now, NULL);
+	path_enter_copies_of_dropped(core, plan, now);
+	path_drop(core, datagram, plan, reason, now, NULL);
 	free(plan);
 	return false;
 }
@@ -411,15 +412,15 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 	bool kept = verdict == NULL;
 
 	/* By the core's time too: where the end has been and gone, none may wait for it. */
-	if (plan->in_blackout && path_dark(way, later(now, core->now)) != DARK_NOT) {
-		if (!core_seldom(core, way) || (!kept && !path_plan_keep(core, datagram))) {
-			path_die(core, datagram, plan, REASON_OVERLOAD, now, verdict);
+	if (plan->in_blackout && path_state(way, later(now, core->now)) != PATH_OPEN) {
+		if (!core_way_extra(core, way) || (!kept && !path_plan_keep(core, datagram))) {
+			path_drop(core, datagram, plan, REASON_OVERLOAD, now, verdict);
 			if (kept)
 				free(plan);
 			return;
 		}
-		datagram_append(&seldom_own(way)->dark, datagram);
-		tell_hold(verdict, HOLD_BLACKOUT, 0, 0);
+		datagram_append(&way_extra_own(way)->blackout_held, datagram);
+		set_hold(verdict, HOLD_BLACKOUT, 0, 0);
 		return;
 	}
 	if ((plan->in_blackout || plan->undecided) && !all_come_to_link(core, datagram, now))
@@ -458,14 +459,14 @@ static void enter_all(struct core *core, struct datagram_list *list, ns_t now)
 }
 
 /* A blackout's end may have come: what it held enters the links, in order, as if it came now. */
-void path_light(struct core *core, struct session *session, ns_t now)
+void path_blackout_end(struct core *core, struct session *session, ns_t now)
 {
 	bool ended[WAYS];
 
 	for (int w = 0; w < WAYS; w++) {
-		const struct seldom *way = session->ways[w].seldom;
+		const struct way_extra *way = session->ways[w].extra;
 
-		ended[w] = (way->dark_drop > way->dark_hold ? way->dark_drop : way->dark_hold) == now;
+		ended[w] = (way->drop_until > way->hold_until ? way->drop_until : way->hold_until) == now;
 	}
 	if (session->end)
 		return;
@@ -475,8 +476,9 @@ void path_light(struct core *core, struct session *session, ns_t now)
 		core_event(
 		    core, session, now, "blackout-ends %s", verdict_ways[ended[WAY_UP] ? WAY_UP : WAY_DOWN]);
 	for (int w = 0; w < WAYS; w++)
-		if (path_dark(&session->ways[w], now) == DARK_NOT && session->ways[w].seldom->dark.first)
-			enter_all(core, &seldom_own(&session->ways[w])->dark, now);
+		if (path_state(&session->ways[w], now) == PATH_OPEN &&
+		    session->ways[w].extra->blackout_held.first)
+			enter_all(core, &way_extra_own(&session->ways[w])->blackout_held, now);
 }
 
 /* The device has sent: what slept until then goes. */
@@ -484,29 +486,29 @@ void path_wake(struct core *core, struct session *session, ns_t now)
 {
 	for (struct link_state *state = session->links; state; state = state->next)
 		link_wake(state, now);
-	if (session->ways[WAY_DOWN].seldom->asleep.first)
-		enter_all(core, &seldom_own(&session->ways[WAY_DOWN])->asleep, now);
+	if (session->ways[WAY_DOWN].extra->asleep.first)
+		enter_all(core, &way_extra_own(&session->ways[WAY_DOWN])->asleep, now);
 }
 
 /* ---- Ends ---- */
 
-static void forget_all(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
+static void drop_all(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
 {
 	struct datagram *datagram;
 
 	while ((datagram = datagram_take(list))) {
 		struct plan *plan = datagram->plan;
 
-		forget_all(core, &plan->copies, reason, now);
-		path_die(core, datagram, plan, reason, now, NULL);
+		drop_all(core, &plan->copies, reason, now);
+		path_drop(core, datagram, plan, reason, now, NULL);
 		free(plan);
 	}
 }
 
 /* Those on their way die now; their places in the schedule stay until their time comes. */
-static void forget_going(struct core *core, struct datagram *going, enum reason reason, ns_t now)
+static void drop_scheduled(struct core *core, struct datagram *scheduled, enum reason reason, ns_t now)
 {
-	for (struct datagram *d = going; d; d = d->older) {
+	for (struct datagram *d = scheduled; d; d = d->older) {
 		if (d->flags & DATAGRAM_PLANNED) {
 			struct plan *plan = d->plan;
 
@@ -514,13 +516,13 @@ static void forget_going(struct core *core, struct datagram *going, enum reason 
 			d->parts = plan->parts;
 			free(plan);
 		}
-		d->flags |= DATAGRAM_DEAD;
+		d->flags |= DATAGRAM_DROPPED;
 		core_unsent(core, d, reason, now);
 	}
 }
 
 /* Those behind the link no longer wait for one another: what is due dies, the rest when it comes. */
-static void forget_held(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
+static void drop_held(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
 {
 	struct datagram *datagram;
 
@@ -532,26 +534,26 @@ static void forget_held(struct core *core, struct datagram_list *list, enum reas
 	}
 }
 
-void path_forget(struct core *core, struct session *session, enum reason reason, ns_t now)
+void path_drop_all(struct core *core, struct session *session, enum reason reason, ns_t now)
 {
 	for (int w = 0; w < WAYS; w++) {
-		struct seldom *own;
+		struct way_extra *own;
 
-		if (session->ways[w].seldom == &seldom_none) {
-			forget_going(core, session->ways[w].going, reason, now);
+		if (session->ways[w].extra == &way_extra_none) {
+			drop_scheduled(core, session->ways[w].scheduled, reason, now);
 			continue;
 		}
-		own = seldom_own(&session->ways[w]);
-		forget_all(core, &own->dark, reason, now);
-		forget_all(core, &own->asleep, reason, now);
-		forget_held(core, &own->held, reason, now);
-		forget_going(core, session->ways[w].going, reason, now);
+		own = way_extra_own(&session->ways[w]);
+		drop_all(core, &own->blackout_held, reason, now);
+		drop_all(core, &own->asleep, reason, now);
+		drop_held(core, &own->held, reason, now);
+		drop_scheduled(core, session->ways[w].scheduled, reason, now);
 		if (own->pack) {
 			struct pack *pack = own->pack;
 
 			own->pack = NULL;
 			timer_cancel(core, &pack->timer);
-			forget_all(core, &pack->parts, reason, now);
+			drop_all(core, &pack->parts, reason, now);
 			free(pack);
 		}
 	}
@@ -567,7 +569,7 @@ void path_forget(struct core *core, struct session *session, enum reason reason,
 				timer_cancel(core, &group->timer);
 				*group = (struct group){0};
 			}
-			forget_all(core, &list, reason, now);
+			drop_all(core, &list, reason, now);
 		}
 	}
 }

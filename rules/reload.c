@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * reload: a running core goes over to another configuration: what has the same name keeps what it has
  * counted.
@@ -35,7 +36,7 @@ struct core_change {
 	uint32_t *link_to;   /* … of links, */
 	uint32_t *device_to; /* … of devices */
 	/* For `after`; once exchanged the old ones. */
-	struct rule_state *shared;
+	struct rule_state *shared_rules;
 	struct rule_totals *totals;
 	struct link_totals *links;
 	/* While it is exchanged: by session, the oldest first. */
@@ -90,11 +91,11 @@ struct core_change *core_change_new(const struct config *before, const struct co
 	map_rules(change);
 	map_links(change);
 	map_devices(change);
-	change->shared = memory_new(after->rule_count + 1, sizeof(*change->shared));
+	change->shared_rules = memory_new(after->rule_count + 1, sizeof(*change->shared_rules));
 	change->totals = memory_new(after->rule_count + 1, sizeof(*change->totals));
 	change->links = memory_new(after->link_count + 1, sizeof(*change->links));
 	for (size_t i = 0; i < after->rule_count; i++)
-		change->shared[i].rule = &after->rules[i];
+		change->shared_rules[i].rule = &after->rules[i];
 	return change;
 }
 
@@ -118,7 +119,7 @@ void core_change_free(struct core_change *change)
 	free(change->rule_to);
 	free(change->link_to);
 	free(change->device_to);
-	free(change->shared);
+	free(change->shared_rules);
 	free(change->totals);
 	free(change->links);
 	free(change);
@@ -249,17 +250,17 @@ static void session_rules_reload(struct core *core, const struct core_change *ch
 /* Only rules with scope = all count here. */
 static void shared_reload(struct core *core, struct core_change *change, ns_t now)
 {
-	struct rule_state *old = core->shared;
+	struct rule_state *old = core->shared_rules;
 	struct rule_totals *totals = core->totals;
 	const struct indexes *wide = &change->after->wide_rules, *wide_before = &change->before->wide_rules;
 
-	core->shared = change->shared;
+	core->shared_rules = change->shared_rules;
 	core->totals = change->totals;
 	for (size_t i = 0; i < change->after->rule_count; i++)
 		if (change->rule_from[i] != GONE)
 			core->totals[i] = totals[change->rule_from[i]];
 	for (size_t i = 0; i < wide->count; i++) {
-		struct rule_state *state = &core->shared[wide->all[i]];
+		struct rule_state *state = &core->shared_rules[wide->all[i]];
 		uint32_t index = change->rule_from[wide->all[i]];
 		struct rule_state *from = index == GONE ? NULL : &old[index];
 
@@ -269,7 +270,7 @@ static void shared_reload(struct core *core, struct core_change *change, ns_t no
 	}
 	for (size_t i = 0; i < wide_before->count; i++)
 		session_rule_clear(core, &old[wide_before->all[i]]);
-	change->shared = old;
+	change->shared_rules = old;
 	change->totals = totals;
 }
 
@@ -370,7 +371,7 @@ static void each_reload(struct core *core, const struct core_change *change)
 }
 
 /* One that was asked for from outside stands while its section and its link are there. */
-static bool live_reload(struct standing *s, const struct core_change *change)
+static bool live_reload(struct standing_action *s, const struct core_change *change)
 {
 	if (s->device) {
 		uint32_t to = change->device_to[s->device - 1];
@@ -390,7 +391,7 @@ static bool live_reload(struct standing *s, const struct core_change *change)
 }
 
 /* A rule's stands while rule and action are still there. */
-static bool rule_reload(struct standing *s, const struct core_change *change)
+static bool rule_reload(struct standing_action *s, const struct core_change *change)
 {
 	uint32_t to = change->rule_to[s->rule->index];
 	const struct rule *rule = to == GONE ? NULL : &change->after->rules[to];
@@ -409,7 +410,7 @@ static void standing_reload(struct core *core, const struct core_change *change)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < core->standing_count; i++) {
-		struct standing s = core->standing[i];
+		struct standing_action s = core->standing[i];
 
 		if (s.rule ? rule_reload(&s, change) : live_reload(&s, change))
 			core->standing[kept++] = s;

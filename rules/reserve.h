@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * reserve: memory that is kept for when there is none: what a datagram that was taken in still needs on its
  * way (a plan, a timer, a group) comes from here if malloc fails.

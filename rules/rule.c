@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules/rule.h"
 
 #include <stdlib.h>
@@ -18,18 +19,18 @@ bool rule_concerns(const struct rule *rule, const struct session *session, const
 /* The entry that a new one is written to; NULL when memory is out. */
 static struct attempt *attempts_place(struct attempts *attempts)
 {
-	uint32_t room = attempts->room ? 2 * attempts->room : 8;
+	uint32_t cap = attempts->cap ? 2 * attempts->cap : 8;
 	struct attempt *all;
 
-	if (attempts->count < attempts->room)
+	if (attempts->count < attempts->cap)
 		return &attempts->all[attempts->count++];
-	if (attempts->room == ATTEMPTS_MAX)
+	if (attempts->cap == ATTEMPTS_MAX)
 		return &attempts->all[attempts->oldest++ % ATTEMPTS_MAX];
-	all = realloc(attempts->all, room * sizeof(*all));
+	all = realloc(attempts->all, cap * sizeof(*all));
 	if (!all)
 		return NULL;
 	attempts->all = all;
-	attempts->room = room;
+	attempts->cap = cap;
 	return &attempts->all[attempts->count++];
 }
 
@@ -73,14 +74,14 @@ struct record_walk {
 	bool walks;
 };
 
-static bool records_first(struct record_walk *records, const struct sight *sight)
+static bool records_first(struct record_walk *records, const struct match_input *input)
 {
-	records->walks = sight->peek->records > 1;
+	records->walks = input->peek->records > 1;
 	if (!records->walks) {
-		records->now = sight->peek->first;
-		return sight->peek->records == 1;
+		records->now = input->peek->first;
+		return input->peek->records == 1;
 	}
-	dtls_walk(&records->walk, &sight->session->dtls, sight->way, sight->bytes, sight->size);
+	dtls_walk(&records->walk, &input->session->dtls, input->way, input->bytes, input->size);
 	return dtls_next(&records->walk, &records->now);
 }
 
@@ -89,15 +90,15 @@ static bool records_next(struct record_walk *records)
 	return records->walks && dtls_next(&records->walk, &records->now);
 }
 
-bool kinds_match(const struct kinds *kinds, const struct sight *sight)
+bool kinds_match(const struct kinds *kinds, const struct match_input *input)
 {
 	struct record_walk records;
 
-	if (kinds->kinds & sight->peek->kinds)
+	if (kinds->kinds & input->peek->kinds)
 		return true;
 	if (!kinds->any_types)
 		return false;
-	for (bool more = records_first(&records, sight); more; more = records_next(&records))
+	for (bool more = records_first(&records, input); more; more = records_next(&records))
 		if (type_listed(kinds, records.now.type))
 			return true;
 	return false;
@@ -113,12 +114,12 @@ static bool number_matches(const struct rule *rule, uint16_t epoch, uint64_t num
 	return false;
 }
 
-static bool records_match(const struct rule *rule, const struct sight *sight)
+static bool records_match(const struct rule *rule, const struct match_input *input)
 {
 	bool epoch = false, number = rule->records.count == 0;
 	struct record_walk records;
 
-	for (bool more = records_first(&records, sight); more; more = records_next(&records)) {
+	for (bool more = records_first(&records, input); more; more = records_next(&records)) {
 		epoch |= span_holds(&rule->epoch, records.now.epoch);
 		number |= number_matches(rule, records.now.epoch, records.now.number);
 		if (epoch && number)
@@ -128,18 +129,18 @@ static bool records_match(const struct rule *rule, const struct sight *sight)
 }
 
 /* `since`: awake from the datagram behind the other's firing on. */
-static bool is_awake(const struct rule_state *state, const struct sight *sight)
+static bool is_awake(const struct rule_state *state, const struct match_input *input)
 {
-	uint64_t seen = state->rule->scope == SCOPE_ALL ? sight->seen_all : sight->seen;
+	uint64_t seen = state->rule->scope == SCOPE_ALL ? input->seen_all : input->seen;
 
 	return state->restart && seen > state->restart->seen;
 }
 
 /* `after` and `until`. */
-static bool in_span(const struct rule_state *state, const struct sight *sight, ns_t began)
+static bool in_span(const struct rule_state *state, const struct match_input *input, ns_t began)
 {
 	const struct rule *rule = state->rule;
-	ns_t age = sight->now - (state->restart ? state->restart->at : began);
+	ns_t age = input->now - (state->restart ? state->restart->at : began);
 
 	if (age < 0) /* its socket was read late: it came a hair before what set the clock of this rule */
 		age = 0;
@@ -164,95 +165,96 @@ static bool message_meets(const struct rule *rule, const struct dtls_message *me
 }
 
 /* Attempts are counted in the session, from the latest restart on; all are, whichever matches. */
-static bool messages_match(struct rule_state *own, const struct sight *sight)
+static bool messages_match(struct rule_state *own, const struct match_input *input)
 {
-	const struct dtls_peek *peek = sight->peek;
+	const struct dtls_peek *peek = input->peek;
 	bool matches = false, restarted = own->restart && (own->rule->looks & LOOKS_ATTEMPT);
 
 	for (uint32_t i = 0; i < peek->message_count; i++) {
 		const struct dtls_message *message = &peek->messages[i];
-		uint32_t attempt = sight->attempts[i];
+		uint32_t attempt = input->attempts[i];
 
 		if (restarted) {
-			attempt = attempts_count(&own->restart->attempts[sight->way], message);
-			*sight->out_of_memory |= !attempt;
+			attempt = attempts_count(&own->restart->attempts[input->way], message);
+			*input->out_of_memory |= !attempt;
 		}
 		matches |= message_meets(own->rule, message, attempt);
 	}
 	return matches;
 }
 
-static bool dtls_matches(const struct rule *rule, const struct sight *sight)
+static bool dtls_matches(const struct rule *rule, const struct match_input *input)
 {
-	if ((rule->dtls.kinds || rule->dtls.any_types) && !kinds_match(&rule->dtls, sight))
+	if ((rule->dtls.kinds || rule->dtls.any_types) && !kinds_match(&rule->dtls, input))
 		return false;
-	return !kinds_match(&rule->dtls_not, sight);
+	return !kinds_match(&rule->dtls_not, input);
 }
 
-static bool coap_matches(const struct rule *rule, const struct sight *sight)
+static bool coap_matches(const struct rule *rule, const struct match_input *input)
 {
 	bool any_number = !(rule->looks & LOOKS_COAP_BLOCK);
 	struct coap coap;
 
-	if (sight->peek->first.type != DTLS_NONE)
+	if (input->peek->first.type != DTLS_NONE)
 		return false;
-	coap_look(&coap, sight->bytes, sight->size);
+	coap_look(&coap, input->bytes, input->size);
 	return coap_match(&rule->coap, any_number ? NULL : &rule->coap_block, &coap);
 }
 
-static bool carried_matches(const struct rule_state *own, const struct sight *sight)
+static bool carried_matches(const struct rule_state *own, const struct match_input *input)
 {
-	uint64_t before = own->restart ? own->restart->carried[sight->way] : 0;
+	uint64_t before = own->restart ? own->restart->carried[input->way] : 0;
 
-	return span_holds(&own->rule->carried, sight->carried - before);
+	return span_holds(&own->rule->carried, input->carried - before);
 }
 
 static bool conditions_hold(
-    struct rule_state *state, struct rule_state *own, const struct sight *sight, ns_t began)
+    struct rule_state *state, struct rule_state *own, const struct match_input *input, ns_t began)
 {
 	const struct rule *rule = state->rule;
 
-	if ((rule->looks & LOOKS_SINCE) && !is_awake(state, sight))
+	if ((rule->looks & LOOKS_SINCE) && !is_awake(state, input))
 		return false;
 	/* Before all else that may fail: an attempt counts whatever the other conditions say. */
-	if ((rule->looks & (LOOKS_ATTEMPT | LOOKS_SEQUENCE)) && !messages_match(own, sight))
+	if ((rule->looks & (LOOKS_ATTEMPT | LOOKS_SEQUENCE)) && !messages_match(own, input))
 		return false;
-	if ((rule->looks & LOOKS_AGE) && !in_span(state, sight, began))
+	if ((rule->looks & LOOKS_AGE) && !in_span(state, input, began))
 		return false;
-	if ((rule->looks & LOOKS_SIZE) && !spans_hold(&rule->sizes, sight->size))
+	if ((rule->looks & LOOKS_SIZE) && !spans_hold(&rule->sizes, input->size))
 		return false;
-	if ((rule->looks & LOOKS_DTLS) && !dtls_matches(rule, sight))
+	if ((rule->looks & LOOKS_DTLS) && !dtls_matches(rule, input))
 		return false;
-	if ((rule->looks & LOOKS_RECORDS) && !records_match(rule, sight))
+	if ((rule->looks & LOOKS_RECORDS) && !records_match(rule, input))
 		return false;
-	if ((rule->looks & LOOKS_BYTES) && !bytes_match(&rule->bytes, sight->bytes, sight->size))
+	if ((rule->looks & LOOKS_BYTES) && !bytes_match(&rule->bytes, input->bytes, input->size))
 		return false;
-	if ((rule->looks & (LOOKS_COAP | LOOKS_COAP_BLOCK)) && !coap_matches(rule, sight))
+	if ((rule->looks & (LOOKS_COAP | LOOKS_COAP_BLOCK)) && !coap_matches(rule, input))
 		return false;
-	return !(rule->looks & LOOKS_CARRIED) || carried_matches(own, sight);
+	return !(rule->looks & LOOKS_CARRIED) || carried_matches(own, input);
 }
 
-bool rule_matches(struct rule_state *state, struct rule_state *own, const struct sight *sight, ns_t began)
+bool rule_matches(
+    struct rule_state *state, struct rule_state *own, const struct match_input *input, ns_t began)
 {
 	const struct rule *rule = state->rule;
 
-	if (!(rule->looks & 1u << sight->way) || rule->disabled)
+	if (!(rule->looks & 1u << input->way) || rule->disabled)
 		return false;
-	if ((rule->looks & ~(unsigned)(LOOKS_UP | LOOKS_DOWN)) && !conditions_hold(state, own, sight, began))
+	if ((rule->looks & ~(unsigned)(LOOKS_UP | LOOKS_DOWN)) && !conditions_hold(state, own, input, began))
 		return false;
-	state->matched[rule->way == RULE_EITHER ? 0 : sight->way]++;
+	state->matched[rule->way == RULE_EITHER ? 0 : input->way]++;
 	return true;
 }
 
-bool rule_fires(const struct rule_state *state, const struct sight *sight, struct draw *draw)
+bool rule_fires(const struct rule_state *state, const struct match_input *input, struct draw *draw)
 {
 	const struct rule *rule = state->rule;
 
 	if (rule->nth.count &&
-	    !spans_hold(&rule->nth, state->matched[rule->way == RULE_EITHER ? 0 : sight->way]))
+	    !spans_hold(&rule->nth, state->matched[rule->way == RULE_EITHER ? 0 : input->way]))
 		return false;
 	if (state->fired >= rule->limit)
 		return false;
-	*draw = chance_draw(sight->session->user.key, sight->way, sight->n, rule->luck);
+	*draw = chance_draw(input->session->user.key, input->way, input->n, rule->draw_key);
 	return rule->probability >= 1 || chance_hit(*draw, RULE_DRAW_CHANCE, rule->probability);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * rule: does a rule match a datagram, and does it fire? Counting is done here; acting is not.
  *
@@ -24,7 +25,7 @@ static inline unsigned rule_draw(size_t action, unsigned number)
 }
 
 /* What there is to see of a datagram, as it arrived. */
-struct sight {
+struct match_input {
 	struct session *session;
 	enum way way;
 	const uint8_t *bytes;
@@ -42,12 +43,13 @@ struct sight {
 
 /* Does this rule look at sessions of this section and number at all? */
 bool rule_concerns(const struct rule *rule, const struct session *session, const struct config *config);
-bool kinds_match(const struct kinds *kinds, const struct sight *sight);
+bool kinds_match(const struct kinds *kinds, const struct match_input *input);
 /* Counts the datagram where it matches, and tells so. `state` counts (of all sessions with scope = all),
  * `own` is the session's. `began`: when the rule's time began without `since`. */
-bool rule_matches(struct rule_state *state, struct rule_state *own, const struct sight *sight, ns_t began);
+bool rule_matches(
+    struct rule_state *state, struct rule_state *own, const struct match_input *input, ns_t began);
 /* For one that matched and was counted: nth, chance and limit hold. Gives the draw for its actions. */
-bool rule_fires(const struct rule_state *state, const struct sight *sight, struct draw *draw);
+bool rule_fires(const struct rule_state *state, const struct match_input *input, struct draw *draw);
 
 /* Which try of this message this is: the first is 1, and a record that came before, by its number, is the
  * same try. 0 when memory is out. */

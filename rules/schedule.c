@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules/schedule.h"
 
 #include <assert.h>
@@ -40,11 +41,11 @@ struct wheel {
 
 struct schedule {
 	struct slot *heap; /* behind the padding */
-	size_t count, room;
+	size_t count, cap;
 	struct wheel *wheel; /* NULL: never needed */
 	/* The lane, a ring: what came in the order in which it is due. */
 	struct slot *lane;
-	size_t lane_first, lane_count, lane_room;
+	size_t lane_first, lane_count, lane_cap;
 	ns_t due; /* of the earliest in both */
 	uint64_t puts;
 };
@@ -132,17 +133,17 @@ static void refill(struct schedule *schedule, size_t at, struct slot slot)
 	const struct slot *heap = schedule->heap;
 
 	for (;;) {
-		size_t child = at * ARITY + 1, least, end;
+		size_t child = at * ARITY + 1, min, end;
 
 		if (child >= schedule->count)
 			break;
 		end = child + ARITY < schedule->count ? child + ARITY : schedule->count;
-		least = child;
+		min = child;
 		while (++child < end)
-			if (before(&heap[child], &heap[least]))
-				least = child;
-		set(schedule, at, heap[least]);
-		at = least;
+			if (before(&heap[child], &heap[min]))
+				min = child;
+		set(schedule, at, heap[min]);
+		at = min;
 	}
 	rise(schedule, at, slot);
 }
@@ -257,13 +258,13 @@ static void wheel_advance(struct schedule *schedule)
 
 static struct slot *lane_at(const struct schedule *schedule, size_t index)
 {
-	return &schedule->lane[(schedule->lane_first + index) & (schedule->lane_room - 1)];
+	return &schedule->lane[(schedule->lane_first + index) & (schedule->lane_cap - 1)];
 }
 
 static int lane_grow(struct schedule *schedule)
 {
-	size_t room = schedule->lane_room ? 2 * schedule->lane_room : 64;
-	struct slot *lane = malloc(room * sizeof(*lane));
+	size_t cap = schedule->lane_cap ? 2 * schedule->lane_cap : 64;
+	struct slot *lane = malloc(cap * sizeof(*lane));
 
 	if (!lane)
 		return -1;
@@ -272,7 +273,7 @@ static int lane_grow(struct schedule *schedule)
 	free(schedule->lane);
 	schedule->lane = lane;
 	schedule->lane_first = 0;
-	schedule->lane_room = room;
+	schedule->lane_cap = cap;
 	return 0;
 }
 
@@ -302,8 +303,8 @@ static void due_renew(struct schedule *schedule)
 
 static int heap_grow(struct schedule *schedule)
 {
-	size_t room = schedule->room ? 2 * schedule->room : 64;
-	struct slot *whole = aligned_alloc(CACHE_LINE, (PADDING + room + 1) * sizeof(*whole));
+	size_t cap = schedule->cap ? 2 * schedule->cap : 64;
+	struct slot *whole = aligned_alloc(CACHE_LINE, (PADDING + cap + 1) * sizeof(*whole));
 
 	if (!whole)
 		return -1;
@@ -312,19 +313,19 @@ static int heap_grow(struct schedule *schedule)
 		free(schedule->heap - PADDING);
 	}
 	schedule->heap = whole + PADDING;
-	schedule->room = room;
+	schedule->cap = cap;
 	return 0;
 }
 
 /* What stands in the wheel must fit into the heap one day. */
 static size_t heap_left(const struct schedule *schedule)
 {
-	return schedule->room - schedule->count - (schedule->wheel ? schedule->wheel->count : 0);
+	return schedule->cap - schedule->count - (schedule->wheel ? schedule->wheel->count : 0);
 }
 
 bool schedule_has_room(const struct schedule *schedule, size_t more)
 {
-	return heap_left(schedule) >= more && schedule->lane_room - schedule->lane_count >= more;
+	return heap_left(schedule) >= more && schedule->lane_cap - schedule->lane_count >= more;
 }
 
 bool schedule_reserve(struct schedule *schedule, size_t more)
@@ -332,7 +333,7 @@ bool schedule_reserve(struct schedule *schedule, size_t more)
 	while (heap_left(schedule) < more)
 		if (heap_grow(schedule))
 			return false;
-	while (schedule->lane_room - schedule->lane_count < more)
+	while (schedule->lane_cap - schedule->lane_count < more)
 		if (lane_grow(schedule))
 			return false;
 	return true;
@@ -350,7 +351,7 @@ int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum sch
 		if (!wheel_takes(schedule, &slot))
 			rise(schedule, schedule->count++, slot);
 	} else {
-		if (schedule->lane_count == schedule->lane_room && lane_grow(schedule))
+		if (schedule->lane_count == schedule->lane_cap && lane_grow(schedule))
 			return -1;
 		*lane_at(schedule, schedule->lane_count++) = slot;
 	}
@@ -385,7 +386,7 @@ bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *e
 	next = from_lane ? lane_at(schedule, 0) : &schedule->heap[0];
 	*entry = (struct schedule_entry){.due = next->due, .kind = kind_of(next), .what = what_of(next)};
 	if (from_lane) {
-		schedule->lane_first = (schedule->lane_first + 1) & (schedule->lane_room - 1);
+		schedule->lane_first = (schedule->lane_first + 1) & (schedule->lane_cap - 1);
 		schedule->lane_count--;
 	} else if (--schedule->count) {
 		refill(schedule, 0, schedule->heap[schedule->count]);

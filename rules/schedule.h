@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * schedule: what waits, by the time at which it is due; of equal times, what arrived first comes first, and
  * of one arrival, what was put in first.

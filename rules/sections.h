@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sections: which [device] takes a session: the first in file order whose conditions match, found without
  * looking at all of them.

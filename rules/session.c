@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* session: found, opened, ended. */
 #include <assert.h>
 #include <stdlib.h>
@@ -6,30 +7,30 @@
 #include "base/cache.h"
 #include "rules/inside.h"
 
-#define EACH_MOST 1000
+#define EACH_MAX 1000
 #define FEW 256 /* sessions that stay in the cache by themselves */
 
 /* ---- What few have ---- */
 
-const struct seldom seldom_none = {.dark_drop = INT64_MIN, .dark_hold = INT64_MIN};
+const struct way_extra way_extra_none = {.drop_until = INT64_MIN, .hold_until = INT64_MIN};
 
-struct seldom *core_seldom(struct core *core, struct session_way *way)
+struct way_extra *core_way_extra(struct core *core, struct session_way *way)
 {
-	struct seldom *own;
+	struct way_extra *own;
 
-	if (way->seldom != &seldom_none)
-		return seldom_own(way);
+	if (way->extra != &way_extra_none)
+		return way_extra_own(way);
 	own = core_get(core, sizeof(*own));
 	if (!own)
 		return NULL;
-	*own = seldom_none;
-	way->seldom = own;
+	*own = way_extra_none;
+	way->extra = own;
 	return own;
 }
 
 void core_dropped(struct core *core, struct session_way *way, enum reason reason, uint32_t count)
 {
-	struct seldom *own = count ? core_seldom(core, way) : NULL;
+	struct way_extra *own = count ? core_way_extra(core, way) : NULL;
 	struct account *refused = &core->refused[WAY_UP];
 
 	if (own)
@@ -57,19 +58,19 @@ struct account way_account(const struct session_way *way)
 	    .reordered = tally->reordered};
 
 	for (int i = 0; i < REASON_COUNT; i++)
-		account.dropped[i] = way->seldom->dropped[i];
+		account.dropped[i] = way->extra->dropped[i];
 	return account;
 }
 
 static void seldom_free(struct session_way *way)
 {
-	struct seldom *own = (struct seldom *)way->seldom;
+	struct way_extra *own = (struct way_extra *)way->extra;
 
-	if (own == &seldom_none)
+	if (own == &way_extra_none)
 		return;
 	attempts_clear(&own->attempts);
 	free(own);
-	way->seldom = &seldom_none;
+	way->extra = &way_extra_none;
 }
 
 /* ---- Sessions ---- */
@@ -92,12 +93,12 @@ struct session *session_find(const struct core *core, unsigned listener, const s
 	return chain_find(core->hash[hash_of(core, listener, device)], listener, device);
 }
 
-bool core_foresees(const struct core *core)
+bool core_should_prefetch(const struct core *core)
 {
 	return core->session_count >= FEW;
 }
 
-static inline void foresee(const struct session *session, enum way way)
+static inline void prefetch_sessions(const struct session *session, enum way way)
 {
 	size_t own = offsetof(struct session, ways) + way * sizeof(struct session_way);
 	size_t link = offsetof(struct session, first_link);
@@ -109,20 +110,20 @@ static inline void foresee(const struct session *session, enum way way)
 	cache_fetch(session, links, links + offsetof(struct link_way_state, awake));
 }
 
-void core_foresee_answer(const struct session *session)
+void core_prefetch_session(const struct session *session)
 {
-	foresee(session, WAY_DOWN);
+	prefetch_sessions(session, WAY_DOWN);
 }
 
 /* In passes: what the next one needs is there by then. */
-bool core_foresee(const struct core *core, unsigned listener, const struct address *const *devices,
+bool core_prefetch_batch(const struct core *core, unsigned listener, const struct address *const *devices,
     struct session **sessions, size_t count)
 {
-	size_t at[CORE_FORESEEN];
+	size_t at[CORE_PREFETCH_MAX];
 
-	if (!core_foresees(core))
+	if (!core_should_prefetch(core))
 		return false;
-	assert(count <= CORE_FORESEEN);
+	assert(count <= CORE_PREFETCH_MAX);
 	for (size_t i = 0; i < count; i++) {
 		at[i] = hash_of(core, listener, devices[i]);
 		__builtin_prefetch(&core->hash[at[i]]);
@@ -135,7 +136,7 @@ bool core_foresee(const struct core *core, unsigned listener, const struct addre
 	for (size_t i = 0; i < count; i++) {
 		sessions[i] = chain_find(sessions[i], listener, devices[i]);
 		if (sessions[i])
-			foresee(sessions[i], WAY_UP);
+			prefetch_sessions(sessions[i], WAY_UP);
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (!sessions[i])
@@ -248,8 +249,8 @@ static void draw_from(struct core *core, struct session *session)
 		                     ? chance_hash(1, address.ip, address_ip_size(&address))
 		                     : chance_hash(2, identity, strlen(identity));
 
-		session->identity_used = common_identity_take(
-		    core->common, chance_mix(named), remembered(core));
+		session->identity_used = shared_identity_take(
+		    core->shared, chance_mix(named), remembered(core));
 		if (session->identity_used)
 			who = named;
 		else
@@ -259,7 +260,7 @@ static void draw_from(struct core *core, struct session *session)
 	}
 	session->identity_key = who;
 	session->user.key = chance_mix(chance_mix(core->limits.seed ^ who) +
-	                               common_opened(core->common, opened_key(session), remembered(core)));
+	                               shared_opened(core->shared, opened_key(session), remembered(core)));
 }
 
 /* Walks two lists of rules in file order as one. */
@@ -275,7 +276,7 @@ static struct rule_walk walk_begin(const struct config *config, const struct dev
 
 	return (struct rule_walk){.config = config,
 	    .lists = {
-	        &config->common_rules, section ? &config->own_rules[section - config->devices] : &none}};
+	        &config->shared_rules, section ? &config->own_rules[section - config->devices] : &none}};
 }
 
 /* The next rule that concerns a session of this number, or NULL. */
@@ -317,10 +318,10 @@ struct rule_state *session_rules_new(
 static void standing_apply(struct core *core, struct session *session, ns_t now)
 {
 	for (size_t i = 0; i < core->standing_count; i++) {
-		const struct standing *s = &core->standing[i];
+		const struct standing_action *s = &core->standing[i];
 		struct action rest = s->action;
 
-		if (!standing_concerns(core, s, session))
+		if (!standing_action_concerns(core, s, session))
 			continue;
 		if (rest.act == ACT_BLACKOUT) {
 			if (s->until <= now)
@@ -335,7 +336,7 @@ static void tell_begin(struct core *core, struct session *session)
 {
 	const struct device *section = session->section;
 	struct text text = core_event_begin(session);
-	char device[ADDRESS_TEXT_ROOM];
+	char device[ADDRESS_TEXT_SIZE];
 
 	text_add_word(&text, "session-begins device=");
 	text_add_word(&text, address_text(&session->device, device, sizeof(device)));
@@ -355,18 +356,18 @@ static void tell_begin(struct core *core, struct session *session)
 /* Refuses before anything has changed: NULL when memory is out. */
 static struct session *session_new(struct core *core, const struct device *section)
 {
-	struct session *session = core_is_prepared(core) && common_remembers(core->common, remembered(core))
+	struct session *session = core_is_prepared(core) && shared_remembers(core->shared, remembered(core))
 	                              ? slots_get(core->memory)
 	                              : NULL;
 
 	if (!session)
 		return NULL;
 	session->section = section;
-	session->number = common_number(core->common);
+	session->number = shared_number(core->shared);
 	session->rules = session_rules_new(core->config, section, session->number, &session->rule_count);
 	if (session->rules || !session->rule_count)
 		return session;
-	common_number_return(core->common, session->number);
+	shared_number_return(core->shared, session->number);
 	slots_put(core->memory, session);
 	return NULL;
 }
@@ -391,7 +392,7 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 	session->refs = 1;
 	session->nat.told = NS_NEVER;
 	for (int way = 0; way < WAYS; way++)
-		session->ways[way].seldom = &seldom_none;
+		session->ways[way].extra = &way_extra_none;
 	dtls_init(&session->dtls);
 
 	hash_add(core, session);
@@ -438,8 +439,8 @@ void core_cursor_end(struct core *core, struct core_cursor *cursor)
 bool core_may_open(
     struct core *core, const struct address *device, const uint8_t *bytes, size_t size, ns_t now)
 {
-	const size_t most = 256; /* bytes that are looked at */
-	uint64_t key = chance_hash(size, bytes, size < most ? size : most) ^
+	const size_t max = 256; /* bytes that are looked at */
+	uint64_t key = chance_hash(size, bytes, size < max ? size : max) ^
 	               chance_hash(4, device->ip, address_ip_size(device));
 	struct opener *opener = &core->openers[key % (sizeof(core->openers) / sizeof(*core->openers))];
 
@@ -462,7 +463,7 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 	if (session)
 		return session;
 	core->refusal = REASON_MAX_SESSIONS;
-	while (!common_enter(core->common, core->limits.max_sessions)) {
+	while (!shared_enter(core->shared, core->limits.max_sessions)) {
 		if (!core->silent_oldest)
 			return NULL;
 		core_session_end(core, core->silent_oldest, SESSION_EVICTED, now);
@@ -471,7 +472,7 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 	session = session_open(core, listener, listening, device, now);
 	*opened = session != NULL;
 	if (!session)
-		common_leave(core->common);
+		shared_leave(core->shared);
 	else
 		core_advance(
 		    core, now); /* what comes at time 0 of its life comes before its first datagram */
@@ -495,14 +496,14 @@ void core_session_touch(struct core *core, struct session *session, const struct
 
 static bool each_grow(struct core *core)
 {
-	size_t room = core->each_room ? 2 * core->each_room : 8;
-	struct each_failure *each = realloc(core->each, room * sizeof(*each));
+	size_t cap = core->each_cap ? 2 * core->each_cap : 8;
+	struct each_failure *each = realloc(core->each, cap * sizeof(*each));
 
 	core->out_of_memory |= !each;
 	if (!each)
 		return false;
 	core->each = each;
-	core->each_room = room;
+	core->each_cap = cap;
 	return true;
 }
 
@@ -513,11 +514,11 @@ void session_each_check(struct core *core, const struct session *session)
 
 		if (!rule->expect_each || span_holds(&rule->expect, session->rules[i].fired_ever))
 			continue;
-		if (core->each_count == EACH_MOST) {
+		if (core->each_count == EACH_MAX) {
 			core->each_left_out++;
 			continue;
 		}
-		if (core->each_count == core->each_room && !each_grow(core)) {
+		if (core->each_count == core->each_cap && !each_grow(core)) {
 			core->each_left_out++;
 			continue;
 		}
@@ -546,10 +547,10 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	*(session->newer ? &session->newer->older : &core->newest) = session->older;
 	silent_remove(core, session);
 	core->session_count--;
-	common_leave(core->common);
+	shared_leave(core->shared);
 	if (session->identity_used)
-		common_let_go(core->common, chance_mix(session->identity_key));
-	common_let_go(core->common, opened_key(session));
+		shared_release(core->shared, chance_mix(session->identity_key));
+	shared_release(core->shared, opened_key(session));
 	session_each_check(core, session);
 	for (int way = 0; way < WAYS; way++) {
 		core_dropped(core, &session->ways[way], REASON_MAX_SESSIONS, session->ways[way].tally.queued);
@@ -557,7 +558,7 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	}
 	session->end = end;
 	session->ended = now;
-	path_forget(core, session, REASON_MAX_SESSIONS, now);
+	path_drop_all(core, session, REASON_MAX_SESSIONS, now);
 	timer_cancel_all(core, session);
 	core_event(core, session, now, "session-ends %s", end == SESSION_IDLE ? "idle" : "max-sessions");
 	outcome = core_outcome(core);
@@ -591,12 +592,12 @@ void session_rules_free(struct core *core, struct rule_state *rules, size_t coun
 
 void session_recent_forget(struct core *core, struct session_way *way)
 {
-	struct seldom *own;
+	struct way_extra *own;
 
-	if (!way->seldom->recent)
+	if (!way->extra->recent)
 		return;
-	own = seldom_own(way);
-	for (unsigned i = 0; i < own->recent_room; i++)
+	own = way_extra_own(way);
+	for (unsigned i = 0; i < own->recent_cap; i++)
 		if (own->recent[i])
 			pool_put(core->pool, own->recent[i]);
 	free(own->recent);

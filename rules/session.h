@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * session: all datagrams of one device address and port at one listener, and what the rules remember of them.
  *
@@ -30,7 +31,7 @@ struct attempts {
 		struct dtls_message message;
 		uint32_t attempt;
 	} * all;
-	uint32_t count, room;
+	uint32_t count, cap;
 	uint32_t oldest; /* of a table that is full: its place is taken next */
 };
 
@@ -67,7 +68,7 @@ struct rule_state {
 struct pack {
 	struct datagram_list parts;
 	uint32_t count;
-	size_t size, most;
+	size_t size, max;
 	struct timer *timer;
 };
 
@@ -79,17 +80,17 @@ struct tally {
 };
 
 /* What a session's way needs once a rule or the link does more than let pass or delay. */
-struct seldom {
+struct way_extra {
 	uint32_t dropped[REASON_COUNT];
-	ns_t dark_drop, dark_hold;   /* blackouts of either mode run until then */
-	uint32_t drop_by, hold_by;   /* names of the rules that began them */
-	struct datagram_list dark;   /* wait for a blackout's end */
-	struct datagram_list asleep; /* wait for the device to send */
-	struct datagram_list held;   /* wait for later ones to leave */
+	ns_t drop_until, hold_until;        /* blackouts of either mode run until then */
+	uint32_t drop_by, hold_by;          /* names of the rules that began them */
+	struct datagram_list blackout_held; /* wait for a blackout's end */
+	struct datagram_list asleep;        /* wait for the device to send */
+	struct datagram_list held;          /* wait for later ones to leave */
 	struct pack *pack;
 	struct attempts attempts;
 	struct datagram **recent; /* ring of the newest, for `replay N` */
-	uint32_t recent_next, recent_room;
+	uint32_t recent_next, recent_cap;
 };
 
 struct session_way {
@@ -97,16 +98,16 @@ struct session_way {
 	uint32_t sent_n;  /* highest ordinal sent */
 	uint64_t carried; /* bytes that rules have seen arrive */
 	struct tally tally;
-	struct buckets *delays;      /* from the first delayed one on; NULL before */
-	struct datagram *going;      /* those that stand in the schedule, the newest first */
-	const struct seldom *seldom; /* never NULL: seldom_none where there is nothing in it */
+	struct buckets *delays;        /* from the first delayed one on; NULL before */
+	struct datagram *scheduled;    /* those that stand in the schedule, the newest first */
+	const struct way_extra *extra; /* never NULL: way_extra_none where there is nothing in it */
 };
 
-extern const struct seldom seldom_none;
+extern const struct way_extra way_extra_none;
 /* For changing it, where it is the way's own already. */
-static inline struct seldom *seldom_own(struct session_way *way)
+static inline struct way_extra *way_extra_own(struct session_way *way)
 {
-	return (struct seldom *)way->seldom; /* only seldom_none is constant */
+	return (struct way_extra *)way->extra; /* only way_extra_none is constant */
 }
 struct account way_account(const struct session_way *way);
 
@@ -115,7 +116,7 @@ struct account way_account(const struct session_way *way);
 struct session {
 	struct session *hash_next;
 	struct address device;
-	void *carrier;     /* the caller's: `room`, once it uses that */
+	void *transport;   /* the caller's: `room`, once it uses that */
 	unsigned listener; /* index, the caller's */
 	uint32_t refs;
 
@@ -156,7 +157,7 @@ struct session {
 	uint8_t old_ports; /* source ports of earlier NAT mappings that are still open */
 	uint16_t port;     /* the present source port towards the cloud; 0: none */
 
-	/* core_limits.carrier_size of the caller's bytes, zero at first */
+	/* core_limits.transport_size of the caller's bytes, zero at first */
 	_Alignas(CACHE_LINE) uint8_t room[];
 };
 

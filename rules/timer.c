@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* timer: what a time brings, rather than a datagram. */
 #include <assert.h>
 #include <stdlib.h>
@@ -94,27 +95,27 @@ static void idle_run(struct core *core, struct session *session, ns_t now)
 
 /* ---- Blackouts ---- */
 
-void timer_dark_set(struct core *core, struct session *session, ns_t now)
+void timer_blackout_set(struct core *core, struct session *session, ns_t now)
 {
 	ns_t next = NS_NEVER;
 
 	for (int w = 0; w < WAYS; w++) {
-		const struct seldom *way = session->ways[w].seldom;
+		const struct way_extra *way = session->ways[w].extra;
 
-		if (way->dark_drop > now && way->dark_drop < next)
-			next = way->dark_drop;
-		if (way->dark_hold > now && way->dark_hold < next)
-			next = way->dark_hold;
+		if (way->drop_until > now && way->drop_until < next)
+			next = way->drop_until;
+		if (way->hold_until > now && way->hold_until < next)
+			next = way->hold_until;
 	}
 	timer_cancel(core, &session->dark_timer);
 	if (next != NS_NEVER)
-		timer_set(core, &session->dark_timer, TIMER_DARK, session, session, next);
+		timer_set(core, &session->dark_timer, TIMER_BLACKOUT, session, session, next);
 }
 
 static void dark_run(struct core *core, struct session *session, ns_t now)
 {
-	timer_dark_set(core, session, now);
-	path_light(core, session, now);
+	timer_blackout_set(core, session, now);
+	path_blackout_end(core, session, now);
 }
 
 /* ---- NAT mappings ---- */
@@ -156,7 +157,7 @@ static struct draw round_draw(
 {
 	uint64_t key = session ? session->user.key : chance_mix(core->limits.seed);
 
-	return chance_draw(key, WAYS, state->rounds_ever, state->rule->luck);
+	return chance_draw(key, WAYS, state->rounds_ever, state->rule->draw_key);
 }
 
 /* A round that was missed is not made up for. Of very many at once the rest is passed over without drawing.
@@ -198,12 +199,12 @@ static void act_everywhere(struct core *core, const struct rule_state *state, st
 	const struct rule *rule = state->rule;
 
 	for (size_t i = 0; i < rule->actions.count; i++) {
-		struct standing wish = standing_of(rule, i);
+		struct standing_action filter = standing_action_of(rule, i);
 
-		if (wish.action.act == ACT_NOTE)
+		if (filter.action.act == ACT_NOTE)
 			core_event(core, NULL, now, "note by=%s", names_get(core->names, rule->id));
 		else
-			judge_everywhere(core, &wish, draw, now);
+			judge_everywhere(core, &filter, draw, now);
 	}
 }
 
@@ -211,9 +212,9 @@ static void act_everywhere(struct core *core, const struct rule_state *state, st
 #define CATCH_UP_MAX (100 * NS_MS)
 static ns_t not_before(const struct core *core, ns_t now)
 {
-	ns_t least = core->asked - CATCH_UP_MAX;
+	ns_t min = core->asked - CATCH_UP_MAX;
 
-	return core->limits.real_time && least > now ? least : now;
+	return core->limits.real_time && min > now ? min : now;
 }
 
 static void rule_run(struct core *core, struct session *session, struct rule_state *state, ns_t now)
@@ -251,7 +252,7 @@ void timer_run(struct core *core, struct timer *timer, ns_t now)
 	switch (timer->kind) {
 	case TIMER_IDLE: idle_run(core, session, now); break;
 	case TIMER_NAT: nat_run(core, session, now); break;
-	case TIMER_DARK: dark_run(core, session, now); break;
+	case TIMER_BLACKOUT: dark_run(core, session, now); break;
 	case TIMER_RULE: rule_run(core, session, subject, now); break;
 	case TIMER_HELD: path_held_expired(core, subject, now); break;
 	case TIMER_GROUP: gather_group_send(core, subject, now); break;

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """make demo: the main job, end to end.
 
 A cloud (libcoap's server, DTLS 1.2 with a pre-shared key) has a 45 KiB firmware file. A device (libcoap's client)

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Installs those of the named Debian packages that are missing. Quick where none is.
 set -eu
 missing=

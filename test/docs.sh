@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # The pages say what the program says. Prints TAP. usage: docs.sh BUILD
 set -u
 build=${1:-build}

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Proves which folder may use what: by the includes, and by what the objects call. Prints TAP.
 # usage: layers.sh BUILD
 set -u

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Pictures of both pages and of Wireshark, for looking at and for documents: `make pictures`, into build/pictures/.
 
 The pages are drawn at 400, 1300 and 1920 px, light and dark, with 0, 5 and 100 sessions.

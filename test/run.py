@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs all tests, two suites at a time, and tells their outcome.
 
 A suite is a program that speaks TAP on standard output: the unit tests (cmocka), the checks of layers and pages,

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Puts the extcap, the Lua script and the profile where this user's Wireshark looks for them, or takes them away.
 #
 #     install.sh DEADZONE      DEADZONE: the program's path; below DESTDIR if that is set

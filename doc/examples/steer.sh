@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # A flash test from a shell: a blackout once the 40th big datagram has come down, and a verdict by exit status.
 #
 #     sh doc/examples/steer.sh proxy.ini "COMMAND that flashes the device"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* check: reads ini files, tells every error and note, runs nothing. */
 #include "base/error.h"
 #include "proxy/cli/command.h"
@@ -28,8 +29,8 @@ static int run(const struct command_line *line)
 const struct command command_check_row = {
     .name = "check",
     .words = "FILE...",
-    .words_least = 1,
-    .words_most = COMMAND_FILES_MAX,
+    .words_min = 1,
+    .words_max = COMMAND_FILES_MAX,
     .run = run,
     .what = "read ini files, print every error and note, run nothing",
     .more =

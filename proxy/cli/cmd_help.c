@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* help: what the tables of commands, keys and actions say. */
 #include <string.h>
 
@@ -158,7 +159,7 @@ static int run(const struct command_line *line)
 const struct command command_help_row = {
     .name = "help",
     .words = "[COMMAND, ini or api]",
-    .words_most = 1,
+    .words_max = 1,
     .run = run,
     .what = "show help for a command, the ini keys, or the API",
     .more = "",

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* profiles: the shipped ini files of real networks, with what their first line says of each. */
 #include <errno.h>
 #include <stdlib.h>
@@ -89,7 +90,7 @@ static int run(const struct command_line *line)
 const struct command command_profiles_row = {
     .name = "profiles",
     .words = "[NAME]",
-    .words_most = 1,
+    .words_max = 1,
     .run = run,
     .what = "list the shipped profiles of real networks, or show one with its sources",
     .more =

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* replay-rules: a recorded run's decisions as rules, and the fewest of them that still make a test fail. */
 #include <inttypes.h>
 #include <signal.h>
@@ -23,7 +24,7 @@
 #define STATUS_BROKEN 126
 
 struct pinning {
-	struct tale *tale;
+	struct analysis *analysis;
 	struct pins pins;
 	struct inputs *inputs;
 	const char *capture, *path, *command;
@@ -62,12 +63,12 @@ static void head_fill(struct pinning *p)
 	    "; By `deadzone replay-rules`: what was done to each datagram%s in the capture\n; ",
 	    p->command ? " that matters" : "");
 	add_name(&p->head, p->capture);
-	if (p->tale->sheet.seed_known)
-		text_add(&p->head, "\n; Its seed was %" PRIu64 ".", p->tale->sheet.seed);
+	if (p->analysis->result.seed_known)
+		text_add(&p->head, "\n; Its seed was %" PRIu64 ".", p->analysis->result.seed);
 	text_add(&p->head,
 	    "\n; Include this, or run it: deadzone run -c FILE --set \"[proxy] listen = 127.0.0.1:0\" "
 	    "--set \"[proxy] upstream = HOST:PORT\"\n");
-	add_needed(&p->head, p->tale->ini);
+	add_needed(&p->head, p->analysis->ini);
 }
 
 static int write_rules(struct pinning *p, const bool *in)
@@ -132,7 +133,7 @@ static int check_ends(struct pinning *p)
 
 static void tell_pins(const struct pinning *p, const bool *in)
 {
-	size_t told = 0, untold = 0;
+	size_t told = 0, event_lines_left_out = 0;
 
 	for (size_t i = 0; i < p->pins.count; i++) {
 		struct text text = {0};
@@ -140,15 +141,15 @@ static void tell_pins(const struct pinning *p, const bool *in)
 		if (!in[i])
 			continue;
 		if (told++ >= TOLD_MAX) {
-			untold++;
+			event_lines_left_out++;
 			continue;
 		}
-		pin_tell(p->tale, &p->pins.all[i], &text);
+		pin_tell(p->analysis, &p->pins.all[i], &text);
 		printf("%s\n", text.at);
 		text_free(&text);
 	}
-	if (untold)
-		printf("… and %zu more\n", untold);
+	if (event_lines_left_out)
+		printf("… and %zu more\n", event_lines_left_out);
 }
 
 static int shrink(struct pinning *p)
@@ -169,7 +170,7 @@ static int shrink(struct pinning *p)
 		else
 			shrink_answer(&state, answer == ANSWER_FAILED);
 		if (state.left < before)
-			log_tell("run %u: %zu of %zu are left", p->runs, state.left, state.count);
+			log_info("run %u: %zu of %zu are left", p->runs, state.left, state.count);
 	}
 	/* Also where it broke off: the best so far. */
 	if (write_rules(p, state.in))
@@ -178,7 +179,7 @@ static int shrink(struct pinning *p)
 		log_error("replay-rules: %zu of %zu are left so far; they stand in %s", state.left,
 		    state.count, p->path);
 	if (!status) {
-		log_tell("%zu of %zu matter, after %u runs; they stand in %s:", state.left, state.count,
+		log_info("%zu of %zu matter, after %u runs; they stand in %s:", state.left, state.count,
 		    p->runs, p->path);
 		tell_pins(p, state.in);
 	}
@@ -203,9 +204,9 @@ static void tell_left_out(const struct pinning *p)
 
 static int pin(struct pinning *p, ns_t step)
 {
-	pins_find(&p->pins, p->tale, step);
+	pins_find(&p->pins, p->analysis, step);
 	head_fill(p);
-	if (p->tale->kind == TALE_ONE_SIDE) {
+	if (p->analysis->kind == ANALYSIS_ONE_SIDE) {
 		log_error("replay-rules: `%s` does not say what became of its datagrams", p->capture);
 		return EXIT_USAGE;
 	}
@@ -213,7 +214,7 @@ static int pin(struct pinning *p, ns_t step)
 	if (write_rules(p, NULL))
 		return EXIT_USAGE;
 	if (!p->command) {
-		log_tell("%zu decisions in %s", p->pins.count, p->path);
+		log_info("%zu decisions in %s", p->pins.count, p->path);
 		return EXIT_DONE;
 	}
 	setenv(RULES_VARIABLE, p->path, 1);
@@ -227,7 +228,7 @@ static int run(const struct command_line *line)
 	    .command = command_value(line, "shrink")};
 	const char *step_text = command_value(line, "step");
 	const struct command_output output = {"-o", p.path};
-	struct tale_wish wish = {0};
+	struct analysis_filter filter = {0};
 	struct error error;
 	ns_t step = NS_MS;
 	size_t quiet;
@@ -250,16 +251,16 @@ static int run(const struct command_line *line)
 	if (command_check_inputs(line, line->words, line->word_count, &output, 1))
 		return EXIT_USAGE;
 	p.inputs = inputs_open(line->words, line->word_count, &error);
-	p.tale = p.inputs ? tale_read(p.inputs, &wish, TALE_WHOLE, &error) : NULL;
+	p.analysis = p.inputs ? analysis_read(p.inputs, &filter, ANALYSIS_WHOLE, &error) : NULL;
 	inputs_close(p.inputs);
-	if (!p.tale) {
+	if (!p.analysis) {
 		log_error("replay-rules: %s", error.text);
 		return EXIT_USAGE;
 	}
 	status = pin(&p, step);
 	pins_free(&p.pins);
 	text_free(&p.head);
-	tale_free(p.tale);
+	analysis_free(p.analysis);
 	return status;
 }
 
@@ -273,8 +274,8 @@ static const struct option_row options[] = {
 const struct command command_replay_rules_row = {
     .name = "replay-rules",
     .words = "CAPTURE...",
-    .words_least = 1,
-    .words_most = COMMAND_FILES_MAX,
+    .words_min = 1,
+    .words_max = COMMAND_FILES_MAX,
     .options = options,
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,

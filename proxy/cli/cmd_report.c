@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* report: what happened, from a capture alone. */
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +8,10 @@
 #include "proxy/cli/command.h"
 #include "proxy/run/log.h"
 #include "proxy/run/summary.h"
-#include "report/tale.h"
+#include "report/analysis.h"
 
 /* Names and addresses come from an untrusted capture and may contain terminal escapes. */
-static void print(const struct tale *tale)
+static void print(const struct analysis *analysis)
 {
 	struct text visible = {0};
 	char *text = NULL;
@@ -19,7 +20,7 @@ static void print(const struct tale *tale)
 
 	if (!out)
 		memory_out();
-	tale_print(tale, out);
+	analysis_print(analysis, out);
 	if (fclose(out))
 		memory_out();
 	text_add_visible(&visible, text, size);
@@ -29,7 +30,7 @@ static void print(const struct tale *tale)
 }
 
 static int write_page(
-    const struct command_line *line, const struct tale *tale, const char *page, struct error *error)
+    const struct command_line *line, const struct analysis *analysis, const char *page, struct error *error)
 {
 	struct text title = {0};
 	int status;
@@ -37,12 +38,12 @@ static int write_page(
 	text_add_word(&title, line->words[0]);
 	if (line->word_count > 1)
 		text_add(&title, " and %zu more", line->word_count - 1);
-	status = tale_page(tale, title.at, page, error);
+	status = analysis_page(analysis, title.at, page, error);
 	text_free(&title);
 	return status;
 }
 
-static int tell(const struct command_line *line, const struct tale *tale)
+static int tell(const struct command_line *line, const struct analysis *analysis)
 {
 	const char *page = command_value(line, "html");
 	const struct command_output output = {"--html", page};
@@ -52,14 +53,14 @@ static int tell(const struct command_line *line, const struct tale *tale)
 	command_values(line, "json", &json);
 	if (command_check_inputs(line, line->words, line->word_count, &output, 1))
 		return EXIT_USAGE;
-	if (page && write_page(line, tale, page, &error)) {
+	if (page && write_page(line, analysis, page, &error)) {
 		log_error("--html: %s", error.text);
 		return EXIT_USAGE;
 	}
 	if (json)
-		tale_json(tale, stdout);
+		analysis_json(analysis, stdout);
 	else if (!page)
-		print(tale);
+		print(analysis);
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_DONE;
 	log_error("report: standard output cannot be written");
@@ -68,21 +69,21 @@ static int tell(const struct command_line *line, const struct tale *tale)
 
 static int run(const struct command_line *line)
 {
-	struct tale_wish wish = {
+	struct analysis_filter filter = {
 	    .device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
 	struct error error;
-	enum tale_detail detail = command_value(line, "html") ? TALE_WHOLE : TALE_BRIEF;
+	enum analysis_detail detail = command_value(line, "html") ? ANALYSIS_WHOLE : ANALYSIS_BRIEF;
 	struct inputs *inputs = inputs_open(line->words, line->word_count, &error);
-	struct tale *tale = inputs ? tale_read(inputs, &wish, detail, &error) : NULL;
+	struct analysis *analysis = inputs ? analysis_read(inputs, &filter, detail, &error) : NULL;
 	int status;
 
 	inputs_close(inputs);
-	if (!tale) {
+	if (!analysis) {
 		log_error("report: %s", error.text);
 		return EXIT_USAGE;
 	}
-	status = tell(line, tale);
-	tale_free(tale);
+	status = tell(line, analysis);
+	analysis_free(analysis);
 	return status;
 }
 
@@ -97,8 +98,8 @@ static const struct option_row options[] = {
 const struct command command_report_row = {
     .name = "report",
     .words = "CAPTURE...",
-    .words_least = 1,
-    .words_most = COMMAND_FILES_MAX,
+    .words_min = 1,
+    .words_max = COMMAND_FILES_MAX,
     .options = options,
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,

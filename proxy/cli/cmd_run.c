@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* run: the relay, from the ini files to the summary. */
 #include <errno.h>
 #include <event2/event.h>
@@ -63,29 +64,29 @@ static enum exit_status capture_start(struct run *run)
 	    .names = running->names,
 	    .seed = running->seed,
 	    .recorders = (unsigned)running->setup->proxy.workers,
-	    .at = crew_wall(running->crew, clock_now())};
+	    .at = workers_wall(running->workers, clock_now())};
 	enum exit_status status = recording_open(&recording, &running->capture);
 
 	if (!running->capture)
 		return status;
-	crew_capture(running->crew, running->capture);
+	workers_capture(running->workers, running->capture);
 	capture_name(running->capture, run->capture_name, sizeof(run->capture_name));
 	return EXIT_DONE;
 }
 
 static void say_ready(struct run *run)
 {
-	char text[ADDRESS_TEXT_ROOM];
+	char text[ADDRESS_TEXT_SIZE];
 
-	for (size_t i = 0; i < crew_listener_count(run->running.crew); i++)
-		log_error("ready listen=%s upstream=%s seed=%" PRIu64,
-		    address_text(crew_listener(run->running.crew, i), text, sizeof(text)),
+	for (size_t i = 0; i < workers_listener_count(run->running.workers); i++)
+		log_notice("ready listen=%s upstream=%s seed=%" PRIu64,
+		    address_text(workers_listener(run->running.workers, i), text, sizeof(text)),
 		    run->running.setup->proxy.upstream, run->running.seed);
 }
 
 static int start(struct run *run)
 {
-	struct crew_options options = {.names = run->running.names,
+	struct workers_options options = {.names = run->running.names,
 	    .summary = run->running.summary,
 	    .feed = run->running.feed,
 	    .seed = run->running.seed};
@@ -100,8 +101,8 @@ static int start(struct run *run)
 		log_error("the event loop cannot be set up");
 		return EXIT_FAILED;
 	}
-	run->running.crew = crew_new(&options, run->running.setup, &error);
-	if (!run->running.crew) {
+	run->running.workers = workers_new(&options, run->running.setup, &error);
+	if (!run->running.workers) {
 		log_error("%s", error.text);
 		return EXIT_FAILED;
 	}
@@ -115,9 +116,9 @@ static int start(struct run *run)
 		log_error("%s", error.text);
 		return EXIT_FAILED;
 	}
-	if (crew_start(run->running.crew, &error)) {
+	if (workers_start(run->running.workers, &error)) {
 		log_error("%s", error.text);
-		crew_stop(run->running.crew);
+		workers_stop(run->running.workers);
 		return EXIT_FAILED;
 	}
 	say_ready(run);
@@ -134,27 +135,27 @@ static void close_capture(struct run *run)
 	struct summary_now now;
 
 	running_now(running, true, &now);
-	crew_closing(running->crew, &now, &closing);
+	workers_closing(running->workers, &now, &closing);
 	running_facts(running, &facts);
-	recording_close(running->capture, &closing, &now, crew_cores(running->crew), &facts,
+	recording_close(running->capture, &closing, &now, workers_cores(running->workers), &facts,
 	    (enum exit_status)running->status);
 	summary_now_free(&now);
 }
 
 static void finish(struct run *run)
 {
-	struct sheet sheet;
+	struct run_summary result;
 	struct error error;
 
-	run->running.stopped = crew_wall(run->running.crew, clock_now());
+	run->running.stopped = workers_wall(run->running.workers, clock_now());
 	log_status("");
 	run_signals_close(run);
 	run_ticks_close(run);
 	if (run->running.capture)
 		close_capture(run);
-	running_sheet(&run->running, true, &sheet);
+	running_sheet(&run->running, true, &result);
 	if (log_level() >= LOG_NORMAL) {
-		summary_print(&sheet, true);
+		summary_print(&result, true);
 		if (run->running.capture) {
 			struct text line = {0};
 
@@ -164,14 +165,14 @@ static void finish(struct run *run)
 			text_free(&line);
 		}
 	}
-	summary_tell_failures(&sheet);
-	run->running.status = sheet.exit;
-	run_write_json(run, &sheet, true);
-	if (run->junit_path && sheet_write_junit(&sheet, run->junit_path, &error)) {
+	summary_tell_failures(&result);
+	run->running.status = result.exit;
+	run_write_json(run, &result, true);
+	if (run->junit_path && run_summary_write_junit(&result, run->junit_path, &error)) {
 		log_error("--junit: %s", error.text);
 		run->running.status = EXIT_FAILED;
 	}
-	sheet_fini(&sheet);
+	run_summary_fini(&result);
 	if (output_close(run->standard_output, PATIENCE)) {
 		log_error("--json: standard output is not read: the summary was not written");
 		run->running.status = EXIT_FAILED;
@@ -182,7 +183,7 @@ static void finish(struct run *run)
 static void clean_up(struct run *run)
 {
 	control_free(run->control);
-	crew_free(run->running.crew);
+	workers_free(run->running.workers);
 	capture_free(run->running.capture);
 	if (run->base)
 		event_base_free(run->base);
@@ -237,7 +238,7 @@ static int run_to_the_end(const struct command_line *line)
 		if (event_base_dispatch(run.base) < 0) {
 			log_error("the event loop failed");
 			running->status = EXIT_FAILED;
-			crew_stop(running->crew);
+			workers_stop(running->workers);
 		}
 		finish(&run);
 	} else {

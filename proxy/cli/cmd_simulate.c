@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* simulate: the command; proxy/run/simulation does the work. */
 #include <inttypes.h>
 #include <string.h>
@@ -12,24 +13,24 @@ static int conclude(struct simulation *s, const char *json)
 {
 	struct summary_facts facts;
 	struct summary_now now;
-	struct sheet sheet;
+	struct run_summary result;
 	struct error error;
 	int status;
 
 	simulation_finish(s);
 	simulation_facts(s, &facts);
 	summary_now_all(s->summary, &s->cores, s->setup->config->rule_count, &now);
-	summary_sheet(&now, &s->cores, &facts, facts.capture_lost ? EXIT_FAILED : EXIT_DONE, &sheet);
+	summary_sheet(&now, &s->cores, &facts, facts.capture_lost ? EXIT_FAILED : EXIT_DONE, &result);
 	summary_now_free(&now);
-	status = sheet.exit;
-	if (log_level() >= LOG_NORMAL && summary_print(&sheet, true))
+	status = result.exit;
+	if (log_level() >= LOG_NORMAL && summary_print(&result, true))
 		status = EXIT_FAILED;
-	summary_tell_failures(&sheet);
-	if (json && sheet_write(sheet_json(&sheet), json, &error)) {
+	summary_tell_failures(&result);
+	if (json && run_summary_write(run_summary_json(&result), json, &error)) {
 		log_error("--json: %s", error.text);
 		status = EXIT_FAILED;
 	}
-	sheet_fini(&sheet);
+	run_summary_fini(&result);
 	return status;
 }
 
@@ -38,8 +39,8 @@ static void tell_passed_over(const struct simulation *s)
 	if (s->cut)
 		log_error(
 		    "%" PRIu64 " datagrams were cut by the capture; zeros stand for what is missing", s->cut);
-	log_tell("%" PRIu64 " datagrams taken, seed %" PRIu64, s->taken, s->seed);
-	log_tell(
+	log_info("%" PRIu64 " datagrams taken, seed %" PRIu64, s->taken, s->seed);
+	log_info(
 	    "open loop: recorded peers do not react; nothing is sent again that was not sent again then%s",
 	    flows_recorded(s->flows) ? "; a NAT mapping is made when a question arrives, not when it leaves"
 	                             : "");
@@ -47,7 +48,7 @@ static void tell_passed_over(const struct simulation *s)
 
 static int simulate(struct simulation *s, const struct command_line *line)
 {
-	struct flows_wish wish = {
+	struct flows_filter filter = {
 	    .device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
 	size_t in_count;
 	const char *const *in = command_values(line, "read", &in_count);
@@ -63,13 +64,13 @@ static int simulate(struct simulation *s, const struct command_line *line)
 	    command_check_outputs("simulate", outputs, 2, s->live, s->setup))
 		return EXIT_USAGE;
 	s->inputs = inputs_open(in, in_count, &error);
-	s->flows = s->inputs ? flows_new(s->inputs, &wish, &error) : NULL;
+	s->flows = s->inputs ? flows_new(s->inputs, &filter, &error) : NULL;
 	if (!s->flows) {
 		log_error("simulate: %s", error.text);
 		return EXIT_USAGE;
 	}
-	if (*flows_told(s->flows))
-		log_tell("%s", flows_told(s->flows));
+	if (*flows_notice(s->flows))
+		log_info("%s", flows_notice(s->flows));
 	if (s->setup->proxy.seed_given || !flows_seed(s->flows, &s->seed))
 		s->seed = recording_seed(s->setup);
 	s->summary = summary_new();

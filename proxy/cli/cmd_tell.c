@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* tell: steering a run from a shell: the API of proxy/routes.c, one request for each command. */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +18,7 @@
 #include "proxy/cli/tell_show.h"
 #include "proxy/run/summary.h"
 
-#define TO_PRESET "127.0.0.1:8474"
+#define TO_DEFAULT "127.0.0.1:8474"
 #define ANSWER_MAX ((size_t)256 << 20)
 
 enum tell_flags {
@@ -27,7 +28,7 @@ enum tell_flags {
 	TELL_STREAM = 8  /* … line by line, without end */
 };
 
-struct saying;
+struct request;
 
 /* One word behind `tell`, and what it asks. */
 struct verb {
@@ -35,11 +36,11 @@ struct verb {
 	const char *method, *path; /* %s: what it takes, encoded */
 	const char *key;           /* of the body that holds what it takes; NULL: none */
 	unsigned flags;
-	int (*prepare)(struct saying *saying);
+	int (*prepare)(struct request *request);
 	void (*show)(const json_t *answer, bool is_first, FILE *out); /* NULL: as it came */
 };
 
-struct saying {
+struct request {
 	const struct verb *verb;
 	const char *word; /* what it takes */
 	struct text path;
@@ -62,19 +63,19 @@ static void add_encoded(struct text *out, const char *text)
 }
 
 /* "[link default] up.loss = 5%": which of the two can be changed, and how. */
-static int prepare_set(struct saying *saying)
+static int prepare_set(struct request *request)
 {
 	char kind[8], name[64], key[64];
 	int end = 0;
 
-	if (sscanf(saying->word, "[%7[a-z]] %63[a-z._] = %n", kind, key, &end) >= 2 && end) {
+	if (sscanf(request->word, "[%7[a-z]] %63[a-z._] = %n", kind, key, &end) >= 2 && end) {
 		log_error(
 		    "tell: [%s] cannot be changed while it runs; [link NAME] and [rule NAME] can", kind);
 		return EXIT_USAGE;
 	}
-	if (sscanf(saying->word, "[%7[a-z] %63[^]]] %63[a-z._] = %n", kind, name, key, &end) < 3 || !end ||
-	    !saying->word[end]) {
-		log_error("tell: `%s` is no setting; one is \"[SECTION] KEY = VALUE\"", saying->word);
+	if (sscanf(request->word, "[%7[a-z] %63[^]]] %63[a-z._] = %n", kind, name, key, &end) < 3 || !end ||
+	    !request->word[end]) {
+		log_error("tell: `%s` is no setting; one is \"[SECTION] KEY = VALUE\"", request->word);
 		return EXIT_USAGE;
 	}
 	if (strcmp(kind, "link") != 0 && strcmp(kind, "rule") != 0) {
@@ -82,9 +83,9 @@ static int prepare_set(struct saying *saying)
 		    "tell: [%s] cannot be changed while it runs; [link NAME] and [rule NAME] can", kind);
 		return EXIT_USAGE;
 	}
-	text_add(&saying->path, "/api/v1/%ss/", kind);
-	add_encoded(&saying->path, name);
-	json_object_set_new(saying->body, key, json_string(saying->word + end));
+	text_add(&request->path, "/api/v1/%ss/", kind);
+	add_encoded(&request->path, name);
+	json_object_set_new(request->body, key, json_string(request->word + end));
 	return EXIT_DONE;
 }
 
@@ -109,10 +110,10 @@ static void add_value(json_t *body, const char *key, const char *value)
 
 /* A section as it stands in an ini file: "[rule dark]", then lines of `KEY = VALUE`, the first one perhaps
  * behind the header. */
-static int prepare_add(struct saying *saying)
+static int prepare_add(struct request *request)
 {
 	char kind[8], name[64], key[64], value[256];
-	const char *line = saying->word;
+	const char *line = request->word;
 	int end = 0;
 
 	if (sscanf(line, " [%7[a-z] %63[^]]]%n", kind, name, &end) < 2 || !end ||
@@ -120,8 +121,8 @@ static int prepare_add(struct saying *saying)
 		log_error("tell: `add` takes a section, [link NAME] or [rule NAME] and lines of KEY = VALUE");
 		return EXIT_USAGE;
 	}
-	text_add(&saying->path, "/api/v1/%ss", kind);
-	json_object_set_new(saying->body, "name", json_string(name));
+	text_add(&request->path, "/api/v1/%ss", kind);
+	json_object_set_new(request->body, "name", json_string(name));
 	for (line += end; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		size_t size = strcspn(line, "\n");
 
@@ -132,7 +133,7 @@ static int prepare_add(struct saying *saying)
 			log_error("tell: `%.*s` is no `KEY = VALUE`", (int)size, line);
 			return EXIT_USAGE;
 		}
-		add_value(saying->body, key, value);
+		add_value(request->body, key, value);
 	}
 	return EXIT_DONE;
 }
@@ -205,7 +206,7 @@ static int check_options(const struct command_line *line, const struct verb *ver
 	return EXIT_DONE;
 }
 
-static int add_options(struct saying *saying, const struct command_line *line)
+static int add_options(struct request *request, const struct command_line *line)
 {
 	const char *session = command_value(line, "session"), *count = command_value(line, "count"),
 	           *timeout = command_value(line, "timeout");
@@ -218,11 +219,11 @@ static int add_options(struct saying *saying, const struct command_line *line)
 		return EXIT_USAGE;
 	}
 	if (session)
-		json_object_set_new(saying->body, "session", json_integer((json_int_t)number));
+		json_object_set_new(request->body, "session", json_integer((json_int_t)number));
 	if (command_value(line, "identity"))
-		json_object_set_new(saying->body, "identity", json_string(command_value(line, "identity")));
+		json_object_set_new(request->body, "identity", json_string(command_value(line, "identity")));
 	if (command_value(line, "device"))
-		json_object_set_new(saying->body, "device", json_string(command_value(line, "device")));
+		json_object_set_new(request->body, "device", json_string(command_value(line, "device")));
 	if (count && units_whole(count, &number, &error)) {
 		log_error("tell: --count: %s", error.text);
 		return EXIT_USAGE;
@@ -232,15 +233,15 @@ static int add_options(struct saying *saying, const struct command_line *line)
 		return EXIT_USAGE;
 	}
 	if (count)
-		text_add(&saying->path, "&count=%s", count);
+		text_add(&request->path, "&count=%s", count);
 	if (timeout)
-		text_add(&saying->path, "&timeout=%s", timeout);
+		text_add(&request->path, "&timeout=%s", timeout);
 	return EXIT_DONE;
 }
 
-static int saying_fill(struct saying *saying, const struct command_line *line)
+static int request_fill(struct request *request, const struct command_line *line)
 {
-	const struct verb *verb = saying->verb;
+	const struct verb *verb = request->verb;
 	const char *percent = verb->path ? strstr(verb->path, "%s") : NULL;
 	int status;
 
@@ -251,27 +252,27 @@ static int saying_fill(struct saying *saying, const struct command_line *line)
 			log_error("tell: `%s` takes no word: `%s`", verb->word, line->words[1]);
 		return EXIT_USAGE;
 	}
-	saying->word = verb->takes ? line->words[1] : "";
+	request->word = verb->takes ? line->words[1] : "";
 	if ((status = check_options(line, verb)))
 		return status;
 	if (verb->prepare)
-		return verb->prepare(saying);
-	text_add(&saying->path, "%.*s", (int)(percent ? percent - verb->path : (ptrdiff_t)strlen(verb->path)),
-	    verb->path);
+		return verb->prepare(request);
+	text_add(&request->path, "%.*s",
+	    (int)(percent ? percent - verb->path : (ptrdiff_t)strlen(verb->path)), verb->path);
 	if (percent) {
-		add_encoded(&saying->path, saying->word);
-		text_add(&saying->path, "%s", percent + 2);
+		add_encoded(&request->path, request->word);
+		text_add(&request->path, "%s", percent + 2);
 	}
 	if (verb->key)
-		json_object_set_new(saying->body, verb->key, json_string(saying->word));
-	return add_options(saying, line);
+		json_object_set_new(request->body, verb->key, json_string(request->word));
+	return add_options(request, line);
 }
 
-static int token_fill(struct saying *saying, const char *path)
+static int token_fill(struct request *request, const char *path)
 {
 	struct error error;
 
-	if (!path || endpoint_read_token(path, saying->token, &error) == 0)
+	if (!path || endpoint_read_token(path, request->token, &error) == 0)
 		return EXIT_DONE;
 	log_error("tell: --token: %s", error.text);
 	return EXIT_USAGE;
@@ -280,7 +281,7 @@ static int token_fill(struct saying *saying, const char *path)
 /* ---- Over the wire ---- */
 
 /* -1 after it was told; EXIT_USAGE in `*status` where the words are wrong. */
-static int connect_to(const char *to, char *host, size_t room, int *status)
+static int connect_to(const char *to, char *host, size_t cap, int *status)
 {
 	struct sockaddr_storage storage;
 	struct endpoint endpoint;
@@ -295,9 +296,9 @@ static int connect_to(const char *to, char *host, size_t room, int *status)
 	}
 	size = endpoint_to_socket(&endpoint, &storage);
 	if (endpoint.is_unix)
-		snprintf(host, room, "localhost");
+		snprintf(host, cap, "localhost");
 	else
-		address_text(&endpoint.address, host, room);
+		address_text(&endpoint.address, host, cap);
 	*status = EXIT_FAILED;
 	fd = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&storage, size)) {
@@ -310,16 +311,17 @@ static int connect_to(const char *to, char *host, size_t room, int *status)
 	return fd;
 }
 
-static void send_request(const struct saying *saying, int fd)
+static void send_request(const struct request *request, int fd)
 {
-	char *body = json_object_size(saying->body) ? json_dumps(saying->body, JSON_COMPACT) : NULL;
+	char *body = json_object_size(request->body) ? json_dumps(request->body, JSON_COMPACT) : NULL;
 	struct text out = {0};
 	size_t done = 0;
 
 	/* HTTP/1.0: the answer ends where the connection does. */
-	text_add(&out, "%s %s HTTP/1.0\r\nHost: %s\r\n", saying->verb->method, saying->path.at, saying->host);
-	if (saying->token[0])
-		text_add(&out, "Authorization: Bearer %s\r\n", saying->token);
+	text_add(
+	    &out, "%s %s HTTP/1.0\r\nHost: %s\r\n", request->verb->method, request->path.at, request->host);
+	if (request->token[0])
+		text_add(&out, "Authorization: Bearer %s\r\n", request->token);
 	if (body)
 		text_add(&out, "Content-Type: application/json\r\n");
 	text_add(&out, "Content-Length: %zu\r\n\r\n%s", body ? strlen(body) : 0, body ? body : "");
@@ -414,11 +416,11 @@ static void tell_error(const char *body, int status)
 }
 
 /* Prints what was asked for. If there is another page, `saying` asks for it next. */
-static int show(struct saying *saying, const char *body, size_t size)
+static int show(struct request *request, const char *body, size_t size)
 {
 	json_t *answer, *next;
 
-	if (!saying->verb->show) {
+	if (!request->verb->show) {
 		print_visible(body, size);
 		return EXIT_DONE;
 	}
@@ -427,20 +429,20 @@ static int show(struct saying *saying, const char *body, size_t size)
 		log_error("tell: the answer is no JSON");
 		return EXIT_FAILED;
 	}
-	saying->verb->show(answer, saying->page == 0, stdout);
+	request->verb->show(answer, request->page == 0, stdout);
 	next = json_object_get(answer, "next");
-	saying->more = json_is_integer(next);
-	if (saying->more) {
-		text_clear(&saying->path);
-		text_add(&saying->path, "%s?after=%" JSON_INTEGER_FORMAT, saying->verb->path,
+	request->more = json_is_integer(next);
+	if (request->more) {
+		text_clear(&request->path);
+		text_add(&request->path, "%s?after=%" JSON_INTEGER_FORMAT, request->verb->path,
 		    json_integer_value(next));
 	}
-	saying->page++;
+	request->page++;
 	json_decref(answer);
 	return EXIT_DONE;
 }
 
-static int take_answer(struct saying *saying, int fd)
+static int take_answer(struct request *request, int fd)
 {
 	struct text in = {0};
 	size_t body = 0;
@@ -448,7 +450,7 @@ static int take_answer(struct saying *saying, int fd)
 
 	if (!status) {
 		log_error("tell: the connection ended without an answer");
-	} else if (status < 300 && saying->verb->flags & TELL_STREAM) {
+	} else if (status < 300 && request->verb->flags & TELL_STREAM) {
 		show_events(fd, &in, body);
 		result = EXIT_DONE;
 	} else {
@@ -457,8 +459,9 @@ static int take_answer(struct saying *saying, int fd)
 		if (status >= 300) {
 			tell_error(in.at + body, status);
 		} else {
-			result = saying->verb->flags & TELL_SHOW ? show(saying, in.at + body, in.size - body)
-			                                         : EXIT_DONE;
+			result = request->verb->flags & TELL_SHOW
+			             ? show(request, in.at + body, in.size - body)
+			             : EXIT_DONE;
 			result = fflush(stdout) || ferror(stdout) ? EXIT_FAILED : result;
 		}
 	}
@@ -468,30 +471,30 @@ static int take_answer(struct saying *saying, int fd)
 
 static int run(const struct command_line *line)
 {
-	const char *to = command_value(line, "to") ? command_value(line, "to") : TO_PRESET;
-	struct saying saying = {.body = json_object()};
+	const char *to = command_value(line, "to") ? command_value(line, "to") : TO_DEFAULT;
+	struct request request = {.body = json_object()};
 	int status = EXIT_USAGE, fd;
 
-	saying.verb = verb_find(line->words[0]);
-	if (saying.verb)
-		status = saying_fill(&saying, line);
+	request.verb = verb_find(line->words[0]);
+	if (request.verb)
+		status = request_fill(&request, line);
 	if (!status)
-		status = token_fill(&saying, command_value(line, "token"));
-	for (saying.more = true; !status && saying.more;) {
-		saying.more = false;
-		if ((fd = connect_to(to, saying.host, sizeof(saying.host), &status)) < 0)
+		status = token_fill(&request, command_value(line, "token"));
+	for (request.more = true; !status && request.more;) {
+		request.more = false;
+		if ((fd = connect_to(to, request.host, sizeof(request.host), &status)) < 0)
 			break;
-		send_request(&saying, fd);
-		status = take_answer(&saying, fd);
+		send_request(&request, fd);
+		status = take_answer(&request, fd);
 		close(fd);
 	}
-	text_free(&saying.path);
-	json_decref(saying.body);
+	text_free(&request.path);
+	json_decref(request.body);
 	return status;
 }
 
 static const struct option_row options[] = {
-    {0, "to", "ADDR:PORT", false, "where the run listens (" TO_PRESET "), or unix:PATH", NULL},
+    {0, "to", "ADDR:PORT", false, "where the run listens (" TO_DEFAULT "), or unix:PATH", NULL},
     {0, "token", "FILE", false, "whose first line is the token", NULL},
     {0, "session", "N", false, "do, fire: this session alone", NULL},
     {0, "identity", "NAME", false, "… of this identity, or of this device address", NULL},
@@ -503,8 +506,8 @@ static const struct option_row options[] = {
 const struct command command_tell_row = {
     .name = "tell",
     .words = "WHAT",
-    .words_least = 1,
-    .words_most = 2,
+    .words_min = 1,
+    .words_max = 2,
     .options = options,
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,

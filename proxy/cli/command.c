@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/cli/command.h"
 
 #include <stdarg.h>
@@ -230,12 +231,12 @@ int command_parse(const struct command *command, int count, char **words, struct
 		return status;
 	line->words = (const char *const *)words;
 	line->word_count = (size_t)rest;
-	if (line->word_count > command->words_most && row_of(command, "config") < command->option_count) {
-		return misplaced(command, words[command->words_most]);
+	if (line->word_count > command->words_max && row_of(command, "config") < command->option_count) {
+		return misplaced(command, words[command->words_max]);
 	}
-	if (line->word_count > command->words_most)
-		return wrong(command, "unexpected argument", words[command->words_most]);
-	if (line->word_count < command->words_least)
+	if (line->word_count > command->words_max)
+		return wrong(command, "unexpected argument", words[command->words_max]);
+	if (line->word_count < command->words_min)
 		return wrong(command, "lacks", command->words);
 	add_settings(line);
 	return 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * command: the words after `deadzone`: one table of commands and their options, which dispatch, --help, the
  * man page and the messages about wrong words all read.
@@ -39,7 +40,7 @@ typedef int command_run(const struct command_line *line);
 struct command {
 	const char *name;
 	const char *words; /* what it takes beside options, for help */
-	size_t words_least, words_most;
+	size_t words_min, words_max;
 	const struct option_row *options;
 	size_t option_count;
 	command_run *run;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* main: `deadzone COMMAND …`, and what concerns every command. */
 #include <jansson.h>
 #include <signal.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * run: what the files of the command `run` share: cmd_run.c (start and end), run_signals.c, run_ticks.c (once
  * a second).
@@ -48,6 +49,6 @@ void run_announce_file(struct run *run);
  * end. Returns an exit status. */
 int run_json_open(struct run *run);
 /* Writes the summary for --json, if that was asked for. */
-void run_write_json(struct run *run, const struct sheet *sheet, bool at_end);
+void run_write_json(struct run *run, const struct run_summary *result, bool at_end);
 
 #endif

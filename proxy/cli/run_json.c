@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* run_json: the summary for --json, into a file or to standard output. */
 #include <errno.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static int queue_json(struct run *run, json_t *json, bool at_end, struct error *
 	return queued ? 0 : error_set(error, "standard output is not read: this summary is skipped");
 }
 
-void run_write_json(struct run *run, const struct sheet *sheet, bool at_end)
+void run_write_json(struct run *run, const struct run_summary *result, bool at_end)
 {
 	struct error error;
 	int failed;
@@ -34,9 +35,9 @@ void run_write_json(struct run *run, const struct sheet *sheet, bool at_end)
 	if (!run->json_path)
 		return;
 	if (run->standard_output)
-		failed = queue_json(run, sheet_json(sheet), at_end, &error);
+		failed = queue_json(run, run_summary_json(result), at_end, &error);
 	else
-		failed = sheet_write(sheet_json(sheet), run->json_path, &error);
+		failed = run_summary_write(run_summary_json(result), run->json_path, &error);
 	if (!failed)
 		return;
 	log_error("--json: %s", error.text);

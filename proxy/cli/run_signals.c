@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * run_signals: the first SIGINT or SIGTERM asks the event loop to stop, by an eventfd; a further one ends the
  * process at once, even while the loop waits for a disk or for standard error. SIGHUP, SIGUSR1 and SIGUSR2
@@ -13,7 +14,7 @@
 #include "proxy/control/control.h"
 #include "proxy/run/log.h"
 
-static int stop_bell = -1;
+static int stop_eventfd = -1;
 static volatile sig_atomic_t stop_asked;
 
 static void die_now(void)
@@ -34,7 +35,7 @@ static void stop_signalled(int number)
 	if (stop_asked)
 		die_now();
 	stop_asked = 1;
-	eventfd_write(stop_bell, 1);
+	eventfd_write(stop_eventfd, 1);
 	errno = kept;
 }
 
@@ -71,15 +72,15 @@ static void on_reload(evutil_socket_t fd, short what, void *user)
 static void on_summary(evutil_socket_t number, short what, void *user)
 {
 	struct run *run = user;
-	struct sheet sheet;
+	struct run_summary result;
 
 	(void)number;
 	(void)what;
-	running_sheet(&run->running, true, &sheet);
+	running_sheet(&run->running, true, &result);
 	log_status("");
-	summary_print(&sheet, false);
-	run_write_json(run, &sheet, false);
-	sheet_fini(&sheet);
+	summary_print(&result, false);
+	run_write_json(run, &result, false);
+	run_summary_fini(&result);
 }
 
 static void on_rotate(evutil_socket_t number, short what, void *user)
@@ -97,10 +98,10 @@ static int stop_open(struct run *run)
 {
 	struct sigaction asks = {.sa_handler = stop_signalled, .sa_flags = SA_RESTART};
 
-	stop_bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (stop_bell < 0)
+	stop_eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (stop_eventfd < 0)
 		return -1;
-	run->stop = event_new(run->base, stop_bell, EV_READ, on_stop, run);
+	run->stop = event_new(run->base, stop_eventfd, EV_READ, on_stop, run);
 	if (!run->stop || event_add(run->stop, NULL))
 		return -1;
 	return sigaction(SIGINT, &asks, NULL) || sigaction(SIGTERM, &asks, NULL) ? -1 : 0;
@@ -132,8 +133,8 @@ void run_signals_close(struct run *run)
 		event_free(run->stop);
 	if (run->reload)
 		event_free(run->reload);
-	if (stop_bell >= 0)
-		close(stop_bell);
+	if (stop_eventfd >= 0)
+		close(stop_eventfd);
 	for (int i = 0; i < RUN_SIGNALS; i++)
 		if (run->signals[i])
 			event_free(run->signals[i]);

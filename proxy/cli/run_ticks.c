@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* run_ticks: what a run does once a second, in the program's first thread. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ void run_announce_file(struct run *run)
 
 	capture_name(run->running.capture, name, sizeof(name));
 	if (strcmp(name, run->capture_name) != 0 && run->capture_name[0])
-		log_tell("the capture goes on in %s", name);
+		log_info("the capture goes on in %s", name);
 	memcpy(run->capture_name, name, sizeof(name));
 }
 
@@ -67,7 +68,7 @@ static void look_at_the_clock(struct run *run)
 		return;
 	snprintf(text, sizeof(text), "clock-stepped %+.3fs", (double)step / 1e9);
 	running_event(&run->running, text);
-	log_error("%s: stamps go on as before the step", text);
+	log_notice("%s: stamps go on as before the step", text);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *user)

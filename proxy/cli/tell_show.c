@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/cli/tell_show.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* tell_show: answers of the API as a person reads them: `tell sessions` and `tell config`. */
 #ifndef PROXY_TELL_SHOW_H
 #define PROXY_TELL_SHOW_H

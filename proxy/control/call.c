@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include <event2/buffer.h>
 #include <stdlib.h>
 #include <string.h>

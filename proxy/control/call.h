@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * call: one request and its answer. A handler answers once, by one of the functions below, or leaves the call
  * to pending.c.

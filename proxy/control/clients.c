@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/control/clients.h"
 #include "proxy/run/clock.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * clients: the connections of the API: at most SETUP_CONTROL_CLIENTS, and none that keeps us waiting.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -247,7 +248,7 @@ static int listening_open(struct control *control, const char *text, struct erro
 	struct listening *listening = memory_new(1, sizeof(*listening));
 	struct evconnlistener *listener;
 	struct endpoint where;
-	char bound[ADDRESS_TEXT_ROOM];
+	char bound[ADDRESS_TEXT_SIZE];
 
 	*listening = (struct listening){.control = control, .next = control->listenings};
 	control->listenings = listening;
@@ -271,9 +272,9 @@ static int listening_open(struct control *control, const char *text, struct erro
 	evhttp_set_max_body_size(listening->http, BODY_READ_MAX);
 	evhttp_set_timeout(listening->http, 2 * CONTROL_PATIENCE_SECONDS);
 	if (listening->path)
-		log_error("control listen=unix:%s", listening->path);
+		log_notice("control listen=unix:%s", listening->path);
 	else
-		log_error("control listen=%s", address_text(&listening->bound, bound, sizeof(bound)));
+		log_notice("control listen=%s", address_text(&listening->bound, bound, sizeof(bound)));
 	return 0;
 }
 

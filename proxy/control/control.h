@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * control: steering a run over HTTP (libevent's evhttp): listeners, connections, and whose turn it is.
  *

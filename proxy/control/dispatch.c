@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/control/dispatch.h"
 
 #include <event2/buffer.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * dispatch: from a request's method and path over the table of routes.c to a handler. Bodies and queries are
  * checked against the table before the handler sees them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/control/guard.h"
 
 #include <stdio.h>
@@ -6,7 +7,7 @@
 
 static bool is_ip(const char *host, size_t size, const struct address *bound)
 {
-	char text[ADDRESS_TEXT_ROOM];
+	char text[ADDRESS_TEXT_SIZE];
 	struct address address;
 	struct error error;
 

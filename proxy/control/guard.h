@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * guard: who may ask over HTTP. A browser in the lab opens pages of other sites too, and these can send
  * requests here: they are known by Host, Origin (RFC 6454) and Sec-Fetch-Site, and not served. Where

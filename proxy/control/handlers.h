@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* handlers: of the table of routes, those that stand in other files than routes.c. */
 #ifndef PROXY_CONTROL_HANDLERS_H
 #define PROXY_CONTROL_HANDLERS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * inside: what the files of the API's server share: control.c (listeners, whose turn it is), clients.c (its
  * connections), pending.c (calls that are not answered at once), call.c (answers), dispatch.c (finds a call's

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * metrics: Prometheus' text format (version 0.0.4): what happened, by direction, link and rule; never by
  * session or address, so that there are few series however many devices come.
@@ -113,10 +114,10 @@ static struct link_totals *links_now(const struct running *running)
 	size_t count = running->setup->config->link_count;
 	struct link_totals *totals = memory_new(count + 1, sizeof(*totals));
 
-	crew_halt(running->crew);
+	workers_pause(running->workers);
 	for (size_t i = 0; i < count; i++)
-		totals[i] = cores_link(crew_cores(running->crew), (unsigned)i);
-	crew_go(running->crew);
+		totals[i] = core_group_link(workers_cores(running->workers), (unsigned)i);
+	workers_resume(running->workers);
 	return totals;
 }
 
@@ -147,7 +148,7 @@ void metrics_write(const struct running *running, struct text *out)
 	    facts.capture_written);
 	one(out, "deadzone_capture_lost_records_total", "counter", "Records that could not be written.",
 	    facts.capture_lost);
-	one(out, "deadzone_icmp_errors_total", "counter", "Network errors told by ICMP.", facts.network_news);
+	one(out, "deadzone_icmp_errors_total", "counter", "Network errors told by ICMP.", facts.icmp_errors);
 	summary_now_free(&now);
 	free(link_totals);
 }

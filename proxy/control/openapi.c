@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* openapi: the description of the API, made from the table of routes. */
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -205,13 +206,13 @@ static void check_wait(struct pending *pending, ns_t now)
 {
 	const struct running *running = pending->control->running;
 	const struct config *config = running->setup->config;
-	const struct cores *cores = crew_cores(running->crew);
+	const struct core_group *cores = workers_cores(running->workers);
 	const struct rule *rule = config_rule(config, pending->rule);
 	uint64_t fired;
 
 	if (!rule)
 		return end_wait(pending, 404, json_pack("{s:s}", "error", "the rule is gone"));
-	fired = cores_rule(cores, rule->index).fired;
+	fired = core_group_rule(cores, rule->index).fired;
 	if (fired >= pending->count)
 		end_wait(
 		    pending, 200, json_pack("{s:s, s:I}", "rule", pending->rule, "fired", (json_int_t)fired));
@@ -261,7 +262,7 @@ void pending_poll(struct control *control, ns_t now)
 {
 	if (!control->pending.newest)
 		return;
-	crew_halt(control->running->crew);
+	workers_pause(control->running->workers);
 	for (struct pending *pending = control->pending.newest, *next; pending; pending = next) {
 		next = pending->next;
 		if (pending->what == PENDING_WAIT)
@@ -269,7 +270,7 @@ void pending_poll(struct control *control, ns_t now)
 		else if (pending->what == PENDING_STREAM)
 			feed_stream(pending);
 	}
-	crew_go(control->running->crew);
+	workers_resume(control->running->workers);
 	event_active(control->pending.pieces, EV_TIMEOUT, 0); /* a reader may have made room */
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pending: calls that are not answered at once: `wait` for a rule, the stream of events, and long answers,
  * which are made and sent in pieces so that the relays get their turn in between.

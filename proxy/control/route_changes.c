@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * route_changes: the handlers of the API that change a run: actions, links, rules. Each makes one line of
  * proxy/run/live.h, which does the rest.

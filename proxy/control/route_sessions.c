@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* route_sessions: the handlers of the API that are about the summary and its sessions. */
 #include <event2/buffer.h>
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 #include "proxy/control/pending.h"
 #include "proxy/run/clock.h"
 
-#define PAGE_PRESET 1000 /* sessions of a page */
+#define PAGE_DEFAULT 1000 /* sessions of a page */
 #define PAGE_MAX 10000
 #define PIECE_SESSIONS 50 /* of a long summary that are sent at once */
 
@@ -21,11 +22,11 @@ static json_t *json_left(ns_t until, ns_t now)
 }
 
 /* A session with what happened to it last, and what happens to it now. */
-static json_t *json_session(const struct running *running, const struct sheet_session *session)
+static json_t *json_session(const struct running *running, const struct run_summary_session *session)
 {
 	ns_t now = session->ended ? NS_NEVER : clock_now();
 	const struct feed_event *event = feed_of_session(running->feed, session->number);
-	json_t *json = sheet_json_session(session), *text = event ? json_string(event->text) : NULL;
+	json_t *json = run_summary_json_session(session), *text = event ? json_string(event->text) : NULL;
 
 	json_object_set_new(json, "last_event", text ? text : json_null());
 	json_object_set_new(json, "blackout_seconds_left",
@@ -34,7 +35,7 @@ static json_t *json_session(const struct running *running, const struct sheet_se
 	return json;
 }
 
-static bool read_number(struct call *call, const char *name, uint64_t preset, uint64_t most, uint64_t *number)
+static bool read_number(struct call *call, const char *name, uint64_t preset, uint64_t max, uint64_t *number)
 {
 	const char *text = evhttp_find_header(call->query, name);
 	struct error error;
@@ -46,8 +47,8 @@ static bool read_number(struct call *call, const char *name, uint64_t preset, ui
 		call_refuse(call, 400, "%s: %s", name, error.text);
 		return false;
 	}
-	if (*number > most) {
-		call_refuse(call, 400, "%s: `%s` is out of range; %" PRIu64 " is the most", name, text, most);
+	if (*number > max) {
+		call_refuse(call, 400, "%s: `%s` is out of range; %" PRIu64 " is the most", name, text, max);
 		return false;
 	}
 	return true;
@@ -56,8 +57,8 @@ static bool read_number(struct call *call, const char *name, uint64_t preset, ui
 /* ---- The summary, in pieces ---- */
 
 struct long_summary {
-	struct sheet sheet;
-	struct sheet_json whole;
+	struct run_summary result;
+	struct run_summary_json whole;
 	size_t sent; /* sessions */
 	bool begun;
 };
@@ -66,14 +67,14 @@ static void long_summary_free(void *user)
 {
 	struct long_summary *summary = user;
 
-	sheet_fini(&summary->sheet);
+	run_summary_fini(&summary->result);
 	text_free(&summary->whole.text);
 	free(summary);
 }
 
-static void add_session(struct evbuffer *out, const struct sheet_session *session, bool first)
+static void add_session(struct evbuffer *out, const struct run_summary_session *session, bool first)
 {
-	json_t *json = sheet_json_session(session);
+	json_t *json = run_summary_json_session(session);
 	struct text text = {0};
 
 	text_add_word(&text, first ? "" : ",");
@@ -87,45 +88,45 @@ static void add_session(struct evbuffer *out, const struct sheet_session *sessio
 static bool long_summary_next(void *user, struct evbuffer *out)
 {
 	struct long_summary *summary = user;
-	const struct sheet *sheet = &summary->sheet;
-	const struct sheet_json *whole = &summary->whole;
+	const struct run_summary *result = &summary->result;
+	const struct run_summary_json *whole = &summary->whole;
 	size_t end = summary->sent + PIECE_SESSIONS;
 
 	if (!summary->begun)
 		evbuffer_add(out, whole->text.at, whole->place);
 	summary->begun = true;
-	for (; summary->sent < end && summary->sent < sheet->session_count; summary->sent++)
-		add_session(out, &sheet->sessions[summary->sent], summary->sent == 0);
-	if (summary->sent < sheet->session_count)
+	for (; summary->sent < end && summary->sent < result->session_count; summary->sent++)
+		add_session(out, &result->sessions[summary->sent], summary->sent == 0);
+	if (summary->sent < result->session_count)
 		return true;
 	evbuffer_add(out, whole->text.at + whole->place, whole->text.size - whole->place);
 	return false;
 }
 
-static void answer_in_pieces(struct call *call, const struct sheet *sheet)
+static void answer_in_pieces(struct call *call, const struct run_summary *result)
 {
 	struct long_summary *summary = memory_new(1, sizeof(*summary));
 
-	summary->sheet = *sheet;
-	sheet_json_begin(sheet, DUMP_COMPACT, &summary->whole);
+	summary->result = *result;
+	run_summary_json_begin(result, DUMP_COMPACT, &summary->whole);
 	pending_pieces(
 	    call, "application/json", (struct pieces){long_summary_next, long_summary_free, summary});
 }
 
 void route_get_summary(struct call *call)
 {
-	struct sheet sheet;
-	uint64_t most;
+	struct run_summary result;
+	uint64_t max;
 
-	if (!read_number(call, "sessions", UINT32_MAX, UINT32_MAX, &most))
+	if (!read_number(call, "sessions", UINT32_MAX, UINT32_MAX, &max))
 		return;
-	running_sheet(call->running, most > 0, &sheet);
-	if (sheet.session_count > most)
-		sheet.session_count = most;
-	if (sheet.session_count > PIECE_SESSIONS)
-		return answer_in_pieces(call, &sheet);
-	call_answer(call, 200, sheet_json(&sheet));
-	sheet_fini(&sheet);
+	running_sheet(call->running, max > 0, &result);
+	if (result.session_count > max)
+		result.session_count = max;
+	if (result.session_count > PIECE_SESSIONS)
+		return answer_in_pieces(call, &result);
+	call_answer(call, 200, run_summary_json(&result));
+	run_summary_fini(&result);
 }
 
 /* ---- Sessions ---- */
@@ -142,9 +143,9 @@ struct paging {
 	unsigned worker_last; /* number met last: a lower one is another worker's */
 };
 
-static bool is_found(const struct paging *paging, const struct sheet_session *session)
+static bool is_found(const struct paging *paging, const struct run_summary_session *session)
 {
-	char device[ADDRESS_TEXT_ROOM];
+	char device[ADDRESS_TEXT_SIZE];
 
 	if (session->number <= paging->after || (paging->live_only && session->ended))
 		return false;
@@ -180,10 +181,10 @@ static void page_gather(struct paging *paging, bool *more)
 	size_t kept = 0;
 
 	summary_now_begin(running->summary, true, now);
-	crew_walk(running->crew, page_session, paging);
-	crew_halt(running->crew);
-	summary_now_end(running->summary, crew_cores(running->crew), 0, now);
-	crew_go(running->crew);
+	workers_walk(running->workers, page_session, paging);
+	workers_pause(running->workers);
+	summary_now_end(running->summary, workers_cores(running->workers), 0, now);
+	workers_resume(running->workers);
 	running_facts(running, &facts);
 	for (size_t i = 0; i < now->session_count; i++)
 		if (is_found(paging, &now->sessions[i]))
@@ -203,7 +204,7 @@ void route_get_sessions(struct call *call)
 	bool more;
 
 	if (!read_number(call, "after", 0, UINT32_MAX, &after) ||
-	    !read_number(call, "limit", PAGE_PRESET, PAGE_MAX, &limit))
+	    !read_number(call, "limit", PAGE_DEFAULT, PAGE_MAX, &limit))
 		return;
 	if (live && strcmp(live, "yes") != 0 && strcmp(live, "no") != 0)
 		return call_refuse(call, 400, "live: `%s` is unknown; it is yes or no", live);
@@ -225,17 +226,17 @@ void route_get_session(struct call *call)
 {
 	struct running *running = call->running;
 	struct summary_facts facts;
-	struct sheet_session session;
+	struct run_summary_session session;
 	char *end;
 	unsigned long number = strtoul(call->name, &end, 10);
 	bool known = false;
 
 	if (!*end && number <= UINT32_MAX) {
 		running_facts(running, &facts);
-		crew_halt(running->crew);
+		workers_pause(running->workers);
 		known = summary_session(
-		    running->summary, crew_cores(running->crew), &facts, (uint32_t)number, &session);
-		crew_go(running->crew);
+		    running->summary, workers_cores(running->workers), &facts, (uint32_t)number, &session);
+		workers_resume(running->workers);
 	}
 	if (known)
 		call_answer(call, 200, json_session(running, &session));

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* routes: the handlers of the API, and the table that leads to them. */
 #include "proxy/control/routes.h"
 
@@ -44,7 +45,7 @@ static void get_config(struct call *call)
 	const struct config *config = running->setup->config;
 	json_t *links = json_array(), *devices = json_array(), *listen = json_array(), *ini;
 	struct text visible = {0};
-	char text[ADDRESS_TEXT_ROOM];
+	char text[ADDRESS_TEXT_SIZE];
 
 	text_add_visible(&visible, ini_text(running->setup->ini), strlen(ini_text(running->setup->ini)));
 	ini = json_string(visible.at ? visible.at : "");
@@ -53,9 +54,9 @@ static void get_config(struct call *call)
 		json_array_append_new(links, json_string(config->links[i].name));
 	for (size_t i = 0; i < config->device_count; i++)
 		json_array_append_new(devices, json_string(config->devices[i].name));
-	for (size_t i = 0; i < crew_listener_count(running->crew); i++)
-		json_array_append_new(
-		    listen, json_string(address_text(crew_listener(running->crew, i), text, sizeof(text))));
+	for (size_t i = 0; i < workers_listener_count(running->workers); i++)
+		json_array_append_new(listen,
+		    json_string(address_text(workers_listener(running->workers, i), text, sizeof(text))));
 	call_answer(call, 200,
 	    json_pack("{s:s, s:I, s:i, s:o, s:s, s:o, s:o, s:o, s:o}", "version", DEADZONE_VERSION, "seed",
 	        (json_int_t)running->seed, "generation", (int)running->generation, "listen", listen,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * routes: what can be asked of a run over HTTP: one table, which dispatch, `help api`, openapi.json and the
  * tests read.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * background: tasks that yield the CPU to the workers, for a machine with fewer cores than threads.
  *

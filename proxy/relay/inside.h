@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * inside: what the files of the relay share: relay.c (opened, reloaded, closed, asked), walk.c (the walk of
  * every datagram, the timer), carrier.c (a session's socket towards its cloud, and the wait for the cloud's
@@ -39,12 +40,12 @@ struct listener {
 /* A source port towards the cloud: one for each NAT mapping of the session. */
 struct port {
 	struct outlet out;
-	struct carrier *carrier;
-	struct port *older;  /* kept open, so that what still comes to it is dropped without an ICMP error */
-	struct aging *aging; /* of an old one */
-	uint32_t mapping;    /* number of the NAT mapping that it stands for */
-	uint8_t most;        /* datagrams to ask for in the next read */
-	uint8_t reads;       /* so far, up to PORT_BUSY */
+	struct transport *transport;
+	struct port *older; /* kept open, so that what still comes to it is dropped without an ICMP error */
+	struct port_expiry *port_expiry; /* of an old one */
+	uint32_t mapping;                /* number of the NAT mapping that it stands for */
+	uint8_t max;                     /* datagrams to ask for in the next read */
+	uint8_t reads;                   /* so far, up to PORT_BUSY */
 };
 
 #define PORT_BUSY 8 /* reads, from which on what makes them cheaper pays */
@@ -54,14 +55,14 @@ struct port {
 #define PORTS_USED_MAX 64      /* numbers that a session remembers, never to be taken again */
 
 /* Of an old port: when it closes. */
-struct aging {
+struct port_expiry {
 	struct port *port;
 	ns_t until;
-	struct aging *before, *next; /* among all of the relay, the one that closes first in front */
+	struct port_expiry *before, *next; /* among all of the relay, the one that closes first in front */
 };
 
 /* What carries a session to its cloud, in the session's `room`. */
-struct carrier {
+struct transport {
 	struct port first_port; /* most have no other */
 	struct session *session;
 	struct port *port; /* the present one, then the older */
@@ -72,8 +73,8 @@ struct carrier {
 	unsigned interface;
 	unsigned source; /* index of its first source address */
 	union {
-		struct carrier *waiting_next; /* in relay->waiting, while the session is unresolved */
-		ns_t retry_at;                /* else: no socket could be had; not tried again before */
+		struct transport *waiting_next; /* in relay->waiting, while the session is unresolved */
+		ns_t retry_at;                  /* else: no socket could be had; not tried again before */
 	};
 };
 
@@ -85,7 +86,7 @@ struct used_ports {
 
 /* Datagrams that are gathered before they go: with few sessions many, so that more of one go together; with
  * many, whose state comes from far, no more than were fetched together and are still near. */
-#define OUTBOX_MOST 256
+#define OUTBOX_MAX 256
 #define OUTBOX_MOST_OF_MANY SOCKET_BATCH
 
 struct relay {
@@ -104,16 +105,16 @@ struct relay {
 	struct ready *ready; /* listeners, ports, lookups, the timer, the bell */
 	struct batch *batch;
 	struct socket_options socket_options;
-	struct outlet *gathering[OUTBOX_MOST]; /* those with something to send, … */
-	int gathering_count, gathered;         /* … and how many datagrams those are */
-	struct carrier *waiting;               /* for a lookup */
-	struct aging *aging_first, *aging_last;
+	struct outlet *gathering[OUTBOX_MAX]; /* those with something to send, … */
+	int gathering_count, gathered;        /* … and how many datagrams those are */
+	struct transport *waiting;            /* for a lookup */
+	struct port_expiry *expiry_first, *expiry_last;
 	struct port *reading; /* the one being read; NULL once it was closed meanwhile */
 	int timer_fd;
-	ns_t armed;         /* the timer: for when; NS_UNKNOWN once it has gone off */
-	struct source bell; /* called from outside */
-	int bell_fd;
-	atomic_bool halted;
+	ns_t armed;           /* the timer: for when; NS_UNKNOWN once it has gone off */
+	struct source wakeup; /* called from outside */
+	int wakeup_fd;
+	atomic_bool paused;
 	relay_rest *rest;
 	void *rest_user;
 	ns_t now; /* when the clock was read last */
@@ -121,36 +122,36 @@ struct relay {
 	ns_t wall_offset;
 	unsigned next_source;
 	uint64_t closed_drops; /* of sockets that are closed */
-	uint64_t network_news;
-	ns_t told_second;
-	unsigned told_count, untold;
+	uint64_t icmp_errors;
+	ns_t event_second;
+	unsigned event_lines, event_lines_left_out;
 	unsigned polled; /* listeners that are */
 	bool opened;     /* a session, by the datagram that is being taken */
-	bool stopping, told_full, told_refused, told_socket, told_memory;
+	bool stopping, warned_full, warned_refused, warned_socket, warned_memory;
 };
 
 /* walk.c */
 ns_t relay_wall(const struct relay *relay, ns_t at);
 /* What is ready: a listener, a port, the timer. */
-void walk_listener(struct source *source, bool readable, bool writable);
-void walk_port(struct source *source, bool readable, bool writable);
-void walk_timer(struct source *source, bool readable, bool writable);
+void loop_on_listener(struct source *source, bool readable, bool writable);
+void loop_on_port(struct source *source, bool readable, bool writable);
+void loop_on_timer(struct source *source, bool readable, bool writable);
 /* A polled listener is waited for again. */
-void walk_wait_for(struct listener *listener);
+void loop_wait_for(struct listener *listener);
 void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at);
 void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);
 
 /* carrier.c */
-void carrier_open(struct relay *relay, struct session *session);
-void carrier_close(struct relay *relay, struct carrier *carrier);
+void transport_open(struct relay *relay, struct session *session);
+void transport_close(struct relay *relay, struct transport *transport);
 /* A datagram for the cloud: opens the socket where the address is known by now, or another for a new mapping;
  * false where it must be dropped. */
-bool carrier_ready(struct carrier *carrier, uint32_t mapping, ns_t now);
-void carrier_news(void *user, struct upstream *upstream);
+bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now);
+void transport_on_resolved(void *user, struct upstream *upstream);
 /* Something came to it: an old one is kept for longer. */
-void carrier_port_read(struct port *port);
+void transport_port_read(struct port *port);
 /* Old ones that nothing came to close. */
-void carriers_age(struct relay *relay, ns_t now);
+void transports_expire_ports(struct relay *relay, ns_t now);
 
 /* outbox.c */
 void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping);

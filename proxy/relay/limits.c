@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/relay/limits.h"
 
 #include <inttypes.h>
@@ -69,20 +70,20 @@ uint64_t limits_sessions(const struct setup *setup, enum limits_voice voice)
 	uint64_t wanted = setup->proxy.max_sessions, allowed = files_allowed(), taken = files_taken(setup);
 	uint64_t by_files = allowed > taken ? allowed - taken : 1, sources = source_addresses(setup);
 	uint64_t by_ports = sources * ports_of_one_address();
-	uint64_t most = by_files < by_ports ? by_files : by_ports;
+	uint64_t max = by_files < by_ports ? by_files : by_ports;
 
-	if (wanted <= most)
+	if (wanted <= max)
 		return wanted;
 	if (voice == LIMITS_TELL && by_files <= by_ports)
 		log_error("max_sessions = %" PRIu64 ", but there is room for %" PRIu64
 		          " sessions: a process may have %" PRIu64
 		          " files open; raise it with `ulimit -n`, or "
 		          "LimitNOFILE of systemd",
-		    wanted, most, allowed);
+		    wanted, max, allowed);
 	else if (voice == LIMITS_TELL)
 		log_error("max_sessions = %" PRIu64 ", but there is room for %" PRIu64 " sessions: %" PRIu64
 		          " ports (net.ipv4.ip_local_port_range) of %" PRIu64
 		          " source address%s; name more with `source`",
-		    wanted, most, by_ports / sources, sources, sources == 1 ? "" : "es");
-	return most;
+		    wanted, max, by_ports / sources, sources, sources == 1 ? "" : "es");
+	return max;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * limits: how many sessions the system has room for: each takes a file descriptor and a port.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/relay/lookup.h"
 
 #include <netdb.h>
@@ -15,7 +16,7 @@ struct lookup {
 	struct source source;
 	atomic_int holders;
 	struct ready *ready;
-	int bell; /* eventfd: the thread tells the worker */
+	int wakeup; /* eventfd: the thread tells the worker */
 	lookup_done *done;
 	void *user;
 	char host[256], port[8];
@@ -26,7 +27,7 @@ static void let_go(struct lookup *lookup)
 {
 	if (atomic_fetch_sub(&lookup->holders, 1) != 1)
 		return;
-	close(lookup->bell);
+	close(lookup->wakeup);
 	free(lookup);
 }
 
@@ -45,7 +46,7 @@ static void *resolve(void *user)
 		freeaddrinfo(list);
 	if (!lookup->result.count && !lookup->result.failure)
 		lookup->result.failure = "it has no IPv4 or IPv6 address";
-	eventfd_write(lookup->bell, 1);
+	eventfd_write(lookup->wakeup, 1);
 	let_go(lookup);
 	return NULL;
 }
@@ -57,9 +58,9 @@ static void arrived(struct source *source, bool readable, bool writable)
 
 	(void)readable;
 	(void)writable;
-	if (eventfd_read(lookup->bell, &rung))
+	if (eventfd_read(lookup->wakeup, &rung))
 		return;
-	ready_forget(lookup->ready, lookup->bell, source);
+	ready_forget(lookup->ready, lookup->wakeup, source);
 	lookup->done(lookup->user, &lookup->result);
 	let_go(lookup);
 }
@@ -81,13 +82,13 @@ struct lookup *lookup_start(
 	snprintf(lookup->port, sizeof(lookup->port), "%u", port);
 	lookup->source.call = arrived;
 	lookup->ready = ready;
-	lookup->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (lookup->bell < 0) {
+	lookup->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (lookup->wakeup < 0) {
 		free(lookup);
 		return NULL;
 	}
-	if (ready_add(ready, lookup->bell, &lookup->source, READY_READ)) {
-		close(lookup->bell);
+	if (ready_add(ready, lookup->wakeup, &lookup->source, READY_READ)) {
+		close(lookup->wakeup);
 		free(lookup);
 		return NULL;
 	}
@@ -106,6 +107,6 @@ void lookup_cancel(struct lookup *lookup)
 {
 	if (!lookup)
 		return;
-	ready_forget(lookup->ready, lookup->bell, &lookup->source);
+	ready_forget(lookup->ready, lookup->wakeup, &lookup->source);
 	let_go(lookup);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * outbox: what is to be sent, gathered by socket and sent together, and what a full socket could not take.
  *
@@ -15,24 +16,24 @@
 
 #define RETRIES 4 /* of a datagram whose send only told news about an earlier one */
 
-static void sending_of(const struct relay *relay, const struct datagram *datagram, struct sending *sending)
+static void sending_of(const struct relay *relay, const struct datagram *datagram, struct outgoing *outgoing)
 {
 	const struct session *session = datagram->session;
-	const struct carrier *carrier = session->carrier;
+	const struct transport *transport = session->transport;
 	const struct listener *listener = &relay->listeners[session->listener];
 
-	*sending = (struct sending){.bytes = datagram->bytes, .size = datagram->size, .tos = datagram->tos};
+	*outgoing = (struct outgoing){.bytes = datagram->bytes, .size = datagram->size, .tos = datagram->tos};
 	if (datagram->way == WAY_UP)
 		return;
-	sending->to = &session->device;
+	outgoing->to = &session->device;
 	if (listener->everywhere) {
-		sending->from = &carrier->device_side;
-		sending->interface = carrier->interface;
+		outgoing->from = &transport->device_side;
+		outgoing->interface = transport->interface;
 	}
 }
 
 /* News about an earlier datagram (RFC 1122 4.1.3.3): this one was not sent, and is sent again. */
-static bool is_news(int error)
+static bool is_pending_icmp_error(int error)
 {
 	return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN ||
 	       error == EPROTO || error == ENOPROTOOPT;
@@ -47,7 +48,7 @@ static bool is_full(int error)
 static int send_run(struct outlet *out, struct datagram **run, int count)
 {
 	struct relay *relay = out->relay;
-	struct sending sendings[SOCKET_BATCH];
+	struct outgoing sendings[SOCKET_BATCH];
 	int done = 0, retries = 0;
 
 	for (int i = 0; i < count; i++)
@@ -66,10 +67,10 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 			retries = 0;
 		} else if (is_full(errno)) {
 			break;
-		} else if (is_news(errno) && retries++ < RETRIES) {
-			relay->network_news++;
+		} else if (is_pending_icmp_error(errno) && retries++ < RETRIES) {
+			relay->icmp_errors++;
 		} else {
-			log_detail(
+			log_debug(
 			    "a datagram of %u bytes cannot be sent: %s", run[done]->size, strerror(errno));
 			relay_unsent(out, run[done++], REASON_ERROR, at);
 			retries = 0;
@@ -84,11 +85,11 @@ static void wait_for_room(struct outlet *out)
 
 	out->full = true;
 	if (out->polled)
-		walk_wait_for((struct listener *)out);
+		loop_wait_for((struct listener *)out);
 	ready_change(relay->ready, out->fd, &out->source, READY_READ_AND_WRITE);
-	if (!relay->told_full)
-		log_tell("a socket's send buffer is full: datagrams wait for it, and count as late");
-	relay->told_full = true;
+	if (!relay->warned_full)
+		log_info("a socket's send buffer is full: datagrams wait for it, and count as late");
+	relay->warned_full = true;
 }
 
 /* What could not go stands in front again. */
@@ -151,22 +152,22 @@ void outlet_close(struct outlet *out)
 void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping)
 {
 	struct session *session = datagram->session;
-	struct carrier *carrier = session->carrier;
+	struct transport *transport = session->transport;
 	struct outlet *out = &relay->listeners[session->listener].out;
 
 	if (datagram->way == WAY_UP) {
-		if (!carrier_ready(carrier, mapping, datagram->due)) {
-			relay_unsent(&carrier->port->out, datagram, REASON_ERROR, clock_now());
+		if (!transport_ready(transport, mapping, datagram->due)) {
+			relay_unsent(&transport->port->out, datagram, REASON_ERROR, clock_now());
 			return;
 		}
-		out = &carrier->port->out;
+		out = &transport->port->out;
 	}
 	/* `next` is free once it was handed over. */
 	datagram_append(&out->waiting, datagram);
 	if (!out->gathering)
 		relay->gathering[relay->gathering_count++] = out;
 	out->gathering = true;
-	if (++relay->gathered >= (core_foresees(relay->core) ? OUTBOX_MOST_OF_MANY : OUTBOX_MOST))
+	if (++relay->gathered >= (core_should_prefetch(relay->core) ? OUTBOX_MOST_OF_MANY : OUTBOX_MAX))
 		outbox_flush(relay);
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/relay/ready.h"
 
 #include <stdint.h>
@@ -7,7 +8,7 @@
 
 struct ready {
 	int fd, count, at;
-	struct epoll_event events[READY_MOST];
+	struct epoll_event events[READY_MAX];
 };
 
 struct ready *ready_new(void)
@@ -31,24 +32,24 @@ void ready_free(struct ready *ready)
 	free(ready);
 }
 
-static int control(struct ready *ready, int operation, int fd, struct source *source, enum ready_wish wish)
+static int control(struct ready *ready, int operation, int fd, struct source *source, enum ready_wish filter)
 {
 	static const uint32_t events[] = {[READY_READ] = EPOLLIN,
 	    [READY_READ_AND_WRITE] = EPOLLIN | EPOLLOUT,
 	    [READY_RING] = EPOLLIN | EPOLLET};
-	struct epoll_event event = {.events = events[wish], .data.ptr = source};
+	struct epoll_event event = {.events = events[filter], .data.ptr = source};
 
 	return epoll_ctl(ready->fd, operation, fd, &event);
 }
 
-int ready_add(struct ready *ready, int fd, struct source *source, enum ready_wish wish)
+int ready_add(struct ready *ready, int fd, struct source *source, enum ready_wish filter)
 {
-	return control(ready, EPOLL_CTL_ADD, fd, source, wish);
+	return control(ready, EPOLL_CTL_ADD, fd, source, filter);
 }
 
-void ready_change(struct ready *ready, int fd, struct source *source, enum ready_wish wish)
+void ready_change(struct ready *ready, int fd, struct source *source, enum ready_wish filter)
 {
-	control(ready, EPOLL_CTL_MOD, fd, source, wish);
+	control(ready, EPOLL_CTL_MOD, fd, source, filter);
 }
 
 void ready_forget(struct ready *ready, int fd, struct source *source)
@@ -62,7 +63,7 @@ void ready_forget(struct ready *ready, int fd, struct source *source)
 int ready_wait(struct ready *ready, enum ready_patience patience)
 {
 	ready->at = 0;
-	ready->count = epoll_wait(ready->fd, ready->events, READY_MOST, patience == READY_SLEEP ? -1 : 0);
+	ready->count = epoll_wait(ready->fd, ready->events, READY_MAX, patience == READY_SLEEP ? -1 : 0);
 	if (ready->count < 0)
 		ready->count = 0;
 	return ready->count;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ready: what a worker waits for, in one epoll set: sockets, its timer, its bell, answers to lookups.
  *
@@ -27,14 +28,14 @@ void ready_free(struct ready *ready);
 enum ready_wish { READY_READ, READY_READ_AND_WRITE, READY_RING /* a timerfd or eventfd */ };
 
 /* 0, or -1 with errno. */
-int ready_add(struct ready *ready, int fd, struct source *source, enum ready_wish wish);
-void ready_change(struct ready *ready, int fd, struct source *source, enum ready_wish wish);
+int ready_add(struct ready *ready, int fd, struct source *source, enum ready_wish filter);
+void ready_change(struct ready *ready, int fd, struct source *source, enum ready_wish filter);
 /* It closes: what is still to be told of it is not told. */
 void ready_forget(struct ready *ready, int fd, struct source *source);
 
-#define READY_MOST 64
+#define READY_MAX 64
 enum ready_patience { READY_LOOK, READY_SLEEP };
-/* Looks, or sleeps until something is ready; gives how many are, READY_MOST at most. */
+/* Looks, or sleeps until something is ready; gives how many are, READY_MAX at most. */
 int ready_wait(struct ready *ready, enum ready_patience patience);
 /* Calls the next of those; false after the last. */
 bool ready_next(struct ready *ready);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/relay/relay.h"
 #include "proxy/run/clock.h"
 
@@ -22,7 +23,7 @@ static void check_buffer(const struct relay *relay, int fd)
 
 	if (given >= wanted)
 		return;
-	log_error("receive_buffer: the kernel gives %" PRIu64 " of %" PRIu64
+	log_notice("receive_buffer: the kernel gives %" PRIu64 " of %" PRIu64
 	          " bytes; raise net.core.rmem_max, or run as root",
 	    given, wanted);
 }
@@ -31,7 +32,7 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 {
 	struct listener *listener = &relay->listeners[index];
 
-	*listener = (struct listener){.out = {.source.call = walk_listener, .relay = relay, .fd = -1},
+	*listener = (struct listener){.out = {.source.call = loop_on_listener, .relay = relay, .fd = -1},
 	    .index = index,
 	    .configured = relay->setup->proxy.listen.all[index]};
 	listener->out.fd = socket_listen(first ? &first->listeners[index].bound : &listener->configured,
@@ -89,7 +90,7 @@ static struct core_limits limits_of(const struct setup *setup, uint64_t seed)
 	    .max_sessions = limits_sessions(setup, LIMITS_SILENT),
 	    .max_queued = setup->proxy.max_queued,
 	    .real_time = true,
-	    .carrier_size = sizeof(struct carrier)};
+	    .transport_size = sizeof(struct transport)};
 }
 
 static void upstreams_know(struct relay *relay)
@@ -108,7 +109,7 @@ static struct socket_options socket_options_of(const struct setup *setup)
 }
 
 /* It rings to wake the thread, which then sees that it is halted. */
-static void bell_rang(struct source *source, bool readable, bool writable)
+static void on_wakeup(struct source *source, bool readable, bool writable)
 {
 	(void)source;
 	(void)readable;
@@ -118,13 +119,13 @@ static void bell_rang(struct source *source, bool readable, bool writable)
 static int waiting_open(struct relay *relay, struct error *error)
 {
 	relay->ready = ready_new();
-	relay->timer.call = walk_timer;
-	relay->bell.call = bell_rang;
+	relay->timer.call = loop_on_timer;
+	relay->wakeup.call = on_wakeup;
 	relay->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	relay->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (!relay->ready || relay->timer_fd < 0 || relay->bell_fd < 0 ||
+	relay->wakeup_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (!relay->ready || relay->timer_fd < 0 || relay->wakeup_fd < 0 ||
 	    ready_add(relay->ready, relay->timer_fd, &relay->timer, READY_RING) ||
-	    ready_add(relay->ready, relay->bell_fd, &relay->bell, READY_RING))
+	    ready_add(relay->ready, relay->wakeup_fd, &relay->wakeup, READY_RING))
 		return error_set(error, "no timer can be opened: %s", strerror(errno));
 	return 0;
 }
@@ -143,21 +144,21 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	relay->rest = options->rest;
 	relay->rest_user = options->rest_user;
 	relay->wall_offset = options->wall_offset;
-	limits.common = options->common;
+	limits.shared = options->shared;
 	relay->core = core_new(setup->config, options->names, &limits, options->began);
 	relay->socket_options = socket_options_of(setup);
 	if (waiting_open(relay, error)) {
 		relay_free(relay);
 		return NULL;
 	}
-	relay->upstreams = upstreams_new(relay->ready, carrier_news, relay);
+	relay->upstreams = upstreams_new(relay->ready, transport_on_resolved, relay);
 	if (sources_check(relay, error) || listeners_open(relay, options->first, error)) {
 		relay_free(relay);
 		return NULL;
 	}
 	upstreams_know(relay);
 	relay->armed = NS_UNKNOWN;
-	relay_turn(relay);
+	relay_flush_due(relay);
 	return relay;
 }
 
@@ -183,15 +184,15 @@ void relay_spread(const struct relay *relay, unsigned count)
 		    relay->listeners[i].out.fd, (enum family)relay->listeners[i].bound.family, count);
 }
 
-void relay_halt(struct relay *relay)
+void relay_pause(struct relay *relay)
 {
-	atomic_store(&relay->halted, true);
-	eventfd_write(relay->bell_fd, 1);
+	atomic_store(&relay->paused, true);
+	eventfd_write(relay->wakeup_fd, 1);
 }
 
-void relay_go(struct relay *relay)
+void relay_resume(struct relay *relay)
 {
-	atomic_store(&relay->halted, false);
+	atomic_store(&relay->paused, false);
 }
 
 void relay_stop(struct relay *relay)
@@ -209,13 +210,13 @@ void relay_reload(struct relay *relay, struct core_change *change, const struct 
 {
 	struct core_limits limits = limits_of(setup, seed);
 
-	relay_turn(relay); /* what was due before it comes first */
+	relay_flush_due(relay); /* what was due before it comes first */
 	relay->setup = setup;
 	relay->socket_options = socket_options_of(setup);
 	core_exchange(relay->core, change, &limits, clock_now());
 	upstreams_know(relay);
 	relay->armed = NS_UNKNOWN; /* `precise` may have changed */
-	relay_turn(relay);
+	relay_flush_due(relay);
 }
 
 struct core *relay_core(struct relay *relay)
@@ -239,17 +240,17 @@ void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
 
 uint64_t relay_session_drops(const struct session *session)
 {
-	const struct carrier *carrier = session->carrier;
+	const struct transport *transport = session->transport;
 	uint64_t drops = 0;
 
-	for (const struct port *port = carrier ? carrier->port : NULL; port; port = port->older)
+	for (const struct port *port = transport ? transport->port : NULL; port; port = port->older)
 		drops += socket_kernel_drops(port->out.fd);
 	return drops;
 }
 
-uint64_t relay_network_news(const struct relay *relay)
+uint64_t relay_icmp_errors(const struct relay *relay)
 {
-	return relay->network_news;
+	return relay->icmp_errors;
 }
 
 void relay_free(struct relay *relay)
@@ -260,15 +261,15 @@ void relay_free(struct relay *relay)
 	for (size_t i = 0; i < relay->listener_count; i++)
 		outlet_drop(&relay->listeners[i].out, REASON_ERROR); /* while their sessions have carriers */
 	for (struct session *s = relay->core ? core_oldest(relay->core) : NULL; s; s = s->newer)
-		if (s->carrier)
-			carrier_close(relay, s->carrier);
+		if (s->transport)
+			transport_close(relay, s->transport);
 	for (size_t i = 0; i < relay->listener_count; i++)
 		outlet_close(&relay->listeners[i].out);
 	upstreams_free(relay->upstreams);
 	if (relay->timer_fd >= 0)
 		close(relay->timer_fd);
-	if (relay->bell_fd >= 0)
-		close(relay->bell_fd);
+	if (relay->wakeup_fd >= 0)
+		close(relay->wakeup_fd);
 	ready_free(relay->ready);
 	core_free(relay->core);
 	batch_free(relay->batch);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * relay: one worker: sockets, the core between them, and the walk of every datagram.
  *
@@ -34,7 +35,7 @@ struct relay_options {
 	struct summary *summary;
 	struct feed *feed; /* takes every event */
 	uint64_t seed;
-	struct common *common;
+	struct shared *shared;
 	const struct relay *first; /* whose listeners' addresses it shares; NULL: it is the first */
 	unsigned index, workers;
 	ns_t began, wall_offset; /* of the run; and from our time to wall-clock time */
@@ -58,13 +59,13 @@ void relay_spread(const struct relay *relay, unsigned count);
 
 /* Relays until it is stopped. */
 void relay_run(struct relay *relay);
-/* From any thread: it goes to rest once it is between two rounds, again and again until relay_go. */
-void relay_halt(struct relay *relay);
-void relay_go(struct relay *relay);
+/* From any thread: it goes to rest once it is between two rounds, again and again until relay_resume. */
+void relay_pause(struct relay *relay);
+void relay_resume(struct relay *relay);
 /* relay_run returns: what waits stays queued. */
 void relay_stop(struct relay *relay);
 /* What became due, and what follows from a change to the core from outside; then the timer. */
-void relay_turn(struct relay *relay);
+void relay_flush_due(struct relay *relay);
 /* While it is halted: room for a change, -1 when memory is out; and the change itself. */
 int relay_prepare(struct relay *relay, struct core_change *change);
 void relay_reload(struct relay *relay, struct core_change *change, const struct setup *setup, uint64_t seed);
@@ -75,6 +76,6 @@ void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS]);
 /* … and on those that a session has open. */
 uint64_t relay_session_drops(const struct session *session);
 /* ICMP errors told by sends and receives. */
-uint64_t relay_network_news(const struct relay *relay);
+uint64_t relay_icmp_errors(const struct relay *relay);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/relay/running.h"
 #include "proxy/run/clock.h"
 
@@ -18,7 +19,7 @@ void running_facts(const struct running *running, struct summary_facts *facts)
 	    .seed = running->seed,
 	    .changes = running->changes,
 	    .change_count = running->change_count};
-	crew_facts(running->crew, facts);
+	workers_facts(running->workers, facts);
 	facts->ended = running->stopped;
 	facts->is_over = running->stopped != 0;
 }
@@ -36,38 +37,40 @@ void running_now(const struct running *running, bool list, struct summary_now *n
 {
 	summary_now_begin(running->summary, list, now);
 	now->at = clock_now();
-	crew_walk(running->crew, now_session, now);
-	crew_halt(running->crew);
-	summary_now_end(running->summary, crew_cores(running->crew), running->setup->config->rule_count, now);
-	crew_go(running->crew);
+	workers_walk(running->workers, now_session, now);
+	workers_pause(running->workers);
+	summary_now_end(
+	    running->summary, workers_cores(running->workers), running->setup->config->rule_count, now);
+	workers_resume(running->workers);
 }
 
-void running_sheet(const struct running *running, bool list, struct sheet *sheet)
+void running_sheet(const struct running *running, bool list, struct run_summary *result)
 {
 	struct summary_facts facts;
 	struct summary_now now;
 
 	running_now(running, list, &now);
 	running_facts(running, &facts);
-	summary_sheet(&now, crew_cores(running->crew), &facts, (enum exit_status)running->status, sheet);
+	summary_sheet(
+	    &now, workers_cores(running->workers), &facts, (enum exit_status)running->status, result);
 	summary_now_free(&now);
 }
 
 void running_event(struct running *running, const char *text)
 {
-	ns_t at = crew_wall(running->crew, clock_now());
+	ns_t at = workers_wall(running->workers, clock_now());
 
 	feed_put(running->feed, text, at);
 	if (!running->capture)
 		return;
-	crew_halt(running->crew); /* the recorder is the first worker's */
+	workers_pause(running->workers); /* the recorder is the first worker's */
 	capture_event(capture_recorder(running->capture, 0), text, at);
-	crew_go(running->crew);
+	workers_resume(running->workers);
 }
 
 void running_stop(struct running *running)
 {
-	crew_stop(running->crew);
+	workers_stop(running->workers);
 	running->on_stop(running->on_stop_user);
 }
 
@@ -79,9 +82,9 @@ bool running_rotate(struct running *running, const char **why)
 		*why = "there is no capture to start anew";
 		return false;
 	}
-	crew_halt(running->crew);
+	workers_pause(running->workers);
 	failed = capture_rotate(running->capture, NULL);
-	crew_go(running->crew);
+	workers_resume(running->workers);
 	if (failed)
 		*why = "the capture goes to standard output: no new file can be started";
 	return !failed;
@@ -93,18 +96,18 @@ bool running_rotate(struct running *running, const char **why)
  * the new setup is gone, and the one in force stays. */
 static int swap_in(struct running *running, struct setup *setup, const char *event)
 {
-	struct crew_change *change = crew_change_new(running->crew, setup);
+	struct workers_change *change = workers_change_new(running->workers, setup);
 	struct setup *before = running->setup;
 	int failed;
 
-	crew_halt(running->crew);
-	failed = crew_exchange(running->crew, change, running->seed);
+	workers_pause(running->workers);
+	failed = workers_exchange(running->workers, change, running->seed);
 	if (!failed)
 		running->setup = setup;
 	if (!failed && event)
 		running_event(running, event);
-	crew_go(running->crew);
-	crew_change_free(change);
+	workers_resume(running->workers);
+	workers_change_free(change);
 	setup_free(failed ? setup : before);
 	return failed;
 }
@@ -128,9 +131,9 @@ static void capture_reloaded(struct running *running)
 	} else {
 		running_event(running, text.at);
 		if (running->capture) {
-			crew_halt(running->crew);
+			workers_pause(running->workers);
 			capture_rotate(running->capture, ini);
-			crew_go(running->crew);
+			workers_resume(running->workers);
 		}
 	}
 	text_free(&text);
@@ -183,14 +186,14 @@ static size_t reload(struct running *running, struct text *told)
 	complaints_free(complaints);
 	if (!setup)
 		return reload_failed(running, errors);
-	crew_tell_kept(running->crew, setup);
+	workers_tell_kept(running->workers, setup);
 	if (swap_in(running, setup, NULL))
 		memory_out();
 	running->generation++;
 	capture_reloaded(running);
-	log_error("reload ok generation=%u", running->generation);
+	log_notice("reload ok generation=%u", running->generation);
 	if (changes)
-		log_error(
+		log_notice(
 		    "%zu live change%s gone: the files count again", changes, changes == 1 ? " is" : "s are");
 	return 0;
 }
@@ -220,11 +223,11 @@ size_t running_reload(struct running *running, struct text *told)
 
 bool running_try(struct running *running, void (*task)(void *user), void *user)
 {
-	unsigned halts = crew_halts(running->crew);
+	unsigned halts = workers_pause_depth(running->workers);
 	bool done = memory_try(task, user);
 
-	while (crew_halts(running->crew) > halts) /* it was left in the middle */
-		crew_go(running->crew);
+	while (workers_pause_depth(running->workers) > halts) /* it was left in the middle */
+		workers_resume(running->workers);
 	return done;
 }
 
@@ -236,7 +239,7 @@ static void remember(struct running *running, const char *line)
 		return;
 	running_facts(running, &facts);
 	running->changes = memory_grow(running->changes, running->change_count, sizeof(*running->changes));
-	running->changes[running->change_count++] = (struct sheet_change){
+	running->changes[running->change_count++] = (struct run_summary_change){
 	    facts.now - facts.began, memory_text(line, strlen(line))};
 }
 
@@ -252,7 +255,7 @@ static void build_task(void *user)
 	struct running *running = building->running;
 
 	building->result = live_apply(
-	    running->live, crew_cores(running->crew), running->setup, building->line, clock_now());
+	    running->live, workers_cores(running->workers), running->setup, building->line, clock_now());
 }
 
 /* A configuration: built beside the running workers. */
@@ -281,13 +284,14 @@ static struct live_result change_act(struct running *running, const char *line, 
 {
 	struct live_result result;
 
-	crew_halt(running->crew);
-	crew_turn(running->crew); /* what was due before it came happens first */
-	result = live_apply(running->live, crew_cores(running->crew), running->setup, line, clock_now());
+	workers_pause(running->workers);
+	workers_flush_due(running->workers); /* what was due before it came happens first */
+	result = live_apply(
+	    running->live, workers_cores(running->workers), running->setup, line, clock_now());
 	if (result.status == LIVE_DONE)
 		running_event(running, event);
-	crew_turn(running->crew);
-	crew_go(running->crew);
+	workers_flush_due(running->workers);
+	workers_resume(running->workers);
 	return result;
 }
 

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * running: a run while it goes on, and what may be asked of it: by signals, by the API.
  */
 #ifndef PROXY_RUNNING_H
 #define PROXY_RUNNING_H
 
-#include "proxy/relay/crew.h"
+#include "proxy/relay/workers.h"
 #include "proxy/run/feed.h"
 #include "proxy/run/live.h"
 #include "proxy/run/summary.h"
@@ -17,10 +18,10 @@ struct running {
 	struct live *live;
 	struct feed *feed;
 	struct history *history; /* NULL without [control] */
-	struct crew *crew;
+	struct workers *workers;
 	struct capture *capture; /* NULL: nothing is recorded */
 	struct summary *summary;
-	struct sheet_change *changes; /* what was changed live, the first CHANGES_MAX */
+	struct run_summary_change *changes; /* what was changed live, the first CHANGES_MAX */
 	size_t change_count;
 	uint64_t seed;
 	unsigned generation; /* of the setup: 1, and one more after each reload */
@@ -33,8 +34,8 @@ struct running {
 
 #define CHANGES_MAX 1000
 
-/* The accounts now, with every session where it should `list` them; for sheet_fini. */
-void running_sheet(const struct running *running, bool list, struct sheet *sheet);
+/* The accounts now, with every session where it should `list` them; for run_summary_fini. */
+void running_sheet(const struct running *running, bool list, struct run_summary *result);
 /* What the cores know now; the workers are halted for some sessions at a time. For summary_now_free. */
 void running_now(const struct running *running, bool list, struct summary_now *now);
 /* What only the relay and the clock know, for parts of it. */

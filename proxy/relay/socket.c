@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/relay/socket.h"
 
 #include <assert.h>
@@ -19,25 +20,25 @@
 #define BUFFER 65536
 #define STRIDE                                                                                               \
 	(BUFFER + 3 * 64) /* so that the buffers' first bytes do not fall on the same lines of the cache */
-#define CONTROL_ROOM 256
-#define SEGMENT_MOST                                                                                         \
+#define CONTROL_SIZE 256
+#define SEGMENT_MAX                                                                                          \
 	1452 /* bytes of a datagram that may go in one with others: never more than an Ethernet frame */
-#define SEGMENTED_MOST 65000u /* bytes of all that go in one: below the kernel's limit for either family */
+#define SEGMENTED_MAX 65000u /* bytes of all that go in one: below the kernel's limit for either family */
 
 struct batch {
 	struct mmsghdr messages[SOCKET_BATCH];
 	struct iovec vectors[SOCKET_BATCH];
 	struct sockaddr_storage from[SOCKET_BATCH];
-	_Alignas(16) uint8_t control[SOCKET_BATCH][CONTROL_ROOM];
+	_Alignas(16) uint8_t control[SOCKET_BATCH][CONTROL_SIZE];
 	struct received received[SOCKET_BATCH];
 	uint8_t buffers[SOCKET_BATCH][STRIDE];
 };
 
 /* Through syscall(2): libc's own functions are places where a thread may be cancelled, which in a program
  * with several threads costs two locked operations a call. */
-static int receive_many(int fd, struct mmsghdr *messages, unsigned most)
+static int receive_many(int fd, struct mmsghdr *messages, unsigned max)
 {
-	return (int)syscall(SYS_recvmmsg, fd, messages, most, MSG_DONTWAIT, NULL);
+	return (int)syscall(SYS_recvmmsg, fd, messages, max, MSG_DONTWAIT, NULL);
 }
 
 static int send_many(int fd, struct mmsghdr *messages, unsigned count)
@@ -46,25 +47,25 @@ static int send_many(int fd, struct mmsghdr *messages, unsigned count)
 }
 
 /* Of a connected socket: it has a call that the kernel unpacks faster. */
-static int send_one(int fd, const struct sending *sending)
+static int send_one(int fd, const struct outgoing *outgoing)
 {
 	long sent;
 
 	do {
 		sent = syscall(
-		    SYS_sendto, fd, sending->bytes, sending->size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+		    SYS_sendto, fd, outgoing->bytes, outgoing->size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
 	} while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -1 : 1;
 }
 
 /* What is asked for before a read, and what the kernel changes. */
-static void prepare(struct batch *batch, int i, enum batch_of of)
+static void prepare(struct batch *batch, int i, enum batch_socket of)
 {
 	struct msghdr *header = &batch->messages[i].msg_hdr;
 
-	header->msg_name = of == BATCH_OF_MANY ? &batch->from[i] : NULL;
-	header->msg_namelen = of == BATCH_OF_MANY ? sizeof(batch->from[i]) : 0;
-	header->msg_controllen = CONTROL_ROOM;
+	header->msg_name = of == BATCH_UNCONNECTED ? &batch->from[i] : NULL;
+	header->msg_namelen = of == BATCH_UNCONNECTED ? sizeof(batch->from[i]) : 0;
+	header->msg_controllen = CONTROL_SIZE;
 }
 
 struct batch *batch_new(void)
@@ -125,13 +126,13 @@ static void read_control(struct received *received, struct msghdr *header)
 	}
 }
 
-int batch_read(struct batch *batch, int fd, enum batch_of of, int most)
+int batch_read(struct batch *batch, int fd, enum batch_socket of, int max)
 {
 	int count;
 
-	for (int i = 0; i < most; i++)
+	for (int i = 0; i < max; i++)
 		prepare(batch, i, of);
-	count = receive_many(fd, batch->messages, (unsigned)most);
+	count = receive_many(fd, batch->messages, (unsigned)max);
 	if (count < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 	for (int i = 0; i < count; i++) {
@@ -140,7 +141,7 @@ int batch_read(struct batch *batch, int fd, enum batch_of of, int most)
 
 		*received = (struct received){
 		    .bytes = batch->buffers[i], .size = size, .segment = size ? size : 1};
-		if (of == BATCH_OF_MANY)
+		if (of == BATCH_UNCONNECTED)
 			address_from_socket((struct sockaddr *)&batch->from[i], &received->from);
 		read_control(received, &batch->messages[i].msg_hdr);
 	}
@@ -166,23 +167,23 @@ static void control_add(struct msghdr *header, int level, int type, const void *
 	header->msg_controllen += CMSG_SPACE(size);
 }
 
-static void write_control(struct msghdr *header, const struct sending *sending, bool ipv6, int segment)
+static void write_control(struct msghdr *header, const struct outgoing *outgoing, bool ipv6, int segment)
 {
-	if (sending->tos) {
-		int tos = sending->tos;
+	if (outgoing->tos) {
+		int tos = outgoing->tos;
 
 		control_add(
 		    header, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof(tos));
 	}
-	if (sending->from && !ipv6) {
+	if (outgoing->from && !ipv6) {
 		struct in_pktinfo info = {.ipi_ifindex = 0};
 
-		memcpy(&info.ipi_spec_dst, sending->from->ip, 4);
+		memcpy(&info.ipi_spec_dst, outgoing->from->ip, 4);
 		control_add(header, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-	} else if (sending->from) {
-		struct in6_pktinfo info = {.ipi6_ifindex = sending->to->scope ? sending->interface : 0};
+	} else if (outgoing->from) {
+		struct in6_pktinfo info = {.ipi6_ifindex = outgoing->to->scope ? outgoing->interface : 0};
 
-		memcpy(&info.ipi6_addr, sending->from->ip, 16);
+		memcpy(&info.ipi6_addr, outgoing->from->ip, 16);
 		control_add(header, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 	}
 	if (segment) {
@@ -204,18 +205,18 @@ static bool is_ipv6(int fd)
 }
 
 /* How many from here on the kernel can take as one: of one session and size, but for a shorter last. */
-static int run_length(const struct sending *first, int count)
+static int run_length(const struct outgoing *first, int count)
 {
 	size_t whole = first->size;
 	int length = 1;
 
-	if (!first->size || first->size > SEGMENT_MOST)
+	if (!first->size || first->size > SEGMENT_MAX)
 		return 1;
 	while (length < count) {
-		const struct sending *next = first + length;
+		const struct outgoing *next = first + length;
 
 		whole += next->size;
-		if (!next->size || next->size > first->size || whole > SEGMENTED_MOST ||
+		if (!next->size || next->size > first->size || whole > SEGMENTED_MAX ||
 		    next->to != first->to || next->from != first->from || next->tos != first->tos ||
 		    next->interface != first->interface)
 			break;
@@ -226,17 +227,17 @@ static int run_length(const struct sending *first, int count)
 	return length;
 }
 
-static int send_some(int fd, const struct sending *sendings, int count, enum offload offload)
+static int send_some(int fd, const struct outgoing *sendings, int count, enum offload offload)
 {
 	struct mmsghdr messages[SOCKET_BATCH];
 	struct iovec vectors[SOCKET_BATCH];
 	struct sockaddr_storage to[SOCKET_BATCH];
-	_Alignas(16) uint8_t control[SOCKET_BATCH][CONTROL_ROOM / 2];
+	_Alignas(16) uint8_t control[SOCKET_BATCH][CONTROL_SIZE / 2];
 	int message_count = 0, sent, done = 0;
 
 	assert(count <= SOCKET_BATCH);
 	for (int i = 0, length; i < count; i += length, message_count++) {
-		const struct sending *one = &sendings[i];
+		const struct outgoing *one = &sendings[i];
 		struct msghdr *header = &messages[message_count].msg_hdr;
 		bool ipv6 = false;
 
@@ -269,7 +270,7 @@ static int send_some(int fd, const struct sending *sendings, int count, enum off
 }
 
 /* From here on the kernel cuts what does not fit the path. */
-static void begin_to_cut(int fd)
+static void allow_fragmentation(int fd)
 {
 	int how = 0;
 	socklen_t size = sizeof(how);
@@ -280,14 +281,14 @@ static void begin_to_cut(int fd)
 	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof(how));
 }
 
-int batch_send(int fd, const struct sending *sendings, int count, enum offload offload)
+int batch_send(int fd, const struct outgoing *sendings, int count, enum offload offload)
 {
 	bool plain = count == 1 && !sendings->to && !sendings->tos;
 	int sent = plain ? send_one(fd, sendings) : send_some(fd, sendings, count, offload);
 
 	/* This one does not fit; or an earlier one did not fit a later hop, which is told once (RFC 1191). */
 	if (sent < 0 && errno == EMSGSIZE) {
-		begin_to_cut(fd);
+		allow_fragmentation(fd);
 		sent = send_some(fd, sendings, count, offload);
 	}
 	return sent;
@@ -344,7 +345,7 @@ static int socket_open(enum family family, const struct socket_options *options,
 	return fd;
 }
 
-void socket_hasten(int fd, enum family family, const struct socket_options *options)
+void socket_enable_offload(int fd, enum family family, const struct socket_options *options)
 {
 	const int whole = IP_PMTUDISC_DO;
 
@@ -369,7 +370,7 @@ static int bind_to(int fd, const struct address *address, struct error *error)
 {
 	struct sockaddr_storage storage;
 	socklen_t size = address_to_socket(address, &storage);
-	char text[ADDRESS_TEXT_ROOM];
+	char text[ADDRESS_TEXT_SIZE];
 
 	if (bind(fd, (struct sockaddr *)&storage, size) == 0)
 		return 0;
@@ -384,7 +385,7 @@ int socket_listen(const struct address *address, const struct socket_options *op
 
 	if (fd < 0)
 		return -1;
-	socket_hasten(fd, (enum family)address->family, options);
+	socket_enable_offload(fd, (enum family)address->family, options);
 	set_on(fd, SOL_SOCKET, SO_RXQ_OVFL);
 	/* Only where it is bound to all is there something to tell. */
 	if (address_is_any(address) && address->family == FAMILY_IPV6)
@@ -433,7 +434,7 @@ static int bind_source(int fd, const struct address *source, struct error *error
 {
 	struct sockaddr_storage storage;
 	socklen_t size = address_to_socket(source, &storage);
-	char text[ADDRESS_TEXT_ROOM];
+	char text[ADDRESS_TEXT_SIZE];
 	int why;
 
 	if (bind(fd, (struct sockaddr *)&storage, size) == 0)
@@ -461,7 +462,7 @@ int socket_connect(const struct address *cloud, const struct address *source,
 {
 	int fd = socket_open((enum family)cloud->family, options, error);
 	struct sockaddr_storage storage;
-	char text[ADDRESS_TEXT_ROOM];
+	char text[ADDRESS_TEXT_SIZE];
 	socklen_t size;
 
 	if (fd < 0)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * socket: UDP sockets as the relay needs them, and batches of datagrams read from and written to them.
  *
@@ -23,7 +24,7 @@ struct received {
 	const uint8_t *bytes;
 	size_t size;
 	size_t segment;        /* at least 1 */
-	struct address from;   /* BATCH_OF_MANY */
+	struct address from;   /* BATCH_UNCONNECTED */
 	struct address to;     /* local address that it was sent to; FAMILY_NONE where not told */
 	unsigned interface;    /* index, with `to` */
 	ns_t stamp;            /* CLOCK_REALTIME of the kernel's receipt; 0: none */
@@ -39,12 +40,15 @@ void batch_free(struct batch *batch);
 
 /* Reads up to `most` (at most SOCKET_BATCH) times; gives how many, 0 where there is nothing now, -1 with
  * errno on an error. */
-enum batch_of { BATCH_OF_MANY, BATCH_OF_ONE }; /* senders: a connected socket has one, and need not say who */
-int batch_read(struct batch *batch, int fd, enum batch_of of, int most);
+enum batch_socket {
+	BATCH_UNCONNECTED,
+	BATCH_CONNECTED
+}; /* senders: a connected socket has one, and need not say who */
+int batch_read(struct batch *batch, int fd, enum batch_socket of, int max);
 const struct received *batch_get(const struct batch *batch, int index);
 
 /* One datagram to send. */
-struct sending {
+struct outgoing {
 	const uint8_t *bytes;
 	size_t size;
 	const struct address *to;   /* NULL on a connected socket */
@@ -58,7 +62,7 @@ enum offload { OFFLOAD_NO, OFFLOAD_YES };
 
 /* Sends `count` (at most SOCKET_BATCH) datagrams on one socket; gives how many went, or -1 with errno. `to`,
  * `from` are compared by pointer. */
-int batch_send(int fd, const struct sending *sendings, int count, enum offload offload);
+int batch_send(int fd, const struct outgoing *sendings, int count, enum offload offload);
 
 struct socket_options {
 	uint64_t receive_buffer; /* bytes, as the kernel counts them */
@@ -91,7 +95,7 @@ int socket_check_source(
     const struct address *source, const struct socket_options *options, struct error *error);
 /* What makes each datagram cheaper, and a socket that has few dearer: a listener has it from the start, one
  * towards a cloud from when it turns out to be busy. */
-void socket_hasten(int fd, enum family family, const struct socket_options *options);
+void socket_enable_offload(int fd, enum family family, const struct socket_options *options);
 /* What the receive buffer really became (the kernel may give less). */
 uint64_t socket_receive_buffer(int fd);
 /* Datagrams that the kernel dropped on this socket since it was opened (SO_MEMINFO); 0 where it does not

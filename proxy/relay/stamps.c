@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/relay/stamps.h"
 
 void stamps_round(struct stamps *stamps, ns_t before, ns_t wall, ns_t now)

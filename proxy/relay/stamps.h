@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * stamps: when a datagram came, by our time, from the kernel's receive stamp.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * upstream: the clouds that datagrams go to: their names, and what the names stand for now.
  *

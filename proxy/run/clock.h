@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* clock: the two clocks of a run, in nanoseconds. */
 #ifndef PROXY_RUN_CLOCK_H
 #define PROXY_RUN_CLOCK_H

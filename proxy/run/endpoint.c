@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/run/endpoint.h"
 
 #include <string.h>

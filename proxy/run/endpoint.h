@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* endpoint: where the API is: "unix:PATH", or an address with port. */
 #ifndef PROXY_RUN_ENDPOINT_H
 #define PROXY_RUN_ENDPOINT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * feed: the newest events, numbered, for those who listen to them (server-sent events) and those who come
  * later.

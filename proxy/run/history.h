@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * history: a run's totals once a second, of the last HISTORY_SECONDS, for those who begin to watch late.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/run/live.h"
 
 #include <stdlib.h>
@@ -133,11 +134,11 @@ static void wrong(struct live_result *result, enum live_status status, const cha
 }
 
 /* Takes "key=VALUE " off the front, where it stands there. */
-static bool take_word(const char **line, const char *key, char *value, size_t room)
+static bool take_word(const char **line, const char *key, char *value, size_t cap)
 {
 	size_t length = strlen(key), size = strcspn(*line, " ");
 
-	if (strncmp(*line, key, length) != 0 || (*line)[length] != '=' || size - length - 1 >= room)
+	if (strncmp(*line, key, length) != 0 || (*line)[length] != '=' || size - length - 1 >= cap)
 		return false;
 	memcpy(value, *line + length + 1, size - length - 1);
 	value[size - length - 1] = '\0';
@@ -146,18 +147,18 @@ static bool take_word(const char **line, const char *key, char *value, size_t ro
 }
 
 static bool take_target(struct live_result *result, const struct setup *setup, const char **line,
-    struct live_target *target, char *name, size_t room)
+    struct live_target *target, char *name, size_t cap)
 {
 	const struct device *section;
 
 	*target = (struct live_target){.whom = LIVE_ALL};
-	if (take_word(line, "session", name, room)) {
+	if (take_word(line, "session", name, cap)) {
 		target->whom = LIVE_SESSION;
 		target->session = (uint32_t)strtoul(name, NULL, 10);
-	} else if (take_word(line, "identity", name, room)) {
+	} else if (take_word(line, "identity", name, cap)) {
 		target->whom = LIVE_IDENTITY;
 		target->identity = name;
-	} else if (take_word(line, "device", name, room)) {
+	} else if (take_word(line, "device", name, cap)) {
 		target->whom = LIVE_DEVICE;
 		section = config_section(setup->config, name);
 		if (!section) {
@@ -179,7 +180,7 @@ static void concerned(
 	    target->whom == LIVE_IDENTITY ? "of identity " : "", name);
 }
 
-static void apply_do(struct live_result *result, struct live *live, const struct cores *cores,
+static void apply_do(struct live_result *result, struct live *live, const struct core_group *cores,
     const struct setup *setup, const char *line, ns_t now)
 {
 	struct ini_entry entry = {.key = "do", .value = line, .file = ""};
@@ -199,12 +200,12 @@ static void apply_do(struct live_result *result, struct live *live, const struct
 		    action_table[actions.all[0].act].word);
 	} else {
 		concerned(result, &target, name,
-		    cores_do(cores, &actions.all[0], &target, names_add(live->names, "", WHO), now));
+		    core_group_do(cores, &actions.all[0], &target, names_add(live->names, "", WHO), now));
 	}
 	arena_free(reading.arena);
 }
 
-static void apply_fire(struct live_result *result, const struct cores *cores, const struct setup *setup,
+static void apply_fire(struct live_result *result, const struct core_group *cores, const struct setup *setup,
     const char *line, ns_t now)
 {
 	struct live_target target;
@@ -228,7 +229,7 @@ static void apply_fire(struct live_result *result, const struct cores *cores, co
 			return;
 		}
 	}
-	concerned(result, &target, name, cores_fire(cores, rule->index, &target, now));
+	concerned(result, &target, name, core_group_fire(cores, rule->index, &target, now));
 }
 
 static void apply_set(struct live_result *result, struct live *live, const char *line)
@@ -315,7 +316,7 @@ bool live_builds(const char *line)
 }
 
 struct live_result live_apply(
-    struct live *live, const struct cores *cores, const struct setup *setup, const char *line, ns_t now)
+    struct live *live, const struct core_group *cores, const struct setup *setup, const char *line, ns_t now)
 {
 	struct live_result result = {.status = LIVE_DONE};
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * live: what is changed while it runs, in lines of words that the API, `deadzone tell`, the capture's events
  * and `simulate --live` all speak:
@@ -16,7 +17,7 @@
 
 #include "base/text.h"
 #include "proxy/run/setup.h"
-#include "rules/cores.h"
+#include "rules/core_group.h"
 
 struct live;
 
@@ -47,6 +48,6 @@ bool live_builds(const char *line);
 void live_undo(struct live *live, const char *line);
 /* Carries out one line. `setup` is the one in force; `cores` are at rest where the line acts on sessions. */
 struct live_result live_apply(
-    struct live *live, const struct cores *cores, const struct setup *setup, const char *line, ns_t now);
+    struct live *live, const struct core_group *cores, const struct setup *setup, const char *line, ns_t now);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/run/log.h"
 
 #include <inttypes.h>
@@ -39,15 +40,15 @@ bool log_is_terminal(void)
 
 /* ---- Writing; under the lock ---- */
 
-static bool put(const char *text, size_t size, size_t most)
+static bool put(const char *text, size_t size, size_t max)
 {
 	if (queue)
-		return output_put(queue, text, size, most);
+		return output_put(queue, text, size, max);
 	fwrite(text, 1, size, stderr);
 	return true;
 }
 
-static void put_skipped(size_t most)
+static void put_skipped(size_t max)
 {
 	char text[120];
 	int size;
@@ -57,21 +58,21 @@ static void put_skipped(size_t most)
 	size = snprintf(text, sizeof(text),
 	    "deadzone: %" PRIu64 " message%s skipped: standard error was not read\n", skipped,
 	    skipped == 1 ? " was" : "s were");
-	if (put(text, (size_t)size, most))
+	if (put(text, (size_t)size, max))
 		skipped = 0;
 }
 
 /* A text that ends a line, above the status line where there is one. */
-static void put_above(const char *text, size_t size, size_t most)
+static void put_above(const char *text, size_t size, size_t max)
 {
 	static const char wipe[] = "\r\033[K";
 
-	put_skipped(most);
+	put_skipped(max);
 	if (status[0])
-		put(wipe, sizeof(wipe) - 1, most);
-	skipped += !put(text, size, most);
+		put(wipe, sizeof(wipe) - 1, max);
+	skipped += !put(text, size, max);
 	if (status[0])
-		put(status, strlen(status), most);
+		put(status, strlen(status), max);
 }
 
 /* Escapes like text_add_visible, but returns NULL if there is no memory. */
@@ -96,14 +97,14 @@ static char *escape(const char *bytes, size_t size, size_t *escaped_size)
 }
 
 /* Messages quote names, paths and answers that others chose: what a terminal would obey is escaped. */
-static void put_visible(const char *bytes, size_t size, size_t most)
+static void put_visible(const char *bytes, size_t size, size_t max)
 {
 	bool is_visible = text_visible_prefix(bytes, size) == size;
 	char *escaped = is_visible ? NULL : escape(bytes, size, &size);
 
 	pthread_mutex_lock(&lock);
 	if (is_visible || escaped)
-		put_above(escaped ? escaped : bytes, size, most);
+		put_above(escaped ? escaped : bytes, size, max);
 	else
 		skipped++;
 	pthread_mutex_unlock(&lock);
@@ -136,6 +137,15 @@ static void say(const char *format, va_list list)
 		free(line);
 }
 
+void log_notice(const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	say(format, list);
+	va_end(list);
+}
+
 void log_error(const char *format, ...)
 {
 	va_list list;
@@ -145,7 +155,7 @@ void log_error(const char *format, ...)
 	va_end(list);
 }
 
-void log_tell(const char *format, ...)
+void log_info(const char *format, ...)
 {
 	va_list list;
 
@@ -162,7 +172,7 @@ void log_event(const char *text)
 	struct timespec now;
 
 	if (!log_is_terminal()) {
-		log_tell("%s", text);
+		log_info("%s", text);
 		return;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &now);
@@ -170,11 +180,11 @@ void log_event(const char *text)
 	if (!began.tv_sec)
 		began = now;
 	pthread_mutex_unlock(&lock);
-	log_tell("%9.3f s  %s",
+	log_info("%9.3f s  %s",
 	    (double)(now.tv_sec - began.tv_sec) + (double)(now.tv_nsec - began.tv_nsec) / 1e9, text);
 }
 
-void log_detail(const char *format, ...)
+void log_debug(const char *format, ...)
 {
 	va_list list;
 

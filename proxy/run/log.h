@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * log: messages on standard error. The level and the queue are the program's only variables that all may see.
  *
@@ -26,10 +27,12 @@ enum log_level log_level(void);
 void log_start(void);
 void log_stop(ns_t patience);
 
-/* Errors and what must always be told; what is worth knowing; what -v asks for. A newline is added. */
+/* A newline is added to each. Errors and notices are written at every level, information unless -q is given,
+ * debug messages with -v. */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void log_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void log_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* An event of the run, which a terminal shows with the seconds since the program began. */
 void log_event(const char *text);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/run/output.h"
 
 #include <errno.h>
@@ -166,7 +167,7 @@ struct output *output_open(int fd)
 	return output;
 }
 
-bool output_put(struct output *output, const void *bytes, size_t size, size_t most)
+bool output_put(struct output *output, const void *bytes, size_t size, size_t max)
 {
 	struct piece *piece = piece_new(output, size);
 	bool fits;
@@ -175,7 +176,7 @@ bool output_put(struct output *output, const void *bytes, size_t size, size_t mo
 		return false;
 	memcpy(piece->bytes, bytes, size);
 	pthread_mutex_lock(&output->lock);
-	fits = !output->broken && output->waiting + size <= most;
+	fits = !output->broken && output->waiting + size <= max;
 	if (fits) {
 		*(output->last ? &output->last->next : &output->first) = piece;
 		output->last = piece;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * output: a stream that nobody may be reading: a bounded queue, and one thread that writes it.
  *
@@ -18,7 +19,7 @@ struct output;
 struct output *output_open(int fd);
 
 /* Queues the bytes whole, or returns false if more than `most` bytes would wait then (or memory is out). */
-bool output_put(struct output *output, const void *bytes, size_t size, size_t most);
+bool output_put(struct output *output, const void *bytes, size_t size, size_t max);
 
 /* Waits until all is written, as long as something is read at least every `patience`; returns how many bytes
  * were not written. An output that is stuck is abandoned: its thread ends with the process. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/run/recording.h"
 
 #include <sys/random.h>
@@ -48,15 +49,15 @@ void recording_departed(struct recorder *recorder, const struct capture_path *pa
 }
 
 void recording_close(struct capture *capture, struct capture_closing *closing, struct summary_now *now,
-    const struct cores *cores, const struct summary_facts *facts, enum exit_status status)
+    const struct core_group *cores, const struct summary_facts *facts, enum exit_status status)
 {
 	struct text statistics = {0};
-	struct sheet sheet;
+	struct run_summary result;
 	char trouble[512];
 
-	summary_sheet(now, cores, facts, status, &sheet);
-	summary_statistics(&sheet, &statistics);
-	sheet_fini(&sheet);
+	summary_sheet(now, cores, facts, status, &result);
+	summary_statistics(&result, &statistics);
+	run_summary_fini(&result);
 	closing->comment = statistics.at;
 	capture_close(capture, closing);
 	text_free(&statistics);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * recording: the capture of a run or of a simulation: how the ini file's [capture] opens it, how a datagram
  * that left or died stands in it, and how it is closed.
@@ -28,7 +29,7 @@ void recording_departed(struct recorder *recorder, const struct capture_path *pa
 
 /* Writes the closing statistics and closes the file; tells what went wrong with it. */
 void recording_close(struct capture *capture, struct capture_closing *closing, struct summary_now *now,
-    const struct cores *cores, const struct summary_facts *facts, enum exit_status status);
+    const struct core_group *cores, const struct summary_facts *facts, enum exit_status status);
 
 /* The seed of the setup, or a random one. */
 uint64_t recording_seed(const struct setup *setup);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/run/setup.h"
 
 #include <limits.h>
@@ -9,7 +10,7 @@
 #include "proxy/run/endpoint.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "rules/common.h"
+#include "rules/shared.h"
 
 #ifndef PROFILE_DIR
 #define PROFILE_DIR "/usr/local/share/deadzone/profiles"
@@ -41,8 +42,9 @@ static int read_workers(struct reading *reading, const char *text, void *into)
 
 	if (units_whole(text, number, &reading->error))
 		return -1;
-	if (*number < 1 || *number > CORES_MOST)
-		return error_set(&reading->error, "`%s` is out of range; it is 1 to %d", text, CORES_MOST);
+	if (*number < 1 || *number > CORE_GROUP_MAX)
+		return error_set(
+		    &reading->error, "`%s` is out of range; it is 1 to %d", text, CORE_GROUP_MAX);
 	return 0;
 }
 
@@ -266,7 +268,7 @@ static void listeners_check(struct setup *setup, struct complaints *complaints)
 		const struct ini_section *section = ini_find(setup->ini, "device", device->name);
 
 		for (size_t k = 0; k < device->listener.count; k++) {
-			char text[ADDRESS_TEXT_ROOM];
+			char text[ADDRESS_TEXT_SIZE];
 			size_t at = 0;
 
 			while (at < setup->proxy.listen.count &&
@@ -327,7 +329,7 @@ static void listen_check(struct setup *setup, struct complaints *complaints)
 {
 	const struct ini_section *section = ini_find(setup->ini, "proxy", "");
 	const struct addresses *listen = &setup->proxy.listen;
-	char text[ADDRESS_TEXT_ROOM];
+	char text[ADDRESS_TEXT_SIZE];
 
 	for (size_t i = 0; i < listen->count; i++)
 		for (size_t k = 0; k < i; k++)

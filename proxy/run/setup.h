@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * setup: a configuration as a whole: the ini files and settings read, checked, and turned into what the
  * program runs by. Built anew for a reload; the old one is freed when nothing reads it any more.

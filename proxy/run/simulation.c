@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/run/simulation.h"
 
 #include <stdlib.h>
@@ -18,7 +19,7 @@ struct ends {
 
 static struct capture_path path_of(const struct session *session)
 {
-	const struct ends *ends = session->carrier;
+	const struct ends *ends = session->transport;
 
 	return (struct capture_path){.device = &session->device,
 	    .device_side = &ends->device_side,
@@ -40,7 +41,7 @@ static void record_departure(struct simulation *s, struct datagram *datagram, en
  * one side that there is. */
 static void tell_mapping(struct simulation *s, struct session *session, uint32_t mapping, ns_t at)
 {
-	struct ends *ends = session->carrier;
+	struct ends *ends = session->transport;
 	char text[80];
 
 	snprintf(text, sizeof(text), "s=%u nat-rebound port=%u", session->number, ends->cloud_side.port);
@@ -48,7 +49,7 @@ static void tell_mapping(struct simulation *s, struct session *session, uint32_t
 		if (ends->mapping && s->capture)
 			capture_event(s->recorder, text, at);
 		if (ends->mapping)
-			log_detail("%s", text);
+			log_debug("%s", text);
 	}
 }
 
@@ -74,7 +75,7 @@ static void act_on_outcomes(struct simulation *s)
 		case OUTCOME_EVENT:
 			if (s->capture)
 				capture_event(s->recorder, outcome.text, outcome.at);
-			log_detail("%s", outcome.text);
+			log_debug("%s", outcome.text);
 			break;
 		case OUTCOME_ENDED:
 			summary_session_ended(s->summary, outcome.session);
@@ -137,12 +138,12 @@ static struct session *session_for(
 	session = arrival->way == WAY_UP ? core_follow(s->core, listener, &flow->device, arrival) : NULL;
 	if (!session)
 		session = core_session(s->core, listener, &listening, &flow->device, arrival->at, &opened);
-	if (session && !session->carrier) {
+	if (session && !session->transport) {
 		struct ends *ends = (struct ends *)session->room;
 
 		*ends = (struct ends){
 		    .device_side = flow->device_side, .cloud_side = flow->cloud_side, .cloud = flow->cloud};
-		session->carrier = ends;
+		session->transport = ends;
 		if (s->capture && session->section)
 			capture_host(s->recorder, &session->device, session->section->name, arrival->at);
 		session->port = ends->cloud_side.port;
@@ -196,7 +197,7 @@ static struct core_limits limits_of(const struct simulation *s)
 	    .idle_timeout = s->setup->proxy.idle_timeout,
 	    .max_sessions = s->setup->proxy.max_sessions,
 	    .max_queued = s->setup->proxy.max_queued,
-	    .carrier_size = sizeof(struct ends),
+	    .transport_size = sizeof(struct ends),
 	    .recorded = flows_recorded(s->flows)};
 }
 
@@ -206,7 +207,7 @@ static void start_core(struct simulation *s, ns_t now)
 
 	s->began = s->now = now;
 	s->core = core_new(s->setup->config, s->names, &limits, now);
-	s->cores = (struct cores){.all = &s->core, .count = 1};
+	s->cores = (struct core_group){.all = &s->core, .count = 1};
 }
 
 static void swap_in(struct simulation *s, struct setup *setup, ns_t now)
@@ -315,11 +316,11 @@ static void tell_read(const struct reader *reader)
 	reader_notes(reader, &notes);
 	reader_others(reader, &others);
 	for (char *line = notes.at; line && *line; line += strcspn(line, "\n") + 1)
-		log_error("%.*s", (int)strcspn(line, "\n"), line);
+		log_notice("%.*s", (int)strcspn(line, "\n"), line);
 	if (others.size)
-		log_error("passed over: %s", others.at);
+		log_notice("passed over: %s", others.at);
 	if (reader_was_cut(reader))
-		log_error("the capture ends in the middle of a packet; it was taken up to there");
+		log_notice("the capture ends in the middle of a packet; it was taken up to there");
 	text_free(&notes);
 	text_free(&others);
 }

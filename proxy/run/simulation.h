@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * simulation: the same core as in a run, fed with what a capture holds, in virtual time, without a socket.
  * Time is that of the capture's stamps; what waits at its end goes on until nothing does.
@@ -26,7 +27,7 @@ struct simulation {
 	struct inputs *inputs;
 	struct flows *flows;
 	struct core *core;
-	struct cores cores; /* that one */
+	struct core_group cores; /* that one */
 	struct capture *capture;
 	struct recorder *recorder;
 	struct summary *summary;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/run/summary.h"
 
 #include <inttypes.h>
@@ -8,15 +9,15 @@
 #include "base/memory.h"
 #include "proxy/run/log.h"
 
-#define ENDED_LEAST 16   /* room for sessions that have ended */
+#define ENDED_MIN 16     /* room for sessions that have ended */
 #define FAILURES_MAX 200 /* kept one by one */
 #define EACH_MAX 100     /* of `expect … each`, sessions */
 #define TOLD_MAX 32      /* told one by one */
 
 struct summary {
-	pthread_mutex_t lock;        /* while a session ends */
-	struct sheet_session *ended; /* a ring */
-	size_t ended_count, ended_next, ended_room;
+	pthread_mutex_t lock;              /* while a session ends */
+	struct run_summary_session *ended; /* a ring */
+	size_t ended_count, ended_next, ended_cap;
 	uint64_t ended_ever;
 	struct account totals[WAYS];
 	struct buckets *delays[WAYS];
@@ -29,8 +30,8 @@ struct summary *summary_new(void)
 	pthread_mutex_init(&summary->lock, NULL);
 	for (int way = 0; way < WAYS; way++)
 		summary->delays[way] = memory_new(1, sizeof(struct buckets));
-	summary->ended = memory_new(ENDED_LEAST, sizeof(*summary->ended));
-	summary->ended_room = ENDED_LEAST;
+	summary->ended = memory_new(ENDED_MIN, sizeof(*summary->ended));
+	summary->ended_cap = ENDED_MIN;
 	return summary;
 }
 
@@ -47,9 +48,9 @@ void summary_free(struct summary *summary)
 
 /* ---- Sessions ---- */
 
-static void copy_text(char *into, size_t room, const char *from)
+static void copy_text(char *into, size_t cap, const char *from)
 {
-	snprintf(into, room, "%s", from);
+	snprintf(into, cap, "%s", from);
 }
 
 static void join(struct account *into, const struct session_way *way)
@@ -62,17 +63,17 @@ static void join(struct account *into, const struct session_way *way)
 /* When this way's blackouts end, core time: the latest one counts. */
 static ns_t dark_until(const struct session *session, int way)
 {
-	const struct seldom *own = session->ways[way].seldom;
+	const struct way_extra *own = session->ways[way].extra;
 
-	return own->dark_drop > own->dark_hold ? own->dark_drop : own->dark_hold;
+	return own->drop_until > own->hold_until ? own->drop_until : own->hold_until;
 }
 
 /* `began` is left as the core's time: what it counts from is known later. */
-static void session_fill(struct sheet_session *sheet, const struct session *session)
+static void session_fill(struct run_summary_session *result, const struct session *session)
 {
-	char address[ADDRESS_TEXT_ROOM];
+	char address[ADDRESS_TEXT_SIZE];
 
-	*sheet = (struct sheet_session){.number = session->number,
+	*result = (struct run_summary_session){.number = session->number,
 	    .device = session->device,
 	    .handshakes = session->handshakes,
 	    .rebinds = session->rebinds,
@@ -83,36 +84,35 @@ static void session_fill(struct sheet_session *sheet, const struct session *sess
 	    .ended = session->end == SESSION_LIVE   ? NULL
 	             : session->end == SESSION_IDLE ? "idle"
 	                                            : "max-sessions"};
-	copy_text(sheet->section, sizeof(sheet->section), session->section ? session->section->name : "");
-	copy_text(sheet->link, sizeof(sheet->link), session->link->name);
-	copy_text(sheet->identity, sizeof(sheet->identity),
+	copy_text(result->section, sizeof(result->section), session->section ? session->section->name : "");
+	copy_text(result->link, sizeof(result->link), session->link->name);
+	copy_text(result->identity, sizeof(result->identity),
 	    session->identity_used && session->section && session->section->identity
 	        ? session->section->identity
 	        : address_host_text(&session->device, address, sizeof(address)));
 	for (int way = 0; way < WAYS; way++) {
-		sheet->ways[way].account = way_account(&session->ways[way]);
-		sheet->dark_until[way] = dark_until(session, way);
-		sheet_way_delays(&sheet->ways[way], session->ways[way].delays);
+		result->ways[way].account = way_account(&session->ways[way]);
+		result->dark_until[way] = dark_until(session, way);
+		run_summary_way_delays(&result->ways[way], session->ways[way].delays);
 	}
 }
 
 /* Without memory the ring stays as it is, and the oldest make room. */
 static void ended_grow(struct summary *summary)
 {
-	size_t room = 2 * summary->ended_room < SUMMARY_ENDED_MAX ? 2 * summary->ended_room
-	                                                          : SUMMARY_ENDED_MAX;
-	struct sheet_session *ended;
+	size_t cap = 2 * summary->ended_cap < SUMMARY_ENDED_MAX ? 2 * summary->ended_cap : SUMMARY_ENDED_MAX;
+	struct run_summary_session *ended;
 
-	if (summary->ended_count < summary->ended_room || room == summary->ended_room || summary->ended_next)
+	if (summary->ended_count < summary->ended_cap || cap == summary->ended_cap || summary->ended_next)
 		return; /* not full, as large as it gets, or its oldest are gone already */
-	ended = realloc(summary->ended, room * sizeof(*ended));
+	ended = realloc(summary->ended, cap * sizeof(*ended));
 	if (!ended && !memory_goes_on())
 		memory_out();
 	if (!ended)
 		return;
 	summary->ended = ended;
 	summary->ended_next = summary->ended_count;
-	summary->ended_room = room;
+	summary->ended_cap = cap;
 }
 
 void summary_session_ended(struct summary *summary, const struct session *session)
@@ -120,8 +120,8 @@ void summary_session_ended(struct summary *summary, const struct session *sessio
 	pthread_mutex_lock(&summary->lock);
 	ended_grow(summary);
 	session_fill(&summary->ended[summary->ended_next], session);
-	summary->ended_next = (summary->ended_next + 1) % summary->ended_room;
-	if (summary->ended_count < summary->ended_room)
+	summary->ended_next = (summary->ended_next + 1) % summary->ended_cap;
+	if (summary->ended_count < summary->ended_cap)
 		summary->ended_count++;
 	summary->ended_ever++;
 	for (int way = 0; way < WAYS; way++) {
@@ -141,7 +141,7 @@ void summary_now_begin(const struct summary *summary, bool list, struct summary_
 		now->delays[way] = memory_new(1, sizeof(struct buckets));
 }
 
-static struct sheet_session *session_add(struct summary_now *now)
+static struct run_summary_session *session_add(struct summary_now *now)
 {
 	now->sessions = memory_grow(now->sessions, now->session_count, sizeof(*now->sessions));
 	return &now->sessions[now->session_count++];
@@ -162,7 +162,7 @@ void summary_now_session(struct summary_now *now, const struct session *session)
 
 static int by_number(const void *a, const void *b)
 {
-	const struct sheet_session *x = a, *y = b;
+	const struct run_summary_session *x = a, *y = b;
 
 	return x->number < y->number ? -1 : x->number > y->number;
 }
@@ -175,11 +175,11 @@ static int by_value(const void *a, const void *b)
 }
 
 /* The `index`th of those that are kept, the oldest first. */
-static const struct sheet_session *ended_at(const struct summary *summary, size_t index)
+static const struct run_summary_session *ended_at(const struct summary *summary, size_t index)
 {
-	size_t first = summary->ended_count < summary->ended_room ? 0 : summary->ended_next;
+	size_t first = summary->ended_count < summary->ended_cap ? 0 : summary->ended_next;
 
-	return &summary->ended[(first + index) % summary->ended_room];
+	return &summary->ended[(first + index) % summary->ended_cap];
 }
 
 /* A session that was met alive and has ended since is known as ended. */
@@ -194,7 +194,7 @@ static void drop_ended(const struct summary *summary, struct summary_now *now)
 	if (fresh)
 		qsort(numbers, fresh, sizeof(*numbers), by_value);
 	for (size_t i = 0; i < now->session_count; i++) {
-		const struct sheet_session *session = &now->sessions[i];
+		const struct run_summary_session *session = &now->sessions[i];
 
 		if (!fresh || !bsearch(&session->number, numbers, fresh, sizeof(*numbers), by_value))
 			now->sessions[kept++] = *session;
@@ -204,7 +204,7 @@ static void drop_ended(const struct summary *summary, struct summary_now *now)
 }
 
 void summary_now_end(
-    const struct summary *summary, const struct cores *cores, size_t rule_count, struct summary_now *now)
+    const struct summary *summary, const struct core_group *cores, size_t rule_count, struct summary_now *now)
 {
 	for (int way = 0; way < WAYS; way++) {
 		account_join(&now->totals[way], &summary->totals[way]);
@@ -219,14 +219,14 @@ void summary_now_end(
 		if (now->session_count)
 			qsort(now->sessions, now->session_count, sizeof(*now->sessions), by_number);
 	}
-	now->sessions_ever = cores_sessions_ever(cores);
+	now->sessions_ever = core_group_sessions_ever(cores);
 	now->sessions_left_out = summary->ended_ever - summary->ended_count;
-	now->queued_bytes = cores_queued_bytes(cores);
-	cores_lateness(cores, &now->late);
+	now->queued_bytes = core_group_queued_bytes(cores);
+	core_group_lateness(cores, &now->late);
 	now->rule_count = rule_count;
 	now->rules = memory_new(rule_count + 1, sizeof(*now->rules));
 	for (size_t i = 0; i < rule_count; i++)
-		now->rules[i] = cores_rule(cores, (unsigned)i);
+		now->rules[i] = core_group_rule(cores, (unsigned)i);
 }
 
 void summary_now_free(struct summary_now *now)
@@ -239,7 +239,7 @@ void summary_now_free(struct summary_now *now)
 }
 
 void summary_now_all(
-    const struct summary *summary, const struct cores *cores, size_t rule_count, struct summary_now *now)
+    const struct summary *summary, const struct core_group *cores, size_t rule_count, struct summary_now *now)
 {
 	summary_now_begin(summary, true, now);
 	for (size_t i = 0; i < cores->count; i++)
@@ -248,15 +248,15 @@ void summary_now_all(
 	summary_now_end(summary, cores, rule_count, now);
 }
 
-void summary_place(struct sheet_session *session, const struct summary_facts *facts)
+void summary_place(struct run_summary_session *session, const struct summary_facts *facts)
 {
 	session->began -= facts->began;
 	if (!session->ended && facts->is_over)
 		session->ended = "stop";
 }
 
-bool summary_session(const struct summary *summary, const struct cores *cores,
-    const struct summary_facts *facts, uint32_t number, struct sheet_session *session)
+bool summary_session(const struct summary *summary, const struct core_group *cores,
+    const struct summary_facts *facts, uint32_t number, struct run_summary_session *session)
 {
 	for (size_t i = 0; i < cores->count; i++)
 		for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer) {
@@ -278,30 +278,31 @@ bool summary_session(const struct summary *summary, const struct cores *cores,
 
 /* ---- Checks ---- */
 
-static struct sheet_failure *fail(struct sheet *sheet, const char *subject)
+static struct run_summary_failure *fail(struct run_summary *result, const char *subject)
 {
-	struct sheet_failure *failure;
+	struct run_summary_failure *failure;
 
-	if (!sheet->failures)
-		sheet->failures = memory_new(FAILURES_MAX + 1, sizeof(*sheet->failures));
-	failure = &sheet->failures[sheet->failure_count]; /* the last place takes what is past the most */
-	if (sheet->failure_count < FAILURES_MAX)
-		sheet->failure_count++;
+	if (!result->failures)
+		result->failures = memory_new(FAILURES_MAX + 1, sizeof(*result->failures));
+	failure = &result->failures[result->failure_count]; /* the last place takes what is past the most */
+	if (result->failure_count < FAILURES_MAX)
+		result->failure_count++;
 	else
-		sheet->failures_left_out++;
-	*failure = (struct sheet_failure){0};
+		result->failures_left_out++;
+	*failure = (struct run_summary_failure){0};
 	copy_text(failure->subject, sizeof(failure->subject), subject);
 	return failure;
 }
 
-static void check_each(struct sheet *sheet, const struct cores *cores, const struct config *config)
+static void check_each(
+    struct run_summary *result, const struct core_group *cores, const struct config *config)
 {
 	struct each_failure each[EACH_MAX];
-	size_t count = cores_each_failures(cores, each, EACH_MAX);
+	size_t count = core_group_each_failures(cores, each, EACH_MAX);
 
 	for (size_t i = 0; i < count && i < EACH_MAX; i++) {
 		const struct rule *rule = &config->rules[each[i].rule];
-		struct sheet_failure *failure = fail(sheet, rule->name);
+		struct run_summary_failure *failure = fail(result, rule->name);
 		size_t size;
 
 		failure->is_rule = true;
@@ -311,51 +312,51 @@ static void check_each(struct sheet *sheet, const struct cores *cores, const str
 		size = strlen(failure->want);
 		snprintf(failure->want + size, sizeof(failure->want) - size, " each");
 	}
-	sheet->failures_left_out += count > EACH_MAX ? count - EACH_MAX : 0;
+	result->failures_left_out += count > EACH_MAX ? count - EACH_MAX : 0;
 }
 
-static void check_rules(struct sheet *sheet, const struct summary_now *now, const struct cores *cores,
-    const struct config *config)
+static void check_rules(struct run_summary *result, const struct summary_now *now,
+    const struct core_group *cores, const struct config *config)
 {
 	for (size_t i = 0; i < config->rule_count; i++) {
 		const struct rule *rule = &config->rules[i];
 		uint64_t fired = now->rules[i].fired;
-		struct sheet_failure *failure;
+		struct run_summary_failure *failure;
 
 		if (!rule->expect_given || rule->expect_each || span_holds(&rule->expect, fired))
 			continue;
-		failure = fail(sheet, rule->name);
+		failure = fail(result, rule->name);
 		failure->is_rule = true;
 		failure->number = (int64_t)fired;
 		units_span_text(&rule->expect, failure->want, sizeof(failure->want));
 	}
-	check_each(sheet, cores, config);
+	check_each(result, cores, config);
 }
 
-static void check_run(struct sheet *sheet, const struct summary_facts *facts)
+static void check_run(struct run_summary *result, const struct summary_facts *facts)
 {
 	const struct proxy_settings *proxy = &facts->setup->proxy;
-	struct sheet_failure *failure;
-	ns_t late = sheet->late[1];
+	struct run_summary_failure *failure;
+	ns_t late = result->late[1];
 
-	if (proxy->expect_sessions_given && !span_holds(&proxy->expect_sessions, sheet->sessions_ever)) {
-		failure = fail(sheet, "expect_sessions");
-		failure->number = (int64_t)sheet->sessions_ever;
+	if (proxy->expect_sessions_given && !span_holds(&proxy->expect_sessions, result->sessions_ever)) {
+		failure = fail(result, "expect_sessions");
+		failure->number = (int64_t)result->sessions_ever;
 		units_span_text(&proxy->expect_sessions, failure->want, sizeof(failure->want));
 	}
 	if (proxy->max_lateness && late > proxy->max_lateness) {
-		failure = fail(sheet, "max_lateness");
+		failure = fail(result, "max_lateness");
 		units_time_text(proxy->max_lateness, failure->want, sizeof(failure->want));
 		units_time_text(late / NS_US * NS_US, failure->got, sizeof(failure->got));
 	}
-	if (proxy->strict && sheet->kernel_drops + facts->capture_lost) {
-		failure = fail(sheet, "strict");
+	if (proxy->strict && result->kernel_drops + facts->capture_lost) {
+		failure = fail(result, "strict");
 		copy_text(failure->want, sizeof(failure->want), "0");
-		failure->number = (int64_t)(sheet->kernel_drops + facts->capture_lost);
+		failure->number = (int64_t)(result->kernel_drops + facts->capture_lost);
 	}
 }
 
-int summary_print(const struct sheet *sheet, bool must)
+int summary_print(const struct run_summary *result, bool must)
 {
 	char *text = NULL;
 	size_t size = 0;
@@ -363,10 +364,10 @@ int summary_print(const struct sheet *sheet, bool must)
 	bool is_whole = out != NULL;
 
 	if (out) {
-		struct sheet copy = *sheet;
+		struct run_summary copy = *result;
 
 		copy.is_short = log_is_terminal();
-		sheet_print(&copy, out);
+		run_summary_print(&copy, out);
 		is_whole = fclose(out) == 0;
 	}
 	if (is_whole)
@@ -378,7 +379,7 @@ int summary_print(const struct sheet *sheet, bool must)
 }
 
 /* "1-" as "at least 1 firing", "5-9 each" as "5 to 9 firings each". */
-static const char *firings(const char *range, char *text, size_t room)
+static const char *firings(const char *range, char *text, size_t cap)
 {
 	size_t low = strspn(range, "0123456789"),
 	       high = range[low] == '-' ? strspn(range + low + 1, "0123456789") : 0;
@@ -386,24 +387,24 @@ static const char *firings(const char *range, char *text, size_t room)
 	const char *plural = low == 1 && range[0] == '1' && !high ? "" : "s";
 
 	if (range[low] != '-')
-		snprintf(text, room, "exactly %.*s firing%s%s", (int)low, range, plural, rest);
+		snprintf(text, cap, "exactly %.*s firing%s%s", (int)low, range, plural, rest);
 	else if (!high)
-		snprintf(text, room, "at least %.*s firing%s%s", (int)low, range, plural, rest);
+		snprintf(text, cap, "at least %.*s firing%s%s", (int)low, range, plural, rest);
 	else if (!low)
-		snprintf(text, room, "at most %.*s firings%s", (int)high, range + 1, rest);
+		snprintf(text, cap, "at most %.*s firings%s", (int)high, range + 1, rest);
 	else
 		snprintf(
-		    text, room, "%.*s to %.*s firings%s", (int)low, range, (int)high, range + low + 1, rest);
+		    text, cap, "%.*s to %.*s firings%s", (int)low, range, (int)high, range + low + 1, rest);
 	return text;
 }
 
-void summary_tell_failures(const struct sheet *sheet)
+void summary_tell_failures(const struct run_summary *result)
 {
-	size_t told = sheet->failure_count < TOLD_MAX ? sheet->failure_count : TOLD_MAX;
-	size_t untold = sheet->failure_count - told + sheet->failures_left_out;
+	size_t told = result->failure_count < TOLD_MAX ? result->failure_count : TOLD_MAX;
+	size_t event_lines_left_out = result->failure_count - told + result->failures_left_out;
 
 	for (size_t i = 0; i < told; i++) {
-		const struct sheet_failure *f = &sheet->failures[i];
+		const struct run_summary_failure *f = &result->failures[i];
 		char got[64], want[96], where[32] = "";
 
 		snprintf(got, sizeof(got), "%" PRId64, f->number);
@@ -415,33 +416,33 @@ void summary_tell_failures(const struct sheet *sheet)
 		else
 			log_error("%s: wanted %s, got %s", f->subject, f->want, f->got[0] ? f->got : got);
 	}
-	if (untold)
-		log_error("… and %zu checks more did not hold", untold);
+	if (event_lines_left_out)
+		log_error("… and %zu checks more did not hold", event_lines_left_out);
 }
 
-static void list_checks(struct sheet *sheet, const struct setup *setup)
+static void list_checks(struct run_summary *result, const struct setup *setup)
 {
 	const struct proxy_settings *proxy = &setup->proxy;
 
 	for (size_t i = 0; i < setup->config->rule_count; i++)
 		if (setup->config->rules[i].expect_given)
-			sheet_check_add(sheet, setup->config->rules[i].name, true);
+			run_summary_check_add(result, setup->config->rules[i].name, true);
 	if (proxy->expect_sessions_given)
-		sheet_check_add(sheet, "expect_sessions", false);
+		run_summary_check_add(result, "expect_sessions", false);
 	if (proxy->max_lateness)
-		sheet_check_add(sheet, "max_lateness", false);
+		run_summary_check_add(result, "max_lateness", false);
 	if (proxy->strict)
-		sheet_check_add(sheet, "strict", false);
+		run_summary_check_add(result, "strict", false);
 }
 
 /* ---- The sheet ---- */
 
-void summary_sheet(struct summary_now *now, const struct cores *cores, const struct summary_facts *facts,
-    enum exit_status status, struct sheet *sheet)
+void summary_sheet(struct summary_now *now, const struct core_group *cores, const struct summary_facts *facts,
+    enum exit_status status, struct run_summary *result)
 {
 	const struct config *config = facts->setup->config;
 
-	*sheet = (struct sheet){.seed = facts->seed,
+	*result = (struct run_summary){.seed = facts->seed,
 	    .seed_known = true,
 	    .started = facts->started,
 	    .ended = facts->ended,
@@ -454,42 +455,42 @@ void summary_sheet(struct summary_now *now, const struct cores *cores, const str
 	    .capture_written = facts->capture_written,
 	    .capture_lost = facts->capture_lost,
 	    .kernel_drops = facts->kernel_drops + now->kernel_drops,
-	    .icmp_errors = facts->network_news};
+	    .icmp_errors = facts->icmp_errors};
 	now->sessions = NULL;
 	now->session_count = 0;
-	copy_text(sheet->version, sizeof(sheet->version), facts->version);
-	for (size_t i = 0; i < sheet->session_count; i++)
-		summary_place(&sheet->sessions[i], facts);
+	copy_text(result->version, sizeof(result->version), facts->version);
+	for (size_t i = 0; i < result->session_count; i++)
+		summary_place(&result->sessions[i], facts);
 	for (int way = 0; way < WAYS; way++) {
-		sheet->totals[way].account = now->totals[way];
-		sheet_way_delays(&sheet->totals[way], now->delays[way]);
+		result->totals[way].account = now->totals[way];
+		run_summary_way_delays(&result->totals[way], now->delays[way]);
 	}
 	for (size_t i = 0; i < config->rule_count; i++) {
-		struct sheet_rule *rule = sheet_rule_add(sheet, config->rules[i].name);
+		struct run_summary_rule *rule = run_summary_rule_add(result, config->rules[i].name);
 
 		rule->matched = now->rules[i].matched;
 		rule->fired = now->rules[i].fired;
 	}
-	sheet_late(sheet, &now->late);
-	list_checks(sheet, facts->setup);
+	run_summary_late(result, &now->late);
+	list_checks(result, facts->setup);
 	for (size_t i = 0; i < facts->change_count; i++)
-		sheet_change_add(sheet, facts->changes[i].at, facts->changes[i].text);
+		run_summary_change_add(result, facts->changes[i].at, facts->changes[i].text);
 	if (!facts->is_over)
 		return; /* what was expected may yet come */
-	check_rules(sheet, now, cores, config);
-	check_run(sheet, facts);
-	sheet->exit = status == EXIT_DONE && sheet->failure_count ? EXIT_CHECK : (int)status;
+	check_rules(result, now, cores, config);
+	check_run(result, facts);
+	result->exit = status == EXIT_DONE && result->failure_count ? EXIT_CHECK : (int)status;
 }
 
-void summary_statistics(const struct sheet *sheet, struct text *out)
+void summary_statistics(const struct run_summary *result, struct text *out)
 {
-	text_add(out, "started=%" PRId64 " exit=%d icmp_errors=%" PRIu64 "\n", sheet->started, sheet->exit,
-	    sheet->icmp_errors);
-	for (size_t i = 0; i < sheet->rule_count; i++)
-		text_add(out, "rule=%s matched=%" PRIu64 " fired=%" PRIu64 "\n", sheet->rules[i].name,
-		    sheet->rules[i].matched, sheet->rules[i].fired);
-	for (size_t i = 0; i < sheet->failure_count; i++) {
-		const struct sheet_failure *failure = &sheet->failures[i];
+	text_add(out, "started=%" PRId64 " exit=%d icmp_errors=%" PRIu64 "\n", result->started, result->exit,
+	    result->icmp_errors);
+	for (size_t i = 0; i < result->rule_count; i++)
+		text_add(out, "rule=%s matched=%" PRIu64 " fired=%" PRIu64 "\n", result->rules[i].name,
+		    result->rules[i].matched, result->rules[i].fired);
+	for (size_t i = 0; i < result->failure_count; i++) {
+		const struct run_summary_failure *failure = &result->failures[i];
 
 		text_add(out, "failed %s=%s s=%u got=", failure->is_rule ? "rule" : "check", failure->subject,
 		    failure->session);
@@ -499,24 +500,25 @@ void summary_statistics(const struct sheet *sheet, struct text *out)
 			text_add(out, "%" PRId64, failure->number);
 		text_add(out, " want=%s\n", failure->want);
 	}
-	for (size_t i = 0; i < sheet->session_count; i++) {
-		const struct sheet_session *session = &sheet->sessions[i];
+	for (size_t i = 0; i < result->session_count; i++) {
+		const struct run_summary_session *session = &result->sessions[i];
 
 		/* What no packet shows: a port that nothing left by, and the old ones that are open. */
 		if (session->old_ports || (session->port && !session->ways[WAY_UP].account.sent))
 			text_add(out, "sockets s=%u port=%u old_ports=%u\n", session->number, session->port,
 			    session->old_ports);
 		for (int way = 0; way < WAYS; way++) {
-			const struct account *account = &sheet->sessions[i].ways[way].account;
+			const struct account *account = &result->sessions[i].ways[way].account;
 
 			/* Copies that wait may stand in no record yet. */
 			if (account->queued)
 				text_add(out, "waiting s=%u dir=%s copies=%" PRIu64 " queued=%" PRIu64 "\n",
-				    sheet->sessions[i].number, verdict_ways[way], account->copies,
+				    result->sessions[i].number, verdict_ways[way], account->copies,
 				    account->queued);
 		}
 	}
 	text_add(out, "lateness_us p50=%" PRId64 " p99=%" PRId64 " p999=%" PRId64 " max=%" PRId64 "\n",
-	    sheet->late[0] / NS_US, sheet->late[1] / NS_US, sheet->late[2] / NS_US, sheet->late[3] / NS_US);
-	text_add(out, "kernel_drops=%" PRIu64 "\n", sheet->kernel_drops);
+	    result->late[0] / NS_US, result->late[1] / NS_US, result->late[2] / NS_US,
+	    result->late[3] / NS_US);
+	text_add(out, "kernel_drops=%" PRIu64 "\n", result->kernel_drops);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * summary: the accounts of a run, gathered from the core and from sessions that have ended, into a sheet; and
  * the checks that the user asked for.
@@ -11,8 +12,8 @@
 
 #include "base/text.h"
 #include "proxy/run/setup.h"
-#include "report/sheet.h"
-#include "rules/cores.h"
+#include "report/run_summary.h"
+#include "rules/core_group.h"
 
 #define SUMMARY_ENDED_MAX 10000
 
@@ -35,8 +36,8 @@ struct summary_facts {
 	ns_t began; /* the core's time of the start: sessions' `began` counts from it */
 	ns_t now;   /* the core's time */
 	uint64_t kernel_drops, capture_written, capture_lost;
-	uint64_t network_news; /* ICMP errors told by sends and receives */
-	const struct sheet_change *changes;
+	uint64_t icmp_errors; /* ICMP errors told by sends and receives */
+	const struct run_summary_change *changes;
 	size_t change_count;
 };
 
@@ -48,9 +49,9 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CHECK = 
  * summary_now_free
  */
 struct summary_now {
-	struct account totals[WAYS];    /* of all sessions, live and ended, and of what was refused */
-	struct buckets *delays[WAYS];   /* of all sessions */
-	struct sheet_session *sessions; /* by number; NULL: not wanted */
+	struct account totals[WAYS];          /* of all sessions, live and ended, and of what was refused */
+	struct buckets *delays[WAYS];         /* of all sessions */
+	struct run_summary_session *sessions; /* by number; NULL: not wanted */
 	size_t session_count;
 	struct rule_totals *rules; /* by index */
 	size_t rule_count;
@@ -67,27 +68,28 @@ struct summary_now {
 /* `list`: each session's figures too, not only the totals. */
 void summary_now_begin(const struct summary *summary, bool list, struct summary_now *now);
 void summary_now_session(struct summary_now *now, const struct session *session);
-void summary_now_end(
-    const struct summary *summary, const struct cores *cores, size_t rule_count, struct summary_now *now);
+void summary_now_end(const struct summary *summary, const struct core_group *cores, size_t rule_count,
+    struct summary_now *now);
 void summary_now_free(struct summary_now *now);
 /* All at once, where nothing goes on. */
-void summary_now_all(
-    const struct summary *summary, const struct cores *cores, size_t rule_count, struct summary_now *now);
+void summary_now_all(const struct summary *summary, const struct core_group *cores, size_t rule_count,
+    struct summary_now *now);
 
-/* Fills a sheet, for sheet_fini; the sessions in `now` become its own. Checks are judged only once the run is
- * over, and then its exit status is that of the checks unless `status` says worse; while it runs it has none.
+/* Fills a sheet, for run_summary_fini; the sessions in `now` become its own. Checks are judged only once the
+ * run is over, and then its exit status is that of the checks unless `status` says worse; while it runs it
+ * has none.
  */
-void summary_sheet(struct summary_now *now, const struct cores *cores, const struct summary_facts *facts,
-    enum exit_status status, struct sheet *sheet);
+void summary_sheet(struct summary_now *now, const struct core_group *cores, const struct summary_facts *facts,
+    enum exit_status status, struct run_summary *result);
 /* One session's, by number; false where it is not known (any more). */
-bool summary_session(const struct summary *summary, const struct cores *cores,
-    const struct summary_facts *facts, uint32_t number, struct sheet_session *session);
+bool summary_session(const struct summary *summary, const struct core_group *cores,
+    const struct summary_facts *facts, uint32_t number, struct run_summary_session *session);
 /* What the figures of a session in summary_now lack: when it began in the run, and that the run is over. */
-void summary_place(struct sheet_session *session, const struct summary_facts *facts);
+void summary_place(struct run_summary_session *session, const struct summary_facts *facts);
 /* Prints it on standard error; `must` as of log_lines. Without memory it says so instead, and returns -1. */
-int summary_print(const struct sheet *sheet, bool must);
+int summary_print(const struct run_summary *result, bool must);
 /* Tells on standard error each check that does not hold. */
-void summary_tell_failures(const struct sheet *sheet);
+void summary_tell_failures(const struct run_summary *result);
 /* Lines of `key=value` for the capture's closing statistics. */
-void summary_statistics(const struct sheet *sheet, struct text *out);
+void summary_statistics(const struct run_summary *result, struct text *out);
 #endif

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Writes a page as one file: each line `@include FILE` becomes that file, of this folder or of the chart library.
 #
 #     DYGRAPHS=FOLDER sh proxy/web/inline.sh PAGE.html

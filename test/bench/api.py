@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """What a quiet session feels of the API: its lateness, alone and beside clients that poll, stall or flood.
 
 One device sends 200 datagrams a second over a link of 5 ms, the proxy on one core and all else on the other. Runs take

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """What deadzone costs and how well it keeps time, beside the leanest forwarder that we could write; one table.
 
 Every row is a ratio within one run: deadzone and the yardstick (test/bench/forward.c) take turns under the same load

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench_core: the decision core alone: how many datagrams a second it judges, schedules and gives back.
  *
@@ -85,7 +86,7 @@ static void run(const char *ini)
 	struct address listening = {.family = FAMILY_IPV4, .port = 5684};
 	struct address device = {.family = FAMILY_IPV4, .ip = {192, 0, 2, 1}};
 	struct verdict verdict;
-	uint64_t sent = 0, most = 0;
+	uint64_t sent = 0, max = 0;
 	size_t before = resident(), whole;
 	double began = seconds(), arrived;
 
@@ -102,7 +103,7 @@ static void run(const char *ini)
 		sent += take_outcomes(core);
 	}
 	arrived = seconds();
-	most = core_queued(core);
+	max = core_queued(core);
 	whole = resident() - before;
 	core_last_arrival(core);
 	while (core_queued(core)) {
@@ -110,10 +111,10 @@ static void run(const char *ini)
 		sent += take_outcomes(core);
 	}
 	printf("per_second=%.0f sent=%" PRIu64, DATAGRAMS / (seconds() - began), sent);
-	if (most > 1000)
-		printf(" most=%" PRIu64 " in_ns=%.0f out_ns=%.0f bytes=%.1f", most,
-		    (arrived - began) / DATAGRAMS * 1e9, (seconds() - arrived) / (double)most * 1e9,
-		    (double)whole / (double)most - sizeof(bytes));
+	if (max > 1000)
+		printf(" most=%" PRIu64 " in_ns=%.0f out_ns=%.0f bytes=%.1f", max,
+		    (arrived - began) / DATAGRAMS * 1e9, (seconds() - arrived) / (double)max * 1e9,
+		    (double)whole / (double)max - sizeof(bytes));
 	puts("");
 	core_free(core);
 	setup_free(setup);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * forward: the leanest forwarder that keeps a session for each device: the yardstick. No rules, no capture,
  * no accounts.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """How time and memory grow: each job at N and at 2N of what a user can have many of.
 
 Time is the CPU time of the program (of the API: what the requests cost it), the median of a few turns; N and 2N take

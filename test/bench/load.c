@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * load: devices and their cloud in one thread, for measuring what stands between them.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What the benchmarks share: deadzone or the yardstick on one core, the load on another."""
 
 import atexit

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Minutes at half the greatest rate, with capture: memory must stay flat; what was lost is told.
 
     python3 test/bench/soak.py [MINUTES]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause
 // What the pages do in a browser: run.py starts it with a step's name and its words; it prints one line of JSON.
 import {createRequire} from 'node:module';
 

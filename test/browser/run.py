@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """The live page and the report's page in headless Chromium, driven by playwright-core: `make check-browser`.
 
 Screenshots of three widths in both themes stay in build/browser/.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A run's HTTP API, as a client sees it."""
 
 import contextlib

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """What an attack has found once: nothing blocks, nothing is lost, nothing is opened or removed that must not be."""
 
 import contextlib

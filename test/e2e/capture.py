@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """The capture, as tshark, tcpdump, capinfos and a small reader of pcapng blocks see it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Checks, conditions waited for, and programs run to their end."""
 
 import subprocess

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """The wall clock steps under a running relay (libfaketime): no interval notices, and an event says so."""
 
 import glob

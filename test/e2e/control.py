@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Steering a run over HTTP and by `deadzone tell`: every route, who may ask, and that changes are whole."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """DTLS peers from Debian's packages, for the tests: OpenSSL's s_server and s_client, GnuTLS's, libcoap's.
 
 Their quirks: s_server serves one client for each process; both OpenSSL programs wait for ever in a read after a

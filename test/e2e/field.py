@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Captures as people bring them: compressed, piped, in parts, merged, fragmented, cut, with clocks that step."""
 
 import gzip

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """What `attempt` and the report make of real handshakes with each message lost once: beside what tshark shows."""
 
 import concurrent.futures

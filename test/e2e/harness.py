@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What the end-to-end tests share.
 
 A test is a function with @test that is handed a Scene. Through the scene it starts what it needs (the proxy,

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """What links and rules do to datagrams: seen at both ends, in the capture and in the summary."""
 
 import re

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Key logs in the capture: tshark decrypts without being told anything, in every file of a run."""
 
 import signal

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """A capture whose writer is killed at any moment: kill -9, two hundred times."""
 
 import contextlib

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """What a system has not enough of: ports, files, room in a socket. All of it in a network of the test's own."""
 
 import ctypes

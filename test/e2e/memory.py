@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """The plain binary under valgrind, once through everything: no wrong read, no leak."""
 
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """NAT mappings on the wire: a source port for each, silence where one is forgotten, and all of it in the capture."""
 
 import signal

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs of equal size read and sent as one: datagram for datagram what it is without."""
 
 import socket

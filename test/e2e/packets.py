@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Packets and classic captures, made by hand."""
 
 import socket

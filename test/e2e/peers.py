@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Real DTLS through the proxy: OpenSSL, GnuTLS and libcoap over clean and bad links.
 
 OpenSSL and GnuTLS do not send application data again, so lines are demanded only where nothing of it is lost;

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Every shipped profile: its figures come out of the link. Recorded traffic, virtual time, a fixed seed."""
 
 import configparser

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """The relay itself: what comes goes on, to whom and from where, and what becomes of sessions."""
 
 import pathlib

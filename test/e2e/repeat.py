@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Repeatability: the same seed and datagrams give the same verdicts, whatever others do meanwhile."""
 
 import harness as h

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """`deadzone replay-rules`: the recorded decisions again, from rules alone; and the fewest that make a test fail."""
 
 import json

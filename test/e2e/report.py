@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """`deadzone report`: what it finds in a capture, held against what the run itself counted."""
 
 import json

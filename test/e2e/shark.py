@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Captures, as tshark reads them, and the comments of their packets."""
 
 import re

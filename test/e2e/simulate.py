@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """simulate: what it reads, whom it takes for device and cloud, and that it judges as the live run did."""
 
 import json

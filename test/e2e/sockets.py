@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """UDP at both ends of the proxy: servers (Cloud) and sockets (Device) that see the TOS byte."""
 
 import contextlib

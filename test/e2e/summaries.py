@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Summaries of runs and reports, held against each other."""
 
 # What only the run can know, or the file only: records written are packets there.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """What `make install-wireshark` puts in place, as tshark sees it: fields, columns, colours, buttons, extcap."""
 
 import contextlib

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Several workers: devices are spread, the same is decided as by one, and what is asked for reaches all of them."""
 
 import re

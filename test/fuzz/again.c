@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * again: a fuzzer's corpus tried once, without libFuzzer: `again FOLDER` in TAP. What was mended stays so.
  */

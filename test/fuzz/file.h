@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* file: an input as a file. The reader takes a path, so it lies in memory behind /proc/self/fd. */
 #ifndef FUZZ_FILE_H
 #define FUZZ_FILE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_core: any order of the core's calls, on time that steps back a little now and then. After each call
  * the accounts of every session balance; nothing leaves before it is due or out of order; at the end nothing
@@ -350,17 +351,17 @@ static void advance(struct fuzz *f, ns_t by, unsigned how)
 	outcomes(f, how);
 }
 
-static size_t bytes_make(struct fuzz *f, unsigned how, uint8_t *bytes, size_t room)
+static size_t bytes_make(struct fuzz *f, unsigned how, uint8_t *bytes, size_t cap)
 {
 	const char *hex = records[how % COUNT(records)];
 	size_t size = 0;
 
-	for (unsigned byte; size < room && sscanf(hex + 2 * size, "%2x", &byte) == 1; size++)
+	for (unsigned byte; size < cap && sscanf(hex + 2 * size, "%2x", &byte) == 1; size++)
 		bytes[size] = (uint8_t)byte;
 	if (how & 0x80) {
-		size_t most = take(&f->in) * 4;
+		size_t max = take(&f->in) * 4;
 
-		for (; size < most; size++)
+		for (; size < max; size++)
 			bytes[size] = (uint8_t)size;
 	}
 	if (how & 0x40 && size)
@@ -391,13 +392,13 @@ static void judge(struct fuzz *f, struct session *session, struct arrival *arriv
 	else
 		core_refuse(f->core, REASON_MAX_SESSIONS, arrival, &verdict);
 	assert(verdict.reason < REASON_COUNT && verdict.by_count <= VERDICT_BY_MAX);
-	assert(verdict.deed_count <= VERDICT_DEEDS_MAX);
+	assert(verdict.mutation_count <= VERDICT_DEEDS_MAX);
 	check(f);
 }
 
 static void arrive(struct fuzz *f, unsigned op)
 {
-	static uint8_t room[4 * 256 + 64];
+	static uint8_t cap[4 * 256 + 64];
 	unsigned who = take(&f->in), what = take(&f->in), listener = who >> 4 & 1;
 	struct address device = device_of(who);
 	struct arrival arrival = {.way = who & 0x40 ? WAY_DOWN : WAY_UP, .at = f->now};
@@ -407,11 +408,11 @@ static void arrive(struct fuzz *f, unsigned op)
 
 	if (op & 0x40) /* stamped by the kernel a little before */
 		arrival.at -= (ns_t)take(&f->in) * (STEP_BACK / 256);
-	arrival.size = bytes_make(f, what, room, sizeof(room));
+	arrival.size = bytes_make(f, what, cap, sizeof(cap));
 	exact = malloc(arrival.size); /* exactly so many: a step past the end is seen */
 	assert(exact || !arrival.size);
 	if (arrival.size)
-		memcpy(exact, room, arrival.size);
+		memcpy(exact, cap, arrival.size);
 	arrival.bytes = exact;
 	outcomes(f, op); /* what left at once stands among them, and this one may have come earlier */
 	session = core_session(f->core, listener, &listeners[listener], &device, arrival.at, &opened);
@@ -485,17 +486,17 @@ static size_t left_in(const struct session *session, uint64_t *waiting, uint64_t
 	size_t count = 0;
 
 	for (int w = 0; w < WAYS; w++) {
-		const struct seldom *way = session->ways[w].seldom;
+		const struct way_extra *way = session->ways[w].extra;
 
 		for (const struct datagram *d = way->asleep.first; d; d = d->next) {
 			count++;
-			if (d->flags & DATAGRAM_GHOST)
+			if (d->flags & DATAGRAM_LOST_AT_EXIT)
 				continue;
 			*waiting += d->flags & DATAGRAM_JOINED ? d->plan->parts->count : 1;
 			*bytes += d->size;
 		}
-		assert(!way->dark.first && !way->held.first && !way->pack);
-		for (unsigned i = 0; way->recent && i < way->recent_room; i++)
+		assert(!way->blackout_held.first && !way->held.first && !way->pack);
+		for (unsigned i = 0; way->recent && i < way->recent_cap; i++)
 			count += way->recent[i] != NULL;
 	}
 	for (unsigned i = 0; session->firsts && i < session->first_count; i++)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_dtls: datagrams from strangers, one after the other in one session: whatever they hold, a peek stays
  * inside them, ends, and says the same as walking their records does.

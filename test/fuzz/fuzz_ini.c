@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_ini: ini text and settings from strangers: each gives complaints or a configuration that runs.
  *

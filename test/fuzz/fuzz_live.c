@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_live: lines that change a run, on a core with a session whose datagrams wait.
  *
@@ -83,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *line = strndup((const char *)data, size);
 	struct live_result result;
 	struct core *core;
-	struct cores cores = {.all = &core, .count = 1};
+	struct core_group cores = {.all = &core, .count = 1};
 
 	assert(setup && line);
 	core = core_new(setup->config, names, &limits, 0);

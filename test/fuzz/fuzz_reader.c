@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_reader: capture files from strangers, and the packets in them, read to the end.
  *
@@ -22,8 +23,8 @@ static void packet_check(const struct saved_packet *packet, size_t file_size)
 	struct decoded decoded;
 
 	assert(packet->size <= file_size && packet->size <= packet->original + file_size);
-	assert(strlen(packet->comment) < SAVEFILE_COMMENT_ROOM);
-	assert(strlen(packet->interface) < SAVEFILE_NAME_ROOM);
+	assert(strlen(packet->comment) < SAVEFILE_COMMENT_SIZE);
+	assert(strlen(packet->interface) < SAVEFILE_NAME_SIZE);
 	assert(bytes || !packet->size);
 	if (packet->size)
 		memcpy(bytes, packet->bytes, packet->size);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_report: captures from strangers, told whole: text, JSON, page and pinned rules.
  *
@@ -22,7 +23,7 @@ static void check_balance(const struct account *a)
 	assert(a->queued < UINT64_C(1) << 40);
 }
 
-static void check_rules(const struct tale *tale)
+static void check_rules(const struct analysis *analysis)
 {
 	static const struct section_kind *const kinds[] = {
 	    &config_device_kind, &config_link_kind, &config_rule_kind};
@@ -33,7 +34,7 @@ static void check_rules(const struct tale *tale)
 	struct text text = {0};
 	struct pins pins;
 
-	pins_find(&pins, tale, 1000000);
+	pins_find(&pins, analysis, 1000000);
 	if (pins.count < 200) {
 		pins_write(&pins, NULL, "; rules\n", &text);
 		ini_read_text(ini, "pins.ini", text.at, text.size);
@@ -56,29 +57,29 @@ static void check_rules(const struct tale *tale)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static FILE *nowhere;
-	struct tale_wish wish = {0};
+	struct analysis_filter filter = {0};
 	struct error error;
 	const char *path = file_of(data, size);
 	struct inputs *inputs = inputs_open(&path, 1, &error);
-	struct tale *tale = inputs ? tale_read(inputs, &wish, TALE_WHOLE, &error) : NULL;
+	struct analysis *analysis = inputs ? analysis_read(inputs, &filter, ANALYSIS_WHOLE, &error) : NULL;
 
 	inputs_close(inputs);
 	if (!nowhere)
 		nowhere = fopen("/dev/null", "w");
-	if (!tale) {
+	if (!analysis) {
 		assert(*error.text);
 		return 0;
 	}
 	for (int way = 0; way < WAYS; way++) {
-		check_balance(&tale->sheet.totals[way].account);
-		for (size_t i = 0; i < tale->session_count; i++)
-			check_balance(&tale->sheet.sessions[i].ways[way].account);
+		check_balance(&analysis->result.totals[way].account);
+		for (size_t i = 0; i < analysis->session_count; i++)
+			check_balance(&analysis->result.sessions[i].ways[way].account);
 	}
-	tale_print(tale, nowhere);
-	tale_json(tale, nowhere);
+	analysis_print(analysis, nowhere);
+	analysis_json(analysis, nowhere);
 	if (size % 16 == 0) /* it takes long */
-		assert(tale_page(tale, "fuzz", "/dev/null", &error) == 0);
-	check_rules(tale);
-	tale_free(tale);
+		assert(analysis_page(analysis, "fuzz", "/dev/null", &error) == 0);
+	check_rules(analysis);
+	analysis_free(analysis);
 	return 0;
 }

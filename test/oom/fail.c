@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fail: the Nth allocation finds no memory, and all others do.
  *

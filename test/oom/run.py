@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Memory runs out: the Nth allocation of a command fails, for every 7th N (--all: for every N). Prints TAP.
 
 Wherever it fails, an offline command says so and ends with 1, or it does what it does otherwise; a run at its start

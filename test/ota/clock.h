@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * clock: time as a device counts it, in milliseconds since the start of the program. With a scale of N it
  * runs N times faster than the wall's, and so do all timers that are kept in it. Scale 1 is real time.

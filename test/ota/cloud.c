@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ota-cloud: an emulated device cloud on a free port of 127.0.0.1, for any number of devices, until SIGINT or
  * SIGTERM. Its first line says the port and the image's SHA-256. Exit status 0 if a device took the image

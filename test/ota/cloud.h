@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cloud: what an emulated cloud consists of. It keeps one session for each address and port that it hears
  * from, as Particle's does (doc/particle.md 3.4): a record from an unknown one is ignored in silence, unless

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * coap: messages of RFC 7252, as far as Particle's two OTA protocols need them (doc/particle.md 1.1 and 2).
  *

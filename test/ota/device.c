@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ota-device: an emulated Particle device. It connects through whatever stands at HOST PORT, says HELLO,
  * keeps the connection alive and takes one firmware update. Exit status 0 if the image arrived whole and was

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * device: what an emulated device consists of, and what its two ways to receive an update share.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * exchange: CoAP's reliability as coap_channel.cpp of Device OS has it (doc/particle.md 1.3).
  *

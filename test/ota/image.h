@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * image: a firmware image in chunks: what has arrived of it, and its sums.
  *

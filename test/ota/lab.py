@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """lab: one emulated cloud, one deadzone, one emulated device, and what came of them.
 
 The ini files in scenarios/ are written in real times. For a run N times faster than life they are rewritten: times

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * link: one DTLS 1.2 association over datagrams, on Mbed TLS. It owns no socket: datagrams come in through
  * link_receive and leave through the owner's `send`.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Builds Mbed TLS with connection IDs (RFC 9146, in the draft numbering of 2.28) from Debian's source package of the
 # installed version's release: the library as packaged is built without them.
 #

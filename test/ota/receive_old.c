@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * receive_old: the device's side of chunked OTA (Device OS 0.6.4 to 2.x; doc/particle.md 1.1 and 1.3).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * receive_v3: the device's side of the OTA protocol of Device OS 3.0.0 and later (doc/particle.md 2).
  *

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs every scenario in scenarios/ through build/deadzone with the emulated device and cloud, in scaled time and
 several at once, and prints TAP. Needs `make` and `make -f test/ota/Makefile`. What is left of each run lies in
 build/ota/NAME/. The sizes of all datagrams of one run are compared with Particle's.

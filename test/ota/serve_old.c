@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * serve_old: the cloud's side of chunked OTA (doc/particle.md 1.1), after the open server's Flasher.js.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * serve_v3: the cloud's side of the OTA protocol of Device OS 3.0.0 and later (doc/particle.md 2).
  *

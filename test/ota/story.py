@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """The story: why a 45 KB update dies where one of 9 KB passes.
 
 Thirteen runs: {9 KB, 45 KB} on a clean network, in the country with a NAT that rebinds, there again with each of three

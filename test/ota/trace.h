@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * trace: log lines in the manner of Device OS, `0000021234 [comm.ota] WARN: text`, on standard output. The
  * stamp is the clock's, in milliseconds.

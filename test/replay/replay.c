@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * replay: an ini file and a timed list of datagrams through the core, as a transcript.
  *

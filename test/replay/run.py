@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Replay scripts: NAME.ini and NAME.in give a transcript that equals NAME.want. Prints TAP.
 
 `run.py --renew NAME…` writes the .want files anew: read the difference before you believe it.

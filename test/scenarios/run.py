@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
 """What the test suites of other projects ask of their UDP proxies, asked of deadzone, between real DTLS peers.
 
 A scenario is a row of SCENARIOS: a name, an ini file below this folder (a fragment: links and rules), the peers that

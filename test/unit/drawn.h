@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * drawn: configurations and traffic that dice make.
  *
@@ -14,7 +15,7 @@
 
 #define DEVICES 4
 #define PACKETS 160
-#define TRAFFIC_MOST (4 * NS_S) /* the last packet comes before */
+#define TRAFFIC_MAX (4 * NS_S) /* the last packet comes before */
 
 /* ---- Chance ---- */
 
@@ -206,7 +207,7 @@ static inline void traffic_make(struct packet *packets, struct dice *dice)
 	for (unsigned i = 0; i < PACKETS; i++) {
 		if (!once_in(dice, 3))
 			now += roll(dice, once_in(dice, 10) ? 90000 : 6000) * NS_US;
-		assert_true(now < TRAFFIC_MOST);
+		assert_true(now < TRAFFIC_MAX);
 		packets[i] = (struct packet){
 		    .at = now, .device = roll(dice, DEVICES), .way = once_in(dice, 2) ? WAY_UP : WAY_DOWN};
 		packet_fill(&packets[i], dice);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * link_bench: a link made from keys, and one datagram sent across it again and again, in virtual time.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * stage: a core on a configuration, in virtual time, and the transcript of what it handed out.
  *
@@ -195,7 +196,7 @@ static inline struct verdict arrive(struct stage *stage, unsigned host, enum way
 /* ---- Luck ---- */
 
 /* Which of 64 datagrams a session loses: its draws, as bits. */
-static inline uint64_t luck(struct stage *stage, struct session *session)
+static inline uint64_t draw_key(struct stage *stage, struct session *session)
 {
 	uint64_t lost = 0;
 
@@ -219,7 +220,7 @@ static inline uint64_t luck_of(const char *ini, unsigned listener, unsigned host
 
 		session = core_session(stage.core, listener, &listeners[listener], &device, 0, &opened);
 	}
-	lost = luck(&stage, session);
+	lost = draw_key(&stage, session);
 	stage_close(&stage);
 	return lost;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * across: rules that look beyond one datagram or one session: expect … each, standing acts of scope = all,
  * since.

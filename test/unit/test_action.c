@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * action: what stands behind `do =`, read into one struct, and what each mistake is told.
  */

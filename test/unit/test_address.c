@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * address: addresses and patterns are read, written and matched; each bad one is told what would be right.
  */
@@ -27,7 +28,7 @@ static void test_read(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		char text[ADDRESS_TEXT_ROOM];
+		char text[ADDRESS_TEXT_SIZE];
 		struct address address, back;
 		struct sockaddr_storage storage;
 		struct error error;

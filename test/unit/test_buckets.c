@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * buckets: percentiles are within half a bucket of the exact ones, the greatest value is exact, joining is
  * adding.

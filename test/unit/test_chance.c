@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * chance: draws are uniform, and draws of different numbers, ordinals, ways, names and copies have nothing to
  * do with one another; the normal's quantile function undoes its distribution; a range's ends can be drawn.
@@ -98,16 +99,16 @@ static uint64_t unmix(uint64_t bits)
 /* The least and the greatest bits that there are still give a unit inside (0, 1), and a finite score. */
 static void test_unit_ends(void **state)
 {
-	const struct draw least = {unmix(0)}, greatest = {unmix(UINT64_MAX)};
+	const struct draw min = {unmix(0)}, greatest = {unmix(UINT64_MAX)};
 
 	(void)state;
-	assert_true(chance_bits(least, 0) == 0 && chance_bits(greatest, 0) == UINT64_MAX);
-	assert_true(chance_unit(least, 0) > 0);
-	assert_true(isfinite(chance_normal_quantile(chance_unit(least, 0))));
+	assert_true(chance_bits(min, 0) == 0 && chance_bits(greatest, 0) == UINT64_MAX);
+	assert_true(chance_unit(min, 0) > 0);
+	assert_true(isfinite(chance_normal_quantile(chance_unit(min, 0))));
 	assert_int_equal(chance_below(greatest, 0, 10), 9);
 	assert_true(chance_unit(greatest, 0) < 1);
 	assert_true(isfinite(chance_normal_quantile(chance_unit(greatest, 0))));
-	assert_false(chance_hit(least, 0, 0));
+	assert_false(chance_hit(min, 0, 0));
 	assert_true(chance_hit(greatest, 0, 1));
 }
 

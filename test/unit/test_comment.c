@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * comment: the fields of a packet's comment, to the letter of the manual's examples.
  */
@@ -184,14 +185,14 @@ static void test_deeds(void **state)
 	struct text text = {0};
 
 	(void)state;
-	verdict_deed(&verdict, (struct deed){.kind = DEED_CORRUPT, .byte = 57, .value = 3});
-	verdict_deed(&verdict, (struct deed){.kind = DEED_TRUNCATE, .byte = 100});
+	verdict_add_mutation(&verdict, (struct mutation){.kind = MUTATION_CORRUPT, .byte = 57, .value = 3});
+	verdict_add_mutation(&verdict, (struct mutation){.kind = MUTATION_TRUNCATE, .byte = 100});
 	arrived(&verdict, "s=1 dir=up n=1 verdict=send did=corrupt:57.3,truncate:100 dtls=none");
-	verdict_deed(&verdict, (struct deed){.kind = DEED_SET, .byte = 0, .value = 255});
+	verdict_add_mutation(&verdict, (struct mutation){.kind = MUTATION_SET, .byte = 0, .value = 255});
 	arrived(&verdict, "s=1 dir=up n=1 verdict=send did=corrupt:57.3,truncate:100,set:0:255 dtls=none");
 	/* More than there is room for are counted, not silently left out. */
 	for (int i = 3; i < VERDICT_DEEDS_MAX + 5; i++)
-		verdict_deed(&verdict, (struct deed){.kind = DEED_CORRUPT, .byte = 1});
+		verdict_add_mutation(&verdict, (struct mutation){.kind = MUTATION_CORRUPT, .byte = 1});
 	comment_arrived(&text, &verdict, names);
 	assert_non_null(strstr(text.at, ",corrupt:1.0,and:5 dtls=none"));
 	text_free(&text);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * config: [device], [link] and [rule] as read: defaults, values, and what is told of values and of their
  * company.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* content: byte patterns and CoAP in the clear, as rules name them. */
 #include "test/unit/unit.h"
 

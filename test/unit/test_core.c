@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * core: sessions and accounts through the core's own calls, in virtual time.
  *
@@ -117,10 +118,11 @@ static void test_draws_after_idle(void **state)
 
 	(void)state;
 	stage_open(&stage, LOSSY);
-	assert_true(luck(&stage, session_of(&stage, 1, 4000, 0)) == luck_of(LOSSY, 0, 1, 4000, 1));
+	assert_true(draw_key(&stage, session_of(&stage, 1, 4000, 0)) == luck_of(LOSSY, 0, 1, 4000, 1));
 	stage_advance(&stage, 2 * NS_HOUR);
 	assert_int_equal(core_session_count(stage.core), 0);
-	assert_true(luck(&stage, session_of(&stage, 1, 4000, 2 * NS_HOUR)) == luck_of(LOSSY, 0, 1, 4000, 2));
+	assert_true(
+	    draw_key(&stage, session_of(&stage, 1, 4000, 2 * NS_HOUR)) == luck_of(LOSSY, 0, 1, 4000, 2));
 	stage_close(&stage);
 }
 
@@ -143,9 +145,9 @@ static void test_identity_conflict(void **state)
 
 	(void)state;
 	stage_open(&stage, NAMED);
-	assert_true(luck(&stage, session_of(&stage, 1, 4000, 0)) == named);
+	assert_true(draw_key(&stage, session_of(&stage, 1, 4000, 0)) == named);
 	unsaid(&stage);
-	assert_true(luck(&stage, session_of(&stage, 2, 4000, 0)) == luck_of(LOSSY, 0, 2, 4000, 1));
+	assert_true(draw_key(&stage, session_of(&stage, 2, 4000, 0)) == luck_of(LOSSY, 0, 2, 4000, 1));
 	assert_non_null(
 	    strstr(stage.text.at, "0 s=2 identity bench is in use by another session: this one draws by its "
 	                          "address\n"));
@@ -157,7 +159,7 @@ static void test_identity_conflict(void **state)
 	stage_outcomes(&stage);
 	assert_null(strstr(stage.text.at, "in use"));
 	/* The second session of that identity: other draws than the first's. */
-	assert_true(luck(&stage, session_of(&stage, 3, 4000, 2 * NS_HOUR)) != named);
+	assert_true(draw_key(&stage, session_of(&stage, 3, 4000, 2 * NS_HOUR)) != named);
 	stage_close(&stage);
 }
 
@@ -278,7 +280,7 @@ static void test_eviction_of_what_waits(void **state)
 	assert_int_equal(session->ways[WAY_UP].tally.queued, 6);
 	session_of(&stage, 2, 4000, NS_MS);
 	assert_int_equal(session->ways[WAY_UP].tally.queued, 0);
-	assert_int_equal(session->ways[WAY_UP].seldom->dropped[REASON_MAX_SESSIONS], 6);
+	assert_int_equal(session->ways[WAY_UP].extra->dropped[REASON_MAX_SESSIONS], 6);
 	assert_int_equal(session->end, SESSION_EVICTED);
 	stage_advance(&stage, 2 * NS_S);
 	assert_int_equal(core_queued_bytes(stage.core), 0);
@@ -573,7 +575,7 @@ static void test_joint_that_dies(void **state)
 	arrive(&stage, 1, WAY_UP, 8, 6 * NS_MS);
 	stage_advance(&stage, NS_S);
 	assert_said(&stage, "15 s=1 up n=1 parts=2 loss\n");
-	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].seldom->dropped[REASON_LOSS], 2);
+	assert_int_equal(core_oldest(stage.core)->ways[WAY_UP].extra->dropped[REASON_LOSS], 2);
 	stage_close(&stage);
 }
 

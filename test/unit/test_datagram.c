@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * datagram: the pool gives room of every size, none overlapping another, cleared and counted; lists keep
  * their order.

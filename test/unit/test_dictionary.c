@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* dictionary and index: what was put in is found, nothing else is, and what was removed is gone. */
 #include "test/unit/drawn.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* dump: what jansson itself writes, character by character, of values that dice make. */
 #include "test/unit/drawn.h"
 

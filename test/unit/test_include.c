@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * include: the files that an ini file names.
  *
@@ -71,9 +72,9 @@ static void read_main(struct given *given, const char *path)
 		memmove(at, at + strlen(folder) + 1, strlen(at + strlen(folder) + 1) + 1);
 }
 
-static void main_path(char *path, size_t room)
+static void main_path(char *path, size_t cap)
 {
-	snprintf(path, room, "%s/main.ini", folder);
+	snprintf(path, cap, "%s/main.ini", folder);
 }
 
 /* Included sections come before those of the file that names them; paths are relative to the naming file. */

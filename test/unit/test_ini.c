@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ini: the text of ini files: what is taken, and the line that each mistake gets.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * link: what a link decides about a datagram when it arrives.
  *
@@ -376,12 +377,12 @@ static void test_corrupt_one_bit(void **state)
 				continue;
 			flipped++;
 			positions[bit]++;
-			assert_int_equal(result.decision.deed.byte, bit / 8);
-			assert_int_equal(result.decision.deed.value, bit % 8);
+			assert_int_equal(result.decision.mutation.byte, bit / 8);
+			assert_int_equal(result.decision.mutation.value, bit % 8);
 		}
 		assert_int_equal(flipped, 1);
 		assert_int_equal(bench.datagram->bytes[CORRUPT_SIZE], 0x5a);
-		assert_int_equal(result.decision.deed.kind, DEED_CORRUPT);
+		assert_int_equal(result.decision.mutation.kind, MUTATION_CORRUPT);
 	}
 	for (unsigned bit = 0; bit < CORRUPT_SIZE * 8; bit++)
 		chi += (positions[bit] - each) * (positions[bit] - each) / each;
@@ -402,7 +403,7 @@ static void test_reorder(void **state)
 	cross(&bench, WAY_UP, 1, 100, 0, &result);
 	assert_int_equal(result.due, 10 * NS_MS);
 	assert_int_equal(result.passage.hold, 3);
-	assert_int_equal(result.passage.hold_most, 250 * NS_MS);
+	assert_int_equal(result.passage.hold_max, 250 * NS_MS);
 	bench_fini(&bench);
 
 	bench_init(&bench, "reorder = 100%\nreorder_by = 30ms\nlatency = 10ms\n");
@@ -422,7 +423,7 @@ static void test_reorder(void **state)
 	bench_init(&bench, "reorder = 100%\n");
 	cross(&bench, WAY_UP, 1, 100, 0, &result);
 	assert_int_equal(result.passage.hold, 1);
-	assert_int_equal(result.passage.hold_most, NS_S);
+	assert_int_equal(result.passage.hold_max, NS_S);
 	bench_fini(&bench);
 }
 

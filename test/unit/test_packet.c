@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * packet: the made-up Ethernet, IP and UDP headers of a datagram: every field, and the checksums against ones
  * that are summed up here from the first byte on.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * passage: when a datagram leaves a link, or that it does not, in virtual time.
  *

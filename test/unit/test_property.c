@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * property: what must hold for every configuration and every traffic, tried on many drawn ones.
  *
@@ -13,9 +14,9 @@
 
 #define SESSIONS_MAX 200
 #define NO_DEVICE 255
-#define END (5 * NS_S)        /* nothing arrives after it, in any run */
-#define COMPARED TRAFFIC_MOST /* sessions are compared up to here, by their own time */
-#define EXTRA "zz"            /* the rule that is there or not */
+#define END (5 * NS_S)       /* nothing arrives after it, in any run */
+#define COMPARED TRAFFIC_MAX /* sessions are compared up to here, by their own time */
+#define EXTRA "zz"           /* the rule that is there or not */
 
 /* ---- What came of it ---- */
 
@@ -32,14 +33,14 @@ struct line {
 
 struct log {
 	struct line *lines;
-	size_t count, room;
+	size_t count, cap;
 };
 
 static void log_add(struct log *log, struct line line)
 {
-	if (log->count == log->room) {
-		log->room = log->room ? 2 * log->room : 1024;
-		log->lines = realloc(log->lines, log->room * sizeof(*log->lines));
+	if (log->count == log->cap) {
+		log->cap = log->cap ? 2 * log->cap : 1024;
+		log->lines = realloc(log->lines, log->cap * sizeof(*log->lines));
 		assert_non_null(log->lines);
 	}
 	log->lines[log->count++] = line;
@@ -192,12 +193,12 @@ static bool decided_by(const struct run *run, const struct verdict *verdict)
 
 static uint64_t deeds_hash(const struct verdict *verdict)
 {
-	uint64_t hash = verdict->deed_count;
+	uint64_t hash = verdict->mutation_count;
 
-	for (unsigned i = 0; i < verdict->deed_count; i++)
+	for (unsigned i = 0; i < verdict->mutation_count; i++)
 		hash = chance_mix(
-		    hash ^ ((uint64_t)verdict->deeds[i].kind << 32 | (uint64_t)verdict->deeds[i].byte << 8 |
-		               verdict->deeds[i].value));
+		    hash ^ ((uint64_t)verdict->mutations[i].kind << 32 |
+		               (uint64_t)verdict->mutations[i].byte << 8 | verdict->mutations[i].value));
 	return hash;
 }
 
@@ -242,8 +243,8 @@ static void asleep_check(struct run *run, const struct session *session, enum wa
 	const struct session_way *w = &session->ways[way];
 	uint64_t queued = 0;
 
-	for (const struct datagram *d = w->seldom->asleep.first; d; d = d->next, (*left)++) {
-		if (d->flags & DATAGRAM_GHOST)
+	for (const struct datagram *d = w->extra->asleep.first; d; d = d->next, (*left)++) {
+		if (d->flags & DATAGRAM_LOST_AT_EXIT)
 			continue;
 		queued += d->flags & DATAGRAM_JOINED ? d->plan->parts->count : 1;
 		if (d->copy)
@@ -263,8 +264,8 @@ static size_t remembered(const struct session *session)
 	size_t count = 0;
 
 	for (int way = 0; way < WAYS; way++)
-		for (unsigned i = 0; i < session->ways[way].seldom->recent_room; i++)
-			count += session->ways[way].seldom->recent && session->ways[way].seldom->recent[i];
+		for (unsigned i = 0; i < session->ways[way].extra->recent_cap; i++)
+			count += session->ways[way].extra->recent && session->ways[way].extra->recent[i];
 	for (unsigned i = 0; session->firsts && i < session->first_count; i++)
 		count += session->firsts[i] != NULL;
 	return count;

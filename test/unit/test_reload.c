@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * reload: what a reload of the configuration keeps of counters, links, chains, what waits and what stands,
  * and what it drops.

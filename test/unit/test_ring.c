@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ring: records go from one thread to another in order and whole; one that does not fit is refused, and
  * nothing else.
@@ -18,10 +19,10 @@ static void test_one_thread(void **state)
 	(void)state;
 	assert_null(ring_peek(ring));
 	for (int round = 0; round < 100; round++) {
-		uint8_t *room;
+		uint8_t *cap;
 
-		while ((room = ring_room(ring, 1 + in % 200))) {
-			memset(room, (int)in, 1 + in % 200);
+		while ((cap = ring_cap(ring, 1 + in % 200))) {
+			memset(cap, (int)in, 1 + in % 200);
 			ring_put(ring);
 			in++;
 		}
@@ -48,9 +49,9 @@ static void test_room_without_put(void **state)
 	struct ring *ring = ring_new(1024);
 
 	(void)state;
-	assert_non_null(ring_room(ring, 100));
+	assert_non_null(ring_cap(ring, 100));
 	assert_null(ring_peek(ring));
-	memset(ring_room(ring, 10), 1, 10);
+	memset(ring_cap(ring, 10), 1, 10);
 	ring_put(ring);
 	assert_non_null(ring_peek(ring));
 	ring_taken(ring);
@@ -64,9 +65,9 @@ static void test_too_large(void **state)
 	struct ring *ring = ring_new(1024);
 
 	(void)state;
-	assert_null(ring_room(ring, 1025));
-	assert_null(ring_room(ring, 1 << 20));
-	assert_non_null(ring_room(ring, 100));
+	assert_null(ring_cap(ring, 1025));
+	assert_null(ring_cap(ring, 1 << 20));
+	assert_non_null(ring_cap(ring, 100));
 	ring_put(ring);
 	ring_taken(ring);
 	assert_null(ring_peek(ring));
@@ -80,11 +81,11 @@ static void test_half_always_fits(void **state)
 
 	(void)state;
 	for (size_t step = 0; step < 200; step++) {
-		assert_non_null(ring_room(ring, 1 + step * 37 % 480));
+		assert_non_null(ring_cap(ring, 1 + step * 37 % 480));
 		ring_put(ring);
 		assert_non_null(ring_peek(ring));
 		ring_taken(ring);
-		assert_non_null(ring_room(ring, 480));
+		assert_non_null(ring_cap(ring, 480));
 		ring_put(ring);
 		assert_non_null(ring_peek(ring));
 		ring_taken(ring);
@@ -115,7 +116,7 @@ static void *put_all(void *user)
 		struct record *record;
 		size_t size = size_of(i);
 
-		while (!(record = ring_room(ring, sizeof(*record) + size)))
+		while (!(record = ring_cap(ring, sizeof(*record) + size)))
 			sched_yield(); /* full: the other thread takes */
 		record->number = i;
 		record->size = (uint32_t)size;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* runs and rate: what is counted while a capture is read, against the same counted at its end. */
 #include "test/unit/drawn.h"
 
@@ -130,7 +131,7 @@ static void test_rate_of_few(void **state)
 	for (ns_t t = 0; t <= NS_HOUR; t += NS_HOUR / 2)
 		rate_add(&rate, WAY_UP, 10, t);
 	rate_end(&rate, 3);
-	assert_in_range(rate.bins[rate.count - 1].index, 0, RATE_LEAST - 1);
+	assert_in_range(rate.bins[rate.count - 1].index, 0, RATE_MIN - 1);
 	assert_int_equal((int)rate_bin_seconds(&rate), 600);
 	rate_free(&rate);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * schedule: entries come out by the time at which they are due, of equal times by their arrival, of one
  * arrival in the order of putting in; never before their time; a timer can be taken out. Proven by small
@@ -10,7 +11,7 @@
 #include "rules/schedule.h"
 
 /* What entries point to here. A timer must begin with its place. */
-struct mark {
+struct packet_record {
 	struct schedule_place place;
 	ns_t due;
 	uint64_t arrival;
@@ -27,7 +28,7 @@ static void test_order(void **state)
 	} rows[] = {{30, 1, 6}, {10, 9, 0}, {20, 5, 3}, {20, 5, 4}, {40, 1, 7}, {20, 4, 2}, {20, 6, 5},
 	    {40, 2, 8}, {20, 0, 1}, {NS_NEVER, 0, 9}};
 	struct schedule *schedule = schedule_new();
-	struct mark marks[COUNT(rows)];
+	struct packet_record marks[COUNT(rows)];
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++)
@@ -40,7 +41,7 @@ static void test_order(void **state)
 		size_t i;
 
 		assert_true(schedule_next(schedule, NS_NEVER, &entry));
-		i = (size_t)((struct mark *)entry.what - marks);
+		i = (size_t)((struct packet_record *)entry.what - marks);
 		assert_int_equal(rows[i].place, place);
 		assert_int_equal(entry.due, rows[i].due);
 		assert_int_equal(entry.kind, i % 3);
@@ -53,7 +54,7 @@ static void test_not_before_its_time(void **state)
 {
 	struct schedule *schedule = schedule_new();
 	struct schedule_entry entry;
-	struct mark mark;
+	struct packet_record mark;
 
 	(void)state;
 	assert_false(schedule_next(schedule, NS_NEVER, &entry));
@@ -74,7 +75,7 @@ static void test_remove(void **state)
 {
 	struct schedule *schedule = schedule_new();
 	struct schedule_entry entry;
-	struct mark timers[3] = {{.due = 30}, {.due = 10}, {.due = 20}};
+	struct packet_record timers[3] = {{.due = 30}, {.due = 10}, {.due = 20}};
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
@@ -97,11 +98,12 @@ static void test_remove(void **state)
 
 static const ns_t scales[] = {1, 3 * NS_MS};
 
-static struct mark marks[STEPS], *sorted[STEPS];
+static struct packet_record marks[STEPS], *sorted[STEPS];
 
 static int by_due(const void *a, const void *b)
 {
-	const struct mark *x = *(struct mark *const *)a, *y = *(struct mark *const *)b;
+	const struct packet_record *x = *(struct packet_record *const *)a,
+	                           *y = *(struct packet_record *const *)b;
 
 	if (x->due != y->due)
 		return x->due < y->due ? -1 : 1;
@@ -118,7 +120,7 @@ static struct schedule *put_all(ns_t scale)
 	for (uint32_t i = 0; i < STEPS; i++) {
 		struct draw draw = {chance_mix(i)};
 
-		marks[i] = (struct mark){.due = scale * (ns_t)chance_below(draw, 0, STEPS / 8),
+		marks[i] = (struct packet_record){.due = scale * (ns_t)chance_below(draw, 0, STEPS / 8),
 		    .arrival = chance_below(draw, 1, 4),
 		    .put = i};
 		sorted[i] = &marks[i];
@@ -191,7 +193,8 @@ static void test_one_turn(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < STEPS; i++) {
-		marks[i] = (struct mark){.due = i < STEPS / 2 ? i : NS_S, .arrival = STEPS - i, .put = i};
+		marks[i] = (struct packet_record){
+		    .due = i < STEPS / 2 ? i : NS_S, .arrival = STEPS - i, .put = i};
 		schedule_put(schedule, marks[i].due, STEPS - i, SCHEDULE_LEAVES, &marks[i]);
 	}
 	for (uint32_t i = 0; i < STEPS / 2; i++)
@@ -207,13 +210,13 @@ static void test_one_turn(void **state)
 
 /* Takes out what is due; gives how many. Each comes once, not early, and not behind one that should come
  * later. */
-static uint32_t drain(struct schedule *schedule, ns_t now, const struct mark **last)
+static uint32_t drain(struct schedule *schedule, ns_t now, const struct packet_record **last)
 {
 	struct schedule_entry entry;
 	uint32_t count = 0;
 
 	for (; schedule_next(schedule, now, &entry); count++) {
-		struct mark *mark = entry.what;
+		struct packet_record *mark = entry.what;
 
 		assert_false(mark->out);
 		assert_true(mark->due <= now);
@@ -231,7 +234,7 @@ static uint32_t drain(struct schedule *schedule, ns_t now, const struct mark **l
 static void check_mixed(ns_t scale)
 {
 	struct schedule *schedule = schedule_new();
-	const struct mark *last = NULL;
+	const struct packet_record *last = NULL;
 	uint32_t in = 0, out = 0;
 	ns_t now = 0;
 
@@ -239,7 +242,8 @@ static void check_mixed(ns_t scale)
 		struct draw draw = {chance_mix(step)};
 
 		if (in < STEPS && chance_hit(draw, 0, 0.9)) {
-			marks[in] = (struct mark){.due = now + 1 + scale * (ns_t)chance_below(draw, 1, 5000),
+			marks[in] = (struct packet_record){
+			    .due = now + 1 + scale * (ns_t)chance_below(draw, 1, 5000),
 			    .arrival = in,
 			    .put = in};
 			schedule_put(schedule, marks[in].due, in, in % 2 ? SCHEDULE_TIMER : SCHEDULE_LEAVES,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* sections: the index finds what a look at every [device] in file order finds. */
 #include "test/unit/drawn.h"
 
@@ -49,11 +50,11 @@ static struct address drawn_device(struct dice *dice)
 
 static bool takes(const struct device *section, const struct address *device, const struct address *listener)
 {
-	bool spoken_to = !section->listener.count;
+	bool local_address_of = !section->listener.count;
 
 	for (size_t i = 0; i < section->listener.count; i++)
-		spoken_to |= address_equal(&section->listener.all[i], listener);
-	return spoken_to && patterns_match(&section->address, device);
+		local_address_of |= address_equal(&section->listener.all[i], listener);
+	return local_address_of && patterns_match(&section->address, device);
 }
 
 static void test_find(void **state)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * slots: each begins a line of the cache, is cleared and is nobody else's; those given back are given out
  * again.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* stamps: datagrams keep their time when the wall clock steps between their receipt and their reading. */
 #include "test/unit/unit.h"
 

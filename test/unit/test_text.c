@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * text: a string that grows, always terminated; and the nearest of some names to what was written.
  */
@@ -77,8 +78,8 @@ static void test_whole_characters(void **state)
 	static const size_t ends[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
 
 	(void)state;
-	for (size_t room = 1; room <= 10; room++)
-		assert_int_equal(text_whole_characters(text, 10, room), ends[room]);
+	for (size_t cap = 1; cap <= 10; cap++)
+		assert_int_equal(text_whole_characters(text, 10, cap), ends[cap]);
 	assert_int_equal(text_whole_characters(text, 10, 99), 10);
 	assert_int_equal(text_whole_characters("\x80\x80\x80\x80", 4, 2), 2);
 }

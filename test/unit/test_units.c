@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * units: values of ini files: what is read of them, and the sentence that each bad one gets.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * unit: what the unit tests share: cmocka, an ini text read down to its config, and bounds of statistics.
  *
@@ -67,16 +68,16 @@ static inline int by_value(const void *a, const void *b)
  * √n. */
 static inline double ks_distance(double *values, size_t count, double (*share_below)(double))
 {
-	double most = 0;
+	double max = 0;
 
 	qsort(values, count, sizeof(*values), by_value);
 	for (size_t i = 0; i < count; i++) {
 		double share = share_below(values[i]);
 
-		most = fmax(
-		    most, fmax(share - (double)i / (double)count, (double)(i + 1) / (double)count - share));
+		max = fmax(
+		    max, fmax(share - (double)i / (double)count, (double)(i + 1) / (double)count - share));
 	}
-	return most;
+	return max;
 }
 
 /* Of values spread evenly over 0 to 1. */

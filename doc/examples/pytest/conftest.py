@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A fixture `deadzone`: a run of the proxy that a test starts, steers and holds to what it expects.
 
     proxy = deadzone("flash.ini", upstream="127.0.0.1:5684")    # up to its ready line; proxy.port is where devices go

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Two tests of a real transfer: libcoap's client fetches a file over DTLS, through deadzone, from libcoap's server.
 
     apt-get install python3-pytest libcoap3-bin

@@ -1,8 +1,9 @@
-#include "rules/cores.h"
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "rules/core_group.h"
 
 #include <string.h>
 
-size_t cores_session_count(const struct cores *cores)
+size_t core_group_session_count(const struct core_group *cores)
 {
 	size_t sum = 0;
 
@@ -11,12 +12,12 @@ size_t cores_session_count(const struct cores *cores)
 	return sum;
 }
 
-uint32_t cores_sessions_ever(const struct cores *cores)
+uint32_t core_group_sessions_ever(const struct core_group *cores)
 {
 	return core_sessions_ever(cores->all[0]);
 }
 
-uint64_t cores_queued_bytes(const struct cores *cores)
+uint64_t core_group_queued_bytes(const struct core_group *cores)
 {
 	uint64_t sum = 0;
 
@@ -25,7 +26,7 @@ uint64_t cores_queued_bytes(const struct cores *cores)
 	return sum;
 }
 
-struct rule_totals cores_rule(const struct cores *cores, unsigned index)
+struct rule_totals core_group_rule(const struct core_group *cores, unsigned index)
 {
 	struct rule_totals sum = {0};
 
@@ -38,7 +39,7 @@ struct rule_totals cores_rule(const struct cores *cores, unsigned index)
 	return sum;
 }
 
-struct link_totals cores_link(const struct cores *cores, unsigned index)
+struct link_totals core_group_link(const struct core_group *cores, unsigned index)
 {
 	struct link_totals sum = {0};
 
@@ -50,27 +51,27 @@ struct link_totals cores_link(const struct cores *cores, unsigned index)
 	return sum;
 }
 
-void cores_lateness(const struct cores *cores, struct buckets *into)
+void core_group_lateness(const struct core_group *cores, struct buckets *into)
 {
 	memset(into, 0, sizeof(*into));
 	for (size_t i = 0; i < cores->count; i++)
 		buckets_join(into, core_lateness(cores->all[i]));
 }
 
-size_t cores_each_failures(const struct cores *cores, struct each_failure *failures, size_t room)
+size_t core_group_each_failures(const struct core_group *cores, struct each_failure *failures, size_t cap)
 {
 	size_t sum = 0;
 
 	for (size_t i = 0; i < cores->count; i++) {
-		size_t filled = sum < room ? sum : room;
+		size_t filled = sum < cap ? sum : cap;
 
-		sum += core_each_failures(cores->all[i], failures + filled, room - filled);
+		sum += core_each_failures(cores->all[i], failures + filled, cap - filled);
 	}
 	return sum;
 }
 
-size_t cores_do(const struct cores *cores, const struct action *action, const struct live_target *target,
-    uint32_t by, ns_t now)
+size_t core_group_do(const struct core_group *cores, const struct action *action,
+    const struct live_target *target, uint32_t by, ns_t now)
 {
 	struct live_target each = *target;
 	size_t sum = 0;
@@ -82,7 +83,8 @@ size_t cores_do(const struct cores *cores, const struct action *action, const st
 	return sum;
 }
 
-size_t cores_fire(const struct cores *cores, unsigned rule, const struct live_target *target, ns_t now)
+size_t core_group_fire(
+    const struct core_group *cores, unsigned rule, const struct live_target *target, ns_t now)
 {
 	struct live_target each = *target;
 	size_t sum = 0;

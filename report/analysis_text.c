@@ -1,8 +1,9 @@
-/* tale_text: the tale for a terminal. */
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* analysis_text: the tale for a terminal. */
 #include <inttypes.h>
 #include <string.h>
 
-#include "report/tale.h"
+#include "report/analysis.h"
 
 #define SESSIONS_MAX 20 /* told one by one; JSON and the page have them all */
 #define BLACKOUTS_MAX 20
@@ -26,7 +27,7 @@ static void print_delays(const char *name, const struct sparse *delays, FILE *ou
 		    ms(sparse_percentile(delays, 0.99)), ms(delays->greatest));
 }
 
-static void print_losses(const struct tale_way *way, const struct account *account, FILE *out)
+static void print_losses(const struct analysis_way *way, const struct account *account, FILE *out)
 {
 	if (way->copies_lost)
 		fprintf(out, "         %" PRIu64 " of the dropped are copies\n", way->copies_lost);
@@ -45,7 +46,7 @@ static void print_losses(const struct tale_way *way, const struct account *accou
 		    (double)way->lost / (double)way->runs.count, way->runs.longest);
 }
 
-static void print_copies(const struct tale_way *way, FILE *out)
+static void print_copies(const struct analysis_way *way, FILE *out)
 {
 	const char *comma = "         copies sent: ";
 
@@ -59,9 +60,10 @@ static void print_copies(const struct tale_way *way, FILE *out)
 		fputc('\n', out);
 }
 
-static void print_way(const struct tale *tale, const struct tale_session *session, enum way w, FILE *out)
+static void print_way(
+    const struct analysis *analysis, const struct analysis_session *session, enum way w, FILE *out)
 {
-	const struct tale_way *way = &session->ways[w];
+	const struct analysis_way *way = &session->ways[w];
 	const struct account *a = &session->accounts[w];
 	double span = seconds(session->last - session->began);
 
@@ -91,7 +93,7 @@ static void print_way(const struct tale *tale, const struct tale_session *sessio
 	print_copies(way, out);
 	if (way->silence)
 		fprintf(out, "         longest silence %.1f s, from %.1f s on\n", seconds(way->silence),
-		    seconds(way->silence_from - tale->sheet.started));
+		    seconds(way->silence_from - analysis->result.started));
 }
 
 static bool same_tries(const struct handshake_message *a, const struct handshake_message *b)
@@ -149,15 +151,15 @@ static void print_handshake(const struct handshake *handshake, FILE *out)
 	print_retransmissions(handshake, out);
 }
 
-static void print_dtls(const struct tale *tale, const struct tale_session *session, FILE *out)
+static void print_dtls(const struct analysis *analysis, const struct analysis_session *session, FILE *out)
 {
-	const struct tale_way *up = &session->ways[WAY_UP], *down = &session->ways[WAY_DOWN];
+	const struct analysis_way *up = &session->ways[WAY_UP], *down = &session->ways[WAY_DOWN];
 
 	for (size_t i = 0; i < session->handshakes.count && i < HANDSHAKES_MAX; i++) {
 		const struct handshake *handshake = &session->handshakes.all[i];
 
-		fprintf(
-		    out, "  dtls   handshake at %.1f s: ", seconds(handshake->began - tale->sheet.started));
+		fprintf(out,
+		    "  dtls   handshake at %.1f s: ", seconds(handshake->began - analysis->result.started));
 		print_handshake(handshake, out);
 	}
 	if (session->handshakes.count > HANDSHAKES_MAX)
@@ -170,7 +172,7 @@ static void print_dtls(const struct tale *tale, const struct tale_session *sessi
 		    up->cid_records, down->cid_records);
 }
 
-static void print_recovery(const struct tale_blackout *blackout, FILE *out)
+static void print_recovery(const struct analysis_blackout *blackout, FILE *out)
 {
 	ns_t both = blackout->data[WAY_UP] > blackout->data[WAY_DOWN] ? blackout->data[WAY_UP]
 	                                                              : blackout->data[WAY_DOWN];
@@ -188,13 +190,14 @@ static void print_recovery(const struct tale_blackout *blackout, FILE *out)
 		                               : "through either way");
 }
 
-static void print_blackouts(const struct tale *tale, const struct tale_session *session, FILE *out)
+static void print_blackouts(
+    const struct analysis *analysis, const struct analysis_session *session, FILE *out)
 {
 	for (size_t i = 0; i < session->blackout_count && i < BLACKOUTS_MAX; i++) {
-		const struct tale_blackout *blackout = &session->blackouts[i];
+		const struct analysis_blackout *blackout = &session->blackouts[i];
 
-		fprintf(out, "  dark   at %.1f s by %s%s%s", seconds(blackout->began - tale->sheet.started),
-		    blackout->by,
+		fprintf(out, "  dark   at %.1f s by %s%s%s",
+		    seconds(blackout->began - analysis->result.started), blackout->by,
 		    blackout->ways[WAY_UP] && blackout->ways[WAY_DOWN] ? ""
 		    : blackout->ways[WAY_UP]                           ? " up"
 		                                                       : " down",
@@ -208,56 +211,57 @@ static void print_blackouts(const struct tale *tale, const struct tale_session *
 		fprintf(out, "         … and %zu blackouts more\n", session->blackout_count - BLACKOUTS_MAX);
 }
 
-static void print_session(const struct tale *tale, const struct tale_session *session, FILE *out)
+static void print_session(const struct analysis *analysis, const struct analysis_session *session, FILE *out)
 {
-	char device[ADDRESS_TEXT_ROOM];
+	char device[ADDRESS_TEXT_SIZE];
 
 	fprintf(out, "\nsession %u  device %s%s%s%s%s  from %.1f s on, %.1f s%s%s\n", session->number,
-	    sheet_device(session->sheet, device, sizeof(device)), session->section[0] ? "  section " : "",
-	    session->section, session->link[0] ? "  link " : "", session->link,
-	    seconds(session->began - tale->sheet.started), seconds(session->last - session->began),
-	    session->ended ? "  ended " : "", session->ended ? session->ended : "");
+	    run_summary_device(session->result, device, sizeof(device)),
+	    session->section[0] ? "  section " : "", session->section, session->link[0] ? "  link " : "",
+	    session->link, seconds(session->began - analysis->result.started),
+	    seconds(session->last - session->began), session->ended ? "  ended " : "",
+	    session->ended ? session->ended : "");
 	for (int way = 0; way < WAYS; way++)
-		print_way(tale, session, (enum way)way, out);
-	print_dtls(tale, session, out);
+		print_way(analysis, session, (enum way)way, out);
+	print_dtls(analysis, session, out);
 	if (session->rebinds)
 		fprintf(out, "  nat    rebindings %u\n", session->rebinds);
-	print_blackouts(tale, session, out);
+	print_blackouts(analysis, session, out);
 }
 
-static void print_head(const struct tale *tale, FILE *out)
+static void print_head(const struct analysis *analysis, FILE *out)
 {
 	static const char *const kinds[] = {"with verdicts",
 	    "of both sides, without verdicts: what never left was lost",
 	    "of one place, without verdicts: nothing is known of losses and delays"};
 
-	fprintf(out, "%s, %.1f s", kinds[tale->kind], seconds(tale->last - tale->first));
-	if (tale->sheet.seed_known)
-		fprintf(out, ", seed %" PRIu64, tale->sheet.seed);
-	if (tale->kind == TALE_OURS && !tale->sheet.closed)
+	fprintf(out, "%s, %.1f s", kinds[analysis->kind], seconds(analysis->last - analysis->first));
+	if (analysis->result.seed_known)
+		fprintf(out, ", seed %" PRIu64, analysis->result.seed);
+	if (analysis->kind == ANALYSIS_OURS && !analysis->result.closed)
 		fputs("; it has no closing statistics: how often rules fired is not known", out);
-	if (tale->cut)
+	if (analysis->cut)
 		fputs("; it ends in the middle of a packet, and was taken up to there", out);
 	fputc('\n', out);
-	if (tale->notes.size)
-		fputs(tale->notes.at, out);
+	if (analysis->notes.size)
+		fputs(analysis->notes.at, out);
 }
 
-void tale_print(const struct tale *tale, FILE *out)
+void analysis_print(const struct analysis *analysis, FILE *out)
 {
-	const struct sheet *sheet = &tale->sheet;
-	struct sheet totals = *sheet;
+	const struct run_summary *result = &analysis->result;
+	struct run_summary totals = *result;
 
-	print_head(tale, out);
-	for (size_t i = 0; i < tale->session_count && i < SESSIONS_MAX; i++)
-		print_session(tale, &tale->sessions[i], out);
-	if (tale->session_count > SESSIONS_MAX)
+	print_head(analysis, out);
+	for (size_t i = 0; i < analysis->session_count && i < SESSIONS_MAX; i++)
+		print_session(analysis, &analysis->sessions[i], out);
+	if (analysis->session_count > SESSIONS_MAX)
 		fprintf(out, "\n… and %zu sessions more; --json and --html have them all\n",
-		    tale->session_count - SESSIONS_MAX);
+		    analysis->session_count - SESSIONS_MAX);
 	fputc('\n', out);
 	totals.session_count = 0;
-	sheet_print(&totals, out);
-	for (size_t i = 0; i < sheet->failure_count; i++)
-		fprintf(out, "did not hold: %s%s wanted %s\n", sheet->failures[i].is_rule ? "rule " : "",
-		    sheet->failures[i].subject, sheet->failures[i].want);
+	run_summary_print(&totals, out);
+	for (size_t i = 0; i < result->failure_count; i++)
+		fprintf(out, "did not hold: %s%s wanted %s\n", result->failures[i].is_rule ? "rule " : "",
+		    result->failures[i].subject, result->failures[i].want);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * walk: the walk of every datagram: read, judged, recorded, sent; and the one timer.
  *
@@ -47,23 +48,23 @@ static const struct address unknown;
 static struct capture_path path_of(
     const struct relay *relay, const struct session *session, const struct address *cloud_side)
 {
-	const struct carrier *carrier = session->carrier;
+	const struct transport *transport = session->transport;
 
 	return (struct capture_path){.device = &session->device,
-	    .device_side = carrier ? &carrier->device_side : &relay->listeners[session->listener].bound,
+	    .device_side = transport ? &transport->device_side : &relay->listeners[session->listener].bound,
 	    .cloud_side = cloud_side,
-	    .cloud = carrier ? &carrier->cloud : &unknown};
+	    .cloud = transport ? &transport->cloud : &unknown};
 }
 
 /* On its way down a datagram has no source port of its own, and no outlet where it never left: the session's
  * present port stands in its path; an evicted session has none any more. */
 static const struct address *cloud_side_of(const struct outlet *out, const struct datagram *datagram)
 {
-	const struct carrier *carrier = datagram->session->carrier;
+	const struct transport *transport = datagram->session->transport;
 
 	if (out && datagram->way == WAY_UP)
 		return &out->local;
-	return carrier ? &carrier->port->out.local : &unknown;
+	return transport ? &transport->port->out.local : &unknown;
 }
 
 static void record_departure(
@@ -106,16 +107,16 @@ static void tell_event(struct relay *relay, const char *text, ns_t at)
 	feed_put(relay->feed, text, relay_wall(relay, at));
 	if (relay->recorder)
 		capture_event(relay->recorder, text, relay_wall(relay, at));
-	if (second != relay->told_second) {
-		if (relay->untold)
-			log_tell("… and %u events more", relay->untold);
-		relay->told_second = second;
-		relay->told_count = relay->untold = 0;
+	if (second != relay->event_second) {
+		if (relay->event_lines_left_out)
+			log_info("… and %u events more", relay->event_lines_left_out);
+		relay->event_second = second;
+		relay->event_lines = relay->event_lines_left_out = 0;
 	}
-	if (relay->told_count++ < EVENTS_EACH_SECOND)
+	if (relay->event_lines++ < EVENTS_EACH_SECOND)
 		log_event(text);
 	else
-		relay->untold++;
+		relay->event_lines_left_out++;
 }
 
 /* ---- The walk ---- */
@@ -124,8 +125,8 @@ static void session_ended(struct relay *relay, struct session *session)
 {
 	summary_session_ended(relay->summary, session);
 	outbox_flush(relay); /* nothing gathered may point to the socket that goes */
-	if (session->carrier)
-		carrier_close(relay, session->carrier);
+	if (session->transport)
+		transport_close(relay, session->transport);
 	core_session_release(relay->core, session);
 }
 
@@ -161,7 +162,7 @@ static ns_t next_due(const struct relay *relay)
 {
 	ns_t due = core_due(relay->core);
 
-	return relay->aging_first && relay->aging_first->until < due ? relay->aging_first->until : due;
+	return relay->expiry_first && relay->expiry_first->until < due ? relay->expiry_first->until : due;
 }
 
 static void arm(struct relay *relay)
@@ -181,25 +182,25 @@ static void arm(struct relay *relay)
 }
 
 /* What is due leaves. */
-static void turn(struct relay *relay, ns_t now)
+static void flush_due(struct relay *relay, ns_t now)
 {
-	if (core_out_of_memory(relay->core) && !relay->told_memory) {
+	if (core_out_of_memory(relay->core) && !relay->warned_memory) {
 		log_error("memory is out: what finds none is refused as overload (told once)");
-		relay->told_memory = true;
+		relay->warned_memory = true;
 	}
 	advance(relay, now);
 	outbox_flush(relay);
-	carriers_age(relay, now);
+	transports_expire_ports(relay, now);
 }
 
-void relay_turn(struct relay *relay)
+void relay_flush_due(struct relay *relay)
 {
-	turn(relay, clock_now());
+	flush_due(relay, clock_now());
 	arm(relay);
 }
 
 /* The address that the device sent to. */
-static struct address spoken_to(const struct listener *listener, const struct received *received)
+static struct address local_address_of(const struct listener *listener, const struct received *received)
 {
 	struct address address = listener->bound;
 
@@ -213,19 +214,19 @@ static struct address spoken_to(const struct listener *listener, const struct re
 static void refuse(struct relay *relay, enum reason reason, const char *why, const struct listener *listener,
     const struct received *received, const struct arrival *arrival)
 {
-	struct address device_side = spoken_to(listener, received);
+	struct address device_side = local_address_of(listener, received);
 	struct capture_path path = {.device = &received->from, .device_side = &device_side};
 	struct verdict verdict;
-	char text[ADDRESS_TEXT_ROOM];
+	char text[ADDRESS_TEXT_SIZE];
 
 	core_refuse(relay->core, reason, arrival, &verdict);
 	if (relay->recorder)
 		capture_arrived(relay->recorder, &path, &verdict, arrival->bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival->at));
-	if (!relay->told_refused)
+	if (!relay->warned_refused)
 		log_error("device %s is refused: %s (told once; the summary counts all)",
 		    address_text(&received->from, text, sizeof(text)), why);
-	relay->told_refused = true;
+	relay->warned_refused = true;
 }
 
 /* One that no session has so far: the session that it opens or continues, or NULL after it was refused. */
@@ -261,7 +262,7 @@ static struct session *session_for(struct relay *relay, struct listener *listene
     const struct received *received, const struct arrival *arrival)
 {
 	struct session *session;
-	struct carrier *carrier;
+	struct transport *transport;
 
 	if (!patterns_match(&relay->setup->proxy.allow, &received->from)) {
 		refuse(relay, REASON_NOT_ALLOWED, "`allow` does not list it", listener, received, arrival);
@@ -272,12 +273,12 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 		session = session_open(relay, listener, received, arrival);
 	if (!session)
 		return NULL;
-	if (!session->carrier)
-		carrier_open(relay, session);
-	carrier = session->carrier;
+	if (!session->transport)
+		transport_open(relay, session);
+	transport = session->transport;
 	if (listener->everywhere && received->to.family) {
-		carrier->device_side = spoken_to(listener, received);
-		carrier->interface = received->interface;
+		transport->device_side = local_address_of(listener, received);
+		transport->interface = received->interface;
 	}
 	return session;
 }
@@ -286,13 +287,13 @@ static void tell_verdict(const struct verdict *verdict)
 {
 	if (log_level() < LOG_VERBOSE)
 		return;
-	log_detail("s=%u dir=%s n=%u size=%u %s%s", verdict->session, verdict_ways[verdict->way], verdict->n,
+	log_debug("s=%u dir=%s n=%u size=%u %s%s", verdict->session, verdict_ways[verdict->way], verdict->n,
 	    verdict->size, verdict->reason ? "drop reason=" : "send",
 	    verdict->reason ? verdict_reasons[verdict->reason] : "");
 }
 
 /* When it came. The clock is read only if the last reading does not tell. */
-static ns_t came_at(struct relay *relay, const struct received *received)
+static ns_t arrival_time(struct relay *relay, const struct received *received)
 {
 	if (!received->stamp)
 		return relay->now;
@@ -305,16 +306,16 @@ static ns_t came_at(struct relay *relay, const struct received *received)
 static void take(struct relay *relay, struct listener *listener, struct port *port,
     const struct received *received, const uint8_t *bytes, size_t size)
 {
-	const struct carrier *carrier = port ? port->carrier : NULL;
+	const struct transport *transport = port ? port->transport : NULL;
 	struct address local = {0}; /* kept: the port may be closed by what becomes due first */
 
 	struct arrival arrival = {.way = listener ? WAY_UP : WAY_DOWN,
 	    .tos = received->tos,
 	    .bytes = bytes,
 	    .size = size,
-	    .at = came_at(relay, received),
+	    .at = arrival_time(relay, received),
 	    .mapping = port ? port->mapping : 0};
-	struct session *session = carrier ? carrier->session : NULL;
+	struct session *session = transport ? transport->session : NULL;
 	struct verdict verdict;
 	struct capture_path path;
 
@@ -328,8 +329,8 @@ static void take(struct relay *relay, struct listener *listener, struct port *po
 	core_arrive(relay->core, session, &arrival, &verdict);
 	tell_verdict(&verdict);
 	if (relay->recorder) {
-		carrier = session->carrier;
-		path = path_of(relay, session, port ? &local : &carrier->port->out.local);
+		transport = session->transport;
+		path = path_of(relay, session, port ? &local : &transport->port->out.local);
 		capture_arrived(relay->recorder, &path, &verdict, bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival.at));
 	}
@@ -340,7 +341,7 @@ static void take(struct relay *relay, struct listener *listener, struct port *po
 }
 
 /* What one read gave: one datagram, or several that came together. */
-static void take_all(
+static void handle_received(
     struct relay *relay, struct listener *listener, struct port *port, const struct received *received)
 {
 	const uint8_t *bytes = received->bytes;
@@ -357,29 +358,29 @@ static void take_all(
 }
 
 /* Opening a session takes its time: what has become due meanwhile does not wait for the rest of the batch. */
-static void keep_time(struct relay *relay)
+static void catch_up(struct relay *relay)
 {
 	relay->opened = false;
 	relay->now = clock_now();
 	if (core_due(relay->core) <= relay->now)
-		turn(relay, relay->now);
+		flush_due(relay, relay->now);
 }
 
-_Static_assert(SOCKET_BATCH <= CORE_FORESEEN, "a batch is foreseen whole");
+_Static_assert(SOCKET_BATCH <= CORE_PREFETCH_MAX, "a batch is foreseen whole");
 
 /* Before the datagrams of a batch are taken one by one: their sessions, and what carries those. */
-static void foresee(struct relay *relay, const struct listener *listener, int count)
+static void prefetch_sessions(struct relay *relay, const struct listener *listener, int count)
 {
 	const struct address *devices[SOCKET_BATCH] = {0};
 	struct session *sessions[SOCKET_BATCH];
 
 	for (int i = 0; i < count; i++)
 		devices[i] = &batch_get(relay->batch, i)->from;
-	if (!core_foresee(relay->core, listener->index, devices, sessions, (size_t)count))
+	if (!core_prefetch_batch(relay->core, listener->index, devices, sessions, (size_t)count))
 		return;
 	for (int i = 0; i < count; i++)
 		if (sessions[i])
-			cache_fetch(sessions[i]->room, 0, offsetof(struct carrier, used));
+			cache_fetch(sessions[i]->room, 0, offsetof(struct transport, used));
 }
 
 /* Of what is ready: a port, or NULL. */
@@ -387,41 +388,41 @@ static const struct port *ready_port(const struct relay *relay, int index)
 {
 	const struct source *source = ready_peek(relay->ready, index);
 
-	return source && source->call == walk_port ? (const struct port *)source : NULL;
+	return source && source->call == loop_on_port ? (const struct port *)source : NULL;
 }
 
 /* The same where clouds have answered: from the ports to their sessions. */
-static void foresee_ports(const struct relay *relay, int count)
+static void prefetch_ports(const struct relay *relay, int count)
 {
 	const struct port *port;
 
-	if (!core_foresees(relay->core))
+	if (!core_should_prefetch(relay->core))
 		return;
 	for (int i = 0; i < count; i++)
-		cache_fetch(ready_peek(relay->ready, i), 0, offsetof(struct carrier, used));
+		cache_fetch(ready_peek(relay->ready, i), 0, offsetof(struct transport, used));
 	for (int i = 0; i < count; i++)
 		if ((port = ready_port(relay, i)))
-			core_foresee_answer(port->carrier->session);
+			core_prefetch_session(port->transport->session);
 }
 
 /* From a listener or a port; the other is NULL. */
-static int read_batch(struct relay *relay, struct listener *listener, struct port *port, int most)
+static int read_batch(struct relay *relay, struct listener *listener, struct port *port, int max)
 {
 	int fd = listener ? listener->out.fd : port->out.fd;
-	int count = batch_read(relay->batch, fd, listener ? BATCH_OF_MANY : BATCH_OF_ONE, most);
+	int count = batch_read(relay->batch, fd, listener ? BATCH_UNCONNECTED : BATCH_CONNECTED, max);
 
 	if (count < 0) {
-		relay->network_news++; /* ICMP's word on something sent before; it changes nothing */
-		return most;
+		relay->icmp_errors++; /* ICMP's word on something sent before; it changes nothing */
+		return max;
 	}
 	if (listener && count > 1)
-		foresee(relay, listener, count);
+		prefetch_sessions(relay, listener, count);
 	for (int i = 0; i < count; i++) {
-		take_all(relay, listener, port, batch_get(relay->batch, i));
+		handle_received(relay, listener, port, batch_get(relay->batch, i));
 		if (relay->reading != port)
 			return 0;
 		if (relay->opened)
-			keep_time(relay);
+			catch_up(relay);
 	}
 	return count;
 }
@@ -440,7 +441,7 @@ static int read_listener(struct relay *relay, struct listener *listener)
 
 static bool is_busy(const struct relay *relay, const struct listener *listener, int read)
 {
-	return read >= POLLED_FROM && core_foresees(relay->core) && !listener->out.full;
+	return read >= POLLED_FROM && core_should_prefetch(relay->core) && !listener->out.full;
 }
 
 static void poll_from_here(struct relay *relay, struct listener *listener)
@@ -451,7 +452,7 @@ static void poll_from_here(struct relay *relay, struct listener *listener)
 	relay->polled++;
 }
 
-void walk_wait_for(struct listener *listener)
+void loop_wait_for(struct listener *listener)
 {
 	struct relay *relay = listener->out.relay;
 
@@ -472,11 +473,11 @@ static void read_polled(struct relay *relay, bool others)
 		if (read_listener(relay, listener))
 			listener->empty_rounds = 0;
 		else if (!others || ++listener->empty_rounds == POLLED_EMPTY)
-			walk_wait_for(listener);
+			loop_wait_for(listener);
 	}
 }
 
-void walk_listener(struct source *source, bool readable, bool writable)
+void loop_on_listener(struct source *source, bool readable, bool writable)
 {
 	struct listener *listener = (struct listener *)source;
 	struct relay *relay = listener->out.relay;
@@ -488,9 +489,9 @@ void walk_listener(struct source *source, bool readable, bool writable)
 }
 
 /* Of many sessions most have one datagram to read: asking for one saves the kernel's look for a second. */
-static int next_most(int most, int count)
+static int next_max(int max, int count)
 {
-	int next = count == most ? 2 * most : count;
+	int next = count == max ? 2 * max : count;
 
 	return next < 1 ? 1 : next < SOCKET_BATCH ? next : SOCKET_BATCH;
 }
@@ -498,29 +499,29 @@ static int next_most(int most, int count)
 static void count_read(struct port *port)
 {
 	if (port->reads < PORT_BUSY && ++port->reads == PORT_BUSY)
-		socket_hasten(
+		socket_enable_offload(
 		    port->out.fd, (enum family)port->out.local.family, &port->out.relay->socket_options);
 }
 
 static void read_port(struct relay *relay, struct port *port)
 {
-	struct session *session = port->carrier->session;
+	struct session *session = port->transport->session;
 	int count;
 
 	/* A session that ends below stays in memory until this turn is over. */
 	core_session_hold(session);
 	relay->reading = port;
-	count = read_batch(relay, NULL, port, port->most);
+	count = read_batch(relay, NULL, port, port->max);
 	if (relay->reading) {
-		port->most = (uint8_t)next_most(port->most, count);
-		carrier_port_read(port);
+		port->max = (uint8_t)next_max(port->max, count);
+		transport_port_read(port);
 		count_read(port);
 	}
 	relay->reading = NULL;
 	core_session_release(relay->core, session);
 }
 
-void walk_port(struct source *source, bool readable, bool writable)
+void loop_on_port(struct source *source, bool readable, bool writable)
 {
 	struct port *port = (struct port *)source;
 
@@ -531,7 +532,7 @@ void walk_port(struct source *source, bool readable, bool writable)
 }
 
 /* What is due leaves at the end of the round. */
-void walk_timer(struct source *source, bool readable, bool writable)
+void loop_on_timer(struct source *source, bool readable, bool writable)
 {
 	struct relay *relay = (struct relay *)source;
 
@@ -561,28 +562,28 @@ static int wait(struct relay *relay)
 	return ready_wait(relay->ready, READY_SLEEP);
 }
 
-static void round_of(struct relay *relay)
+static void loop_iteration(struct relay *relay)
 {
 	int count = wait(relay);
 	ns_t before = clock_now(), wall = clock_wall();
 
 	relay->now = clock_now(); /* behind the wall clock: an arrival is never put earlier than it was */
 	stamps_round(&relay->stamps, before, wall, relay->now);
-	foresee_ports(relay, count);
+	prefetch_ports(relay, count);
 	while (ready_next(relay->ready))
 		;
 	read_polled(relay, count > 0);
 	relay->now = clock_now();
-	turn(relay, relay->now);
+	flush_due(relay, relay->now);
 }
 
 void relay_run(struct relay *relay)
 {
 	while (!relay->stopping) {
 		/* After a rest comes a round, whatever is asked for next. */
-		if (atomic_load_explicit(&relay->halted, memory_order_relaxed))
+		if (atomic_load_explicit(&relay->paused, memory_order_relaxed))
 			relay->rest(relay->rest_user);
 		if (!relay->stopping)
-			round_of(relay);
+			loop_iteration(relay);
 	}
 }

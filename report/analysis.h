@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * tale: what happened in a run, from its capture alone.
  *
@@ -18,12 +19,12 @@
 #include "report/index.h"
 #include "report/rate.h"
 #include "report/runs.h"
-#include "report/sheet.h"
+#include "report/run_summary.h"
 
 enum fate { FATE_WAITS, FATE_SENT, FATE_DROPPED };
 
 /* One datagram that arrived. */
-struct mark {
+struct packet_record {
 	ns_t at, left;    /* `left`: when it was sent or died */
 	uint64_t number;  /* of its first record; DTLS_NUMBER_HIDDEN */
 	int64_t delay_us; /* as it was due; -1: not known */
@@ -34,17 +35,18 @@ struct mark {
 	uint32_t words; /* the rest of its comment: number in `words` */
 	uint16_t copies, copies_sent, copies_done;
 	uint8_t way, fate, reason;
-	bool timed;      /* delay_us and late_us are known */
-	bool altered;    /* something was done to its bytes */
-	uint32_t deeds;  /* what its bytes became: number in `words`, plus 1; 0: nothing was done to them */
+	bool timed;   /* delay_us and late_us are known */
+	bool altered; /* something was done to its bytes */
+	uint32_t
+	    mutations;   /* what its bytes became: number in `words`, plus 1; 0: nothing was done to them */
 	uint32_t hash;   /* of its bytes as they came, where something was done to them */
 	uint8_t message; /* the first handshake message or the like in it: enum dtls_kind plus 1; 0: none */
 };
 
 /* A copy that left. */
-struct tale_copy {
+struct analysis_copy {
 	ns_t at;
-	uint32_t mark; /* whose bytes they are: index into marks */
+	uint32_t record; /* whose bytes they are: index into marks */
 	uint32_t
 	    hex; /* of injected bytes and decoys, where they are few: number in `words`, plus 1; 0: none */
 	uint8_t origin;
@@ -52,7 +54,7 @@ struct tale_copy {
 };
 
 /* The rest of comments: what a mark has no number for, and each different one once. */
-struct tale_words {
+struct analysis_words {
 	char **all;
 	size_t count;
 	struct index index;
@@ -67,13 +69,13 @@ struct cause {
 
 #define CAUSES_MAX 24
 
-struct tale_way {
+struct analysis_way {
 	struct sparse asked, measured, late; /* delays as due, and as they were, of what was sent */
 	struct sparse counted;               /* delays from the first delayed one on */
 	bool delayed;
 	ns_t slowest;
 	struct cause *causes;
-	size_t cause_room;
+	size_t cause_cap;
 	size_t cause_count;
 	uint64_t copies_due; /* made, as arrivals say, and not seen leaving yet */
 	uint64_t copies_sent[ORIGIN_COUNT];
@@ -98,7 +100,7 @@ struct tale_way {
 	uint32_t sent_position;
 };
 
-struct tale_blackout {
+struct analysis_blackout {
 	ns_t began, ended; /* 0: still */
 	ns_t until;        /* when its own time is over; others may go on */
 	bool ways[WAYS], hold;
@@ -107,18 +109,18 @@ struct tale_blackout {
 	ns_t data[WAYS]; /* first application data that left after its end; 0: none did */
 };
 
-struct tale_event {
+struct analysis_event {
 	ns_t at;
 	uint32_t session; /* number; 0: of none */
 	char *text;       /* without "s=N " */
 };
 
-struct tale_session {
-	struct sheet_session *sheet; /* filled at the end */
+struct analysis_session {
+	struct run_summary_session *result; /* filled at the end */
 	struct dtls_session dtls;
 	struct handshakes handshakes;
 	struct rate rate;
-	struct tale_way ways[WAYS];
+	struct analysis_way ways[WAYS];
 	struct account accounts[WAYS];
 	uint32_t sent_n[WAYS];
 	uint32_t number;
@@ -128,9 +130,9 @@ struct tale_session {
 	char section[64], identity[64], link[64];
 	const char *ended; /* NULL: "stop", or not known */
 	ns_t began, last;
-	struct tale_blackout *blackouts;
+	struct analysis_blackout *blackouts;
 	size_t blackout_count;
-	struct tale_open {
+	struct analysis_open {
 		uint32_t *all; /* indexes of the blackouts of this way that have not ended */
 		size_t count;
 	} open[WAYS];
@@ -138,11 +140,11 @@ struct tale_session {
 	uint64_t steps;        /* of the clock, when its last packet came */
 };
 
-enum tale_kind { TALE_OURS, TALE_TWO_SIDES, TALE_ONE_SIDE };
+enum analysis_kind { ANALYSIS_OURS, ANALYSIS_TWO_SIDES, ANALYSIS_ONE_SIDE };
 
-struct tale {
-	enum tale_kind kind;
-	struct sheet sheet;
+struct analysis {
+	enum analysis_kind kind;
+	struct run_summary result;
 	char *ini;              /* text in force; NULL: not known */
 	struct text notes;      /* lines for the user: how it was read, and what was found odd */
 	struct text others;     /* what there was besides UDP datagrams: "12 TCP, 3 ARP" */
@@ -151,18 +153,18 @@ struct tale {
 	uint64_t steps;         /* of the clock that stamped the packets */
 	bool live;              /* something was changed while it ran */
 	uint64_t strange;       /* UDP datagrams of no session */
-	struct tale_session *sessions;
+	struct analysis_session *sessions;
 	size_t session_count;
 	struct index by_number;
-	bool brief;         /* only what text and JSON need: a mark is forgotten once its fate is known */
-	struct mark *marks; /* in order of arrival; if brief those that are open, anywhere */
-	size_t mark_count;
+	bool brief; /* only what text and JSON need: a mark is forgotten once its fate is known */
+	struct packet_record *records; /* in order of arrival; if brief those that are open, anywhere */
+	size_t record_count;
 	uint32_t free_mark; /* of those given back, plus 1; 0: none */
 	struct index by_n;
-	struct tale_copy *copies;
+	struct analysis_copy *copies;
 	size_t copy_count;
-	struct tale_words words;
-	struct tale_event *events;
+	struct analysis_words words;
+	struct analysis_event *events;
 	size_t event_count;
 	struct account refused[WAYS];
 	/* Packets of ours: of what came and what left, and of either side of the proxy. */
@@ -173,25 +175,25 @@ struct tale {
 	ns_t first, last;
 };
 
-struct tale_wish {
+struct analysis_filter {
 	const char *device, *cloud; /* as simulate's; NULL: by themselves */
 };
 
 /* NULL and why where the file cannot be read or holds no datagram. `detail`: each datagram is kept, for a
  * page or for rules; else memory goes with the sessions. */
-enum tale_detail { TALE_BRIEF, TALE_WHOLE };
-struct tale *tale_read(
-    struct inputs *inputs, const struct tale_wish *wish, enum tale_detail detail, struct error *error);
-void tale_free(struct tale *tale);
+enum analysis_detail { ANALYSIS_BRIEF, ANALYSIS_WHOLE };
+struct analysis *analysis_read(struct inputs *inputs, const struct analysis_filter *filter,
+    enum analysis_detail detail, struct error *error);
+void analysis_free(struct analysis *analysis);
 
 /* For people: the summary, then session by session what a network engineer would ask. */
-void tale_print(const struct tale *tale, FILE *out);
+void analysis_print(const struct analysis *analysis, FILE *out);
 /* Writes the summary's JSON, with `network` and `dtls` in each session; one session at a time, for there may
  * be very many. */
-void tale_json(const struct tale *tale, FILE *out);
+void analysis_json(const struct analysis *analysis, FILE *out);
 /* That of one session, and all but the sessions. */
-json_t *tale_json_session(const struct tale *tale, size_t index);
+json_t *analysis_json_session(const struct analysis *analysis, size_t index);
 /* One self-contained page. -1 and why where it cannot be written. */
-int tale_page(const struct tale *tale, const char *title, const char *path, struct error *error);
+int analysis_page(const struct analysis *analysis, const char *title, const char *path, struct error *error);
 
 #endif

@@ -1,10 +1,11 @@
-/* tale_json: the tale for machines: the summary's JSON, and in each session `network`, `dtls` and
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* analysis_json: the tale for machines: the summary's JSON, and in each session `network`, `dtls` and
  * `blackouts`. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "report/tale.h"
+#include "report/analysis.h"
 
 #define INDENTED_MAX 100 /* sessions */
 
@@ -13,9 +14,9 @@ static json_t *json_rounded(double value)
 	return json_real(round(value * 1e6) / 1e6);
 }
 
-static json_t *json_since(const struct tale *tale, ns_t at)
+static json_t *json_since(const struct analysis *analysis, ns_t at)
 {
-	return at ? json_rounded((double)(at - tale->sheet.started) / 1e9) : json_null();
+	return at ? json_rounded((double)(at - analysis->result.started) / 1e9) : json_null();
 }
 
 static json_t *json_delays(const struct sparse *delays, double unit)
@@ -36,7 +37,7 @@ static json_t *json_delays(const struct sparse *delays, double unit)
 	return object;
 }
 
-static json_t *json_loss(const struct tale_way *way, const struct account *account)
+static json_t *json_loss(const struct analysis_way *way, const struct account *account)
 {
 	json_t *loss = json_object(), *causes = json_array();
 
@@ -57,7 +58,7 @@ static json_t *json_loss(const struct tale_way *way, const struct account *accou
 	return loss;
 }
 
-static json_t *json_copies(const struct tale_way *way)
+static json_t *json_copies(const struct analysis_way *way)
 {
 	json_t *copies = json_object();
 
@@ -68,9 +69,10 @@ static json_t *json_copies(const struct tale_way *way)
 	return copies;
 }
 
-static json_t *json_network(const struct tale *tale, const struct tale_session *session, enum way w)
+static json_t *json_network(
+    const struct analysis *analysis, const struct analysis_session *session, enum way w)
 {
-	const struct tale_way *way = &session->ways[w];
+	const struct analysis_way *way = &session->ways[w];
 	const struct account *account = &session->accounts[w];
 	json_t *object = json_object();
 
@@ -87,7 +89,7 @@ static json_t *json_network(const struct tale *tale, const struct tale_session *
 	json_object_set_new(object, "copies_sent", json_copies(way));
 	json_object_set_new(object, "longest_silence",
 	    json_pack("{s:o, s:o}", "seconds", json_rounded((double)way->silence / 1e9), "from",
-	        json_since(tale, way->silence_from)));
+	        json_since(analysis, way->silence_from)));
 	json_object_set_new(object, "wire_bytes", json_integer((json_int_t)way->wire_bytes));
 	json_object_set_new(object, "data_bytes", json_integer((json_int_t)way->carried_bytes));
 	return object;
@@ -102,17 +104,17 @@ static json_t *json_gaps(const struct handshake_message *message)
 	return gaps;
 }
 
-static json_t *json_flight(const struct tale *tale, const struct handshake *handshake, size_t index)
+static json_t *json_flight(const struct analysis *analysis, const struct handshake *handshake, size_t index)
 {
 	const struct flight *flight = &handshake->flights[index];
-	const struct handshake_message *most = handshake_flight_most(handshake, index);
+	const struct handshake_message *max = handshake_flight_max(handshake, index);
 
 	return json_pack("{s:s, s:s, s:o, s:i, s:o}", "dir", verdict_ways[flight->way], "begins_with",
-	    handshake_kind_name(flight->kinds), "at", json_since(tale, flight->first), "sends",
-	    (int)most->sends, "again_after_seconds", json_gaps(most));
+	    handshake_kind_name(flight->kinds), "at", json_since(analysis, flight->first), "sends",
+	    (int)max->sends, "again_after_seconds", json_gaps(max));
 }
 
-static json_t *json_message(const struct tale *tale, const struct handshake_message *message)
+static json_t *json_message(const struct analysis *analysis, const struct handshake_message *message)
 {
 	bool is_clear = message->message.sequence != DTLS_SEQUENCE_HIDDEN;
 	json_t *one = json_pack("{s:s, s:s}", "dir", verdict_ways[message->way], "message",
@@ -122,23 +124,23 @@ static json_t *json_message(const struct tale *tale, const struct handshake_mess
 		json_object_set_new(one, "message_seq", json_integer(message->message.sequence));
 	if (is_clear && message->message.place)
 		json_object_set_new(one, "fragment_offset", json_integer(message->message.place));
-	json_object_set_new(one, "at", json_since(tale, message->first));
-	json_object_set_new(one, "delivered", json_since(tale, message->delivered));
+	json_object_set_new(one, "at", json_since(analysis, message->first));
+	json_object_set_new(one, "delivered", json_since(analysis, message->delivered));
 	json_object_set_new(one, "sends", json_integer(message->sends));
 	json_object_set_new(one, "again_after_seconds", json_gaps(message));
 	return one;
 }
 
-static json_t *json_handshake(const struct tale *tale, const struct handshake *handshake)
+static json_t *json_handshake(const struct analysis *analysis, const struct handshake *handshake)
 {
 	json_t *flights = json_array(), *messages = json_array(), *one;
 
 	for (size_t i = 0; i < handshake->flight_count; i++)
-		json_array_append_new(flights, json_flight(tale, handshake, i));
+		json_array_append_new(flights, json_flight(analysis, handshake, i));
 	for (size_t i = 0; i < handshake->message_count; i++)
-		json_array_append_new(messages, json_message(tale, &handshake->messages[i]));
+		json_array_append_new(messages, json_message(analysis, &handshake->messages[i]));
 	one = json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", handshake_word(handshake), "at",
-	    json_since(tale, handshake->began), "seconds",
+	    json_since(analysis, handshake->began), "seconds",
 	    handshake->done && !handshake->is_untimed
 	        ? json_rounded((double)(handshake->done - handshake->began) / 1e9)
 	        : json_null(),
@@ -148,29 +150,29 @@ static json_t *json_handshake(const struct tale *tale, const struct handshake *h
 	return one;
 }
 
-static json_t *json_dtls(const struct tale *tale, const struct tale_session *session)
+static json_t *json_dtls(const struct analysis *analysis, const struct analysis_session *session)
 {
 	json_t *handshakes = json_array();
 
 	for (size_t i = 0; i < session->handshakes.count; i++)
-		json_array_append_new(handshakes, json_handshake(tale, &session->handshakes.all[i]));
+		json_array_append_new(handshakes, json_handshake(analysis, &session->handshakes.all[i]));
 	return json_pack("{s:o, s:{s:I, s:I}, s:{s:I, s:I}}", "handshakes", handshakes, "alerts", "up",
 	    (json_int_t)session->ways[WAY_UP].alerts, "down", (json_int_t)session->ways[WAY_DOWN].alerts,
 	    "cid_datagrams", "up", (json_int_t)session->ways[WAY_UP].cid_records, "down",
 	    (json_int_t)session->ways[WAY_DOWN].cid_records);
 }
 
-static json_t *json_after(const struct tale_blackout *blackout, ns_t data)
+static json_t *json_after(const struct analysis_blackout *blackout, ns_t data)
 {
 	return blackout->ended && data ? json_rounded((double)(data - blackout->ended) / 1e9) : json_null();
 }
 
-static json_t *json_blackouts(const struct tale *tale, const struct tale_session *session)
+static json_t *json_blackouts(const struct analysis *analysis, const struct analysis_session *session)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < session->blackout_count; i++) {
-		const struct tale_blackout *b = &session->blackouts[i];
+		const struct analysis_blackout *b = &session->blackouts[i];
 		ns_t both = !b->data[WAY_UP] || !b->data[WAY_DOWN] ? 0
 		            : b->data[WAY_UP] > b->data[WAY_DOWN]  ? b->data[WAY_UP]
 		                                                   : b->data[WAY_DOWN];
@@ -181,8 +183,8 @@ static json_t *json_blackouts(const struct tale *tale, const struct tale_session
 		              b->ways[WAY_UP] && b->ways[WAY_DOWN]
 		                  ? "both"
 		                  : verdict_ways[b->ways[WAY_UP] ? WAY_UP : WAY_DOWN],
-		              "hold", b->hold, "at", json_since(tale, b->began), "until",
-		              json_since(tale, b->ended), "data_again_after_seconds", "up",
+		              "hold", b->hold, "at", json_since(analysis, b->began), "until",
+		              json_since(analysis, b->ended), "data_again_after_seconds", "up",
 		              json_after(b, b->data[WAY_UP]), "down", json_after(b, b->data[WAY_DOWN]),
 		              "both", json_after(b, both)));
 	}
@@ -207,39 +209,40 @@ static json_t *json_bins(const struct rate *rate, int way)
 	return json_pack("{s:o, s:o}", "datagrams", datagrams, "bytes", bytes);
 }
 
-static json_t *json_rate(const struct tale *tale, const struct rate *rate)
+static json_t *json_rate(const struct analysis *analysis, const struct rate *rate)
 {
 	return json_pack("{s:f, s:o, s:o, s:o}", "bin_seconds", rate_bin_seconds(rate), "from",
-	    json_since(tale, rate->from), "up", json_bins(rate, WAY_UP), "down", json_bins(rate, WAY_DOWN));
+	    json_since(analysis, rate->from), "up", json_bins(rate, WAY_UP), "down",
+	    json_bins(rate, WAY_DOWN));
 }
 
 /* ---- The whole ---- */
 
-json_t *tale_json_session(const struct tale *tale, size_t index)
+json_t *analysis_json_session(const struct analysis *analysis, size_t index)
 {
-	const struct tale_session *session = &tale->sessions[index];
-	json_t *one = sheet_json_session(session->sheet);
+	const struct analysis_session *session = &analysis->sessions[index];
+	json_t *one = run_summary_json_session(session->result);
 
 	json_object_set_new(one, "network",
-	    json_pack("{s:o, s:o}", "up", json_network(tale, session, WAY_UP), "down",
-	        json_network(tale, session, WAY_DOWN)));
-	json_object_set_new(one, "dtls", json_dtls(tale, session));
-	json_object_set_new(one, "blackouts", json_blackouts(tale, session));
-	json_object_set_new(one, "rate", json_rate(tale, &session->rate));
+	    json_pack("{s:o, s:o}", "up", json_network(analysis, session, WAY_UP), "down",
+	        json_network(analysis, session, WAY_DOWN)));
+	json_object_set_new(one, "dtls", json_dtls(analysis, session));
+	json_object_set_new(one, "blackouts", json_blackouts(analysis, session));
+	json_object_set_new(one, "rate", json_rate(analysis, &session->rate));
 	return one;
 }
 
-void tale_json(const struct tale *tale, FILE *out)
+void analysis_json(const struct analysis *analysis, FILE *out)
 {
 	/* For people while there are few; of many each takes a line. */
-	enum dump_form form = tale->session_count > INDENTED_MAX ? DUMP_COMPACT : DUMP_INDENTED;
-	struct sheet_json whole;
+	enum dump_form form = analysis->session_count > INDENTED_MAX ? DUMP_COMPACT : DUMP_INDENTED;
+	struct run_summary_json whole;
 	struct text text = {0};
 
-	sheet_json_begin(&tale->sheet, form, &whole);
+	run_summary_json_begin(&analysis->result, form, &whole);
 	fwrite(whole.text.at, 1, whole.place, out);
-	for (size_t i = 0; i < tale->session_count; i++) {
-		json_t *session = tale_json_session(tale, i);
+	for (size_t i = 0; i < analysis->session_count; i++) {
+		json_t *session = analysis_json_session(analysis, i);
 
 		text_clear(&text);
 		text_add_word(&text, i ? ",\n" : "\n");

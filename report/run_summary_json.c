@@ -1,4 +1,5 @@
-/* sheet_json: the accounts as JSON, schema 1. */
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* run_summary_json: the accounts as JSON, schema 1. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +7,7 @@
 
 #include "base/fresh.h"
 #include "base/memory.h"
-#include "report/sheet.h"
+#include "report/run_summary.h"
 
 static json_t *json_ms(ns_t time)
 {
@@ -41,7 +42,7 @@ static json_t *json_stamp(ns_t wall)
 	return json_string(text);
 }
 
-static json_t *json_way(const struct sheet_way *from)
+static json_t *json_way(const struct run_summary_way *from)
 {
 	const struct account *a = &from->account;
 	json_t *way = json_object(), *dropped = json_object(), *delay = json_null();
@@ -67,10 +68,10 @@ static json_t *json_way(const struct sheet_way *from)
 	return way;
 }
 
-json_t *sheet_json_session(const struct sheet_session *session)
+json_t *run_summary_json_session(const struct run_summary_session *session)
 {
 	json_t *one = json_object();
-	char device[ADDRESS_TEXT_ROOM];
+	char device[ADDRESS_TEXT_SIZE];
 
 	json_object_set_new(one, "s", json_integer(session->number));
 	json_object_set_new(one, "device",
@@ -91,12 +92,12 @@ json_t *sheet_json_session(const struct sheet_session *session)
 	return one;
 }
 
-static json_t *json_failures(const struct sheet *sheet)
+static json_t *json_failures(const struct run_summary *result)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < sheet->failure_count; i++) {
-		const struct sheet_failure *failure = &sheet->failures[i];
+	for (size_t i = 0; i < result->failure_count; i++) {
+		const struct run_summary_failure *failure = &result->failures[i];
 		json_t *one = json_object();
 
 		json_object_set_new(one, failure->is_rule ? "rule" : "check", json_string(failure->subject));
@@ -110,38 +111,38 @@ static json_t *json_failures(const struct sheet *sheet)
 	return list;
 }
 
-static json_t *json_rules(const struct sheet *sheet)
+static json_t *json_rules(const struct run_summary *result)
 {
 	json_t *object = json_object();
 
-	for (size_t i = 0; i < sheet->rule_count; i++) {
+	for (size_t i = 0; i < result->rule_count; i++) {
 		json_t *one = json_object();
 
-		json_object_set_new(one, "matched", json_count(sheet->rules[i].matched));
-		json_object_set_new(one, "fired", json_count(sheet->rules[i].fired));
-		json_object_set_new(object, sheet->rules[i].name, one);
+		json_object_set_new(one, "matched", json_count(result->rules[i].matched));
+		json_object_set_new(one, "fired", json_count(result->rules[i].fired));
+		json_object_set_new(object, result->rules[i].name, one);
 	}
 	return object;
 }
 
-static json_t *json_lateness(const struct sheet *sheet)
+static json_t *json_lateness(const struct run_summary *result)
 {
 	json_t *object = json_object();
 
 	for (size_t i = 0; i < 4; i++)
-		json_object_set_new(object, sheet_late_words[i], json_integer(sheet->late[i] / NS_US));
+		json_object_set_new(object, run_summary_late_words[i], json_integer(result->late[i] / NS_US));
 	return object;
 }
 
-static json_t *json_changes(const struct sheet *sheet)
+static json_t *json_changes(const struct run_summary *result)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < sheet->change_count; i++) {
+	for (size_t i = 0; i < result->change_count; i++) {
 		json_t *one = json_object();
 
-		json_object_set_new(one, "at", json_seconds(sheet->changes[i].at));
-		json_object_set_new(one, "change", json_word(sheet->changes[i].text));
+		json_object_set_new(one, "at", json_seconds(result->changes[i].at));
+		json_object_set_new(one, "change", json_word(result->changes[i].text));
 		json_array_append_new(list, one);
 	}
 	return list;
@@ -161,50 +162,51 @@ static json_t *json_lines(const char *lines)
 	return list;
 }
 
-json_t *sheet_json(const struct sheet *sheet)
+json_t *run_summary_json(const struct run_summary *result)
 {
 	json_t *root = json_object(), *sessions = json_array(), *totals = json_object(),
 	       *capture = json_object();
 
-	for (size_t i = 0; i < sheet->session_count; i++)
-		json_array_append_new(sessions, sheet_json_session(&sheet->sessions[i]));
-	json_object_set_new(totals, "sessions", json_count(sheet->sessions_ever));
+	for (size_t i = 0; i < result->session_count; i++)
+		json_array_append_new(sessions, run_summary_json_session(&result->sessions[i]));
+	json_object_set_new(totals, "sessions", json_count(result->sessions_ever));
 	for (int way = 0; way < WAYS; way++)
-		json_object_set_new(totals, verdict_ways[way], json_way(&sheet->totals[way]));
-	json_object_set_new(capture, "written", json_count(sheet->capture_written));
-	json_object_set_new(capture, "lost", sheet->closed ? json_count(sheet->capture_lost) : json_null());
+		json_object_set_new(totals, verdict_ways[way], json_way(&result->totals[way]));
+	json_object_set_new(capture, "written", json_count(result->capture_written));
+	json_object_set_new(capture, "lost", result->closed ? json_count(result->capture_lost) : json_null());
 	json_object_set_new(root, "schema", json_integer(1));
-	json_object_set_new(root, "version", json_word(sheet->version));
-	json_object_set_new(root, "seed", sheet->seed_known ? json_count(sheet->seed) : json_null());
-	json_object_set_new(root, "started", json_stamp(sheet->started));
-	json_object_set_new(root, "ended", json_stamp(sheet->ended));
-	json_object_set_new(root, "exit", sheet->exit < 0 ? json_null() : json_integer(sheet->exit));
-	json_object_set_new(root, "failed", json_failures(sheet));
+	json_object_set_new(root, "version", json_word(result->version));
+	json_object_set_new(root, "seed", result->seed_known ? json_count(result->seed) : json_null());
+	json_object_set_new(root, "started", json_stamp(result->started));
+	json_object_set_new(root, "ended", json_stamp(result->ended));
+	json_object_set_new(root, "exit", result->exit < 0 ? json_null() : json_integer(result->exit));
+	json_object_set_new(root, "failed", json_failures(result));
 	json_object_set_new(root, "sessions", sessions);
-	if (sheet->sessions_left_out)
-		json_object_set_new(root, "sessions_left_out", json_count(sheet->sessions_left_out));
+	if (result->sessions_left_out)
+		json_object_set_new(root, "sessions_left_out", json_count(result->sessions_left_out));
 	json_object_set_new(root, "totals", totals);
-	json_object_set_new(root, "rules", sheet->closed ? json_rules(sheet) : json_null());
-	json_object_set_new(root, "lateness_us", sheet->closed ? json_lateness(sheet) : json_null());
-	json_object_set_new(root, "changes", json_changes(sheet));
+	json_object_set_new(root, "rules", result->closed ? json_rules(result) : json_null());
+	json_object_set_new(root, "lateness_us", result->closed ? json_lateness(result) : json_null());
+	json_object_set_new(root, "changes", json_changes(result));
 	json_object_set_new(root, "capture", capture);
-	if (sheet->notes)
-		json_object_set_new(root, "notes", json_lines(sheet->notes));
+	if (result->notes)
+		json_object_set_new(root, "notes", json_lines(result->notes));
 	json_object_set_new(
-	    root, "kernel_drops", sheet->closed ? json_count(sheet->kernel_drops) : json_null());
+	    root, "kernel_drops", result->closed ? json_count(result->kernel_drops) : json_null());
 	json_object_set_new(
-	    root, "icmp_errors", sheet->closed ? json_count(sheet->icmp_errors) : json_null());
+	    root, "icmp_errors", result->closed ? json_count(result->icmp_errors) : json_null());
 	return root;
 }
 
-void sheet_json_begin(const struct sheet *sheet, enum dump_form form, struct sheet_json *whole)
+void run_summary_json_begin(
+    const struct run_summary *result, enum dump_form form, struct run_summary_json *whole)
 {
 	static const char key[] = "\"sessions\":";
-	struct sheet bare = *sheet;
+	struct run_summary bare = *result;
 	json_t *json;
 
 	bare.session_count = 0;
-	json = sheet_json(&bare);
+	json = run_summary_json(&bare);
 	whole->text = (struct text){0};
 	dump_json(json, form, &whole->text);
 	json_decref(json);
@@ -212,7 +214,7 @@ void sheet_json_begin(const struct sheet *sheet, enum dump_form form, struct she
 	whole->place = (size_t)(strchr(strstr(whole->text.at, key), '[') + 1 - whole->text.at);
 }
 
-int sheet_write(json_t *json, const char *path, struct error *error)
+int run_summary_write(json_t *json, const char *path, struct error *error)
 {
 	struct output_file file;
 	struct text text = {0};

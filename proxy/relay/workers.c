@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "proxy/relay/workers.h"
+#include "proxy/run/clock.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "proxy/relay/limits.h"
+#include "proxy/run/log.h"
+#include "proxy/relay/relay.h"
+
+struct worker {
+	struct relay *relay;
+	pthread_t thread;
+};
+
+struct workers {
+	struct worker *workers;
+	struct core **cores;
+	struct core_group view;
+	struct shared *shared;
+	struct summary *summary;
+	struct capture *capture;
+	const struct setup *setup;
+	size_t count;
+	size_t started; /* threads */
+	unsigned halts; /* nested */
+	ns_t began, wall_started;
+	/* Under the lock: */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	size_t still;
+	bool paused;
+};
+
+/* ---- Standing still ---- */
+
+static void stand_still(void *user)
+{
+	struct workers *workers = user;
+
+	pthread_mutex_lock(&workers->lock);
+	workers->still++;
+	pthread_cond_broadcast(&workers->changed);
+	while (workers->paused)
+		pthread_cond_wait(&workers->changed, &workers->lock);
+	workers->still--;
+	pthread_cond_broadcast(&workers->changed);
+	pthread_mutex_unlock(&workers->lock);
+}
+
+void workers_pause(struct workers *workers)
+{
+	if (workers->halts++ || !workers->started)
+		return;
+	pthread_mutex_lock(&workers->lock);
+	while (workers->still) /* from the halt before: each goes through a round in between */
+		pthread_cond_wait(&workers->changed, &workers->lock);
+	workers->paused = true;
+	for (size_t i = 0; i < workers->started; i++)
+		relay_pause(workers->workers[i].relay);
+	while (workers->still < workers->started)
+		pthread_cond_wait(&workers->changed, &workers->lock);
+	pthread_mutex_unlock(&workers->lock);
+}
+
+void workers_resume(struct workers *workers)
+{
+	assert(workers->halts);
+	if (--workers->halts || !workers->started)
+		return;
+	pthread_mutex_lock(&workers->lock);
+	workers->paused = false;
+	for (size_t i = 0; i < workers->started; i++)
+		relay_resume(workers->workers[i].relay);
+	pthread_cond_broadcast(&workers->changed);
+	pthread_mutex_unlock(&workers->lock);
+}
+
+unsigned workers_pause_depth(const struct workers *workers)
+{
+	return workers->halts;
+}
+
+/* ---- Opening and closing ---- */
+
+static void *work(void *user)
+{
+	memory_go_on();
+	relay_run(user);
+	return NULL;
+}
+
+static int worker_open(
+    struct workers *workers, size_t index, const struct workers_options *options, struct error *error)
+{
+	struct relay_options relay = {.names = options->names,
+	    .summary = options->summary,
+	    .feed = options->feed,
+	    .seed = options->seed,
+	    .shared = workers->shared,
+	    .first = index ? workers->workers[0].relay : NULL,
+	    .index = (unsigned)index,
+	    .workers = (unsigned)workers->count,
+	    .began = workers->began,
+	    .wall_offset = workers->wall_started - workers->began,
+	    .rest = stand_still,
+	    .rest_user = workers};
+
+	workers->workers[index].relay = relay_new(&relay, workers->setup, error);
+	if (!workers->workers[index].relay)
+		return -1;
+	workers->cores[index] = relay_core(workers->workers[index].relay);
+	return 0;
+}
+
+struct workers *workers_new(
+    const struct workers_options *options, const struct setup *setup, struct error *error)
+{
+	struct workers *workers = memory_new(1, sizeof(*workers));
+
+	workers->count = setup->proxy.workers;
+	workers->workers = memory_new(workers->count, sizeof(*workers->workers));
+	workers->cores = memory_new(workers->count, sizeof(*workers->cores));
+	workers->view = (struct core_group){.all = workers->cores, .count = workers->count};
+	workers->shared = shared_new();
+	workers->summary = options->summary;
+	workers->setup = setup;
+	workers->wall_started = clock_wall();
+	workers->began = clock_now();
+	limits_sessions(setup, LIMITS_TELL);
+	pthread_mutex_init(&workers->lock, NULL);
+	pthread_cond_init(&workers->changed, NULL);
+	for (size_t i = 0; i < workers->count; i++)
+		if (worker_open(workers, i, options, error)) {
+			workers_free(workers);
+			return NULL;
+		}
+	if (workers->count > 1)
+		relay_spread(workers->workers[0].relay, (unsigned)workers->count);
+	return workers;
+}
+
+void workers_free(struct workers *workers)
+{
+	if (!workers)
+		return;
+	assert(!workers->started);
+	for (size_t i = 0; i < workers->count; i++)
+		relay_free(workers->workers[i].relay);
+	pthread_mutex_destroy(&workers->lock);
+	pthread_cond_destroy(&workers->changed);
+	shared_free(workers->shared);
+	free(workers->workers);
+	free(workers->cores);
+	free(workers);
+}
+
+void workers_capture(struct workers *workers, struct capture *capture)
+{
+	workers->capture = capture;
+	for (size_t i = 0; i < workers->count; i++)
+		relay_record(workers->workers[i].relay, capture_recorder(capture, (unsigned)i));
+}
+
+int workers_start(struct workers *workers, struct error *error)
+{
+	sigset_t all, before;
+	char name[16];
+	int failure = 0;
+
+	/* Signals are the caller's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (!failure && workers->started < workers->count) {
+		struct worker *worker = &workers->workers[workers->started];
+
+		failure = pthread_create(&worker->thread, NULL, work, worker->relay);
+		if (failure)
+			break;
+		snprintf(name, sizeof(name), "worker-%zu", ++workers->started);
+		pthread_setname_np(worker->thread, name);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (failure)
+		return error_set(error, "no thread can be started for a worker: %s", strerror(failure));
+	return 0;
+}
+
+void workers_stop(struct workers *workers)
+{
+	size_t started = workers->started;
+
+	workers_pause(workers);
+	for (size_t i = 0; i < workers->count; i++)
+		relay_stop(workers->workers[i].relay);
+	workers_resume(workers);
+	workers->started = 0;
+	for (size_t i = 0; i < started; i++)
+		pthread_join(workers->workers[i].thread, NULL);
+}
+
+/* ---- All of them ---- */
+
+size_t workers_listener_count(const struct workers *workers)
+{
+	return relay_listener_count(workers->workers[0].relay);
+}
+
+const struct address *workers_listener(const struct workers *workers, size_t index)
+{
+	return relay_listener(workers->workers[0].relay, index);
+}
+
+void workers_flush_due(struct workers *workers)
+{
+	workers_pause(workers);
+	for (size_t i = 0; i < workers->count; i++)
+		relay_flush_due(workers->workers[i].relay);
+	workers_resume(workers);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+void workers_tell_kept(const struct workers *workers, const struct setup *setup)
+{
+	const struct setup *old = workers->setup;
+	const struct addresses *before = &old->proxy.listen, *after = &setup->proxy.listen;
+
+	if (before->count != after->count ||
+	    memcmp(before->all, after->all, before->count * sizeof(*before->all)) != 0)
+		log_info("reload: `listen` keeps its value until the next start");
+	if (!same_text(setup->capture.file, old->capture.file))
+		log_info("reload: [capture] keeps its values until the next start");
+	if (setup->proxy.workers != old->proxy.workers)
+		log_info("reload: `workers` keeps its value until the next start");
+	if (setup->proxy.seed_given && (!old->proxy.seed_given || setup->proxy.seed != old->proxy.seed))
+		log_info("reload: `seed` keeps its value until the next start");
+	limits_sessions(setup, LIMITS_TELL);
+}
+
+struct workers_change {
+	const struct setup *setup;
+	size_t count;
+	struct core_change *each[];
+};
+
+struct workers_change *workers_change_new(const struct workers *workers, const struct setup *setup)
+{
+	struct workers_change *change = memory_new(
+	    1, sizeof(*change) + workers->count * sizeof(*change->each));
+
+	change->setup = setup;
+	change->count = workers->count;
+	for (size_t i = 0; i < workers->count; i++)
+		change->each[i] = core_change_new(workers->setup->config, setup->config);
+	return change;
+}
+
+void workers_change_free(struct workers_change *change)
+{
+	for (size_t i = 0; i < change->count; i++)
+		core_change_free(change->each[i]);
+	free(change);
+}
+
+int workers_exchange(struct workers *workers, struct workers_change *change, uint64_t seed)
+{
+	bool prepared = true;
+
+	workers_pause(workers);
+	/* All before the first: all of them go over, or none. */
+	for (size_t i = 0; i < workers->count && prepared; i++)
+		prepared = relay_prepare(workers->workers[i].relay, change->each[i]) == 0;
+	for (size_t i = 0; i < workers->count && prepared; i++)
+		relay_reload(workers->workers[i].relay, change->each[i], change->setup, seed);
+	if (prepared)
+		workers->setup = change->setup;
+	workers_resume(workers);
+	return prepared ? 0 : -1;
+}
+
+const struct core_group *workers_cores(const struct workers *workers)
+{
+	return &workers->view;
+}
+
+void workers_walk(struct workers *workers, workers_visit *visit, void *user)
+{
+	for (size_t i = 0; i < workers->count; i++) {
+		struct core_cursor cursor;
+		bool more = true;
+
+		workers_pause(workers);
+		core_cursor_begin(workers->cores[i], &cursor);
+		while (cursor.next && more) {
+			for (int k = 0; k < WORKERS_PIECE && cursor.next && more; k++)
+				more = visit(user, core_cursor_next(&cursor));
+			workers_resume(workers);
+			workers_pause(workers);
+		}
+		core_cursor_end(workers->cores[i], &cursor);
+		workers_resume(workers);
+	}
+}
+
+static void closed_drops(struct workers *workers, uint64_t drops[WAYS])
+{
+	for (size_t i = 0; i < workers->count; i++)
+		relay_kernel_drops(workers->workers[i].relay, drops);
+}
+
+void workers_facts(struct workers *workers, struct summary_facts *facts)
+{
+	uint64_t drops[WAYS] = {0};
+
+	workers_pause(workers);
+	facts->icmp_errors = 0;
+	closed_drops(workers, drops);
+	for (size_t i = 0; i < workers->count; i++)
+		facts->icmp_errors += relay_icmp_errors(workers->workers[i].relay);
+	workers_resume(workers);
+	facts->started = workers->wall_started;
+	facts->began = workers->began;
+	facts->now = clock_now();
+	facts->kernel_drops = drops[WAY_UP] + drops[WAY_DOWN];
+	if (workers->capture) {
+		facts->capture_written = capture_written(workers->capture);
+		facts->capture_lost = capture_lost(workers->capture);
+	}
+}
+
+void workers_closing(struct workers *workers, const struct summary_now *now, struct capture_closing *closing)
+{
+	closing->kernel_drops[WAY_UP] = closing->kernel_drops[WAY_DOWN] = 0;
+	workers_pause(workers);
+	closed_drops(workers, closing->kernel_drops);
+	workers_resume(workers);
+	closing->kernel_drops[WAY_DOWN] += now->kernel_drops;
+	for (int way = 0; way < WAYS; way++)
+		closing->totals[way] = now->totals[way];
+}
+
+ns_t workers_wall(const struct workers *workers, ns_t at)
+{
+	return at + workers->wall_started - workers->began;
+}

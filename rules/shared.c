@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "rules/shared.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+#define SLOTS_MIN 1024
+#define REMEMBERED_MIN 65536
+/* Two keys for each worker's next session, and free slots that end each search. */
+#define SLOTS_SPARE (4 * CORE_GROUP_MAX)
+
+struct opened {
+	uint64_t key;
+	uint32_t count;
+	uint32_t live; /* sessions that are open now; of an identity: whether one draws from it */
+};
+
+struct shared {
+	atomic_uint_fast64_t sessions, bytes;
+	_Atomic uint32_t numbers;
+	pthread_mutex_t lock; /* of what follows */
+	struct opened *slots;
+	size_t size, count;
+};
+
+struct shared *shared_new(void)
+{
+	struct shared *shared = memory_new(1, sizeof(*shared));
+
+	pthread_mutex_init(&shared->lock, NULL);
+	return shared;
+}
+
+void shared_free(struct shared *shared)
+{
+	if (!shared)
+		return;
+	pthread_mutex_destroy(&shared->lock);
+	free(shared->slots);
+	free(shared);
+}
+
+/* ---- Sessions ---- */
+
+bool shared_enter(struct shared *shared, uint64_t max)
+{
+	uint_fast64_t now = atomic_load(&shared->sessions);
+
+	do {
+		if (now >= max)
+			return false;
+	} while (!atomic_compare_exchange_weak(&shared->sessions, &now, now + 1));
+	return true;
+}
+
+void shared_leave(struct shared *shared)
+{
+	atomic_fetch_sub(&shared->sessions, 1);
+}
+
+uint64_t shared_sessions(const struct shared *shared)
+{
+	return atomic_load(&shared->sessions);
+}
+
+uint32_t shared_number(struct shared *shared)
+{
+	return (uint32_t)atomic_fetch_add(&shared->numbers, 1) + 1;
+}
+
+void shared_number_return(struct shared *shared, uint32_t number)
+{
+	uint32_t last = number;
+
+	atomic_compare_exchange_strong(&shared->numbers, &last, number - 1);
+}
+
+uint32_t shared_numbers(const struct shared *shared)
+{
+	return (uint32_t)atomic_load(&shared->numbers);
+}
+
+/* ---- How many sessions an address has opened ---- */
+
+static struct opened *slot_of(struct opened *slots, size_t size, uint64_t key)
+{
+	size_t at = key & (size - 1);
+
+	while (slots[at].key && slots[at].key != key)
+		at = (at + 1) & (size - 1);
+	return &slots[at];
+}
+
+/* Grows, or once there are more keys than it may remember forgets those without a session. Without memory it
+ * goes on as it is, while a slot or two are free; else false. */
+static bool make_room(struct shared *shared, size_t remembered)
+{
+	size_t max = remembered > REMEMBERED_MIN ? remembered : REMEMBERED_MIN;
+	size_t size = shared->size ? 2 * shared->size : SLOTS_MIN, count = 0;
+	bool forget = shared->count >= max;
+	struct opened *slots;
+
+	if (shared->size && shared->count < shared->size / 4 * 3 && !forget)
+		return true;
+	if (forget)
+		size = shared->size;
+	slots = calloc(size, sizeof(*slots));
+	if (!slots)
+		return shared->size - shared->count > SLOTS_SPARE;
+	for (size_t i = 0; i < shared->size; i++) {
+		if (!shared->slots[i].key || (forget && !shared->slots[i].live))
+			continue;
+		*slot_of(slots, size, shared->slots[i].key) = shared->slots[i];
+		count++;
+	}
+	free(shared->slots);
+	shared->slots = slots;
+	shared->size = size;
+	shared->count = count;
+	return true;
+}
+
+bool shared_remembers(struct shared *shared, size_t remembered)
+{
+	bool cap;
+
+	pthread_mutex_lock(&shared->lock);
+	cap = make_room(shared, remembered);
+	pthread_mutex_unlock(&shared->lock);
+	return cap;
+}
+
+/* Under the lock. A key of 0 would be an empty slot. */
+static struct opened *get(struct shared *shared, uint64_t key, size_t remembered)
+{
+	struct opened *slot;
+
+	make_room(shared, remembered); /* shared_remembers saw to it that there is a slot */
+	slot = slot_of(shared->slots, shared->size, key | 1);
+	if (!slot->key) {
+		slot->key = key | 1;
+		shared->count++;
+	}
+	return slot;
+}
+
+uint32_t shared_opened(struct shared *shared, uint64_t key, size_t remembered)
+{
+	struct opened *slot;
+	uint32_t before;
+
+	pthread_mutex_lock(&shared->lock);
+	slot = get(shared, key, remembered);
+	slot->live++;
+	before = slot->count++;
+	pthread_mutex_unlock(&shared->lock);
+	return before;
+}
+
+bool shared_identity_take(struct shared *shared, uint64_t key, size_t remembered)
+{
+	struct opened *slot;
+	bool taken;
+
+	pthread_mutex_lock(&shared->lock);
+	slot = get(shared, key, remembered);
+	taken = slot->live == 0;
+	if (taken)
+		slot->live = 1;
+	pthread_mutex_unlock(&shared->lock);
+	return taken;
+}
+
+/* What is live is never forgotten: its slot is there. */
+void shared_release(struct shared *shared, uint64_t key)
+{
+	pthread_mutex_lock(&shared->lock);
+	slot_of(shared->slots, shared->size, key | 1)->live--;
+	pthread_mutex_unlock(&shared->lock);
+}
+
+/* ---- Bytes ---- */
+
+uint64_t shared_piece(uint64_t max)
+{
+	return max / (16 * CORE_GROUP_MAX);
+}
+
+uint64_t shared_bytes_take(struct shared *shared, uint64_t bytes, uint64_t max)
+{
+	uint_fast64_t now = atomic_load_explicit(&shared->bytes, memory_order_relaxed);
+	uint64_t left, taken;
+
+	do {
+		left = max > now ? max - now : 0;
+		if (bytes > left)
+			return 0;
+		/* Near the end small pieces, so that none sits on what another needs. */
+		taken = shared_piece(max) < left / 16 ? shared_piece(max) : left / 16;
+		taken = taken > bytes ? taken : bytes;
+	} while (!atomic_compare_exchange_weak(&shared->bytes, &now, now + taken));
+	return taken;
+}
+
+void shared_bytes_give(struct shared *shared, uint64_t bytes)
+{
+	atomic_fetch_sub_explicit(&shared->bytes, bytes, memory_order_relaxed);
+}
