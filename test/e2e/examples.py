@@ -35,7 +35,7 @@ def pytest_steers_a_real_transfer(scene):
 
 def github_step():
     """The shell lines of the step that runs deadzone, as GitHub hands them to bash -e."""
-    lines = (h.TOP / "doc/ci.md").read_text().splitlines()
+    lines = (h.TOP / "doc/howto/ci.md").read_text().splitlines()
     first = next(i for i, line in enumerate(lines) if line.endswith("- run: |"))
     indent = " " * (len(lines[first + 1]) - len(lines[first + 1].lstrip()))
     return "\n".join(line[len(indent):] for line in itertools.takewhile(lambda line: line.startswith(indent), lines[first + 1:]))
@@ -43,7 +43,7 @@ def github_step():
 
 @test
 def a_ci_step_fails_with_the_test_and_with_the_run(scene):
-    """The lines of doc/ci.md: the status of either is the step's."""
+    """The lines of doc/howto/ci.md: the status of either is the step's."""
     step = github_step()
     check("deadzone tell stop" in step and "wait $proxy" in step, step)
     bin_folder = scene.folder / "bin"

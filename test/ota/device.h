@@ -42,7 +42,7 @@ struct device {
 	enum link_cid cid;
 	uint64_t keepalive_ms, patience_ms;
 	bool forgets_keepalive; /* every further connection sets the provider's interval again
-	                           (doc/particle.md 4, bug 1) */
+	                           (test/ota/README.md 4, bug 1) */
 	unsigned tries;         /* updates that may still be begun */
 	const char *sha256;     /* in hex, what the image must have; NULL: not known */
 	uint8_t id[LINK_ID_SIZE];

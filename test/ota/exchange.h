@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * exchange: CoAP's reliability as coap_channel.cpp of Device OS has it (doc/particle.md 1.3).
+ * exchange: CoAP's reliability as coap_channel.cpp of Device OS has it (test/ota/README.md 1.3).
  *
  * A confirmable message is sent at most four times. The Nth wait is 4 s, 8 s, 16 s, 32 s, each stretched by a
  * random factor of 1 to 1.5 that is drawn anew; after the last one it is given up, 60 to 90 s after it began.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * receive_old: the device's side of chunked OTA (Device OS 0.6.4 to 2.x; doc/particle.md 1.1 and 1.3).
+ * receive_old: the device's side of chunked OTA (Device OS 0.6.4 to 2.x; test/ota/README.md 1.1 and 1.3).
  *
  *   none ── UpdateBegin ──> flight ── UpdateDone, chunks missing ──> recovery ── last chunk ──> applied
  *                             +────── UpdateDone, all there ──────────────────────────────────────^

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * receive_v3: the device's side of the OTA protocol of Device OS 3.0.0 and later (doc/particle.md 2).
+ * receive_v3: the device's side of the OTA protocol of Device OS 3.0.0 and later (test/ota/README.md 2).
  *
  *   none ── UpdateStart ──> flight ── UpdateFinish, all there ──> finishing ── its ACK ──> applied
  *

@@ -18,7 +18,7 @@ AT_A_TIME = 6  # they mostly wait
 SUITE = "0xc0ae"  # TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8: 13 + 8 + 8 bytes around each message
 DEVICE = bytes.fromhex("2a003c000f47353334363032")
 UP, DOWN = "up", "down"
-# doc/particle.md 1.2, in the order in which the run `sizes` must show them
+# test/ota/README.md 1.2, in the order in which the run `sizes` must show them
 SIZES = [
     (UP, 58, "HELLO"), (DOWN, 33, "ACK"),
     (DOWN, 49, "UpdateBegin"), (UP, 33, "ACK"), (UP, 36, "UpdateReady"), (DOWN, 33, "ACK"),
@@ -41,7 +41,7 @@ def tshark(capture, fields, display):
 
 
 def check_sizes(capture):
-    """Lines about what is not as doc/particle.md 1.2 has it; the suite first."""
+    """Lines about what is not as test/ota/README.md 1.2 has it; the suite first."""
     arrived = 'frame.comment contains "verdict="'
     suites = tshark(capture, ["dtls.handshake.ciphersuite"], f"{arrived} and dtls.handshake.type == 2")
     if not suites or any(one[0].lower() not in (SUITE, str(int(SUITE, 16))) for one in suites):
@@ -56,7 +56,7 @@ def check_sizes(capture):
 
 
 def check_move(capture):
-    """Lines about what is not as doc/particle.md 3.4 has it: the first record of a resumed session, with the device's id."""
+    """Lines about what is not as test/ota/README.md 3.4 has it: the first record of a resumed session, with the device's id."""
     moved = [bytes.fromhex(row[0].replace(":", "")) for row in
              tshark(capture, ["udp.payload"], 'frame.comment contains "verdict=send" and frame.comment contains '
                                               '"dtls=session_move"')]
@@ -70,7 +70,7 @@ def check_move(capture):
 
 
 def check_new_chunks(capture):
-    """Chunks of 512 bytes of the new protocol: 552 bytes, from index 256 on 553 (doc/particle.md 2)."""
+    """Chunks of 512 bytes of the new protocol: 552 bytes, from index 256 on 553 (test/ota/README.md 2)."""
     rows = tshark(capture, ["udp.length"], 'frame.comment contains "verdict=" and dtls.record.content_type == 23 and '
                                            'frame.interface_name == "cloud" and udp.length > 500')
     sizes = {int(row[0]) - 8 for row in rows}
@@ -78,7 +78,7 @@ def check_new_chunks(capture):
 
 
 def check_cid_sizes(capture):
-    """With a connection ID (doc/particle.md 3.5) all small messages are of one size, and HELLO of another."""
+    """With a connection ID (test/ota/README.md 3.5) all small messages are of one size, and HELLO of another."""
     rows = tshark(capture, ["udp.length"], 'frame.comment contains "verdict=" and frame.comment contains "dtls=cid/" '
                                            'and frame.interface_name == "device"')
     sizes = [int(row[0]) - 8 for row in rows]

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * serve_old: the cloud's side of chunked OTA (doc/particle.md 1.1), after the open server's Flasher.js.
+ * serve_old: the cloud's side of chunked OTA (test/ota/README.md 1.1), after the open server's Flasher.js.
  *
  *   idle ── UpdateBegin ──> offered ── UpdateReady ──> flight ── UpdateDone ──> ending ── ACK 2.04 ──> done
  *                                                        ^                        | ACK 4.00

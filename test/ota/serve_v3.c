@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * serve_v3: the cloud's side of the OTA protocol of Device OS 3.0.0 and later (doc/particle.md 2).
+ * serve_v3: the cloud's side of the OTA protocol of Device OS 3.0.0 and later (test/ota/README.md 2).
  *
  *   idle ── UpdateStart ──> offered ── 2.01 with window and offset ──> flight ── all acknowledged ──>
  *   ending (UpdateFinish sent) ── 2.04 response ──> done
