@@ -55,7 +55,7 @@ PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
-.PHONY: all release check check-fast check-browser cover pictures demo story bench fuzz soak oom layers lint format
+.PHONY: all release reference check check-fast check-browser cover pictures demo story bench fuzz soak oom layers lint format
 .PHONY: clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
 .PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover
 .DELETE_ON_ERROR:
@@ -124,6 +124,12 @@ oom: deps-check ## every allocation fails once, in every command (make check: ev
 T ?= 60
 fuzz: deps-fuzz ## run every fuzzer for T seconds (T=60)
 	@$(MAKE) --no-print-directory -f test/fuzz/Makefile T=$(T)
+
+reference: all ## the reference as files: build/reference/{cli,ini,api}.md
+	@mkdir -p $(BUILD)/reference
+	@mandoc -T markdown $(BUILD)/deadzone.1 > $(BUILD)/reference/cli.md
+	@mandoc -T markdown $(BUILD)/deadzone.ini.5 > $(BUILD)/reference/ini.md
+	@$(BUILD)/deadzone help api > $(BUILD)/reference/api.md
 
 layers: $(BUILD)/libdeadzone.a ## prove which folder may use what
 	@sh test/layers.sh $(BUILD)
@@ -254,7 +260,10 @@ test-binaries: $(BUILD)/oom/deadzone $(BUILD)/deadzone $(BUILD)/asan/deadzone $(
 
 # ---- Installing ----
 
-install: all ## install into PREFIX (/usr/local), below DESTDIR
+# As it was built last: a release stays one.
+BUILT_AS = $(if $(findstring -flto,$(shell cat $(BUILD)/flags 2>/dev/null)),RELEASE=1)
+install: ## install into PREFIX (/usr/local), below DESTDIR
+	@$(MAKE) --no-print-directory $(BUILT_AS) all
 	install -D -m 755 $(BUILD)/deadzone $(DESTDIR)$(PREFIX)/bin/deadzone
 	install -D -m 644 $(BUILD)/deadzone.1 $(DESTDIR)$(PREFIX)/share/man/man1/deadzone.1
 	install -D -m 644 $(BUILD)/deadzone.ini.5 $(DESTDIR)$(PREFIX)/share/man/man5/deadzone.ini.5
@@ -263,8 +272,8 @@ install: all ## install into PREFIX (/usr/local), below DESTDIR
 
 # The installed program if there is one, else the one that was built.
 INSTALLED = $(or $(wildcard $(PREFIX)/bin/deadzone),$(CURDIR)/$(BUILD)/deadzone)
-install-wireshark: all ## put the extcap, the Lua script and the profile into this user's Wireshark
-	@sh test/deps.sh tshark
+install-wireshark: ## put the extcap, the Lua script and the profile into this user's Wireshark
+	@$(MAKE) --no-print-directory $(BUILT_AS) all
 	@DESTDIR=$(DESTDIR) sh wireshark/install.sh $(INSTALLED)
 
 uninstall: ## take away what install put there
