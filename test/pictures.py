@@ -81,6 +81,10 @@ def add(sessions):
     test(shooting)
 
 
+for _count in (0, 5, 100):
+    add(_count)
+
+
 @test
 def wireshark_with_the_profile(scene):
     """In a display of its own, in the window that Wireshark opens by itself."""
@@ -115,7 +119,15 @@ def wireshark_with_the_profile(scene):
                 process.wait()
 
 
+@test
+def pictures_of_the_documents(scene):
+    """Those that README.md shows, with few colours, into doc/pictures/."""
+    for name, shot in (("report", "report-5-1300-light"), ("live", "live-5-1300-light"), ("wireshark", "wireshark")):
+        picture = TOP / f"doc/pictures/{name}.png"
+        done = h.run("convert", SHOTS / f"{shot}.png", "-strip", "-colors", "128", f"PNG8:{picture}")
+        h.check_equal(done.returncode, 0, done.stderr)
+        h.check(picture.stat().st_size <= 200 * 1024, f"{picture} is larger than 200 KiB")
+
+
 SHOTS.mkdir(parents=True, exist_ok=True)
-for _count in (0, 5, 100):
-    add(_count)
 h.run_all()
