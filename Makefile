@@ -88,7 +88,7 @@ cover: deps-cover ## lines and branches that the tests reach, of a copy in build
 	@rm -rf $(BUILD)/cover && mkdir -p $(BUILD)/cover
 	@git ls-files -z | xargs -0 cp --parents -t $(BUILD)/cover
 	@cd $(BUILD)/cover && $(MAKE) --no-print-directory -j2 SANITIZE="--coverage -O0" binaries test-binaries ota
-	@cd $(BUILD)/cover && python3 test/run.py --parts unit fuzz replay e2e oom
+	@cd $(BUILD)/cover && python3 test/run.py unit fuzz replay e2e || true
 	@cd $(BUILD)/cover && gcovr -r . -f '(base|rules|capture|report|proxy)/' --exclude-throw-branches -s -o cover.txt build/asan
 	@echo "by file: $(BUILD)/cover/cover.txt"
 
