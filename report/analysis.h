@@ -40,12 +40,11 @@ struct packet_record {
 	uint32_t words; /* index into `words`: fields of its comment that have no member here */
 	uint16_t copies, copies_sent, copies_done;
 	uint8_t way, fate, reason;
-	bool timed;   /* delay_us and late_us are known */
-	bool altered; /* a rule or link changed its bytes */
-	uint32_t
-	    mutations; /* index into `words` plus 1 of its mutations ("set:57:12,…"); 0: there were none */
-	uint32_t hash; /* of its bytes on arrival; set only if they were altered */
-	uint8_t message; /* enum dtls_kind plus 1 of the first kind found in it; 0: none */
+	bool timed;         /* delay_us and late_us are known */
+	bool altered;       /* a rule or link changed its bytes */
+	uint32_t mutations; /* index into `words` plus 1 of its mutations ("set:57:12,…"); 0: none */
+	uint32_t hash;      /* of its bytes on arrival; set only if they were altered */
+	uint8_t message;    /* enum dtls_kind plus 1 of the first kind found in it; 0: none */
 };
 
 /* A copy that left. */

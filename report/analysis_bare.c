@@ -191,8 +191,7 @@ static void handle_two_sided(
 	}
 }
 
-/* Drops records that at the end have waited longer than WAIT_MIN and than any other in their direction did.
- */
+/* Drops records that waited longer at the end than WAIT_MIN and than any other in their direction. */
 static void drop_waiting(struct analysis *analysis)
 {
 	for (size_t i = 0; i < analysis->record_count; i++) {

@@ -215,8 +215,7 @@ static void read_sockets(struct analysis *analysis, const char *line, size_t siz
 	analysis->sessions[index].old_ports = (uint32_t)field_number(line, size, "old_ports");
 }
 
-/* Reads a line: "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us p50=…", …
- */
+/* Reads a line: "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us …" */
 static void read_closing_line(struct analysis *analysis, const char *line, size_t size)
 {
 	struct run_summary *result = &analysis->result;

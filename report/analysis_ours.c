@@ -167,8 +167,7 @@ static void handle_arrival(struct analysis *analysis, struct analysis_session *s
 	}
 }
 
-/* Interns the payload as hex; returns the index plus 1, or 0 if it is too long for an ini line or truncated.
- */
+/* Interns the payload as hex; returns the index plus 1, or 0 if it is too long or truncated. */
 static uint32_t intern_hex(struct analysis *analysis, const struct decoded *decoded)
 {
 	char hex[2 * HEX_MAX + 1];

@@ -163,8 +163,8 @@ static int compare_departures(const void *a, const void *b)
 	return x->n < y->n ? -1 : x->n > y->n;
 }
 
-/* Returns the rounded delay of `record`, raised if needed so that it leaves after `before`, which left before
- * it in the recorded run. */
+/* Returns the rounded delay of `record`, raised if needed so that it leaves after `previous`, which left
+ * before it in the recorded run. */
 static ns_t delay_in_order(const struct finding *finding, const struct packet_record *record,
     const struct packet_record *previous, ns_t previous_due)
 {

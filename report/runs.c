@@ -6,8 +6,8 @@
 
 #include "base/memory.h"
 
-#define OPEN_MAX                                                                                             \
-	((size_t)1 << 22) /* entries of the ring; beyond, the oldest is counted although it is open */
+/* Most entries of the ring; beyond, the oldest one is counted although it is open. */
+#define OPEN_MAX ((size_t)1 << 22)
 
 enum { ABSENT, OPEN, LOST, SENT };
 

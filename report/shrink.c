@@ -41,8 +41,8 @@ const bool *shrink_next(struct shrink *shrink)
 			fill_tried(shrink);
 			return shrink->tried;
 		}
-		if (shrink->alone &&
-		    shrink->parts > 2) { /* with two halves, the complement of one is the other */
+		/* With two halves, the complement of one is the other. */
+		if (shrink->alone && shrink->parts > 2) {
 			shrink->alone = false;
 			shrink->at = 0;
 			continue;
