@@ -180,14 +180,14 @@ static void print_recovery(const struct analysis_blackout *blackout, FILE *out)
 	if (!blackout->ended)
 		fputs(", to the end", out);
 	else if (blackout->data[WAY_UP] && blackout->data[WAY_DOWN])
-		fprintf(out, "; data in both directions %.2f s after it (up %.2f, down %.2f)",
+		fprintf(out, "; data through both ways %.2f s after it (up %.2f, down %.2f)",
 		    seconds(both - blackout->ended), seconds(blackout->data[WAY_UP] - blackout->ended),
 		    seconds(blackout->data[WAY_DOWN] - blackout->ended));
 	else
 		fprintf(out, "; no data %s after it",
 		    blackout->data[WAY_UP]     ? "down"
 		    : blackout->data[WAY_DOWN] ? "up"
-		                               : "in either direction");
+		                               : "through either way");
 }
 
 static void print_blackouts(
