@@ -5,8 +5,8 @@
  * How much is known depends on the capture (enum analysis_kind):
  * - a pcapng file of deadzone has a comment with the fate of each datagram; the accounts are exactly those of
  *   the run's own summary;
- * - a classic pcap file of deadzone has no comments but shows both sides of the proxy; arrivals and
- * departures are paired by their bytes, and a datagram that never left counts as lost;
+ * - a classic pcap file of deadzone has no comments but shows both sides of the proxy: arrivals and
+ *   departures are paired by their bytes, and a datagram that never left counts as lost;
  * - any other capture shows one place; its datagrams are counted, but their fates are unknown.
  *
  * Call analysis_read, then any of analysis_print, analysis_json and analysis_page, then analysis_free. The
