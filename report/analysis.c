@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The readers report arrivals, departures and drops. Each arrival becomes a packet_record, found again by
+ * session, direction and ordinal (`by_n`). Per-direction figures are updated as fates become known. A brief
+ * analysis puts records whose fate is known on a free list (`free_mark`).
+ */
 #include "report/analysis.h"
 
 #include <inttypes.h>
@@ -9,7 +14,7 @@
 #include "base/memory.h"
 #include "report/analysis_inside.h"
 
-/* Content types that carry data, those above too: 254, and unified records of DTLS 1.3. */
+/* DTLS content types that carry data; so do 254 and the unified records of DTLS 1.3. */
 #define TYPE_APPLICATION_DATA 23
 #define TYPE_CID 25
 #define TYPE_CID_RESUMED 253
@@ -22,10 +27,10 @@ void analysis_copy_word(char *into, size_t cap, struct word word)
 uint32_t analysis_words_add(struct analysis_words *words, const char *text, size_t size)
 {
 	uint64_t key = chance_hash(1, text, size);
-	uint32_t at = index_find(&words->index, key);
+	uint32_t index = index_find(&words->index, key);
 
-	if (at != INDEX_NONE)
-		return at;
+	if (index != INDEX_NONE)
+		return index;
 	words->all = memory_grow(words->all, words->count, sizeof(*words->all));
 	words->all[words->count] = memory_text(text, size);
 	index_add(&words->index, key, (uint32_t)words->count);
@@ -49,12 +54,12 @@ struct analysis_session *analysis_session(struct analysis *analysis, uint32_t nu
 	return session;
 }
 
-static uint64_t key_of_n(uint32_t session, enum way way, uint32_t n)
+static uint64_t record_key(uint32_t session, enum way way, uint32_t n)
 {
 	return (uint64_t)session << 33 | (uint64_t)way << 32 | n;
 }
 
-static uint32_t place_of(const struct analysis *analysis, const struct analysis_session *session)
+static uint32_t session_index(const struct analysis *analysis, const struct analysis_session *session)
 {
 	return (uint32_t)(session - analysis->sessions);
 }
@@ -62,14 +67,14 @@ static uint32_t place_of(const struct analysis *analysis, const struct analysis_
 struct packet_record *analysis_record(
     const struct analysis *analysis, const struct analysis_session *session, enum way way, uint32_t n)
 {
-	uint32_t i = index_find(&analysis->by_n, key_of_n(place_of(analysis, session), way, n));
+	uint32_t i = index_find(&analysis->by_n, record_key(session_index(analysis, session), way, n));
 
 	return i == INDEX_NONE ? NULL : &analysis->records[i];
 }
 
 /* ---- Arrivals ---- */
 
-static uint32_t data_in(
+static uint32_t data_size(
     const struct analysis_session *session, enum way way, const uint8_t *bytes, size_t size)
 {
 	struct dtls_walk walk;
@@ -84,8 +89,8 @@ static uint32_t data_in(
 	return (uint32_t)sum;
 }
 
-/* The most telling of its kinds, for whoever reads about it. */
-static uint8_t message_of(const struct dtls_peek *peek)
+/* Returns enum dtls_kind plus 1 of the first kind found, or 0. */
+static uint8_t message_kind(const struct dtls_peek *peek)
 {
 	for (int kind = DTLS_KIND_CLIENT_HELLO; kind <= DTLS_KIND_ALERT; kind++)
 		if (peek->kinds >> kind & 1)
@@ -93,8 +98,9 @@ static uint8_t message_of(const struct dtls_peek *peek)
 	return 0;
 }
 
-/* The bytes of a datagram; zeros stand for what the capture has cut: record headers say how long they are. */
-static const uint8_t *whole(struct analysis *analysis, const struct decoded *decoded)
+/* Returns the payload at its full size, with zeros for bytes that the capture lacks, so that record lengths
+ * fit. */
+static const uint8_t *padded_payload(struct analysis *analysis, const struct decoded *decoded)
 {
 	struct text *text = &analysis->scratch;
 
@@ -116,8 +122,8 @@ void analysis_inspect(struct analysis *analysis, struct analysis_session *sessio
     struct packet_record *record, const struct decoded *decoded)
 {
 	enum way way = (enum way)record->way;
-	struct analysis_way *own = &session->ways[way];
-	const uint8_t *bytes = whole(analysis, decoded);
+	struct analysis_way *counters = &session->ways[way];
+	const uint8_t *bytes = padded_payload(analysis, decoded);
 	struct dtls_peek peek;
 
 	dtls_look(&session->dtls, way, bytes, decoded->size, &peek);
@@ -127,10 +133,10 @@ void analysis_inspect(struct analysis *analysis, struct analysis_session *sessio
 		analysis->cut_datagrams++;
 		handshakes_cut(&session->handshakes);
 	}
-	own->cid_records += peek.kinds >> DTLS_KIND_CID & 1;
-	own->alerts += peek.kinds >> DTLS_KIND_ALERT & 1;
-	record->data = peek.first.type == DTLS_NONE ? 0 : data_in(session, way, bytes, decoded->size);
-	record->message = message_of(&peek);
+	counters->cid_records += peek.kinds >> DTLS_KIND_CID & 1;
+	counters->alerts += peek.kinds >> DTLS_KIND_ALERT & 1;
+	record->data = peek.first.type == DTLS_NONE ? 0 : data_size(session, way, bytes, decoded->size);
+	record->message = message_kind(&peek);
 	record->number = peek.first.type == DTLS_NONE ? DTLS_NUMBER_HIDDEN : peek.first.number;
 }
 
@@ -143,15 +149,15 @@ void analysis_changed(struct analysis *analysis, struct analysis_session *sessio
     struct packet_record *record, const struct decoded *decoded)
 {
 	if (record->data)
-		record->data = data_in(
-		    session, (enum way)record->way, whole(analysis, decoded), decoded->size);
+		record->data = data_size(
+		    session, (enum way)record->way, padded_payload(analysis, decoded), decoded->size);
 }
 
 void analysis_delivered(struct analysis *analysis, struct analysis_session *session, enum way way,
     const struct decoded *decoded, ns_t at)
 {
 	handshakes_delivered(
-	    &session->handshakes, &session->dtls, way, whole(analysis, decoded), decoded->size, at);
+	    &session->handshakes, &session->dtls, way, padded_payload(analysis, decoded), decoded->size, at);
 }
 
 static void note_arrival_gap(struct analysis_way *way, ns_t at)
@@ -183,7 +189,7 @@ void analysis_done(struct analysis *analysis, struct packet_record *record)
 {
 	if (!analysis->brief || record->fate == FATE_WAITS || record->copies > record->copies_done)
 		return;
-	index_remove(&analysis->by_n, key_of_n(record->session, (enum way)record->way, record->n));
+	index_remove(&analysis->by_n, record_key(record->session, (enum way)record->way, record->n));
 	record->words = analysis->free_mark;
 	analysis->free_mark = (uint32_t)(record - analysis->records) + 1;
 }
@@ -195,13 +201,13 @@ struct packet_record *analysis_arrived(struct analysis *analysis, struct analysi
 	struct packet_record *record;
 
 	record = record_new(analysis);
-	index_add(&analysis->by_n, key_of_n(place_of(analysis, session), way, n),
+	index_add(&analysis->by_n, record_key(session_index(analysis, session), way, n),
 	    (uint32_t)(record - analysis->records));
 	runs_arrived(&session->ways[way].runs, n);
 	rate_add(&session->rate, way, (uint32_t)decoded->size, at);
 	*record = (struct packet_record){.at = at,
 	    .delay_us = -1,
-	    .session = place_of(analysis, session),
+	    .session = session_index(analysis, session),
 	    .n = n,
 	    .size = (uint32_t)decoded->size,
 	    .way = (uint8_t)way,
@@ -216,7 +222,7 @@ struct packet_record *analysis_arrived(struct analysis *analysis, struct analysi
 
 /* ---- Fates ---- */
 
-/* The last place takes all for which there is none of their own. */
+/* Returns the counter of a cause; the last one, "others", collects those beyond CAUSES_MAX. */
 static struct cause *cause_get(struct analysis_way *way, enum reason reason, const char *by, size_t size)
 {
 	size_t i = 0;
@@ -255,7 +261,7 @@ void analysis_dropped(struct analysis *analysis, struct packet_record *record, e
 	record->left = at;
 }
 
-/* What is older than the oldest open one can be asked for no more: all but the last step below it goes. */
+/* Removes steps that no open datagram can need: all but the last one at or below the oldest open n. */
 static void extent_prune(struct analysis_way *way)
 {
 	uint32_t oldest = way->runs.used ? way->runs.base : UINT32_MAX;
@@ -270,7 +276,8 @@ static void extent_prune(struct analysis_way *way)
 	way->step_first = 0;
 }
 
-/* RFC 4737 section 4.2.2: how many datagrams back the first one stands that has a higher n. */
+/* Reordering extent (RFC 4737 section 4.2.2): how many positions ago the first datagram with a higher n was
+ * sent. */
 static void extent_add(struct analysis_way *way, uint32_t n)
 {
 	size_t low = way->step_first, high = way->step_count;
@@ -292,13 +299,14 @@ static void extent_add(struct analysis_way *way, uint32_t n)
 			low = middle + 1;
 	}
 	if (low == way->step_count)
-		return; /* the same n again */
+		return; /* the same n was sent twice */
 	extent = way->sent_position - way->steps[low].position;
 	way->extent_sum += extent;
 	way->extent_max = extent > way->extent_max ? extent : way->extent_max;
 }
 
-static void recover(struct analysis_session *session, enum way way, ns_t at)
+/* Notes the first data after the end of each recent blackout. */
+static void note_recovery(struct analysis_session *session, enum way way, ns_t at)
 {
 	size_t from = session->blackout_count > 8 ? session->blackout_count - 8 : 0;
 
@@ -329,7 +337,7 @@ void analysis_sent(struct analysis *analysis, struct packet_record *record, ns_t
 	session->last = at > session->last ? at : session->last;
 	if (record->data) {
 		way->carried_bytes += record->data;
-		recover(session, (enum way)record->way, at);
+		note_recovery(session, (enum way)record->way, at);
 	}
 	sparse_add(&way->measured, at - record->at);
 	way->slowest = at - record->at > way->slowest ? at - record->at : way->slowest;

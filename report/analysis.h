@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tale: what happened in a run, from its capture alone.
+ * analysis: reconstructs what happened in a run from its capture alone.
  *
- * Of our own captures the comments tell each datagram's fate; the accounts come out as the run's own summary
- * has them, to the last datagram. Of a file without comments that has our proxy's two sides (classic pcap)
- * fates are told by the bytes: what came and never left was lost. Of any other file the datagrams of its
- * flows are told, and nothing of a fate.
+ * How much is known depends on the capture (enum analysis_kind):
+ * - a pcapng file of deadzone has a comment with the fate of each datagram; the accounts are exactly those of
+ *   the run's own summary;
+ * - a classic pcap file of deadzone has no comments but shows both sides of the proxy: arrivals and
+ *   departures are paired by their bytes, and a datagram that never left counts as lost;
+ * - any other capture shows one place; its datagrams are counted, but their fates are unknown.
  *
- * For text and JSON memory is in proportion to the sessions (of classic pcap, where fates are told by the
- * bytes, and for a page to the datagrams).
+ * Call analysis_read, then any of analysis_print, analysis_json and analysis_page, then analysis_free. The
+ * caller owns the analysis; it owns all that it points to.
+ *
+ * With ANALYSIS_BRIEF memory grows with the number of sessions; with ANALYSIS_WHOLE, and for classic pcap, it
+ * grows with the number of datagrams.
  */
-#ifndef REPORT_TALE_H
-#define REPORT_TALE_H
+#ifndef REPORT_ANALYSIS_H
+#define REPORT_ANALYSIS_H
 
 #include "base/text.h"
 #include "capture/inputs.h"
@@ -23,96 +28,93 @@
 
 enum fate { FATE_WAITS, FATE_SENT, FATE_DROPPED };
 
-/* One datagram that arrived. */
+/* A datagram that arrived. */
 struct packet_record {
-	ns_t at, left;    /* `left`: when it was sent or died */
-	uint64_t number;  /* of its first record; DTLS_NUMBER_HIDDEN */
-	int64_t delay_us; /* as it was due; -1: not known */
+	ns_t at, left;    /* time of arrival, and of departure or drop */
+	uint64_t number;  /* of its first DTLS record; may be DTLS_NUMBER_HIDDEN */
+	int64_t delay_us; /* delay that was scheduled; -1: unknown */
 	int32_t late_us;
-	uint32_t session, n; /* index into sessions */
+	uint32_t session, n; /* index into `sessions`; ordinal within session and direction, from 1 */
 	uint32_t size;
-	uint32_t data;  /* bytes in bodies of records that are application data, as far as it shows */
-	uint32_t words; /* the rest of its comment: number in `words` */
+	uint32_t data;  /* bytes of application data in its DTLS records, as far as they are visible */
+	uint32_t words; /* index into `words`: fields of its comment that have no member here */
 	uint16_t copies, copies_sent, copies_done;
 	uint8_t way, fate, reason;
-	bool timed;   /* delay_us and late_us are known */
-	bool altered; /* something was done to its bytes */
-	uint32_t
-	    mutations;   /* what its bytes became: number in `words`, plus 1; 0: nothing was done to them */
-	uint32_t hash;   /* of its bytes as they came, where something was done to them */
-	uint8_t message; /* the first handshake message or the like in it: enum dtls_kind plus 1; 0: none */
+	bool timed;         /* delay_us and late_us are known */
+	bool altered;       /* a rule or link changed its bytes */
+	uint32_t mutations; /* index into `words` plus 1 of its mutations ("set:57:12,…"); 0: none */
+	uint32_t hash;      /* of its bytes on arrival; set only if they were altered */
+	uint8_t message;    /* enum dtls_kind plus 1 of the first kind found in it; 0: none */
 };
 
 /* A copy that left. */
 struct analysis_copy {
 	ns_t at;
-	uint32_t record; /* whose bytes they are: index into marks */
-	uint32_t
-	    hex; /* of injected bytes and decoys, where they are few: number in `words`, plus 1; 0: none */
+	uint32_t record; /* index into `records` of the datagram it belongs to */
+	uint32_t hex;    /* index into `words` plus 1 of its bytes, if injected and short; 0: none */
 	uint8_t origin;
-	bool untouched; /* its bytes are those that came, before something was done to them */
+	bool untouched; /* it has the bytes of the arrival, although the datagram was altered */
 };
 
-/* The rest of comments: what a mark has no number for, and each different one once. */
+/* Interned strings: each distinct one is stored once. */
 struct analysis_words {
 	char **all;
 	size_t count;
 	struct index index;
 };
 
-/* By which a datagram was dropped. */
+/* Why datagrams were dropped, and how many. */
 struct cause {
 	enum reason reason;
-	char by[72]; /* "link:default", "rule:dead-zone"; "" where nobody is named */
+	char by[72]; /* "link:default", "rule:dead-zone"; "" if the capture names none */
 	uint64_t count;
 };
 
 #define CAUSES_MAX 24
 
 struct analysis_way {
-	struct sparse asked, measured, late; /* delays as due, and as they were, of what was sent */
-	struct sparse counted;               /* delays from the first delayed one on */
+	struct sparse asked, measured, late; /* of sent datagrams: scheduled delay, actual delay, lateness */
+	struct sparse counted; /* actual delays, from the first datagram delayed on purpose on */
 	bool delayed;
 	ns_t slowest;
 	struct cause *causes;
 	size_t cause_cap;
 	size_t cause_count;
-	uint64_t copies_due; /* made, as arrivals say, and not seen leaving yet */
+	uint64_t copies_due; /* announced in comments of arrivals, and not seen leaving yet */
 	uint64_t copies_sent[ORIGIN_COUNT];
-	uint64_t lost;          /* datagrams of which the original died; copies are not counted */
-	uint64_t copies_lost;   /* copies that died */
-	uint64_t wire_bytes;    /* that left, with IP and UDP headers, copies too */
-	uint64_t carried_bytes; /* of application records' bodies that left, without copies */
+	uint64_t lost;          /* dropped datagrams, without copies */
+	uint64_t copies_lost;   /* dropped copies */
+	uint64_t wire_bytes;    /* sent, with IP and UDP headers, including copies */
+	uint64_t carried_bytes; /* application data sent, without copies */
 	uint64_t cid_records, alerts;
-	ns_t silence, silence_from; /* the longest between two arrivals, and when it began */
+	ns_t silence, silence_from; /* longest gap between two arrivals, and its start */
 	ns_t first, last;           /* arrivals */
-	/* Reordering (RFC 4737 section 4): of those sent after one with a higher n, how far back that one is.
-	 */
+	/* Reordering extent (RFC 4737 section 4) of datagrams sent after one with a higher n. */
 	uint64_t extent_sum;
 	uint32_t extent_max;
-	/* Runs of datagrams lost one after another, by n. */
+	/* Runs of consecutive losses, by n. */
 	struct runs runs;
-	/* Running maxima of n, in order of sending: for the extent. */
+	/* Running maxima of n in order of sending, to compute extents. */
 	struct extent_step {
 		uint32_t position, n;
 	} * steps;
-	size_t step_first, step_count; /* those in front are of no use any more */
+	size_t step_first, step_count; /* steps before `step_first` are obsolete */
 	uint32_t sent_position;
 };
 
 struct analysis_blackout {
-	ns_t began, ended; /* 0: still */
-	ns_t until;        /* when its own time is over; others may go on */
+	ns_t began, ended; /* ended 0: still going on */
+	ns_t until;        /* end of its own duration; overlapping blackouts may last longer */
 	bool ways[WAYS], hold;
-	uint8_t ways_left; /* that are dark still */
+	uint8_t ways_left; /* directions that are still dark */
 	char by[72];
-	ns_t data[WAYS]; /* first application data that left after its end; 0: none did */
+	ns_t data[WAYS]; /* first application data sent after its end; 0: none */
 };
 
 struct analysis_event {
 	ns_t at;
-	uint32_t session; /* number; 0: of none */
-	char *text;       /* without "s=N " */
+	uint32_t session; /* number; 0: not of a session */
+	char *text;       /* without the prefix "s=N " */
 };
 
 struct analysis_session {
@@ -128,16 +130,16 @@ struct analysis_session {
 	uint16_t cloud_port;
 	uint32_t rebinds, old_ports, header;
 	char section[64], identity[64], link[64];
-	const char *ended; /* NULL: "stop", or not known */
+	const char *ended; /* NULL: "stop" or unknown */
 	ns_t began, last;
 	struct analysis_blackout *blackouts;
 	size_t blackout_count;
 	struct analysis_open {
-		uint32_t *all; /* indexes of the blackouts of this way that have not ended */
+		uint32_t *all; /* indexes of the blackouts that have not ended in this direction */
 		size_t count;
 	} open[WAYS];
-	uint32_t bare_n[WAYS]; /* without comments: ordinals given so far */
-	uint64_t steps;        /* of the clock, when its last packet came */
+	uint32_t bare_n[WAYS]; /* last ordinal assigned, in captures without comments */
+	uint64_t steps;        /* value of analysis.steps at its last packet */
 };
 
 enum analysis_kind { ANALYSIS_OURS, ANALYSIS_TWO_SIDES, ANALYSIS_ONE_SIDE };
@@ -145,21 +147,21 @@ enum analysis_kind { ANALYSIS_OURS, ANALYSIS_TWO_SIDES, ANALYSIS_ONE_SIDE };
 struct analysis {
 	enum analysis_kind kind;
 	struct run_summary result;
-	char *ini;              /* text in force; NULL: not known */
-	struct text notes;      /* lines for the user: how it was read, and what was found odd */
-	struct text others;     /* what there was besides UDP datagrams: "12 TCP, 3 ARP" */
-	uint64_t cut_datagrams; /* of which the capture holds only the first bytes */
-	bool cut;               /* a file ended in the middle of a packet */
-	uint64_t steps;         /* of the clock that stamped the packets */
-	bool live;              /* something was changed while it ran */
-	uint64_t strange;       /* UDP datagrams of no session */
+	char *ini;              /* ini text in force at the end; NULL: unknown */
+	struct text notes;      /* lines for the user: how the capture was read, and what was odd */
+	struct text others;     /* packets that are not UDP: "12 TCP, 3 ARP" */
+	uint64_t cut_datagrams; /* truncated by the capture's snaplen */
+	bool cut;               /* a file ends in the middle of a packet */
+	uint64_t steps;         /* clock steps seen so far */
+	bool live;              /* the API changed something during the run */
+	uint64_t strange;       /* UDP datagrams that belong to no session */
 	struct analysis_session *sessions;
 	size_t session_count;
 	struct index by_number;
-	bool brief; /* only what text and JSON need: a mark is forgotten once its fate is known */
-	struct packet_record *records; /* in order of arrival; if brief those that are open, anywhere */
+	bool brief; /* a record is freed once its fate is known; enough for text and JSON */
+	struct packet_record *records; /* in order of arrival; if brief, open ones in any order */
 	size_t record_count;
-	uint32_t free_mark; /* of those given back, plus 1; 0: none */
+	uint32_t free_mark; /* head of the list of free records: index plus 1; 0: empty */
 	struct index by_n;
 	struct analysis_copy *copies;
 	size_t copy_count;
@@ -167,33 +169,32 @@ struct analysis {
 	struct analysis_event *events;
 	size_t event_count;
 	struct account refused[WAYS];
-	/* Packets of ours: of what came and what left, and of either side of the proxy. */
+	/* Packets of deadzone's own capture, by kind and by interface. */
 	uint64_t arrivals, departures, device_packets, cloud_packets;
-	uint64_t joints; /* joint datagrams that left */
+	uint64_t joints; /* joint datagrams (action `pack`) that left */
 	struct text scratch;
 	uint64_t packets;
 	ns_t first, last;
 };
 
 struct analysis_filter {
-	const char *device, *cloud; /* as simulate's; NULL: by themselves */
+	const char *device, *cloud; /* as in struct flows_filter; NULL: detect */
 };
 
-/* NULL and why where the file cannot be read or holds no datagram. `detail`: each datagram is kept, for a
- * page or for rules; else memory goes with the sessions. */
+/* ANALYSIS_WHOLE keeps a record of each datagram, as analysis_page and pins_find need. */
 enum analysis_detail { ANALYSIS_BRIEF, ANALYSIS_WHOLE };
+/* Returns NULL and sets *error if the capture cannot be read or holds no datagram. */
 struct analysis *analysis_read(struct inputs *inputs, const struct analysis_filter *filter,
     enum analysis_detail detail, struct error *error);
 void analysis_free(struct analysis *analysis);
 
-/* For people: the summary, then session by session what a network engineer would ask. */
+/* Prints the analysis for people: each session in detail, then the summary. */
 void analysis_print(const struct analysis *analysis, FILE *out);
-/* Writes the summary's JSON, with `network` and `dtls` in each session; one session at a time, for there may
- * be very many. */
+/* Writes the summary's JSON with the details of each session, one session at a time to bound memory. */
 void analysis_json(const struct analysis *analysis, FILE *out);
-/* That of one session, and all but the sessions. */
+/* Returns the JSON of one session; the caller owns it. */
 json_t *analysis_json_session(const struct analysis *analysis, size_t index);
-/* One self-contained page. -1 and why where it cannot be written. */
+/* Writes one self-contained HTML page. Returns -1 and sets *error if it cannot be written. */
 int analysis_page(const struct analysis *analysis, const char *title, const char *path, struct error *error);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * analysis_bare: a tale without comments.
+ * analysis_bare: reads captures without comments.
  *
- * Classic pcap of ours has the two sides of the proxy (report/sides.h). What came and
- * what left are paired by their bytes, the older first: what never left was lost, what left twice was copied.
- * The session that a port towards the cloud belongs to is learned from the first datagram that left by it.
+ * A classic pcap file of deadzone shows both sides of the proxy (report/sides.h). Arrivals and departures are
+ * paired by their bytes, oldest first: an arrival that never left was lost, one that left twice was copied.
+ * A port towards the cloud belongs to the session of the first datagram that left from it.
  *
- * Any other file is one place's view: its datagrams are counted as come and gone.
+ * Any other file is the view of one place: each datagram counts as sent the moment it arrived.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,86 +17,87 @@
 #include "report/sides.h"
 #include "report/analysis_inside.h"
 
-#define LOOKS_MAX 64    /* among datagrams of the same bytes */
-#define LEAST_WAIT NS_S /* what has not left by so long before the end was lost */
+#define CANDIDATES_MAX 64 /* records with equal bytes that are tried */
+#define WAIT_MIN NS_S     /* a datagram that waits longer than this at the end was lost */
 #define NEXT_NONE UINT32_MAX
 
-/* Marks of the same bytes and way, in order of arrival. */
-struct same {
+/* List of the records with equal bytes and direction, in order of arrival. */
+struct same_bytes {
 	uint32_t first, last;
 };
 
 struct bare {
 	struct analysis *analysis;
-	struct index by_bytes; /* into `sames` */
-	struct same *sames;
-	size_t same_count;
-	uint32_t *next; /* for each mark: the next one of the same bytes */
+	struct index by_bytes; /* hash of direction and bytes to index into `lists` */
+	struct same_bytes *lists;
+	size_t list_count;
+	uint32_t *next; /* for each record: the next one with equal bytes */
 	size_t next_cap;
-	struct index by_device, by_port; /* addresses to sessions' numbers */
+	struct index by_device, by_port; /* hash of addresses to session number */
 	uint32_t sessions;
 };
 
-static uint64_t key_of(enum way way, const struct decoded *decoded)
+static uint64_t bytes_key(enum way way, const struct decoded *decoded)
 {
 	return chance_hash((uint64_t)way + 2 * decoded->size, decoded->payload, decoded->kept);
 }
 
 /* ---- Pairing ---- */
 
-static void remember(struct bare *bare, const struct packet_record *record, const struct decoded *decoded)
+static void add_arrival(struct bare *bare, const struct packet_record *record, const struct decoded *decoded)
 {
-	uint64_t key = key_of((enum way)record->way, decoded);
-	uint32_t number = (uint32_t)(record - bare->analysis->records), at = index_find(&bare->by_bytes, key);
+	uint64_t key = bytes_key((enum way)record->way, decoded);
+	uint32_t number = (uint32_t)(record - bare->analysis->records),
+	         list = index_find(&bare->by_bytes, key);
 
 	if (number >= bare->next_cap) {
 		bare->next_cap = 2 * ((size_t)number + 1);
 		bare->next = memory_resize(bare->next, bare->next_cap, sizeof(*bare->next));
 	}
 	bare->next[number] = NEXT_NONE;
-	if (at != INDEX_NONE) {
-		bare->next[bare->sames[at].last] = number;
-		bare->sames[at].last = number;
+	if (list != INDEX_NONE) {
+		bare->next[bare->lists[list].last] = number;
+		bare->lists[list].last = number;
 		return;
 	}
-	bare->sames = memory_grow(bare->sames, bare->same_count, sizeof(*bare->sames));
-	bare->sames[bare->same_count] = (struct same){number, number};
-	index_add(&bare->by_bytes, key, (uint32_t)bare->same_count++);
+	bare->lists = memory_grow(bare->lists, bare->list_count, sizeof(*bare->lists));
+	bare->lists[bare->list_count] = (struct same_bytes){number, number};
+	index_add(&bare->by_bytes, key, (uint32_t)bare->list_count++);
 }
 
-/* The oldest one of these bytes that has not left (of this session, where it is known); else one that has:
- * then this is a copy. */
-static struct packet_record *pair(
+/* Finds the arrival of a departing datagram: the oldest one with equal bytes that has not left, of `session`
+ * if that is known. Failing that, returns one that has left: then this is a copy. NULL if there is none. */
+static struct packet_record *find_arrival(
     struct bare *bare, enum way way, const struct decoded *decoded, const struct analysis_session *session)
 {
 	struct analysis *analysis = bare->analysis;
-	uint32_t at = index_find(&bare->by_bytes, key_of(way, decoded));
-	struct packet_record *gone = NULL;
+	uint32_t list = index_find(&bare->by_bytes, bytes_key(way, decoded));
+	struct packet_record *sent_record = NULL;
 
-	if (at == INDEX_NONE)
+	if (list == INDEX_NONE)
 		return NULL;
-	/* What has left stays at the head only until the next one has left too. */
-	while (bare->next[bare->sames[at].first] != NEXT_NONE &&
-	       analysis->records[bare->sames[at].first].fate == FATE_SENT &&
-	       analysis->records[bare->next[bare->sames[at].first]].fate == FATE_SENT)
-		bare->sames[at].first = bare->next[bare->sames[at].first];
-	for (uint32_t i = bare->sames[at].first, looks = 0; i != NEXT_NONE && looks < LOOKS_MAX;
-	     i = bare->next[i], looks++) {
+	/* A sent record stays at the head of its list only until the next one has been sent too. */
+	while (bare->next[bare->lists[list].first] != NEXT_NONE &&
+	       analysis->records[bare->lists[list].first].fate == FATE_SENT &&
+	       analysis->records[bare->next[bare->lists[list].first]].fate == FATE_SENT)
+		bare->lists[list].first = bare->next[bare->lists[list].first];
+	for (uint32_t i = bare->lists[list].first, tried = 0; i != NEXT_NONE && tried < CANDIDATES_MAX;
+	     i = bare->next[i], tried++) {
 		struct packet_record *record = &analysis->records[i];
 
 		if (session && &analysis->sessions[record->session] != session)
 			continue;
 		if (record->fate == FATE_WAITS)
 			return record;
-		gone = record;
+		sent_record = record;
 	}
-	return gone;
+	return sent_record;
 }
 
-static void departed(
+static void handle_departure(
     struct bare *bare, enum way way, const struct decoded *decoded, struct analysis_session *session, ns_t at)
 {
-	struct packet_record *record = pair(bare, way, decoded, session);
+	struct packet_record *record = find_arrival(bare, way, decoded, session);
 	struct account *account;
 
 	if (!record) {
@@ -128,7 +129,7 @@ static void departed(
 
 /* ---- Sessions ---- */
 
-/* As a core tells sessions apart: by the device's address and the one that it spoke to. */
+/* Identifies sessions as the proxy does: by the device's address and the address it sends to. */
 static struct analysis_session *session_of_device(
     struct bare *bare, const struct address *device, const struct address *device_side, ns_t at)
 {
@@ -153,7 +154,7 @@ static struct analysis_session *session_of_port(struct bare *bare, const struct 
 	return number == INDEX_NONE ? NULL : analysis_session(bare->analysis, number, 0);
 }
 
-static struct packet_record *arrived(
+static struct packet_record *handle_arrival(
     struct bare *bare, struct analysis_session *session, enum way way, const struct decoded *decoded, ns_t at)
 {
 	struct packet_record *record = analysis_arrived(
@@ -167,7 +168,7 @@ static struct packet_record *arrived(
 	return record;
 }
 
-static void take_two_sided(
+static void handle_two_sided(
     struct bare *bare, const struct saved_packet *packet, const struct decoded *decoded)
 {
 	struct analysis_session *session;
@@ -176,36 +177,36 @@ static void take_two_sided(
 	sides_parties(packet, &from, &to);
 	if (from == PARTY_IS_DEVICE && to == PARTY_IS_PROXY) {
 		session = session_of_device(bare, &decoded->from, &decoded->to, packet->at);
-		remember(bare, arrived(bare, session, WAY_UP, decoded, packet->at), decoded);
+		add_arrival(bare, handle_arrival(bare, session, WAY_UP, decoded, packet->at), decoded);
 	} else if (from == PARTY_IS_CLOUD && to == PARTY_IS_PROXY &&
 	           (session = session_of_port(bare, &decoded->to))) {
-		remember(bare, arrived(bare, session, WAY_DOWN, decoded, packet->at), decoded);
+		add_arrival(bare, handle_arrival(bare, session, WAY_DOWN, decoded, packet->at), decoded);
 	} else if (from == PARTY_IS_PROXY && to == PARTY_IS_CLOUD) {
-		departed(bare, WAY_UP, decoded, session_of_port(bare, &decoded->from), packet->at);
+		handle_departure(bare, WAY_UP, decoded, session_of_port(bare, &decoded->from), packet->at);
 	} else if (from == PARTY_IS_PROXY && to == PARTY_IS_DEVICE) {
 		session = session_of_device(bare, &decoded->to, &decoded->from, packet->at);
-		departed(bare, WAY_DOWN, decoded, session, packet->at);
-	} else if (from != PARTY_IS_PROXY || to != PARTY_IS_PROXY) { /* else an event of ours */
+		handle_departure(bare, WAY_DOWN, decoded, session, packet->at);
+	} else if (from != PARTY_IS_PROXY || to != PARTY_IS_PROXY) { /* else an event of deadzone */
 		bare->analysis->strange++;
 	}
 }
 
-/* What never left, though others did that came long after it. */
-static void bury(struct analysis *analysis)
+/* Drops records that waited longer at the end than WAIT_MIN and than any other in their direction. */
+static void drop_waiting(struct analysis *analysis)
 {
 	for (size_t i = 0; i < analysis->record_count; i++) {
 		struct packet_record *record = &analysis->records[i];
 		ns_t slowest = analysis->sessions[record->session].ways[record->way].slowest;
-		ns_t wait = slowest > LEAST_WAIT ? slowest : LEAST_WAIT;
+		ns_t wait = slowest > WAIT_MIN ? slowest : WAIT_MIN;
 
 		if (record->fate == FATE_WAITS && record->at < analysis->last - wait)
 			analysis_dropped(analysis, record, REASON_LOSS, "", 0, record->at);
 	}
 }
 
-/* ---- */
+/* ---- Reading ---- */
 
-static void take(
+static void handle_packet(
     struct bare *bare, const struct flows *flows, struct reader *reader, const struct reader_packet *from)
 {
 	const struct saved_packet *packet = &from->saved;
@@ -219,10 +220,10 @@ static void take(
 	if (reader_decode(reader, from, &decoded) != DECODE_UDP)
 		return;
 	if (analysis->kind == ANALYSIS_TWO_SIDES) {
-		take_two_sided(bare, packet, &decoded);
+		handle_two_sided(bare, packet, &decoded);
 	} else if (flows_take(flows, packet, &decoded, &flow)) {
 		session = session_of_device(bare, &flow.device, &flow.device_side, packet->at);
-		record = arrived(bare, session, flow.way, &decoded, packet->at);
+		record = handle_arrival(bare, session, flow.way, &decoded, packet->at);
 		analysis_sent(analysis, record, packet->at);
 		analysis_left(session, flow.way, &decoded);
 		analysis_delivered(analysis, session, flow.way, &decoded, packet->at);
@@ -232,7 +233,8 @@ static void take(
 	}
 }
 
-static int feed(struct bare *bare, struct inputs *inputs, const struct flows *flows, struct error *error)
+static int read_packets(
+    struct bare *bare, struct inputs *inputs, const struct flows *flows, struct error *error)
 {
 	struct analysis *analysis = bare->analysis;
 	struct reader *reader = reader_open(inputs, error);
@@ -244,7 +246,7 @@ static int feed(struct bare *bare, struct inputs *inputs, const struct flows *fl
 		if (!analysis->packets++)
 			analysis->first = packet.saved.at;
 		analysis->last = packet.saved.at > analysis->last ? packet.saved.at : analysis->last;
-		take(bare, flows, reader, &packet);
+		handle_packet(bare, flows, reader, &packet);
 	}
 	analysis_reader_done(analysis, reader);
 	reader_close(reader);
@@ -263,8 +265,7 @@ int analysis_read_bare(struct analysis *analysis, struct inputs *inputs, const s
 
 	analysis->kind = sides ? ANALYSIS_TWO_SIDES : ANALYSIS_ONE_SIDE;
 	sides_free(sides);
-	analysis->brief &= analysis->kind ==
-	                   ANALYSIS_ONE_SIDE; /* what left is paired with what came by its bytes */
+	analysis->brief &= analysis->kind == ANALYSIS_ONE_SIDE; /* pairing by bytes needs all records */
 	if (analysis->kind == ANALYSIS_ONE_SIDE) {
 		flows = flows_new(inputs, &flows_filter, error);
 		if (!flows)
@@ -272,12 +273,12 @@ int analysis_read_bare(struct analysis *analysis, struct inputs *inputs, const s
 		if (*flows_notice(flows))
 			text_add(&analysis->notes, "%s\n", flows_notice(flows));
 	}
-	status = feed(&bare, inputs, flows, error);
+	status = read_packets(&bare, inputs, flows, error);
 	if (!status && analysis->kind == ANALYSIS_TWO_SIDES)
-		bury(analysis);
+		drop_waiting(analysis);
 	if (flows)
 		flows_free(flows);
-	free(bare.sames);
+	free(bare.lists);
 	free(bare.next);
 	index_free(&bare.by_bytes);
 	index_free(&bare.by_device);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* analysis_end: what follows once all packets of a tale are read: runs, delays, the sheet. */
+/* analysis_end: computes the results once all packets are read: order of sessions, percentiles, the run
+ * summary. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "report/analysis_inside.h"
 
-/* Runs, rates and percentiles, session by session. */
-static void measure(struct analysis *analysis)
+/* Closes the runs, handshakes and rates of each session, and computes the delay percentiles. */
+static void finish_measurements(struct analysis *analysis)
 {
 	struct buckets *totals = memory_new(WAYS, sizeof(*totals)), *late = memory_new(1, sizeof(*late));
 
@@ -32,7 +33,7 @@ static void measure(struct analysis *analysis)
 	free(late);
 }
 
-static int by_number(const void *a, const void *b)
+static int compare_summaries(const void *a, const void *b)
 {
 	const struct run_summary_session *x = a, *y = b;
 
@@ -74,7 +75,7 @@ static void fill_session(
 	}
 }
 
-static void fill_sheet(struct analysis *analysis)
+static void fill_summary(struct analysis *analysis)
 {
 	struct run_summary *result = &analysis->result;
 
@@ -98,38 +99,38 @@ static void fill_sheet(struct analysis *analysis)
 	}
 	result->capture_written = analysis->kind == ANALYSIS_OURS ? analysis->packets : 0;
 	if (result->session_count)
-		qsort(result->sessions, result->session_count, sizeof(*result->sessions), by_number);
+		qsort(result->sessions, result->session_count, sizeof(*result->sessions), compare_summaries);
 }
 
-static int by_session_number(const void *a, const void *b)
+static int compare_sessions(const void *a, const void *b)
 {
 	const struct analysis_session *x = a, *y = b;
 
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* Sessions in the order of their numbers; marks and sheet follow. */
-static void put_in_order(struct analysis *analysis)
+/* Sorts sessions by number, and updates the session indexes of records to match. */
+static void sort_sessions(struct analysis *analysis)
 {
-	uint32_t *place = memory_new(analysis->session_count + 1, sizeof(*place));
+	uint32_t *new_index = memory_new(analysis->session_count + 1, sizeof(*new_index));
 	uint32_t *numbers = memory_new(analysis->session_count + 1, sizeof(*numbers));
-	struct index places = {0};
+	struct index by_new_number = {0};
 
 	for (size_t i = 0; i < analysis->session_count; i++)
 		numbers[i] = analysis->sessions[i].number;
 	if (analysis->session_count)
 		qsort(analysis->sessions, analysis->session_count, sizeof(*analysis->sessions),
-		    by_session_number);
+		    compare_sessions);
 	for (size_t i = 0; i < analysis->session_count; i++)
-		index_add(&places, analysis->sessions[i].number, (uint32_t)i);
+		index_add(&by_new_number, analysis->sessions[i].number, (uint32_t)i);
 	for (size_t i = 0; i < analysis->session_count; i++)
-		place[i] = index_find(&places, numbers[i]);
+		new_index[i] = index_find(&by_new_number, numbers[i]);
 	for (size_t i = 0; !analysis->brief && i < analysis->record_count; i++)
-		analysis->records[i].session = place[analysis->records[i].session];
+		analysis->records[i].session = new_index[analysis->records[i].session];
 	index_free(&analysis->by_number);
-	analysis->by_number = places;
-	index_free(&analysis->by_n); /* its keys are places */
-	free(place);
+	analysis->by_number = by_new_number;
+	index_free(&analysis->by_n); /* its keys contain indexes of sessions, which are stale now */
+	free(new_index);
 	free(numbers);
 }
 
@@ -140,9 +141,9 @@ void analysis_end(struct analysis *analysis)
 	if (analysis->last < analysis->result.started)
 		analysis->last = analysis->result.ended > analysis->result.started ? analysis->result.ended
 		                                                                   : analysis->result.started;
-	put_in_order(analysis);
-	measure(analysis);
-	fill_sheet(analysis);
+	sort_sessions(analysis);
+	finish_measurements(analysis);
+	fill_summary(analysis);
 	for (size_t i = 0; i < analysis->session_count; i++)
 		analysis->sessions[i].result = &analysis->result.sessions[i];
 }

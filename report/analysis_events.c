@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* analysis_events: what a tale learns beside its datagrams: events, and what the header and the closing
- * statistics say. */
+/*
+ * analysis_events: reads all but the datagrams of a capture of deadzone: events, the file header and the
+ * closing statistics.
+ *
+ * An event is a syslog line in a UDP datagram (interface `events`). Blackouts are kept per session, with a
+ * list of the open ones for each direction: the proxy writes blackout-ends only when the last of them ends.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +14,7 @@
 #include "base/units.h"
 #include "report/analysis_inside.h"
 
-/* ---- Our own: events ---- */
+/* ---- Events ---- */
 
 static struct analysis_blackout *blackout_add(struct analysis_session *session, ns_t at)
 {
@@ -19,8 +24,8 @@ static struct analysis_blackout *blackout_add(struct analysis_session *session, 
 	return &session->blackouts[session->blackout_count++];
 }
 
-/* "40s up hold by=rule:x" */
-static void blackout_begins(struct analysis_session *session, const char *text, size_t size, ns_t at)
+/* Reads what follows "blackout-begins ": "40s up hold by=rule:x". */
+static void begin_blackout(struct analysis_session *session, const char *text, size_t size, ns_t at)
 {
 	struct analysis_blackout *blackout = blackout_add(session, at);
 	bool up = memmem(text, size, " up", 3), down = memmem(text, size, " down", 5);
@@ -46,8 +51,8 @@ static void blackout_begins(struct analysis_session *session, const char *text, 
 	}
 }
 
-/* The last blackout of this way is over. Each ended by then, or before, when its own time was over. */
-static void way_over(struct analysis_session *session, enum way way, ns_t at)
+/* Ends all blackouts of one direction. Each ended now, or earlier when its own duration was over. */
+static void end_blackouts_of_way(struct analysis_session *session, enum way way, ns_t at)
 {
 	struct analysis_open *open = &session->open[way];
 
@@ -60,16 +65,17 @@ static void way_over(struct analysis_session *session, enum way way, ns_t at)
 	open->count = 0;
 }
 
-/* "" for both, or "up", or "down". */
-static void blackout_ends(struct analysis_session *session, const char *text, size_t size, ns_t at)
+/* `text` is empty for both directions, or " up" or " down". */
+static void end_blackouts(struct analysis_session *session, const char *text, size_t size, ns_t at)
 {
 	if (!memmem(text, size, "down", 4))
-		way_over(session, WAY_UP, at);
+		end_blackouts_of_way(session, WAY_UP, at);
 	if (!memmem(text, size, "up", 2))
-		way_over(session, WAY_DOWN, at);
+		end_blackouts_of_way(session, WAY_DOWN, at);
 }
 
-static bool starts(const char **text, size_t *size, const char *head)
+/* Removes the prefix `head` from the text; returns false if the text does not have it. */
+static bool skip_prefix(const char **text, size_t *size, const char *head)
 {
 	size_t length = strlen(head);
 
@@ -80,8 +86,8 @@ static bool starts(const char **text, size_t *size, const char *head)
 	return true;
 }
 
-/* It stands last, and may hold blanks. */
-static void identity_read(struct analysis_session *session, const char *text, size_t size)
+/* The identity is the last field and may contain blanks. */
+static void read_identity(struct analysis_session *session, const char *text, size_t size)
 {
 	struct word word = line_field(text, size, "identity");
 
@@ -90,8 +96,8 @@ static void identity_read(struct analysis_session *session, const char *text, si
 		    (struct word){word.at, (size_t)(text + size - word.at)});
 }
 
-/* "reload generation=2 part=1", and the ini text in force from now on below it. */
-static void reload_read(struct analysis *analysis, const char *text)
+/* Reads "reload generation=2 part=1" and the part of the new ini text on the lines below. */
+static void read_reload(struct analysis *analysis, const char *text)
 {
 	const char *line = strchr(text, '\n');
 	size_t before = analysis->ini ? strlen(analysis->ini) : 0;
@@ -106,7 +112,7 @@ static void reload_read(struct analysis *analysis, const char *text)
 	strcpy(analysis->ini + before, line + 1);
 }
 
-static void event_of_session(
+static void read_session_event(
     struct analysis *analysis, uint32_t number, const char *text, size_t size, ns_t at)
 {
 	struct analysis_session *session = analysis_session(analysis, number, at);
@@ -114,7 +120,7 @@ static void event_of_session(
 	char address[ADDRESS_TEXT_SIZE];
 	struct error error;
 
-	if (starts(&text, &size, "session-begins ")) {
+	if (skip_prefix(&text, &size, "session-begins ")) {
 		session->began = at;
 		analysis_copy_word(address, sizeof(address), line_field(text, size, "device"));
 		(void)address_read(address, &session->device, &error);
@@ -122,19 +128,19 @@ static void event_of_session(
 		                                                        : ANALYSIS_HEADER_IPV4;
 		analysis_copy_word(session->section, sizeof(session->section), line_field(text, size, "dev"));
 		analysis_copy_word(session->link, sizeof(session->link), line_field(text, size, "link"));
-		identity_read(session, text, size);
-	} else if (starts(&text, &size, "session-ends ")) {
+		read_identity(session, text, size);
+	} else if (skip_prefix(&text, &size, "session-ends ")) {
 		session->ended = memmem(text, size, "idle", 4) ? "idle" : "max-sessions";
-	} else if (starts(&text, &size, "blackout-begins ")) {
-		blackout_begins(session, text, size, at);
-	} else if (starts(&text, &size, "blackout-ends")) {
-		blackout_ends(session, text, size, at);
-	} else if (starts(&text, &size, "nat-rebound ")) {
+	} else if (skip_prefix(&text, &size, "blackout-begins ")) {
+		begin_blackout(session, text, size, at);
+	} else if (skip_prefix(&text, &size, "blackout-ends")) {
+		end_blackouts(session, text, size, at);
+	} else if (skip_prefix(&text, &size, "nat-rebound ")) {
 		session->rebinds++;
-	} else if (starts(&text, &size, "device-moved ")) {
+	} else if (skip_prefix(&text, &size, "device-moved ")) {
 		analysis_copy_word(address, sizeof(address), line_field(text, size, "device"));
 		(void)address_read(address, &session->device, &error);
-	} else if (starts(&text, &size, "link ")) {
+	} else if (skip_prefix(&text, &size, "link ")) {
 		value = (struct word){text, strcspn(text, " ") < size ? strcspn(text, " ") : size};
 		analysis_copy_word(session->link, sizeof(session->link), value);
 	}
@@ -142,9 +148,9 @@ static void event_of_session(
 
 void analysis_event(struct analysis *analysis, const struct decoded *decoded, ns_t at)
 {
-	static const char record[] = "deadzone deadzone: ";
+	static const char program[] = "deadzone deadzone: ";
 	const char *line = (const char *)decoded->payload;
-	const char *text = memmem(line, decoded->kept, record, sizeof(record) - 1);
+	const char *text = memmem(line, decoded->kept, program, sizeof(program) - 1);
 	struct analysis_event event = {.at = at};
 	bool live;
 
@@ -153,7 +159,7 @@ void analysis_event(struct analysis *analysis, const struct decoded *decoded, ns
 		return;
 	}
 	event.text = memory_text(
-	    text + sizeof(record) - 1, decoded->kept - (size_t)(text - line) - (sizeof(record) - 1));
+	    text + sizeof(program) - 1, decoded->kept - (size_t)(text - line) - (sizeof(program) - 1));
 	if (strncmp(event.text, "s=", 2) == 0) {
 		char *rest;
 
@@ -163,9 +169,9 @@ void analysis_event(struct analysis *analysis, const struct decoded *decoded, ns
 	live = strncmp(event.text, ANALYSIS_LIVE_MARK, sizeof(ANALYSIS_LIVE_MARK) - 1) == 0;
 	analysis->live |= live;
 	if (event.session)
-		event_of_session(analysis, event.session, event.text, strlen(event.text), at);
+		read_session_event(analysis, event.session, event.text, strlen(event.text), at);
 	else if (strncmp(event.text, "reload generation=", 18) == 0)
-		reload_read(analysis, event.text);
+		read_reload(analysis, event.text);
 	if (analysis->brief && !live) {
 		free(event.text);
 		return;
@@ -174,7 +180,7 @@ void analysis_event(struct analysis *analysis, const struct decoded *decoded, ns
 	analysis->events[analysis->event_count++] = event;
 }
 
-static uint64_t number_in(const char *line, size_t size, const char *key)
+static uint64_t field_number(const char *line, size_t size, const char *key)
 {
 	char text[24];
 
@@ -182,46 +188,46 @@ static uint64_t number_in(const char *line, size_t size, const char *key)
 	return strtoull(text, NULL, 10);
 }
 
-/* "s=3 dir=up copies=2 queued=5", of what waited at the end: believed where the account balances with it. */
-static void waiting_read(struct analysis *analysis, const char *line, size_t size)
+/* Reads "s=3 dir=up copies=2 queued=5" (queued at the end); ignored unless the account then balances. */
+static void read_waiting(struct analysis *analysis, const char *line, size_t size)
 {
-	uint32_t index = index_find(&analysis->by_number, number_in(line, size, "s"));
+	uint32_t index = index_find(&analysis->by_number, field_number(line, size, "s"));
 	enum way way = memmem(line, size, "dir=up", 6) ? WAY_UP : WAY_DOWN;
-	struct account told;
+	struct account account;
 
 	if (index == INDEX_NONE)
 		return;
-	told = analysis->sessions[index].accounts[way];
-	told.copies = number_in(line, size, "copies");
-	told.queued = number_in(line, size, "queued");
-	if (told.received + told.copies == told.sent + account_dropped(&told) + told.queued)
-		analysis->sessions[index].accounts[way] = told;
+	account = analysis->sessions[index].accounts[way];
+	account.copies = field_number(line, size, "copies");
+	account.queued = field_number(line, size, "queued");
+	if (account.received + account.copies == account.sent + account_dropped(&account) + account.queued)
+		analysis->sessions[index].accounts[way] = account;
 }
 
-/* "sockets s=3 port=40112 old_ports=1": of a session whose last packets do not show it. */
-static void sockets_read(struct analysis *analysis, const char *line, size_t size)
+/* Reads "s=3 port=40112 old_ports=1", for a session whose last packets do not show its port. */
+static void read_sockets(struct analysis *analysis, const char *line, size_t size)
 {
-	uint32_t index = index_find(&analysis->by_number, number_in(line, size, "s"));
+	uint32_t index = index_find(&analysis->by_number, field_number(line, size, "s"));
 
 	if (index == INDEX_NONE)
 		return;
-	analysis->sessions[index].cloud_port = (uint16_t)number_in(line, size, "port");
-	analysis->sessions[index].old_ports = (uint32_t)number_in(line, size, "old_ports");
+	analysis->sessions[index].cloud_port = (uint16_t)field_number(line, size, "port");
+	analysis->sessions[index].old_ports = (uint32_t)field_number(line, size, "old_ports");
 }
 
-/* "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us p50=…", … */
-static void closing_line(struct analysis *analysis, const char *line, size_t size)
+/* Reads a line: "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us …" */
+static void read_closing_line(struct analysis *analysis, const char *line, size_t size)
 {
 	struct run_summary *result = &analysis->result;
 	struct word word = line_field(line, size, "rule"), value;
 	char text[80];
 	uint64_t number;
 
-	if (starts(&line, &size, "waiting "))
-		return waiting_read(analysis, line, size);
-	if (starts(&line, &size, "sockets "))
-		return sockets_read(analysis, line, size);
-	if (starts(&line, &size, "failed ")) {
+	if (skip_prefix(&line, &size, "waiting "))
+		return read_waiting(analysis, line, size);
+	if (skip_prefix(&line, &size, "sockets "))
+		return read_sockets(analysis, line, size);
+	if (skip_prefix(&line, &size, "failed ")) {
 		struct run_summary_failure *failure;
 
 		result->failures = memory_grow(
@@ -231,7 +237,7 @@ static void closing_line(struct analysis *analysis, const char *line, size_t siz
 		analysis_copy_word(failure->subject, sizeof(failure->subject),
 		    word.at ? word : line_field(line, size, "check"));
 		value = line_field(line, size, "want");
-		/* The last one: it may hold blanks ("1- each"). */
+		/* The last field; it may contain blanks ("1- each"). */
 		analysis_copy_word(failure->want, sizeof(failure->want),
 		    (struct word){value.at, value.at ? (size_t)(line + size - value.at) : 0});
 		analysis_copy_word(text, sizeof(text), line_field(line, size, "s"));
@@ -287,12 +293,12 @@ void analysis_closing(struct analysis *analysis, const struct savefile_closing *
 	while (*line) {
 		size_t size = strcspn(line, "\n");
 
-		closing_line(analysis, line, size);
+		read_closing_line(analysis, line, size);
 		line += size + (line[size] == '\n');
 	}
 }
 
-/* What the header says: program, seed, ini text. */
+/* Reads the version, the seed and the ini text. */
 void analysis_header(struct analysis *analysis, const struct reader *reader)
 {
 	const char *application = reader_application(reader), *comment = reader_section_comment(reader);
@@ -301,6 +307,6 @@ void analysis_header(struct analysis *analysis, const struct reader *reader)
 	if (strncmp(application, "deadzone ", 9) == 0)
 		snprintf(analysis->result.version, sizeof(analysis->result.version), "%s", application + 9);
 	analysis->result.seed_known = reader_seed(reader, &analysis->result.seed);
-	if (ini && !analysis->ini) /* a reload has told another */
+	if (ini && !analysis->ini) /* else a reload has replaced it */
 		analysis->ini = memory_text(ini + 1, strlen(ini + 1));
 }

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * analysis_inside: what the files that read a tale share: tale.c (arrivals and fates, wherever they are
- * told), analysis_ours.c (our own comments), analysis_events.c, analysis_bare.c (files without comments),
- * analysis_end.c.
+ * analysis_inside: functions shared by the files that build an analysis.
+ *
+ *   analysis_read.c    chooses one of the two readers
+ *   analysis_ours.c    reads captures with deadzone's comments
+ *   analysis_bare.c    reads captures without comments
+ *   analysis_events.c  reads events, the file header and the closing statistics
+ *   analysis.c         records arrivals, departures and drops for both readers
+ *   analysis_end.c     computes the results once all packets are read
  */
-#ifndef REPORT_TALE_INSIDE_H
-#define REPORT_TALE_INSIDE_H
+#ifndef REPORT_ANALYSIS_INSIDE_H
+#define REPORT_ANALYSIS_INSIDE_H
 
 #include "capture/decode.h"
 #include "capture/fields.h"
@@ -15,51 +20,56 @@
 #define ANALYSIS_HEADER_IPV4 28 /* bytes of IP and UDP */
 #define ANALYSIS_HEADER_IPV6 48
 
-/* A session by its number, made where it is new. */
+/* Returns the session with this number; creates it if needed. */
 struct analysis_session *analysis_session(struct analysis *analysis, uint32_t number, ns_t at);
-/* A datagram of it arrived; its fate is not known yet. */
+/* Records an arrival, whose fate is still open. */
 struct packet_record *analysis_arrived(struct analysis *analysis, struct analysis_session *session,
     enum way way, uint32_t n, const struct decoded *decoded, ns_t at);
-/* What its records show: for the handshakes, and whether it carries data. */
+/* Parses the datagram's DTLS records: feeds the handshakes, and fills `record->data` and the like. */
 void analysis_inspect(struct analysis *analysis, struct analysis_session *session,
     struct packet_record *record, const struct decoded *decoded);
-/* A datagram left, with these bytes; each that leaves, copies and joint ones too. */
+/* Counts the wire bytes of a datagram that left, be it an original, a copy or a joint datagram. */
 void analysis_left(struct analysis_session *session, enum way way, const struct decoded *decoded);
-/* The mark's datagram left with other bytes than those that came. */
+/* Recomputes `record->data` for a datagram that left with altered bytes. */
 void analysis_changed(struct analysis *analysis, struct analysis_session *session,
     struct packet_record *record, const struct decoded *decoded);
-/* A datagram left for its receiver with the bytes that came. */
+/* Feeds the handshakes a datagram that left with the bytes of its arrival. */
 void analysis_delivered(struct analysis *analysis, struct analysis_session *session, enum way way,
     const struct decoded *decoded, ns_t at);
+/* Returns NULL if there is no such record, or it was freed. */
 struct packet_record *analysis_record(
     const struct analysis *analysis, const struct analysis_session *session, enum way way, uint32_t n);
+/* Records that the original left at `at`. */
 void analysis_sent(struct analysis *analysis, struct packet_record *record, ns_t at);
-/* How long it took. Once one was held back on purpose the summary has delays. */
+/* Adds the actual delay to the summary's delays, which start with the first datagram delayed on purpose. */
 void analysis_measured(struct analysis *analysis, const struct packet_record *record, bool on_purpose);
-/* Its fate and those of its copies are told: a brief tale forgets it. */
+/* Frees the record if the analysis is brief and the fates of the original and all copies are known. */
 void analysis_done(struct analysis *analysis, struct packet_record *record);
+/* Records that the original was dropped at `at`, by `by` ("" for unknown). */
 void analysis_dropped(struct analysis *analysis, struct packet_record *record, enum reason reason,
     const char *by, size_t by_size, ns_t at);
-void analysis_copied(
-    struct analysis *analysis, const struct packet_record *record, ns_t at); /* a duplicate left */
+/* Records that a duplicate left. */
+void analysis_copied(struct analysis *analysis, const struct packet_record *record, ns_t at);
+/* Interns `text`; returns its index. */
 uint32_t analysis_words_add(struct analysis_words *words, const char *text, size_t size);
 
+/* Copies `word` into a buffer of `cap` bytes, truncated if needed; "" if it has no text. */
 void analysis_copy_word(char *into, size_t cap, struct word word);
 
 /* analysis_events.c */
-#define ANALYSIS_LIVE_MARK "live " /* an event: something was changed while it ran */
+#define ANALYSIS_LIVE_MARK "live " /* prefix of events about changes by the API */
 void analysis_event(struct analysis *analysis, const struct decoded *decoded, ns_t at);
 void analysis_header(struct analysis *analysis, const struct reader *reader);
 void analysis_closing(struct analysis *analysis, const struct savefile_closing *closing);
-/* What the reader knows once it is at its end: what was passed over, and its notes. */
+/* Adds the notes of a reader that is at its end: skipped packets, truncation. */
 void analysis_reader_done(struct analysis *analysis, const struct reader *reader);
 
-/* analysis_end.c: once all packets are read */
+/* analysis_end.c: computes the results once all packets are read. */
 void analysis_end(struct analysis *analysis);
 
-/* Reads our own files, with comments. */
+/* Reads a capture of deadzone with comments. */
 void analysis_read_ours(struct analysis *analysis, struct reader *reader);
-/* Reads a file that is none of ours, or ours without comments. */
+/* Reads any other capture. Returns -1 and sets *error on failure. */
 int analysis_read_bare(struct analysis *analysis, struct inputs *inputs, const struct analysis_filter *filter,
     struct error *error);
 

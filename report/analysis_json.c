@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* analysis_json: the tale for machines: the summary's JSON, and in each session `network`, `dtls` and
- * `blackouts`. */
+/*
+ * analysis_json: the analysis as JSON: the run summary, and in each session also `network`, `dtls`,
+ * `blackouts` and `rate`.
+ */
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
 #include "report/analysis.h"
 
-#define INDENTED_MAX 100 /* sessions */
+#define INDENTED_MAX 100 /* sessions; above, each session takes one line */
 
 static json_t *json_rounded(double value)
 {
@@ -117,37 +119,37 @@ static json_t *json_flight(const struct analysis *analysis, const struct handsha
 static json_t *json_message(const struct analysis *analysis, const struct handshake_message *message)
 {
 	bool is_clear = message->message.sequence != DTLS_SEQUENCE_HIDDEN;
-	json_t *one = json_pack("{s:s, s:s}", "dir", verdict_ways[message->way], "message",
+	json_t *object = json_pack("{s:s, s:s}", "dir", verdict_ways[message->way], "message",
 	    handshake_kind_name(message->message.kinds));
 
 	if (is_clear)
-		json_object_set_new(one, "message_seq", json_integer(message->message.sequence));
+		json_object_set_new(object, "message_seq", json_integer(message->message.sequence));
 	if (is_clear && message->message.place)
-		json_object_set_new(one, "fragment_offset", json_integer(message->message.place));
-	json_object_set_new(one, "at", json_since(analysis, message->first));
-	json_object_set_new(one, "delivered", json_since(analysis, message->delivered));
-	json_object_set_new(one, "sends", json_integer(message->sends));
-	json_object_set_new(one, "again_after_seconds", json_gaps(message));
-	return one;
+		json_object_set_new(object, "fragment_offset", json_integer(message->message.place));
+	json_object_set_new(object, "at", json_since(analysis, message->first));
+	json_object_set_new(object, "delivered", json_since(analysis, message->delivered));
+	json_object_set_new(object, "sends", json_integer(message->sends));
+	json_object_set_new(object, "again_after_seconds", json_gaps(message));
+	return object;
 }
 
 static json_t *json_handshake(const struct analysis *analysis, const struct handshake *handshake)
 {
-	json_t *flights = json_array(), *messages = json_array(), *one;
+	json_t *flights = json_array(), *messages = json_array(), *object;
 
 	for (size_t i = 0; i < handshake->flight_count; i++)
 		json_array_append_new(flights, json_flight(analysis, handshake, i));
 	for (size_t i = 0; i < handshake->message_count; i++)
 		json_array_append_new(messages, json_message(analysis, &handshake->messages[i]));
-	one = json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", handshake_word(handshake), "at",
+	object = json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", handshake_word(handshake), "at",
 	    json_since(analysis, handshake->began), "seconds",
 	    handshake->done && !handshake->is_untimed
 	        ? json_rounded((double)(handshake->done - handshake->began) / 1e9)
 	        : json_null(),
 	    "flights", flights, "messages", messages);
 	if (handshake->kind == HANDSHAKE_UNKNOWN)
-		json_object_set_new(one, "missing_records", json_integer(handshake->missing));
-	return one;
+		json_object_set_new(object, "missing_records", json_integer(handshake->missing));
+	return object;
 }
 
 static json_t *json_dtls(const struct analysis *analysis, const struct analysis_session *session)
@@ -162,7 +164,7 @@ static json_t *json_dtls(const struct analysis *analysis, const struct analysis_
 	    (json_int_t)session->ways[WAY_DOWN].cid_records);
 }
 
-static json_t *json_after(const struct analysis_blackout *blackout, ns_t data)
+static json_t *json_seconds_after(const struct analysis_blackout *blackout, ns_t data)
 {
 	return blackout->ended && data ? json_rounded((double)(data - blackout->ended) / 1e9) : json_null();
 }
@@ -185,8 +187,8 @@ static json_t *json_blackouts(const struct analysis *analysis, const struct anal
 		                  : verdict_ways[b->ways[WAY_UP] ? WAY_UP : WAY_DOWN],
 		              "hold", b->hold, "at", json_since(analysis, b->began), "until",
 		              json_since(analysis, b->ended), "data_again_after_seconds", "up",
-		              json_after(b, b->data[WAY_UP]), "down", json_after(b, b->data[WAY_DOWN]),
-		              "both", json_after(b, both)));
+		              json_seconds_after(b, b->data[WAY_UP]), "down",
+		              json_seconds_after(b, b->data[WAY_DOWN]), "both", json_seconds_after(b, both)));
 	}
 	return list;
 }
@@ -216,25 +218,24 @@ static json_t *json_rate(const struct analysis *analysis, const struct rate *rat
 	    json_bins(rate, WAY_DOWN));
 }
 
-/* ---- The whole ---- */
+/* ---- Sessions and the document ---- */
 
 json_t *analysis_json_session(const struct analysis *analysis, size_t index)
 {
 	const struct analysis_session *session = &analysis->sessions[index];
-	json_t *one = run_summary_json_session(session->result);
+	json_t *object = run_summary_json_session(session->result);
 
-	json_object_set_new(one, "network",
+	json_object_set_new(object, "network",
 	    json_pack("{s:o, s:o}", "up", json_network(analysis, session, WAY_UP), "down",
 	        json_network(analysis, session, WAY_DOWN)));
-	json_object_set_new(one, "dtls", json_dtls(analysis, session));
-	json_object_set_new(one, "blackouts", json_blackouts(analysis, session));
-	json_object_set_new(one, "rate", json_rate(analysis, &session->rate));
-	return one;
+	json_object_set_new(object, "dtls", json_dtls(analysis, session));
+	json_object_set_new(object, "blackouts", json_blackouts(analysis, session));
+	json_object_set_new(object, "rate", json_rate(analysis, &session->rate));
+	return object;
 }
 
 void analysis_json(const struct analysis *analysis, FILE *out)
 {
-	/* For people while there are few; of many each takes a line. */
 	enum dump_form form = analysis->session_count > INDENTED_MAX ? DUMP_COMPACT : DUMP_INDENTED;
 	struct run_summary_json whole;
 	struct text text = {0};

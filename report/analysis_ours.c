@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * analysis_ours: a tale from our own comments, which tell each datagram's fate.
+ * analysis_ours: reads captures of deadzone, whose comments (capture/fields.h) give each datagram's fate.
+ *
+ * The comment of an arrival has the decision: dropped, or passed with so many copies. The comment of a
+ * departure names the session, direction and ordinal of the arrival, which may be one of several in a joint
+ * datagram (action `pack`). A drop after the arrival has a comment of the kind FIELDS_UNSENT.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +14,10 @@
 #include "capture/fields.h"
 #include "report/analysis_inside.h"
 
-#define HEX_MAX 80 /* bytes of a copy that are kept */
+#define HEX_MAX 80 /* longest copy, in bytes, that is kept as hex */
 
-/* What the mark has no number for: "by=… hold=… did=… dev=… dtls=TYPE/EPOCH/". */
-static uint32_t rest_of(struct analysis *analysis, const struct fields *fields)
+/* Interns the fields that have no member in the record: "by=… hold=… did=… dev=… dtls=TYPE/EPOCH/". */
+static uint32_t intern_rest(struct analysis *analysis, const struct fields *fields)
 {
 	const struct {
 		const char *key;
@@ -37,13 +41,13 @@ static uint32_t rest_of(struct analysis *analysis, const struct fields *fields)
 	return analysis_words_add(&analysis->words, text->at ? text->at : "", text->size);
 }
 
-/* "set:57:12,truncate:100": what its bytes became, as rules can do it again. The bytes of a deed that the
- * capture did not keep are not known: "corrupt:57". */
-static uint32_t deeds_of(
+/* Interns the mutations in a form that rules can repeat: "set:57:12,truncate:100", or "corrupt:57" for a byte
+ * that the capture lacks. Returns the index plus 1, or 0 if there are none or the analysis is brief. */
+static uint32_t intern_mutations(
     struct analysis *analysis, const struct fields *fields, const struct decoded *decoded)
 {
 	struct text *text = &analysis->scratch;
-	struct word left = fields->did, mutation;
+	struct word rest = fields->did, mutation;
 	uint8_t *bytes;
 
 	if (!fields->did.at || analysis->brief)
@@ -51,47 +55,48 @@ static uint32_t deeds_of(
 	text_clear(text);
 	bytes = memory_get(decoded->kept + 1);
 	memcpy(bytes, decoded->payload, decoded->kept);
-	while ((mutation = word_first(left)).size) {
+	while ((mutation = word_first(rest)).size) {
 		unsigned byte = 0, value = 0;
-		char one[40];
+		char word[40];
 
-		analysis_copy_word(one, sizeof(one), mutation);
+		analysis_copy_word(word, sizeof(word), mutation);
 		text_add(text, "%s", text->size ? "," : "");
-		if (sscanf(one, "corrupt:%u.%u", &byte, &value) == 2 && byte < decoded->kept && value < 8) {
+		if (sscanf(word, "corrupt:%u.%u", &byte, &value) == 2 && byte < decoded->kept && value < 8) {
 			bytes[byte] ^= (uint8_t)(1u << value);
 			text_add(text, "set:%u:%u", byte, bytes[byte]);
-		} else if (sscanf(one, "set:%u:%u", &byte, &value) == 2 && byte < decoded->kept) {
+		} else if (sscanf(word, "set:%u:%u", &byte, &value) == 2 && byte < decoded->kept) {
 			bytes[byte] = (uint8_t)value;
 			text_add(text, "set:%u:%u", byte, bytes[byte]);
-		} else if (sscanf(one, "corrupt:%u.", &byte) == 1) {
+		} else if (sscanf(word, "corrupt:%u.", &byte) == 1) {
 			text_add(text, "corrupt:%u", byte);
 		} else {
-			text_add(text, "%s", one);
+			text_add(text, "%s", word);
 		}
-		if (mutation.size == left.size)
+		if (mutation.size == rest.size)
 			break;
-		left = (struct word){left.at + mutation.size + 1, left.size - mutation.size - 1};
+		rest = (struct word){rest.at + mutation.size + 1, rest.size - mutation.size - 1};
 	}
 	free(bytes);
 	return analysis_words_add(&analysis->words, text->at, text->size) + 1;
 }
 
-static uint32_t hash_of(const struct decoded *decoded)
+static uint32_t payload_hash(const struct decoded *decoded)
 {
 	return (uint32_t)chance_hash(decoded->size, decoded->payload, decoded->kept);
 }
 
-static void link_named(struct analysis_session *session, struct word by)
+/* Notes the name of the link that is among the deciders: "link:NAME,rule:NAME". */
+static void note_link(struct analysis_session *session, struct word by)
 {
-	struct word one;
+	struct word name;
 
-	while ((one = word_first(by)).size) {
-		if (one.size > 5 && memcmp(one.at, "link:", 5) == 0)
+	while ((name = word_first(by)).size) {
+		if (name.size > 5 && memcmp(name.at, "link:", 5) == 0)
 			analysis_copy_word(
-			    session->link, sizeof(session->link), (struct word){one.at + 5, one.size - 5});
-		if (one.size == by.size)
+			    session->link, sizeof(session->link), (struct word){name.at + 5, name.size - 5});
+		if (name.size == by.size)
 			return;
-		by = (struct word){by.at + one.size + 1, by.size - one.size - 1};
+		by = (struct word){by.at + name.size + 1, by.size - name.size - 1};
 	}
 }
 
@@ -100,7 +105,9 @@ static bool contains(struct word word, const char *text)
 	return word.at && memmem(word.at, word.size, text, strlen(text));
 }
 
-static void refused(struct analysis *analysis, const struct fields *fields, const struct decoded *decoded)
+/* Counts a datagram that was refused before it had a session. */
+static void handle_refused(
+    struct analysis *analysis, const struct fields *fields, const struct decoded *decoded)
 {
 	struct account *account = &analysis->refused[fields->way];
 
@@ -109,7 +116,8 @@ static void refused(struct analysis *analysis, const struct fields *fields, cons
 	account->dropped[fields->reason]++;
 }
 
-static void ends_learn(
+/* Notes the device's address or the port towards the cloud. */
+static void note_addresses(
     struct analysis_session *session, const struct fields *fields, const struct decoded *decoded)
 {
 	bool device_side = (fields->kind == FIELDS_ARRIVED) == (fields->way == WAY_UP);
@@ -124,8 +132,8 @@ static void ends_learn(
 	}
 }
 
-static void arrived(struct analysis *analysis, struct analysis_session *session, const struct fields *fields,
-    const struct decoded *decoded, ns_t at)
+static void handle_arrival(struct analysis *analysis, struct analysis_session *session,
+    const struct fields *fields, const struct decoded *decoded, ns_t at)
 {
 	struct packet_record *record;
 
@@ -134,13 +142,13 @@ static void arrived(struct analysis *analysis, struct analysis_session *session,
 		return;
 	}
 	record = analysis_arrived(analysis, session, fields->way, fields->n, decoded, at);
-	/* What dies of these is seen by no rule: no hello is learned from it. */
+	/* Datagrams dropped for these reasons reach no rule, so the proxy did not parse them either. */
 	if (fields->reason != REASON_OVERLOAD && fields->reason != REASON_NAT_EXPIRED)
 		analysis_inspect(analysis, session, record, decoded);
-	record->words = analysis->brief ? 0 : rest_of(analysis, fields);
-	record->mutations = deeds_of(analysis, fields, decoded);
+	record->words = analysis->brief ? 0 : intern_rest(analysis, fields);
+	record->mutations = intern_mutations(analysis, fields, decoded);
 	record->altered = fields->did.at != NULL;
-	record->hash = record->mutations ? hash_of(decoded) : 0;
+	record->hash = record->mutations ? payload_hash(decoded) : 0;
 	record->copies = (uint16_t)(fields->copies < UINT16_MAX ? fields->copies : UINT16_MAX);
 	session->accounts[fields->way].copies += record->copies;
 	session->accounts[fields->way].queued += record->copies;
@@ -148,7 +156,7 @@ static void arrived(struct analysis *analysis, struct analysis_session *session,
 	session->accounts[fields->way].corrupted += contains(fields->did, "corrupt:");
 	if (fields->delay != NS_UNKNOWN)
 		record->delay_us = fields->delay / NS_US;
-	link_named(session, fields->by);
+	note_link(session, fields->by);
 	if (fields->device.at)
 		analysis_copy_word(session->section, sizeof(session->section), fields->device);
 	if (fields->reason) {
@@ -159,8 +167,8 @@ static void arrived(struct analysis *analysis, struct analysis_session *session,
 	}
 }
 
-/* Bytes that no rule could make again from the datagram's own, as hex where an ini line has room for them. */
-static uint32_t hex_of(struct analysis *analysis, const struct decoded *decoded)
+/* Interns the payload as hex; returns the index plus 1, or 0 if it is too long or truncated. */
+static uint32_t intern_hex(struct analysis *analysis, const struct decoded *decoded)
 {
 	char hex[2 * HEX_MAX + 1];
 
@@ -171,36 +179,36 @@ static uint32_t hex_of(struct analysis *analysis, const struct decoded *decoded)
 	return analysis_words_add(&analysis->words, hex, 2 * decoded->size) + 1;
 }
 
-static void copy_keep(struct analysis *analysis, const struct packet_record *record,
+static void keep_copy(struct analysis *analysis, const struct packet_record *record,
     const struct fields *fields, const struct decoded *decoded, ns_t at)
 {
-	bool own_bytes = fields->origin == ORIGIN_INJECT || fields->origin == ORIGIN_DECOY;
+	bool has_own_bytes = fields->origin == ORIGIN_INJECT || fields->origin == ORIGIN_DECOY;
 
 	analysis_copied(analysis, record, at);
 	analysis->copies[analysis->copy_count - 1].origin = (uint8_t)fields->origin;
-	analysis->copies[analysis->copy_count - 1].hex = own_bytes ? hex_of(analysis, decoded) : 0;
+	analysis->copies[analysis->copy_count - 1].hex = has_own_bytes ? intern_hex(analysis, decoded) : 0;
 	analysis->copies[analysis->copy_count - 1].untouched = record->mutations &&
-	                                                       record->hash == hash_of(decoded);
+	                                                       record->hash == payload_hash(decoded);
 }
 
-static void copy_left(struct analysis *analysis, struct analysis_session *session,
+static void handle_copy_departure(struct analysis *analysis, struct analysis_session *session,
     const struct fields *fields, const struct decoded *decoded, ns_t at)
 {
 	struct account *account = &session->accounts[fields->way];
 	struct analysis_way *way = &session->ways[fields->way],
 	                    *other = &session->ways[way_back(fields->way)];
 	struct packet_record *record = analysis_record(analysis, session, fields->way, fields->n);
-	bool later = fields->origin == ORIGIN_LINK && (!record || fields->copy > record->copies);
+	bool is_unannounced = fields->origin == ORIGIN_LINK && (!record || fields->copy > record->copies);
 
-	/* One that was made later, of a joint datagram, stands in no arrival's `copies`; one that a datagram
-	 * of the other way asked for (`replay KIND`) stands in that one's. */
-	if (!later && !way->copies_due && other->copies_due) {
+	/* A copy made later, of a joint datagram, is in no arrival's `copies`. A copy made by a datagram of
+	 * the other direction (`replay KIND`) is in the `copies` of that one. */
+	if (!is_unannounced && !way->copies_due && other->copies_due) {
 		other->copies_due--;
 		session->accounts[way_back(fields->way)].copies--;
 		session->accounts[way_back(fields->way)].queued--;
-		later = true;
+		is_unannounced = true;
 	}
-	if (later || !way->copies_due) {
+	if (is_unannounced || !way->copies_due) {
 		account->copies++;
 		account->queued++;
 	} else {
@@ -223,13 +231,14 @@ static void copy_left(struct analysis *analysis, struct analysis_session *sessio
 		    !(record && record->altered))
 			analysis_delivered(analysis, session, fields->way, decoded, at);
 		if (record && !analysis->brief)
-			copy_keep(analysis, record, fields, decoded, at);
+			keep_copy(analysis, record, fields, decoded, at);
 	}
 	if (record)
 		analysis_done(analysis, record);
 }
 
-static void measured(struct analysis *analysis, struct analysis_session *session,
+/* Records the departure of an original, with its delay and lateness if the comment has them. */
+static void record_departure(struct analysis *analysis, struct analysis_session *session,
     struct packet_record *record, const struct fields *fields, ns_t at)
 {
 	struct analysis_way *way = &session->ways[record->way];
@@ -245,9 +254,9 @@ static void measured(struct analysis *analysis, struct analysis_session *session
 	sparse_add(&way->late, record->late_us * NS_US);
 }
 
-/* Returns whether it reached its receiver as it came. */
-static bool one_left(struct analysis *analysis, struct analysis_session *session, const struct fields *fields,
-    uint32_t n, ns_t at)
+/* Records the fate of original `n`. Returns true if it was sent with the bytes of its arrival. */
+static bool settle_original(struct analysis *analysis, struct analysis_session *session,
+    const struct fields *fields, uint32_t n, ns_t at)
 {
 	struct packet_record *record = analysis_record(analysis, session, fields->way, n);
 	bool delivered;
@@ -260,13 +269,13 @@ static bool one_left(struct analysis *analysis, struct analysis_session *session
 	if (fields->kind == FIELDS_UNSENT)
 		analysis_dropped(analysis, record, fields->reason, "", 0, at);
 	else
-		measured(analysis, session, record, fields, at);
+		record_departure(analysis, session, record, fields, at);
 	analysis_done(analysis, record);
 	return delivered;
 }
 
-static void left(struct analysis *analysis, struct analysis_session *session, const struct fields *fields,
-    const struct decoded *decoded, ns_t at)
+static void handle_departure(struct analysis *analysis, struct analysis_session *session,
+    const struct fields *fields, const struct decoded *decoded, ns_t at)
 {
 	struct word packed = fields->packed;
 	struct packet_record *record;
@@ -274,7 +283,7 @@ static void left(struct analysis *analysis, struct analysis_session *session, co
 	uint32_t n;
 
 	if (fields->copy) {
-		copy_left(analysis, session, fields, decoded, at);
+		handle_copy_departure(analysis, session, fields, decoded, at);
 		return;
 	}
 	if (fields->kind == FIELDS_SENT)
@@ -286,16 +295,17 @@ static void left(struct analysis *analysis, struct analysis_session *session, co
 	if (packed.at) {
 		analysis->joints++;
 		while (fields_packed(&packed, &n))
-			delivered &= one_left(analysis, session, fields, n, at);
+			delivered &= settle_original(analysis, session, fields, n, at);
 	} else {
-		delivered = one_left(analysis, session, fields, fields->n, at);
+		delivered = settle_original(analysis, session, fields, fields->n, at);
 	}
 	delivered &= !fields->did.at;
 	if (delivered)
 		analysis_delivered(analysis, session, fields->way, decoded, at);
 }
 
-static bool take_commented(
+/* Returns false if the packet has no comment of deadzone. */
+static bool handle_commented(
     struct analysis *analysis, const struct saved_packet *packet, const struct decoded *decoded)
 {
 	struct analysis_session *session;
@@ -308,19 +318,19 @@ static bool take_commented(
 	analysis->device_packets += strcmp(packet->interface, "device") == 0;
 	analysis->cloud_packets += strcmp(packet->interface, "cloud") == 0;
 	if (!fields.session) {
-		refused(analysis, &fields, decoded);
+		handle_refused(analysis, &fields, decoded);
 		return true;
 	}
 	session = analysis_session(analysis, fields.session, packet->at);
-	ends_learn(session, &fields, decoded);
+	note_addresses(session, &fields, decoded);
 	if (fields.kind == FIELDS_ARRIVED)
-		arrived(analysis, session, &fields, decoded, packet->at);
+		handle_arrival(analysis, session, &fields, decoded, packet->at);
 	else
-		left(analysis, session, &fields, decoded, packet->at);
+		handle_departure(analysis, session, &fields, decoded, packet->at);
 	return true;
 }
 
-static void take_packet(struct analysis *analysis, struct reader *reader, const struct reader_packet *from)
+static void handle_packet(struct analysis *analysis, struct reader *reader, const struct reader_packet *from)
 {
 	const struct saved_packet *packet = &from->saved;
 	struct decoded decoded;
@@ -332,12 +342,12 @@ static void take_packet(struct analysis *analysis, struct reader *reader, const 
 		return;
 	if (strcmp(packet->interface, "events") == 0)
 		analysis_event(analysis, &decoded, packet->at);
-	else if (!take_commented(analysis, packet, &decoded))
+	else if (!handle_commented(analysis, packet, &decoded))
 		analysis->strange++;
 }
 
-/* Somebody may have exported a part: one interface, or one direction. */
-static void note_parts(struct analysis *analysis)
+/* Adds notes if the capture lacks an interface or a direction, as after an export with a filter. */
+static void note_missing_parts(struct analysis *analysis)
 {
 	uint64_t dropped = 0;
 
@@ -367,10 +377,10 @@ void analysis_read_ours(struct analysis *analysis, struct reader *reader)
 
 	analysis->kind = ANALYSIS_OURS;
 	while (reader_next(reader, &packet))
-		take_packet(analysis, reader, &packet);
+		handle_packet(analysis, reader, &packet);
 	analysis_header(analysis, reader);
 	if (reader_closing(reader))
 		analysis_closing(analysis, reader_closing(reader));
-	note_parts(analysis);
+	note_missing_parts(analysis);
 	analysis_reader_done(analysis, reader);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* analysis_read: which reader a capture needs, and the tale from its first packet to its figures. */
+/* analysis_read: chooses the reader for a capture and runs the analysis. */
 #include "base/memory.h"
 #include "report/analysis_inside.h"
 

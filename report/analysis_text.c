@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* analysis_text: the tale for a terminal. */
+/* analysis_text: the analysis as text for a terminal. Long lists are cut; JSON has all entries. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "report/analysis.h"
 
-#define SESSIONS_MAX 20 /* told one by one; JSON and the page have them all */
+#define SESSIONS_MAX 20
 #define BLACKOUTS_MAX 20
 #define HANDSHAKES_MAX 10
 
@@ -96,7 +96,7 @@ static void print_way(
 		    seconds(way->silence_from - analysis->result.started));
 }
 
-static bool same_tries(const struct handshake_message *a, const struct handshake_message *b)
+static bool has_same_tries(const struct handshake_message *a, const struct handshake_message *b)
 {
 	return a->flight == b->flight && a->sends == b->sends && a->sends > 1;
 }
@@ -108,18 +108,18 @@ static void print_message_name(const struct handshake_message *message, bool is_
 		fprintf(out, " from byte %u", message->message.place);
 }
 
-/* Each message that was sent again; those of a flight that were sent as often stand together. */
+/* Prints each message that was retransmitted; neighbours in a flight with as many tries share a line. */
 static void print_retransmissions(const struct handshake *handshake, FILE *out)
 {
 	for (size_t i = 0; i < handshake->message_count; i++) {
 		const struct handshake_message *message = &handshake->messages[i];
 
-		if (message->sends < 2 || (i && same_tries(&handshake->messages[i - 1], message)))
+		if (message->sends < 2 || (i && has_same_tries(&handshake->messages[i - 1], message)))
 			continue;
 		fprintf(out, "           %s ", verdict_ways[message->way]);
 		for (size_t k = i;
 		     k < handshake->message_count &&
-		     (k == i || same_tries(&handshake->messages[k - 1], &handshake->messages[k]));
+		     (k == i || has_same_tries(&handshake->messages[k - 1], &handshake->messages[k]));
 		     k++)
 			print_message_name(&handshake->messages[k], k == i, out);
 		fprintf(out, " sent %u times: again after", message->sends);
@@ -241,7 +241,7 @@ static void print_head(const struct analysis *analysis, FILE *out)
 	if (analysis->kind == ANALYSIS_OURS && !analysis->result.closed)
 		fputs("; it has no closing statistics: how often rules fired is not known", out);
 	if (analysis->cut)
-		fputs("; it ends in the middle of a packet, and was taken up to there", out);
+		fputs("; it ends in the middle of a packet and was read up to there", out);
 	fputc('\n', out);
 	if (analysis->notes.size)
 		fputs(analysis->notes.at, out);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define DECIMALS 6
-#define FIXED_MAX 1e12 /* times 10^DECIMALS: twelve digits, as %.12g has them */
+#define FIXED_MAX 1e12 /* in units of 10^-DECIMALS: twelve digits, as with %.12g */
 
 struct dump {
 	struct text *out;
@@ -19,7 +19,7 @@ static void dump_value(const struct dump *dump, const json_t *json, unsigned dep
 
 /* ---- Strings ---- */
 
-/* Returns the code point at `at`, which is valid UTF-8 (jansson takes no other), and its length. */
+/* Returns the code point at `at` and sets *size to its length. jansson guarantees valid UTF-8. */
 static uint32_t code_point(const uint8_t *at, size_t *size)
 {
 	uint32_t code;
@@ -79,7 +79,7 @@ static void add_integer(struct text *out, json_int_t number)
 	text_add_number(out, number < 0 ? -(uint64_t)number : (uint64_t)number);
 }
 
-/* As %.12g, always with a point or an exponent, and without zeros ahead of that. */
+/* Formats as %.12g, with ".0" added to whole numbers and without leading zeros in the exponent. */
 static void add_any_real(struct text *out, double value)
 {
 	char digits[40], *exponent;
@@ -95,7 +95,7 @@ static void add_any_real(struct text *out, double value)
 	text_add_word(out, exponent + 2 + strspn(exponent + 2, "0"));
 }
 
-/* Most have few decimals. */
+/* Formats values of at most DECIMALS decimals, which are most, without printf. */
 static void add_real(struct text *out, double value)
 {
 	double millionths = value * 1e6;
@@ -106,7 +106,7 @@ static void add_real(struct text *out, double value)
 	if (!(millionths >= 0 && millionths < FIXED_MAX) || signbit(value) || rint(millionths) / 1e6 != value)
 		return add_any_real(out, value);
 	if (value > 0 && value < 1e-4)
-		return add_any_real(out, value); /* %g has an exponent there */
+		return add_any_real(out, value); /* %g uses an exponent here */
 	whole = (uint64_t)rint(millionths) / 1000000;
 	rest = (unsigned)((uint64_t)rint(millionths) % 1000000);
 	for (unsigned i = DECIMALS; i; i--, rest /= 10)
@@ -175,7 +175,7 @@ static void dump_array(const struct dump *dump, const json_t *array, unsigned de
 static void dump_value(const struct dump *dump, const json_t *json, unsigned depth)
 {
 	switch (json_typeof(json)) {
-	case JSON_OBJECT: dump_object(dump, (json_t *)json, depth); break; /* only looked at */
+	case JSON_OBJECT: dump_object(dump, (json_t *)json, depth); break; /* the cast only drops const */
 	case JSON_ARRAY: dump_array(dump, json, depth); break;
 	case JSON_STRING: add_string(dump->out, json_string_value(json), json_string_length(json)); break;
 	case JSON_INTEGER: add_integer(dump->out, json_integer_value(json)); break;

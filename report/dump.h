@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * dump: a jansson value as text, in the form of all JSON that the program writes.
+ * dump: serializes a jansson value. All JSON that the program writes goes through it.
  *
- * The same text as json_dumps gives with JSON_ENSURE_ASCII and JSON_REAL_PRECISION(12), and DEL is escaped
- * too: a terminal obeys nothing in it. jansson's own looks for circles in each value and formats numbers by
- * printf; of a report with 10^5 sessions that was two thirds of the time.
+ * The output equals that of json_dumps with JSON_ENSURE_ASCII and JSON_REAL_PRECISION(12), except that DEL is
+ * escaped too, so that no terminal control characters remain. json_dumps checks each container for loops and
+ * formats numbers with printf, which took two thirds of the time of a report with 10^5 sessions.
  */
 #ifndef REPORT_DUMP_H
 #define REPORT_DUMP_H
@@ -15,7 +15,7 @@
 
 enum dump_form { DUMP_COMPACT, DUMP_INDENTED };
 
-/* `json` holds no circle. */
+/* Appends `json` to `out`. `json` must not contain a reference loop. */
 void dump_json(const json_t *json, enum dump_form form, struct text *out);
 
 #endif

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * flows_new reads the capture and learns from each packet; then it fails if nothing fits the filter. There
+ * are three kinds of capture, each with its own learn_ and match_ functions: pcapng of deadzone (own),
+ * classic pcap of deadzone (report/sides.h), and any other.
+ */
 #include "report/flows.h"
 
 #include <inttypes.h>
@@ -14,20 +19,20 @@
 #include "rules/dtls.h"
 
 #define COAPS_PORT 5684   /* RFC 7252 */
-#define OPENSSL_PORT 4433 /* what openssl and Mbed TLS examples listen on */
+#define OPENSSL_PORT 4433 /* default of the OpenSSL and Mbed TLS example servers */
 
 #define PORTS_MAX 64
-#define TALKS_MAX 1024 /* pairs that are counted: the first that came */
-#define TALKS_TOLD 3
+#define TALKS_MAX 1024 /* pairs of addresses that are counted; later ones are ignored */
+#define TALKS_LISTED 3 /* in an error message */
 
-/* One session of our own captures: who was on either side, and its source ports in the order in which they
- * came. */
+/* The addresses of a session in a capture of deadzone, and its source ports in order of appearance. */
 struct ends {
 	struct address device, device_side, cloud_side, cloud;
 	uint16_t ports[PORTS_MAX];
 	unsigned port_count;
 };
 
+/* Returns the position of `port` among the session's source ports, from 1; 0: unknown. */
 static uint32_t port_number(struct ends *ends, uint16_t port)
 {
 	for (unsigned i = 0; i < ends->port_count; i++)
@@ -36,42 +41,42 @@ static uint32_t port_number(struct ends *ends, uint16_t port)
 	return 0;
 }
 
-/* Two addresses whose ports do not tell which of them is the device. */
+/* Two addresses whose ports do not show which of them is the device. */
 struct pair {
 	struct address device;
-	bool by_hello; /* it sent a ClientHello; else the first datagram */
+	bool by_hello; /* it sent a ClientHello; otherwise it only sent the first datagram */
 };
 
 struct flows {
 	struct address_pattern device;
 	bool device_named, ours, seed_known;
-	struct sides *sides;  /* of a classic pcap of ours; NULL: it is none */
+	struct sides *sides;  /* NULL unless the capture is a classic pcap of deadzone */
 	struct address cloud; /* FAMILY_NONE: by port */
 	uint64_t seed;
-	uint64_t arrivals; /* of ours: that can be taken */
+	uint64_t arrivals; /* in a capture of deadzone: those whose device is known */
 	struct ends *sessions;
 	size_t session_count;
 	struct index by_number;
 	struct pair *pairs;
 	size_t pair_count;
 	struct index by_pair;
-	/* Who sends to whom, for when nothing fits. */
+	/* Datagrams per sender and receiver, for error messages. */
 	struct talk {
 		struct address from, to;
 		uint64_t count;
 	} talks[TALKS_MAX];
 	size_t talk_count;
 	struct index by_talk;
-	char told[160];
+	char notice[160];
 };
 
-/* "s=3 …": the session's number, or 0. */
-static uint32_t session_in(const char *comment)
+/* Returns the session's number from a comment "s=3 …", or 0. */
+static uint32_t comment_session(const char *comment)
 {
 	return strncmp(comment, "s=", 2) == 0 ? (uint32_t)strtoul(comment + 2, NULL, 10) : 0;
 }
 
-static bool dtls_port(const struct address *address)
+static bool is_dtls_port(const struct address *address)
 {
 	return address->port == COAPS_PORT || address->port == OPENSSL_PORT;
 }
@@ -86,33 +91,33 @@ static bool is_client_hello(const struct decoded *decoded)
 	return peek.kinds >> DTLS_KIND_CLIENT_HELLO & 1;
 }
 
-static struct ends *ends_get(struct flows *flows, uint32_t session)
+static struct ends *get_ends(struct flows *flows, uint32_t session)
 {
-	uint32_t at = index_find(&flows->by_number, session);
+	uint32_t index = index_find(&flows->by_number, session);
 
-	if (at != INDEX_NONE)
-		return &flows->sessions[at];
+	if (index != INDEX_NONE)
+		return &flows->sessions[index];
 	flows->sessions = memory_grow(flows->sessions, flows->session_count, sizeof(*flows->sessions));
 	index_add(&flows->by_number, session, (uint32_t)flows->session_count);
 	flows->sessions[flows->session_count] = (struct ends){0};
 	return &flows->sessions[flows->session_count++];
 }
 
-/* Of our own: both interfaces together tell the four addresses of a session. */
+/* Learns from a packet of deadzone; both interfaces together show the four addresses of a session. */
 static void learn_own(struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded)
 {
-	uint32_t number = session_in(packet->comment);
+	uint32_t number = comment_session(packet->comment);
 	bool inbound = (packet->flags & 3) == PCAPNG_INBOUND;
 	bool is_device = strcmp(packet->interface, "device") == 0;
 	struct ends *ends;
 
-	/* What arrived from the cloud belongs to nobody if no packet shows its device. */
+	/* An arrival from the cloud is of no use until a packet shows the session's device. */
 	flows->arrivals += inbound && packet->comment[0] &&
-	                   (is_device || (number && ends_get(flows, number)->device.family));
+	                   (is_device || (number && get_ends(flows, number)->device.family));
 
 	if (!number)
 		return;
-	ends = ends_get(flows, number);
+	ends = get_ends(flows, number);
 	if (is_device) {
 		ends->device = inbound ? decoded->from : decoded->to;
 		ends->device_side = inbound ? decoded->to : decoded->from;
@@ -124,37 +129,37 @@ static void learn_own(struct flows *flows, const struct saved_packet *packet, co
 	}
 }
 
-/* The same in both directions. */
+/* The key is the same in both directions. */
 static uint64_t pair_key(const struct decoded *decoded)
 {
 	return address_hash(&decoded->from) + address_hash(&decoded->to);
 }
 
-static const struct pair *pair_of(const struct flows *flows, const struct decoded *decoded)
+static const struct pair *find_pair(const struct flows *flows, const struct decoded *decoded)
 {
-	uint32_t at = index_find(&flows->by_pair, pair_key(decoded));
+	uint32_t index = index_find(&flows->by_pair, pair_key(decoded));
 
-	return at == INDEX_NONE ? NULL : &flows->pairs[at];
+	return index == INDEX_NONE ? NULL : &flows->pairs[index];
 }
 
 static void learn_pair(struct flows *flows, const struct decoded *decoded, bool is_hello)
 {
-	uint32_t at = index_find(&flows->by_pair, pair_key(decoded));
+	uint32_t index = index_find(&flows->by_pair, pair_key(decoded));
 
-	if (at == INDEX_NONE) {
+	if (index == INDEX_NONE) {
 		flows->pairs = memory_grow(flows->pairs, flows->pair_count, sizeof(*flows->pairs));
-		at = (uint32_t)flows->pair_count++;
-		index_add(&flows->by_pair, pair_key(decoded), at);
-	} else if (!is_hello || flows->pairs[at].by_hello) {
+		index = (uint32_t)flows->pair_count++;
+		index_add(&flows->by_pair, pair_key(decoded), index);
+	} else if (!is_hello || flows->pairs[index].by_hello) {
 		return;
 	}
-	flows->pairs[at] = (struct pair){decoded->from, is_hello};
+	flows->pairs[index] = (struct pair){decoded->from, is_hello};
 }
 
-/* Of others: a port that speaks for itself, or the first ClientHello. */
+/* Learns from a packet of another capture; returns true if one end has a DTLS port. */
 static bool learn_other(struct flows *flows, const struct decoded *decoded, struct address *hello_to)
 {
-	bool from_port = dtls_port(&decoded->from), to_port = dtls_port(&decoded->to);
+	bool from_port = is_dtls_port(&decoded->from), to_port = is_dtls_port(&decoded->to);
 	bool is_hello = is_client_hello(decoded);
 
 	if (!hello_to->family && is_hello)
@@ -164,41 +169,41 @@ static bool learn_other(struct flows *flows, const struct decoded *decoded, stru
 	return to_port || from_port;
 }
 
-static void talk_count(struct flows *flows, const struct decoded *decoded)
+static void count_talk(struct flows *flows, const struct decoded *decoded)
 {
 	uint64_t key = address_hash(&decoded->from) * 3 + address_hash(&decoded->to);
-	uint32_t at = index_find(&flows->by_talk, key);
+	uint32_t index = index_find(&flows->by_talk, key);
 
-	if (at == INDEX_NONE && flows->talk_count < TALKS_MAX) {
-		at = (uint32_t)flows->talk_count++;
-		flows->talks[at] = (struct talk){.from = decoded->from, .to = decoded->to};
-		index_add(&flows->by_talk, key, at);
+	if (index == INDEX_NONE && flows->talk_count < TALKS_MAX) {
+		index = (uint32_t)flows->talk_count++;
+		flows->talks[index] = (struct talk){.from = decoded->from, .to = decoded->to};
+		index_add(&flows->by_talk, key, index);
 	}
-	if (at != INDEX_NONE)
-		flows->talks[at].count++;
+	if (index != INDEX_NONE)
+		flows->talks[index].count++;
 }
 
-static int busiest_first(const void *a, const void *b)
+static int compare_talks(const void *a, const void *b)
 {
 	const struct talk *x = a, *y = b;
 
 	return x->count > y->count ? -1 : x->count < y->count;
 }
 
-/* "10.0.0.1:4000 to 10.0.0.2:5683 (12), …" */
+/* Appends "10.0.0.1:4000 to 10.0.0.2:5683 (12), …". */
 static void add_busiest(struct flows *flows, struct text *text)
 {
 	char from[ADDRESS_TEXT_SIZE], to[ADDRESS_TEXT_SIZE];
 
-	qsort(flows->talks, flows->talk_count, sizeof(*flows->talks), busiest_first);
-	for (size_t i = 0; i < flows->talk_count && i < TALKS_TOLD; i++)
+	qsort(flows->talks, flows->talk_count, sizeof(*flows->talks), compare_talks);
+	for (size_t i = 0; i < flows->talk_count && i < TALKS_LISTED; i++)
 		text_add(text, "%s%s to %s (%" PRIu64 ")", i ? ", " : "",
 		    address_text(&flows->talks[i].from, from, sizeof(from)),
 		    address_text(&flows->talks[i].to, to, sizeof(to)), flows->talks[i].count);
 }
 
-/* The device or cloud that was asked for is not there: who is? */
-static int nothing_fits(struct flows *flows, struct error *error)
+/* Error: the capture does not have the device or cloud that the user named. */
+static int error_nothing_fits(struct flows *flows, struct error *error)
 {
 	struct text text = {0};
 
@@ -209,8 +214,8 @@ static int nothing_fits(struct flows *flows, struct error *error)
 	return -1;
 }
 
-/* Nothing says who is the cloud. */
-static int nobody_known(struct flows *flows, struct error *error)
+/* Error: nothing shows which end is the cloud. */
+static int error_no_cloud(struct flows *flows, struct error *error)
 {
 	struct text text = {0};
 
@@ -224,7 +229,7 @@ static int nobody_known(struct flows *flows, struct error *error)
 	return -1;
 }
 
-static int no_datagrams(const struct reader *reader, struct error *error)
+static int error_no_datagrams(const struct reader *reader, struct error *error)
 {
 	struct text text = {0};
 
@@ -245,7 +250,7 @@ static bool cloud_fits(const struct flows *flows, const struct address *address)
 	return !flows->cloud.family || address_equal(&flows->cloud, address);
 }
 
-/* Of a capture that is not ours; where there are too many pairs to tell it is not denied. */
+/* For captures of others. Returns true also if there were too many pairs to be sure. */
 static bool any_fits(const struct flows *flows)
 {
 	for (size_t i = 0; i < flows->talk_count; i++) {
@@ -276,57 +281,58 @@ static bool any_side_fits(const struct flows *flows)
 	return false;
 }
 
-static bool is_wished(const struct flows *flows)
+static bool has_filter(const struct flows *flows)
 {
 	return flows->device_named || flows->cloud.family;
 }
 
-static int learn(struct flows *flows, struct inputs *inputs, struct reader *reader, struct error *error)
+static int learn_capture(
+    struct flows *flows, struct inputs *inputs, struct reader *reader, struct error *error)
 {
-	bool wished = is_wished(flows);
+	bool is_filtered = has_filter(flows);
 	struct reader_packet packet;
 	struct decoded decoded;
 	struct address hello_to = {0};
-	bool by_port = false, any = false;
+	bool by_port = false, has_datagrams = false;
 	char text[ADDRESS_TEXT_SIZE];
 
 	flows->ours = reader_is_ours(reader);
 	while (reader_next(reader, &packet)) {
 		if (reader_decode(reader, &packet, &decoded) != DECODE_UDP)
 			continue;
-		any = true;
-		if (wished || !flows->ours)
-			talk_count(flows, &decoded);
+		has_datagrams = true;
+		if (is_filtered || !flows->ours)
+			count_talk(flows, &decoded);
 		if (flows->ours)
 			learn_own(flows, &packet.saved, &decoded);
 		else
 			by_port |= learn_other(flows, &decoded, &hello_to);
 	}
 	flows->seed_known = reader_seed(reader, &flows->seed);
-	if (!any)
-		return no_datagrams(reader, error);
+	if (!has_datagrams)
+		return error_no_datagrams(reader, error);
 	if (!flows->ours)
 		flows->sides = sides_new(inputs);
-	if (wished && !flows->ours && !(flows->sides ? any_side_fits(flows) : any_fits(flows)))
-		return nothing_fits(flows, error);
+	if (is_filtered && !flows->ours && !(flows->sides ? any_side_fits(flows) : any_fits(flows)))
+		return error_nothing_fits(flows, error);
 	if (flows->ours && !flows->arrivals)
 		return error_set(error,
 		    "it holds no datagram that arrived%s; a simulation needs those of both interfaces",
 		    flows->session_count ? ", only what left" : "");
-	if (wished && flows->ours && !any_session_fits(flows))
-		return nothing_fits(flows, error);
+	if (is_filtered && flows->ours && !any_session_fits(flows))
+		return error_nothing_fits(flows, error);
 	if (flows->ours || flows->sides || flows->cloud.family || flows->device_named)
 		return 0;
 	if (by_port) {
-		snprintf(flows->told, sizeof(flows->told),
+		snprintf(flows->notice, sizeof(flows->notice),
 		    "assuming that the cloud has port %d or %d (to name it: --cloud ADDR:PORT)", COAPS_PORT,
 		    OPENSSL_PORT);
 		return 0;
 	}
 	if (!hello_to.family)
-		return nobody_known(flows, error);
+		return error_no_cloud(flows, error);
 	flows->cloud = hello_to;
-	snprintf(flows->told, sizeof(flows->told),
+	snprintf(flows->notice, sizeof(flows->notice),
 	    "assuming that the cloud is %s, the receiver of the first ClientHello (to name it: --cloud)",
 	    address_text(&hello_to, text, sizeof(text)));
 	return 0;
@@ -336,7 +342,7 @@ struct flows *flows_new(struct inputs *inputs, const struct flows_filter *filter
 {
 	struct flows *flows = memory_new(1, sizeof(*flows));
 	struct reader *reader = NULL;
-	struct error why;
+	struct error reason;
 
 	flows->device_named = filter->device != NULL;
 	if ((filter->device && address_pattern_read(filter->device, &flows->device, error)) ||
@@ -345,8 +351,8 @@ struct flows *flows_new(struct inputs *inputs, const struct flows_filter *filter
 		free(flows);
 		return NULL;
 	}
-	if (learn(flows, inputs, reader, &why)) {
-		error_set(error, "`%s`: %s", inputs_name(inputs, 0), why.text);
+	if (learn_capture(flows, inputs, reader, &reason)) {
+		error_set(error, "`%s`: %s", inputs_name(inputs, 0), reason.text);
 		flows_free(flows);
 		flows = NULL;
 	}
@@ -365,41 +371,41 @@ void flows_free(struct flows *flows)
 	free(flows);
 }
 
-static bool wanted(const struct flows *flows, const struct flow *flow)
+static bool matches_filter(const struct flows *flows, const struct flow *flow)
 {
 	return device_fits(flows, &flow->device) && cloud_fits(flows, &flow->cloud);
 }
 
-static bool take_own(const struct flows *flows, const struct saved_packet *packet,
+static bool match_own(const struct flows *flows, const struct saved_packet *packet,
     const struct decoded *decoded, struct flow *flow)
 {
-	uint32_t number = session_in(packet->comment),
-	         at = number ? index_find(&flows->by_number, number) : INDEX_NONE;
-	bool device = strcmp(packet->interface, "device") == 0;
+	uint32_t number = comment_session(packet->comment),
+	         index = number ? index_find(&flows->by_number, number) : INDEX_NONE;
+	bool is_device = strcmp(packet->interface, "device") == 0;
 
 	if ((packet->flags & 3) != PCAPNG_INBOUND || !packet->comment[0])
 		return false;
-	*flow = (struct flow){.way = device ? WAY_UP : WAY_DOWN};
-	if (at != INDEX_NONE) {
-		struct ends *ends = &flows->sessions[at];
+	*flow = (struct flow){.way = is_device ? WAY_UP : WAY_DOWN};
+	if (index != INDEX_NONE) {
+		struct ends *ends = &flows->sessions[index];
 
-		/* A device may move (follow_cid): its session is where it spoke from last. */
-		if (device)
+		/* A device may move (follow_cid); its latest address counts. */
+		if (is_device)
 			ends->device = decoded->from;
 		flow->device = ends->device;
 		flow->device_side = ends->device_side;
 		flow->cloud_side = ends->cloud_side;
 		flow->cloud = ends->cloud;
-		if (!device)
+		if (!is_device)
 			flow->mapping = port_number(ends, decoded->to.port);
-	} else if (device) { /* refused before there was a session */
+	} else if (is_device) { /* refused before it had a session */
 		flow->device = decoded->from;
 		flow->device_side = decoded->to;
 	}
-	return flow->device.family && wanted(flows, flow);
+	return flow->device.family && matches_filter(flows, flow);
 }
 
-static bool take_side(const struct flows *flows, const struct saved_packet *packet,
+static bool match_sides(const struct flows *flows, const struct saved_packet *packet,
     const struct decoded *decoded, struct flow *flow)
 {
 	const struct sides_ends *ends = NULL;
@@ -417,12 +423,12 @@ static bool take_side(const struct flows *flows, const struct saved_packet *pack
 	    .device_side = ends->device_side,
 	    .cloud_side = ends->cloud_side,
 	    .cloud = ends->cloud};
-	return wanted(flows, flow);
+	return matches_filter(flows, flow);
 }
 
 static bool is_up(const struct flows *flows, const struct decoded *decoded)
 {
-	const struct pair *pair = pair_of(flows, decoded);
+	const struct pair *pair = find_pair(flows, decoded);
 
 	if (flows->cloud.family)
 		return address_equal(&decoded->to, &flows->cloud);
@@ -430,10 +436,10 @@ static bool is_up(const struct flows *flows, const struct decoded *decoded)
 		return address_pattern_matches(&flows->device, &decoded->from);
 	if (flows->device_named && !address_pattern_matches(&flows->device, &decoded->from))
 		return false;
-	/* Nothing is named, or a prefix that both ends have. */
-	if (pair && (flows->device_named || dtls_port(&decoded->from) || dtls_port(&decoded->to)))
+	/* Nothing is named, or both ends match the named prefix. */
+	if (pair && (flows->device_named || is_dtls_port(&decoded->from) || is_dtls_port(&decoded->to)))
 		return address_equal(&pair->device, &decoded->from);
-	return dtls_port(&decoded->to);
+	return is_dtls_port(&decoded->to);
 }
 
 bool flows_take(const struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded,
@@ -442,9 +448,9 @@ bool flows_take(const struct flows *flows, const struct saved_packet *packet, co
 	struct decoded back = *decoded;
 
 	if (flows->ours)
-		return take_own(flows, packet, decoded, flow);
+		return match_own(flows, packet, decoded, flow);
 	if (flows->sides)
-		return take_side(flows, packet, decoded, flow);
+		return match_sides(flows, packet, decoded, flow);
 	back.from = decoded->to;
 	back.to = decoded->from;
 	if (is_up(flows, decoded))
@@ -453,10 +459,10 @@ bool flows_take(const struct flows *flows, const struct saved_packet *packet, co
 		*flow = (struct flow){.way = WAY_DOWN, .device = decoded->to, .cloud = decoded->from};
 	else
 		return false;
-	/* There was no proxy: its two sides bear the addresses of those that it stands for. */
+	/* Without a proxy, use the addresses of the ends that its two sides would stand in for. */
 	flow->device_side = flow->cloud;
 	flow->cloud_side = flow->device;
-	return wanted(flows, flow);
+	return matches_filter(flows, flow);
 }
 
 bool flows_seed(const struct flows *flows, uint64_t *seed)
@@ -472,5 +478,5 @@ bool flows_recorded(const struct flows *flows)
 
 const char *flows_notice(const struct flows *flows)
 {
-	return flows->told;
+	return flows->notice;
 }

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * flows: which packets of a capture went from a device to its cloud, and which came back.
+ * flows: determines which packets of a capture are arrivals from a device, and which are arrivals from its
+ * cloud.
  *
- * In one of our own captures that is written down: what arrived on its two interfaces, session by session. In
- * any other the device, the cloud or both are named on the command line; else the cloud is whoever has one of
- * the DTLS ports 5684 and 4433, or the receiver of the first ClientHello. If both ends have such a port, the
- * device is the one that sent the ClientHello, or if none was seen the first datagram.
+ * In a capture of deadzone the interfaces and comments say so. In any other capture the user may name the
+ * device, the cloud or both. Otherwise the cloud is the end with one of the DTLS ports 5684 and 4433, or else
+ * the receiver of the first ClientHello. If both ends have such a port, the device is the sender of the first
+ * ClientHello, or else of the first datagram.
  *
- * A session, in all that reads a capture, is a device's address and the address that it spoke to.
+ * A session is identified by the address of the device and the address it sends to.
+ *
+ * flows_new reads the whole capture once; the caller then reads it again and passes each packet to
+ * flows_take.
  */
 #ifndef REPORT_FLOWS_H
 #define REPORT_FLOWS_H
@@ -27,26 +31,26 @@ struct flows_filter {
 	const char *cloud;  /* ADDR:PORT; NULL: any */
 };
 
-/* A datagram that arrived. */
+/* The session and direction of a datagram that arrived. */
 struct flow {
 	enum way way;
-	struct address device, device_side; /* as the capture has them */
+	struct address device, device_side; /* as in the capture */
 	struct address cloud_side, cloud;
-	uint32_t mapping; /* down: number of the session's source port that it came to; 0: not known */
+	uint32_t mapping; /* down: which of the session's source ports it came to, from 1; 0: unknown */
 };
 
-/* Reads the captures once to learn what belongs together. Returns NULL and fills `error` if no flow is found.
- */
+/* Reads the captures to find their flows. Returns NULL and sets *error if there is none. */
 struct flows *flows_new(struct inputs *inputs, const struct flows_filter *filter, struct error *error);
 void flows_free(struct flows *flows);
 
-/* Is this packet an arrival of one of the flows? */
+/* Returns true and fills *flow if the packet is an arrival of one of the flows. */
 bool flows_take(const struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded,
     struct flow *flow);
+/* Returns false if the capture has no seed. */
 bool flows_seed(const struct flows *flows, uint64_t *seed);
-/* It is a recording of peers without deadzone between them: one point of view. */
+/* Returns true if the capture was recorded without deadzone between the peers. */
 bool flows_recorded(const struct flows *flows);
-/* Words for the user of how the flows were found. */
+/* Returns a message for the user about an assumption that was made, or "". */
 const char *flows_notice(const struct flows *flows);
 
 #endif

@@ -6,30 +6,30 @@
 
 #include "base/memory.h"
 
-#define SILENCE_MAX (60 * NS_S) /* no retry timer is longer (RFC 6347 section 4.2.4.1) */
+#define SILENCE_MAX (60 * NS_S) /* longest retransmission timer (RFC 6347 section 4.2.4.1) */
 #define TYPE_CHANGE_CIPHER_SPEC 20
-#define NUMBERS_MAX 64 /* that are told apart */
+#define NUMBERS_MAX 64 /* bits of seen_numbers */
 
-static bool has(uint32_t kinds, enum dtls_kind kind)
+static bool has_kind(uint32_t kinds, enum dtls_kind kind)
 {
 	return kinds >> kind & 1;
 }
 
-static struct handshake *begin(struct handshakes *handshakes, ns_t at)
+static struct handshake *begin_handshake(struct handshakes *handshakes, ns_t at)
 {
 	handshakes->all = memory_grow(handshakes->all, handshakes->count, sizeof(*handshakes->all));
 	handshakes->all[handshakes->count] = (struct handshake){.began = at, .latest = at};
 	return &handshakes->all[handshakes->count++];
 }
 
-static struct handshake *latest(const struct handshakes *handshakes)
+static struct handshake *latest_handshake(const struct handshakes *handshakes)
 {
 	return handshakes->count ? &handshakes->all[handshakes->count - 1] : NULL;
 }
 
 /* ---- Messages ---- */
 
-/* The handshake messages of a datagram, then its ChangeCipherSpec. */
+/* Iterator over the handshake messages of a datagram, then its ChangeCipherSpec. */
 struct messages {
 	struct dtls_walk walk;
 	const struct dtls_peek *peek;
@@ -44,14 +44,14 @@ static void messages_begin(struct messages *messages, const struct dtls_session 
 	dtls_walk(&messages->walk, dtls, way, bytes, size);
 }
 
-/* NULL behind the last one. */
+/* Returns NULL after the last message. */
 static const struct dtls_message *messages_next(struct messages *messages)
 {
 	struct dtls_record record;
 
 	if (messages->next < messages->peek->message_count)
 		return &messages->peek->messages[messages->next++];
-	if (!has(messages->peek->kinds, DTLS_KIND_CHANGE_CIPHER_SPEC))
+	if (!has_kind(messages->peek->kinds, DTLS_KIND_CHANGE_CIPHER_SPEC))
 		return NULL;
 	while (dtls_next(&messages->walk, &record)) {
 		if (record.type != TYPE_CHANGE_CIPHER_SPEC || record.epoch)
@@ -64,20 +64,20 @@ static const struct dtls_message *messages_next(struct messages *messages)
 	return NULL;
 }
 
-static struct handshake_message *find(
+static struct handshake_message *find_message(
     const struct handshake *handshake, enum way way, const struct dtls_message *message)
 {
 	for (size_t i = 0; i < handshake->message_count; i++) {
-		struct handshake_message *one = &handshake->messages[i];
+		struct handshake_message *candidate = &handshake->messages[i];
 
-		if (one->way == way && dtls_message_same(&one->message, message))
-			return one;
+		if (candidate->way == way && dtls_message_same(&candidate->message, message))
+			return candidate;
 	}
 	return NULL;
 }
 
-/* The present flight goes on, or the other side's answer begins. */
-static uint8_t flight_of(struct handshake *handshake, enum way way, uint32_t kinds, ns_t at)
+/* Returns the index of the current flight, or of a new one if the direction has changed. */
+static uint8_t current_flight(struct handshake *handshake, enum way way, uint32_t kinds, ns_t at)
 {
 	struct flight *last = handshake->flight_count ? &handshake->flights[handshake->flight_count - 1]
 	                                              : NULL;
@@ -91,7 +91,7 @@ static uint8_t flight_of(struct handshake *handshake, enum way way, uint32_t kin
 	return (uint8_t)handshake->flight_count++;
 }
 
-static void message_begin(
+static void add_message(
     struct handshake *handshake, enum way way, const struct dtls_message *message, uint32_t kinds, ns_t at)
 {
 	if (handshake->message_count == HANDSHAKE_MESSAGES_MAX)
@@ -99,58 +99,59 @@ static void message_begin(
 	handshake->messages = memory_grow(
 	    handshake->messages, handshake->message_count, sizeof(*handshake->messages));
 	handshake->messages[handshake->message_count++] = (struct handshake_message){.way = way,
-	    .flight = flight_of(handshake, way, kinds, at),
+	    .flight = current_flight(handshake, way, kinds, at),
 	    .sends = 1,
 	    .message = *message,
 	    .first = at,
 	    .latest = at};
 }
 
-static bool came_before(const struct handshake_message *own, uint64_t number)
+/* Was a record with this number seen as one of the tries? */
+static bool is_duplicate(const struct handshake_message *tracked, uint64_t number)
 {
-	bool before = own->message.number == number;
+	bool before = tracked->message.number == number;
 
-	for (uint32_t i = 0; i + 1 < own->sends && i < HANDSHAKE_TRIES_MAX - 1; i++)
-		before |= own->again->numbers[i] == number;
+	for (uint32_t i = 0; i + 1 < tracked->sends && i < HANDSHAKE_TRIES_MAX - 1; i++)
+		before |= tracked->again->numbers[i] == number;
 	return before;
 }
 
-static void message_again(struct handshake_message *own, const struct dtls_message *message, ns_t at)
+static void add_try(struct handshake_message *tracked, const struct dtls_message *message, ns_t at)
 {
-	if (!message->is_stateless && came_before(own, message->number))
+	if (!message->is_stateless && is_duplicate(tracked, message->number))
 		return;
-	if (!own->again)
-		own->again = memory_new(1, sizeof(*own->again));
-	if (own->sends < HANDSHAKE_TRIES_MAX) {
-		own->again->gaps[own->sends - 1] = at - own->latest;
-		own->again->numbers[own->sends - 1] = message->number;
+	if (!tracked->again)
+		tracked->again = memory_new(1, sizeof(*tracked->again));
+	if (tracked->sends < HANDSHAKE_TRIES_MAX) {
+		tracked->again->gaps[tracked->sends - 1] = at - tracked->latest;
+		tracked->again->numbers[tracked->sends - 1] = message->number;
 	}
-	own->sends++;
-	own->latest = at;
+	tracked->sends++;
+	tracked->latest = at;
 }
 
-/* ---- Was it resumed? ---- */
+/* ---- Full or resumed? ---- */
 
-static void number_see(struct handshake *handshake, uint64_t number)
+static void note_number(struct handshake *handshake, uint64_t number)
 {
-	uint64_t place = number - handshake->first_number;
+	uint64_t bit = number - handshake->first_number;
 
-	if (number < handshake->first_number || place >= NUMBERS_MAX)
+	if (number < handshake->first_number || bit >= NUMBERS_MAX)
 		return;
-	handshake->seen_numbers |= UINT64_C(1) << place;
+	handshake->seen_numbers |= UINT64_C(1) << bit;
 	if (number > handshake->last_number)
 		handshake->last_number = number;
 }
 
-/* What the server sent in the clear from its ServerHello on. */
-static void server_look(struct handshake *handshake, const struct dtls_session *dtls,
+/* Notes the numbers of records that the server sent in the clear from its ServerHello on. */
+static void note_server_records(struct handshake *handshake, const struct dtls_session *dtls,
     const struct dtls_peek *peek, const uint8_t *bytes, size_t size)
 {
 	struct dtls_walk walk;
 	struct dtls_record record;
 
 	for (uint32_t i = 0; i < peek->message_count && !handshake->has_server_hello; i++)
-		if (has(peek->messages[i].kinds, DTLS_KIND_SERVER_HELLO)) {
+		if (has_kind(peek->messages[i].kinds, DTLS_KIND_SERVER_HELLO)) {
 			handshake->has_server_hello = true;
 			handshake->first_number = handshake->last_number = peek->messages[i].number;
 		}
@@ -160,12 +161,13 @@ static void server_look(struct handshake *handshake, const struct dtls_session *
 	while (dtls_next(&walk, &record)) {
 		if (record.epoch || record.number == DTLS_NUMBER_HIDDEN)
 			continue;
-		number_see(handshake, record.number);
+		note_number(handshake, record.number);
 		handshake->has_change_cipher_spec |= record.type == TYPE_CHANGE_CIPHER_SPEC;
 	}
 }
 
-static uint32_t missing_of(const struct handshake *handshake)
+/* Returns how many of the server's records the capture lacks, at least. */
+static uint32_t count_missing(const struct handshake *handshake)
 {
 	uint64_t count = handshake->last_number - handshake->first_number + 1;
 
@@ -175,14 +177,15 @@ static uint32_t missing_of(const struct handshake *handshake)
 	       !handshake->has_change_cipher_spec;
 }
 
-/* ---- Its course ---- */
+/* ---- Progress ---- */
 
 void handshakes_arrived(struct handshakes *handshakes, const struct dtls_session *dtls, enum way way,
     const struct dtls_peek *peek, const uint8_t *bytes, size_t size, ns_t at)
 {
 	static const uint32_t full = 1u << DTLS_KIND_CERTIFICATE | 1u << DTLS_KIND_SERVER_KEY_EXCHANGE |
 	                             1u << DTLS_KIND_SERVER_HELLO_DONE | 1u << DTLS_KIND_CLIENT_KEY_EXCHANGE;
-	struct handshake *handshake = peek->new_hello ? begin(handshakes, at) : latest(handshakes);
+	struct handshake *handshake = peek->new_hello ? begin_handshake(handshakes, at)
+	                                              : latest_handshake(handshakes);
 	const struct dtls_message *message;
 	struct messages messages;
 
@@ -190,45 +193,47 @@ void handshakes_arrived(struct handshakes *handshakes, const struct dtls_session
 		return;
 	handshake->is_1_3 |= dtls->version_1_3;
 	if (way == WAY_DOWN)
-		server_look(handshake, dtls, peek, bytes, size);
-	/* Before its ServerHello a server repeats what belongs to the handshake before. */
+		note_server_records(handshake, dtls, peek, bytes, size);
+	/* Before its ServerHello a server may still retransmit messages of the previous handshake. */
 	handshake->is_full |= (peek->kinds & full) && handshake->has_server_hello;
 	messages_begin(&messages, dtls, way, peek, bytes, size);
 	while ((message = messages_next(&messages))) {
-		struct handshake_message *own = find(handshake, way, message);
+		struct handshake_message *tracked = find_message(handshake, way, message);
 
-		if (own)
-			message_again(own, message, at);
+		if (tracked)
+			add_try(tracked, message, at);
 		else if (!handshake->done)
-			message_begin(handshake, way, message, peek->kinds, at);
+			add_message(handshake, way, message, peek->kinds, at);
 		handshake->latest = at > handshake->latest ? at : handshake->latest;
 	}
 }
 
-/* Finished is a handshake record of epoch 1; where that is hidden any encrypted record stands for it. */
+/* Finished is a handshake record of epoch 1; if its type is hidden, any encrypted record counts. */
 static bool is_finished(const struct dtls_session *dtls, enum way way, const struct dtls_peek *peek)
 {
 	bool is_hidden = dtls->version_1_3 ||
 	                 (dtls->cid_size[way] != DTLS_CID_UNKNOWN && dtls->cid_size[way] > 0);
 
-	return has(peek->kinds, is_hidden ? DTLS_KIND_ENCRYPTED : DTLS_KIND_FINISHED);
+	return has_kind(peek->kinds, is_hidden ? DTLS_KIND_ENCRYPTED : DTLS_KIND_FINISHED);
 }
 
-/* Never delivered, and not in other fragments either: a peer may cut a message anew when it repeats it. */
-static bool is_pending(const struct handshake *handshake, const struct handshake_message *own)
+/* Returns true if the message was delivered neither as it is nor in other fragments: a retransmission may be
+ * fragmented differently. */
+static bool is_pending(const struct handshake *handshake, const struct handshake_message *tracked)
 {
 	for (size_t i = 0; i < handshake->message_count; i++) {
 		const struct handshake_message *other = &handshake->messages[i];
 
-		if (other->delivered && other->way == own->way && other->message.type == own->message.type &&
-		    other->message.sequence == own->message.sequence &&
-		    other->message.epoch == own->message.epoch && other->latest >= own->latest)
+		if (other->delivered && other->way == tracked->way &&
+		    other->message.type == tracked->message.type &&
+		    other->message.sequence == tracked->message.sequence &&
+		    other->message.epoch == tracked->message.epoch && other->latest >= tracked->latest)
 			return false;
 	}
 	return true;
 }
 
-/* Have both Finished arrived, and all of the last flight? */
+/* Were both Finished and all of the last flight delivered? */
 static bool is_done(const struct handshake *handshake)
 {
 	if (!handshake->finished[WAY_UP] || !handshake->finished[WAY_DOWN])
@@ -243,7 +248,7 @@ static bool is_done(const struct handshake *handshake)
 void handshakes_delivered(struct handshakes *handshakes, const struct dtls_session *dtls, enum way way,
     const uint8_t *bytes, size_t size, ns_t at)
 {
-	struct handshake *handshake = latest(handshakes);
+	struct handshake *handshake = latest_handshake(handshakes);
 	struct dtls_session known = *dtls;
 	const struct dtls_message *message;
 	struct messages messages;
@@ -254,10 +259,10 @@ void handshakes_delivered(struct handshakes *handshakes, const struct dtls_sessi
 	dtls_look(&known, way, bytes, size, &peek);
 	messages_begin(&messages, dtls, way, &peek, bytes, size);
 	while ((message = messages_next(&messages))) {
-		struct handshake_message *own = find(handshake, way, message);
+		struct handshake_message *tracked = find_message(handshake, way, message);
 
-		if (own && !own->delivered)
-			own->delivered = at;
+		if (tracked && !tracked->delivered)
+			tracked->delivered = at;
 	}
 	if (!handshake->finished[way] && is_finished(dtls, way, &peek))
 		handshake->finished[way] = at;
@@ -283,7 +288,7 @@ void handshakes_end(struct handshakes *handshakes, ns_t end, bool is_over)
 		struct handshake *handshake = &handshakes->all[i];
 		bool is_last = i + 1 == handshakes->count;
 
-		handshake->missing = missing_of(handshake);
+		handshake->missing = count_missing(handshake);
 		if (!handshake->done)
 			handshake->kind = !is_last || is_over || end - handshake->latest > SILENCE_MAX
 			                      ? HANDSHAKE_ABANDONED
@@ -312,7 +317,7 @@ void handshakes_free(struct handshakes *handshakes)
 	*handshakes = (struct handshakes){0};
 }
 
-/* ---- Words ---- */
+/* ---- Names ---- */
 
 const struct handshake_message *handshake_flight_max(const struct handshake *handshake, size_t flight)
 {
@@ -327,7 +332,7 @@ const struct handshake_message *handshake_flight_max(const struct handshake *han
 
 const char *handshake_kind_name(uint32_t kinds)
 {
-	/* From the particular to the general. */
+	/* From the most to the least specific. */
 	static const enum dtls_kind order[] = {DTLS_KIND_CLIENT_HELLO, DTLS_KIND_HELLO_VERIFY_REQUEST,
 	    DTLS_KIND_SERVER_HELLO, DTLS_KIND_CERTIFICATE, DTLS_KIND_SERVER_KEY_EXCHANGE,
 	    DTLS_KIND_CERTIFICATE_REQUEST, DTLS_KIND_SERVER_HELLO_DONE, DTLS_KIND_CLIENT_KEY_EXCHANGE,
@@ -335,7 +340,7 @@ const char *handshake_kind_name(uint32_t kinds)
 	    DTLS_KIND_HELLO_REQUEST, DTLS_KIND_FINISHED, DTLS_KIND_CHANGE_CIPHER_SPEC};
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++)
-		if (has(kinds, order[i]))
+		if (has_kind(kinds, order[i]))
 			return dtls_kinds[order[i]];
 	return "handshake";
 }

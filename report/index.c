@@ -6,9 +6,10 @@
 #include "base/chance.h"
 #include "base/memory.h"
 
-#define ROOM_MIN 64
+#define CAP_MIN 64
 
-static struct index_slot *slot_of(const struct index *index, uint64_t key)
+/* Returns the slot of `key`, or the free one where it belongs. */
+static struct index_slot *find_slot(const struct index *index, uint64_t key)
 {
 	size_t at = chance_mix(key) & (index->cap - 1);
 
@@ -19,39 +20,39 @@ static struct index_slot *slot_of(const struct index *index, uint64_t key)
 
 uint32_t index_find(const struct index *index, uint64_t key)
 {
-	return index->cap ? slot_of(index, key)->value : INDEX_NONE;
+	return index->cap ? find_slot(index, key)->value : INDEX_NONE;
 }
 
-static void grow(struct index *index)
+static void grow_slots(struct index *index)
 {
-	struct index before = *index;
+	struct index old = *index;
 
-	index->cap = before.cap ? 2 * before.cap : ROOM_MIN;
+	index->cap = old.cap ? 2 * old.cap : CAP_MIN;
 	index->slots = memory_get(index->cap * sizeof(*index->slots));
 	for (size_t i = 0; i < index->cap; i++)
 		index->slots[i].value = INDEX_NONE;
-	for (size_t i = 0; i < before.cap; i++)
-		if (before.slots[i].value != INDEX_NONE)
-			*slot_of(index, before.slots[i].key) = before.slots[i];
-	free(before.slots);
+	for (size_t i = 0; i < old.cap; i++)
+		if (old.slots[i].value != INDEX_NONE)
+			*find_slot(index, old.slots[i].key) = old.slots[i];
+	free(old.slots);
 }
 
 void index_add(struct index *index, uint64_t key, uint32_t value)
 {
 	if (4 * (index->count + 1) > 3 * index->cap)
-		grow(index);
-	*slot_of(index, key) = (struct index_slot){key, value};
+		grow_slots(index);
+	*find_slot(index, key) = (struct index_slot){key, value};
 	index->count++;
 }
 
-/* What stands behind it, and would not be found past a free slot, moves up. */
+/* Entries behind the hole that a lookup would no longer reach are moved into it. */
 void index_remove(struct index *index, uint64_t key)
 {
 	size_t mask = index->cap - 1, hole, at;
 
-	if (!index->cap || slot_of(index, key)->value == INDEX_NONE)
+	if (!index->cap || find_slot(index, key)->value == INDEX_NONE)
 		return;
-	hole = at = (size_t)(slot_of(index, key) - index->slots);
+	hole = at = (size_t)(find_slot(index, key) - index->slots);
 	for (;;) {
 		size_t home;
 
@@ -60,7 +61,7 @@ void index_remove(struct index *index, uint64_t key)
 			break;
 		home = chance_mix(index->slots[at].key) & mask;
 		if (((at - home) & mask) < ((at - hole) & mask))
-			continue; /* its place is behind the hole */
+			continue; /* its home slot is behind the hole */
 		index->slots[hole] = index->slots[at];
 		hole = at;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* junit: the outcome of every check as JUnit XML, which test runners and CI servers read. */
+/* junit: writes the outcome of every check as JUnit XML, for test runners and CI servers. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

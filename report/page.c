@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * page: the tale as one self-contained page. The frame (report/page.html, with its chart library) is built
- * into the program; the data goes where it says so.
+ * page: writes the analysis as one self-contained HTML page. The frame (proxy/web/page.html and its chart
+ * library) is built into the program; the data replaces the text @data@ in it.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,29 +11,28 @@
 #include "base/memory.h"
 #include "report/analysis.h"
 
-extern const char page_frame[], page_frame_end[]; /* report/frame.S */
+extern const char page_frame[], page_frame_end[]; /* proxy/web/frame.S */
 
-static const char mark_of_data[] = "@data@";
+static const char data_placeholder[] = "@data@";
 
-#define SESSIONS_MAX 1000 /* of more the worst are shown */
+#define SESSIONS_MAX 1000 /* if there are more, the worst ones are shown */
 #define EVENTS_MAX 20000
 #define NOT_SHOWN UINT32_MAX
 
-/* Of very many sessions the page has the worst, and their datagrams and events alone. */
 struct page {
 	const struct analysis *analysis;
 	FILE *out;
-	uint32_t *shown; /* sessions in the page's order */
+	uint32_t *shown; /* indexes of the sessions in the page, in its order */
 	size_t shown_count;
-	uint32_t *place; /* of each session in that order, or NOT_SHOWN */
+	uint32_t *place; /* of each session: its position in `shown`, or NOT_SHOWN */
 };
 
 /* ---- Which sessions ---- */
 
 struct badness {
 	uint32_t session;
-	bool abandoned; /* its last handshake did not come to an end */
-	double lost;    /* share */
+	bool abandoned; /* its last handshake is not done */
+	double lost;    /* share of dropped datagrams, 0 to 1 */
 	uint64_t dropped;
 };
 
@@ -50,7 +49,7 @@ static int worst_first(const void *a, const void *b)
 	return x->session < y->session ? -1 : x->session > y->session;
 }
 
-static struct badness badness_of(const struct analysis *analysis, size_t index)
+static struct badness measure_badness(const struct analysis *analysis, size_t index)
 {
 	const struct analysis_session *session = &analysis->sessions[index];
 	const struct handshakes *handshakes = &session->handshakes;
@@ -72,7 +71,7 @@ static void choose_sessions(struct page *page)
 	struct badness *all = memory_new(count + 1, sizeof(*all));
 
 	for (size_t i = 0; i < count; i++)
-		all[i] = badness_of(page->analysis, i);
+		all[i] = measure_badness(page->analysis, i);
 	if (count > SESSIONS_MAX)
 		qsort(all, count, sizeof(*all), worst_first);
 	page->shown_count = count < SESSIONS_MAX ? count : SESSIONS_MAX;
@@ -87,14 +86,14 @@ static void choose_sessions(struct page *page)
 	free(all);
 }
 
-/* ---- Marks ---- */
+/* ---- Records ---- */
 
 static bool is_shown(const struct page *page, const struct packet_record *record)
 {
 	return page->place[record->session] != NOT_SHOWN;
 }
 
-/* One column of the marks: an array of numbers. */
+/* Writes one member of all records, as an array of numbers. */
 #define COLUMN(name, format, value)                                                                          \
 	do {                                                                                                 \
 		const char *comma = "";                                                                      \
@@ -116,18 +115,19 @@ static int64_t since_us(const struct analysis *analysis, ns_t at)
 	return (at - analysis->result.started) / NS_US;
 }
 
+/* 0: waits, 1: sent, 2 and up: dropped, plus enum reason. */
 static unsigned fate_code(const struct packet_record *record)
 {
 	return record->fate == FATE_DROPPED ? 2u + record->reason : record->fate;
 }
 
-/* Numbers beyond 2^53 are no JavaScript numbers; those of records end at 2^48. */
-static int64_t number_of(const struct packet_record *record)
+/* DTLS record numbers are below 2^48, so JavaScript represents them exactly. */
+static int64_t record_number(const struct packet_record *record)
 {
 	return record->number == DTLS_NUMBER_HIDDEN ? -1 : (int64_t)record->number;
 }
 
-static void put_marks(const struct page *page)
+static void put_records(const struct page *page)
 {
 	const struct analysis *analysis = page->analysis;
 	FILE *out = page->out;
@@ -145,7 +145,7 @@ static void put_marks(const struct page *page)
 	COLUMN("late", "%d", m->late_us);
 	COLUMN("words", "%u", m->words);
 	COLUMN("copies", "%u", m->copies);
-	COLUMN("number", "%" PRId64, number_of(m));
+	COLUMN("number", "%" PRId64, record_number(m));
 	fputc('}', out);
 }
 
@@ -190,7 +190,7 @@ static json_t *json_texts(const char *const *texts, size_t count)
 	return list;
 }
 
-/* What the page has beside the report's JSON. */
+/* Returns the data that the page has in addition to the report's JSON. */
 static json_t *json_more(const struct page *page, const char *title)
 {
 	static const char *const kinds[] = {"a capture with verdicts",
@@ -217,8 +217,8 @@ static json_t *json_more(const struct page *page, const char *title)
 	return root;
 }
 
-/* Inside a script element neither "</" nor "<!--" must stand: each "<" is escaped; it stands in strings only.
- */
+/* Writes JSON text with each "<" escaped, because a script element must not contain "</" or "<!--". In JSON
+ * "<" occurs within strings only. */
 static void put_text(const char *text, size_t size, FILE *out)
 {
 	for (size_t i = 0; i < size; i++)
@@ -228,7 +228,7 @@ static void put_text(const char *text, size_t size, FILE *out)
 			putc(text[i], out);
 }
 
-/* Takes `json` over. `cut`: bytes to leave out at either end. */
+/* Writes `json` and releases it. `cut`: bytes to leave out at either end. */
 static void put_json(json_t *json, size_t cut, FILE *out)
 {
 	struct text text = {0};
@@ -249,20 +249,20 @@ static void put_data(const struct page *page, const char *title)
 		fputs(i ? ",\n" : "\n", page->out);
 		put_json(analysis_json_session(page->analysis, page->shown[i]), 0, page->out);
 	}
-	/* Without the brace that ends it. */
+	/* Leave out the closing brace: more members follow. */
 	put_text(whole.text.at + whole.place, whole.text.size - whole.place - 1, page->out);
 	text_free(&whole.text);
 	fputc(',', page->out);
 	put_json(json_more(page, title), 1, page->out);
-	put_marks(page);
+	put_records(page);
 	fputc('}', page->out);
 }
 
 int analysis_page(const struct analysis *analysis, const char *title, const char *path, struct error *error)
 {
 	size_t size = (size_t)(page_frame_end - page_frame);
-	const char *place = memmem(page_frame, size, mark_of_data, sizeof(mark_of_data) - 1);
-	const char *rest = place + sizeof(mark_of_data) - 1;
+	const char *place = memmem(page_frame, size, data_placeholder, sizeof(data_placeholder) - 1);
+	const char *rest = place + sizeof(data_placeholder) - 1;
 	struct page page = {.analysis = analysis};
 	struct output_file file;
 

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pins_find collects the pins by kind of decision and sorts them (compare_pins), so that pins that can share
+ * a rule are neighbours. A rule's `nth` does not count datagrams that never reach the rules, so ordinals are
+ * recounted first (count_nth).
+ */
 #include "report/pins.h"
 
 #include <inttypes.h>
@@ -8,10 +13,8 @@
 #include "base/memory.h"
 
 #define BYTE_MAX 65506
-#define DELAY_MAX                                                                                            \
-	(24 * NS_HOUR) /* what a rule of a test could mean; beyond, a capture's stamps are broken            \
-	                */
-#define LIST_MAX 150   /* bytes of a list in one line: an ini line has at most 198 */
+#define DELAY_MAX (24 * NS_HOUR) /* beyond it, the time stamps of the capture are broken */
+#define LIST_MAX 150             /* bytes after which a list continues in a new line; ini lines are limited */
 
 static const char *const kind_words[] = {
     "copy", "corrupt", "set", "truncate", "copy", "inject", "rebind", "delay", "drop"};
@@ -31,12 +34,11 @@ struct finding {
 	struct pins *pins;
 	const struct analysis *analysis;
 	ns_t step;
-	ns_t *expired; /* of each session: when its NAT first forgot it */
-	uint32_t
-	    *nth; /* of each mark: as rules count. Those that a NAT or overload dropped are seen by no rule */
+	ns_t *expired; /* per session: when its NAT mapping first expired */
+	uint32_t *nth; /* per record: its `nth` in rules; 0: it reached no rule */
 };
 
-/* When each session's NAT first forgot it. */
+/* Finds when the NAT mapping of each session first expired. */
 static void find_expiries(struct finding *finding)
 {
 	const struct analysis *analysis = finding->analysis;
@@ -50,16 +52,17 @@ static void find_expiries(struct finding *finding)
 			    analysis->events[i].at;
 }
 
-/* By a mapping that was lost, which `rebind` loses again. What came before there was any is dropped by a
- * rule. */
-static bool died_unseen(const struct finding *finding, const struct packet_record *record)
+/* Returns true if the datagram was dropped because the mapping had expired; then it reaches no rule in the
+ * repeated run either, because a `rebind` pin expires the mapping. A drop before the first expiry needs a
+ * drop pin. */
+static bool never_reached_rules(const struct finding *finding, const struct packet_record *record)
 {
 	return record->fate == FATE_DROPPED && record->reason == REASON_NAT_EXPIRED &&
 	       record->at >= finding->expired[record->session];
 }
 
-/* As rules count: what a NAT has dropped is seen by no rule. Of a file that begins in the middle of a run the
- * first ordinal says how many came before. */
+/* Numbers the records as rules count them. If the file begins in the middle of a run, the first ordinal tells
+ * how many datagrams came before. */
 static void count_nth(struct finding *finding)
 {
 	const struct analysis *analysis = finding->analysis;
@@ -68,19 +71,18 @@ static void count_nth(struct finding *finding)
 	finding->nth = memory_new(analysis->record_count + 1, sizeof(*finding->nth));
 	for (size_t i = 0; i < analysis->record_count; i++) {
 		const struct packet_record *record = &analysis->records[i];
-		uint32_t *own = &seen[2 * record->session + record->way];
+		uint32_t *count = &seen[2 * record->session + record->way];
 
-		if (died_unseen(finding, record))
+		if (never_reached_rules(finding, record))
 			continue;
-		if (!*own)
-			*own = record->n - 1;
-		finding->nth[i] = ++*own;
+		if (!*count)
+			*count = record->n - 1;
+		finding->nth[i] = ++*count;
 	}
 	free(seen);
 }
 
-/* A byte that is set once more: only what it became in the end counts. */
-/* A decision that no rule can make again. */
+/* Counts a decision that no rule can repeat. */
 static void leave_out(struct finding *finding, const struct packet_record *record, const char *what)
 {
 	struct pins *pins = finding->pins;
@@ -98,7 +100,8 @@ static void leave_out_all(struct pins *pins, uint64_t count, const char *what)
 	pins->left_out += count;
 }
 
-static bool set_again(const char *rest, unsigned byte)
+/* Is the byte set again by a later mutation in `rest`? Only the last value counts. */
+static bool is_set_again(const char *rest, unsigned byte)
 {
 	char head[24];
 
@@ -106,8 +109,8 @@ static bool set_again(const char *rest, unsigned byte)
 	return rest && strstr(rest, head);
 }
 
-/* "set:57:12,truncate:100", or "corrupt:57" where the byte is not known. */
-static void find_deeds(
+/* Adds a pin for each mutation: "set:57:12,truncate:100", or "corrupt:57" if the new value is unknown. */
+static void find_mutations(
     struct finding *finding, const struct packet_record *record, uint32_t session, uint32_t nth)
 {
 	const char *mutation = record->mutations ? finding->analysis->words.all[record->mutations - 1] : NULL;
@@ -123,7 +126,7 @@ static void find_deeds(
 			kind = PIN_TRUNCATE;
 		else if (sscanf(mutation, "set:%u:%u", &byte, &value) != 2)
 			byte = BYTE_MAX + 1;
-		if (kind == PIN_SET && set_again(strchr(mutation, ','), byte))
+		if (kind == PIN_SET && is_set_again(strchr(mutation, ','), byte))
 			continue;
 		if (byte > BYTE_MAX || value > 255 || (kind == PIN_TRUNCATE && !byte)) {
 			leave_out(finding, record, mutation);
@@ -146,7 +149,7 @@ static void find_drop(
 		pin_add(finding->pins, PIN_DROP, session, (enum way)record->way, nth)->record = record;
 }
 
-static int by_leaving(const void *a, const void *b)
+static int compare_departures(const void *a, const void *b)
 {
 	const struct packet_record *x = *(const struct packet_record *const *)a,
 	                           *y = *(const struct packet_record *const *)b;
@@ -160,20 +163,20 @@ static int by_leaving(const void *a, const void *b)
 	return x->n < y->n ? -1 : x->n > y->n;
 }
 
-/* A rule's delay lets others overtake: so that they leave in the order in which they left, a delay that
- * rounding would make too short is made as long as that of the one before. */
+/* Returns the rounded delay of `record`, raised if needed so that it leaves after `previous`, which left
+ * before it in the recorded run. */
 static ns_t delay_in_order(const struct finding *finding, const struct packet_record *record,
-    const struct packet_record *before, ns_t before_due)
+    const struct packet_record *previous, ns_t previous_due)
 {
 	ns_t delay = record->delay_us * NS_US, min;
 
 	if (finding->step)
 		delay = (delay + finding->step / 2) / finding->step * finding->step;
-	if (!before || before->session != record->session || before->way != record->way)
+	if (!previous || previous->session != record->session || previous->way != record->way)
 		return delay;
-	min = before_due - record->at;
-	if (before->n > record->n)
-		min++; /* of equal times the one that came first would leave first */
+	min = previous_due - record->at;
+	if (previous->n > record->n)
+		min++; /* at equal times the earlier arrival would leave first */
 	if (delay < min)
 		delay = min;
 	return delay;
@@ -183,23 +186,23 @@ static void find_delays(struct finding *finding)
 {
 	const struct analysis *analysis = finding->analysis;
 	const struct packet_record **order = memory_new(analysis->record_count + 1, sizeof(*order)),
-	                           *before = NULL;
+	                           *previous = NULL;
 	size_t count = 0;
-	ns_t before_due = 0;
+	ns_t previous_due = 0;
 
 	for (size_t i = 0; i < analysis->record_count; i++)
 		if (analysis->records[i].fate == FATE_SENT && finding->nth[i] &&
 		    analysis->records[i].delay_us >= 0)
 			order[count++] = &analysis->records[i];
 	if (count)
-		qsort(order, count, sizeof(*order), by_leaving);
+		qsort(order, count, sizeof(*order), compare_departures);
 	for (size_t i = 0; i < count; i++) {
 		const struct packet_record *record = order[i];
-		ns_t delay = delay_in_order(finding, record, before, before_due);
+		ns_t delay = delay_in_order(finding, record, previous, previous_due);
 		struct pin *pin;
 
-		before = record;
-		before_due = record->at + delay;
+		previous = record;
+		previous_due = record->at + delay;
 		if (delay <= 0)
 			continue;
 		if (delay > DELAY_MAX) {
@@ -227,7 +230,7 @@ static void find_copies(struct finding *finding)
 		bool same_bytes = copy->origin != ORIGIN_INJECT && copy->origin != ORIGIN_DECOY;
 		struct pin *pin;
 
-		/* `inject` sends at once, and behind the datagram: a decoy goes ahead of it. */
+		/* `inject` sends at once and after the datagram, but a decoy precedes it. */
 		if (!nth || after > DELAY_MAX ||
 		    (!same_bytes && (!copy->hex || after > NS_MS || copy->origin == ORIGIN_DECOY))) {
 			leave_out(finding, record,
@@ -247,18 +250,19 @@ static void find_copies(struct finding *finding)
 	}
 }
 
-/* A rule's name in an event ("nat-expired by=rule:x") is among those that the datagram was decided by. */
-static bool was_by(const struct analysis *analysis, const struct packet_record *record, const char *event)
+/* Is the decider named in the event ("nat-expired by=rule:x") among those of the datagram? */
+static bool was_decided_by(
+    const struct analysis *analysis, const struct packet_record *record, const char *event)
 {
 	const char *by = strstr(event, "by="), *words = analysis->words.all[record->words],
-	           *own = strstr(words, "by=");
+	           *deciders = strstr(words, "by=");
 	size_t size = by ? strcspn(by + 3, " ") : 0;
 
-	return by && own && memmem(own, strcspn(own, " "), by + 3, size);
+	return by && deciders && memmem(deciders, strcspn(deciders, " "), by + 3, size);
 }
 
-/* A mapping that was lost: at the datagram that a rule acted on, which came at that very instant, else by
- * time. */
+/* Adds a pin for each expiry of a mapping: at the datagram of the same instant whose rule caused it, else at
+ * a time. */
 static void find_rebinds(struct finding *finding)
 {
 	const struct analysis *analysis = finding->analysis;
@@ -277,7 +281,7 @@ static void find_rebinds(struct finding *finding)
 		for (size_t k = at;
 		     k < analysis->record_count && analysis->records[k].at == event->at && !record; k++)
 			if (analysis->sessions[analysis->records[k].session].number == event->session &&
-			    finding->nth[k] && was_by(analysis, &analysis->records[k], event->text))
+			    finding->nth[k] && was_decided_by(analysis, &analysis->records[k], event->text))
 				record = &analysis->records[k];
 		session = &analysis->sessions[index_find(&analysis->by_number, event->session)];
 		if (!record && event->at - session->began > DELAY_MAX) {
@@ -297,7 +301,7 @@ static bool is_copy(const struct pin *pin)
 	return pin->kind == PIN_COPY || pin->kind == PIN_COPY_FIRST;
 }
 
-static int by_rule(const void *a, const void *b)
+static int compare_pins(const void *a, const void *b)
 {
 	const struct pin *x = a, *y = b;
 
@@ -328,7 +332,7 @@ void pins_find(struct pins *pins, const struct analysis *analysis, ns_t step)
 
 		if (!finding.nth[i])
 			continue;
-		find_deeds(&finding, record, analysis->sessions[record->session].number, finding.nth[i]);
+		find_mutations(&finding, record, analysis->sessions[record->session].number, finding.nth[i]);
 		if (record->fate == FATE_DROPPED)
 			find_drop(
 			    &finding, record, analysis->sessions[record->session].number, finding.nth[i]);
@@ -340,7 +344,7 @@ void pins_find(struct pins *pins, const struct analysis *analysis, ns_t step)
 	leave_out_all(pins, analysis->refused[WAY_UP].received + analysis->refused[WAY_DOWN].received,
 	    "datagrams that were refused before there was a session");
 	if (pins->count)
-		qsort(pins->all, pins->count, sizeof(*pins->all), by_rule);
+		qsort(pins->all, pins->count, sizeof(*pins->all), compare_pins);
 	free(finding.nth);
 	free(finding.expired);
 }
@@ -354,8 +358,8 @@ void pins_free(struct pins *pins)
 
 /* ---- Writing ---- */
 
-/* They stand in one rule. */
-static bool together(const struct pin *a, const struct pin *b)
+/* Can the two pins share a rule? */
+static bool can_share_rule(const struct pin *a, const struct pin *b)
 {
 	bool same = a->kind == b->kind && a->session == b->session && a->way == b->way && a->nth && b->nth;
 
@@ -400,7 +404,7 @@ static void add_action(struct text *out, const struct pin *pin)
 	text_add(out, "\n");
 }
 
-/* A rule's head, up to its numbers. */
+/* Writes a rule up to its `nth`. */
 static void begin_rule(struct text *out, const struct pin *pin, size_t number)
 {
 	text_add(out, "\n[rule %s-%zu]\nsession = %u\n", kind_words[pin->kind], number, pin->session);
@@ -413,13 +417,13 @@ static void begin_rule(struct text *out, const struct pin *pin, size_t number)
 	text_add(out, "\n");
 }
 
-/* "nth = 3,7-9,12", over as many lines as it takes. */
+/* Writer of "nth = 3,7-9,12" over as many lines as needed. */
 struct list {
-	size_t line; /* where the present one begins; 0: none does */
-	uint32_t from, to;
+	size_t line;       /* offset in the output where the current line begins; 0: no line yet */
+	uint32_t from, to; /* range not yet written; from 0: none */
 };
 
-static void list_put(struct list *list, struct text *out)
+static void write_range(struct list *list, struct text *out)
 {
 	if (!list->from)
 		return;
@@ -444,22 +448,22 @@ static void list_add(struct list *list, uint32_t nth, struct text *out)
 		list->to = nth;
 		return;
 	}
-	list_put(list, out);
+	write_range(list, out);
 	list->from = list->to = nth;
 }
 
-static void end_rule(struct text *out, struct list *list, const struct pin *pin)
+static void finish_rule(struct text *out, struct list *list, const struct pin *pin)
 {
-	list_put(list, out);
+	write_range(list, out);
 	if (list->line)
 		text_add(out, "\n");
 	*list = (struct list){0};
 	add_action(out, pin);
 }
 
-void pins_write(const struct pins *pins, const bool *in, const char *head, struct text *out)
+void pins_write(const struct pins *pins, const bool *is_included, const char *head, struct text *out)
 {
-	const struct pin *before = NULL;
+	const struct pin *previous = NULL;
 	struct list list = {0};
 	size_t number = 0;
 
@@ -467,19 +471,19 @@ void pins_write(const struct pins *pins, const bool *in, const char *head, struc
 	for (size_t i = 0; i < pins->count; i++) {
 		const struct pin *pin = &pins->all[i];
 
-		if (in && !in[i])
+		if (is_included && !is_included[i])
 			continue;
-		if (!before || !together(before, pin)) {
-			if (before)
-				end_rule(out, &list, before);
+		if (!previous || !can_share_rule(previous, pin)) {
+			if (previous)
+				finish_rule(out, &list, previous);
 			begin_rule(out, pin, ++number);
 		}
 		if (pin->nth)
 			list_add(&list, pin->nth, out);
-		before = pin;
+		previous = pin;
 	}
-	if (before)
-		end_rule(out, &list, before);
+	if (previous)
+		finish_rule(out, &list, previous);
 }
 
 void pin_tell(const struct analysis *analysis, const struct pin *pin, struct text *out)

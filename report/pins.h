@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pins: a recorded run's decisions, one by one, as rules that make the same ones again.
+ * pins: turns the decisions of a recorded run into rules that repeat them.
  *
- * A pin is what was done to one datagram of one session and direction: it was dropped, delayed, copied, its
- * bytes were changed; or the session's NAT mapping was replaced at that moment. Written as an ini fragment of
- * rules (`session`, `direction`, `nth`), those alike together. A blackout is what it did to each datagram.
+ * A pin is one decision about one datagram of a session and direction: a drop, a delay, a copy, a changed
+ * byte, or a NAT rebinding at that moment. pins_write writes pins as an ini fragment of rules (`session`,
+ * `direction`, `nth`) and merges equal decisions into one rule. A blackout becomes its effects on each
+ * datagram. A random change of a byte becomes `set` with the resulting value.
  *
- * What cannot be said so is left out and counted: decoys, and injected datagrams that are long or came late;
- * joint datagrams (they are sent one by one); what died of errors or was refused before there was a session.
- * A changed byte becomes what it became then.
+ * Decisions that no rule can repeat are left out and counted: decoys; injected datagrams that are long or
+ * came late; joint datagrams (their parts are sent one by one); drops by errors or before there was a
+ * session.
+ *
+ * Call pins_find on an analysis with ANALYSIS_WHOLE, then pins_write or pin_tell, then pins_free.
  */
 #ifndef REPORT_PINS_H
 #define REPORT_PINS_H
 
 #include "report/analysis.h"
 
-/* In the order in which their rules stand: a copy of the bytes that came is made before anything is done to
- * them. */
+/* In the order of their rules: PIN_COPY_FIRST copies the datagram before its bytes are changed. */
 enum pin_kind {
 	PIN_COPY_FIRST,
 	PIN_CORRUPT,
@@ -32,11 +34,11 @@ enum pin_kind {
 struct pin {
 	enum pin_kind kind;
 	uint32_t session;                   /* number */
-	uint32_t nth;                       /* as `nth` counts; 0: at a time of the session's life, `time` */
+	uint32_t nth;                       /* as in a rule's `nth`; 0: at `time` instead */
 	const struct packet_record *record; /* NULL: none */
-	ns_t time; /* PIN_DELAY: how long; PIN_COPY: so long after it came; nth 0: when */
+	ns_t time; /* the delay; for copies: since the arrival; if `nth` is 0: since the session began */
 	uint32_t byte, value;
-	const char *hex; /* PIN_INJECT; the tale's */
+	const char *hex; /* of PIN_INJECT; owned by the analysis */
 	uint8_t way;
 };
 
@@ -46,17 +48,19 @@ struct pins {
 	struct pin *all;
 	size_t count;
 	uint64_t left_out;      /* decisions that cannot be pinned */
-	struct text left_lines; /* a line for each of the first PINS_LEFT_LINES of them */
+	struct text left_lines; /* a line for each of the first PINS_LEFT_LINES of these */
 };
 
-/* Delays are rounded to a multiple of `step` (0: not), so that rules stay few; those that round to 0 are
- * none. The tale must outlive the pins. */
+/* Fills `pins`. Delays are rounded to multiples of `step` (0: not rounded) to get fewer rules; a delay that
+ * rounds to 0 gets no pin. The analysis must outlive the pins. */
 void pins_find(struct pins *pins, const struct analysis *analysis, ns_t step);
 void pins_free(struct pins *pins);
 
-/* The ini fragment of those pins that are `in` (NULL: of all); `head` is a comment's lines. */
-void pins_write(const struct pins *pins, const bool *in, const char *head, struct text *out);
-/* "s=1 down n=69 drop  24.013 s application_data/1/61, 557 bytes, loss by link:default" */
+/* Appends the ini fragment of the pins i with is_included[i] (NULL: of all), after `head`, which holds
+ * comment lines. */
+void pins_write(const struct pins *pins, const bool *is_included, const char *head, struct text *out);
+/* Appends a description: "s=1 dir=down n=69 drop (24.013 s, 557 bytes, application_data/1/61, loss by
+ * link:default)". */
 void pin_tell(const struct analysis *analysis, const struct pin *pin, struct text *out);
 
 #endif

@@ -6,15 +6,16 @@
 
 #include "base/memory.h"
 
-/* Each is a multiple of the one before. The last ones are for broken stamps. */
-static const ns_t steps[] = {NS_S / 10, NS_S / 2, NS_S, 5 * NS_S, 10 * NS_S, 30 * NS_S, 60 * NS_S, 300 * NS_S,
-    600 * NS_S, 1800 * NS_S, NS_HOUR, 6 * NS_HOUR, 24 * NS_HOUR, 240 * NS_HOUR, 2400 * NS_HOUR,
+/* Bin widths. Each is a multiple of the one before; the largest are for broken time stamps. */
+static const ns_t widths[] = {NS_S / 10, NS_S / 2, NS_S, 5 * NS_S, 10 * NS_S, 30 * NS_S, 60 * NS_S,
+    300 * NS_S, 600 * NS_S, 1800 * NS_S, NS_HOUR, 6 * NS_HOUR, 24 * NS_HOUR, 240 * NS_HOUR, 2400 * NS_HOUR,
     24000 * NS_HOUR};
-#define STEPS (sizeof(steps) / sizeof(*steps))
+#define WIDTHS (sizeof(widths) / sizeof(*widths))
 
-static void widen(struct rate *rate)
+/* Merges bins to the next width. */
+static void widen_bins(struct rate *rate)
 {
-	uint32_t factor = (uint32_t)(steps[rate->step + 1] / steps[rate->step]), kept = 0;
+	uint32_t factor = (uint32_t)(widths[rate->step + 1] / widths[rate->step]), kept = 0;
 
 	rate->step++;
 	for (uint32_t i = 0; i < rate->count; i++) {
@@ -33,20 +34,20 @@ static void widen(struct rate *rate)
 	rate->count = kept;
 }
 
-/* The bin of an index, a new one if need be: mostly the last, or one behind it. */
-static struct rate_bin *bin_at(struct rate *rate, uint32_t index)
+/* Returns the bin with this index; creates it if needed. Mostly it is the last one or a new one behind it. */
+static struct rate_bin *get_bin(struct rate *rate, uint32_t index)
 {
-	uint32_t at = rate->count;
+	uint32_t i = rate->count;
 
-	while (at && rate->bins[at - 1].index > index)
-		at--;
-	if (at && rate->bins[at - 1].index == index)
-		return &rate->bins[at - 1];
+	while (i && rate->bins[i - 1].index > index)
+		i--;
+	if (i && rate->bins[i - 1].index == index)
+		return &rate->bins[i - 1];
 	rate->bins = memory_grow(rate->bins, rate->count, sizeof(*rate->bins));
-	memmove(&rate->bins[at + 1], &rate->bins[at], (rate->count - at) * sizeof(*rate->bins));
+	memmove(&rate->bins[i + 1], &rate->bins[i], (rate->count - i) * sizeof(*rate->bins));
 	rate->count++;
-	rate->bins[at] = (struct rate_bin){.index = index};
-	return &rate->bins[at];
+	rate->bins[i] = (struct rate_bin){.index = index};
+	return &rate->bins[i];
 }
 
 void rate_add(struct rate *rate, enum way way, uint32_t bytes, ns_t at)
@@ -57,11 +58,11 @@ void rate_add(struct rate *rate, enum way way, uint32_t bytes, ns_t at)
 	if (!rate->count)
 		rate->from = at;
 	since = at > rate->from ? at - rate->from : 0;
-	while (since / steps[rate->step] >= RATE_MAX && rate->step + 1u < STEPS)
-		widen(rate);
-	if (since / steps[rate->step] >= RATE_MAX)
-		since = RATE_MAX * steps[rate->step] - 1;
-	bin = bin_at(rate, (uint32_t)(since / steps[rate->step]));
+	while (since / widths[rate->step] >= RATE_MAX && rate->step + 1u < WIDTHS)
+		widen_bins(rate);
+	if (since / widths[rate->step] >= RATE_MAX)
+		since = RATE_MAX * widths[rate->step] - 1;
+	bin = get_bin(rate, (uint32_t)(since / widths[rate->step]));
 	bin->datagrams[way]++;
 	bin->bytes[way] += bytes;
 }
@@ -70,13 +71,13 @@ void rate_end(struct rate *rate, uint64_t datagrams)
 {
 	uint64_t max = datagrams < RATE_MIN ? RATE_MIN : datagrams;
 
-	while (rate->count && rate->bins[rate->count - 1].index >= max && rate->step + 1u < STEPS)
-		widen(rate);
+	while (rate->count && rate->bins[rate->count - 1].index >= max && rate->step + 1u < WIDTHS)
+		widen_bins(rate);
 }
 
 double rate_bin_seconds(const struct rate *rate)
 {
-	return (double)steps[rate->step] / (double)NS_S;
+	return (double)widths[rate->step] / (double)NS_S;
 }
 
 void rate_free(struct rate *rate)

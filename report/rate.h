@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rate: how much of a session came over time, in bins of a round width, kept while it is read.
+ * rate: a histogram of a session's arrivals over time, in bins of a round width.
  *
- * The widths divide one another, so that bins are joined as the session grows longer: never more than
- * RATE_MAX stand, and only those in which something came.
+ * Each width is a multiple of the one before. When the session outgrows RATE_MAX bins, bins are merged to the
+ * next width. Only bins with arrivals are stored, so memory is bounded. Zero-initialize it, call rate_add for
+ * each arrival, then rate_end; rate_free releases it.
  */
 #ifndef REPORT_RATE_H
 #define REPORT_RATE_H
@@ -14,24 +15,24 @@
 #include "base/ns.h"
 #include "base/verdict.h"
 
-#define RATE_MAX 240 /* bins from the first arrival to the last */
-#define RATE_MIN 8   /* of which so many may stand however few datagrams there are */
+#define RATE_MAX 240 /* most bins from the first arrival to the last, empty ones included */
+#define RATE_MIN 8   /* bins that are allowed however few datagrams there are */
 
 struct rate_bin {
-	uint32_t index; /* from the first arrival on */
+	uint32_t index; /* number of the bin, counted from the first arrival */
 	uint32_t datagrams[WAYS];
 	uint64_t bytes[WAYS];
 };
 
 struct rate {
-	ns_t from;             /* the first arrival */
-	struct rate_bin *bins; /* by index */
+	ns_t from;             /* time of the first arrival */
+	struct rate_bin *bins; /* sorted by index */
 	uint32_t count;
-	uint8_t step; /* index of the width */
+	uint8_t step; /* index of the current width in the table of widths */
 };
 
 void rate_add(struct rate *rate, enum way way, uint32_t bytes, ns_t at);
-/* Merges bins until their number, empty ones included, suits a session with so many datagrams. */
+/* Merges bins until there are no more, empty ones included, than `datagrams` or RATE_MIN. */
 void rate_end(struct rate *rate, uint64_t datagrams);
 double rate_bin_seconds(const struct rate *rate);
 void rate_free(struct rate *rate);

@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 
-#define SESSIONS_MAX 20 /* listed one by one in the text; JSON has them all */
+#define SESSIONS_MAX 20 /* listed in the text; JSON has all */
 
 const char *const run_summary_late_words[4] = {"p50", "p99", "p999", "max"};
 
@@ -145,14 +145,13 @@ static void print_closing(const struct run_summary *result, FILE *out)
 		    " datagrams before the proxy could read them: raise receive_buffer\n",
 		    result->kernel_drops);
 	if (result->icmp_errors)
-		fprintf(out, "network errors told by ICMP: %" PRIu64 "\n", result->icmp_errors);
+		fprintf(out, "network errors reported by ICMP: %" PRIu64 "\n", result->icmp_errors);
 	if (result->capture_written || result->capture_lost)
 		fprintf(out, "capture written %" PRIu64 "  lost %" PRIu64 "\n", result->capture_written,
 		    result->capture_lost);
 }
 
-/* Do the figures of the only session equal the totals? Datagrams may have been refused before there was one.
- */
+/* Are the totals those of the only session? They differ if datagrams were refused before it began. */
 static bool session_equals_totals(const struct run_summary *result)
 {
 	if (result->sessions_ever != 1 || result->session_count != 1)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* run_summary_json: the accounts as JSON, schema 1. */
+/* run_summary_json: the run summary as JSON, schema 1. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,26 +70,26 @@ static json_t *json_way(const struct run_summary_way *from)
 
 json_t *run_summary_json_session(const struct run_summary_session *session)
 {
-	json_t *one = json_object();
+	json_t *object = json_object();
 	char device[ADDRESS_TEXT_SIZE];
 
-	json_object_set_new(one, "s", json_integer(session->number));
-	json_object_set_new(one, "device",
+	json_object_set_new(object, "s", json_integer(session->number));
+	json_object_set_new(object, "device",
 	    session->device.family ? json_string(address_text(&session->device, device, sizeof(device)))
 	                           : json_null());
-	json_object_set_new(one, "section", json_word(session->section));
-	json_object_set_new(one, "identity", json_word(session->identity));
-	json_object_set_new(one, "link", json_word(session->link));
+	json_object_set_new(object, "section", json_word(session->section));
+	json_object_set_new(object, "identity", json_word(session->identity));
+	json_object_set_new(object, "link", json_word(session->link));
 	for (int way = 0; way < WAYS; way++)
-		json_object_set_new(one, verdict_ways[way], json_way(&session->ways[way]));
-	json_object_set_new(one, "handshakes", json_integer(session->handshakes));
-	json_object_set_new(one, "rebinds", json_integer(session->rebinds));
-	json_object_set_new(one, "port", session->port ? json_integer(session->port) : json_null());
-	json_object_set_new(one, "old_ports", json_integer(session->old_ports));
-	json_object_set_new(one, "began", json_seconds(session->began));
-	json_object_set_new(one, "seconds", json_seconds(session->seconds));
-	json_object_set_new(one, "ended", json_word(session->ended));
-	return one;
+		json_object_set_new(object, verdict_ways[way], json_way(&session->ways[way]));
+	json_object_set_new(object, "handshakes", json_integer(session->handshakes));
+	json_object_set_new(object, "rebinds", json_integer(session->rebinds));
+	json_object_set_new(object, "port", session->port ? json_integer(session->port) : json_null());
+	json_object_set_new(object, "old_ports", json_integer(session->old_ports));
+	json_object_set_new(object, "began", json_seconds(session->began));
+	json_object_set_new(object, "seconds", json_seconds(session->seconds));
+	json_object_set_new(object, "ended", json_word(session->ended));
+	return object;
 }
 
 static json_t *json_failures(const struct run_summary *result)
@@ -98,15 +98,16 @@ static json_t *json_failures(const struct run_summary *result)
 
 	for (size_t i = 0; i < result->failure_count; i++) {
 		const struct run_summary_failure *failure = &result->failures[i];
-		json_t *one = json_object();
+		json_t *object = json_object();
 
-		json_object_set_new(one, failure->is_rule ? "rule" : "check", json_string(failure->subject));
-		json_object_set_new(one, "want", json_string(failure->want));
 		json_object_set_new(
-		    one, "got", failure->got[0] ? json_string(failure->got) : json_integer(failure->number));
+		    object, failure->is_rule ? "rule" : "check", json_string(failure->subject));
+		json_object_set_new(object, "want", json_string(failure->want));
+		json_object_set_new(object, "got",
+		    failure->got[0] ? json_string(failure->got) : json_integer(failure->number));
 		if (failure->session)
-			json_object_set_new(one, "session", json_integer(failure->session));
-		json_array_append_new(list, one);
+			json_object_set_new(object, "session", json_integer(failure->session));
+		json_array_append_new(list, object);
 	}
 	return list;
 }
@@ -116,11 +117,11 @@ static json_t *json_rules(const struct run_summary *result)
 	json_t *object = json_object();
 
 	for (size_t i = 0; i < result->rule_count; i++) {
-		json_t *one = json_object();
+		json_t *counts = json_object();
 
-		json_object_set_new(one, "matched", json_count(result->rules[i].matched));
-		json_object_set_new(one, "fired", json_count(result->rules[i].fired));
-		json_object_set_new(object, result->rules[i].name, one);
+		json_object_set_new(counts, "matched", json_count(result->rules[i].matched));
+		json_object_set_new(counts, "fired", json_count(result->rules[i].fired));
+		json_object_set_new(object, result->rules[i].name, counts);
 	}
 	return object;
 }
@@ -139,11 +140,11 @@ static json_t *json_changes(const struct run_summary *result)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < result->change_count; i++) {
-		json_t *one = json_object();
+		json_t *object = json_object();
 
-		json_object_set_new(one, "at", json_seconds(result->changes[i].at));
-		json_object_set_new(one, "change", json_word(result->changes[i].text));
-		json_array_append_new(list, one);
+		json_object_set_new(object, "at", json_seconds(result->changes[i].at));
+		json_object_set_new(object, "change", json_word(result->changes[i].text));
+		json_array_append_new(list, object);
 	}
 	return list;
 }
@@ -202,15 +203,15 @@ void run_summary_json_begin(
     const struct run_summary *result, enum dump_form form, struct run_summary_json *whole)
 {
 	static const char key[] = "\"sessions\":";
-	struct run_summary bare = *result;
+	struct run_summary without_sessions = *result;
 	json_t *json;
 
-	bare.session_count = 0;
-	json = run_summary_json(&bare);
+	without_sessions.session_count = 0;
+	json = run_summary_json(&without_sessions);
 	whole->text = (struct text){0};
 	dump_json(json, form, &whole->text);
 	json_decref(json);
-	/* The first is the key: quotes inside of strings are escaped. Behind it stands an empty list. */
+	/* The first match is the key, as quotes within strings are escaped. Its value is an empty list. */
 	whole->place = (size_t)(strchr(strstr(whole->text.at, key), '[') + 1 - whole->text.at);
 }
 
@@ -223,7 +224,7 @@ int run_summary_write(json_t *json, const char *path, struct error *error)
 	if (!failed) {
 		dump_json(json, DUMP_INDENTED, &text);
 		text_add_bytes(&text, "\n", 1);
-		fwrite(text.at, 1, text.size, file.out); /* the stream knows if it failed */
+		fwrite(text.at, 1, text.size, file.out); /* output_file_close reports errors of the stream */
 		failed = output_file_close(&file, path, error);
 	}
 	text_free(&text);

@@ -6,16 +6,17 @@
 
 #include "base/memory.h"
 
-#define OPEN_MAX ((size_t)1 << 22) /* ordinals from the oldest open one on; beyond, that one is given up */
+/* Most entries of the ring; beyond, the oldest one is counted although it is open. */
+#define OPEN_MAX ((size_t)1 << 22)
 
 enum { ABSENT, OPEN, LOST, SENT };
 
-static uint8_t *place(const struct runs *runs, size_t offset)
+static uint8_t *entry_at(const struct runs *runs, size_t offset)
 {
 	return &runs->ring[(runs->first + offset) & (runs->cap - 1)];
 }
 
-static void count(struct runs *runs, uint8_t fate)
+static void count_fate(struct runs *runs, uint8_t fate)
 {
 	if (fate == ABSENT)
 		return;
@@ -24,21 +25,21 @@ static void count(struct runs *runs, uint8_t fate)
 	runs->longest = runs->run > runs->longest ? runs->run : runs->longest;
 }
 
-static void take_first(struct runs *runs)
+static void remove_first(struct runs *runs)
 {
-	count(runs, *place(runs, 0));
+	count_fate(runs, *entry_at(runs, 0));
 	runs->first = (runs->first + 1) & (runs->cap - 1);
 	runs->used--;
 	runs->base++;
 }
 
-static void grow(struct runs *runs)
+static void grow_ring(struct runs *runs)
 {
 	size_t cap = runs->cap ? 2 * runs->cap : 8;
 	uint8_t *ring = memory_new(cap, 1);
 
 	for (size_t i = 0; i < runs->used; i++)
-		ring[i] = *place(runs, i);
+		ring[i] = *entry_at(runs, i);
 	free(runs->ring);
 	runs->ring = ring;
 	runs->cap = cap;
@@ -52,33 +53,33 @@ void runs_arrived(struct runs *runs, uint32_t n)
 	if (!runs->used)
 		runs->base = n;
 	if (n < runs->base)
-		return; /* far behind the others: a capture whose order is broken */
+		return; /* the capture is out of order, and this one is counted already */
 	while (runs->used && n - runs->base >= OPEN_MAX)
-		take_first(runs);
+		remove_first(runs);
 	if (!runs->used)
 		runs->base = n;
 	offset = n - runs->base;
 	while (runs->used <= offset) {
 		if (runs->used == runs->cap)
-			grow(runs);
-		*place(runs, runs->used++) = ABSENT;
+			grow_ring(runs);
+		*entry_at(runs, runs->used++) = ABSENT;
 	}
-	*place(runs, offset) = OPEN;
+	*entry_at(runs, offset) = OPEN;
 }
 
 void runs_settled(struct runs *runs, uint32_t n, bool lost)
 {
 	if (n < runs->base || n - runs->base >= runs->used)
 		return;
-	*place(runs, n - runs->base) = lost ? LOST : SENT;
-	while (runs->used && *place(runs, 0) != OPEN)
-		take_first(runs);
+	*entry_at(runs, n - runs->base) = lost ? LOST : SENT;
+	while (runs->used && *entry_at(runs, 0) != OPEN)
+		remove_first(runs);
 }
 
 void runs_end(struct runs *runs)
 {
 	while (runs->used)
-		take_first(runs);
+		remove_first(runs);
 }
 
 void runs_free(struct runs *runs)

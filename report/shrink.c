@@ -20,17 +20,17 @@ void shrink_fini(struct shrink *shrink)
 	free(shrink->tried);
 }
 
-/* Of what is in, part `at`: alone, or all but it. */
-static void choose(struct shrink *shrink)
+/* Fills `tried` with part `at` of the current set, or with all but that part. */
+static void fill_tried(struct shrink *shrink)
 {
 	size_t from = shrink->left * shrink->at / shrink->parts,
 	       to = shrink->left * (shrink->at + 1) / shrink->parts;
 
-	for (size_t i = 0, place = 0; i < shrink->count; i++) {
-		bool within = shrink->in[i] && place >= from && place < to;
+	for (size_t i = 0, position = 0; i < shrink->count; i++) {
+		bool is_in_part = shrink->in[i] && position >= from && position < to;
 
-		shrink->tried[i] = shrink->in[i] && within == shrink->alone;
-		place += shrink->in[i];
+		shrink->tried[i] = shrink->in[i] && is_in_part == shrink->alone;
+		position += shrink->in[i];
 	}
 }
 
@@ -38,10 +38,11 @@ const bool *shrink_next(struct shrink *shrink)
 {
 	while (shrink->left > 1) {
 		if (shrink->at < shrink->parts) {
-			choose(shrink);
+			fill_tried(shrink);
 			return shrink->tried;
 		}
-		if (shrink->alone && shrink->parts > 2) { /* of two halves, all but one is the other */
+		/* With two halves, the complement of one is the other. */
+		if (shrink->alone && shrink->parts > 2) {
 			shrink->alone = false;
 			shrink->at = 0;
 			continue;

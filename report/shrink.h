@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * shrink: the least of many things that still make a test fail (delta debugging: Zeller and Hildebrandt,
- * "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2), 2002, section 3).
+ * shrink: finds a minimal subset of items that still makes a test fail (delta debugging: Zeller and
+ * Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2), 2002, section 3).
  *
- * `shrink_next` says which to try; `shrink_answer` takes whether it failed as before. At the end `in` holds a
- * set from which nothing can be taken away without the failure going too, as far as the test always answers
- * alike.
+ * Call shrink_init, then in turn shrink_next, which returns the subset to test, and shrink_answer with the
+ * outcome, until shrink_next returns NULL. Then `in` is a failing subset of which no item can be left out,
+ * provided that the test is deterministic. shrink_fini frees the sets.
  */
 #ifndef REPORT_SHRINK_H
 #define REPORT_SHRINK_H
@@ -14,17 +14,17 @@
 #include <stddef.h>
 
 struct shrink {
-	bool *in, *tried;   /* the present set, and the one to try */
-	size_t count, left; /* things in all, and in the present set */
-	size_t parts,
-	    at; /* the present set is cut into so many; the one that is left out next, or kept alone */
-	bool alone;
+	bool *in, *tried;   /* for each item: is it in the current set; in the one to test */
+	size_t count, left; /* items in all, and in the current set */
+	size_t parts, at;   /* the current set is cut into `parts` parts; the next test is about part `at` */
+	bool alone;         /* test part `at` alone; false: test all but that part */
 };
 
 void shrink_init(struct shrink *shrink, size_t count);
 void shrink_fini(struct shrink *shrink);
-/* The set to try; NULL: it is done. */
+/* Returns the set to test, or NULL at the end. It stays valid until the next call. */
 const bool *shrink_next(struct shrink *shrink);
+/* `failed`: the test of that set failed as the whole set does. */
 void shrink_answer(struct shrink *shrink, bool failed);
 
 #endif

@@ -12,15 +12,15 @@
 
 #define LINK_ETHERNET 1
 #define ETHERNET_HEADER 14
-#define SENDERS_MAX 64 /* of the same bytes that are told apart */
+#define SENDERS_MAX 64 /* senders of equal bytes that are kept */
 
 struct sides {
 	struct sides_ends *all;
 	size_t count;
 	struct index by_device, by_port;
-	struct index came[WAYS]; /* by bytes: up the first of those who sent them, down 0 */
+	struct index came[WAYS]; /* hash of bytes that arrived: up to the first sender, down to 0 */
 	struct sender {
-		uint32_t device, next; /* INDEX_NONE: the last one */
+		uint32_t device, next; /* next sender of equal bytes; INDEX_NONE: none */
 	} * senders;
 	size_t sender_count;
 	bool is_paired;
@@ -42,7 +42,7 @@ void sides_parties(const struct saved_packet *packet, enum party *from, enum par
 	*to = is_ethernet ? party_of(packet->bytes) : PARTY_NONE;
 }
 
-static uint64_t key_of(const struct decoded *decoded)
+static uint64_t bytes_key(const struct decoded *decoded)
 {
 	return chance_hash(decoded->size, decoded->payload, decoded->kept);
 }
@@ -52,7 +52,8 @@ static uint64_t session_key(const struct address *device, const struct address *
 	return address_hash(device) * 3 + address_hash(device_side);
 }
 
-static uint32_t device_number(struct sides *sides, const struct decoded *decoded)
+/* Returns the index of the session of an arrival from a device; creates it if needed. */
+static uint32_t get_session(struct sides *sides, const struct decoded *decoded)
 {
 	uint64_t key = session_key(&decoded->from, &decoded->to);
 	uint32_t number = index_find(&sides->by_device, key);
@@ -65,13 +66,13 @@ static uint32_t device_number(struct sides *sides, const struct decoded *decoded
 	return (uint32_t)sides->count++;
 }
 
-/* Each device once for the same bytes. */
-static void came_up(struct sides *sides, uint64_t key, uint32_t device)
+/* Adds the device to the senders of these bytes, once. */
+static void add_sender(struct sides *sides, uint64_t key, uint32_t device)
 {
 	uint32_t first = index_find(&sides->came[WAY_UP], key), last = INDEX_NONE, count = 0;
 
-	for (uint32_t at = first; at != INDEX_NONE; last = at, at = sides->senders[at].next)
-		if (sides->senders[at].device == device || ++count == SENDERS_MAX)
+	for (uint32_t i = first; i != INDEX_NONE; last = i, i = sides->senders[i].next)
+		if (sides->senders[i].device == device || ++count == SENDERS_MAX)
 			return;
 	sides->senders = memory_grow(sides->senders, sides->sender_count, sizeof(*sides->senders));
 	sides->senders[sides->sender_count] = (struct sender){device, INDEX_NONE};
@@ -82,21 +83,22 @@ static void came_up(struct sides *sides, uint64_t key, uint32_t device)
 	sides->sender_count++;
 }
 
-/* Of those who sent these bytes the first who has no port yet; if all have one, the first. */
-static uint32_t sender_of(const struct sides *sides, uint64_t key)
+/* Returns the first sender of these bytes that has no port towards the cloud yet; if all have one, the first
+ * sender. */
+static uint32_t find_sender(const struct sides *sides, uint64_t key)
 {
 	uint32_t first = index_find(&sides->came[WAY_UP], key);
 
-	for (uint32_t at = first; at != INDEX_NONE; at = sides->senders[at].next)
-		if (!sides->all[sides->senders[at].device].cloud_side.family)
-			return sides->senders[at].device;
+	for (uint32_t i = first; i != INDEX_NONE; i = sides->senders[i].next)
+		if (!sides->all[sides->senders[i].device].cloud_side.family)
+			return sides->senders[i].device;
 	return first == INDEX_NONE ? INDEX_NONE : sides->senders[first].device;
 }
 
-/* A datagram left for the cloud: a port is known by the bytes of the first one. */
-static void left_up(struct sides *sides, const struct decoded *decoded)
+/* Handles a departure to the cloud. The first one from a port assigns the port to the sender of its bytes. */
+static void note_departure(struct sides *sides, const struct decoded *decoded)
 {
-	uint32_t number = sender_of(sides, key_of(decoded));
+	uint32_t number = find_sender(sides, bytes_key(decoded));
 
 	if (number == INDEX_NONE)
 		return;
@@ -108,28 +110,29 @@ static void left_up(struct sides *sides, const struct decoded *decoded)
 	sides->all[number].cloud = decoded->to;
 }
 
-/* False if the packet is none of ours. */
-static bool look(struct sides *sides, struct reader *reader, const struct reader_packet *packet)
+/* Returns false if the packet is not one that deadzone would write. */
+static bool learn_packet(struct sides *sides, struct reader *reader, const struct reader_packet *packet)
 {
 	struct decoded decoded;
 	enum party from, to;
 
 	sides_parties(&packet->saved, &from, &to);
 	if (from == PARTY_IS_PROXY && to == PARTY_IS_PROXY)
-		return true; /* an event of ours, in a file that was converted from pcapng */
+		return true; /* an event of deadzone, in a file converted from pcapng */
 	if ((from == PARTY_IS_PROXY) == (to == PARTY_IS_PROXY) || !from || !to ||
 	    reader_decode(reader, packet, &decoded) != DECODE_UDP)
 		return false;
 	if (from == PARTY_IS_DEVICE)
-		came_up(sides, key_of(&decoded), device_number(sides, &decoded));
-	else if (from == PARTY_IS_CLOUD && index_find(&sides->came[WAY_DOWN], key_of(&decoded)) == INDEX_NONE)
-		index_add(&sides->came[WAY_DOWN], key_of(&decoded), 0);
+		add_sender(sides, bytes_key(&decoded), get_session(sides, &decoded));
+	else if (from == PARTY_IS_CLOUD &&
+	         index_find(&sides->came[WAY_DOWN], bytes_key(&decoded)) == INDEX_NONE)
+		index_add(&sides->came[WAY_DOWN], bytes_key(&decoded), 0);
 	else if (from == PARTY_IS_CLOUD)
 		return true;
 	else if (to == PARTY_IS_CLOUD)
-		left_up(sides, &decoded);
+		note_departure(sides, &decoded);
 	else
-		sides->is_paired |= index_find(&sides->came[WAY_DOWN], key_of(&decoded)) != INDEX_NONE;
+		sides->is_paired |= index_find(&sides->came[WAY_DOWN], bytes_key(&decoded)) != INDEX_NONE;
 	return true;
 }
 
@@ -142,7 +145,7 @@ struct sides *sides_new(struct inputs *inputs)
 	bool is_ours = reader != NULL;
 
 	while (is_ours && reader_next(reader, &packet))
-		is_ours = look(sides, reader, &packet);
+		is_ours = learn_packet(sides, reader, &packet);
 	if (reader)
 		reader_close(reader);
 	if (is_ours && sides->is_paired)
@@ -164,7 +167,7 @@ void sides_free(struct sides *sides)
 	free(sides);
 }
 
-static const struct sides_ends *find(const struct sides *sides, const struct index *index, uint64_t key)
+static const struct sides_ends *find_ends(const struct sides *sides, const struct index *index, uint64_t key)
 {
 	uint32_t number = index_find(index, key);
 
@@ -174,12 +177,12 @@ static const struct sides_ends *find(const struct sides *sides, const struct ind
 const struct sides_ends *sides_of_device(
     const struct sides *sides, const struct address *device, const struct address *device_side)
 {
-	return find(sides, &sides->by_device, session_key(device, device_side));
+	return find_ends(sides, &sides->by_device, session_key(device, device_side));
 }
 
 const struct sides_ends *sides_of_port(const struct sides *sides, const struct address *cloud_side)
 {
-	return find(sides, &sides->by_port, address_hash(cloud_side));
+	return find_ends(sides, &sides->by_port, address_hash(cloud_side));
 }
 
 size_t sides_count(const struct sides *sides)

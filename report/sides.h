@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sides: a classic pcap of ours. It has no comments; its made-up MAC addresses (capture/packet.h) tell the
- * two sides of the proxy apart.
+ * sides: recognizes a classic pcap file of deadzone and the sessions in it. Such a file has no comments, but
+ * its synthetic MAC addresses (capture/packet.h) show which side of the proxy a packet is on.
  *
- * Others use such addresses too, so one packet proves nothing: a file is ours if all of its packets are
- * between the device and the proxy or between the proxy and the cloud, and some datagram that came in on one
- * side left on the other with the same bytes.
+ * Others use such addresses too. So a file counts as deadzone's only if all of its packets are between the
+ * device and the proxy or between the proxy and the cloud, and at least one datagram left on the other side
+ * with the bytes of its arrival.
  */
 #ifndef REPORT_SIDES_H
 #define REPORT_SIDES_H
@@ -17,21 +17,21 @@
 
 enum party { PARTY_NONE, PARTY_IS_DEVICE, PARTY_IS_PROXY, PARTY_IS_CLOUD };
 
-/* Of an Ethernet packet; PARTY_NONE of any other. */
+/* Reads sender and receiver from the MAC addresses; PARTY_NONE unless it is an Ethernet packet. */
 void sides_parties(const struct saved_packet *packet, enum party *from, enum party *to);
 
-/* Who is on either side of the proxy for one device and the address that it spoke to; the last two are not
- * known before anything has left. */
+/* The addresses on both sides of the proxy of a session, which is identified by the first two. The last two
+ * are unset (FAMILY_NONE) until a datagram has left for the cloud. */
 struct sides_ends {
 	struct address device, device_side, cloud_side, cloud;
 };
 
 struct sides;
 
-/* Reads the files whole; NULL if they are none of these. */
+/* Reads the whole files. Returns NULL if they are not such a capture or cannot be read. */
 struct sides *sides_new(struct inputs *inputs);
 void sides_free(struct sides *sides);
-/* NULL if there is none. */
+/* Return the session of a device, or of a port of the proxy towards the cloud; NULL if there is none. */
 const struct sides_ends *sides_of_device(
     const struct sides *sides, const struct address *device, const struct address *device_side);
 const struct sides_ends *sides_of_port(const struct sides *sides, const struct address *cloud_side);
