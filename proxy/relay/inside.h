@@ -22,16 +22,16 @@ struct outlet {
 	struct relay *relay;
 	struct address local; /* address that the other side sees */
 	int fd;
-	bool gathering; /* is in relay->gathering */
-	bool full;      /* waiting for the socket to become writable */
-	bool polled;    /* listeners only: not in the epoll set, but read in every round */
-	struct datagram_list waiting;
+	bool gathering;               /* is in relay->gathering */
+	bool full;                    /* waiting for the socket to become writable */
+	bool polled;                  /* listeners only: not in the epoll set, but read in every round */
+	struct datagram_list waiting; /* the queue */
 };
 
 struct listener {
 	struct outlet out;
 	unsigned index;
-	struct address configured, bound;
+	struct address configured, bound; /* they differ if the configured port is 0 */
 	bool everywhere; /* bound to all addresses; transport->device_side is the one a device sends to */
 	uint8_t empty_rounds; /* in a row, while polled */
 	uint32_t kernel_drops;
@@ -84,8 +84,8 @@ struct used_ports {
 	uint16_t all[PORTS_USED_MAX];
 };
 
-/* Datagrams gathered before they are sent. With few sessions it is many, for long runs of one session; with
- * many sessions, no more than have been prefetched together and are still in the cache. */
+/* Datagrams gathered before they are sent: many if there are few sessions, for long runs of one session;
+ * otherwise no more than have been prefetched together and are still in the cache. */
 #define OUTBOX_MAX 256
 #define OUTBOX_MOST_OF_MANY SOCKET_BATCH
 
@@ -123,10 +123,10 @@ struct relay {
 	unsigned next_source;
 	uint64_t closed_drops; /* kernel drops of closed upstream sockets */
 	uint64_t icmp_errors;
-	ns_t event_second;
-	unsigned event_lines, event_lines_left_out;
-	unsigned polled; /* number of polled listeners */
-	bool opened;     /* the datagram being handled has opened a session */
+	ns_t event_second;                          /* the second that the next two refer to */
+	unsigned event_lines, event_lines_left_out; /* on standard error */
+	unsigned polled;                            /* number of polled listeners */
+	bool opened;                                /* the datagram being handled has opened a session */
 	bool stopping, warned_full, warned_refused, warned_socket, warned_memory;
 };
 
@@ -156,7 +156,7 @@ void transport_port_read(struct port *port);
 void transports_expire_ports(struct relay *relay, ns_t now);
 
 /* outbox.c */
-/* Gathers a datagram for its outlet; it leaves at the next outbox_flush at the latest. */
+/* Queues a datagram at its outlet until the next outbox_flush; flushes by itself if enough are gathered. */
 void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping);
 void outbox_flush(struct relay *relay);
 /* Sends queued datagrams until the socket is full. Does nothing if there is no socket. */

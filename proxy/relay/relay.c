@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Opens, reloads and closes a relay, and reports its counters; the loop is in worker_loop.c. */
 #include "proxy/relay/relay.h"
 #include "proxy/run/clock.h"
 
@@ -47,7 +48,7 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 	if (!index && !first) /* it is the same for all sockets */
 		check_buffer(relay, listener->out.fd);
 	if (ready_add(relay->ready, listener->out.fd, &listener->out.source, READY_READ))
-		return error_set(error, "a listener cannot be waited for: %s", strerror(errno));
+		return error_set(error, "cannot wait for a listener: %s", strerror(errno));
 	return 0;
 }
 
@@ -83,7 +84,7 @@ static int sources_check(const struct relay *relay, struct error *error)
 	return 0;
 }
 
-static struct core_limits limits_of(const struct setup *setup, uint64_t seed)
+static struct core_limits core_limits_of(const struct setup *setup, uint64_t seed)
 {
 	return (struct core_limits){.seed = seed,
 	    .idle_timeout = setup->proxy.idle_timeout,
@@ -133,7 +134,7 @@ static int event_sources_open(struct relay *relay, struct error *error)
 struct relay *relay_new(const struct relay_options *options, const struct setup *setup, struct error *error)
 {
 	struct relay *relay = memory_new(1, sizeof(*relay));
-	struct core_limits limits = limits_of(setup, options->seed);
+	struct core_limits limits = core_limits_of(setup, options->seed);
 
 	relay->summary = options->summary;
 	relay->feed = options->feed;
@@ -208,7 +209,7 @@ int relay_prepare(struct relay *relay, struct core_change *change)
 
 void relay_reload(struct relay *relay, struct core_change *change, const struct setup *setup, uint64_t seed)
 {
-	struct core_limits limits = limits_of(setup, seed);
+	struct core_limits limits = core_limits_of(setup, seed);
 
 	relay_flush_due(relay); /* datagrams due before the change are sent first */
 	relay->setup = setup;
@@ -224,7 +225,7 @@ struct core *relay_core(struct relay *relay)
 	return relay->core;
 }
 
-static uint32_t drops_of(int fd, uint32_t reported)
+static uint32_t latest_drops(int fd, uint32_t reported)
 {
 	uint32_t now = fd >= 0 ? socket_kernel_drops(fd) : 0;
 
@@ -235,7 +236,7 @@ void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
 {
 	drops[WAY_DOWN] += relay->closed_drops;
 	for (size_t i = 0; i < relay->listener_count; i++)
-		drops[WAY_UP] += drops_of(relay->listeners[i].out.fd, relay->listeners[i].kernel_drops);
+		drops[WAY_UP] += latest_drops(relay->listeners[i].out.fd, relay->listeners[i].kernel_drops);
 }
 
 uint64_t relay_session_drops(const struct session *session)

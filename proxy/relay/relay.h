@@ -9,10 +9,11 @@
  *     session         core_session; a new one gets a transport (its upstream socket)
  *     judge           core_arrive: a verdict
  *     record          capture_arrived: never blocks
- *     drain           core_advance: datagrams that are due become outcomes; they are gathered and sent in
- * batches arm             one timerfd for the earliest due time timer             drain, arm
+ *     drain           core_advance: datagrams that are due become outcomes, sent in batches
+ *     arm             one timerfd for the earliest due time
+ *   timer             drain, arm
  *
- * Each arrival drains first, so that with a late timer, too, a new datagram never overtakes one that was due
+ * Every arrival drains first: even if the timer is late, a new datagram never overtakes one that was due
  * before it.
  */
 #ifndef PROXY_RELAY_H

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A reload, or a live change that builds a configuration, is prepared by a background thread while the
+ * workers run, and exchanged while they are paused. If memory runs out, the configuration in force stays.
+ */
 #include "proxy/relay/running.h"
 #include "proxy/run/clock.h"
 
@@ -172,7 +176,7 @@ static struct setup *load_setup(struct running *running, struct complaints *comp
 	return loading.setup;
 }
 
-static size_t reload(struct running *running, struct text *error_text)
+static size_t reload_files(struct running *running, struct text *error_text)
 {
 	struct complaints *complaints = complaints_new();
 	size_t changes = live_changes(running->live), errors;
@@ -208,7 +212,7 @@ static void reload_task(void *user)
 {
 	struct reloading *reloading = user;
 
-	reloading->errors = reload(reloading->running, reloading->error_text);
+	reloading->errors = reload_files(reloading->running, reloading->error_text);
 }
 
 size_t running_reload(struct running *running, struct text *error_text)
@@ -259,7 +263,7 @@ static void build_task(void *user)
 }
 
 /* Handles a line that builds a configuration; the workers run meanwhile. */
-static struct live_result change_build(struct running *running, const char *line, const char *event)
+static struct live_result build_change(struct running *running, const char *line, const char *event)
 {
 	struct building building = {.running = running, .line = line};
 	struct live_result result;
@@ -280,7 +284,7 @@ static struct live_result change_build(struct running *running, const char *line
 }
 
 /* Handles a line that acts on sessions, with the workers paused. */
-static struct live_result change_act(struct running *running, const char *line, const char *event)
+static struct live_result act_on_sessions(struct running *running, const char *line, const char *event)
 {
 	struct live_result result;
 
@@ -301,8 +305,8 @@ struct live_result running_change(struct running *running, const char *line)
 	struct text event = {0};
 
 	text_add(&event, "live %s", line);
-	result = live_builds(line) ? change_build(running, line, event.at)
-	                           : change_act(running, line, event.at);
+	result = live_builds(line) ? build_change(running, line, event.at)
+	                           : act_on_sessions(running, line, event.at);
 	if (result.status == LIVE_DONE) {
 		log_event(event.at);
 		store_change(running, line);

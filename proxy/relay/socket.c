@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A struct batch holds the buffers and message headers of one recvmmsg(2). batch_send joins datagrams of
+ * equal size into runs, each sent as one message with UDP_SEGMENT, and falls back to one message per datagram
+ * if the path does not support that.
+ */
 #include "proxy/relay/socket.h"
 
 #include <assert.h>
@@ -60,7 +65,7 @@ static int send_one(int fd, const struct outgoing *outgoing)
 }
 
 /* Resets the fields that the kernel overwrites in each read. */
-static void message_reset(struct batch *batch, int i, enum batch_socket kind)
+static void reset_message(struct batch *batch, int i, enum batch_socket kind)
 {
 	struct msghdr *header = &batch->messages[i].msg_hdr;
 
@@ -132,7 +137,7 @@ int batch_read(struct batch *batch, int fd, enum batch_socket kind, int max)
 	int count;
 
 	for (int i = 0; i < max; i++)
-		message_reset(batch, i, kind);
+		reset_message(batch, i, kind);
 	count = receive_many(fd, batch->messages, (unsigned)max);
 	if (count < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
@@ -390,7 +395,7 @@ int socket_listen(const struct address *address, const struct socket_options *op
 		return -1;
 	socket_enable_offload(fd, (enum family)address->family, options);
 	set_on(fd, SOL_SOCKET, SO_RXQ_OVFL);
-	/* The local address is not known from `bound` only if the socket is bound to all addresses. */
+	/* Needed only if bound to all addresses; otherwise the local address of a datagram is known. */
 	if (address_is_any(address) && address->family == FAMILY_IPV6)
 		set_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
 	else if (address_is_any(address))
@@ -445,7 +450,8 @@ static int bind_source(int fd, const struct address *source, struct error *error
 		return 0;
 	saved_errno = errno;
 	error_set(error, "source `%s` cannot be used: %s%s", address_host_text(source, text, sizeof(text)),
-	    strerror(saved_errno), saved_errno == EADDRNOTAVAIL ? "; it is no address of this machine" : "");
+	    strerror(saved_errno),
+	    saved_errno == EADDRNOTAVAIL ? "; it is not an address of this machine" : "");
 	errno = saved_errno;
 	return -1;
 }

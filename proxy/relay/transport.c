@@ -181,7 +181,7 @@ static void port_connect(struct transport *transport, ns_t now)
 
 	port->out.fd = connect_fresh(transport, &port->out.local, &error);
 	if (port->out.fd >= 0 && ready_add(relay->ready, port->out.fd, &port->out.source, READY_READ)) {
-		error_set(&error, "its socket cannot be waited for: %s", strerror(errno));
+		error_set(&error, "cannot wait for its socket: %s", strerror(errno));
 		close(port->out.fd);
 		port->out.fd = -1;
 	}
@@ -189,7 +189,7 @@ static void port_connect(struct transport *transport, ns_t now)
 		transport->retry_at = now + RETRY;
 		if (!relay->warned_socket)
 			log_error(
-			    "session %u has no way to its cloud: %s", transport->session->number, error.text);
+			    "session %u cannot reach its cloud: %s", transport->session->number, error.text);
 		relay->warned_socket = true;
 		outlet_drop(&port->out, REASON_ERROR);
 		return;

@@ -109,7 +109,7 @@ static void publish_event(struct relay *relay, const char *text, ns_t at)
 		capture_event(relay->recorder, text, relay_wall(relay, at));
 	if (second != relay->event_second) {
 		if (relay->event_lines_left_out)
-			log_info("… and %u events more", relay->event_lines_left_out);
+			log_info("… and %u more events", relay->event_lines_left_out);
 		relay->event_second = second;
 		relay->event_lines = relay->event_lines_left_out = 0;
 	}
@@ -185,7 +185,7 @@ static void arm_timer(struct relay *relay)
 static void flush_due(struct relay *relay, ns_t now)
 {
 	if (core_out_of_memory(relay->core) && !relay->warned_memory) {
-		log_error("memory is out: what finds none is refused as overload (told once)");
+		log_error("out of memory: datagrams that need some are refused as overload (logged once)");
 		relay->warned_memory = true;
 	}
 	advance_core(relay, now);
@@ -224,7 +224,7 @@ static void refuse_datagram(struct relay *relay, enum reason reason, const char 
 		capture_arrived(relay->recorder, &path, &verdict, arrival->bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival->at));
 	if (!relay->warned_refused)
-		log_error("device %s is refused: %s (told once; the summary counts all)",
+		log_error("device %s is refused: %s (logged once; the summary counts all)",
 		    address_text(&received->from, text, sizeof(text)), why);
 	relay->warned_refused = true;
 }
@@ -249,7 +249,7 @@ static struct session *session_open(struct relay *relay, struct listener *listen
 		session = core_session(relay->core, listener->index, &listener->configured, &received->from,
 		    arrival->at, &opened);
 		reason = core_refusal(relay->core);
-		why = reason == REASON_OVERLOAD ? "memory is out" : "max_sessions is reached";
+		why = reason == REASON_OVERLOAD ? "out of memory" : "max_sessions is reached";
 	}
 	relay->opened |= opened;
 	handle_outcomes(relay);
@@ -360,7 +360,7 @@ static void handle_received(
 }
 
 /* Opening a session takes time. Datagrams that became due meanwhile do not wait for the rest of the batch. */
-static void catch_up(struct relay *relay)
+static void flush_overdue(struct relay *relay)
 {
 	relay->opened = false;
 	relay->now = clock_now();
@@ -424,7 +424,7 @@ static int read_batch(struct relay *relay, struct listener *listener, struct por
 		if (relay->reading != port)
 			return 0;
 		if (relay->opened)
-			catch_up(relay);
+			flush_overdue(relay);
 	}
 	return count;
 }
@@ -441,7 +441,7 @@ static int read_listener(struct relay *relay, struct listener *listener)
 	return read;
 }
 
-static bool is_busy(const struct relay *relay, const struct listener *listener, int read)
+static bool should_poll(const struct relay *relay, const struct listener *listener, int read)
 {
 	return read >= POLLED_FROM && core_should_prefetch(relay->core) && !listener->out.full;
 }
@@ -487,7 +487,7 @@ void loop_on_listener(struct source *source, bool readable, bool writable)
 
 	if (writable)
 		outlet_resume(&listener->out);
-	if (readable && is_busy(relay, listener, read_listener(relay, listener)))
+	if (readable && should_poll(relay, listener, read_listener(relay, listener)))
 		start_polling(relay, listener);
 }
 

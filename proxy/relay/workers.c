@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * workers_pause sets `paused` and wakes all workers. Each calls wait_while_paused between two rounds, adds
+ * itself to `paused_count`, and sleeps until workers_resume clears `paused`.
+ */
 #include "proxy/relay/workers.h"
 #include "proxy/run/clock.h"
 
@@ -31,7 +35,7 @@ struct workers {
 	size_t started;       /* threads */
 	unsigned pause_depth; /* nesting depth of workers_pause */
 	ns_t began, wall_started;
-	/* Under the lock: */
+	/* Protected by `lock`: */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	size_t paused_count; /* workers that are paused now */

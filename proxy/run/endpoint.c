@@ -57,7 +57,7 @@ int endpoint_read_token(const char *path, char *token, struct error *error)
 		failed = error_set(error, "the first line of `%s` is empty", path);
 	else if (memchr(whole.at, '\0', size))
 		failed = error_set(
-		    error, "the first line of `%s` holds a NUL byte, which no header can bring", path);
+		    error, "the first line of `%s` holds a NUL byte, which no HTTP header can carry", path);
 	else if (size >= ENDPOINT_TOKEN_SIZE)
 		failed = error_set(error, "the first line of `%s` has %zu bytes; %d are the most", path, size,
 		    ENDPOINT_TOKEN_SIZE - 1);

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A change of a key is kept as a patch, and a change of a rule in the list of disabled rules. Each build
+ * reads the cached files, applies all patches, and disables the listed rules. If a build fails, the change is
+ * removed again.
+ */
 #include "proxy/run/live.h"
 
 #include <stdlib.h>
@@ -332,6 +337,6 @@ struct live_result live_apply(
 		apply_enabled(&result, live, setup, line + 8, false);
 	else
 		set_error(&result, LIVE_WRONG,
-		    "`%s` is no change; one begins with do, fire, set, enable or disable", line);
+		    "`%s` is not a change; a change begins with do, fire, set, enable or disable", line);
 	return result;
 }

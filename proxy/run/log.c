@@ -63,7 +63,7 @@ static void put_skipped(size_t max)
 }
 
 /* Writes complete lines above the status line, if there is one. */
-static void put_above(const char *text, size_t size, size_t max)
+static void put_lines(const char *text, size_t size, size_t max)
 {
 	static const char erase[] = "\r\033[K";
 
@@ -104,7 +104,7 @@ static void put_visible(const char *bytes, size_t size, size_t max)
 
 	pthread_mutex_lock(&lock);
 	if (is_visible || escaped)
-		put_above(escaped ? escaped : bytes, size, max);
+		put_lines(escaped ? escaped : bytes, size, max);
 	else
 		skipped++;
 	pthread_mutex_unlock(&lock);

@@ -22,7 +22,7 @@ struct piece {
 struct output {
 	int fd;
 	pthread_t thread;
-	/* Under the lock: */
+	/* Protected by `lock`: */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct piece *first, *last;

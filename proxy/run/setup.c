@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tables describe the keys of [proxy], [capture] and [control]. setup_new reads the ini files, fills the
+ * structs according to the tables, and then checks what involves several sections.
+ */
 #include "proxy/run/setup.h"
 
 #include <limits.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Each packet first advances the core to its timestamp, and is then handled as in relay/worker_loop.c, except
+ * that sending a datagram only means recording it. Live changes found among the capture's events are carried
+ * out in between.
+ */
 #include "proxy/run/simulation.h"
 
 #include <stdlib.h>
@@ -192,7 +197,7 @@ static void handle_arrival(struct simulation *s, const struct flow *flow, const 
 
 /* ---- Live changes ---- */
 
-static struct core_limits limits_of(const struct simulation *s)
+static struct core_limits core_limits_of(const struct simulation *s)
 {
 	return (struct core_limits){.seed = s->seed,
 	    .idle_timeout = s->setup->proxy.idle_timeout,
@@ -204,7 +209,7 @@ static struct core_limits limits_of(const struct simulation *s)
 
 static void start_core(struct simulation *s, ns_t now)
 {
-	struct core_limits limits = limits_of(s);
+	struct core_limits limits = core_limits_of(s);
 
 	s->began = s->now = now;
 	s->core = core_new(s->setup->config, s->names, &limits, now);
@@ -218,7 +223,7 @@ static void exchange_setup(struct simulation *s, struct setup *setup, ns_t now)
 	struct core_limits limits;
 
 	s->setup = setup;
-	limits = limits_of(s);
+	limits = core_limits_of(s);
 	for (size_t i = 0; i < s->listener_count; i++)
 		listening[i] = configured_listener(s, &s->listeners[i]);
 	core_reload(s->core, setup->config, &limits, listening, now);

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * When a session ends, its accounts are added to the totals and its figures go into a ring, which grows up to
+ * SUMMARY_ENDED_MAX. A summary_now adds the live sessions and the counters of the cores, and summary_sheet
+ * turns it into a run_summary.
+ */
 #include "proxy/run/summary.h"
 
 #include <inttypes.h>
@@ -417,7 +422,7 @@ void summary_tell_failures(const struct run_summary *result)
 			log_error("%s: wanted %s, got %s", f->subject, f->want, f->got[0] ? f->got : got);
 	}
 	if (left_out)
-		log_error("… and %zu checks more did not hold", left_out);
+		log_error("… and %zu more checks did not hold", left_out);
 }
 
 static void list_checks(struct run_summary *result, const struct setup *setup)

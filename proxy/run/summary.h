@@ -22,8 +22,8 @@ struct summary;
 struct summary *summary_new(void);
 void summary_free(struct summary *summary);
 
-/* Stores the accounts of a session that ends. Any worker thread may call this; except where noted, all other
- * functions are called while the workers are paused. */
+/* Stores the accounts of a session that ends. Any worker thread may call this. Functions below that take
+ * `cores` or a live session are called while the workers are paused. */
 void summary_session_ended(struct summary *summary, const struct session *session);
 
 /* What the caller provides. */
@@ -45,10 +45,9 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CHECK = 
 
 /* A snapshot of the cores, collected session by session, so that the workers need not be paused for long.
  *
- *   summary_now_begin ── summary_now_session for each live session ── summary_now_end ── … ──
- * summary_now_free
+ *   summary_now_begin ── summary_now_session (per live session) ── summary_now_end ── summary_now_free
  *
- * The workers are paused during summary_now_session and summary_now_end, and may run in between.
+ * The workers may run between these calls.
  */
 struct summary_now {
 	struct account totals[WAYS];          /* of all sessions, live and ended, and of refused datagrams */
@@ -62,9 +61,8 @@ struct summary_now {
 	size_t live, dark; /* live sessions; of these, those in a blackout */
 	uint64_t sessions_ever, sessions_left_out, queued_bytes;
 	uint64_t kernel_drops; /* added up by the caller: on sockets of live sessions */
-	/* How many sessions had ended at summary_now_begin. */
-	uint64_t ended_before;
-	bool listed;
+	uint64_t ended_before; /* sessions that had ended by summary_now_begin */
+	bool listed;           /* sessions are collected one by one */
 };
 
 /* `list`: collect the figures of each session too, not only the totals. */
