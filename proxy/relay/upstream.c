@@ -35,8 +35,8 @@ struct upstreams {
 	void *user;
 	struct upstream *first;
 	struct dictionary by_text;
-	struct address *own;
-	size_t own_count;
+	struct address *listeners; /* our own */
+	size_t listener_count;
 };
 
 struct upstreams *upstreams_new(struct ready *ready, upstream_news *news, void *user)
@@ -60,16 +60,16 @@ void upstreams_free(struct upstreams *upstreams)
 		free(upstream);
 	}
 	dictionary_free(&upstreams->by_text);
-	free(upstreams->own);
+	free(upstreams->listeners);
 	free(upstreams);
 }
 
-void upstreams_refuse(struct upstreams *upstreams, const struct address *own, size_t count)
+void upstreams_refuse(struct upstreams *upstreams, const struct address *listeners, size_t count)
 {
-	free(upstreams->own);
-	upstreams->own = memory_new(count, sizeof(*own));
-	memcpy(upstreams->own, own, count * sizeof(*own));
-	upstreams->own_count = count;
+	free(upstreams->listeners);
+	upstreams->listeners = memory_new(count, sizeof(*listeners));
+	memcpy(upstreams->listeners, listeners, count * sizeof(*listeners));
+	upstreams->listener_count = count;
 }
 
 static bool is_local_address(const struct address *address)
@@ -91,13 +91,13 @@ static bool is_local_address(const struct address *address)
 
 static bool leads_back(const struct upstreams *upstreams, const struct address *address)
 {
-	for (size_t i = 0; i < upstreams->own_count; i++) {
-		const struct address *own = &upstreams->own[i];
+	for (size_t i = 0; i < upstreams->listener_count; i++) {
+		const struct address *listener = &upstreams->listeners[i];
 
-		if (own->port != address->port || own->family != address->family)
+		if (listener->port != address->port || listener->family != address->family)
 			continue;
-		if (address_same_host(own, address) ||
-		    ((address_is_any(own) || address_is_any(address)) && is_local_address(address)))
+		if (address_same_host(listener, address) ||
+		    ((address_is_any(listener) || address_is_any(address)) && is_local_address(address)))
 			return true;
 	}
 	return false;

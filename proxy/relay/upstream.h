@@ -27,7 +27,7 @@ typedef void upstream_news(void *user, struct upstream *upstream);
 struct upstreams *upstreams_new(struct ready *ready, upstream_news *news, void *user);
 void upstreams_free(struct upstreams *upstreams);
 /* Sets the addresses of our own listeners, as bound; answers that lead to them are refused. */
-void upstreams_refuse(struct upstreams *upstreams, const struct address *own, size_t count);
+void upstreams_refuse(struct upstreams *upstreams, const struct address *listeners, size_t count);
 
 /* Returns the cloud named "HOST:PORT"; the first call starts a lookup if HOST is a name. It is valid until
  * upstreams_free. */

@@ -327,8 +327,7 @@ static void upstream_check(const struct setup *setup, const struct ini_section *
 		    (address_is_any(listener) &&
 		        (address_is_loopback(&upstream) || address_is_any(&upstream))))
 			ini_complain(section, ini_entry(section, "upstream"), complaints,
-			    "`%s` leads back to our own listener; every datagram would go round for "
-			    "ever",
+			    "`%s` leads back to our own listener; every datagram would go round for ever",
 			    text);
 	}
 }
