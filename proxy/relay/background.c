@@ -8,7 +8,7 @@
 
 #include "base/memory.h"
 
-#define LOWEST 19 /* of nice(2) */
+#define LOWEST_PRIORITY 19 /* nice value, see nice(2) */
 
 struct background {
 	void (*task)(void *user);
@@ -16,12 +16,12 @@ struct background {
 	bool done;
 };
 
-static void *run(void *user)
+static void *run_task(void *user)
 {
 	struct background *background = user;
 
-	/* On Linux the priority is the thread's own. */
-	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), LOWEST);
+	/* On Linux, setpriority() with a thread id affects that thread only. */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), LOWEST_PRIORITY);
 	background->done = memory_try(background->task, background->user);
 	return NULL;
 }
@@ -34,8 +34,8 @@ bool background_try(void (*task)(void *user), void *user)
 	int failed;
 
 	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the first thread's */
-	failed = pthread_create(&thread, NULL, run, &background);
+	pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the main thread */
+	failed = pthread_create(&thread, NULL, run_task, &background);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (failed)
 		return memory_try(task, user);

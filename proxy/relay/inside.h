@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * inside: what the files of the relay share: relay.c (opened, reloaded, closed, asked), walk.c (the walk of
- * every datagram, the timer), carrier.c (a session's socket towards its cloud, and the wait for the cloud's
- * address), outbox.c (sending in batches, and what a full socket could not take).
+ * inside: what the files of the relay share: relay.c (open, reload, close, counters), worker_loop.c (reads,
+ * judges and records datagrams; the timer), transport.c (a session's sockets towards its cloud, and waiting
+ * for the cloud's address), outbox.c (sends in batches; queues of full sockets).
  */
 #ifndef PROXY_INSIDE_H
 #define PROXY_INSIDE_H
@@ -15,77 +15,77 @@
 #include "proxy/relay/stamps.h"
 #include "proxy/relay/upstream.h"
 
-/* A way out: a socket, and what waits for it: to be sent with others, for room in a full socket, or (`fd` -1)
- * for there to be one. A listener or a port begins with it. */
+/* A socket and its send queue; first member of struct listener and struct port. Datagrams are queued to be
+ * sent in a batch, or while the socket is full, or while there is none (`fd` is -1). */
 struct outlet {
 	struct source source;
 	struct relay *relay;
-	struct address local; /* what the other side sees */
+	struct address local; /* address that the other side sees */
 	int fd;
-	bool gathering; /* it stands in the relay's list */
-	bool full;      /* its becoming writable is waited for */
-	bool polled;    /* a listener: not waited for, but read in every round */
-	struct datagram_list waiting;
+	bool gathering;               /* is in relay->gathering */
+	bool full;                    /* waiting for the socket to become writable */
+	bool polled;                  /* listeners only: not in the epoll set, but read in every round */
+	struct datagram_list waiting; /* the queue */
 };
 
 struct listener {
 	struct outlet out;
 	unsigned index;
-	struct address configured, bound;
-	bool everywhere;      /* bound to all addresses: each session knows which one its device speaks to */
-	uint8_t empty_rounds; /* in a row, while it is polled */
+	struct address configured, bound; /* they differ if the configured port is 0 */
+	bool everywhere; /* bound to all addresses; transport->device_side is the one a device sends to */
+	uint8_t empty_rounds; /* in a row, while polled */
 	uint32_t kernel_drops;
 };
 
-/* A source port towards the cloud: one for each NAT mapping of the session. */
+/* A source port towards the cloud; a session opens one for each NAT mapping. */
 struct port {
 	struct outlet out;
 	struct transport *transport;
-	struct port *older; /* kept open, so that what still comes to it is dropped without an ICMP error */
-	struct port_expiry *port_expiry; /* of an old one */
-	uint32_t mapping;                /* number of the NAT mapping that it stands for */
-	uint8_t max;                     /* datagrams to ask for in the next read */
+	struct port *older;              /* kept open, so that late datagrams to it cause no ICMP error */
+	struct port_expiry *port_expiry; /* of an old port; NULL for the current one, or if out of memory */
+	uint32_t mapping;                /* number of the NAT mapping */
+	uint8_t max;                     /* datagrams to request in the next read */
 	uint8_t reads;                   /* so far, up to PORT_BUSY */
 };
 
-#define PORT_BUSY 8 /* reads, from which on what makes them cheaper pays */
+#define PORT_BUSY 8 /* reads after which socket_enable_offload pays off */
 
-#define PORTS_OLD_MAX 8        /* of a session; the oldest goes first */
-#define PORTS_OLD (600 * NS_S) /* without a datagram, an old one is closed */
-#define PORTS_USED_MAX 64      /* numbers that a session remembers, never to be taken again */
+#define PORTS_OLD_MAX 8        /* per session; the oldest is closed first */
+#define PORTS_OLD (600 * NS_S) /* an old port is closed after this long without a datagram */
+#define PORTS_USED_MAX 64      /* port numbers that a session remembers so as not to reuse them */
 
-/* Of an old port: when it closes. */
+/* When an old port closes. */
 struct port_expiry {
 	struct port *port;
 	ns_t until;
-	struct port_expiry *before, *next; /* among all of the relay, the one that closes first in front */
+	struct port_expiry *before, *next; /* relay-wide list in order of `until` */
 };
 
-/* What carries a session to its cloud, in the session's `room`. */
+/* A session's path to its cloud; lies in the session's `room`. */
 struct transport {
-	struct port first_port; /* most have no other */
+	struct port first_port; /* most sessions have no other */
 	struct session *session;
-	struct port *port; /* the present one, then the older */
+	struct port *port; /* the current one, linked to the older ones */
 	struct upstream *upstream;
 	struct used_ports *used; /* from the second mapping on */
 	struct address cloud;
-	struct address device_side; /* the local address that the device speaks to, and its interface */
-	unsigned interface;
-	unsigned source; /* index of its first source address */
+	struct address device_side; /* local address that the device sends to */
+	unsigned interface;         /* index, with `device_side` */
+	unsigned source;            /* index of the source address to try first */
 	union {
 		struct transport *waiting_next; /* in relay->waiting, while the session is unresolved */
-		ns_t retry_at;                  /* else: no socket could be had; not tried again before */
+		ns_t retry_at;                  /* otherwise: no new attempt before this, after a failure */
 	};
 };
 
-/* The port numbers that a session had last. */
+/* The last port numbers of a session, a ring. */
 struct used_ports {
-	unsigned count; /* ever */
+	unsigned count; /* in total */
 	uint16_t all[PORTS_USED_MAX];
 };
 
-/* Datagrams that are gathered before they go: with few sessions many, so that more of one go together; with
- * many, whose state comes from far, no more than were fetched together and are still near. */
+/* Datagrams gathered before they are sent: many if there are few sessions, for long runs of one session;
+ * otherwise no more than have been prefetched together and are still in the cache. */
 #define OUTBOX_MAX 256
 #define OUTBOX_MOST_OF_MANY SOCKET_BATCH
 
@@ -94,7 +94,7 @@ struct relay {
 	unsigned index, workers;
 	const struct setup *setup;
 	struct core *core;
-	struct recorder *recorder; /* NULL: nothing is recorded */
+	struct recorder *recorder; /* NULL without a capture */
 	struct summary *summary;
 	struct feed *feed;
 	struct upstreams *upstreams;
@@ -102,64 +102,68 @@ struct relay {
 	struct listener *listeners;
 	struct address *configured; /* addresses of the listeners, by index */
 	size_t listener_count;
-	struct ready *ready; /* listeners, ports, lookups, the timer, the bell */
+	struct ready *ready; /* listeners, ports, lookups, timer, wakeup */
 	struct batch *batch;
 	struct socket_options socket_options;
-	struct outlet *gathering[OUTBOX_MAX]; /* those with something to send, … */
-	int gathering_count, gathered;        /* … and how many datagrams those are */
-	struct transport *waiting;            /* for a lookup */
+	struct outlet *gathering[OUTBOX_MAX]; /* outlets with gathered datagrams */
+	int gathering_count, gathered;        /* outlets, datagrams */
+	struct transport *waiting;            /* list of those that wait for a lookup */
 	struct port_expiry *expiry_first, *expiry_last;
-	struct port *reading; /* the one being read; NULL once it was closed meanwhile */
+	struct port *reading; /* the port being read; becomes NULL if it is closed meanwhile */
 	int timer_fd;
-	ns_t armed;           /* the timer: for when; NS_UNKNOWN once it has gone off */
-	struct source wakeup; /* called from outside */
+	ns_t armed;           /* when the timer expires; NS_UNKNOWN after it has */
+	struct source wakeup; /* written by other threads */
 	int wakeup_fd;
 	atomic_bool paused;
 	relay_rest *rest;
 	void *rest_user;
-	ns_t now; /* when the clock was read last */
+	ns_t now; /* last reading of the clock */
 	struct stamps stamps;
 	ns_t wall_offset;
 	unsigned next_source;
-	uint64_t closed_drops; /* of sockets that are closed */
+	uint64_t closed_drops; /* kernel drops of closed upstream sockets */
 	uint64_t icmp_errors;
-	ns_t event_second;
-	unsigned event_lines, event_lines_left_out;
-	unsigned polled; /* listeners that are */
-	bool opened;     /* a session, by the datagram that is being taken */
+	ns_t event_second;                          /* the second that the next two refer to */
+	unsigned event_lines, event_lines_left_out; /* on standard error */
+	unsigned polled;                            /* number of polled listeners */
+	bool opened;                                /* the datagram being handled has opened a session */
 	bool stopping, warned_full, warned_refused, warned_socket, warned_memory;
 };
 
-/* walk.c */
+/* worker_loop.c */
+/* Returns the wall-clock time of `at`. */
 ns_t relay_wall(const struct relay *relay, ns_t at);
-/* What is ready: a listener, a port, the timer. */
+/* The `call` of a listener, a port, the timer. */
 void loop_on_listener(struct source *source, bool readable, bool writable);
 void loop_on_port(struct source *source, bool readable, bool writable);
 void loop_on_timer(struct source *source, bool readable, bool writable);
-/* A polled listener is waited for again. */
+/* Puts a polled listener back into the epoll set. */
 void loop_wait_for(struct listener *listener);
+/* Settle a datagram that was sent, or that could not be sent. */
 void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at);
 void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);
 
-/* carrier.c */
+/* transport.c */
 void transport_open(struct relay *relay, struct session *session);
 void transport_close(struct relay *relay, struct transport *transport);
-/* A datagram for the cloud: opens the socket where the address is known by now, or another for a new mapping;
- * false where it must be dropped. */
+/* Prepares for sending a datagram of `mapping` to the cloud: opens the socket if the address is known by now,
+ * or another one if the mapping is new. Returns false if the datagram must be dropped. */
 bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now);
 void transport_on_resolved(void *user, struct upstream *upstream);
-/* Something came to it: an old one is kept for longer. */
+/* To be called after `port` was read: restarts the expiry of an old one. */
 void transport_port_read(struct port *port);
-/* Old ones that nothing came to close. */
+/* Closes old ports that have expired by `now`. */
 void transports_expire_ports(struct relay *relay, ns_t now);
 
 /* outbox.c */
+/* Queues a datagram at its outlet until the next outbox_flush; flushes by itself if enough are gathered. */
 void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping);
 void outbox_flush(struct relay *relay);
-/* Sends what waits, as far as there is a socket and room in it. */
+/* Sends queued datagrams until the socket is full. Does nothing if there is no socket. */
 void outlet_send(struct outlet *out);
-/* The socket takes more again. */
+/* To be called when the socket has become writable. */
 void outlet_resume(struct outlet *out);
+/* Drops all queued datagrams. */
 void outlet_drop(struct outlet *out, enum reason reason);
 void outlet_close(struct outlet *out);
 

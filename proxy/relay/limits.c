@@ -7,10 +7,10 @@
 
 #include "proxy/run/log.h"
 
-/* Descriptors that are no session's. */
-#define FILES_OF_WORKER 8 /* sockets' set, timer, bell, lookups */
-#define FILES_OTHER 32    /* standard streams, loop, capture, key logs, signals, a reload's files */
-#define PORTS_USUAL 28232 /* where the range cannot be read: 32768 to 60999 */
+/* Descriptors that do not belong to sessions. */
+#define FILES_OF_WORKER 8   /* epoll set, timer, eventfd, lookups */
+#define FILES_OTHER 32      /* standard streams, main loop, capture, key logs, signals, files of a reload */
+#define PORTS_DEFAULT 28232 /* Linux's default, 32768 to 60999; used if the range cannot be read */
 
 void limits_raise(void)
 {
@@ -44,14 +44,14 @@ static uint64_t ports_of_one_address(void)
 {
 	FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
 	unsigned first, last;
-	bool read = file && fscanf(file, "%u %u", &first, &last) == 2 && last >= first;
+	bool has_range = file && fscanf(file, "%u %u", &first, &last) == 2 && last >= first;
 
 	if (file)
 		fclose(file);
-	return read ? last - first + 1 : PORTS_USUAL;
+	return has_range ? last - first + 1 : PORTS_DEFAULT;
 }
 
-/* Of the family that has more; of none that is named, one. */
+/* Returns the larger of the two families' counts; a family without a named address counts as one. */
 static uint64_t source_addresses(const struct setup *setup)
 {
 	uint64_t count[] = {[FAMILY_IPV4] = 1, [FAMILY_IPV6] = 1};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * limits: how many sessions the system has room for: each takes a file descriptor and a port.
+ * limits: how many sessions the system has room for. Each takes a file descriptor and a port.
  *
- * Without `source` all sessions share the ephemeral ports of one address (net.ipv4.ip_local_port_range, for
- * IPv6 too); each source address of the cloud's family brings as many again. Ports of earlier NAT mappings
- * come on top; they are given up before a session goes without.
+ * Without `source`, all sessions share the ephemeral ports of one address (net.ipv4.ip_local_port_range,
+ * which applies to IPv6 too); each source address of the cloud's family adds as many again. The ports of
+ * earlier NAT mappings come on top, but they are closed when a session cannot get a socket otherwise.
  */
 #ifndef PROXY_LIMITS_H
 #define PROXY_LIMITS_H
@@ -13,9 +13,9 @@
 
 #include "proxy/run/setup.h"
 
-/* Raises RLIMIT_NOFILE to what is allowed. */
+/* Raises the soft limit of RLIMIT_NOFILE to the hard limit. */
 void limits_raise(void);
-/* max_sessions, or less where the system allows less; that is told when it is asked with LIMITS_TELL. */
+/* Returns max_sessions, or less if the system allows less; LIMITS_TELL logs an error in that case. */
 enum limits_voice { LIMITS_TELL, LIMITS_SILENT };
 uint64_t limits_sessions(const struct setup *setup, enum limits_voice voice);
 

@@ -11,21 +11,21 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Shared by the worker and the thread; whoever lets go last frees it. */
+/* Shared by the worker and the lookup thread; the last one to drop its reference frees it. */
 struct lookup {
 	struct source source;
-	atomic_int holders;
+	atomic_int refcount;
 	struct ready *ready;
-	int wakeup; /* eventfd: the thread tells the worker */
+	int wakeup; /* eventfd that the thread writes once `result` is complete */
 	lookup_done *done;
 	void *user;
 	char host[256], port[8];
 	struct lookup_result result;
 };
 
-static void let_go(struct lookup *lookup)
+static void lookup_put(struct lookup *lookup)
 {
-	if (atomic_fetch_sub(&lookup->holders, 1) != 1)
+	if (atomic_fetch_sub(&lookup->refcount, 1) != 1)
 		return;
 	close(lookup->wakeup);
 	free(lookup);
@@ -39,30 +39,31 @@ static void *resolve(void *user)
 
 	if (failure)
 		lookup->result.failure = gai_strerror(failure);
-	for (struct addrinfo *at = list; at && lookup->result.count < LOOKUP_ADDRESSES; at = at->ai_next)
-		if (address_from_socket(at->ai_addr, &lookup->result.all[lookup->result.count]) == 0)
+	for (struct addrinfo *info = list; info && lookup->result.count < LOOKUP_ADDRESSES;
+	     info = info->ai_next)
+		if (address_from_socket(info->ai_addr, &lookup->result.all[lookup->result.count]) == 0)
 			lookup->result.count++;
 	if (list)
 		freeaddrinfo(list);
 	if (!lookup->result.count && !lookup->result.failure)
 		lookup->result.failure = "it has no IPv4 or IPv6 address";
 	eventfd_write(lookup->wakeup, 1);
-	let_go(lookup);
+	lookup_put(lookup);
 	return NULL;
 }
 
-static void arrived(struct source *source, bool readable, bool writable)
+static void on_result(struct source *source, bool readable, bool writable)
 {
 	struct lookup *lookup = (struct lookup *)source;
-	eventfd_t rung;
+	eventfd_t value;
 
 	(void)readable;
 	(void)writable;
-	if (eventfd_read(lookup->wakeup, &rung))
+	if (eventfd_read(lookup->wakeup, &value))
 		return;
 	ready_forget(lookup->ready, lookup->wakeup, source);
 	lookup->done(lookup->user, &lookup->result);
-	let_go(lookup);
+	lookup_put(lookup);
 }
 
 struct lookup *lookup_start(
@@ -75,12 +76,12 @@ struct lookup *lookup_start(
 
 	if (!lookup)
 		return NULL;
-	atomic_init(&lookup->holders, 2);
+	atomic_init(&lookup->refcount, 2);
 	lookup->done = done;
 	lookup->user = user;
 	snprintf(lookup->host, sizeof(lookup->host), "%s", host);
 	snprintf(lookup->port, sizeof(lookup->port), "%u", port);
-	lookup->source.call = arrived;
+	lookup->source.call = on_result;
 	lookup->ready = ready;
 	lookup->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (lookup->wakeup < 0) {
@@ -98,7 +99,7 @@ struct lookup *lookup_start(
 	pthread_attr_destroy(&detached);
 	if (!failure)
 		return lookup;
-	let_go(lookup);
+	lookup_put(lookup);
 	lookup_cancel(lookup);
 	return NULL;
 }
@@ -108,5 +109,5 @@ void lookup_cancel(struct lookup *lookup)
 	if (!lookup)
 		return;
 	ready_forget(lookup->ready, lookup->wakeup, &lookup->source);
-	let_go(lookup);
+	lookup_put(lookup);
 }

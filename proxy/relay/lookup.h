@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * lookup: host names into addresses without blocking the relay.
+ * lookup: resolves host names without blocking the relay.
  *
- * Each lookup runs getaddrinfo in a thread of its own (so that hosts files, mDNS and whatever else the
- * machine is set up for work as in any other program) and comes back through the worker's set.
+ * Each lookup calls getaddrinfo() in a thread of its own, so that hosts files, mDNS and whatever else the
+ * machine is configured for work as in any other program. The result is delivered through the worker's epoll
+ * set.
  */
 #ifndef PROXY_LOOKUP_H
 #define PROXY_LOOKUP_H
@@ -19,15 +20,15 @@
 struct lookup_result {
 	struct address all[LOOKUP_ADDRESSES];
 	size_t count;
-	const char *failure; /* NULL: it succeeded */
+	const char *failure; /* NULL on success */
 };
 
 typedef void lookup_done(void *user, const struct lookup_result *result);
 
 struct lookup;
 
-/* Starts one; `done` is called once by ready_next unless lookup_cancel comes first. NULL where no thread
- * starts. */
+/* Starts a lookup. ready_next calls `done` once and frees the lookup, unless lookup_cancel comes first.
+ * Returns NULL if the lookup cannot be started. */
 struct lookup *lookup_start(
     struct ready *ready, const char *host, uint16_t port, lookup_done *done, void *user);
 void lookup_cancel(struct lookup *lookup);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * outbox: what is to be sent, gathered by socket and sent together, and what a full socket could not take.
+ * outbox: send queues. Datagrams are gathered by socket and sent in batches; those that a full socket cannot
+ * take stay queued.
  *
- * All that falls due in one round is gathered: of one session it stands together then, and what has one size
- * goes to the kernel as one. Between sessions the order in one instant is free; within one it stays.
+ * All datagrams that become due in one round are gathered first. Those of one session are adjacent then, and
+ * a run of equal size goes to the kernel as one. The order is kept within a session, but not among sessions.
  */
 #include <assert.h>
 #include <errno.h>
@@ -14,9 +15,10 @@
 #include "proxy/run/log.h"
 #include "proxy/run/clock.h"
 
-#define RETRIES 4 /* of a datagram whose send only told news about an earlier one */
+#define RETRIES 4 /* of a send that failed with the pending error of an earlier datagram */
 
-static void sending_of(const struct relay *relay, const struct datagram *datagram, struct outgoing *outgoing)
+static void outgoing_init(
+    const struct relay *relay, const struct datagram *datagram, struct outgoing *outgoing)
 {
 	const struct session *session = datagram->session;
 	const struct transport *transport = session->transport;
@@ -32,19 +34,21 @@ static void sending_of(const struct relay *relay, const struct datagram *datagra
 	}
 }
 
-/* News about an earlier datagram (RFC 1122 4.1.3.3): this one was not sent, and is sent again. */
+/* True if the error is an ICMP error for an earlier datagram (RFC 1122 4.1.3.3): the current one was not
+ * sent, and can be retried. */
 static bool is_pending_icmp_error(int error)
 {
 	return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN ||
 	       error == EPROTO || error == ENOPROTOOPT;
 }
 
-static bool is_full(int error)
+static bool is_full_error(int error)
 {
 	return error == EAGAIN || error == EWOULDBLOCK;
 }
 
-/* Sends a run of datagrams on one socket; gives how many are done with. The rest must wait for it. */
+/* Sends a run of datagrams on one socket. Returns how many are settled (sent or dropped); if fewer than
+ * `count`, the socket is full. */
 static int send_run(struct outlet *out, struct datagram **run, int count)
 {
 	struct relay *relay = out->relay;
@@ -52,20 +56,20 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 	int done = 0, retries = 0;
 
 	for (int i = 0; i < count; i++)
-		sending_of(relay, run[i], &sendings[i]);
+		outgoing_init(relay, run[i], &sendings[i]);
 	while (done < count) {
 		ns_t at = clock_now();
-		int went = batch_send(out->fd, sendings + done, count - done, relay->socket_options.offload);
+		int sent = batch_send(out->fd, sendings + done, count - done, relay->socket_options.offload);
 
-		if (went > 0) {
-			/* One after another: the last left when the call was over, about. */
-			ns_t each = went > 1 ? (clock_now() - at) / went : 0;
+		if (sent > 0) {
+			/* They left one after another, the last one at about the end of the call. */
+			ns_t each = sent > 1 ? (clock_now() - at) / sent : 0;
 
-			for (int i = 0; i < went; i++)
+			for (int i = 0; i < sent; i++)
 				relay_sent(out, run[done + i], at + i * each);
-			done += went;
+			done += sent;
 			retries = 0;
-		} else if (is_full(errno)) {
+		} else if (is_full_error(errno)) {
 			break;
 		} else if (is_pending_icmp_error(errno) && retries++ < RETRIES) {
 			relay->icmp_errors++;
@@ -79,7 +83,7 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 	return done;
 }
 
-static void wait_for_room(struct outlet *out)
+static void wait_until_writable(struct outlet *out)
 {
 	struct relay *relay = out->relay;
 
@@ -92,8 +96,8 @@ static void wait_for_room(struct outlet *out)
 	relay->warned_full = true;
 }
 
-/* What could not go stands in front again. */
-static void put_back(struct outlet *out, struct datagram **run, int count)
+/* Puts unsent datagrams back at the head of the queue. */
+static void requeue(struct outlet *out, struct datagram **run, int count)
 {
 	struct datagram_list rest = out->waiting;
 
@@ -112,14 +116,14 @@ void outlet_send(struct outlet *out)
 	while (out->fd >= 0 && !out->full && out->waiting.first) {
 		int count = 0, done;
 
-		/* Taken off first: what is sent goes back to the pool. */
+		/* Unlinked first, because sending returns a datagram to the pool. */
 		while (count < SOCKET_BATCH && (run[count] = datagram_take(&out->waiting)))
 			count++;
 		done = send_run(out, run, count);
 		if (done == count)
 			continue;
-		put_back(out, run + done, count - done);
-		wait_for_room(out);
+		requeue(out, run + done, count - done);
+		wait_until_writable(out);
 	}
 }
 
@@ -162,7 +166,7 @@ void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping
 		}
 		out = &transport->port->out;
 	}
-	/* `next` is free once it was handed over. */
+	/* The core no longer uses `next` of a datagram that it has handed over. */
 	datagram_append(&out->waiting, datagram);
 	if (!out->gathering)
 		relay->gathering[relay->gathering_count++] = out;

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 struct ready {
-	int fd, count, at;
+	int fd, count, next;
 	struct epoll_event events[READY_MAX];
 };
 
@@ -32,7 +32,8 @@ void ready_free(struct ready *ready)
 	free(ready);
 }
 
-static int control(struct ready *ready, int operation, int fd, struct source *source, enum ready_wish filter)
+static int set_control(
+    struct ready *ready, int operation, int fd, struct source *source, enum ready_wish filter)
 {
 	static const uint32_t events[] = {[READY_READ] = EPOLLIN,
 	    [READY_READ_AND_WRITE] = EPOLLIN | EPOLLOUT,
@@ -44,25 +45,25 @@ static int control(struct ready *ready, int operation, int fd, struct source *so
 
 int ready_add(struct ready *ready, int fd, struct source *source, enum ready_wish filter)
 {
-	return control(ready, EPOLL_CTL_ADD, fd, source, filter);
+	return set_control(ready, EPOLL_CTL_ADD, fd, source, filter);
 }
 
 void ready_change(struct ready *ready, int fd, struct source *source, enum ready_wish filter)
 {
-	control(ready, EPOLL_CTL_MOD, fd, source, filter);
+	set_control(ready, EPOLL_CTL_MOD, fd, source, filter);
 }
 
 void ready_forget(struct ready *ready, int fd, struct source *source)
 {
 	epoll_ctl(ready->fd, EPOLL_CTL_DEL, fd, NULL);
-	for (int i = ready->at; i < ready->count; i++)
+	for (int i = ready->next; i < ready->count; i++)
 		if (ready->events[i].data.ptr == source)
 			ready->events[i].data.ptr = NULL;
 }
 
 int ready_wait(struct ready *ready, enum ready_patience patience)
 {
-	ready->at = 0;
+	ready->next = 0;
 	ready->count = epoll_wait(ready->fd, ready->events, READY_MAX, patience == READY_SLEEP ? -1 : 0);
 	if (ready->count < 0)
 		ready->count = 0;
@@ -71,8 +72,8 @@ int ready_wait(struct ready *ready, enum ready_patience patience)
 
 bool ready_next(struct ready *ready)
 {
-	while (ready->at < ready->count) {
-		const struct epoll_event *event = &ready->events[ready->at++];
+	while (ready->next < ready->count) {
+		const struct epoll_event *event = &ready->events[ready->next++];
 		struct source *source = event->data.ptr;
 
 		if (!source)

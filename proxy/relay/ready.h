@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ready: what a worker waits for, in one epoll set: sockets, its timer, its bell, answers to lookups.
+ * ready: a worker's epoll set: sockets, its timer, its wakeup eventfd, results of lookups.
  *
- * All that is ready together is read together, and what follows from it is sent together. Sockets are
- * level-triggered: what is not read now is told again. Timers and bells are told once for each time, and are
- * never read.
+ * All sources that are ready at the same time are read in one round, and the resulting datagrams are sent
+ * together at its end. Sockets are level-triggered: unread data is reported again. The timer and the wakeup
+ * eventfd are edge-triggered: each expiry or write is reported once, and they are never read.
  *
  *   ready_wait ── ready_next … ready_next ── ready_wait …
  */
@@ -15,32 +15,35 @@
 
 struct ready;
 
-/* Whoever is waited for begins with one. */
+/* First member of everything that is waited for. */
 struct source {
-	/* It is ready. It may forget itself or others. */
+	/* Called when the source is ready. It may call ready_forget, for itself or for others. */
 	void (*call)(struct source *source, bool readable, bool writable);
 };
 
-/* NULL with errno where there is no file descriptor for it. */
+/* Returns NULL with errno set on failure. */
 struct ready *ready_new(void);
 void ready_free(struct ready *ready);
 
-enum ready_wish { READY_READ, READY_READ_AND_WRITE, READY_RING /* a timerfd or eventfd */ };
+enum ready_wish { READY_READ, READY_READ_AND_WRITE, READY_RING /* timerfd or eventfd, edge-triggered */ };
 
-/* 0, or -1 with errno. */
+/* Returns 0, or -1 with errno set. */
 int ready_add(struct ready *ready, int fd, struct source *source, enum ready_wish filter);
 void ready_change(struct ready *ready, int fd, struct source *source, enum ready_wish filter);
-/* It closes: what is still to be told of it is not told. */
+/* Removes `fd`, to be called before it is closed. Discards what ready_wait has returned for `source` and
+ * ready_next has not delivered yet. */
 void ready_forget(struct ready *ready, int fd, struct source *source);
 
 #define READY_MAX 64
 enum ready_patience { READY_LOOK, READY_SLEEP };
-/* Looks, or sleeps until something is ready; gives how many are, READY_MAX at most. */
+/* Polls (READY_LOOK), or sleeps until something is ready (READY_SLEEP). Returns the number of ready sources,
+ * at most READY_MAX; a signal or an error counts as none. */
 int ready_wait(struct ready *ready, enum ready_patience patience);
-/* Calls the next of those; false after the last. */
+/* Calls the next ready source; returns false if there are no more. */
 bool ready_next(struct ready *ready);
 
-/* Of what the last ready_wait gave, by index, to look ahead; NULL: forgotten. */
+/* Returns ready source `index` of the last ready_wait without calling it, for prefetching; NULL if it has
+ * been forgotten since. */
 struct source *ready_peek(const struct ready *ready, int index);
 
 #endif

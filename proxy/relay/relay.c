@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Opens, reloads and closes a relay, and reports its counters; the loop is in worker_loop.c. */
 #include "proxy/relay/relay.h"
 #include "proxy/run/clock.h"
 
@@ -19,13 +20,13 @@
 
 static void check_buffer(const struct relay *relay, int fd)
 {
-	uint64_t given = socket_receive_buffer(fd), wanted = relay->setup->proxy.receive_buffer;
+	uint64_t actual = socket_receive_buffer(fd), wanted = relay->setup->proxy.receive_buffer;
 
-	if (given >= wanted)
+	if (actual >= wanted)
 		return;
 	log_notice("receive_buffer: the kernel gives %" PRIu64 " of %" PRIu64
-	          " bytes; raise net.core.rmem_max, or run as root",
-	    given, wanted);
+	           " bytes; raise net.core.rmem_max, or run as root",
+	    actual, wanted);
 }
 
 static int listener_open(struct relay *relay, unsigned index, const struct relay *first, struct error *error)
@@ -44,35 +45,35 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 	if (listener->out.fd < 0)
 		return -1;
 	listener->everywhere = address_is_any(&listener->bound);
-	if (!index && !first) /* it gives all sockets the same */
+	if (!index && !first) /* it is the same for all sockets */
 		check_buffer(relay, listener->out.fd);
 	if (ready_add(relay->ready, listener->out.fd, &listener->out.source, READY_READ))
-		return error_set(error, "a listener cannot be waited for: %s", strerror(errno));
+		return error_set(error, "cannot wait for a listener: %s", strerror(errno));
 	return 0;
 }
 
 static int listeners_open(struct relay *relay, const struct relay *first, struct error *error)
 {
 	size_t count = relay->setup->proxy.listen.count;
-	struct address *own = memory_new(count, sizeof(*own));
+	struct address *bound = memory_new(count, sizeof(*bound));
 
 	relay->listeners = memory_new(count, sizeof(*relay->listeners));
 	relay->configured = memory_new(count, sizeof(*relay->configured));
 	for (size_t i = 0; i < count; i++) {
 		relay->listener_count = i + 1;
 		if (listener_open(relay, (unsigned)i, first, error)) {
-			free(own);
+			free(bound);
 			return -1;
 		}
-		own[i] = relay->listeners[i].bound;
+		bound[i] = relay->listeners[i].bound;
 		relay->configured[i] = relay->listeners[i].configured;
 	}
-	upstreams_refuse(relay->upstreams, own, count);
-	free(own);
+	upstreams_refuse(relay->upstreams, bound, count);
+	free(bound);
 	return 0;
 }
 
-/* An address that this machine does not have would be found by the first session only. */
+/* Checks source addresses now; otherwise a wrong one would only be noticed with the first session. */
 static int sources_check(const struct relay *relay, struct error *error)
 {
 	const struct addresses *source = &relay->setup->proxy.source;
@@ -83,7 +84,7 @@ static int sources_check(const struct relay *relay, struct error *error)
 	return 0;
 }
 
-static struct core_limits limits_of(const struct setup *setup, uint64_t seed)
+static struct core_limits core_limits_of(const struct setup *setup, uint64_t seed)
 {
 	return (struct core_limits){.seed = seed,
 	    .idle_timeout = setup->proxy.idle_timeout,
@@ -93,7 +94,7 @@ static struct core_limits limits_of(const struct setup *setup, uint64_t seed)
 	    .transport_size = sizeof(struct transport)};
 }
 
-static void upstreams_know(struct relay *relay)
+static void upstreams_add_configured(struct relay *relay)
 {
 	relay->upstream = upstreams_get(relay->upstreams, relay->setup->proxy.upstream);
 	for (size_t i = 0; i < relay->setup->config->device_count; i++)
@@ -108,7 +109,7 @@ static struct socket_options socket_options_of(const struct setup *setup)
 	    .whole = setup->proxy.offload && socket_discovers_mtu()};
 }
 
-/* It rings to wake the thread, which then sees that it is halted. */
+/* The eventfd only wakes the thread, which then checks whether it is paused. */
 static void on_wakeup(struct source *source, bool readable, bool writable)
 {
 	(void)source;
@@ -116,7 +117,7 @@ static void on_wakeup(struct source *source, bool readable, bool writable)
 	(void)writable;
 }
 
-static int waiting_open(struct relay *relay, struct error *error)
+static int event_sources_open(struct relay *relay, struct error *error)
 {
 	relay->ready = ready_new();
 	relay->timer.call = loop_on_timer;
@@ -133,7 +134,7 @@ static int waiting_open(struct relay *relay, struct error *error)
 struct relay *relay_new(const struct relay_options *options, const struct setup *setup, struct error *error)
 {
 	struct relay *relay = memory_new(1, sizeof(*relay));
-	struct core_limits limits = limits_of(setup, options->seed);
+	struct core_limits limits = core_limits_of(setup, options->seed);
 
 	relay->summary = options->summary;
 	relay->feed = options->feed;
@@ -147,7 +148,7 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	limits.shared = options->shared;
 	relay->core = core_new(setup->config, options->names, &limits, options->began);
 	relay->socket_options = socket_options_of(setup);
-	if (waiting_open(relay, error)) {
+	if (event_sources_open(relay, error)) {
 		relay_free(relay);
 		return NULL;
 	}
@@ -156,7 +157,7 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 		relay_free(relay);
 		return NULL;
 	}
-	upstreams_know(relay);
+	upstreams_add_configured(relay);
 	relay->armed = NS_UNKNOWN;
 	relay_flush_due(relay);
 	return relay;
@@ -208,13 +209,13 @@ int relay_prepare(struct relay *relay, struct core_change *change)
 
 void relay_reload(struct relay *relay, struct core_change *change, const struct setup *setup, uint64_t seed)
 {
-	struct core_limits limits = limits_of(setup, seed);
+	struct core_limits limits = core_limits_of(setup, seed);
 
-	relay_flush_due(relay); /* what was due before it comes first */
+	relay_flush_due(relay); /* datagrams due before the change are sent first */
 	relay->setup = setup;
 	relay->socket_options = socket_options_of(setup);
 	core_exchange(relay->core, change, &limits, clock_now());
-	upstreams_know(relay);
+	upstreams_add_configured(relay);
 	relay->armed = NS_UNKNOWN; /* `precise` may have changed */
 	relay_flush_due(relay);
 }
@@ -224,18 +225,18 @@ struct core *relay_core(struct relay *relay)
 	return relay->core;
 }
 
-static uint32_t drops_of(int fd, uint32_t told)
+static uint32_t latest_drops(int fd, uint32_t reported)
 {
 	uint32_t now = fd >= 0 ? socket_kernel_drops(fd) : 0;
 
-	return now > told ? now : told;
+	return now > reported ? now : reported;
 }
 
 void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS])
 {
 	drops[WAY_DOWN] += relay->closed_drops;
 	for (size_t i = 0; i < relay->listener_count; i++)
-		drops[WAY_UP] += drops_of(relay->listeners[i].out.fd, relay->listeners[i].kernel_drops);
+		drops[WAY_UP] += latest_drops(relay->listeners[i].out.fd, relay->listeners[i].kernel_drops);
 }
 
 uint64_t relay_session_drops(const struct session *session)
@@ -259,7 +260,8 @@ void relay_free(struct relay *relay)
 		return;
 	relay->recorder = NULL;
 	for (size_t i = 0; i < relay->listener_count; i++)
-		outlet_drop(&relay->listeners[i].out, REASON_ERROR); /* while their sessions have carriers */
+		outlet_drop(
+		    &relay->listeners[i].out, REASON_ERROR); /* while their sessions have transports */
 	for (struct session *s = relay->core ? core_oldest(relay->core) : NULL; s; s = s->newer)
 		if (s->transport)
 			transport_close(relay, s->transport);

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * relay: one worker: sockets, the core between them, and the walk of every datagram.
+ * relay: one worker: its sockets, the core between them, and the loop that handles every datagram.
  *
- * It works in a thread of its own (relay_run), until it is stopped; from outside it is only touched while it
- * is halted.
+ * It runs in a thread of its own (relay_run) until it is stopped. Other threads may call relay_pause at any
+ * time, and all other functions only before relay_run or while the relay is paused.
  *
- *   socket readable   one batch, with kernel stamps
- *     session         core_session, opened with a carrier (its upstream socket) where it is new
+ *   socket readable   one batch, with kernel timestamps
+ *     session         core_session; a new one gets a transport (its upstream socket)
  *     judge           core_arrive: a verdict
- *     record          capture_arrived: never waits
- *     drain           core_advance: what is due becomes outcomes; sends are gathered and go in batches
+ *     record          capture_arrived: never blocks
+ *     drain           core_advance: datagrams that are due become outcomes, sent in batches
  *     arm             one timerfd for the earliest due time
  *   timer             drain, arm
  *
- * Draining comes before arming, so a late timer never lets a new datagram overtake one that was due before.
+ * Every arrival drains first: even if the timer is late, a new datagram never overtakes one that was due
+ * before it.
  */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
@@ -27,7 +28,7 @@
 
 struct relay;
 
-/* What a relay does while it is halted: it returns when it is to go on. */
+/* Called in the relay's thread when it is paused; returns when the relay is to continue. */
 typedef void relay_rest(void *user);
 
 struct relay_options {
@@ -36,46 +37,48 @@ struct relay_options {
 	struct feed *feed; /* takes every event */
 	uint64_t seed;
 	struct shared *shared;
-	const struct relay *first; /* whose listeners' addresses it shares; NULL: it is the first */
+	const struct relay *first; /* shares the addresses of its listeners; NULL: this is the first */
 	unsigned index, workers;
-	ns_t began, wall_offset; /* of the run; and from our time to wall-clock time */
+	ns_t began;       /* start of the run, monotonic */
+	ns_t wall_offset; /* wall clock minus monotonic */
 	relay_rest *rest;
 	void *rest_user;
 };
 
-/* Opens the listeners; NULL and why where one cannot be. The setup is read until relay_reload or relay_free.
- */
+/* Opens the listeners. Returns NULL and sets *error if one cannot be opened. The caller keeps `setup` valid
+ * until relay_reload or relay_free. */
 struct relay *relay_new(const struct relay_options *options, const struct setup *setup, struct error *error);
 void relay_free(struct relay *relay);
-/* From here on everything is recorded. */
+/* Starts recording into `recorder`. */
 void relay_record(struct relay *relay, struct recorder *recorder);
 
 size_t relay_listener_count(const struct relay *relay);
-/* As bound: the free port that was taken for 0. */
+/* Returns the address as bound, with the port that the kernel chose for 0. */
 const struct address *relay_listener(const struct relay *relay, size_t index);
 
-/* Devices are spread over the listeners of so many relays, of which this one is the first. */
+/* Spreads devices over the listeners of `count` relays, of which this is the first. */
 void relay_spread(const struct relay *relay, unsigned count);
 
-/* Relays until it is stopped. */
+/* Runs until relay_stop. */
 void relay_run(struct relay *relay);
-/* From any thread: it goes to rest once it is between two rounds, again and again until relay_resume. */
+/* From any thread: makes the relay call `rest` between two rounds, before each round until relay_resume. */
 void relay_pause(struct relay *relay);
 void relay_resume(struct relay *relay);
-/* relay_run returns: what waits stays queued. */
+/* Makes relay_run return; queued datagrams stay queued. */
 void relay_stop(struct relay *relay);
-/* What became due, and what follows from a change to the core from outside; then the timer. */
+/* Handles all that is due, and outcomes of a change made to the core from outside; then arms the timer. */
 void relay_flush_due(struct relay *relay);
-/* While it is halted: room for a change, -1 when memory is out; and the change itself. */
+/* A change of configuration, while the relay is paused: relay_prepare allocates what it needs, and returns -1
+ * if out of memory; relay_reload, which cannot fail, carries it out. */
 int relay_prepare(struct relay *relay, struct core_change *change);
 void relay_reload(struct relay *relay, struct core_change *change, const struct setup *setup, uint64_t seed);
 
 struct core *relay_core(struct relay *relay);
-/* Adds what the kernel dropped on its listeners, and on sockets towards clouds that are closed. */
+/* Adds what the kernel dropped on the listeners, and on upstream sockets that are closed. */
 void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS]);
-/* … and on those that a session has open. */
+/* Returns what the kernel dropped on the upstream sockets that the session has open. */
 uint64_t relay_session_drops(const struct session *session);
-/* ICMP errors told by sends and receives. */
+/* Returns the number of ICMP errors that sends and reads have reported. */
 uint64_t relay_icmp_errors(const struct relay *relay);
 
 #endif

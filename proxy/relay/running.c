@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A reload, or a live change that builds a configuration, is prepared by a background thread while the
+ * workers run, and exchanged while they are paused. If memory runs out, the configuration in force stays.
+ */
 #include "proxy/relay/running.h"
 #include "proxy/run/clock.h"
 
@@ -24,7 +28,7 @@ void running_facts(const struct running *running, struct summary_facts *facts)
 	facts->is_over = running->stopped != 0;
 }
 
-static bool now_session(void *user, const struct session *session)
+static bool now_add_session(void *user, const struct session *session)
 {
 	struct summary_now *now = user;
 
@@ -37,7 +41,7 @@ void running_now(const struct running *running, bool list, struct summary_now *n
 {
 	summary_now_begin(running->summary, list, now);
 	now->at = clock_now();
-	workers_walk(running->workers, now_session, now);
+	workers_walk(running->workers, now_add_session, now);
 	workers_pause(running->workers);
 	summary_now_end(
 	    running->summary, workers_cores(running->workers), running->setup->config->rule_count, now);
@@ -63,7 +67,7 @@ void running_event(struct running *running, const char *text)
 	feed_put(running->feed, text, at);
 	if (!running->capture)
 		return;
-	workers_pause(running->workers); /* the recorder is the first worker's */
+	workers_pause(running->workers); /* the recorder belongs to the first worker */
 	capture_event(capture_recorder(running->capture, 0), text, at);
 	workers_resume(running->workers);
 }
@@ -92,9 +96,9 @@ bool running_rotate(struct running *running, const char **why)
 
 /* ---- Changes ---- */
 
-/* Exchanges the setup; the event stands in the capture where the exchange was. -1 when memory is out: then
- * the new setup is gone, and the one in force stays. */
-static int swap_in(struct running *running, struct setup *setup, const char *event)
+/* Exchanges the setup and takes over `setup`; records the event at the time of the exchange. Returns -1 if
+ * out of memory: then `setup` is freed, and the one in force stays. */
+static int exchange_setup(struct running *running, struct setup *setup, const char *event)
 {
 	struct workers_change *change = workers_change_new(running->workers, setup);
 	struct setup *before = running->setup;
@@ -112,20 +116,20 @@ static int swap_in(struct running *running, struct setup *setup, const char *eve
 	return failed;
 }
 
-/* A new file begins with the text in force; where none is started it stands in events. */
-static void capture_reloaded(struct running *running)
+/* Records the new ini text: at the start of a new capture file, or in events if no new file is started. */
+static void record_reload(struct running *running)
 {
 	const char *ini = ini_text(running->setup->ini);
 	struct text text = {0};
 
 	text_add(&text, "reload generation=%u", running->generation);
 	if (running->capture && !capture_starts_anew(running->capture)) {
-		/* A packet holds so much; a longer text goes into several. */
-		for (size_t at = 0, size = strlen(ini), part = 1; at < size || part == 1;
-		     at += EVENT_TEXT_MAX, part++) {
+		/* A text too long for one packet is split. */
+		for (size_t offset = 0, size = strlen(ini), part = 1; offset < size || part == 1;
+		     offset += EVENT_TEXT_MAX, part++) {
 			text_clear(&text);
 			text_add(&text, "reload generation=%u part=%zu\n%.*s", running->generation, part,
-			    EVENT_TEXT_MAX, ini + at);
+			    EVENT_TEXT_MAX, ini + offset);
 			running_event(running, text.at);
 		}
 	} else {
@@ -162,8 +166,8 @@ static void load_task(void *user)
 	loading->setup = live_load(loading->live, loading->complaints);
 }
 
-/* Reads the files beside the running workers. */
-static struct setup *load(struct running *running, struct complaints *complaints)
+/* Reads the files while the workers run. */
+static struct setup *load_setup(struct running *running, struct complaints *complaints)
 {
 	struct loading loading = {.live = running->live, .complaints = complaints};
 
@@ -172,25 +176,25 @@ static struct setup *load(struct running *running, struct complaints *complaints
 	return loading.setup;
 }
 
-static size_t reload(struct running *running, struct text *told)
+static size_t reload_files(struct running *running, struct text *error_text)
 {
 	struct complaints *complaints = complaints_new();
 	size_t changes = live_changes(running->live), errors;
-	struct setup *setup = load(running, complaints);
+	struct setup *setup = load_setup(running, complaints);
 
-	log_status(""); /* what follows stands in lines of its own */
+	log_status(""); /* the messages below get lines of their own */
 	log_complaints(complaints);
 	errors = complaints_count(complaints, COMPLAINT_ERROR);
-	if (told)
-		complaints_errors(complaints, told);
+	if (error_text)
+		complaints_errors(complaints, error_text);
 	complaints_free(complaints);
 	if (!setup)
 		return reload_failed(running, errors);
 	workers_tell_kept(running->workers, setup);
-	if (swap_in(running, setup, NULL))
+	if (exchange_setup(running, setup, NULL))
 		memory_out();
 	running->generation++;
-	capture_reloaded(running);
+	record_reload(running);
 	log_notice("reload ok generation=%u", running->generation);
 	if (changes)
 		log_notice(
@@ -200,7 +204,7 @@ static size_t reload(struct running *running, struct text *told)
 
 struct reloading {
 	struct running *running;
-	struct text *told;
+	struct text *error_text;
 	size_t errors;
 };
 
@@ -208,12 +212,12 @@ static void reload_task(void *user)
 {
 	struct reloading *reloading = user;
 
-	reloading->errors = reload(reloading->running, reloading->told);
+	reloading->errors = reload_files(reloading->running, reloading->error_text);
 }
 
-size_t running_reload(struct running *running, struct text *told)
+size_t running_reload(struct running *running, struct text *error_text)
 {
-	struct reloading reloading = {.running = running, .told = told};
+	struct reloading reloading = {.running = running, .error_text = error_text};
 
 	if (running_try(running, reload_task, &reloading))
 		return reloading.errors;
@@ -223,15 +227,15 @@ size_t running_reload(struct running *running, struct text *told)
 
 bool running_try(struct running *running, void (*task)(void *user), void *user)
 {
-	unsigned halts = workers_pause_depth(running->workers);
+	unsigned depth = workers_pause_depth(running->workers);
 	bool done = memory_try(task, user);
 
-	while (workers_pause_depth(running->workers) > halts) /* it was left in the middle */
+	while (workers_pause_depth(running->workers) > depth) /* the task was aborted */
 		workers_resume(running->workers);
 	return done;
 }
 
-static void remember(struct running *running, const char *line)
+static void store_change(struct running *running, const char *line)
 {
 	struct summary_facts facts;
 
@@ -258,8 +262,8 @@ static void build_task(void *user)
 	    running->live, workers_cores(running->workers), running->setup, building->line, clock_now());
 }
 
-/* A configuration: built beside the running workers. */
-static struct live_result change_build(struct running *running, const char *line, const char *event)
+/* Handles a line that builds a configuration; the workers run meanwhile. */
+static struct live_result build_change(struct running *running, const char *line, const char *event)
 {
 	struct building building = {.running = running, .line = line};
 	struct live_result result;
@@ -270,8 +274,8 @@ static struct live_result change_build(struct running *running, const char *line
 	if (result.status != LIVE_DONE)
 		return result;
 	if (!result.setup) {
-		running_event(running, event); /* it is so already */
-	} else if (swap_in(running, result.setup, event)) {
+		running_event(running, event); /* no change: it is so already */
+	} else if (exchange_setup(running, result.setup, event)) {
 		live_undo(running->live, line);
 		result.status = LIVE_CONFLICT;
 		text_add(&result.error, "out of memory: the configuration in force stays");
@@ -279,13 +283,13 @@ static struct live_result change_build(struct running *running, const char *line
 	return result;
 }
 
-/* Something that is done to sessions, while they rest. */
-static struct live_result change_act(struct running *running, const char *line, const char *event)
+/* Handles a line that acts on sessions, with the workers paused. */
+static struct live_result act_on_sessions(struct running *running, const char *line, const char *event)
 {
 	struct live_result result;
 
 	workers_pause(running->workers);
-	workers_flush_due(running->workers); /* what was due before it came happens first */
+	workers_flush_due(running->workers); /* what is due before the change happens first */
 	result = live_apply(
 	    running->live, workers_cores(running->workers), running->setup, line, clock_now());
 	if (result.status == LIVE_DONE)
@@ -301,11 +305,11 @@ struct live_result running_change(struct running *running, const char *line)
 	struct text event = {0};
 
 	text_add(&event, "live %s", line);
-	result = live_builds(line) ? change_build(running, line, event.at)
-	                           : change_act(running, line, event.at);
+	result = live_builds(line) ? build_change(running, line, event.at)
+	                           : act_on_sessions(running, line, event.at);
 	if (result.status == LIVE_DONE) {
 		log_event(event.at);
-		remember(running, line);
+		store_change(running, line);
 	}
 	text_free(&event);
 	return result;

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A struct batch holds the buffers and message headers of one recvmmsg(2). batch_send joins datagrams of
+ * equal size into runs, each sent as one message with UDP_SEGMENT, and falls back to one message per datagram
+ * if the path does not support that.
+ */
 #include "proxy/relay/socket.h"
 
 #include <assert.h>
@@ -17,13 +22,14 @@
 
 #include "base/memory.h"
 
-#define BUFFER 65536
-#define STRIDE                                                                                               \
-	(BUFFER + 3 * 64) /* so that the buffers' first bytes do not fall on the same lines of the cache */
+#define BUFFER_SIZE 65536
+/* Distance of buffers: their first bytes must not all map to the same cache set. */
+#define STRIDE (BUFFER_SIZE + 3 * 64)
 #define CONTROL_SIZE 256
-#define SEGMENT_MAX                                                                                          \
-	1452 /* bytes of a datagram that may go in one with others: never more than an Ethernet frame */
-#define SEGMENTED_MAX 65000u /* bytes of all that go in one: below the kernel's limit for either family */
+/* Bytes of one datagram in a segmented send; it must fit into an Ethernet frame. */
+#define SEGMENT_MAX 1452
+/* Bytes of a whole segmented send, below the kernel's limit for either family. */
+#define SEGMENTED_MAX 65000u
 
 struct batch {
 	struct mmsghdr messages[SOCKET_BATCH];
@@ -34,8 +40,8 @@ struct batch {
 	uint8_t buffers[SOCKET_BATCH][STRIDE];
 };
 
-/* Through syscall(2): libc's own functions are places where a thread may be cancelled, which in a program
- * with several threads costs two locked operations a call. */
+/* Through syscall(2): libc's wrappers are cancellation points, which cost two locked operations per call in a
+ * multithreaded program. */
 static int receive_many(int fd, struct mmsghdr *messages, unsigned max)
 {
 	return (int)syscall(SYS_recvmmsg, fd, messages, max, MSG_DONTWAIT, NULL);
@@ -46,7 +52,7 @@ static int send_many(int fd, struct mmsghdr *messages, unsigned count)
 	return (int)syscall(SYS_sendmmsg, fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Of a connected socket: it has a call that the kernel unpacks faster. */
+/* For one datagram on a connected socket; sendto() is faster than sendmmsg() there. */
 static int send_one(int fd, const struct outgoing *outgoing)
 {
 	long sent;
@@ -58,13 +64,13 @@ static int send_one(int fd, const struct outgoing *outgoing)
 	return sent < 0 ? -1 : 1;
 }
 
-/* What is asked for before a read, and what the kernel changes. */
-static void prepare(struct batch *batch, int i, enum batch_socket of)
+/* Resets the fields that the kernel overwrites in each read. */
+static void reset_message(struct batch *batch, int i, enum batch_socket kind)
 {
 	struct msghdr *header = &batch->messages[i].msg_hdr;
 
-	header->msg_name = of == BATCH_UNCONNECTED ? &batch->from[i] : NULL;
-	header->msg_namelen = of == BATCH_UNCONNECTED ? sizeof(batch->from[i]) : 0;
+	header->msg_name = kind == BATCH_UNCONNECTED ? &batch->from[i] : NULL;
+	header->msg_namelen = kind == BATCH_UNCONNECTED ? sizeof(batch->from[i]) : 0;
 	header->msg_controllen = CONTROL_SIZE;
 }
 
@@ -73,7 +79,7 @@ struct batch *batch_new(void)
 	struct batch *batch = memory_new(1, sizeof(*batch));
 
 	for (int i = 0; i < SOCKET_BATCH; i++) {
-		batch->vectors[i] = (struct iovec){.iov_base = batch->buffers[i], .iov_len = BUFFER};
+		batch->vectors[i] = (struct iovec){.iov_base = batch->buffers[i], .iov_len = BUFFER_SIZE};
 		batch->messages[i].msg_hdr = (struct msghdr){
 		    .msg_iov = &batch->vectors[i], .msg_iovlen = 1, .msg_control = batch->control[i]};
 	}
@@ -126,12 +132,12 @@ static void read_control(struct received *received, struct msghdr *header)
 	}
 }
 
-int batch_read(struct batch *batch, int fd, enum batch_socket of, int max)
+int batch_read(struct batch *batch, int fd, enum batch_socket kind, int max)
 {
 	int count;
 
 	for (int i = 0; i < max; i++)
-		prepare(batch, i, of);
+		reset_message(batch, i, kind);
 	count = receive_many(fd, batch->messages, (unsigned)max);
 	if (count < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
@@ -141,7 +147,7 @@ int batch_read(struct batch *batch, int fd, enum batch_socket of, int max)
 
 		*received = (struct received){
 		    .bytes = batch->buffers[i], .size = size, .segment = size ? size : 1};
-		if (of == BATCH_UNCONNECTED)
+		if (kind == BATCH_UNCONNECTED)
 			address_from_socket((struct sockaddr *)&batch->from[i], &received->from);
 		read_control(received, &batch->messages[i].msg_hdr);
 	}
@@ -204,10 +210,11 @@ static bool is_ipv6(int fd)
 	return domain == AF_INET6;
 }
 
-/* How many from here on the kernel can take as one: of one session and size, but for a shorter last. */
+/* Returns how many datagrams from `first` on can be sent as one message: those with the same addresses and
+ * size, except for a shorter last one. */
 static int run_length(const struct outgoing *first, int count)
 {
-	size_t whole = first->size;
+	size_t total = first->size;
 	int length = 1;
 
 	if (!first->size || first->size > SEGMENT_MAX)
@@ -215,8 +222,8 @@ static int run_length(const struct outgoing *first, int count)
 	while (length < count) {
 		const struct outgoing *next = first + length;
 
-		whole += next->size;
-		if (!next->size || next->size > first->size || whole > SEGMENTED_MAX ||
+		total += next->size;
+		if (!next->size || next->size > first->size || total > SEGMENTED_MAX ||
 		    next->to != first->to || next->from != first->from || next->tos != first->tos ||
 		    next->interface != first->interface)
 			break;
@@ -227,7 +234,7 @@ static int run_length(const struct outgoing *first, int count)
 	return length;
 }
 
-static int send_some(int fd, const struct outgoing *sendings, int count, enum offload offload)
+static int send_batch(int fd, const struct outgoing *sendings, int count, enum offload offload)
 {
 	struct mmsghdr messages[SOCKET_BATCH];
 	struct iovec vectors[SOCKET_BATCH];
@@ -237,59 +244,60 @@ static int send_some(int fd, const struct outgoing *sendings, int count, enum of
 
 	assert(count <= SOCKET_BATCH);
 	for (int i = 0, length; i < count; i += length, message_count++) {
-		const struct outgoing *one = &sendings[i];
+		const struct outgoing *first = &sendings[i];
 		struct msghdr *header = &messages[message_count].msg_hdr;
 		bool ipv6 = false;
 
-		length = offload ? run_length(one, count - i) : 1;
+		length = offload ? run_length(first, count - i) : 1;
 		for (int k = i; k < i + length; k++)
 			vectors[k] = (struct iovec){
 			    .iov_base = (void *)(uintptr_t)sendings[k].bytes, .iov_len = sendings[k].size};
 		*header = (struct msghdr){.msg_iov = &vectors[i],
 		    .msg_iovlen = (size_t)length,
 		    .msg_control = control[message_count]};
-		if (one->to) {
-			ipv6 = one->to->family == FAMILY_IPV6;
+		if (first->to) {
+			ipv6 = first->to->family == FAMILY_IPV6;
 			header->msg_name = &to[message_count];
-			header->msg_namelen = address_to_socket(one->to, &to[message_count]);
-		} else if (one->tos) {
+			header->msg_namelen = address_to_socket(first->to, &to[message_count]);
+		} else if (first->tos) {
 			ipv6 = is_ipv6(fd);
 		}
-		write_control(header, one, ipv6, length > 1 ? (int)one->size : 0);
+		write_control(header, first, ipv6, length > 1 ? (int)first->size : 0);
 	}
 	do {
 		sent = send_many(fd, messages, (unsigned)message_count);
 	} while (sent < 0 && errno == EINTR);
-	/* A path that cannot take several as one: a smaller MTU, no checksum in hardware, IPsec. */
+	/* The path does not support segmentation: a smaller MTU, no checksum offload, IPsec. */
 	if (sent < 0 && messages[0].msg_hdr.msg_iovlen > 1 &&
 	    (errno == EINVAL || errno == EMSGSIZE || errno == EIO || errno == EOPNOTSUPP))
-		return send_some(fd, sendings, (int)messages[0].msg_hdr.msg_iovlen, OFFLOAD_NO);
+		return send_batch(fd, sendings, (int)messages[0].msg_hdr.msg_iovlen, OFFLOAD_NO);
 	for (int i = 0; i < sent; i++)
 		done += (int)messages[i].msg_hdr.msg_iovlen;
 	return sent < 0 ? -1 : done;
 }
 
-/* From here on the kernel cuts what does not fit the path. */
+/* From now on the kernel fragments datagrams that do not fit the path. */
 static void allow_fragmentation(int fd)
 {
-	int how = 0;
-	socklen_t size = sizeof(how);
+	int mode = 0;
+	socklen_t size = sizeof(mode);
 
-	if (getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, &size) || how != IP_PMTUDISC_DO)
+	if (getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &mode, &size) || mode != IP_PMTUDISC_DO)
 		return;
-	how = IP_PMTUDISC_WANT;
-	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof(how));
+	mode = IP_PMTUDISC_WANT;
+	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &mode, sizeof(mode));
 }
 
 int batch_send(int fd, const struct outgoing *sendings, int count, enum offload offload)
 {
-	bool plain = count == 1 && !sendings->to && !sendings->tos;
-	int sent = plain ? send_one(fd, sendings) : send_some(fd, sendings, count, offload);
+	bool is_plain = count == 1 && !sendings->to && !sendings->tos;
+	int sent = is_plain ? send_one(fd, sendings) : send_batch(fd, sendings, count, offload);
 
-	/* This one does not fit; or an earlier one did not fit a later hop, which is told once (RFC 1191). */
+	/* This datagram does not fit, or an earlier one did not fit a later hop, which the kernel reports
+	 * once (RFC 1191). */
 	if (sent < 0 && errno == EMSGSIZE) {
 		allow_fragmentation(fd);
-		sent = send_some(fd, sendings, count, offload);
+		sent = send_batch(fd, sendings, count, offload);
 	}
 	return sent;
 }
@@ -298,24 +306,24 @@ int batch_send(int fd, const struct outgoing *sendings, int count, enum offload 
 
 bool socket_can_offload(void)
 {
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), none = 0;
-	bool can = fd >= 0 && setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof(none)) == 0;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), zero = 0;
+	bool can_segment = fd >= 0 && setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &zero, sizeof(zero)) == 0;
 
 	if (fd >= 0)
 		close(fd);
-	return can;
+	return can_segment;
 }
 
 bool socket_discovers_mtu(void)
 {
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), how = 0;
-	socklen_t size = sizeof(how);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), mode = 0;
+	socklen_t size = sizeof(mode);
 
 	if (fd < 0)
 		return false;
-	getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, &size);
+	getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &mode, &size);
 	close(fd);
-	return how == IP_PMTUDISC_WANT;
+	return mode == IP_PMTUDISC_WANT;
 }
 
 static void set_on(int fd, int level, int option)
@@ -347,14 +355,14 @@ static int socket_open(enum family family, const struct socket_options *options,
 
 void socket_enable_offload(int fd, enum family family, const struct socket_options *options)
 {
-	const int whole = IP_PMTUDISC_DO;
+	const int mode = IP_PMTUDISC_DO;
 
 	if (options->offload)
 		set_on(fd, IPPROTO_UDP, UDP_GRO);
-	/* What is never cut needs no number (RFC 6864 4.1). The kernel has a counter of those for each pair
-	 * of hosts, and all cores wait for each other there. */
+	/* A datagram that is never fragmented needs no IP identification (RFC 6864 4.1). The kernel keeps a
+	 * counter for each pair of hosts, which all cores contend for. */
 	if (options->whole && family == FAMILY_IPV4)
-		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof(whole));
+		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &mode, sizeof(mode));
 }
 
 static void local_address(int fd, struct address *local)
@@ -366,7 +374,7 @@ static void local_address(int fd, struct address *local)
 		address_from_socket((struct sockaddr *)&storage, local);
 }
 
-static int bind_to(int fd, const struct address *address, struct error *error)
+static int bind_listener(int fd, const struct address *address, struct error *error)
 {
 	struct sockaddr_storage storage;
 	socklen_t size = address_to_socket(address, &storage);
@@ -387,37 +395,38 @@ int socket_listen(const struct address *address, const struct socket_options *op
 		return -1;
 	socket_enable_offload(fd, (enum family)address->family, options);
 	set_on(fd, SOL_SOCKET, SO_RXQ_OVFL);
-	/* Only where it is bound to all is there something to tell. */
+	/* Needed only if bound to all addresses; otherwise the local address of a datagram is known. */
 	if (address_is_any(address) && address->family == FAMILY_IPV6)
 		set_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
 	else if (address_is_any(address))
 		set_on(fd, IPPROTO_IP, IP_PKTINFO);
 	if (how == LISTEN_JOINED)
 		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
-	if (bind_to(fd, address, error)) {
+	if (bind_listener(fd, address, error)) {
 		close(fd);
 		return -1;
 	}
-	/* Only now: so it has the address to itself, also before others that share theirs. */
+	/* Set after bind, so that bind fails if any other socket has the address, even one that shares it. */
 	if (how == LISTEN_FIRST)
 		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
 	local_address(fd, bound);
 	return fd;
 }
 
-/* A reuseport program sees the payload; the headers stand before it (linux/filter.h). Joined sockets are
- * numbered in the order in which they came, so whoever comes later has a number that is never drawn. */
+/* A reuseport program sees the payload; SKF_NET_OFF reaches the headers before it (linux/filter.h). Sockets
+ * are numbered in the order in which they joined, so the number of a later one is never selected. */
 void socket_spread(int fd, enum family family, unsigned count)
 {
 	const bool ipv6 = family == FAMILY_IPV6;
-	const uint32_t source = (uint32_t)SKF_NET_OFF + (ipv6 ? 20 : 12); /* its last four bytes */
-	const uint32_t port = (uint32_t)SKF_NET_OFF + (ipv6 ? 40 : 20);
+	const uint32_t address_offset = (uint32_t)SKF_NET_OFF +
+	                                (ipv6 ? 20 : 12); /* last four bytes of the source */
+	const uint32_t port_offset = (uint32_t)SKF_NET_OFF + (ipv6 ? 40 : 20);
 	struct sock_filter code[] = {
-	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, source),
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, address_offset),
 	    BPF_STMT(BPF_MISC | BPF_TAX, 0),
-	    BPF_STMT(BPF_LD | BPF_H | BPF_ABS, port),
-	    BPF_STMT(
-	        BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1), /* as base/chance.h mixes: odd, and of many bits */
+	    BPF_STMT(BPF_LD | BPF_H | BPF_ABS, port_offset),
+	    /* Mixed as in base/chance.h, with odd multipliers of many bits. */
+	    BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1),
 	    BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
 	    BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x85ebca6b),
 	    BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 16),
@@ -429,20 +438,21 @@ void socket_spread(int fd, enum family family, unsigned count)
 	setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
 }
 
-/* Leaves errno as bind has it. */
+/* On failure sets *error, and errno as bind(2) does. */
 static int bind_source(int fd, const struct address *source, struct error *error)
 {
 	struct sockaddr_storage storage;
 	socklen_t size = address_to_socket(source, &storage);
 	char text[ADDRESS_TEXT_SIZE];
-	int why;
+	int saved_errno;
 
 	if (bind(fd, (struct sockaddr *)&storage, size) == 0)
 		return 0;
-	why = errno;
+	saved_errno = errno;
 	error_set(error, "source `%s` cannot be used: %s%s", address_host_text(source, text, sizeof(text)),
-	    strerror(why), why == EADDRNOTAVAIL ? "; it is no address of this machine" : "");
-	errno = why;
+	    strerror(saved_errno),
+	    saved_errno == EADDRNOTAVAIL ? "; it is not an address of this machine" : "");
+	errno = saved_errno;
 	return -1;
 }
 
@@ -468,20 +478,20 @@ int socket_connect(const struct address *cloud, const struct address *source,
 	if (fd < 0)
 		return -1;
 	if (source->family && bind_source(fd, source, error)) {
-		int why = errno;
+		int saved_errno = errno;
 
 		close(fd);
-		errno = why;
+		errno = saved_errno;
 		return -1;
 	}
 	size = address_to_socket(cloud, &storage);
 	if (connect(fd, (struct sockaddr *)&storage, size)) {
-		int why = errno;
+		int saved_errno = errno;
 
 		error_set(error, "`%s` cannot be reached: %s", address_text(cloud, text, sizeof(text)),
-		    strerror(why));
+		    strerror(saved_errno));
 		close(fd);
-		errno = why;
+		errno = saved_errno;
 		return -1;
 	}
 	local_address(fd, local);

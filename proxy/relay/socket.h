@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * socket: UDP sockets as the relay needs them, and batches of datagrams read from and written to them.
+ * socket: UDP sockets for the relay, with batched reads and writes.
  *
- * Reads are recvmmsg batches with the kernel's receive stamp, the local address, TOS and the count of
- * datagrams that the kernel dropped; writes are sendmmsg batches. Nothing here waits.
+ * Reads are recvmmsg(2) batches with the kernel's receive timestamp, the local address, TOS and the number of
+ * datagrams that the kernel dropped; writes are sendmmsg(2) batches. Nothing here blocks.
  */
 #ifndef PROXY_SOCKET_H
 #define PROXY_SOCKET_H
@@ -18,17 +18,17 @@
 
 #define SOCKET_BATCH 64
 
-/* What one read gave: a datagram, or (UDP_GRO) several that came together from one sender: `segment` bytes
- * each, the last what is left. They share all that stands here. */
+/* One message read: a datagram, or (UDP_GRO) several from one sender, of `segment` bytes each except for a
+ * shorter last one. The other fields apply to all of them. */
 struct received {
 	const uint8_t *bytes;
 	size_t size;
 	size_t segment;        /* at least 1 */
-	struct address from;   /* BATCH_UNCONNECTED */
-	struct address to;     /* local address that it was sent to; FAMILY_NONE where not told */
+	struct address from;   /* with BATCH_UNCONNECTED only */
+	struct address to;     /* local address that it was sent to; FAMILY_NONE if unknown */
 	unsigned interface;    /* index, with `to` */
-	ns_t stamp;            /* CLOCK_REALTIME of the kernel's receipt; 0: none */
-	uint32_t kernel_drops; /* of this socket so far */
+	ns_t stamp;            /* when the kernel received it, CLOCK_REALTIME; 0: unknown */
+	uint32_t kernel_drops; /* on this socket so far, if drops_told */
 	bool drops_told;
 	uint8_t tos;
 };
@@ -38,13 +38,12 @@ struct batch;
 struct batch *batch_new(void);
 void batch_free(struct batch *batch);
 
-/* Reads up to `most` (at most SOCKET_BATCH) times; gives how many, 0 where there is nothing now, -1 with
- * errno on an error. */
-enum batch_socket {
-	BATCH_UNCONNECTED,
-	BATCH_CONNECTED
-}; /* senders: a connected socket has one, and need not say who */
+/* A connected socket has one sender, whose address need not be read. */
+enum batch_socket { BATCH_UNCONNECTED, BATCH_CONNECTED };
+/* Reads up to `max` messages (at most SOCKET_BATCH). Returns how many, 0 if there are none now, or -1 with
+ * errno set. */
 int batch_read(struct batch *batch, int fd, enum batch_socket of, int max);
+/* Returns message `index` of the last batch_read; valid until the next. */
 const struct received *batch_get(const struct batch *batch, int index);
 
 /* One datagram to send. */
@@ -57,49 +56,52 @@ struct outgoing {
 	uint8_t tos;
 };
 
-/* Whether runs of equal size go to the kernel as one (UDP_SEGMENT): what leaves is the same, for less. */
+/* Whether a run of datagrams of equal size goes to the kernel as one message (UDP_SEGMENT): the same
+ * datagrams leave, for less CPU. */
 enum offload { OFFLOAD_NO, OFFLOAD_YES };
 
-/* Sends `count` (at most SOCKET_BATCH) datagrams on one socket; gives how many went, or -1 with errno. `to`,
- * `from` are compared by pointer. */
+/* Sends `count` (at most SOCKET_BATCH) datagrams on one socket. Returns how many were sent, or -1 with errno
+ * set. `to` and `from` are compared by pointer to find runs. */
 int batch_send(int fd, const struct outgoing *sendings, int count, enum offload offload);
 
 struct socket_options {
 	uint64_t receive_buffer; /* bytes, as the kernel counts them */
-	enum offload offload;    /* once busy: what comes together is read as one (UDP_GRO) */
-	bool whole;              /* once busy, IPv4: never cut, until one does not fit (IP_MTU_DISCOVER) */
+	enum offload offload;    /* UDP_GRO, see socket_enable_offload */
+	bool whole;              /* IPv4: do not fragment until a datagram does not fit (IP_MTU_DISCOVER) */
 };
 
-/* With SO_REUSEPORT several sockets listen on one address, and each sender is one's: the first takes the
- * address as if alone, the others join it. */
+/* With SO_REUSEPORT, several sockets listen on one address, and each sender is served by one of them. The
+ * first one binds without it, so that an address in use is detected; the others join. */
 enum listen { LISTEN_ALONE, LISTEN_FIRST, LISTEN_JOINED };
 
-/* Spreads devices over the `count` sockets that share the address of this one by a hash of source address and
- * port. A socket that another process of the same user adds to them gets nothing. Without it (the kernel
- * refuses) the kernel spreads, over those too. */
+/* Spreads devices over the `count` sockets that share the address of `fd`, by a hash of source address and
+ * port, so that a socket that another process of the same user adds receives nothing. Best effort: if the
+ * kernel refuses, it spreads devices by itself, over such sockets too. */
 void socket_spread(int fd, enum family family, unsigned count);
 
-/* A socket bound to the address; `*bound` says to which, where the port was 0. */
+/* Opens a socket bound to `address`. `*bound` is the same with the port that the kernel chose for 0. Returns
+ * -1 and sets *error on failure. */
 int socket_listen(const struct address *address, const struct socket_options *options, enum listen how,
     struct address *bound, struct error *error);
-/* Since Linux 4.18; before, the kernel would send a run as one large datagram. */
+/* True since Linux 4.18; an older kernel would send a run as one large datagram. */
 bool socket_can_offload(void);
-/* Where the kernel discovers the MTU of paths (RFC 1191), which is its default: there `whole` changes what it
- * costs, and what leaves only by its IP numbers (and, where a route's MTU is locked, by "don't fragment"). */
+/* True if the kernel does path MTU discovery (RFC 1191), its default. Then `whole` reduces cost and changes
+ * nothing that leaves but IP identification numbers and, if a route's MTU is locked, "don't fragment". */
 bool socket_discovers_mtu(void);
-/* A socket connected to the cloud, from `source` where it has a family; -1 with errno. */
+/* Opens a socket connected to `cloud`, bound to `source` if that has a family. `*local` is its own address.
+ * Returns -1 with errno set, and sets *error, on failure. */
 int socket_connect(const struct address *cloud, const struct address *source,
     const struct socket_options *options, struct address *local, struct error *error);
-/* Can a socket be bound to this address of `[proxy] source`? -1 and why if not. */
+/* Returns 0 if a socket can be bound to this address of `[proxy] source`, else -1 and sets *error. */
 int socket_check_source(
     const struct address *source, const struct socket_options *options, struct error *error);
-/* What makes each datagram cheaper, and a socket that has few dearer: a listener has it from the start, one
- * towards a cloud from when it turns out to be busy. */
+/* Sets options that make each datagram cheaper, but do not pay off for a socket with little traffic: set on
+ * listeners from the start, on a socket towards a cloud once it is busy. */
 void socket_enable_offload(int fd, enum family family, const struct socket_options *options);
-/* What the receive buffer really became (the kernel may give less). */
+/* Returns the actual size of the receive buffer, in bytes; the kernel may have granted less. */
 uint64_t socket_receive_buffer(int fd);
-/* Datagrams that the kernel dropped on this socket since it was opened (SO_MEMINFO); 0 where it does not
- * tell. */
+/* Returns how many datagrams the kernel has dropped on this socket since it was opened (SO_MEMINFO), or 0 if
+ * unknown. */
 uint32_t socket_kernel_drops(int fd);
 
 #endif

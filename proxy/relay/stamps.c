@@ -19,18 +19,18 @@ void stamps_round(struct stamps *stamps, ns_t before, ns_t wall, ns_t now)
 	stamps->read_at = now;
 }
 
-static bool is_possible(ns_t at, ns_t now)
+static bool is_plausible(ns_t at, ns_t now)
 {
 	return at <= now && now - at <= STAMPS_OLDEST;
 }
 
-/* By the wrong offset a stamp is in the future, or older than by the right one. */
+/* With the wrong offset, a stamp lies in the future or is older than with the right one. */
 ns_t stamps_time_checked(const struct stamps *stamps, ns_t stamp, ns_t now)
 {
 	ns_t after = stamp + stamps->offset, before = stamp + stamps->offset_before;
-	bool try_before = stamps->has_stepped && is_possible(before, now);
+	bool try_before = stamps->has_stepped && is_plausible(before, now);
 
-	if (is_possible(after, now) && (!try_before || after >= before))
+	if (is_plausible(after, now) && (!try_before || after >= before))
 		return after;
 	return try_before ? before : now;
 }

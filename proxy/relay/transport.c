@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* carrier: a session's socket towards its cloud, and the wait for the cloud's address. */
+/*
+ * transport: a session's sockets towards its cloud, and waiting for the cloud's address.
+ *
+ * A session starts with one port. The socket is opened at once if the cloud's address is known; otherwise
+ * datagrams wait in the port's queue until the lookup is over. Each new NAT mapping opens another port. The
+ * old ones stay open until they expire, are too many, or descriptors or port numbers run out.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,21 +15,21 @@
 #include "proxy/run/log.h"
 #include "proxy/run/clock.h"
 
-#define RETRY NS_S
+#define RETRY NS_S /* after a failure, before the next attempt */
 
 static struct relay *relay_of(const struct transport *transport)
 {
 	return transport->first_port.out.relay;
 }
 
-/* Old ports stand in the order in which they close. */
-static void aging_leave(struct relay *relay, struct port_expiry *port_expiry)
+/* The list of old ports is sorted by `until`. */
+static void expiry_unlink(struct relay *relay, struct port_expiry *port_expiry)
 {
 	*(port_expiry->before ? &port_expiry->before->next : &relay->expiry_first) = port_expiry->next;
 	*(port_expiry->next ? &port_expiry->next->before : &relay->expiry_last) = port_expiry->before;
 }
 
-static void aging_begin(struct relay *relay, struct port_expiry *port_expiry)
+static void expiry_append(struct relay *relay, struct port_expiry *port_expiry)
 {
 	port_expiry->until = clock_now() + PORTS_OLD;
 	port_expiry->before = relay->expiry_last;
@@ -32,17 +38,17 @@ static void aging_begin(struct relay *relay, struct port_expiry *port_expiry)
 	relay->expiry_last = port_expiry;
 }
 
-static void aging_free(struct relay *relay, struct port_expiry *port_expiry)
+static void expiry_free(struct relay *relay, struct port_expiry *port_expiry)
 {
 	if (!port_expiry)
 		return;
-	aging_leave(relay, port_expiry);
+	expiry_unlink(relay, port_expiry);
 	free(port_expiry);
 }
 
 static void port_close(struct relay *relay, struct port *port, enum reason reason)
 {
-	aging_free(relay, port->port_expiry);
+	expiry_free(relay, port->port_expiry);
 	if (port->out.fd >= 0)
 		relay->closed_drops += socket_kernel_drops(port->out.fd);
 	if (relay->reading == port)
@@ -53,7 +59,7 @@ static void port_close(struct relay *relay, struct port *port, enum reason reaso
 		free(port);
 }
 
-/* Closes those behind `port`, the present one or an older. */
+/* Closes all ports of the session that are older than `port`. */
 static void ports_close_older(struct relay *relay, struct port *port)
 {
 	while (port->older) {
@@ -65,20 +71,20 @@ static void ports_close_older(struct relay *relay, struct port *port)
 	}
 }
 
-/* An old one goes, and those of its session that are older still. */
-static void port_give_up(struct port *port)
+/* Closes an old port, and those of its session that are older still. */
+static void port_expire(struct port *port)
 {
-	struct port *at = port->transport->port;
+	struct port *newer = port->transport->port;
 
-	while (at->older != port)
-		at = at->older;
-	ports_close_older(port->out.relay, at);
+	while (newer->older != port)
+		newer = newer->older;
+	ports_close_older(port->out.relay, newer);
 }
 
 void transports_expire_ports(struct relay *relay, ns_t now)
 {
 	while (relay->expiry_first && relay->expiry_first->until <= now)
-		port_give_up(relay->expiry_first->port);
+		port_expire(relay->expiry_first->port);
 }
 
 void transport_port_read(struct port *port)
@@ -87,12 +93,12 @@ void transport_port_read(struct port *port)
 
 	if (!port->port_expiry)
 		return;
-	aging_leave(relay, port->port_expiry);
-	aging_begin(relay, port->port_expiry);
+	expiry_unlink(relay, port->port_expiry);
+	expiry_append(relay, port->port_expiry);
 }
 
-/* Without memory for its age it stays until newer ones push it out. */
-static void port_age(struct relay *relay, struct port *port)
+/* If out of memory, the port has no expiry, and stays until there are too many newer ones. */
+static void port_start_expiry(struct relay *relay, struct port *port)
 {
 	struct port_expiry *port_expiry = calloc(1, sizeof(*port_expiry));
 
@@ -100,7 +106,7 @@ static void port_age(struct relay *relay, struct port *port)
 		return;
 	port_expiry->port = port;
 	port->port_expiry = port_expiry;
-	aging_begin(relay, port_expiry);
+	expiry_append(relay, port_expiry);
 }
 
 static const struct address *source_of(const struct transport *transport)
@@ -110,10 +116,10 @@ static const struct address *source_of(const struct transport *transport)
 	unsigned wanted = transport->source + transport->session->nat.addresses;
 
 	for (size_t tries = 0; tries < source->count; tries++) {
-		const struct address *one = &source->all[(wanted + tries) % source->count];
+		const struct address *candidate = &source->all[(wanted + tries) % source->count];
 
-		if (one->family == transport->cloud.family)
-			return one;
+		if (candidate->family == transport->cloud.family)
+			return candidate;
 	}
 	return &any;
 }
@@ -126,15 +132,15 @@ static bool was_used(const struct transport *transport, uint16_t number)
 	return false;
 }
 
-/* Files or ports have run out, or memory for sockets (udp(7), bind(2)). */
+/* True if descriptors, ports or memory for sockets have run out (udp(7), bind(2)). */
 static bool is_scarce(int error)
 {
 	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS || error == EAGAIN ||
 	       error == EADDRINUSE;
 }
 
-/* Then an old port makes room: whatever session has it. */
-static int connect_somehow(struct transport *transport, struct address *local, struct error *error)
+/* Opens a connected socket. If resources have run out, closes old ports of any session until it works. */
+static int connect_reclaiming(struct transport *transport, struct address *local, struct error *error)
 {
 	struct relay *relay = relay_of(transport);
 
@@ -144,20 +150,20 @@ static int connect_somehow(struct transport *transport, struct address *local, s
 
 		if (fd >= 0 || !is_scarce(errno) || !relay->expiry_first)
 			return fd;
-		port_give_up(relay->expiry_first->port);
+		port_expire(relay->expiry_first->port);
 	}
 }
 
-/* A socket with a source port that the session has not had before. Those that it has had are held meanwhile.
- */
-static int fresh_socket(struct transport *transport, struct address *local, struct error *error)
+/* Opens a socket with a source port that the session has not had before. Sockets with other ports are held
+ * open meanwhile, so that the kernel does not choose those again. After some attempts, any port will do. */
+static int connect_fresh(struct transport *transport, struct address *local, struct error *error)
 {
 	int refused[8], count = 0, fd = -1;
 
 	do {
 		if (fd >= 0)
 			refused[count++] = fd;
-		fd = connect_somehow(transport, local, error);
+		fd = connect_reclaiming(transport, local, error);
 	} while (fd >= 0 && count < 8 && was_used(transport, local->port));
 	while (count)
 		close(refused[--count]);
@@ -166,16 +172,16 @@ static int fresh_socket(struct transport *transport, struct address *local, stru
 	return fd;
 }
 
-/* The cloud's address is known: a socket towards it. */
-static void connect_to(struct transport *transport, ns_t now)
+/* Opens the socket of the current port, once the cloud's address is known, and sends what is queued. */
+static void port_connect(struct transport *transport, ns_t now)
 {
 	struct relay *relay = relay_of(transport);
 	struct port *port = transport->port;
 	struct error error;
 
-	port->out.fd = fresh_socket(transport, &port->out.local, &error);
+	port->out.fd = connect_fresh(transport, &port->out.local, &error);
 	if (port->out.fd >= 0 && ready_add(relay->ready, port->out.fd, &port->out.source, READY_READ)) {
-		error_set(&error, "its socket cannot be waited for: %s", strerror(errno));
+		error_set(&error, "cannot wait for its socket: %s", strerror(errno));
 		close(port->out.fd);
 		port->out.fd = -1;
 	}
@@ -183,7 +189,7 @@ static void connect_to(struct transport *transport, ns_t now)
 		transport->retry_at = now + RETRY;
 		if (!relay->warned_socket)
 			log_error(
-			    "session %u has no way to its cloud: %s", transport->session->number, error.text);
+			    "session %u cannot reach its cloud: %s", transport->session->number, error.text);
 		relay->warned_socket = true;
 		outlet_drop(&port->out, REASON_ERROR);
 		return;
@@ -192,7 +198,7 @@ static void connect_to(struct transport *transport, ns_t now)
 	if (relay->recorder && upstream_host(transport->upstream))
 		capture_host(relay->recorder, &transport->cloud, upstream_host(transport->upstream),
 		    relay_wall(relay, now));
-	/* What waited for the address was not late by the link's doing. */
+	/* The wait for the address is not part of the link's delay. */
 	for (struct datagram *d = port->out.waiting.first; d; d = d->next) {
 		d->due = now;
 		d->flags |= DATAGRAM_LATE;
@@ -208,38 +214,39 @@ static void port_init(struct port *port, struct relay *relay, struct transport *
 	    .max = 1};
 }
 
-/* From its second mapping on a session remembers which numbers it had; the first one's is still in use. */
-static void remember_ports(struct transport *transport)
+/* Called for the second mapping, from which on a session remembers its port numbers; the first port is still
+ * open. */
+static void used_ports_begin(struct transport *transport)
 {
 	if (transport->used)
 		return;
 	transport->used = calloc(1, sizeof(*transport->used));
-	if (transport->used) /* else a number may come again */
+	if (transport->used) /* otherwise a number may be reused */
 		transport->used->all[transport->used->count++] = transport->port->out.local.port;
 }
 
-/* The NAT has made another mapping: another source port; false when memory is out. The old one stays open,
- * silently, for a while. */
+/* Opens another source port for a new NAT mapping; the old one stays open for a while. Returns false if out
+ * of memory. */
 static bool port_change(struct transport *transport, uint32_t mapping, ns_t now)
 {
 	struct relay *relay = relay_of(transport);
-	struct port *old = transport->port, *at, *fresh;
+	struct port *old = transport->port, *last_kept, *fresh;
 	int count = 0;
 
-	outbox_flush(relay); /* what was gathered leaves by the port that it was meant for */
+	outbox_flush(relay); /* gathered datagrams belong to the old port */
 	fresh = malloc(sizeof(*fresh));
 	if (!fresh)
 		return false;
-	remember_ports(transport);
+	used_ports_begin(transport);
 	transport->port = fresh;
 	port_init(transport->port, relay, transport, mapping);
 	transport->port->older = old;
 	transport->session->old_ports++;
-	port_age(relay, old);
-	for (at = old; at->older && ++count < PORTS_OLD_MAX; at = at->older)
+	port_start_expiry(relay, old);
+	for (last_kept = old; last_kept->older && ++count < PORTS_OLD_MAX; last_kept = last_kept->older)
 		;
-	ports_close_older(relay, at);
-	connect_to(transport, now);
+	ports_close_older(relay, last_kept);
+	port_connect(transport, now);
 	if (transport->port->out.fd >= 0)
 		core_event(relay->core, transport->session, now, "nat-rebound port=%u",
 		    transport->port->out.local.port);
@@ -257,10 +264,10 @@ static void wait_for_lookup(struct transport *transport)
 	relay->waiting = transport;
 }
 
-static void ask(struct transport *transport, enum upstream_state state, ns_t now)
+static void handle_state(struct transport *transport, enum upstream_state state, ns_t now)
 {
 	switch (state) {
-	case UPSTREAM_KNOWN: connect_to(transport, now); break;
+	case UPSTREAM_KNOWN: port_connect(transport, now); break;
 	case UPSTREAM_WAITING: wait_for_lookup(transport); break;
 	case UPSTREAM_FAILED:
 		transport->retry_at = now + RETRY;
@@ -272,7 +279,7 @@ static void ask(struct transport *transport, enum upstream_state state, ns_t now
 void transport_open(struct relay *relay, struct session *session)
 {
 	struct transport *transport = (struct transport *)session->room;
-	const char *own = session->section ? session->section->upstream : NULL;
+	const char *section_upstream = session->section ? session->section->upstream : NULL;
 	ns_t now = clock_now();
 
 	transport->session = session;
@@ -280,12 +287,13 @@ void transport_open(struct relay *relay, struct session *session)
 	port_init(transport->port, relay, transport, 1);
 	transport->source = relay->next_source++;
 	transport->device_side = relay->listeners[session->listener].bound;
-	transport->upstream = own ? upstreams_get(relay->upstreams, own) : relay->upstream;
+	transport->upstream = section_upstream ? upstreams_get(relay->upstreams, section_upstream)
+	                                       : relay->upstream;
 	session->transport = transport;
 	if (relay->recorder && session->section)
 		capture_host(
 		    relay->recorder, &session->device, session->section->name, relay_wall(relay, now));
-	ask(transport,
+	handle_state(transport,
 	    upstream_ask(transport->upstream, (enum family)session->device.family, now, &transport->cloud),
 	    now);
 }
@@ -301,7 +309,7 @@ bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now)
 		return true;
 	if (now < transport->retry_at)
 		return false;
-	ask(transport,
+	handle_state(transport,
 	    upstream_ask(
 	        transport->upstream, (enum family)transport->session->device.family, now, &transport->cloud),
 	    now);
@@ -309,11 +317,11 @@ bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now)
 	return port->out.fd >= 0 || transport->session->unresolved;
 }
 
-/* A lookup is over: those that waited for it go on, or lose what they held. */
+/* Called when a lookup is over: the sessions that waited for it send or drop their queued datagrams. */
 void transport_on_resolved(void *user, struct upstream *upstream)
 {
 	struct relay *relay = user;
-	struct transport *transport = relay->waiting, *still = NULL;
+	struct transport *transport = relay->waiting, *others = NULL;
 	ns_t now = clock_now();
 
 	relay->waiting = NULL;
@@ -322,22 +330,22 @@ void transport_on_resolved(void *user, struct upstream *upstream)
 
 		if (transport->upstream == upstream) {
 			transport->session->unresolved = false;
-			ask(transport,
+			handle_state(transport,
 			    upstream_look(
 			        upstream, (enum family)transport->session->device.family, &transport->cloud),
 			    now);
 		} else {
-			transport->waiting_next = still;
-			still = transport;
+			transport->waiting_next = others;
+			others = transport;
 		}
 		transport = next;
 	}
-	while (still) {
-		struct transport *next = still->waiting_next;
+	while (others) {
+		struct transport *next = others->waiting_next;
 
-		still->waiting_next = relay->waiting;
-		relay->waiting = still;
-		still = next;
+		others->waiting_next = relay->waiting;
+		relay->waiting = others;
+		others = next;
 	}
 }
 

@@ -12,9 +12,8 @@
 #include "proxy/run/log.h"
 #include "proxy/relay/lookup.h"
 
-#define FRESH                                                                                                \
-	NS_S /* an answer serves sessions that begin within this time, and a failure is not retried before   \
-	      */
+/* How long an answer is used for new sessions, and after which a failed lookup is repeated. */
+#define ANSWER_LIFETIME NS_S
 
 struct upstream {
 	struct upstream *next;
@@ -26,7 +25,7 @@ struct upstream {
 	struct address known[LOOKUP_ADDRESSES];
 	size_t known_count;
 	struct lookup *lookup;
-	bool failed; /* the last lookup did, and nothing was known before */
+	bool failed; /* the last lookup failed, and no address was known before */
 	ns_t answered_at;
 };
 
@@ -36,8 +35,8 @@ struct upstreams {
 	void *user;
 	struct upstream *first;
 	struct dictionary by_text;
-	struct address *own;
-	size_t own_count;
+	struct address *listeners; /* our own */
+	size_t listener_count;
 };
 
 struct upstreams *upstreams_new(struct ready *ready, upstream_news *news, void *user)
@@ -61,19 +60,19 @@ void upstreams_free(struct upstreams *upstreams)
 		free(upstream);
 	}
 	dictionary_free(&upstreams->by_text);
-	free(upstreams->own);
+	free(upstreams->listeners);
 	free(upstreams);
 }
 
-void upstreams_refuse(struct upstreams *upstreams, const struct address *own, size_t count)
+void upstreams_refuse(struct upstreams *upstreams, const struct address *listeners, size_t count)
 {
-	free(upstreams->own);
-	upstreams->own = memory_new(count, sizeof(*own));
-	memcpy(upstreams->own, own, count * sizeof(*own));
-	upstreams->own_count = count;
+	free(upstreams->listeners);
+	upstreams->listeners = memory_new(count, sizeof(*listeners));
+	memcpy(upstreams->listeners, listeners, count * sizeof(*listeners));
+	upstreams->listener_count = count;
 }
 
-static bool is_local(const struct address *address)
+static bool is_local_address(const struct address *address)
 {
 	struct ifaddrs *list, *at;
 	bool found = address_is_loopback(address) || address_is_any(address);
@@ -81,10 +80,10 @@ static bool is_local(const struct address *address)
 	if (found || getifaddrs(&list))
 		return found;
 	for (at = list; at && !found; at = at->ifa_next) {
-		struct address own;
+		struct address local;
 
-		found = at->ifa_addr && address_from_socket(at->ifa_addr, &own) == 0 &&
-		        address_same_host(&own, address);
+		found = at->ifa_addr && address_from_socket(at->ifa_addr, &local) == 0 &&
+		        address_same_host(&local, address);
 	}
 	freeifaddrs(list);
 	return found;
@@ -92,20 +91,20 @@ static bool is_local(const struct address *address)
 
 static bool leads_back(const struct upstreams *upstreams, const struct address *address)
 {
-	for (size_t i = 0; i < upstreams->own_count; i++) {
-		const struct address *own = &upstreams->own[i];
+	for (size_t i = 0; i < upstreams->listener_count; i++) {
+		const struct address *listener = &upstreams->listeners[i];
 
-		if (own->port != address->port || own->family != address->family)
+		if (listener->port != address->port || listener->family != address->family)
 			continue;
-		if (address_same_host(own, address) ||
-		    ((address_is_any(own) || address_is_any(address)) && is_local(address)))
+		if (address_same_host(listener, address) ||
+		    ((address_is_any(listener) || address_is_any(address)) && is_local_address(address)))
 			return true;
 	}
 	return false;
 }
 
-/* Takes over an answer without what leads back to us; gives how many addresses are left. */
-static size_t learn(struct upstream *upstream, const struct address *addresses, size_t count)
+/* Stores an answer without the addresses that lead back to us. Returns how many addresses are left. */
+static size_t store_answer(struct upstream *upstream, const struct address *addresses, size_t count)
 {
 	size_t kept = 0;
 	struct address good[LOOKUP_ADDRESSES];
@@ -123,10 +122,10 @@ static size_t learn(struct upstream *upstream, const struct address *addresses, 
 	return kept;
 }
 
-static void answered(void *user, const struct lookup_result *result)
+static void on_answer(void *user, const struct lookup_result *result)
 {
 	struct upstream *upstream = user;
-	size_t kept = result->failure ? 0 : learn(upstream, result->all, result->count);
+	size_t kept = result->failure ? 0 : store_answer(upstream, result->all, result->count);
 
 	upstream->lookup = NULL;
 	upstream->answered_at = clock_now();
@@ -137,10 +136,10 @@ static void answered(void *user, const struct lookup_result *result)
 	upstream->all->news(upstream->all->user, upstream);
 }
 
-static void look_up(struct upstream *upstream)
+static void start_lookup(struct upstream *upstream)
 {
 	upstream->lookup = lookup_start(
-	    upstream->all->ready, upstream->host, upstream->port, answered, upstream);
+	    upstream->all->ready, upstream->host, upstream->port, on_answer, upstream);
 	if (upstream->lookup)
 		return;
 	upstream->failed = !upstream->known_count;
@@ -164,10 +163,10 @@ struct upstream *upstreams_get(struct upstreams *upstreams, const char *text)
 	dictionary_put(&upstreams->by_text, NULL, upstream->text, upstream);
 	if (address_read(text, &address, &error) == 0) {
 		upstream->literal = true;
-		upstream->failed = learn(upstream, &address, 1) == 0;
+		upstream->failed = store_answer(upstream, &address, 1) == 0;
 	} else if (address_split(text, upstream->host, sizeof(upstream->host), &upstream->port, &error) ==
 	           0) {
-		look_up(upstream);
+		start_lookup(upstream);
 	}
 	return upstream;
 }
@@ -197,7 +196,7 @@ enum upstream_state upstream_look(
 enum upstream_state upstream_ask(
     struct upstream *upstream, enum family family, ns_t now, struct address *address)
 {
-	if (!upstream->literal && !upstream->lookup && now - upstream->answered_at >= FRESH)
-		look_up(upstream);
+	if (!upstream->literal && !upstream->lookup && now - upstream->answered_at >= ANSWER_LIFETIME)
+		start_lookup(upstream);
 	return upstream_look(upstream, family, address);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * upstream: the clouds that datagrams go to: their names, and what the names stand for now.
+ * upstream: the clouds that datagrams go to: their names and their current addresses.
  *
- * A name is looked up at start and again for a session that begins more than a second after the last answer;
- * until then it waits. Where a later lookup fails, what was known before goes on to be used, and that is
- * told. An answer that leads back to one of our own listeners is refused.
+ * A name is looked up at start, and again for a session that begins more than a second after the last answer;
+ * that session waits for the new answer. If a later lookup fails, an error is logged and the addresses known
+ * before stay in use. An answer that leads back to one of our own listeners is refused.
+ *
+ *   upstreams_new ── upstreams_refuse ── upstreams_get … upstream_ask … ── upstreams_free
  */
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H
@@ -18,24 +20,27 @@
 struct upstream;
 struct upstreams;
 
-/* Called when a lookup that someone waited for is over, well or not. */
+/* Called when a lookup has succeeded or failed. */
 typedef void upstream_news(void *user, struct upstream *upstream);
 
+/* `ready` delivers the results of lookups. */
 struct upstreams *upstreams_new(struct ready *ready, upstream_news *news, void *user);
 void upstreams_free(struct upstreams *upstreams);
-/* Our own listeners' addresses, as bound: answers among them are refused. */
-void upstreams_refuse(struct upstreams *upstreams, const struct address *own, size_t count);
+/* Sets the addresses of our own listeners, as bound; answers that lead to them are refused. */
+void upstreams_refuse(struct upstreams *upstreams, const struct address *listeners, size_t count);
 
-/* The cloud named "HOST:PORT"; starts its first lookup where it is a name. */
+/* Returns the cloud named "HOST:PORT"; the first call starts a lookup if HOST is a name. It is valid until
+ * upstreams_free. */
 struct upstream *upstreams_get(struct upstreams *upstreams, const char *text);
 
-/* The name that is looked up; NULL where it is an address already. */
+/* Returns the host name, or NULL if the cloud was given as an address. */
 const char *upstream_host(const struct upstream *upstream);
 
 enum upstream_state { UPSTREAM_KNOWN, UPSTREAM_WAITING, UPSTREAM_FAILED };
 
-/* For a session that begins now, or tries again: known (and its address for this family), or a lookup runs,
- * or it failed less than a second ago. */
+/* For a session that begins or tries again. If the answer is too old, starts a lookup. UPSTREAM_KNOWN: sets
+ * `*address`, of `family` if there is one. UPSTREAM_WAITING: a lookup is running. UPSTREAM_FAILED: no address
+ * is known, and the last lookup was less than a second ago. */
 enum upstream_state upstream_ask(
     struct upstream *upstream, enum family family, ns_t now, struct address *address);
 /* The same without starting a lookup. */

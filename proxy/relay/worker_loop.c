@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * walk: the walk of every datagram: read, judged, recorded, sent; and the one timer.
+ * worker_loop: reads, judges, records and sends every datagram; and the one timer.
  *
- *   relay_run          one round after the other
- *     wait             for what is ready, the timer set for the earliest due time
- *     read_batch       each datagram is judged and recorded, what is due by then is gathered
- *     turn             what is due now; all that was gathered is sent
+ *   relay_run            one loop_iteration after the other
+ *     wait_for_sources   until something is ready, with the timer armed for the earliest due time
+ *     read_batch         judges and records each datagram, gathers datagrams that are due by then
+ *     flush_due          gathers datagrams that are due now, sends all gathered ones
  */
 #include <inttypes.h>
 #include <sys/timerfd.h>
@@ -18,16 +18,16 @@
 #include "proxy/run/recording.h"
 #include "proxy/run/clock.h"
 
-#define READ_EACH_ROUND 256 /* datagrams of one listener before others get their turn */
-/* While a socket is waited for, each datagram that it has sent makes the kernel look who waits for room in
- * it. So with many sessions a listener that so many came to in one round is polled: read in every round,
- * until so many in a row gave nothing, or nothing else is ready either. (With few, more go together as it
- * is.) */
+#define READ_EACH_ROUND 256 /* datagrams read from one listener before other sources get their turn */
+/* As long as a socket is in an epoll set, the kernel checks after each datagram that it has sent whether
+ * somebody waits for room. So with many sessions, a listener from which a round has read at least POLLED_FROM
+ * datagrams is taken out of the set and polled: read in every round, until POLLED_EMPTY rounds in a row found
+ * nothing, or until nothing else is ready either. (With few sessions, sends are in longer runs anyway.) */
 #define POLLED_FROM 32
 #define POLLED_EMPTY 8
-#define PRECISE_LEAD                                                                                         \
-	(150 * NS_US) /* `precise`: awake so much early, then polling; longer would lose the time slice */
-#define EVENTS_EACH_SECOND 50 /* lines told on standard error; the capture has all */
+/* `precise`: wake up this much early, then poll; polling for longer would use up the time slice. */
+#define PRECISE_LEAD (150 * NS_US)
+#define EVENTS_EACH_SECOND 50 /* lines on standard error; the capture has all events */
 
 ns_t relay_wall(const struct relay *relay, ns_t at)
 {
@@ -36,15 +36,15 @@ ns_t relay_wall(const struct relay *relay, ns_t at)
 
 /* ---- Recording and accounting ---- */
 
-/* Each worker numbers its arrivals; in the capture no two have the same. */
+/* Makes a worker's arrival number unique among all workers, for the capture. */
 static uint64_t packet_id(const struct relay *relay, uint64_t arrival)
 {
 	return arrival * relay->workers + relay->index;
 }
 
-static const struct address unknown;
+static const struct address unknown_address;
 
-/* `cloud_side`: the source port that it came to or left by. */
+/* `cloud_side`: the upstream socket's address that the datagram came to or left from. */
 static struct capture_path path_of(
     const struct relay *relay, const struct session *session, const struct address *cloud_side)
 {
@@ -53,18 +53,18 @@ static struct capture_path path_of(
 	return (struct capture_path){.device = &session->device,
 	    .device_side = transport ? &transport->device_side : &relay->listeners[session->listener].bound,
 	    .cloud_side = cloud_side,
-	    .cloud = transport ? &transport->cloud : &unknown};
+	    .cloud = transport ? &transport->cloud : &unknown_address};
 }
 
-/* On its way down a datagram has no source port of its own, and no outlet where it never left: the session's
- * present port stands in its path; an evicted session has none any more. */
+/* Returns the cloud side to record for a departure. A datagram on its way down, or one that never reached an
+ * outlet, has no port of its own: the session's current port is used. An evicted session has none. */
 static const struct address *cloud_side_of(const struct outlet *out, const struct datagram *datagram)
 {
 	const struct transport *transport = datagram->session->transport;
 
 	if (out && datagram->way == WAY_UP)
 		return &out->local;
-	return transport ? &transport->port->out.local : &unknown;
+	return transport ? &transport->port->out.local : &unknown_address;
 }
 
 static void record_departure(
@@ -83,7 +83,7 @@ void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at)
 {
 	struct relay *relay = out->relay;
 
-	/* The kernel's receive stamps and our clock differ by a hair: never sent before it came. */
+	/* Receive timestamps and our clock may differ slightly: never record it as sent before it was due. */
 	if (at < datagram->due)
 		at = datagram->due;
 	record_departure(relay, out, datagram, REASON_NONE, at);
@@ -99,8 +99,8 @@ void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason rea
 	core_release(relay->core, datagram);
 }
 
-/* Events go into the capture, all of them; on standard error a flood of them is cut short. */
-static void tell_event(struct relay *relay, const char *text, ns_t at)
+/* All events go into the feed and the capture; their number on standard error is limited. */
+static void publish_event(struct relay *relay, const char *text, ns_t at)
 {
 	ns_t second = at / NS_S;
 
@@ -109,7 +109,7 @@ static void tell_event(struct relay *relay, const char *text, ns_t at)
 		capture_event(relay->recorder, text, relay_wall(relay, at));
 	if (second != relay->event_second) {
 		if (relay->event_lines_left_out)
-			log_info("… and %u events more", relay->event_lines_left_out);
+			log_info("… and %u more events", relay->event_lines_left_out);
 		relay->event_second = second;
 		relay->event_lines = relay->event_lines_left_out = 0;
 	}
@@ -119,18 +119,18 @@ static void tell_event(struct relay *relay, const char *text, ns_t at)
 		relay->event_lines_left_out++;
 }
 
-/* ---- The walk ---- */
+/* ---- Handling datagrams ---- */
 
 static void session_ended(struct relay *relay, struct session *session)
 {
 	summary_session_ended(relay->summary, session);
-	outbox_flush(relay); /* nothing gathered may point to the socket that goes */
+	outbox_flush(relay); /* no gathered datagram may refer to a socket that is closed */
 	if (session->transport)
 		transport_close(relay, session->transport);
 	core_session_release(relay->core, session);
 }
 
-static void act_on_outcomes(struct relay *relay)
+static void handle_outcomes(struct relay *relay)
 {
 	struct outcome outcome;
 
@@ -141,19 +141,19 @@ static void act_on_outcomes(struct relay *relay)
 			record_departure(relay, NULL, outcome.datagram, outcome.reason, outcome.at);
 			core_release(relay->core, outcome.datagram);
 			break;
-		case OUTCOME_EVENT: tell_event(relay, outcome.text, outcome.at); break;
+		case OUTCOME_EVENT: publish_event(relay, outcome.text, outcome.at); break;
 		case OUTCOME_ENDED: session_ended(relay, outcome.session); break;
 		}
 	}
 }
 
-static void advance(struct relay *relay, ns_t now)
+static void advance_core(struct relay *relay, ns_t now)
 {
 	core_advance(relay->core, now);
-	act_on_outcomes(relay);
+	handle_outcomes(relay);
 }
 
-static ns_t lead(const struct relay *relay)
+static ns_t timer_lead(const struct relay *relay)
 {
 	return relay->setup->proxy.precise ? PRECISE_LEAD : 0;
 }
@@ -165,7 +165,7 @@ static ns_t next_due(const struct relay *relay)
 	return relay->expiry_first && relay->expiry_first->until < due ? relay->expiry_first->until : due;
 }
 
-static void arm(struct relay *relay)
+static void arm_timer(struct relay *relay)
 {
 	ns_t due = next_due(relay), at;
 	struct itimerspec when = {0};
@@ -173,7 +173,7 @@ static void arm(struct relay *relay)
 	if (due == relay->armed)
 		return;
 	relay->armed = due;
-	at = due == NS_NEVER ? 0 : due - lead(relay);
+	at = due == NS_NEVER ? 0 : due - timer_lead(relay);
 	if (at < 1 && due != NS_NEVER)
 		at = 1;
 	when.it_value.tv_sec = at / NS_S;
@@ -181,14 +181,14 @@ static void arm(struct relay *relay)
 	timerfd_settime(relay->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-/* What is due leaves. */
+/* Sends all that is due. */
 static void flush_due(struct relay *relay, ns_t now)
 {
 	if (core_out_of_memory(relay->core) && !relay->warned_memory) {
-		log_error("memory is out: what finds none is refused as overload (told once)");
+		log_error("out of memory: datagrams that need some are refused as overload (logged once)");
 		relay->warned_memory = true;
 	}
-	advance(relay, now);
+	advance_core(relay, now);
 	outbox_flush(relay);
 	transports_expire_ports(relay, now);
 }
@@ -196,10 +196,10 @@ static void flush_due(struct relay *relay, ns_t now)
 void relay_flush_due(struct relay *relay)
 {
 	flush_due(relay, clock_now());
-	arm(relay);
+	arm_timer(relay);
 }
 
-/* The address that the device sent to. */
+/* Returns the address that the device sent to. */
 static struct address local_address_of(const struct listener *listener, const struct received *received)
 {
 	struct address address = listener->bound;
@@ -211,8 +211,8 @@ static struct address local_address_of(const struct listener *listener, const st
 	return address;
 }
 
-static void refuse(struct relay *relay, enum reason reason, const char *why, const struct listener *listener,
-    const struct received *received, const struct arrival *arrival)
+static void refuse_datagram(struct relay *relay, enum reason reason, const char *why,
+    const struct listener *listener, const struct received *received, const struct arrival *arrival)
 {
 	struct address device_side = local_address_of(listener, received);
 	struct capture_path path = {.device = &received->from, .device_side = &device_side};
@@ -224,12 +224,13 @@ static void refuse(struct relay *relay, enum reason reason, const char *why, con
 		capture_arrived(relay->recorder, &path, &verdict, arrival->bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival->at));
 	if (!relay->warned_refused)
-		log_error("device %s is refused: %s (told once; the summary counts all)",
+		log_error("device %s is refused: %s (logged once; the summary counts all)",
 		    address_text(&received->from, text, sizeof(text)), why);
 	relay->warned_refused = true;
 }
 
-/* One that no session has so far: the session that it opens or continues, or NULL after it was refused. */
+/* For a datagram that belongs to no known session. Returns the session that it opens or continues, or NULL if
+ * it was refused. */
 static struct session *session_open(struct relay *relay, struct listener *listener,
     const struct received *received, const struct arrival *arrival)
 {
@@ -242,22 +243,22 @@ static struct session *session_open(struct relay *relay, struct listener *listen
 
 	if (!session &&
 	    core_may_open(relay->core, &received->from, arrival->bytes, arrival->size, arrival->at)) {
-		/* Opening a session may end another: what was gathered of that one is on its way already. */
+		/* Opening a session may end another one, whose gathered datagrams are sent first. */
 		if (core_is_full(relay->core))
 			outbox_flush(relay);
 		session = core_session(relay->core, listener->index, &listener->configured, &received->from,
 		    arrival->at, &opened);
 		reason = core_refusal(relay->core);
-		why = reason == REASON_OVERLOAD ? "memory is out" : "max_sessions is reached";
+		why = reason == REASON_OVERLOAD ? "out of memory" : "max_sessions is reached";
 	}
 	relay->opened |= opened;
-	act_on_outcomes(relay);
+	handle_outcomes(relay);
 	if (!session)
-		refuse(relay, reason, why, listener, received, arrival);
+		refuse_datagram(relay, reason, why, listener, received, arrival);
 	return session;
 }
 
-/* The session of a datagram from a device, or NULL after it was refused. */
+/* Returns the session of a datagram from a device, or NULL if it was refused. */
 static struct session *session_for(struct relay *relay, struct listener *listener,
     const struct received *received, const struct arrival *arrival)
 {
@@ -265,7 +266,8 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	struct transport *transport;
 
 	if (!patterns_match(&relay->setup->proxy.allow, &received->from)) {
-		refuse(relay, REASON_NOT_ALLOWED, "`allow` does not list it", listener, received, arrival);
+		refuse_datagram(
+		    relay, REASON_NOT_ALLOWED, "`allow` does not list it", listener, received, arrival);
 		return NULL;
 	}
 	session = core_find(relay->core, listener->index, &received->from);
@@ -283,7 +285,7 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	return session;
 }
 
-static void tell_verdict(const struct verdict *verdict)
+static void log_verdict(const struct verdict *verdict)
 {
 	if (log_level() < LOG_VERBOSE)
 		return;
@@ -292,7 +294,7 @@ static void tell_verdict(const struct verdict *verdict)
 	    verdict->reason ? verdict_reasons[verdict->reason] : "");
 }
 
-/* When it came. The clock is read only if the last reading does not tell. */
+/* Returns when the datagram arrived. The clock is read only if the last reading is older than that. */
 static ns_t arrival_time(struct relay *relay, const struct received *received)
 {
 	if (!received->stamp)
@@ -302,12 +304,12 @@ static ns_t arrival_time(struct relay *relay, const struct received *received)
 	return stamps_time(&relay->stamps, received->stamp, relay->now);
 }
 
-/* One of those that a read gave. */
-static void take(struct relay *relay, struct listener *listener, struct port *port,
+/* Handles one datagram of `received`; either `listener` or `port` is NULL. */
+static void handle_datagram(struct relay *relay, struct listener *listener, struct port *port,
     const struct received *received, const uint8_t *bytes, size_t size)
 {
 	const struct transport *transport = port ? port->transport : NULL;
-	struct address local = {0}; /* kept: the port may be closed by what becomes due first */
+	struct address local = {0}; /* a copy, because advance_core may close the port */
 
 	struct arrival arrival = {.way = listener ? WAY_UP : WAY_DOWN,
 	    .tos = received->tos,
@@ -321,26 +323,26 @@ static void take(struct relay *relay, struct listener *listener, struct port *po
 
 	if (port && relay->recorder)
 		local = port->out.local;
-	advance(relay, arrival.at);
+	advance_core(relay, arrival.at);
 	if (listener)
 		session = session_for(relay, listener, received, &arrival);
 	if (!session || session->end)
 		return;
 	core_arrive(relay->core, session, &arrival, &verdict);
-	tell_verdict(&verdict);
+	log_verdict(&verdict);
 	if (relay->recorder) {
 		transport = session->transport;
 		path = path_of(relay, session, port ? &local : &transport->port->out.local);
 		capture_arrived(relay->recorder, &path, &verdict, bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival.at));
 	}
-	/* Due as well, but behind others: out before the next datagram, which may have an earlier stamp and
-	 * end a session. */
+	/* It may be due at once, behind others. Send it before the next datagram is handled, which may have
+	 * an earlier timestamp and end a session. */
 	if (core_due(relay->core) <= arrival.at)
-		advance(relay, arrival.at);
+		advance_core(relay, arrival.at);
 }
 
-/* What one read gave: one datagram, or several that came together. */
+/* Handles one message read: one datagram, or several that the kernel has joined. */
 static void handle_received(
     struct relay *relay, struct listener *listener, struct port *port, const struct received *received)
 {
@@ -350,15 +352,15 @@ static void handle_received(
 	if (listener && received->drops_told)
 		listener->kernel_drops = received->kernel_drops;
 	for (; left > received->segment; left -= received->segment, bytes += received->segment) {
-		take(relay, listener, port, received, bytes, received->segment);
+		handle_datagram(relay, listener, port, received, bytes, received->segment);
 		if (relay->reading != port)
-			return; /* closed by what became due */
+			return; /* the port has been closed */
 	}
-	take(relay, listener, port, received, bytes, left);
+	handle_datagram(relay, listener, port, received, bytes, left);
 }
 
-/* Opening a session takes its time: what has become due meanwhile does not wait for the rest of the batch. */
-static void catch_up(struct relay *relay)
+/* Opening a session takes time. Datagrams that became due meanwhile do not wait for the rest of the batch. */
+static void flush_overdue(struct relay *relay)
 {
 	relay->opened = false;
 	relay->now = clock_now();
@@ -366,9 +368,9 @@ static void catch_up(struct relay *relay)
 		flush_due(relay, relay->now);
 }
 
-_Static_assert(SOCKET_BATCH <= CORE_PREFETCH_MAX, "a batch is foreseen whole");
+_Static_assert(SOCKET_BATCH <= CORE_PREFETCH_MAX, "a whole batch can be prefetched");
 
-/* Before the datagrams of a batch are taken one by one: their sessions, and what carries those. */
+/* Prefetches the sessions and transports of a batch before its datagrams are handled one by one. */
 static void prefetch_sessions(struct relay *relay, const struct listener *listener, int count)
 {
 	const struct address *devices[SOCKET_BATCH] = {0};
@@ -383,7 +385,7 @@ static void prefetch_sessions(struct relay *relay, const struct listener *listen
 			cache_fetch(sessions[i]->room, 0, offsetof(struct transport, used));
 }
 
-/* Of what is ready: a port, or NULL. */
+/* Returns the port of ready source `index`, or NULL if that is not a port. */
 static const struct port *ready_port(const struct relay *relay, int index)
 {
 	const struct source *source = ready_peek(relay->ready, index);
@@ -391,7 +393,7 @@ static const struct port *ready_port(const struct relay *relay, int index)
 	return source && source->call == loop_on_port ? (const struct port *)source : NULL;
 }
 
-/* The same where clouds have answered: from the ports to their sessions. */
+/* Prefetches in two passes, first the ready ports and their transports, then the ports' sessions. */
 static void prefetch_ports(const struct relay *relay, int count)
 {
 	const struct port *port;
@@ -405,14 +407,14 @@ static void prefetch_ports(const struct relay *relay, int count)
 			core_prefetch_session(port->transport->session);
 }
 
-/* From a listener or a port; the other is NULL. */
+/* Reads and handles up to `max` messages of a listener or a port; the other is NULL. Returns how many. */
 static int read_batch(struct relay *relay, struct listener *listener, struct port *port, int max)
 {
 	int fd = listener ? listener->out.fd : port->out.fd;
 	int count = batch_read(relay->batch, fd, listener ? BATCH_UNCONNECTED : BATCH_CONNECTED, max);
 
 	if (count < 0) {
-		relay->icmp_errors++; /* ICMP's word on something sent before; it changes nothing */
+		relay->icmp_errors++; /* ICMP error for an earlier send; only counted */
 		return max;
 	}
 	if (listener && count > 1)
@@ -422,12 +424,12 @@ static int read_batch(struct relay *relay, struct listener *listener, struct por
 		if (relay->reading != port)
 			return 0;
 		if (relay->opened)
-			catch_up(relay);
+			flush_overdue(relay);
 	}
 	return count;
 }
 
-/* Gives how many it read. */
+/* Returns how many messages it read. */
 static int read_listener(struct relay *relay, struct listener *listener)
 {
 	int read = 0, count = SOCKET_BATCH;
@@ -439,12 +441,12 @@ static int read_listener(struct relay *relay, struct listener *listener)
 	return read;
 }
 
-static bool is_busy(const struct relay *relay, const struct listener *listener, int read)
+static bool should_poll(const struct relay *relay, const struct listener *listener, int read)
 {
 	return read >= POLLED_FROM && core_should_prefetch(relay->core) && !listener->out.full;
 }
 
-static void poll_from_here(struct relay *relay, struct listener *listener)
+static void start_polling(struct relay *relay, struct listener *listener)
 {
 	ready_forget(relay->ready, listener->out.fd, &listener->out.source);
 	listener->out.polled = true;
@@ -457,13 +459,14 @@ void loop_wait_for(struct listener *listener)
 	struct relay *relay = listener->out.relay;
 
 	if (ready_add(relay->ready, listener->out.fd, &listener->out.source, READY_READ))
-		return; /* out of memory: polled on */
+		return; /* out of memory: polling goes on */
 	listener->out.polled = false;
 	relay->polled--;
 }
 
-/* Those that are polled, until they are no longer busy. `others`: something else was ready in this round. */
-static void read_polled(struct relay *relay, bool others)
+/* Reads the polled listeners, and stops polling those that are no longer busy. `others_ready`: something else
+ * was ready in this round. */
+static void read_polled(struct relay *relay, bool others_ready)
 {
 	for (size_t i = 0; relay->polled && i < relay->listener_count; i++) {
 		struct listener *listener = &relay->listeners[i];
@@ -472,7 +475,7 @@ static void read_polled(struct relay *relay, bool others)
 			continue;
 		if (read_listener(relay, listener))
 			listener->empty_rounds = 0;
-		else if (!others || ++listener->empty_rounds == POLLED_EMPTY)
+		else if (!others_ready || ++listener->empty_rounds == POLLED_EMPTY)
 			loop_wait_for(listener);
 	}
 }
@@ -484,19 +487,20 @@ void loop_on_listener(struct source *source, bool readable, bool writable)
 
 	if (writable)
 		outlet_resume(&listener->out);
-	if (readable && is_busy(relay, listener, read_listener(relay, listener)))
-		poll_from_here(relay, listener);
+	if (readable && should_poll(relay, listener, read_listener(relay, listener)))
+		start_polling(relay, listener);
 }
 
-/* Of many sessions most have one datagram to read: asking for one saves the kernel's look for a second. */
-static int next_max(int max, int count)
+/* Adapts the number of datagrams to request. With many sessions, most ports have one datagram to read, and
+ * requesting just one saves the kernel a second lookup. */
+static int next_read_max(int max, int count)
 {
 	int next = count == max ? 2 * max : count;
 
 	return next < 1 ? 1 : next < SOCKET_BATCH ? next : SOCKET_BATCH;
 }
 
-static void count_read(struct port *port)
+static void count_port_read(struct port *port)
 {
 	if (port->reads < PORT_BUSY && ++port->reads == PORT_BUSY)
 		socket_enable_offload(
@@ -508,14 +512,14 @@ static void read_port(struct relay *relay, struct port *port)
 	struct session *session = port->transport->session;
 	int count;
 
-	/* A session that ends below stays in memory until this turn is over. */
+	/* Keeps the session in memory if it ends below. */
 	core_session_hold(session);
 	relay->reading = port;
 	count = read_batch(relay, NULL, port, port->max);
 	if (relay->reading) {
-		port->max = (uint8_t)next_max(port->max, count);
+		port->max = (uint8_t)next_read_max(port->max, count);
 		transport_port_read(port);
-		count_read(port);
+		count_port_read(port);
 	}
 	relay->reading = NULL;
 	core_session_release(relay->core, session);
@@ -531,7 +535,7 @@ void loop_on_port(struct source *source, bool readable, bool writable)
 		read_port(port->out.relay, port);
 }
 
-/* What is due leaves at the end of the round. */
+/* Only marks the timer as expired: each round ends with flush_due anyway. */
 void loop_on_timer(struct source *source, bool readable, bool writable)
 {
 	struct relay *relay = (struct relay *)source;
@@ -541,33 +545,34 @@ void loop_on_timer(struct source *source, bool readable, bool writable)
 	relay->armed = NS_UNKNOWN;
 }
 
-/* The last stretch before something is due, which `precise` spends awake. */
-static bool is_soon(const struct relay *relay)
+/* True in the last stretch before something is due, during which `precise` polls. */
+static bool is_due_soon(const struct relay *relay)
 {
 	return relay->setup->proxy.precise && core_due(relay->core) - clock_now() <= PRECISE_LEAD;
 }
 
-/* Gives how many are ready: none only where something is due soon, or is due by now. */
-static int wait(struct relay *relay)
+/* Waits until something is ready. Returns how many sources are; 0 if a listener is polled or something is due
+ * soon, which both forbid sleeping. */
+static int wait_for_sources(struct relay *relay)
 {
-	bool awake = relay->polled || is_soon(relay);
+	bool must_poll = relay->polled || is_due_soon(relay);
 	int count = 0;
 
-	/* To look costs less than to program the clock and to sleep. */
-	if (awake || next_due(relay) != relay->armed)
+	/* Polling costs less than setting the timer and sleeping. */
+	if (must_poll || next_due(relay) != relay->armed)
 		count = ready_wait(relay->ready, READY_LOOK);
-	if (count || awake)
+	if (count || must_poll)
 		return count;
-	arm(relay);
+	arm_timer(relay);
 	return ready_wait(relay->ready, READY_SLEEP);
 }
 
 static void loop_iteration(struct relay *relay)
 {
-	int count = wait(relay);
+	int count = wait_for_sources(relay);
 	ns_t before = clock_now(), wall = clock_wall();
 
-	relay->now = clock_now(); /* behind the wall clock: an arrival is never put earlier than it was */
+	relay->now = clock_now(); /* after the wall clock, so that no arrival is dated too early */
 	stamps_round(&relay->stamps, before, wall, relay->now);
 	prefetch_ports(relay, count);
 	while (ready_next(relay->ready))
@@ -580,7 +585,7 @@ static void loop_iteration(struct relay *relay)
 void relay_run(struct relay *relay)
 {
 	while (!relay->stopping) {
-		/* After a rest comes a round, whatever is asked for next. */
+		/* Each pause is followed by a round, even if another pause is already requested. */
 		if (atomic_load_explicit(&relay->paused, memory_order_relaxed))
 			relay->rest(relay->rest_user);
 		if (!relay->stopping)

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * workers_pause sets `paused` and wakes all workers. Each calls wait_while_paused between two rounds, adds
+ * itself to `paused_count`, and sleeps until workers_resume clears `paused`.
+ */
 #include "proxy/relay/workers.h"
 #include "proxy/run/clock.h"
 
@@ -22,57 +26,57 @@ struct worker {
 struct workers {
 	struct worker *workers;
 	struct core **cores;
-	struct core_group view;
+	struct core_group core_group; /* of `cores` */
 	struct shared *shared;
 	struct summary *summary;
 	struct capture *capture;
 	const struct setup *setup;
 	size_t count;
-	size_t started; /* threads */
-	unsigned halts; /* nested */
+	size_t started;       /* threads */
+	unsigned pause_depth; /* nesting depth of workers_pause */
 	ns_t began, wall_started;
-	/* Under the lock: */
+	/* Protected by `lock`: */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	size_t still;
+	size_t paused_count; /* workers that are paused now */
 	bool paused;
 };
 
-/* ---- Standing still ---- */
+/* ---- Pausing ---- */
 
-static void stand_still(void *user)
+static void wait_while_paused(void *user)
 {
 	struct workers *workers = user;
 
 	pthread_mutex_lock(&workers->lock);
-	workers->still++;
+	workers->paused_count++;
 	pthread_cond_broadcast(&workers->changed);
 	while (workers->paused)
 		pthread_cond_wait(&workers->changed, &workers->lock);
-	workers->still--;
+	workers->paused_count--;
 	pthread_cond_broadcast(&workers->changed);
 	pthread_mutex_unlock(&workers->lock);
 }
 
 void workers_pause(struct workers *workers)
 {
-	if (workers->halts++ || !workers->started)
+	if (workers->pause_depth++ || !workers->started)
 		return;
 	pthread_mutex_lock(&workers->lock);
-	while (workers->still) /* from the halt before: each goes through a round in between */
+	while (workers->paused_count) /* of the previous pause: each must leave it first */
 		pthread_cond_wait(&workers->changed, &workers->lock);
 	workers->paused = true;
 	for (size_t i = 0; i < workers->started; i++)
 		relay_pause(workers->workers[i].relay);
-	while (workers->still < workers->started)
+	while (workers->paused_count < workers->started)
 		pthread_cond_wait(&workers->changed, &workers->lock);
 	pthread_mutex_unlock(&workers->lock);
 }
 
 void workers_resume(struct workers *workers)
 {
-	assert(workers->halts);
-	if (--workers->halts || !workers->started)
+	assert(workers->pause_depth);
+	if (--workers->pause_depth || !workers->started)
 		return;
 	pthread_mutex_lock(&workers->lock);
 	workers->paused = false;
@@ -84,12 +88,12 @@ void workers_resume(struct workers *workers)
 
 unsigned workers_pause_depth(const struct workers *workers)
 {
-	return workers->halts;
+	return workers->pause_depth;
 }
 
 /* ---- Opening and closing ---- */
 
-static void *work(void *user)
+static void *worker_thread(void *user)
 {
 	memory_go_on();
 	relay_run(user);
@@ -109,7 +113,7 @@ static int worker_open(
 	    .workers = (unsigned)workers->count,
 	    .began = workers->began,
 	    .wall_offset = workers->wall_started - workers->began,
-	    .rest = stand_still,
+	    .rest = wait_while_paused,
 	    .rest_user = workers};
 
 	workers->workers[index].relay = relay_new(&relay, workers->setup, error);
@@ -127,7 +131,7 @@ struct workers *workers_new(
 	workers->count = setup->proxy.workers;
 	workers->workers = memory_new(workers->count, sizeof(*workers->workers));
 	workers->cores = memory_new(workers->count, sizeof(*workers->cores));
-	workers->view = (struct core_group){.all = workers->cores, .count = workers->count};
+	workers->core_group = (struct core_group){.all = workers->cores, .count = workers->count};
 	workers->shared = shared_new();
 	workers->summary = options->summary;
 	workers->setup = setup;
@@ -174,13 +178,13 @@ int workers_start(struct workers *workers, struct error *error)
 	char name[16];
 	int failure = 0;
 
-	/* Signals are the caller's. */
+	/* Signals are for the calling thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (!failure && workers->started < workers->count) {
 		struct worker *worker = &workers->workers[workers->started];
 
-		failure = pthread_create(&worker->thread, NULL, work, worker->relay);
+		failure = pthread_create(&worker->thread, NULL, worker_thread, worker->relay);
 		if (failure)
 			break;
 		snprintf(name, sizeof(name), "worker-%zu", ++workers->started);
@@ -205,7 +209,7 @@ void workers_stop(struct workers *workers)
 		pthread_join(workers->workers[i].thread, NULL);
 }
 
-/* ---- All of them ---- */
+/* ---- All workers ---- */
 
 size_t workers_listener_count(const struct workers *workers)
 {
@@ -277,7 +281,7 @@ int workers_exchange(struct workers *workers, struct workers_change *change, uin
 	bool prepared = true;
 
 	workers_pause(workers);
-	/* All before the first: all of them go over, or none. */
+	/* Prepare all before exchanging the first, so that either all workers change or none. */
 	for (size_t i = 0; i < workers->count && prepared; i++)
 		prepared = relay_prepare(workers->workers[i].relay, change->each[i]) == 0;
 	for (size_t i = 0; i < workers->count && prepared; i++)
@@ -290,7 +294,7 @@ int workers_exchange(struct workers *workers, struct workers_change *change, uin
 
 const struct core_group *workers_cores(const struct workers *workers)
 {
-	return &workers->view;
+	return &workers->core_group;
 }
 
 void workers_walk(struct workers *workers, workers_visit *visit, void *user)
@@ -312,7 +316,7 @@ void workers_walk(struct workers *workers, workers_visit *visit, void *user)
 	}
 }
 
-static void closed_drops(struct workers *workers, uint64_t drops[WAYS])
+static void add_kernel_drops(struct workers *workers, uint64_t drops[WAYS])
 {
 	for (size_t i = 0; i < workers->count; i++)
 		relay_kernel_drops(workers->workers[i].relay, drops);
@@ -324,7 +328,7 @@ void workers_facts(struct workers *workers, struct summary_facts *facts)
 
 	workers_pause(workers);
 	facts->icmp_errors = 0;
-	closed_drops(workers, drops);
+	add_kernel_drops(workers, drops);
 	for (size_t i = 0; i < workers->count; i++)
 		facts->icmp_errors += relay_icmp_errors(workers->workers[i].relay);
 	workers_resume(workers);
@@ -342,7 +346,7 @@ void workers_closing(struct workers *workers, const struct summary_now *now, str
 {
 	closing->kernel_drops[WAY_UP] = closing->kernel_drops[WAY_DOWN] = 0;
 	workers_pause(workers);
-	closed_drops(workers, closing->kernel_drops);
+	add_kernel_drops(workers, closing->kernel_drops);
 	workers_resume(workers);
 	closing->kernel_drops[WAY_DOWN] += now->kernel_drops;
 	for (int way = 0; way < WAYS; way++)

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * crew: the workers of a run: a relay each, with sessions, schedule and sockets of its own.
+ * workers: the worker threads of a run. Each runs a relay, with its own sessions, schedule and sockets.
  *
- * Each works in a thread of its own, apart from signals and the API. Where there are several, all listen on
- * the same addresses (SO_REUSEPORT): the kernel spreads the devices. Between them they share only
- * rules/common, and what is told: the summary, events, the capture's thread.
+ * Signals and the API are handled by the main thread. If there are several workers, all listen on the same
+ * addresses (SO_REUSEPORT), and the kernel spreads the devices. They share only rules/shared and their
+ * outputs: the summary, the feed of events, and the capture's thread.
  *
- *   workers_new ── workers_capture ── workers_start ── … workers_pause, look or change, workers_resume … ──
- * workers_stop ── workers_free
+ *   workers_new ── workers_capture ── workers_start ── … ── workers_stop ── workers_free
+ *                                                      │
+ *                        workers_pause ── read or change ── workers_resume
  *
- * All calls are made by one thread. Where it reads or changes what is the workers' it halts them before: they
- * stand still between two rounds until workers_resume. The calls below that need it do so themselves.
+ * All calls are made by one thread. To read or change a worker's data it pauses the workers, which then wait
+ * between two rounds until workers_resume. The functions below that need a pause do so themselves.
  */
 #ifndef PROXY_RELAY_WORKERS_H
 #define PROXY_RELAY_WORKERS_H
@@ -31,53 +32,55 @@ struct workers_options {
 	uint64_t seed;
 };
 
-/* Opens the listeners of all workers; NULL and why where one cannot be. The setup is read until
- * workers_reload or workers_free. */
+/* Opens the listeners of all workers. Returns NULL and sets *error if one cannot be opened. The caller keeps
+ * `setup` valid until it has been exchanged, or workers_free. */
 struct workers *workers_new(
     const struct workers_options *options, const struct setup *setup, struct error *error);
 void workers_free(struct workers *workers);
-/* From here on everything is recorded; the capture has a recorder for each worker. */
+/* Starts recording into `capture`, which must have a recorder for each worker. */
 void workers_capture(struct workers *workers, struct capture *capture);
-/* The workers begin. */
+/* Starts the threads. Returns -1 and sets *error if one cannot be started. */
 int workers_start(struct workers *workers, struct error *error);
-/* Stops reading, and ends the threads: what waits stays queued. */
+/* Ends the threads; queued datagrams stay queued. */
 void workers_stop(struct workers *workers);
 
-/* May be nested. */
+/* Calls may be nested. */
 void workers_pause(struct workers *workers);
 void workers_resume(struct workers *workers);
-/* How deep halts are nested now. */
+/* Returns how deep pauses are nested now. */
 unsigned workers_pause_depth(const struct workers *workers);
 
 size_t workers_listener_count(const struct workers *workers);
-/* As bound: the free port that was taken for 0. */
+/* Returns the address as bound, with the port that the kernel chose for 0. */
 const struct address *workers_listener(const struct workers *workers, size_t index);
 
-/* Visits every live session while the workers are halted, some at a time: between them they go on. False:
- * that is enough of this worker's, whose sessions come by number. */
-#define WORKERS_PIECE 128 /* sessions; a visit takes a few microseconds at most */
+/* Visits every live session, worker by worker, in order of their numbers. The workers are paused during
+ * visits and run in between, after every WORKERS_PIECE sessions. If `visit` returns false, the rest of that
+ * worker's sessions is skipped. */
+#define WORKERS_PIECE 128 /* a visit takes a few microseconds at most */
 typedef bool workers_visit(void *user, const struct session *session);
 void workers_walk(struct workers *workers, workers_visit *visit, void *user);
 
-/* What became due, and what follows from a change from outside. */
+/* Handles all that is due, and outcomes of a change made to the cores from outside. */
 void workers_flush_due(struct workers *workers);
-/* Goes over to another setup: a change is made beside the running workers and exchanged while they are
- * halted; -1 when memory is out: then all stays as it is. The setup before is not read any more once it was
- * exchanged and the change is freed. */
+/* Exchanges the setup. workers_change_new prepares the change while the workers run; workers_exchange carries
+ * it out with the workers paused, and returns -1 if out of memory, with nothing changed. The old setup may be
+ * freed after workers_change_free. */
 struct workers_change;
 struct workers_change *workers_change_new(const struct workers *workers, const struct setup *setup);
 int workers_exchange(struct workers *workers, struct workers_change *change, uint64_t seed);
 void workers_change_free(struct workers_change *change);
-/* Tells which of its values the run cannot take over. */
+/* Logs which values of a new setup only take effect at the next start. */
 void workers_tell_kept(const struct workers *workers, const struct setup *setup);
 
-/* For use while they are halted. */
+/* To be used while the workers are paused. */
 const struct core_group *workers_cores(const struct workers *workers);
-/* Fills times, what the capture knows, and news of the network; of kernel drops those of listeners and of
- * sockets that are closed: the others' are their sessions' (relay_session_drops). */
+/* Fills in the times and the counters of the capture and the network. Kernel drops are those of listeners and
+ * of closed sockets only; for those of open ones see relay_session_drops. */
 void workers_facts(struct workers *workers, struct summary_facts *facts);
-/* What the closing statistics need to know of each interface. */
+/* Fills in the counters of each interface for the capture's closing statistics. */
 void workers_closing(struct workers *workers, const struct summary_now *now, struct capture_closing *closing);
+/* Returns the wall-clock time of `at`. */
 ns_t workers_wall(const struct workers *workers, ns_t at);
 
 #endif

@@ -5,9 +5,9 @@
 
 #include "base/units.h"
 
-/* CLOCK_MONOTONIC: what intervals and due times are measured by; it never steps. */
+/* Returns CLOCK_MONOTONIC, which never steps; used for intervals and due times. */
 ns_t clock_now(void);
-/* CLOCK_REALTIME: since 1970; it may step. */
+/* Returns CLOCK_REALTIME, the time since 1970, which may step. */
 ns_t clock_wall(void);
 
 #endif

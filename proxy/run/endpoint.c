@@ -6,14 +6,14 @@
 
 #include "base/regular.h"
 
-#define UNIX "unix:"
+#define UNIX_PREFIX "unix:"
 #define TOKEN_FILE_MAX ((size_t)1 << 20) /* bytes */
 
 int endpoint_read(const char *text, struct endpoint *endpoint, struct error *error)
 {
-	const char *path = text + sizeof(UNIX) - 1;
+	const char *path = text + sizeof(UNIX_PREFIX) - 1;
 
-	*endpoint = (struct endpoint){.is_unix = strncmp(text, UNIX, sizeof(UNIX) - 1) == 0};
+	*endpoint = (struct endpoint){.is_unix = strncmp(text, UNIX_PREFIX, sizeof(UNIX_PREFIX) - 1) == 0};
 	if (!endpoint->is_unix)
 		return address_read(text, &endpoint->address, error);
 	if (!*path)
@@ -57,7 +57,7 @@ int endpoint_read_token(const char *path, char *token, struct error *error)
 		failed = error_set(error, "the first line of `%s` is empty", path);
 	else if (memchr(whole.at, '\0', size))
 		failed = error_set(
-		    error, "the first line of `%s` holds a NUL byte, which no header can bring", path);
+		    error, "the first line of `%s` holds a NUL byte, which no HTTP header can carry", path);
 	else if (size >= ENDPOINT_TOKEN_SIZE)
 		failed = error_set(error, "the first line of `%s` has %zu bytes; %d are the most", path, size,
 		    ENDPOINT_TOKEN_SIZE - 1);

@@ -9,9 +9,9 @@
 #include "base/text.h"
 
 struct feed {
-	pthread_mutex_t lock;              /* of putting */
+	pthread_mutex_t lock;              /* serializes feed_put */
 	struct feed_event kept[FEED_KEPT]; /* by id modulo FEED_KEPT */
-	struct text texts[FEED_KEPT];      /* theirs */
+	struct text texts[FEED_KEPT];      /* of the events in `kept` */
 	uint64_t newest;
 };
 
@@ -35,20 +35,20 @@ void feed_free(struct feed *feed)
 
 void feed_put(struct feed *feed, const char *text, ns_t at)
 {
-	struct text own = {0}, before;
+	struct text copy = {0}, before;
 	struct feed_event *event;
 
-	text_add_word(&own, text);
-	if (own.failed) {
-		text_free(&own);
+	text_add_word(&copy, text);
+	if (copy.failed) {
+		text_free(&copy);
 		return;
 	}
 	pthread_mutex_lock(&feed->lock);
 	feed->newest++;
 	event = &feed->kept[feed->newest % FEED_KEPT];
 	before = feed->texts[feed->newest % FEED_KEPT];
-	feed->texts[feed->newest % FEED_KEPT] = own;
-	*event = (struct feed_event){.id = feed->newest, .at = at, .text = own.at};
+	feed->texts[feed->newest % FEED_KEPT] = copy;
+	*event = (struct feed_event){.id = feed->newest, .at = at, .text = copy.at};
 	if (strncmp(text, "s=", 2) == 0)
 		event->session = (uint32_t)strtoul(text + 2, NULL, 10);
 	pthread_mutex_unlock(&feed->lock);

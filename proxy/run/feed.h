@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * feed: the newest events, numbered, for those who listen to them (server-sent events) and those who come
- * later.
+ * feed: the latest events of a run, for clients of the API that follow them (server-sent events).
  *
- * Numbers run from 1; of the last FEED_KEPT the texts are kept.
+ * Events are numbered from 1, and the last FEED_KEPT are kept. Any worker may call feed_put, and feed_newest
+ * is safe at any time. feed_after and feed_of_session take no lock: the workers must be paused, and the
+ * result is valid as long as they are.
  */
 #ifndef PROXY_FEED_H
 #define PROXY_FEED_H
@@ -25,11 +26,13 @@ struct feed_event {
 
 struct feed *feed_new(void);
 void feed_free(struct feed *feed);
+/* Adds an event. If out of memory it is lost. */
 void feed_put(struct feed *feed, const char *text, ns_t at);
-/* The first one behind `id`, of those that are kept; NULL where there is none yet. */
+/* Returns the oldest event kept with a number above `id`, or NULL if there is none yet. */
 const struct feed_event *feed_after(const struct feed *feed, uint64_t id);
-uint64_t feed_newest(struct feed *feed); /* id; 0: none */
-/* The newest of a session that is kept, or NULL. */
+/* Returns the number of the latest event; 0: none. */
+uint64_t feed_newest(struct feed *feed);
+/* Returns the latest event kept of a session, or NULL. */
 const struct feed_event *feed_of_session(const struct feed *feed, uint32_t session);
 
 #endif

@@ -8,8 +8,8 @@
 struct sample {
 	ns_t at;
 	uint64_t received[WAYS], dropped;
-	uint64_t delays[WAYS]; /* how many were counted */
-	double delay[WAYS];    /* seconds, their sum */
+	uint64_t delays[WAYS]; /* number of delays measured */
+	double delay[WAYS];    /* their sum, seconds */
 	uint64_t dark;         /* sessions in a blackout */
 };
 

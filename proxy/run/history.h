@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * history: a run's totals once a second, of the last HISTORY_SECONDS, for those who begin to watch late.
+ * history: a run's totals, sampled once a second for the last HISTORY_SECONDS, so that the live page can show
+ * what happened before it was opened.
  */
 #ifndef PROXY_HISTORY_H
 #define PROXY_HISTORY_H
@@ -17,10 +18,10 @@ struct history;
 
 struct history *history_new(void);
 void history_free(struct history *history);
-/* `at`: the wall clock. */
+/* Adds a sample, replacing the oldest if there are HISTORY_SECONDS. `at` is the wall clock. */
 void history_add(struct history *history, ns_t at, const struct summary_now *now);
-/* The samples, the oldest first: {"columns": […], "samples": [[…], …]}. All but the last column are counters
- * that only rise. */
+/* Returns the samples, the oldest first: {"columns": […], "samples": [[…], …]}. All columns between the first
+ * (time) and the last are counters that only rise. */
 json_t *history_json(const struct history *history);
 
 #endif

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A change of a key is kept as a patch, and a change of a rule in the list of disabled rules. Each build
+ * reads the cached files, applies all patches, and disables the listed rules. If a build fails, the change is
+ * removed again.
+ */
 #include "proxy/run/live.h"
 
 #include <stdlib.h>
@@ -7,7 +12,7 @@
 
 #include "base/memory.h"
 
-#define WHO "api" /* by=api */
+#define ORIGIN "api" /* in events: by=api */
 #define PATCHES_MAX 10000
 
 struct live {
@@ -17,7 +22,7 @@ struct live {
 	struct ini_files *files;
 	char **patches;
 	size_t patch_count;
-	char **disabled; /* rules */
+	char **disabled; /* names of rules */
 	size_t disabled_count;
 };
 
@@ -29,7 +34,7 @@ struct live *live_new(const struct setup_source *source, enum setup_use use, str
 	return live;
 }
 
-static void forget(char ***list, size_t *count)
+static void strings_clear(char ***list, size_t *count)
 {
 	for (size_t i = 0; i < *count; i++)
 		free((*list)[i]);
@@ -42,13 +47,13 @@ void live_free(struct live *live)
 {
 	if (!live)
 		return;
-	forget(&live->patches, &live->patch_count);
-	forget(&live->disabled, &live->disabled_count);
+	strings_clear(&live->patches, &live->patch_count);
+	strings_clear(&live->disabled, &live->disabled_count);
 	ini_files_free(live->files);
 	free(live);
 }
 
-static void keep(char ***list, size_t *count, const char *text, size_t size)
+static void strings_append(char ***list, size_t *count, const char *text, size_t size)
 {
 	*list = memory_grow(*list, *count, sizeof(**list));
 	(*list)[(*count)++] = memory_text(text, size);
@@ -79,8 +84,9 @@ size_t live_changes(const struct live *live)
 
 /* ---- Building ---- */
 
-/* Of the files as they are known, with all that stands; NULL and what is wrong. */
-static struct setup *build(struct live *live, struct complaints *complaints)
+/* Builds a setup from the files as last read, with all changes in effect. Returns NULL, with errors in
+ * `complaints`, on failure. */
+static struct setup *build_setup(struct live *live, struct complaints *complaints)
 {
 	struct setup_source source = *live->source;
 	struct setup *setup;
@@ -106,24 +112,24 @@ struct setup *live_load(struct live *live, struct complaints *complaints)
 {
 	struct live fresh = {
 	    .source = live->source, .use = live->use, .names = live->names, .files = ini_files_new()};
-	struct setup *setup = build(&fresh, complaints);
+	struct setup *setup = build_setup(&fresh, complaints);
 
 	if (!setup) {
 		ini_files_free(fresh.files);
 		return NULL;
 	}
 	ini_files_free(live->files);
-	forget(&live->patches, &live->patch_count);
-	forget(&live->disabled, &live->disabled_count);
+	strings_clear(&live->patches, &live->patch_count);
+	strings_clear(&live->disabled, &live->disabled_count);
 	live->files = fresh.files;
 	return setup;
 }
 
-/* ---- Words ---- */
+/* ---- Lines ---- */
 
-static void wrong(struct live_result *result, enum live_status status, const char *format, ...)
+static void set_error(struct live_result *result, enum live_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static void wrong(struct live_result *result, enum live_status status, const char *format, ...)
+static void set_error(struct live_result *result, enum live_status status, const char *format, ...)
 {
 	va_list list;
 
@@ -133,8 +139,8 @@ static void wrong(struct live_result *result, enum live_status status, const cha
 	va_end(list);
 }
 
-/* Takes "key=VALUE " off the front, where it stands there. */
-static bool take_word(const char **line, const char *key, char *value, size_t cap)
+/* Consumes "key=VALUE " at the front of `*line`; returns false if it is not there. */
+static bool parse_word(const char **line, const char *key, char *value, size_t cap)
 {
 	size_t length = strlen(key), size = strcspn(*line, " ");
 
@@ -146,23 +152,23 @@ static bool take_word(const char **line, const char *key, char *value, size_t ca
 	return true;
 }
 
-static bool take_target(struct live_result *result, const struct setup *setup, const char **line,
+static bool parse_target(struct live_result *result, const struct setup *setup, const char **line,
     struct live_target *target, char *name, size_t cap)
 {
 	const struct device *section;
 
 	*target = (struct live_target){.whom = LIVE_ALL};
-	if (take_word(line, "session", name, cap)) {
+	if (parse_word(line, "session", name, cap)) {
 		target->whom = LIVE_SESSION;
 		target->session = (uint32_t)strtoul(name, NULL, 10);
-	} else if (take_word(line, "identity", name, cap)) {
+	} else if (parse_word(line, "identity", name, cap)) {
 		target->whom = LIVE_IDENTITY;
 		target->identity = name;
-	} else if (take_word(line, "device", name, cap)) {
+	} else if (parse_word(line, "device", name, cap)) {
 		target->whom = LIVE_DEVICE;
 		section = config_section(setup->config, name);
 		if (!section) {
-			wrong(result, LIVE_UNKNOWN, "there is no [device %s]", name);
+			set_error(result, LIVE_UNKNOWN, "there is no [device %s]", name);
 			return false;
 		}
 		target->device = (unsigned)(section - setup->config->devices);
@@ -170,13 +176,13 @@ static bool take_target(struct live_result *result, const struct setup *setup, c
 	return true;
 }
 
-static void concerned(
+static void set_sessions(
     struct live_result *result, const struct live_target *target, const char *name, size_t count)
 {
 	result->sessions = count;
 	if (count || target->whom == LIVE_ALL || target->whom == LIVE_DEVICE)
 		return;
-	wrong(result, LIVE_UNKNOWN, "there is no session %s%s now",
+	set_error(result, LIVE_UNKNOWN, "there is no session %s%s now",
 	    target->whom == LIVE_IDENTITY ? "of identity " : "", name);
 }
 
@@ -190,17 +196,17 @@ static void apply_do(struct live_result *result, struct live *live, const struct
 	struct live_target target;
 	char name[128];
 
-	if (!take_target(result, setup, &line, &target, name, sizeof(name))) {
-		/* told */
+	if (!parse_target(result, setup, &line, &target, name, sizeof(name))) {
+		/* the error is set */
 	} else if (action_read(&reading, entry.value = line, &actions)) {
-		wrong(result, LIVE_WRONG, "do: %s", reading.error.text);
+		set_error(result, LIVE_WRONG, "do: %s", reading.error.text);
 	} else if (!action_table[actions.all[0].act].timed) {
-		wrong(result, LIVE_WRONG,
+		set_error(result, LIVE_WRONG,
 		    "do: `%s` needs a datagram; blackout, rebind, link and note need none",
 		    action_table[actions.all[0].act].word);
 	} else {
-		concerned(result, &target, name,
-		    core_group_do(cores, &actions.all[0], &target, names_add(live->names, "", WHO), now));
+		set_sessions(result, &target, name,
+		    core_group_do(cores, &actions.all[0], &target, names_add(live->names, "", ORIGIN), now));
 	}
 	arena_free(reading.arena);
 }
@@ -212,24 +218,24 @@ static void apply_fire(struct live_result *result, const struct core_group *core
 	const struct rule *rule;
 	char name[128];
 
-	if (!take_target(result, setup, &line, &target, name, sizeof(name)))
+	if (!parse_target(result, setup, &line, &target, name, sizeof(name)))
 		return;
 	rule = config_rule(setup->config, line);
 	if (!rule) {
-		wrong(result, LIVE_UNKNOWN, "there is no [rule %s]", line);
+		set_error(result, LIVE_UNKNOWN, "there is no [rule %s]", line);
 		return;
 	}
 	for (size_t i = 0; i < rule->actions.count; i++) {
 		const struct action_row *row = &action_table[rule->actions.all[i].act];
 
 		if (!row->timed) {
-			wrong(result, LIVE_WRONG,
+			set_error(result, LIVE_WRONG,
 			    "[rule %s] do: `%s` needs a datagram; it cannot be fired from outside",
 			    rule->name, row->word);
 			return;
 		}
 	}
-	concerned(result, &target, name, core_group_fire(cores, rule->index, &target, now));
+	set_sessions(result, &target, name, core_group_fire(cores, rule->index, &target, now));
 }
 
 static void apply_set(struct live_result *result, struct live *live, const char *line)
@@ -240,12 +246,12 @@ static void apply_set(struct live_result *result, struct live *live, const char 
 	while (*line && live->patch_count < PATCHES_MAX) {
 		size_t size = strcspn(line, "\n");
 
-		keep(&live->patches, &live->patch_count, line, size);
+		strings_append(&live->patches, &live->patch_count, line, size);
 		line += size + (line[size] == '\n');
 	}
 	if (*line)
-		wrong(result, LIVE_WRONG, "too many changes; a reload forgets them");
-	else if (!(result->setup = build(live, complaints)))
+		set_error(result, LIVE_WRONG, "too many changes; a reload forgets them");
+	else if (!(result->setup = build_setup(live, complaints)))
 		complaints_errors(complaints, &result->error);
 	complaints_free(complaints);
 	if (result->setup)
@@ -255,13 +261,13 @@ static void apply_set(struct live_result *result, struct live *live, const char 
 		free(live->patches[--live->patch_count]);
 }
 
-/* Switches a rule in the list of those that are disabled. */
+/* Adds a rule to the list of disabled ones, or removes it. */
 static void mark_disabled(struct live *live, const char *name, bool disabled)
 {
 	size_t i = 0;
 
 	if (disabled) {
-		keep(&live->disabled, &live->disabled_count, name, strlen(name));
+		strings_append(&live->disabled, &live->disabled_count, name, strlen(name));
 		return;
 	}
 	while (strcmp(live->disabled[i], name) != 0)
@@ -277,19 +283,18 @@ static void apply_enabled(
 	size_t i = 0;
 
 	if (!config_rule(setup->config, name)) {
-		wrong(result, LIVE_UNKNOWN, "there is no [rule %s]", name);
+		set_error(result, LIVE_UNKNOWN, "there is no [rule %s]", name);
 		return;
 	}
 	while (i < live->disabled_count && strcmp(live->disabled[i], name) != 0)
 		i++;
 	if (enabled == (i == live->disabled_count))
-		return; /* as it is */
+		return; /* no change */
 	complaints = complaints_new();
 	mark_disabled(live, name, !enabled);
-	result->setup = build(live, complaints);
+	result->setup = build_setup(live, complaints);
 	if (!result->setup) {
-		/* The files are as they were read, but what they lean on is not: an interface is gone, say.
-		 */
+		/* The files' text is unchanged, but not what it depends on: an interface is gone, say. */
 		mark_disabled(live, name, enabled);
 		result->status = LIVE_CONFLICT;
 		complaints_errors(complaints, &result->error);
@@ -331,7 +336,7 @@ struct live_result live_apply(
 	else if (strncmp(line, "disable ", 8) == 0)
 		apply_enabled(&result, live, setup, line + 8, false);
 	else
-		wrong(&result, LIVE_WRONG,
-		    "`%s` is no change; one begins with do, fire, set, enable or disable", line);
+		set_error(&result, LIVE_WRONG,
+		    "`%s` is not a change; a change begins with do, fire, set, enable or disable", line);
 	return result;
 }

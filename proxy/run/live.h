@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * live: what is changed while it runs, in lines of words that the API, `deadzone tell`, the capture's events
- * and `simulate --live` all speak:
+ * live: changes during a run, as lines of text. The API, `deadzone tell`, the capture's events and
+ * `simulate --live` all use the same lines:
  *
- *   do ACTION                          any action that needs no datagram; for all sessions, or before ACTION
- *   do session=3 ACTION                … for one, identity=NAME, or device=SECTION
- *   fire [session=3 …] RULE            that rule's actions; it counts as fired
- *   set [link default] up.loss = 5%    one key more; several lines' worth with a new line between
+ *   do ACTION                          an action that needs no datagram, for all sessions
+ *   do session=3 ACTION                … for one session, or those of identity=NAME or device=SECTION
+ *   fire [session=3 …] RULE            runs the rule's actions, and counts it as fired
+ *   set [link default] up.loss = 5%    sets a key; may be followed by more settings, each after a newline
  *   enable RULE, disable RULE
  *
- * A change is whole: keys go through the reader of ini files, and a configuration is built and swapped in
- * whole, or nothing changes. It is built from the files as they were read last, not as they are on disk now.
+ * A change is atomic: keys are read like those of ini files, and either a complete configuration is built and
+ * swapped in, or nothing changes. It is built from the files as they were last read, not as they are on disk
+ * now.
  */
 #ifndef PROXY_LIVE_H
 #define PROXY_LIVE_H
@@ -21,32 +22,36 @@
 
 struct live;
 
-/* `source` (of run or simulate) and `names` are read until live_free. */
+/* `source` and `names` must stay valid until live_free. */
 struct live *live_new(const struct setup_source *source, enum setup_use use, struct names *names);
 void live_free(struct live *live);
 
-/* Reads the files from disk; what was changed before is forgotten. NULL and what is wrong. */
+/* Reads the files from disk and forgets all live changes. Returns NULL, with errors in `complaints`, if the
+ * files are wrong; then the changes stay. */
 struct setup *live_load(struct live *live, struct complaints *complaints);
-/* Is this path one of the files that a configuration is read from, or of those that it names to be read: ini
- * files, tables, traces, key logs, the token? */
+/* True if `path` is a file that the configuration is read from, or one that it names to be read: ini files,
+ * tables, traces, key logs, the token. */
 bool live_reads(const struct live *live, const struct setup *setup, const char *path);
-/* How many changes of keys and rules stand. */
+/* Returns how many changes of keys and rules are in effect. */
 size_t live_changes(const struct live *live);
 
-/* LIVE_CONFLICT: the configuration in force, which was right when it was read, cannot be built anew. */
+/* LIVE_WRONG: the line is not valid. LIVE_UNKNOWN: it names a session, device or rule that does not exist.
+ * LIVE_CONFLICT: the configuration in force, which was valid when it was read, cannot be built again. */
 enum live_status { LIVE_DONE, LIVE_WRONG, LIVE_UNKNOWN, LIVE_CONFLICT };
 struct live_result {
 	enum live_status status;
-	struct setup *setup; /* to be swapped in (core_reload), where one was built; else NULL */
-	size_t sessions;     /* that it concerned */
-	struct text error;   /* in the words of the ini reader; for text_free */
+	struct setup *setup; /* to be swapped in by the caller; NULL if none was built */
+	size_t sessions;     /* number of sessions affected */
+	struct text error;   /* to be freed by the caller */
 };
 
-/* Does this line build a configuration (the cores need not rest for that), or act on sessions? */
+/* True if the line builds a configuration, for which the workers need not be paused; false if it acts on
+ * sessions. */
 bool live_builds(const char *line);
-/* What the line that was carried out last has built was not swapped in: forgets it. */
+/* Forgets the last line carried out, if what it has built could not be swapped in. */
 void live_undo(struct live *live, const char *line);
-/* Carries out one line. `setup` is the one in force; `cores` are at rest where the line acts on sessions. */
+/* Carries out one line. `setup` is the one in force. If the line acts on sessions, the workers must be
+ * paused. */
 struct live_result live_apply(
     struct live *live, const struct core_group *cores, const struct setup *setup, const char *line, ns_t now);
 

@@ -15,13 +15,13 @@
 #include "base/text.h"
 #include "proxy/run/output.h"
 
-#define LINE_MAX_USUAL 2048 /* bytes; a longer one takes memory of its own */
+#define LINE_BUFFER_SIZE 2048 /* bytes; longer lines are allocated */
 
 static enum log_level level = LOG_NORMAL;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects the variables below */
 static char status[256];
-static struct output *queue; /* NULL: messages are written as they come */
-static uint64_t skipped;     /* messages, since the last time that their count was told */
+static struct output *queue; /* NULL: messages are written directly */
+static uint64_t skipped;     /* messages, since their count was last logged */
 
 void log_set_level(enum log_level wanted)
 {
@@ -38,7 +38,7 @@ bool log_is_terminal(void)
 	return isatty(STDERR_FILENO);
 }
 
-/* ---- Writing; under the lock ---- */
+/* ---- Writing; called with the lock held, except for put_visible ---- */
 
 static bool put(const char *text, size_t size, size_t max)
 {
@@ -62,20 +62,20 @@ static void put_skipped(size_t max)
 		skipped = 0;
 }
 
-/* A text that ends a line, above the status line where there is one. */
-static void put_above(const char *text, size_t size, size_t max)
+/* Writes complete lines above the status line, if there is one. */
+static void put_lines(const char *text, size_t size, size_t max)
 {
-	static const char wipe[] = "\r\033[K";
+	static const char erase[] = "\r\033[K";
 
 	put_skipped(max);
 	if (status[0])
-		put(wipe, sizeof(wipe) - 1, max);
+		put(erase, sizeof(erase) - 1, max);
 	skipped += !put(text, size, max);
 	if (status[0])
 		put(status, strlen(status), max);
 }
 
-/* Escapes like text_add_visible, but returns NULL if there is no memory. */
+/* Escapes like text_add_visible, but returns NULL if out of memory. */
 static char *escape(const char *bytes, size_t size, size_t *escaped_size)
 {
 	char *escaped = malloc(TEXT_ESCAPE_SIZE * size + 1), *at = escaped;
@@ -96,7 +96,7 @@ static char *escape(const char *bytes, size_t size, size_t *escaped_size)
 	return escaped;
 }
 
-/* Messages quote names, paths and answers that others chose: what a terminal would obey is escaped. */
+/* Escapes control characters: messages quote names, paths and answers from outside. */
 static void put_visible(const char *bytes, size_t size, size_t max)
 {
 	bool is_visible = text_visible_prefix(bytes, size) == size;
@@ -104,7 +104,7 @@ static void put_visible(const char *bytes, size_t size, size_t max)
 
 	pthread_mutex_lock(&lock);
 	if (is_visible || escaped)
-		put_above(escaped ? escaped : bytes, size, max);
+		put_lines(escaped ? escaped : bytes, size, max);
 	else
 		skipped++;
 	pthread_mutex_unlock(&lock);
@@ -113,27 +113,27 @@ static void put_visible(const char *bytes, size_t size, size_t max)
 
 /* ---- Messages ---- */
 
-static void say(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
-static void say(const char *format, va_list list)
+static void log_message(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
+static void log_message(const char *format, va_list list)
 {
 	static const char name[] = "deadzone: ";
 	const size_t head = sizeof(name) - 1;
-	char usual[LINE_MAX_USUAL], *line = usual;
-	va_list again;
+	char buffer[LINE_BUFFER_SIZE], *line = buffer;
+	va_list copy;
 	size_t size;
 
-	va_copy(again, list);
-	size = head + (size_t)vsnprintf(NULL, 0, format, again);
-	va_end(again);
-	if (size + 2 > sizeof(usual) && !(line = malloc(size + 2))) {
-		line = usual; /* cut, rather than not told */
-		size = sizeof(usual) - 2;
+	va_copy(copy, list);
+	size = head + (size_t)vsnprintf(NULL, 0, format, copy);
+	va_end(copy);
+	if (size + 2 > sizeof(buffer) && !(line = malloc(size + 2))) {
+		line = buffer; /* out of memory: truncate */
+		size = sizeof(buffer) - 2;
 	}
 	memcpy(line, name, head);
 	vsnprintf(line + head, size - head + 1, format, list);
 	line[size] = '\n';
 	put_visible(line, size + 1, LOG_QUEUE_MAX);
-	if (line != usual)
+	if (line != buffer)
 		free(line);
 }
 
@@ -142,7 +142,7 @@ void log_notice(const char *format, ...)
 	va_list list;
 
 	va_start(list, format);
-	say(format, list);
+	log_message(format, list);
 	va_end(list);
 }
 
@@ -151,7 +151,7 @@ void log_error(const char *format, ...)
 	va_list list;
 
 	va_start(list, format);
-	say(format, list);
+	log_message(format, list);
 	va_end(list);
 }
 
@@ -162,7 +162,7 @@ void log_info(const char *format, ...)
 	if (level < LOG_NORMAL)
 		return;
 	va_start(list, format);
-	say(format, list);
+	log_message(format, list);
 	va_end(list);
 }
 
@@ -191,7 +191,7 @@ void log_debug(const char *format, ...)
 	if (level < LOG_VERBOSE)
 		return;
 	va_start(list, format);
-	say(format, list);
+	log_message(format, list);
 	va_end(list);
 }
 

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RESERVE 2048 /* bytes: a message or the ready line, once memory is out */
+#define RESERVE 2048 /* bytes; room for a message or the ready line when out of memory */
 
 struct piece {
 	struct piece *next;
@@ -22,25 +22,25 @@ struct piece {
 struct output {
 	int fd;
 	pthread_t thread;
-	/* Under the lock: */
+	/* Protected by `lock`: */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct piece *first, *last;
-	struct piece *reserve; /* NULL: it stands in the queue */
+	struct piece *reserve; /* NULL while it is in the queue */
 	size_t waiting;        /* bytes */
-	bool closing;          /* the thread ends once nothing waits */
-	bool broken;           /* the reader is gone: what comes is discarded */
-	bool done;
+	bool closing;          /* the thread ends when the queue is empty */
+	bool broken;           /* the reader is gone: everything is discarded */
+	bool done;             /* the thread is about to end */
 };
 
-/* Writes what it can of a piece; -1 if the reader is gone. */
+/* Writes as much of a piece as possible. Returns -1 if the reader is gone. */
 static int write_piece(struct output *output, struct piece *piece)
 {
 	struct pollfd writable = {.fd = output->fd, .events = POLLOUT};
 	ssize_t wrote = write(output->fd, piece->bytes + piece->written, piece->size - piece->written);
 
 	if (wrote < 0 && errno == EAGAIN)
-		poll(&writable, 1, 1000); /* someone else made the stream non-blocking */
+		poll(&writable, 1, 1000); /* another process made the stream non-blocking */
 	if (wrote < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
 	pthread_mutex_lock(&output->lock);
@@ -51,7 +51,7 @@ static int write_piece(struct output *output, struct piece *piece)
 	return 0;
 }
 
-/* Returns the oldest piece, once there is one; NULL at the end. */
+/* Waits for a piece and returns the oldest, or NULL if the output is closing and the queue is empty. */
 static struct piece *next_piece(struct output *output)
 {
 	struct piece *piece;
@@ -64,7 +64,7 @@ static struct piece *next_piece(struct output *output)
 	return piece;
 }
 
-/* Under the lock. */
+/* Called with the lock held. */
 static void piece_free(struct output *output, struct piece *piece)
 {
 	if (piece->is_reserve)
@@ -73,7 +73,7 @@ static void piece_free(struct output *output, struct piece *piece)
 		free(piece);
 }
 
-static void drop_first(struct output *output)
+static void remove_first(struct output *output)
 {
 	struct piece *piece;
 
@@ -86,7 +86,7 @@ static void drop_first(struct output *output)
 	pthread_mutex_unlock(&output->lock);
 }
 
-/* A piece for so many bytes, of the reserve if memory is out; NULL when that is in use, or too small. */
+/* Returns a piece for `size` bytes: the reserve if out of memory, or NULL if that is in use or too small. */
 static struct piece *piece_new(struct output *output, size_t size)
 {
 	struct piece *piece = malloc(sizeof(*piece) + size);
@@ -103,7 +103,7 @@ static struct piece *piece_new(struct output *output, size_t size)
 	return piece;
 }
 
-static void *write_all(void *user)
+static void *writer_thread(void *user)
 {
 	struct output *output = user;
 	struct piece *piece;
@@ -118,7 +118,7 @@ static void *write_all(void *user)
 			output->broken = true;
 			pthread_mutex_unlock(&output->lock);
 		}
-		drop_first(output);
+		remove_first(output);
 	}
 	pthread_mutex_lock(&output->lock);
 	output->done = true;
@@ -127,7 +127,7 @@ static void *write_all(void *user)
 	return NULL;
 }
 
-static void release(struct output *output)
+static void output_free(struct output *output)
 {
 	pthread_mutex_destroy(&output->lock);
 	pthread_cond_destroy(&output->changed);
@@ -155,12 +155,12 @@ struct output *output_open(int fd)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&output->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	sigfillset(&all); /* signals are the first thread's */
+	sigfillset(&all); /* signals are for the main thread */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failure = pthread_create(&output->thread, NULL, write_all, output);
+	failure = pthread_create(&output->thread, NULL, writer_thread, output);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (failure) {
-		release(output);
+		output_free(output);
 		return NULL;
 	}
 	pthread_setname_np(output->thread, "output");
@@ -189,8 +189,8 @@ bool output_put(struct output *output, const void *bytes, size_t size, size_t ma
 	return fits;
 }
 
-/* When `patience` is over, on the clock of `changed`. */
-static struct timespec end_of(ns_t patience)
+/* Returns the time `patience` from now, on the clock of `changed`. */
+static struct timespec deadline_after(ns_t patience)
 {
 	struct timespec at;
 	ns_t end;
@@ -203,28 +203,28 @@ static struct timespec end_of(ns_t patience)
 size_t output_close(struct output *output, ns_t patience)
 {
 	size_t left;
-	bool done, moved = true;
+	bool done, has_progress = true;
 
 	if (!output)
 		return 0;
 	pthread_mutex_lock(&output->lock);
 	output->closing = true;
 	pthread_cond_broadcast(&output->changed);
-	while (!output->done && moved) {
-		struct timespec end = end_of(patience);
+	while (!output->done && has_progress) {
+		struct timespec deadline = deadline_after(patience);
 		size_t before = output->waiting;
 
-		moved = false;
-		while (
-		    !output->done && !moved && !pthread_cond_timedwait(&output->changed, &output->lock, &end))
-			moved = output->waiting != before;
+		has_progress = false;
+		while (!output->done && !has_progress &&
+		       !pthread_cond_timedwait(&output->changed, &output->lock, &deadline))
+			has_progress = output->waiting != before;
 	}
 	left = output->waiting;
 	done = output->done;
 	pthread_mutex_unlock(&output->lock);
 	if (done) {
 		pthread_join(output->thread, NULL);
-		release(output);
+		output_free(output);
 	} else {
 		pthread_detach(output->thread);
 	}

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tables describe the keys of [proxy], [capture] and [control]. setup_new reads the ini files, fills the
+ * structs according to the tables, and then checks what involves several sections.
+ */
 #include "proxy/run/setup.h"
 
 #include <limits.h>
@@ -15,6 +19,8 @@
 #ifndef PROFILE_DIR
 #define PROFILE_DIR "/usr/local/share/deadzone/profiles"
 #endif
+
+/* ---- Readers of keys ---- */
 
 static int read_seed(struct reading *reading, const char *text, void *into)
 {
@@ -247,7 +253,7 @@ const char *setup_profile_dir(void)
 
 /* ---- Checks across sections ---- */
 
-static void require(
+static void require_key(
     struct setup *setup, const struct setup_source *source, const char *key, struct complaints *complaints)
 {
 	const struct ini_section *section = ini_find(setup->ini, "proxy", "");
@@ -269,12 +275,12 @@ static void listeners_check(struct setup *setup, struct complaints *complaints)
 
 		for (size_t k = 0; k < device->listener.count; k++) {
 			char text[ADDRESS_TEXT_SIZE];
-			size_t at = 0;
+			size_t index = 0;
 
-			while (at < setup->proxy.listen.count &&
-			       !address_equal(&setup->proxy.listen.all[at], &device->listener.all[k]))
-				at++;
-			if (at == setup->proxy.listen.count)
+			while (index < setup->proxy.listen.count &&
+			       !address_equal(&setup->proxy.listen.all[index], &device->listener.all[k]))
+				index++;
+			if (index == setup->proxy.listen.count)
 				ini_complain(section, ini_entry(section, "listener"), complaints,
 				    "[proxy] does not listen on `%s`",
 				    address_text(&device->listener.all[k], text, sizeof(text)));
@@ -282,7 +288,7 @@ static void listeners_check(struct setup *setup, struct complaints *complaints)
 	}
 }
 
-/* A NAT that outlives the session is none. */
+/* A NAT timeout has no effect if the session ends before it. */
 static void nat_check(const struct setup *setup, struct complaints *complaints)
 {
 	for (size_t i = 0; i < setup->config->device_count; i++) {
@@ -302,7 +308,7 @@ static void nat_check(const struct setup *setup, struct complaints *complaints)
 	}
 }
 
-/* What can be told before a name is looked up; the rest is refused when it is. */
+/* Rejects loops that are visible in the addresses; those via a host name are refused after its lookup. */
 static void upstream_check(const struct setup *setup, const struct ini_section *section, const char *text,
     struct complaints *complaints)
 {
@@ -313,12 +319,13 @@ static void upstream_check(const struct setup *setup, const struct ini_section *
 	if (address_read(text, &upstream, &error))
 		return;
 	for (size_t i = 0; i < listen->count; i++) {
-		const struct address *own = &listen->all[i];
+		const struct address *listener = &listen->all[i];
 
-		if (own->port != upstream.port || own->family != upstream.family)
+		if (listener->port != upstream.port || listener->family != upstream.family)
 			continue;
-		if (address_same_host(own, &upstream) ||
-		    (address_is_any(own) && (address_is_loopback(&upstream) || address_is_any(&upstream))))
+		if (address_same_host(listener, &upstream) ||
+		    (address_is_any(listener) &&
+		        (address_is_loopback(&upstream) || address_is_any(&upstream))))
 			ini_complain(section, ini_entry(section, "upstream"), complaints,
 			    "`%s` leads back to our own listener; every datagram would go round for ever",
 			    text);
@@ -345,7 +352,7 @@ static void listen_check(struct setup *setup, struct complaints *complaints)
 			    setup->config->devices[i].upstream, complaints);
 }
 
-/* Whoever reaches it may steer it: from elsewhere only with a token. */
+/* Anybody who can connect may control the run; from other machines, a token is required. */
 static void control_check(const struct setup *setup, struct complaints *complaints)
 {
 	const struct ini_section *section = ini_find(setup->ini, "control", "");
@@ -362,12 +369,12 @@ static void control_check(const struct setup *setup, struct complaints *complain
 	}
 }
 
-/* Each worker knows the sessions of its own devices only. */
+/* Rejects what does not work with several workers, each of which knows only its own devices' sessions. */
 static void workers_check(
     const struct setup *setup, const struct setup_source *source, struct complaints *complaints)
 {
 	const struct config *config = setup->config;
-	bool kept = source->workers && source->workers != setup->proxy.workers;
+	bool is_kept = source->workers && source->workers != setup->proxy.workers;
 
 	if ((source->workers ? source->workers : setup->proxy.workers) < 2)
 		return;
@@ -377,7 +384,7 @@ static void workers_check(
 		if (config->devices[i].follow_cid)
 			ini_complain(section, ini_entry(section, "follow_cid"), complaints,
 			    "needs `workers = 1`%s: a device's new address may be another worker's",
-			    kept ? " from the start of the run on" : "");
+			    is_kept ? " from the start of the run on" : "");
 	}
 	for (size_t i = 0; i < config->rule_count; i++) {
 		const struct ini_section *section = ini_find(setup->ini, "rule", config->rules[i].name);
@@ -402,7 +409,7 @@ struct setup *setup_new(
 			ini_replace_includes(setup->ini);
 	if (source->file)
 		ini_read(setup->ini, source->file);
-	ini_profiles_read(setup->ini); /* settings may be about their links */
+	ini_profiles_read(setup->ini); /* settings may refer to their links */
 	for (size_t i = 0; i < source->set_count; i++)
 		ini_set(setup->ini, source->sets[i]);
 	for (size_t i = 0; i < source->patch_count; i++)
@@ -424,10 +431,10 @@ struct setup *setup_new(
 	keys_fill(&control_kind, ini_find(setup->ini, "control", ""), &setup->control, &reading, complaints);
 	control_check(setup, complaints);
 	setup->config = config_new(setup->ini, names, complaints);
-	/* Where a file could not be read, that is all there is to say. */
+	/* If nothing could be read, that error is enough. */
 	if (use == SETUP_RUN && (ini_count(setup->ini) || !complaints_count(complaints, COMPLAINT_ERROR))) {
-		require(setup, source, "listen", complaints);
-		require(setup, source, "upstream", complaints);
+		require_key(setup, source, "listen", complaints);
+		require_key(setup, source, "upstream", complaints);
 	}
 	nat_check(setup, complaints);
 	if (proxy && setup->proxy.listen.count)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * setup: a configuration as a whole: the ini files and settings read, checked, and turned into what the
- * program runs by. Built anew for a reload; the old one is freed when nothing reads it any more.
+ * setup: the whole configuration, read from ini files and settings, checked, and converted for use. A reload
+ * builds a new one, and the old one is freed when it is no longer used.
  */
 #ifndef PROXY_SETUP_H
 #define PROXY_SETUP_H
@@ -47,7 +47,7 @@ struct capture_settings {
 #define SETUP_CONTROL_CLIENTS 64 /* connections at a time; each takes a file descriptor */
 struct control_settings {
 	struct texts listen; /* "ADDR:PORT" or "unix:PATH" */
-	const char *token;   /* a file; NULL: none */
+	const char *token;   /* path of a file; NULL: none */
 };
 
 struct setup {
@@ -59,30 +59,31 @@ struct setup {
 	struct config *config;
 };
 
-/* What the command line gave. */
+/* What to read, from the command line. The caller owns everything. */
 struct setup_source {
 	const char *file;
 	const char *const *sets;
 	size_t set_count;
-	const char *const *patches; /* more of the same, said while it runs */
+	const char *const *patches; /* further settings, made during the run */
 	size_t patch_count;
-	enum ini_live live_files; /* which files those may name */
-	struct ini_files *files;  /* as they were read first; NULL: as they are now */
-	unsigned workers;         /* of the run that goes on: a reload leaves them; 0: none does */
+	enum ini_live live_files; /* which files `patches` may name */
+	struct ini_files *files;  /* file contents as first read; NULL: read from disk */
+	unsigned workers;         /* of the run in progress, which a reload cannot change; 0: none */
 };
 
 enum setup_use { SETUP_CHECK, SETUP_RUN, SETUP_SIMULATE };
 
-/* Reads all; every error and note goes into `complaints`. Never NULL; usable only where there was no error.
- */
+/* Reads the configuration and adds every error and note to `complaints`. Never returns NULL; the result may
+ * be used only if there is no error. */
 struct setup *setup_new(const struct setup_source *source, enum setup_use use, struct names *names,
     struct complaints *complaints);
 void setup_free(struct setup *setup);
 
-/* The tables, for `help ini` and deadzone.ini(5). */
+/* The tables of sections and keys, for `help ini` and deadzone.ini(5). */
 extern const struct section_kind *const setup_kinds[];
 extern const size_t setup_kind_count;
-/* Where shipped profiles are: in the tree, or where `make install` puts them. NULL where neither is. */
+/* Returns the directory of the profiles that come with the program: in the source tree, or where
+ * `make install` puts them. */
 const char *setup_profile_dir(void);
 
 #endif

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Each packet first advances the core to its timestamp, and is then handled as in relay/worker_loop.c, except
+ * that sending a datagram only means recording it. Live changes found among the capture's events are carried
+ * out in between.
+ */
 #include "proxy/run/simulation.h"
 
 #include <stdlib.h>
@@ -9,22 +14,22 @@
 #include "proxy/run/log.h"
 #include "proxy/run/recording.h"
 
-/* Of one session, for the capture; hangs on it as its carrier. */
-struct ends {
+/* The session's `transport`: its addresses in the capture. */
+struct path_ends {
 	struct address device_side, cloud_side, cloud;
-	uint32_t mapping; /* of the NAT; a new one is told */
+	uint32_t mapping; /* of the NAT, the last one recorded */
 };
 
 /* ---- Outcomes ---- */
 
 static struct capture_path path_of(const struct session *session)
 {
-	const struct ends *ends = session->transport;
+	const struct path_ends *path_ends = session->transport;
 
 	return (struct capture_path){.device = &session->device,
-	    .device_side = &ends->device_side,
-	    .cloud_side = &ends->cloud_side,
-	    .cloud = &ends->cloud};
+	    .device_side = &path_ends->device_side,
+	    .cloud_side = &path_ends->cloud_side,
+	    .cloud = &path_ends->cloud};
 }
 
 static void record_departure(struct simulation *s, struct datagram *datagram, enum reason reason, ns_t at)
@@ -37,24 +42,24 @@ static void record_departure(struct simulation *s, struct datagram *datagram, en
 	recording_departed(s->recorder, &path, datagram, reason, datagram->id, at, at);
 }
 
-/* Tells each mapping that took another's place. The capture keeps the port that was recorded, or that of the
- * one side that there is. */
-static void tell_mapping(struct simulation *s, struct session *session, uint32_t mapping, ns_t at)
+/* Records an event for each mapping that replaces another. The event has the port that was recorded, since no
+ * socket is opened. */
+static void record_mapping(struct simulation *s, struct session *session, uint32_t mapping, ns_t at)
 {
-	struct ends *ends = session->transport;
+	struct path_ends *path_ends = session->transport;
 	char text[80];
 
-	snprintf(text, sizeof(text), "s=%u nat-rebound port=%u", session->number, ends->cloud_side.port);
-	for (; ends->mapping < mapping; ends->mapping++) {
-		if (ends->mapping && s->capture)
+	snprintf(text, sizeof(text), "s=%u nat-rebound port=%u", session->number, path_ends->cloud_side.port);
+	for (; path_ends->mapping < mapping; path_ends->mapping++) {
+		if (path_ends->mapping && s->capture)
 			capture_event(s->recorder, text, at);
-		if (ends->mapping)
+		if (path_ends->mapping)
 			log_debug("%s", text);
 	}
 }
 
-/* What a run would refuse as overload for want of memory a simulation must not pass over. */
-static void act_on_outcomes(struct simulation *s)
+/* A run refuses datagrams as overload if out of memory; a simulation aborts, to stay reproducible. */
+static void handle_outcomes(struct simulation *s)
 {
 	struct outcome outcome;
 
@@ -64,7 +69,7 @@ static void act_on_outcomes(struct simulation *s)
 	while (core_next(s->core, &outcome)) {
 		switch (outcome.kind) {
 		case OUTCOME_SEND:
-			tell_mapping(s, outcome.datagram->session, outcome.mapping, outcome.at);
+			record_mapping(s, outcome.datagram->session, outcome.mapping, outcome.at);
 			record_departure(s, outcome.datagram, REASON_NONE, outcome.at);
 			core_sent(s->core, outcome.datagram, outcome.at);
 			break;
@@ -85,15 +90,15 @@ static void act_on_outcomes(struct simulation *s)
 	}
 }
 
-static void advance(struct simulation *s, ns_t now)
+static void advance_core(struct simulation *s, ns_t now)
 {
-	/* Step by step, so that each outcome is recorded before the next one's time. */
+	/* One due time after another, so that outcomes are recorded in order of time. */
 	for (ns_t due = core_due(s->core); due <= now; due = core_due(s->core)) {
 		core_advance(s->core, due);
-		act_on_outcomes(s);
+		handle_outcomes(s);
 	}
 	core_advance(s->core, now);
-	act_on_outcomes(s);
+	handle_outcomes(s);
 }
 
 /* ---- Arrivals ---- */
@@ -111,8 +116,9 @@ static unsigned listener_of(struct simulation *s, const struct address *side)
 	return (unsigned)s->listener_count++;
 }
 
-/* The [proxy] listen address that a device spoke to: the same one, or the wildcard of its port. */
-static struct address configured(const struct simulation *s, const struct address *side)
+/* Returns the [proxy] listen address for a local address that a device sent to: the same, or the wildcard
+ * address with its port. */
+static struct address configured_listener(const struct simulation *s, const struct address *side)
 {
 	const struct addresses *listen = &s->setup->proxy.listen;
 
@@ -123,14 +129,14 @@ static struct address configured(const struct simulation *s, const struct addres
 		if (listen->all[i].family == side->family && listen->all[i].port == side->port &&
 		    address_is_any(&listen->all[i]))
 			return listen->all[i];
-	/* A run that took a free port for the only listener. */
+	/* In the recorded run, the kernel chose the port of the only listener. */
 	return listen->count == 1 && listen->all[0].port == 0 ? listen->all[0] : *side;
 }
 
 static struct session *session_for(
     struct simulation *s, const struct flow *flow, const struct arrival *arrival)
 {
-	struct address listening = configured(s, &flow->device_side);
+	struct address listening = configured_listener(s, &flow->device_side);
 	unsigned listener = listener_of(s, &flow->device_side);
 	struct session *session;
 	bool opened;
@@ -139,20 +145,20 @@ static struct session *session_for(
 	if (!session)
 		session = core_session(s->core, listener, &listening, &flow->device, arrival->at, &opened);
 	if (session && !session->transport) {
-		struct ends *ends = (struct ends *)session->room;
+		struct path_ends *path_ends = (struct path_ends *)session->room;
 
-		*ends = (struct ends){
+		*path_ends = (struct path_ends){
 		    .device_side = flow->device_side, .cloud_side = flow->cloud_side, .cloud = flow->cloud};
-		session->transport = ends;
+		session->transport = path_ends;
 		if (s->capture && session->section)
 			capture_host(s->recorder, &session->device, session->section->name, arrival->at);
-		session->port = ends->cloud_side.port;
+		session->port = path_ends->cloud_side.port;
 	}
-	act_on_outcomes(s);
+	handle_outcomes(s);
 	return session;
 }
 
-static void refuse(
+static void refuse_datagram(
     struct simulation *s, enum reason reason, const struct flow *flow, const struct arrival *arrival)
 {
 	struct capture_path path = {.device = &flow->device,
@@ -167,65 +173,65 @@ static void refuse(
 		    core_arrivals(s->core), arrival->at);
 }
 
-static void take(struct simulation *s, const struct flow *flow, const struct arrival *arrival)
+static void handle_arrival(struct simulation *s, const struct flow *flow, const struct arrival *arrival)
 {
 	struct session *session;
 	struct capture_path path;
 	struct verdict verdict;
 
-	advance(s, arrival->at);
+	advance_core(s, arrival->at);
 	if (!patterns_match(&s->setup->proxy.allow, &flow->device))
-		return refuse(s, REASON_NOT_ALLOWED, flow, arrival);
+		return refuse_datagram(s, REASON_NOT_ALLOWED, flow, arrival);
 	session = session_for(s, flow, arrival);
 	if (!session)
-		return refuse(s, REASON_MAX_SESSIONS, flow, arrival);
+		return refuse_datagram(s, REASON_MAX_SESSIONS, flow, arrival);
 	core_arrive(s->core, session, arrival, &verdict);
-	tell_mapping(s, session, session->nat.mapping, arrival->at);
+	record_mapping(s, session, session->nat.mapping, arrival->at);
 	if (s->capture) {
 		path = path_of(session);
 		capture_arrived(s->recorder, &path, &verdict, arrival->bytes, arrival->tos,
 		    core_arrivals(s->core), arrival->at);
 	}
-	advance(s, arrival->at);
+	advance_core(s, arrival->at);
 }
 
 /* ---- Live changes ---- */
 
-static struct core_limits limits_of(const struct simulation *s)
+static struct core_limits core_limits_of(const struct simulation *s)
 {
 	return (struct core_limits){.seed = s->seed,
 	    .idle_timeout = s->setup->proxy.idle_timeout,
 	    .max_sessions = s->setup->proxy.max_sessions,
 	    .max_queued = s->setup->proxy.max_queued,
-	    .transport_size = sizeof(struct ends),
+	    .transport_size = sizeof(struct path_ends),
 	    .recorded = flows_recorded(s->flows)};
 }
 
 static void start_core(struct simulation *s, ns_t now)
 {
-	struct core_limits limits = limits_of(s);
+	struct core_limits limits = core_limits_of(s);
 
 	s->began = s->now = now;
 	s->core = core_new(s->setup->config, s->names, &limits, now);
 	s->cores = (struct core_group){.all = &s->core, .count = 1};
 }
 
-static void swap_in(struct simulation *s, struct setup *setup, ns_t now)
+static void exchange_setup(struct simulation *s, struct setup *setup, ns_t now)
 {
 	struct address *listening = memory_new(s->listener_count + 1, sizeof(*listening));
 	struct setup *before = s->setup;
 	struct core_limits limits;
 
 	s->setup = setup;
-	limits = limits_of(s);
+	limits = core_limits_of(s);
 	for (size_t i = 0; i < s->listener_count; i++)
-		listening[i] = configured(s, &s->listeners[i]);
+		listening[i] = configured_listener(s, &s->listeners[i]);
 	core_reload(s->core, setup->config, &limits, listening, now);
 	setup_free(before);
 	free(listening);
 }
 
-static void tell_change(struct simulation *s, const char *change, ns_t at)
+static void record_change(struct simulation *s, const char *change, ns_t at)
 {
 	struct text text = {0};
 
@@ -234,8 +240,8 @@ static void tell_change(struct simulation *s, const char *change, ns_t at)
 	text_free(&text);
 }
 
-/* An event of the recorded run, in the order of the file: "… deadzone: live LINE". */
-static void take_event(struct simulation *s, const struct decoded *decoded, ns_t at)
+/* Handles an event of the recorded run; repeats a live change: "… deadzone: live LINE". */
+static void handle_event(struct simulation *s, const struct decoded *decoded, ns_t at)
 {
 	static const char mark[] = "deadzone deadzone: live ";
 	const char *text = (const char *)decoded->payload;
@@ -248,20 +254,20 @@ static void take_event(struct simulation *s, const struct decoded *decoded, ns_t
 	line += sizeof(mark) - 1;
 	change = memory_text(line, decoded->kept - (size_t)(line - text));
 	at = at > s->now ? at : s->now;
-	advance(s, at);
+	advance_core(s, at);
 	result = live_apply(s->live, &s->cores, s->setup, change, at);
 	if (result.status != LIVE_DONE)
 		log_error("simulate: the live change `%s` does not fit: %s", change, result.error.at);
 	else if (s->capture)
-		tell_change(s, change, at);
+		record_change(s, change, at);
 	if (result.setup)
-		swap_in(s, result.setup, at);
-	advance(s, at);
+		exchange_setup(s, result.setup, at);
+	advance_core(s, at);
 	text_free(&result.error);
 	free(change);
 }
 
-static void take_packet(struct simulation *s, struct reader *reader, const struct reader_packet *from)
+static void handle_packet(struct simulation *s, struct reader *reader, const struct reader_packet *from)
 {
 	const struct saved_packet *packet = &from->saved;
 	struct decoded decoded;
@@ -271,11 +277,11 @@ static void take_packet(struct simulation *s, struct reader *reader, const struc
 	if (reader_decode(reader, from, &decoded) != DECODE_UDP)
 		return;
 	if (strcmp(packet->interface, "events") == 0)
-		return take_event(s, &decoded, packet->at);
+		return handle_event(s, &decoded, packet->at);
 	if (!flows_take(s->flows, packet, &decoded, &flow))
 		return;
 	if (packet->at > s->now)
-		s->now = packet->at; /* stamps that step back a little count as no step */
+		s->now = packet->at; /* time does not go back if timestamps are out of order */
 	arrival = (struct arrival){.way = flow.way,
 	    .tos = decoded.tos,
 	    .bytes = decoded.payload,
@@ -289,7 +295,7 @@ static void take_packet(struct simulation *s, struct reader *reader, const struc
 		arrival.bytes = s->whole;
 	}
 	s->taken++;
-	take(s, &flow, &arrival);
+	handle_arrival(s, &flow, &arrival);
 }
 
 /* ---- The run ---- */
@@ -309,7 +315,7 @@ static enum exit_status capture_start(struct simulation *s, const char *path)
 	return status;
 }
 
-static void tell_read(const struct reader *reader)
+static void log_reader_notes(const struct reader *reader)
 {
 	struct text notes = {0}, others = {0};
 
@@ -342,22 +348,22 @@ int simulation_feed(struct simulation *s, const char *out)
 			status = capture_start(s, out);
 		}
 		if (!status)
-			take_packet(s, reader, &packet);
+			handle_packet(s, reader, &packet);
 	}
-	tell_read(reader);
+	log_reader_notes(reader);
 	reader_close(reader);
 	return status;
 }
 
-/* What waits goes on in virtual time until nothing does. */
-static void run_dry(struct simulation *s)
+/* Advances virtual time until no datagram is queued. */
+static void drain_queue(struct simulation *s)
 {
 	core_last_arrival(s->core);
 	for (ns_t due = core_due(s->core); due != NS_NEVER && core_queued(s->core); due = core_due(s->core)) {
 		if (due > s->now)
 			s->now = due;
 		core_advance(s->core, due);
-		act_on_outcomes(s);
+		handle_outcomes(s);
 	}
 }
 
@@ -377,7 +383,7 @@ void simulation_facts(const struct simulation *s, struct summary_facts *facts)
 	}
 }
 
-static void capture_end(struct simulation *s)
+static void capture_finish(struct simulation *s)
 {
 	struct capture_closing closing = {.at = s->now};
 	struct summary_facts facts;
@@ -395,8 +401,8 @@ static void capture_end(struct simulation *s)
 
 void simulation_finish(struct simulation *s)
 {
-	run_dry(s);
-	capture_end(s);
+	drain_queue(s);
+	capture_finish(s);
 }
 
 void simulation_free(struct simulation *s)

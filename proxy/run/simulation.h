@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * simulation: the same core as in a run, fed with what a capture holds, in virtual time, without a socket.
- * Time is that of the capture's stamps; what waits at its end goes on until nothing does.
+ * simulation: feeds the datagrams of a capture to the same core as in a run, without sockets, in virtual
+ * time.
+ *
+ * Time is that of the capture's timestamps. After the last packet, time goes on until no datagram is queued.
  *
  *   simulation_feed ── simulation_finish ── simulation_facts ── simulation_free
  */
@@ -17,36 +19,36 @@
 #include "report/index.h"
 #include "rules/core.h"
 
-/* Who calls fills in `source` to `flows`, the summary and the seed. */
+/* The caller allocates it and fills in `source` to `flows`, `summary` and `seed`. */
 struct simulation {
 	struct setup_source source;
 	struct names *names;
 	struct setup *setup;
 	struct live *live;
-	bool changes; /* what was changed live in the recorded run is changed again */
+	bool changes; /* repeat the live changes of the recorded run */
 	struct inputs *inputs;
 	struct flows *flows;
 	struct core *core;
-	struct core_group cores; /* that one */
+	struct core_group cores; /* only `core` */
 	struct capture *capture;
 	struct recorder *recorder;
 	struct summary *summary;
-	struct address *listeners; /* those that devices spoke to, by index */
+	struct address *listeners; /* addresses that devices sent to, by index */
 	struct index by_listener;
 	size_t listener_count;
 	uint64_t seed;
-	ns_t began, now; /* virtual: stamps of the capture */
-	uint64_t taken, cut;
-	uint8_t whole[DATAGRAM_MAX + 20]; /* of a datagram that the capture cut: zeros behind what is there */
+	ns_t began, now;                  /* timestamps of the capture */
+	uint64_t taken, cut;              /* datagrams fed; of these, those that the capture had truncated */
+	uint8_t whole[DATAGRAM_MAX + 20]; /* a truncated datagram, padded with zeros to its original size */
 };
 
-/* Feeds all inputs; `out` is the annotated capture, or NULL for that of [capture]. Returns an exit status,
- * after telling what is wrong. */
+/* Feeds all inputs. `out` is the path of the annotated capture; NULL: that of [capture]. Returns an exit
+ * status, after logging what is wrong. */
 int simulation_feed(struct simulation *s, const char *out);
-/* What waits goes on until nothing does, and the annotated capture is closed. */
+/* Continues until no datagram is queued, and closes the annotated capture. */
 void simulation_finish(struct simulation *s);
 void simulation_facts(const struct simulation *s, struct summary_facts *facts);
-/* Frees everything, what the caller filled in too. */
+/* Frees everything, including what the caller has filled in. */
 void simulation_free(struct simulation *s);
 
 #endif

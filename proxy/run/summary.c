@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * When a session ends, its accounts are added to the totals and its figures go into a ring, which grows up to
+ * SUMMARY_ENDED_MAX. A summary_now adds the live sessions and the counters of the cores, and summary_sheet
+ * turns it into a run_summary.
+ */
 #include "proxy/run/summary.h"
 
 #include <inttypes.h>
@@ -9,13 +14,13 @@
 #include "base/memory.h"
 #include "proxy/run/log.h"
 
-#define ENDED_MIN 16     /* room for sessions that have ended */
-#define FAILURES_MAX 200 /* kept one by one */
-#define EACH_MAX 100     /* of `expect … each`, sessions */
-#define TOLD_MAX 32      /* told one by one */
+#define ENDED_MIN 16     /* initial capacity for ended sessions */
+#define FAILURES_MAX 200 /* failures kept one by one */
+#define EACH_MAX 100     /* failures of `expect … each`, one per session */
+#define LOGGED_MAX 32    /* failures logged one by one */
 
 struct summary {
-	pthread_mutex_t lock;              /* while a session ends */
+	pthread_mutex_t lock;              /* serializes summary_session_ended */
 	struct run_summary_session *ended; /* a ring */
 	size_t ended_count, ended_next, ended_cap;
 	uint64_t ended_ever;
@@ -53,22 +58,22 @@ static void copy_text(char *into, size_t cap, const char *from)
 	snprintf(into, cap, "%s", from);
 }
 
-static void join(struct account *into, const struct session_way *way)
+static void add_way(struct account *into, const struct session_way *way)
 {
-	struct account one = way_account(way);
+	struct account account = way_account(way);
 
-	account_join(into, &one);
+	account_join(into, &account);
 }
 
-/* When this way's blackouts end, core time: the latest one counts. */
+/* Returns when the last of this way's blackouts ends, in the core's time. */
 static ns_t dark_until(const struct session *session, int way)
 {
-	const struct way_extra *own = session->ways[way].extra;
+	const struct way_extra *extra = session->ways[way].extra;
 
-	return own->drop_until > own->hold_until ? own->drop_until : own->hold_until;
+	return extra->drop_until > extra->hold_until ? extra->drop_until : extra->hold_until;
 }
 
-/* `began` is left as the core's time: what it counts from is known later. */
+/* `began` is left in the core's time; summary_place makes it relative. */
 static void session_fill(struct run_summary_session *result, const struct session *session)
 {
 	char address[ADDRESS_TEXT_SIZE];
@@ -97,14 +102,14 @@ static void session_fill(struct run_summary_session *result, const struct sessio
 	}
 }
 
-/* Without memory the ring stays as it is, and the oldest make room. */
+/* Doubles the ring if it is full. If out of memory it stays as it is, and replaces the oldest sessions. */
 static void ended_grow(struct summary *summary)
 {
 	size_t cap = 2 * summary->ended_cap < SUMMARY_ENDED_MAX ? 2 * summary->ended_cap : SUMMARY_ENDED_MAX;
 	struct run_summary_session *ended;
 
 	if (summary->ended_count < summary->ended_cap || cap == summary->ended_cap || summary->ended_next)
-		return; /* not full, as large as it gets, or its oldest are gone already */
+		return; /* not full, at its maximum, or the oldest have been replaced already */
 	ended = realloc(summary->ended, cap * sizeof(*ended));
 	if (!ended && !memory_goes_on())
 		memory_out();
@@ -125,14 +130,14 @@ void summary_session_ended(struct summary *summary, const struct session *sessio
 		summary->ended_count++;
 	summary->ended_ever++;
 	for (int way = 0; way < WAYS; way++) {
-		join(&summary->totals[way], &session->ways[way]);
+		add_way(&summary->totals[way], &session->ways[way]);
 		if (session->ways[way].delays)
 			buckets_join(summary->delays[way], session->ways[way].delays);
 	}
 	pthread_mutex_unlock(&summary->lock);
 }
 
-/* ---- What is known at one time ---- */
+/* ---- Snapshots ---- */
 
 void summary_now_begin(const struct summary *summary, bool list, struct summary_now *now)
 {
@@ -152,7 +157,7 @@ void summary_now_session(struct summary_now *now, const struct session *session)
 	now->live++;
 	now->dark += dark_until(session, WAY_UP) > now->at || dark_until(session, WAY_DOWN) > now->at;
 	for (int way = 0; way < WAYS; way++) {
-		join(&now->totals[way], &session->ways[way]);
+		add_way(&now->totals[way], &session->ways[way]);
 		if (session->ways[way].delays)
 			buckets_join(now->delays[way], session->ways[way].delays);
 	}
@@ -160,21 +165,21 @@ void summary_now_session(struct summary_now *now, const struct session *session)
 		session_fill(session_add(now), session);
 }
 
-static int by_number(const void *a, const void *b)
+static int compare_numbers(const void *a, const void *b)
 {
 	const struct run_summary_session *x = a, *y = b;
 
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static int by_value(const void *a, const void *b)
+static int compare_values(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
 
 	return *x < *y ? -1 : *x > *y;
 }
 
-/* The `index`th of those that are kept, the oldest first. */
+/* Returns ended session `index`, counted from the oldest one kept. */
 static const struct run_summary_session *ended_at(const struct summary *summary, size_t index)
 {
 	size_t first = summary->ended_count < summary->ended_cap ? 0 : summary->ended_next;
@@ -182,8 +187,8 @@ static const struct run_summary_session *ended_at(const struct summary *summary,
 	return &summary->ended[(first + index) % summary->ended_cap];
 }
 
-/* A session that was met alive and has ended since is known as ended. */
-static void drop_ended(const struct summary *summary, struct summary_now *now)
+/* Removes sessions that were collected alive and have ended since: they are listed as ended. */
+static void remove_ended(const struct summary *summary, struct summary_now *now)
 {
 	uint64_t since = summary->ended_ever - now->ended_before;
 	size_t fresh = since < summary->ended_count ? (size_t)since : summary->ended_count, kept = 0;
@@ -192,11 +197,11 @@ static void drop_ended(const struct summary *summary, struct summary_now *now)
 	for (size_t i = 0; i < fresh; i++)
 		numbers[i] = ended_at(summary, summary->ended_count - fresh + i)->number;
 	if (fresh)
-		qsort(numbers, fresh, sizeof(*numbers), by_value);
+		qsort(numbers, fresh, sizeof(*numbers), compare_values);
 	for (size_t i = 0; i < now->session_count; i++) {
 		const struct run_summary_session *session = &now->sessions[i];
 
-		if (!fresh || !bsearch(&session->number, numbers, fresh, sizeof(*numbers), by_value))
+		if (!fresh || !bsearch(&session->number, numbers, fresh, sizeof(*numbers), compare_values))
 			now->sessions[kept++] = *session;
 	}
 	now->session_count = kept;
@@ -213,11 +218,11 @@ void summary_now_end(
 			account_join(&now->totals[way], core_refused(cores->all[i], (enum way)way));
 	}
 	if (now->listed) {
-		drop_ended(summary, now);
+		remove_ended(summary, now);
 		for (size_t i = 0; i < summary->ended_count; i++)
 			*session_add(now) = *ended_at(summary, i);
 		if (now->session_count)
-			qsort(now->sessions, now->session_count, sizeof(*now->sessions), by_number);
+			qsort(now->sessions, now->session_count, sizeof(*now->sessions), compare_numbers);
 	}
 	now->sessions_ever = core_group_sessions_ever(cores);
 	now->sessions_left_out = summary->ended_ever - summary->ended_count;
@@ -278,13 +283,13 @@ bool summary_session(const struct summary *summary, const struct core_group *cor
 
 /* ---- Checks ---- */
 
-static struct run_summary_failure *fail(struct run_summary *result, const char *subject)
+static struct run_summary_failure *add_failure(struct run_summary *result, const char *subject)
 {
 	struct run_summary_failure *failure;
 
 	if (!result->failures)
 		result->failures = memory_new(FAILURES_MAX + 1, sizeof(*result->failures));
-	failure = &result->failures[result->failure_count]; /* the last place takes what is past the most */
+	failure = &result->failures[result->failure_count]; /* the last entry is only scratch space */
 	if (result->failure_count < FAILURES_MAX)
 		result->failure_count++;
 	else
@@ -302,7 +307,7 @@ static void check_each(
 
 	for (size_t i = 0; i < count && i < EACH_MAX; i++) {
 		const struct rule *rule = &config->rules[each[i].rule];
-		struct run_summary_failure *failure = fail(result, rule->name);
+		struct run_summary_failure *failure = add_failure(result, rule->name);
 		size_t size;
 
 		failure->is_rule = true;
@@ -325,7 +330,7 @@ static void check_rules(struct run_summary *result, const struct summary_now *no
 
 		if (!rule->expect_given || rule->expect_each || span_holds(&rule->expect, fired))
 			continue;
-		failure = fail(result, rule->name);
+		failure = add_failure(result, rule->name);
 		failure->is_rule = true;
 		failure->number = (int64_t)fired;
 		units_span_text(&rule->expect, failure->want, sizeof(failure->want));
@@ -340,17 +345,17 @@ static void check_run(struct run_summary *result, const struct summary_facts *fa
 	ns_t late = result->late[1];
 
 	if (proxy->expect_sessions_given && !span_holds(&proxy->expect_sessions, result->sessions_ever)) {
-		failure = fail(result, "expect_sessions");
+		failure = add_failure(result, "expect_sessions");
 		failure->number = (int64_t)result->sessions_ever;
 		units_span_text(&proxy->expect_sessions, failure->want, sizeof(failure->want));
 	}
 	if (proxy->max_lateness && late > proxy->max_lateness) {
-		failure = fail(result, "max_lateness");
+		failure = add_failure(result, "max_lateness");
 		units_time_text(proxy->max_lateness, failure->want, sizeof(failure->want));
 		units_time_text(late / NS_US * NS_US, failure->got, sizeof(failure->got));
 	}
 	if (proxy->strict && result->kernel_drops + facts->capture_lost) {
-		failure = fail(result, "strict");
+		failure = add_failure(result, "strict");
 		copy_text(failure->want, sizeof(failure->want), "0");
 		failure->number = (int64_t)(result->kernel_drops + facts->capture_lost);
 	}
@@ -379,45 +384,45 @@ int summary_print(const struct run_summary *result, bool must)
 }
 
 /* "1-" as "at least 1 firing", "5-9 each" as "5 to 9 firings each". */
-static const char *firings(const char *range, char *text, size_t cap)
+static const char *firings_text(const char *range, char *text, size_t cap)
 {
-	size_t low = strspn(range, "0123456789"),
-	       high = range[low] == '-' ? strspn(range + low + 1, "0123456789") : 0;
-	const char *rest = range + low + (range[low] == '-') + high;
-	const char *plural = low == 1 && range[0] == '1' && !high ? "" : "s";
+	size_t low_digits = strspn(range, "0123456789"),
+	       high_digits = range[low_digits] == '-' ? strspn(range + low_digits + 1, "0123456789") : 0;
+	const char *rest = range + low_digits + (range[low_digits] == '-') + high_digits;
+	const char *plural = low_digits == 1 && range[0] == '1' && !high_digits ? "" : "s";
 
-	if (range[low] != '-')
-		snprintf(text, cap, "exactly %.*s firing%s%s", (int)low, range, plural, rest);
-	else if (!high)
-		snprintf(text, cap, "at least %.*s firing%s%s", (int)low, range, plural, rest);
-	else if (!low)
-		snprintf(text, cap, "at most %.*s firings%s", (int)high, range + 1, rest);
+	if (range[low_digits] != '-')
+		snprintf(text, cap, "exactly %.*s firing%s%s", (int)low_digits, range, plural, rest);
+	else if (!high_digits)
+		snprintf(text, cap, "at least %.*s firing%s%s", (int)low_digits, range, plural, rest);
+	else if (!low_digits)
+		snprintf(text, cap, "at most %.*s firings%s", (int)high_digits, range + 1, rest);
 	else
-		snprintf(
-		    text, cap, "%.*s to %.*s firings%s", (int)low, range, (int)high, range + low + 1, rest);
+		snprintf(text, cap, "%.*s to %.*s firings%s", (int)low_digits, range, (int)high_digits,
+		    range + low_digits + 1, rest);
 	return text;
 }
 
 void summary_tell_failures(const struct run_summary *result)
 {
-	size_t told = result->failure_count < TOLD_MAX ? result->failure_count : TOLD_MAX;
-	size_t event_lines_left_out = result->failure_count - told + result->failures_left_out;
+	size_t logged = result->failure_count < LOGGED_MAX ? result->failure_count : LOGGED_MAX;
+	size_t left_out = result->failure_count - logged + result->failures_left_out;
 
-	for (size_t i = 0; i < told; i++) {
+	for (size_t i = 0; i < logged; i++) {
 		const struct run_summary_failure *f = &result->failures[i];
-		char got[64], want[96], where[32] = "";
+		char got[64], want[96], session[32] = "";
 
 		snprintf(got, sizeof(got), "%" PRId64, f->number);
 		if (f->session)
-			snprintf(where, sizeof(where), " in session %u", f->session);
+			snprintf(session, sizeof(session), " in session %u", f->session);
 		if (f->is_rule)
 			log_error("rule %s: expected %s, got %s%s", f->subject,
-			    firings(f->want, want, sizeof(want)), got, where);
+			    firings_text(f->want, want, sizeof(want)), got, session);
 		else
 			log_error("%s: wanted %s, got %s", f->subject, f->want, f->got[0] ? f->got : got);
 	}
-	if (event_lines_left_out)
-		log_error("… and %zu checks more did not hold", event_lines_left_out);
+	if (left_out)
+		log_error("… and %zu more checks did not hold", left_out);
 }
 
 static void list_checks(struct run_summary *result, const struct setup *setup)
@@ -435,7 +440,7 @@ static void list_checks(struct run_summary *result, const struct setup *setup)
 		run_summary_check_add(result, "strict", false);
 }
 
-/* ---- The sheet ---- */
+/* ---- The run_summary ---- */
 
 void summary_sheet(struct summary_now *now, const struct core_group *cores, const struct summary_facts *facts,
     enum exit_status status, struct run_summary *result)
@@ -476,7 +481,7 @@ void summary_sheet(struct summary_now *now, const struct core_group *cores, cons
 	for (size_t i = 0; i < facts->change_count; i++)
 		run_summary_change_add(result, facts->changes[i].at, facts->changes[i].text);
 	if (!facts->is_over)
-		return; /* what was expected may yet come */
+		return; /* expectations may still be met */
 	check_rules(result, now, cores, config);
 	check_run(result, facts);
 	result->exit = status == EXIT_DONE && result->failure_count ? EXIT_CHECK : (int)status;
@@ -503,14 +508,14 @@ void summary_statistics(const struct run_summary *result, struct text *out)
 	for (size_t i = 0; i < result->session_count; i++) {
 		const struct run_summary_session *session = &result->sessions[i];
 
-		/* What no packet shows: a port that nothing left by, and the old ones that are open. */
+		/* Not visible in packets: a port from which nothing was sent, and old ports that are open. */
 		if (session->old_ports || (session->port && !session->ways[WAY_UP].account.sent))
 			text_add(out, "sockets s=%u port=%u old_ports=%u\n", session->number, session->port,
 			    session->old_ports);
 		for (int way = 0; way < WAYS; way++) {
 			const struct account *account = &result->sessions[i].ways[way].account;
 
-			/* Copies that wait may stand in no record yet. */
+			/* Copies that are queued may not be in any record yet. */
 			if (account->queued)
 				text_add(out, "waiting s=%u dir=%s copies=%" PRIu64 " queued=%" PRIu64 "\n",
 				    result->sessions[i].number, verdict_ways[way], account->copies,

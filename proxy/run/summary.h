@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * summary: the accounts of a run, gathered from the core and from sessions that have ended, into a sheet; and
- * the checks that the user asked for.
+ * summary: collects the accounts of a run, from the cores and from sessions that have ended, into a
+ * run_summary; and evaluates the checks that the user has configured.
  *
- * Of ended sessions the newest SUMMARY_ENDED_MAX are kept one by one; the totals hold all of them.
+ * The last SUMMARY_ENDED_MAX ended sessions are kept one by one; the totals include all of them.
  */
 #ifndef PROXY_SUMMARY_H
 #define PROXY_SUMMARY_H
@@ -22,74 +22,76 @@ struct summary;
 struct summary *summary_new(void);
 void summary_free(struct summary *summary);
 
-/* Keeps the accounts of a session that ends. Any worker's thread may call; the rest is called while they
- * stand still. */
+/* Stores the accounts of a session that ends. Any worker thread may call this. Functions below that take
+ * `cores` or a live session are called while the workers are paused. */
 void summary_session_ended(struct summary *summary, const struct session *session);
 
-/* What only the caller knows. Wall-clock times in ns since 1970. */
+/* What the caller provides. */
 struct summary_facts {
 	const struct setup *setup;
 	const char *version;
 	uint64_t seed;
-	ns_t started, ended;
+	ns_t started, ended; /* wall clock, since 1970 */
 	bool is_over;
-	ns_t began; /* the core's time of the start: sessions' `began` counts from it */
-	ns_t now;   /* the core's time */
+	ns_t began; /* start in the core's time; sessions' `began` in a run_summary is relative to it */
+	ns_t now;   /* core's time */
 	uint64_t kernel_drops, capture_written, capture_lost;
-	uint64_t icmp_errors; /* ICMP errors told by sends and receives */
+	uint64_t icmp_errors; /* reported by sends and reads */
 	const struct run_summary_change *changes;
 	size_t change_count;
 };
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CHECK = 3 };
 
-/* What the cores know at one time: gathered session by session, so that the workers need not rest for long.
+/* A snapshot of the cores, collected session by session, so that the workers need not be paused for long.
  *
- *   summary_now_begin ── summary_now_session for each live one ── summary_now_end at rest ── …
- * summary_now_free
+ *   summary_now_begin ── summary_now_session (per live session) ── summary_now_end ── summary_now_free
+ *
+ * The workers may run between these calls.
  */
 struct summary_now {
-	struct account totals[WAYS];          /* of all sessions, live and ended, and of what was refused */
+	struct account totals[WAYS];          /* of all sessions, live and ended, and of refused datagrams */
 	struct buckets *delays[WAYS];         /* of all sessions */
-	struct run_summary_session *sessions; /* by number; NULL: not wanted */
+	struct run_summary_session *sessions; /* by number; NULL if not requested */
 	size_t session_count;
 	struct rule_totals *rules; /* by index */
 	size_t rule_count;
 	struct buckets late;
-	ns_t at;           /* set before the first session: until when blackouts must last to count */
-	size_t live, dark; /* sessions; of them those in a blackout */
+	ns_t at; /* set by the caller before the first session: core's time, to which `dark` refers */
+	size_t live, dark; /* live sessions; of these, those in a blackout */
 	uint64_t sessions_ever, sessions_left_out, queued_bytes;
-	uint64_t kernel_drops; /* the caller's: on sockets of live sessions */
-	/* Of the ended sessions: how many there were at the beginning. */
-	uint64_t ended_before;
-	bool listed;
+	uint64_t kernel_drops; /* added up by the caller: on sockets of live sessions */
+	uint64_t ended_before; /* sessions that had ended by summary_now_begin */
+	bool listed;           /* sessions are collected one by one */
 };
 
-/* `list`: each session's figures too, not only the totals. */
+/* `list`: collect the figures of each session too, not only the totals. */
 void summary_now_begin(const struct summary *summary, bool list, struct summary_now *now);
 void summary_now_session(struct summary_now *now, const struct session *session);
 void summary_now_end(const struct summary *summary, const struct core_group *cores, size_t rule_count,
     struct summary_now *now);
 void summary_now_free(struct summary_now *now);
-/* All at once, where nothing goes on. */
+/* All of the above at once, if no worker is running. */
 void summary_now_all(const struct summary *summary, const struct core_group *cores, size_t rule_count,
     struct summary_now *now);
 
-/* Fills a sheet, for run_summary_fini; the sessions in `now` become its own. Checks are judged only once the
- * run is over, and then its exit status is that of the checks unless `status` says worse; while it runs it
- * has none.
+/* Fills `result`, to be freed with run_summary_fini; takes over the sessions in `now`. Checks are evaluated
+ * only once the run is over. Then the exit status is `status`, or that of a failed check if `status` is
+ * EXIT_DONE; before, there is none (-1).
  */
 void summary_sheet(struct summary_now *now, const struct core_group *cores, const struct summary_facts *facts,
     enum exit_status status, struct run_summary *result);
-/* One session's, by number; false where it is not known (any more). */
+/* Fills in the figures of session `number`; returns false if it is unknown, or not kept any more. */
 bool summary_session(const struct summary *summary, const struct core_group *cores,
     const struct summary_facts *facts, uint32_t number, struct run_summary_session *session);
-/* What the figures of a session in summary_now lack: when it began in the run, and that the run is over. */
+/* Completes the figures of a session in a summary_now: makes `began` relative to the start of the run, and
+ * marks a live session as ended if the run is over. */
 void summary_place(struct run_summary_session *session, const struct summary_facts *facts);
-/* Prints it on standard error; `must` as of log_lines. Without memory it says so instead, and returns -1. */
+/* Prints the summary on standard error; `must` as in log_lines. If out of memory, logs that and returns -1.
+ */
 int summary_print(const struct run_summary *result, bool must);
-/* Tells on standard error each check that does not hold. */
+/* Logs each check that has failed. */
 void summary_tell_failures(const struct run_summary *result);
-/* Lines of `key=value` for the capture's closing statistics. */
+/* Adds lines of `key=value` for the capture's closing statistics. */
 void summary_statistics(const struct run_summary *result, struct text *out);
 #endif
