@@ -25,10 +25,13 @@ static json_t *json_left(ns_t until, ns_t now)
 static json_t *json_session(const struct running *running, const struct run_summary_session *session)
 {
 	ns_t now = session->ended ? NS_NEVER : clock_now();
-	const struct feed_event *event = feed_of_session(running->feed, session->number);
-	json_t *json = run_summary_json_session(session), *text = event ? json_string(event->text) : NULL;
+	json_t *json = run_summary_json_session(session), *event = NULL;
+	struct text text = {0};
 
-	json_object_set_new(json, "last_event", text ? text : json_null());
+	if (feed_of_session(running->feed, session->number, &text))
+		event = json_string(text.at);
+	text_free(&text);
+	json_object_set_new(json, "last_event", event ? event : json_null());
 	json_object_set_new(json, "blackout_seconds_left",
 	    json_pack("{s:o, s:o}", "up", json_left(session->dark_until[WAY_UP], now), "down",
 	        json_left(session->dark_until[WAY_DOWN], now)));

@@ -75,10 +75,16 @@ uint64_t feed_newest(struct feed *feed)
 	return newest;
 }
 
-const struct feed_event *feed_of_session(const struct feed *feed, uint32_t session)
+bool feed_of_session(struct feed *feed, uint32_t session, struct text *text)
 {
-	for (uint64_t id = feed->newest; id && id + FEED_KEPT > feed->newest; id--)
+	const struct feed_event *found = NULL;
+
+	pthread_mutex_lock(&feed->lock);
+	for (uint64_t id = feed->newest; !found && id && id + FEED_KEPT > feed->newest; id--)
 		if (feed->kept[id % FEED_KEPT].session == session)
-			return &feed->kept[id % FEED_KEPT];
-	return NULL;
+			found = &feed->kept[id % FEED_KEPT];
+	if (found)
+		text_add_word(text, found->text);
+	pthread_mutex_unlock(&feed->lock);
+	return found != NULL;
 }

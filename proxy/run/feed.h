@@ -2,16 +2,18 @@
 /*
  * feed: the latest events of a run, for clients of the API that follow them (server-sent events).
  *
- * Events are numbered from 1, and the last FEED_KEPT are kept. Any worker may call feed_put, and feed_newest
- * is safe at any time. feed_after and feed_of_session take no lock: the workers must be paused, and the
- * result is valid as long as they are.
+ * Events are numbered from 1, and the last FEED_KEPT are kept. Any thread may call feed_put, feed_newest and
+ * feed_of_session at any time. feed_after takes no lock: the workers must be paused, and its result is valid
+ * as long as they are.
  */
 #ifndef PROXY_FEED_H
 #define PROXY_FEED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/ns.h"
+#include "base/text.h"
 
 #define FEED_KEPT 4096
 
@@ -32,7 +34,7 @@ void feed_put(struct feed *feed, const char *text, ns_t at);
 const struct feed_event *feed_after(const struct feed *feed, uint64_t id);
 /* Returns the number of the latest event; 0: none. */
 uint64_t feed_newest(struct feed *feed);
-/* Returns the latest event kept of a session, or NULL. */
-const struct feed_event *feed_of_session(const struct feed *feed, uint32_t session);
+/* Appends the text of the latest event kept of a session. Returns false if there is none. */
+bool feed_of_session(struct feed *feed, uint32_t session, struct text *text);
 
 #endif

@@ -139,9 +139,12 @@ void summary_session_ended(struct summary *summary, const struct session *sessio
 
 /* ---- Snapshots ---- */
 
-void summary_now_begin(const struct summary *summary, bool list, struct summary_now *now)
+void summary_now_begin(struct summary *summary, bool list, struct summary_now *now)
 {
-	*now = (struct summary_now){.listed = list, .ended_before = summary->ended_ever};
+	*now = (struct summary_now){.listed = list};
+	pthread_mutex_lock(&summary->lock);
+	now->ended_before = summary->ended_ever;
+	pthread_mutex_unlock(&summary->lock);
 	for (int way = 0; way < WAYS; way++)
 		now->delays[way] = memory_new(1, sizeof(struct buckets));
 }
@@ -244,7 +247,7 @@ void summary_now_free(struct summary_now *now)
 }
 
 void summary_now_all(
-    const struct summary *summary, const struct core_group *cores, size_t rule_count, struct summary_now *now)
+    struct summary *summary, const struct core_group *cores, size_t rule_count, struct summary_now *now)
 {
 	summary_now_begin(summary, true, now);
 	for (size_t i = 0; i < cores->count; i++)

@@ -66,13 +66,13 @@ struct summary_now {
 };
 
 /* `list`: collect the figures of each session too, not only the totals. */
-void summary_now_begin(const struct summary *summary, bool list, struct summary_now *now);
+void summary_now_begin(struct summary *summary, bool list, struct summary_now *now);
 void summary_now_session(struct summary_now *now, const struct session *session);
 void summary_now_end(const struct summary *summary, const struct core_group *cores, size_t rule_count,
     struct summary_now *now);
 void summary_now_free(struct summary_now *now);
 /* All of the above at once, if no worker is running. */
-void summary_now_all(const struct summary *summary, const struct core_group *cores, size_t rule_count,
+void summary_now_all(struct summary *summary, const struct core_group *cores, size_t rule_count,
     struct summary_now *now);
 
 /* Fills `result`, to be freed with run_summary_fini; takes over the sessions in `now`. Checks are evaluated
