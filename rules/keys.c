@@ -361,8 +361,7 @@ static const struct key device_keys[] = {
         "the address"},
     {"follow_cid", KEY_PLAIN, "no", offsetof(struct device, follow_cid), keys_read_yes, "yes or no",
         "a datagram from an unknown address whose DTLS connection ID was seen in a session of this section, "
-        "with "
-        "a higher (epoch, sequence number) than any there, continues it (RFC 9146 section 6)",
+        "with a higher (epoch, sequence number) than any there, continues it (RFC 9146 section 6)",
         NULL},
     {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [device]", "takes all keys of that section, then its own",
         "none"},
@@ -446,8 +445,7 @@ static const struct key rule_keys[] = {
         "a record with this epoch and sequence number, where they are in the clear", "any"},
     {"attempt", KEY_PLAIN, NULL, AT(attempt), keys_read_span, "range",
         "a handshake message that meets dtls, epoch, record and message_seq is sent this way for the Nth "
-        "time: 1 "
-        "is the first try, 2 its first retransmission",
+        "time: 1 is the first try, 2 its first retransmission",
         "any"},
     {"message_seq", KEY_PLAIN, NULL, AT(message_seq), keys_read_span, "range",
         "a handshake message in the clear that meets dtls, epoch and record has this message_seq", "any"},
@@ -457,8 +455,7 @@ static const struct key rule_keys[] = {
         "any"},
     {"coap", KEY_LIST, NULL, AT(coap), coap_read, "kinds of CoAP message",
         "the datagram is CoAP in the clear, and one of these: con, non, ack, rst, request, response, get, "
-        "post, "
-        "put, delete, a code such as 2.05, block1, block2",
+        "post, put, delete, a code such as 2.05, block1, block2",
         "any"},
     {"coap_block", KEY_PLAIN, NULL, AT(coap_block), keys_read_span, "range",
         "the number of its Block1 or Block2 option (of the one that coap names)", "any"},

@@ -100,8 +100,7 @@ void notes_rule(const struct config *config, const struct rule *rule, const stru
 	        "behind a connection ID Finished is hidden; there `record = 1:0` matches it"},
 	    {"carried", (rule->looks & LOOKS_CARRIED) && rule->carried.low == rule->carried.high,
 	        "it holds only while exactly that many bytes were carried; with a `-` behind it means from "
-	        "there "
-	        "on"},
+	        "there on"},
 	    {"carried",
 	        (rule->looks & LOOKS_CARRIED) && rule->carried.high == UNITS_NO_LIMIT &&
 	            rule->limit == UNITS_NO_LIMIT && !rule->nth.count && does(rule, ACT_BLACKOUT),
