@@ -61,7 +61,7 @@ static size_t act_live(struct core *core, struct standing_action *filter, const 
 	/* The target replaces the rule's own conditions on sessions. */
 	filter->rule = NULL;
 	filter->device = target->whom == LIVE_DEVICE ? target->device + 1 : 0;
-	if (target->whom == LIVE_ALL && filter->action.act_live == ACT_NOTE) {
+	if (target->whom == LIVE_ALL && filter->action.act == ACT_NOTE) {
 		if (!target->echo)
 			core_event(core, NULL, now, "note by=%s", names_get(core->names, filter->by));
 		return core->session_count;
