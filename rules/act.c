@@ -26,7 +26,7 @@ static struct rule_state *find_state(struct session *session, unsigned rule)
 }
 
 /* Returns NULL if memory is out; the watching rule then misses the restart. */
-static struct restart *restart_of(struct core *core, struct rule_state *state, ns_t now, uint64_t seen)
+static struct restart *get_restart(struct core *core, struct rule_state *state, ns_t now, uint64_t seen)
 {
 	if (!state->restart)
 		state->restart = core_get(core, sizeof(*state->restart));
@@ -41,7 +41,7 @@ static struct restart *restart_of(struct core *core, struct rule_state *state, n
 static void restart_session_counts(
     struct core *core, struct session *session, struct rule_state *own, ns_t now)
 {
-	struct restart *anew = restart_of(core, own, now, session->seen);
+	struct restart *anew = get_restart(core, own, now, session->seen);
 
 	for (int way = 0; anew && way < WAYS; way++) {
 		anew->carried[way] = session->ways[way].carried;
@@ -65,7 +65,7 @@ static void restart(struct core *core, struct session *session, const struct rul
 	bool only = session && !all;
 
 	if (all) {
-		restart_of(core, &core->shared_rules[watcher->index], now, core->seen_all);
+		get_restart(core, &core->shared_rules[watcher->index], now, core->seen_all);
 		restart_counts(core, NULL, &core->shared_rules[watcher->index], now);
 	}
 	for (struct session *s = only ? session : core->oldest; s; s = only ? NULL : s->newer) {
@@ -489,7 +489,7 @@ static bool start_blackout(struct judgement *j, const struct rule *rule, size_t 
 
 /* Returns whether the datagram will join an open pack. It then leaves when the pack does, so actions that
  * affect its delay have no effect. */
-static bool joins_pack(const struct judgement *j)
+static bool will_join_pack(const struct judgement *j)
 {
 	const struct pack *open = judgement_way(j)->extra->pack;
 
@@ -504,13 +504,13 @@ bool act_apply(struct judgement *j, struct rule_state *own, size_t index, struct
 	switch (action->act) {
 	case ACT_DROP: judgement_drop(j, REASON_RULE, rule->id); return true;
 	case ACT_DELAY:
-		if (joins_pack(j))
+		if (will_join_pack(j))
 			return false;
 		j->plan->extra = ns_add(
 		    j->plan->extra, chance_time(draw, rule_draw(index, 0), &action->time));
 		return true;
 	case ACT_HOLD:
-		if (joins_pack(j))
+		if (will_join_pack(j))
 			return false;
 		if (action->either && action->count > j->plan->hold_either)
 			j->plan->hold_either = action->count;
@@ -532,7 +532,7 @@ bool act_apply(struct judgement *j, struct rule_state *own, size_t index, struct
 		return true;
 	case ACT_INJECT: return act_inject(j, rule, index, action);
 	case ACT_PACK:
-		if (j->group || (j->datagram->size > action->size && !joins_pack(j)))
+		if (j->group || (j->datagram->size > action->size && !will_join_pack(j)))
 			return false;
 		j->pack = action;
 		return true;
@@ -540,7 +540,7 @@ bool act_apply(struct judgement *j, struct rule_state *own, size_t index, struct
 	case ACT_LINK:
 	case ACT_REBIND: act_in_scope(j, rule, index, draw); return true;
 	case ACT_BYPASS:
-		if (joins_pack(j))
+		if (will_join_pack(j))
 			return false;
 		j->bypass = true;
 		return true;

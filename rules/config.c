@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * config: config_new fills each section by its key table (see keys.c) and checks combinations of keys; then
+ * it builds the indexes by address and name and the lists of rules, looks for cycles of `since`, and adds
+ * notes.
+ */
 #include "rules/config.h"
 
 #include <math.h>

@@ -480,25 +480,25 @@ static void free_planned(struct core *core, struct datagram *datagram)
 static void free_queued(struct core *core, struct session *session)
 {
 	for (int w = 0; w < WAYS; w++) {
-		struct way_extra *own;
+		struct way_extra *extra;
 
 		if (session->ways[w].extra == &way_extra_none)
 			continue;
-		own = way_extra_own(&session->ways[w]);
-		free_planned_list(core, &own->blackout_held);
-		free_planned_list(core, &own->asleep);
-		if (own->pack) {
-			free_planned_list(core, &own->pack->parts);
-			free(own->pack);
-			own->pack = NULL;
+		extra = way_extra_own(&session->ways[w]);
+		free_planned_list(core, &extra->blackout_held);
+		free_planned_list(core, &extra->asleep);
+		if (extra->pack) {
+			free_planned_list(core, &extra->pack->parts);
+			free(extra->pack);
+			extra->pack = NULL;
 		}
 		/* Held datagrams that are due are not in the schedule. */
-		for (struct datagram *d = own->held.first, *next; d; d = next) {
+		for (struct datagram *d = extra->held.first, *next; d; d = next) {
 			next = d->next;
 			if (d->flags & DATAGRAM_DUE)
 				core_datagram_free(core, d);
 		}
-		own->held = (struct datagram_list){0};
+		extra->held = (struct datagram_list){0};
 	}
 	for (size_t i = 0; i < session->rule_count; i++)
 		for (int w = 0; w < WAYS; w++) {

@@ -72,7 +72,7 @@ static uint64_t full_number(const struct dtls_record *record)
 
 static void see_record(struct core *core, struct session *session, const struct dtls_record *record)
 {
-	struct followed *own = session->followed, *other;
+	struct followed *followed = session->followed, *other;
 
 	if (!record->cid_size || record->type == DTLS_UNIFIED)
 		return;
@@ -82,27 +82,28 @@ static void see_record(struct core *core, struct session *session, const struct 
 		if (!core->follow)
 			return;
 	}
-	if (own && own->size == record->cid_size && memcmp(own->cid, record->cid, own->size) == 0) {
-		if (full_number(record) > own->highest)
-			own->highest = full_number(record);
+	if (followed && followed->size == record->cid_size &&
+	    memcmp(followed->cid, record->cid, followed->size) == 0) {
+		if (full_number(record) > followed->highest)
+			followed->highest = full_number(record);
 		return;
 	}
 	/* An ID maps to one session only, the one that used it last. */
 	other = find_followed(core->follow, session->listener, record->cid, record->cid_size);
 	if (other)
 		follow_forget(core, other->session);
-	if (own)
-		unlink_followed(core->follow, own);
+	if (followed)
+		unlink_followed(core->follow, followed);
 	else
-		own = session->followed = core_get(core, sizeof(*own));
-	if (!own)
+		followed = session->followed = core_get(core, sizeof(*followed));
+	if (!followed)
 		return;
-	own->session = session;
-	own->highest = full_number(record);
-	own->size = record->cid_size;
-	memcpy(own->cid, record->cid, own->size);
-	own->key = followed_key(session->listener, own->cid, own->size);
-	link_followed(core->follow, own);
+	followed->session = session;
+	followed->highest = full_number(record);
+	followed->size = record->cid_size;
+	memcpy(followed->cid, record->cid, followed->size);
+	followed->key = followed_key(session->listener, followed->cid, followed->size);
+	link_followed(core->follow, followed);
 }
 
 void follow_see(struct core *core, struct session *session, const struct arrival *arrival)

@@ -87,23 +87,23 @@ bool gather_pack_takes(const struct pack *pack, size_t size, bool in_blackout)
 int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t max, ns_t now)
 {
 	struct session_way *way = way_of(datagram);
-	struct way_extra *own = core_way_extra(core, way);
+	struct way_extra *extra = core_way_extra(core, way);
 	struct plan *stack_plan = datagram->plan;
 
-	if (!own || !path_plan_keep(core, datagram))
+	if (!extra || !path_plan_keep(core, datagram))
 		return -1;
-	if (!own->pack) {
-		own->pack = pack_new(core, datagram->session, way, ns_add(now, wait));
-		if (!own->pack) {
+	if (!extra->pack) {
+		extra->pack = pack_new(core, datagram->session, way, ns_add(now, wait));
+		if (!extra->pack) {
 			free(datagram->plan);
 			datagram->plan = stack_plan;
 			return -1;
 		}
-		own->pack->max = max;
+		extra->pack->max = max;
 	}
-	datagram_append(&own->pack->parts, datagram);
-	own->pack->count++;
-	own->pack->size += datagram->size;
+	datagram_append(&extra->pack->parts, datagram);
+	extra->pack->count++;
+	extra->pack->size += datagram->size;
 	return 0;
 }
 
@@ -166,12 +166,12 @@ static void drop_parts(struct core *core, struct pack *pack, ns_t now)
 
 void gather_pack_send(struct core *core, struct session_way *way, ns_t now)
 {
-	struct way_extra *own = way_extra_own(way);
-	struct pack *pack = own->pack;
+	struct way_extra *extra = way_extra_own(way);
+	struct pack *pack = extra->pack;
 	struct datagram *joint;
 
 	timer_cancel(core, &pack->timer);
-	own->pack = NULL;
+	extra->pack = NULL;
 	joint = pack_join_parts(core, pack);
 	if (!joint)
 		drop_parts(core, pack, now);

@@ -44,7 +44,7 @@ static void apply_rules(struct judgement *j)
 
 /* ---- Remembering for replays ---- */
 
-static struct datagram *snapshot(struct core *core, const struct match_input *input, uint64_t id)
+static struct datagram *take_snapshot(struct core *core, const struct match_input *input, uint64_t id)
 {
 	struct datagram *kept = pool_get(core->pool, input->size);
 
@@ -76,7 +76,7 @@ static void remember_recent(struct core *core, struct session_way *way, const st
 	own->recent_cap = cap;
 	if (own->recent[own->recent_next])
 		pool_put(core->pool, own->recent[own->recent_next]);
-	own->recent[own->recent_next] = snapshot(core, input, core->arrivals);
+	own->recent[own->recent_next] = take_snapshot(core, input, core->arrivals);
 	own->recent_next = (own->recent_next + 1) % cap;
 }
 
@@ -88,7 +88,7 @@ static void remember_firsts(struct core *core, struct session *session, const st
 		session->first_count = session->firsts ? (unsigned)core->config->first_count : 0;
 		core->out_of_memory |= !session->firsts;
 		if (session->firsts && !session->firsts[i] && kinds_match(&core->config->firsts[i], input))
-			session->firsts[i] = snapshot(core, input, core->arrivals);
+			session->firsts[i] = take_snapshot(core, input, core->arrivals);
 	}
 }
 
@@ -154,7 +154,7 @@ static void decide_copies(struct judgement *j, bool in_blackout)
 	}
 }
 
-static void decide_own(struct judgement *j)
+static void decide_original(struct judgement *j)
 {
 	struct link_state *link = core_link_state(j->core, j->session, j->session->link);
 	struct link_decision decision;
@@ -223,7 +223,7 @@ static void send_complete_group(struct judgement *j)
 
 static void refuse_late(struct judgement *j);
 
-/* Moves a datagram that no rule or link dropped into what holds it, or across the link. */
+/* Puts a datagram that was not dropped into its group, or into the link. */
 static void enter_link_or_hold(struct judgement *j)
 {
 	struct verdict *verdict = j->verdict;
@@ -294,7 +294,7 @@ static void drop_judged(struct judgement *j)
 		send_complete_group(j);
 }
 
-/* Drops a datagram that would have to wait but for which memory is out. */
+/* Drops a datagram that would have to wait when memory for that is out. */
 static void refuse_late(struct judgement *j)
 {
 	core_unqueue(j->core, judgement_way(j), 1);
@@ -315,7 +315,7 @@ static void finish_judgement(struct judgement *j)
 		core_count_queued(j->core, j->datagram);
 		packed = should_pack(j);
 		if (!packed && !j->bypass)
-			decide_own(j);
+			decide_original(j);
 		if (verdict->reason) {
 			core_unqueue(j->core, way, 1);
 			j->core->queued_bytes -= datagram_weight(j->datagram);
@@ -410,7 +410,7 @@ static void count_attempts(struct core *core, struct session_way *way, struct ma
 	}
 }
 
-/* Gathers what the conditions of rules test. */
+/* Gathers the properties that conditions of rules test. */
 static struct match_input match_input_of(
     struct core *core, struct session *session, const struct arrival *arrival, const struct dtls_peek *peek)
 {
@@ -534,7 +534,7 @@ void core_arrive(
 		return;
 	}
 	if (arrival->way == WAY_DOWN) {
-		/* A NAT drops silently what arrives for an expired mapping; no rule sees it. */
+		/* A NAT silently drops datagrams to an expired mapping; no rule sees them. */
 		if (!nat_lives(&session->nat, session->section, arrival->mapping, arrival->at)) {
 			core_datagram_free(core, datagram);
 			refuse_counted(core, session, arrival, REASON_NAT_EXPIRED, verdict);

@@ -122,7 +122,7 @@ static ns_t draw_lag(const struct link_way *w, const struct link_chains *chains,
 	return lag < (double)UNITS_TIME_MAX ? llround(lag) : UNITS_TIME_MAX;
 }
 
-static void corrupt(struct datagram *datagram, struct draw draw, struct link_decision *decision)
+static void corrupt_bit(struct datagram *datagram, struct draw draw, struct link_decision *decision)
 {
 	uint64_t bit = chance_below(draw, DRAW_CORRUPT_BIT, (uint64_t)datagram->size * 8);
 
@@ -162,7 +162,7 @@ void link_decide(struct link_state *state, enum arrival_kind kind, struct datagr
 		plan->lost_at_exit = true;
 	}
 	if (datagram->size && chance_hit(plan->draw, DRAW_CORRUPT, w->corrupt))
-		corrupt(datagram, plan->draw, decision);
+		corrupt_bit(datagram, plan->draw, decision);
 	decision->twice = kind == LINK_ORIGINAL && chance_hit(plan->draw, DRAW_DUPLICATE, w->duplicate);
 	plan->lag = draw_lag(w, &chains, plan->draw);
 	plan->reordered = chance_hit(plan->draw, DRAW_REORDER, w->reorder);
@@ -320,7 +320,7 @@ static struct transmission transmit(
 	return transmission;
 }
 
-static struct link_wire *wire_of(struct link_way_state *way)
+static struct link_wire *get_wire(struct link_way_state *way)
 {
 	if (!way->wire && (way->wire = calloc(1, sizeof(*way->wire))))
 		way->wire->busy = INT64_MIN;
@@ -329,8 +329,8 @@ static struct link_wire *wire_of(struct link_way_state *way)
 
 /* Takes a datagram through the bottleneck. Sets *over to the end of its transmission, or returns why it is
  * dropped. */
-static enum reason bottleneck(struct link_state *state, const struct link_way *w, struct link_way_state *way,
-    uint32_t size, ns_t now, ns_t *over)
+static enum reason cross_bottleneck(struct link_state *state, const struct link_way *w,
+    struct link_way_state *way, uint32_t size, ns_t now, ns_t *over)
 {
 	struct link_wire *s, before;
 	struct transmission transmission;
@@ -339,7 +339,7 @@ static enum reason bottleneck(struct link_state *state, const struct link_way *w
 	*over = now;
 	if (!w->rate && !w->packet_time && !w->trace.count)
 		return REASON_NONE;
-	if (!(s = wire_of(way)))
+	if (!(s = get_wire(way)))
 		return REASON_OVERLOAD;
 	from = now > s->busy ? now : s->busy;
 	prune_waiting(s, now);
@@ -410,7 +410,7 @@ void link_enter(struct link_state *state, enum arrival_kind kind, const struct d
 		passage->outcome = PASSAGE_SLEEPS;
 		return;
 	}
-	passage->reason = bottleneck(state, w, s, datagram->size, now, &over);
+	passage->reason = cross_bottleneck(state, w, s, datagram->size, now, &over);
 	if (!passage->reason)
 		set_carried(state, over);
 	if (!passage->reason && plan->lost_at_exit)

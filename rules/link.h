@@ -84,7 +84,7 @@ struct plan {
 	uint32_t hold_name;
 	bool lost_at_exit, reordered, ahead;
 	bool in_blackout;            /* it arrived during a blackout with hold */
-	bool undecided;              /* in a pack: the link will decide about the whole */
+	bool undecided;              /* in a pack: the link decides when the pack enters it */
 	struct datagram_list copies; /* they enter with it */
 	struct parts *parts;         /* if it is a pack: the datagrams in it */
 };

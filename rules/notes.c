@@ -22,7 +22,7 @@ const struct ini_entry *notes_entry_for(const struct ini_section *section, const
 
 /* ---- Rules ---- */
 
-static uint64_t lowest(const struct spans *spans)
+static uint64_t spans_lowest(const struct spans *spans)
 {
 	uint64_t low = UNITS_NO_LIMIT;
 
@@ -32,7 +32,7 @@ static uint64_t lowest(const struct spans *spans)
 	return low;
 }
 
-static uint64_t highest(const struct spans *spans)
+static uint64_t spans_highest(const struct spans *spans)
 {
 	uint64_t high = 0;
 
@@ -81,11 +81,11 @@ void notes_rule(const struct config *config, const struct rule *rule, const stru
 	        "the rule can never match: `dtls_not` excludes all that `dtls` asks for"},
 	    {"attempt", (rule->looks & LOOKS_ATTEMPT) && rule->attempt.high == 0,
 	        "the rule can never match: the first try is 1"},
-	    {"size", rule->sizes.count && lowest(&rule->sizes) > DATAGRAM_MAX,
+	    {"size", rule->sizes.count && spans_lowest(&rule->sizes) > DATAGRAM_MAX,
 	        "the rule can never match: no datagram is larger than 65527 bytes"},
-	    {"session", rule->sessions.count && highest(&rule->sessions) == 0,
+	    {"session", rule->sessions.count && spans_highest(&rule->sessions) == 0,
 	        "the rule can never match: the first session is 1"},
-	    {"session", rule->sessions.count && lowest(&rule->sessions) > UINT32_MAX,
+	    {"session", rule->sessions.count && spans_lowest(&rule->sessions) > UINT32_MAX,
 	        "the rule can never match: sessions are numbered up to 4294967295"},
 	    {"epoch", rule->epoch.low > EPOCH_MAX, "the rule can never match: the last epoch is 65535"},
 	    {"record", !can_match_record(&rule->records),

@@ -135,16 +135,16 @@ static const struct link *link_after(const struct core_change *change, const str
 /* ---- Allocation ---- */
 
 static bool session_prepare(const struct core_change *change, const struct session *session,
-    const struct address *listening, struct session_change *own)
+    const struct address *listening, struct session_change *prepared)
 {
 	const struct config *after = change->after;
 
-	own->section = config_device(after, &session->device, listening);
-	own->rules = session_rules_new(after, own->section, session->number, &own->rule_count);
-	if (own->rule_count && !own->rules)
+	prepared->section = config_device(after, &session->device, listening);
+	prepared->rules = session_rules_new(after, prepared->section, session->number, &prepared->rule_count);
+	if (prepared->rule_count && !prepared->rules)
 		return false;
-	own->firsts = after->first_count ? calloc(after->first_count, sizeof(struct datagram *)) : NULL;
-	return own->firsts || !after->first_count;
+	prepared->firsts = after->first_count ? calloc(after->first_count, sizeof(struct datagram *)) : NULL;
+	return prepared->firsts || !after->first_count;
 }
 
 static bool sessions_prepare(struct core *core, struct core_change *change, const struct address *listening)
@@ -217,13 +217,13 @@ static void state_rearm(struct core *core, struct session *session, struct rule_
 
 /* Installs the rule states that session_prepare has allocated. */
 static void session_rules_reload(struct core *core, const struct core_change *change, struct session *session,
-    const struct session_change *own, ns_t now)
+    const struct session_change *prepared, ns_t now)
 {
 	struct rule_state *old = session->rules;
 	size_t old_count = session->rule_count;
 
-	session->rules = own->rules;
-	session->rule_count = own->rule_count;
+	session->rules = prepared->rules;
+	session->rule_count = prepared->rule_count;
 	for (size_t i = 0; i < session->rule_count; i++) {
 		struct rule_state *state = &session->rules[i];
 		uint32_t index = change->rule_from[state->rule->index];
@@ -320,7 +320,7 @@ static void firsts_reload(
 }
 
 static void session_reload(struct core *core, const struct core_change *change, struct session *session,
-    const struct session_change *own, ns_t now)
+    const struct session_change *prepared, ns_t now)
 {
 	const struct config *after = change->after;
 	const struct link *link = session->link_set ? link_after(change, session->link) : NULL;
@@ -328,13 +328,13 @@ static void session_reload(struct core *core, const struct core_change *change, 
 	links_reload(change, session);
 	for (int way = 0; way < WAYS; way++)
 		session_recent_forget(core, &session->ways[way]);
-	firsts_reload(core, change, session, own->firsts);
-	session->section = own->section;
+	firsts_reload(core, change, session, prepared->firsts);
+	session->section = prepared->section;
 	session->link_set = link != NULL;
 	if (!link)
 		link = &after->links[session->section ? session->section->link : after->default_link];
 	session->link = link;
-	session_rules_reload(core, change, session, own, now);
+	session_rules_reload(core, change, session, prepared, now);
 	timer_idle_set(core, session);
 	timer_nat_arm(core, session);
 }

@@ -22,27 +22,27 @@ const struct way_extra way_extra_none = {.drop_until = INT64_MIN, .hold_until = 
 
 struct way_extra *core_way_extra(struct core *core, struct session_way *way)
 {
-	struct way_extra *own;
+	struct way_extra *extra;
 
 	if (way->extra != &way_extra_none)
 		return way_extra_own(way);
-	own = core_get(core, sizeof(*own));
-	if (!own)
+	extra = core_get(core, sizeof(*extra));
+	if (!extra)
 		return NULL;
-	*own = way_extra_none;
-	way->extra = own;
-	return own;
+	*extra = way_extra_none;
+	way->extra = extra;
+	return extra;
 }
 
 void core_dropped(struct core *core, struct session_way *way, enum reason reason, uint32_t count)
 {
-	struct way_extra *own = count ? core_way_extra(core, way) : NULL;
+	struct way_extra *extra = count ? core_way_extra(core, way) : NULL;
 	struct account *refused = &core->refused[WAY_UP];
 
-	if (own)
-		own->dropped[reason] += count;
+	if (extra)
+		extra->dropped[reason] += count;
 	/* If memory for the session's own count is out, count them as datagrams without a session. */
-	for (; count && !own; count--) {
+	for (; count && !extra; count--) {
 		if (way->tally.received)
 			way->tally.received--;
 		else
@@ -70,12 +70,12 @@ struct account way_account(const struct session_way *way)
 
 static void free_way_extra(struct session_way *way)
 {
-	struct way_extra *own = (struct way_extra *)way->extra;
+	struct way_extra *extra = (struct way_extra *)way->extra;
 
-	if (own == &way_extra_none)
+	if (extra == &way_extra_none)
 		return;
-	attempts_clear(&own->attempts);
-	free(own);
+	attempts_clear(&extra->attempts);
+	free(extra);
 	way->extra = &way_extra_none;
 }
 
@@ -106,12 +106,12 @@ bool core_should_prefetch(const struct core *core)
 
 static inline void prefetch_sessions(const struct session *session, enum way way)
 {
-	size_t own = offsetof(struct session, ways) + way * sizeof(struct session_way);
+	size_t way_start = offsetof(struct session, ways) + way * sizeof(struct session_way);
 	size_t link = offsetof(struct session, first_link);
 	size_t links = link + offsetof(struct link_state, ways) + way * sizeof(struct link_way_state);
 
 	cache_fetch(session, 0, offsetof(struct session, ways));
-	cache_fetch(session, own, own + sizeof(struct session_way));
+	cache_fetch(session, way_start, way_start + sizeof(struct session_way));
 	cache_fetch(session, link, link + offsetof(struct link_state, ways));
 	cache_fetch(session, links, links + offsetof(struct link_way_state, awake));
 }
@@ -600,17 +600,17 @@ void session_rules_free(struct core *core, struct rule_state *rules, size_t coun
 
 void session_recent_forget(struct core *core, struct session_way *way)
 {
-	struct way_extra *own;
+	struct way_extra *extra;
 
 	if (!way->extra->recent)
 		return;
-	own = way_extra_own(way);
-	for (unsigned i = 0; i < own->recent_cap; i++)
-		if (own->recent[i])
-			pool_put(core->pool, own->recent[i]);
-	free(own->recent);
-	own->recent = NULL;
-	own->recent_next = 0;
+	extra = way_extra_own(way);
+	for (unsigned i = 0; i < extra->recent_cap; i++)
+		if (extra->recent[i])
+			pool_put(core->pool, extra->recent[i]);
+	free(extra->recent);
+	extra->recent = NULL;
+	extra->recent_next = 0;
 }
 
 static void session_free(struct core *core, struct session *session)

@@ -30,7 +30,8 @@ void shared_number_return(struct shared *shared, uint32_t number);
 /* Returns the latest number allocated. */
 uint32_t shared_numbers(const struct shared *shared);
 
-/* Makes room to remember one more session; returns false if memory is out. Call it before the next two. */
+/* Makes room to remember one more session; returns false if memory is out. Call it before
+ * shared_opened and shared_identity_take. */
 bool shared_remembers(struct shared *shared, size_t remembered);
 /* Returns how many sessions were opened before under this key (an address or identity at a listener), and
  * counts one more. At least `remembered` keys are kept; beyond that, all keys without a live session are
@@ -47,6 +48,6 @@ uint64_t shared_bytes_take(struct shared *shared, uint64_t bytes, uint64_t max);
 void shared_bytes_give(struct shared *shared, uint64_t bytes);
 /* Returns the size of the pieces taken while plenty are left: a small part of `max`, however many workers. */
 uint64_t shared_piece(uint64_t max);
-#define CORE_GROUP_MAX 64 /* cores that share it, at most */
+#define CORE_GROUP_MAX 64 /* maximum number of cores that share it */
 
 #endif
