@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* act: what a rule does when it fires: to the datagram that made it fire, and to the session. */
+/*
+ * act: carries out the actions of a rule that fires, on the datagram that made it fire and on its session,
+ * and restarts the counts of the rules that have it as their `since`.
+ */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +25,8 @@ static struct rule_state *find_state(struct session *session, unsigned rule)
 	return NULL;
 }
 
-/* NULL when memory is out: the watching rule does not notice. */
-static struct restart *restart_of(struct core *core, struct rule_state *state, ns_t now, uint64_t seen)
+/* Returns NULL if memory is out; the watching rule then misses the restart. */
+static struct restart *get_restart(struct core *core, struct rule_state *state, ns_t now, uint64_t seen)
 {
 	if (!state->restart)
 		state->restart = core_get(core, sizeof(*state->restart));
@@ -34,10 +37,11 @@ static struct restart *restart_of(struct core *core, struct rule_state *state, n
 	return state->restart;
 }
 
-/* What is counted in the session itself, whatever the rule's scope: bytes carried, and attempts. */
-static void restart_own(struct core *core, struct session *session, struct rule_state *own, ns_t now)
+/* Restarts what is counted per session even if scope = all: bytes carried and attempts. */
+static void restart_session_counts(
+    struct core *core, struct session *session, struct rule_state *own, ns_t now)
 {
-	struct restart *anew = restart_of(core, own, now, session->seen);
+	struct restart *anew = get_restart(core, own, now, session->seen);
 
 	for (int way = 0; anew && way < WAYS; way++) {
 		anew->carried[way] = session->ways[way].carried;
@@ -52,8 +56,8 @@ static void restart_counts(struct core *core, struct session *session, struct ru
 	timer_rule_arm(core, session, state, now, now);
 }
 
-/* Every count and time of a watching rule starts anew, with the next datagram: in the session where the other
- * one fired (NULL: in all), or where its scope is all sessions in all of them. */
+/* Restarts every count and time of a watching rule, beginning with the next datagram: in the session where
+ * the other rule fired, or in all sessions if `session` is NULL or the watcher has scope = all. */
 static void restart(struct core *core, struct session *session, const struct rule *watcher, ns_t now)
 {
 	struct rule_state *own;
@@ -61,13 +65,13 @@ static void restart(struct core *core, struct session *session, const struct rul
 	bool only = session && !all;
 
 	if (all) {
-		restart_of(core, &core->shared_rules[watcher->index], now, core->seen_all);
+		get_restart(core, &core->shared_rules[watcher->index], now, core->seen_all);
 		restart_counts(core, NULL, &core->shared_rules[watcher->index], now);
 	}
 	for (struct session *s = only ? session : core->oldest; s; s = only ? NULL : s->newer) {
 		if (!(own = find_state(s, watcher->index)))
 			continue;
-		restart_own(core, s, own, now);
+		restart_session_counts(core, s, own, now);
 		if (!all)
 			restart_counts(core, s, own, now);
 	}
@@ -95,12 +99,12 @@ void judge_fired_outside(struct core *core, struct session *session, const struc
 	if (own)
 		judge_fired(core, session, session ? act_state(core, own) : own, now);
 	else
-		core->totals[rule->index].fired++; /* the session is none of the rule's own */
+		core->totals[rule->index].fired++; /* the rule does not apply to this session */
 }
 
 /* ---- Actions without a datagram ---- */
 
-/* `blackout 0`: ends those that are running. */
+/* `blackout 0`: ends running blackouts. */
 static void end_blackouts(struct core *core, struct session *session, const struct action *action, ns_t now)
 {
 	bool ended = false;
@@ -121,8 +125,8 @@ static void end_blackouts(struct core *core, struct session *session, const stru
 	path_blackout_end(core, session, now);
 }
 
-static void blackout(struct core *core, struct session *session, const struct action *action, ns_t length,
-    uint32_t by, ns_t now)
+static void begin_blackout(struct core *core, struct session *session, const struct action *action,
+    ns_t length, uint32_t by, ns_t now)
 {
 	ns_t until = ns_add(now, length);
 	bool raised = false;
@@ -141,7 +145,7 @@ static void blackout(struct core *core, struct session *session, const struct ac
 			continue;
 		own = core_way_extra(core, &session->ways[w]);
 		if (!own)
-			continue; /* memory is out: this way stays light */
+			continue; /* memory is out: no blackout on this way */
 		end = action->mode == BLACKOUT_HOLD ? &own->hold_until : &own->drop_until;
 		if (*end >= until)
 			continue;
@@ -156,7 +160,7 @@ static void blackout(struct core *core, struct session *session, const struct ac
 	    names_get(core->names, by));
 }
 
-static void link_change(struct core *core, struct session *session, unsigned link, uint32_t by, ns_t now)
+static void change_link(struct core *core, struct session *session, unsigned link, uint32_t by, ns_t now)
 {
 	session->link = &core->config->links[link];
 	session->link_set = true;
@@ -168,10 +172,10 @@ void judge_act(struct core *core, struct session *session, const struct action *
 {
 	switch (action->act) {
 	case ACT_BLACKOUT:
-		blackout(
+		begin_blackout(
 		    core, session, action, chance_time(draw, rule_draw(index, 0), &action->time), by, now);
 		break;
-	case ACT_LINK: link_change(core, session, action->link, by, now); break;
+	case ACT_LINK: change_link(core, session, action->link, by, now); break;
 	case ACT_NOTE: core_event(core, session, now, "note by=%s", names_get(core->names, by)); break;
 	case ACT_REBIND:
 		nat_rebind(&session->nat, action->what);
@@ -181,8 +185,8 @@ void judge_act(struct core *core, struct session *session, const struct action *
 	}
 }
 
-/* Returns whether this one applies to every session and way that the other one applies to. */
-static bool covers(const struct standing_action *standing, const struct standing_action *other)
+/* Returns whether `standing` applies to every session and way that `other` applies to. */
+static bool standing_covers(const struct standing_action *standing, const struct standing_action *other)
 {
 	bool ways = true;
 
@@ -196,7 +200,7 @@ void judge_remember(struct core *core, struct standing_action standing)
 	bool is_end = standing.action.act == ACT_BLACKOUT && standing.until <= core->now;
 	size_t kept = 0;
 
-	/* What is over, and what this one takes the place of, goes. */
+	/* Remove actions that have expired, or that this one replaces. */
 	for (size_t i = 0; i < core->standing_count; i++) {
 		struct standing_action *s = &core->standing[i];
 		bool over = s->action.act == ACT_BLACKOUT && s->until <= core->now;
@@ -204,7 +208,7 @@ void judge_remember(struct core *core, struct standing_action standing)
 		            s->rule == standing.rule && s->index == standing.index &&
 		            s->device == standing.device;
 
-		bool ended = s->action.act == ACT_BLACKOUT && is_end && covers(&standing, s);
+		bool ended = s->action.act == ACT_BLACKOUT && is_end && standing_covers(&standing, s);
 
 		if (!over && !same && !ended)
 			core->standing[kept++] = *s;
@@ -216,7 +220,7 @@ void judge_remember(struct core *core, struct standing_action standing)
 		size_t cap = kept ? 2 * kept : 8;
 		struct standing_action *more = realloc(core->standing, cap * sizeof(*more));
 
-		if (!more) { /* sessions to come will not know of it */
+		if (!more) { /* it will not apply to later sessions */
 			core->out_of_memory = true;
 			return;
 		}
@@ -257,9 +261,9 @@ struct standing_action standing_action_of(const struct rule *rule, size_t index)
 	    .rule = rule, .index = index, .action = rule->actions.all[index], .by = rule->id};
 }
 
-/* Does it for this session, or with scope = all for every one that the rule allows, those to come included.
- */
-static void act_widely(struct judgement *j, const struct rule *rule, size_t index, struct draw draw)
+/* Carries out an action for this session or, with scope = all, for all sessions that the rule admits,
+ * including later ones. */
+static void act_in_scope(struct judgement *j, const struct rule *rule, size_t index, struct draw draw)
 {
 	struct standing_action filter = standing_action_of(rule, index);
 
@@ -277,7 +281,7 @@ void judgement_drop(struct judgement *j, enum reason reason, uint32_t decider)
 	j->decider = decider;
 }
 
-struct copying {
+struct copy_source {
 	enum origin origin;
 	enum way way;
 	uint32_t n;
@@ -290,9 +294,8 @@ struct copying {
 	uint64_t salt;
 };
 
-/* Makes a copy that enters with the datagram; NULL where memory or max_queued is out (then it counts as
- * dropped). */
-static struct datagram *copy_make(struct judgement *j, const struct copying *from)
+/* Makes a copy that enters the link with the datagram; returns NULL if memory is out. */
+static struct datagram *make_copy(struct judgement *j, const struct copy_source *from)
 {
 	struct core *core = j->core;
 	struct datagram *copy = core_datagram(core, j->session, from->way, from->size);
@@ -323,33 +326,32 @@ static struct datagram *copy_make(struct judgement *j, const struct copying *fro
 	return copy;
 }
 
-/* K of "copy=K"; past the last number they share it. */
-static uint16_t next_number(uint32_t copies)
+/* Returns K of the next "copy=K"; all copies from UINT16_MAX on share that number. */
+static uint16_t next_copy_number(uint32_t copies)
 {
 	return (uint16_t)(copies < UINT16_MAX ? copies + 1 : UINT16_MAX);
 }
 
-/* A copy of the datagram as it is now. */
 struct datagram *act_copy(struct judgement *j, enum origin origin, uint64_t salt)
 {
-	return copy_make(j, &(struct copying){.origin = origin,
+	return make_copy(j, &(struct copy_source){.origin = origin,
 	                        .way = j->input->way,
 	                        .n = j->datagram->n,
 	                        .id = j->datagram->id,
 	                        .bytes = j->datagram->bytes,
 	                        .size = j->datagram->size,
-	                        .number = next_number(j->verdict->copies),
+	                        .number = next_copy_number(j->verdict->copies),
 	                        .salt = salt});
 }
 
-static uint64_t salt_of(const struct rule *rule, size_t index, uint64_t number)
+static uint64_t copy_salt(const struct rule *rule, size_t index, uint64_t number)
 {
 	return chance_mix(rule->draw_key + rule_draw(index, (unsigned)number));
 }
 
-/* Flips `count` bits, drawn or from the lowest of byte BYTE on; gives false where that reaches past the end.
- */
-static bool flip(struct datagram *datagram, const struct action *action, struct draw draw, size_t index,
+/* Flips `count` bits, at drawn positions or from the lowest bit of byte BYTE on. Returns false if these reach
+ * past the datagram's end. */
+static bool flip_bits(struct datagram *datagram, const struct action *action, struct draw draw, size_t index,
     struct verdict *verdict)
 {
 	uint64_t bits = (uint64_t)datagram->size * 8;
@@ -363,7 +365,7 @@ static bool flip(struct datagram *datagram, const struct action *action, struct 
 
 		if (action->byte == ACTION_NO_BYTE) {
 			bit = chance_below(draw, rule_draw(index, i), bits);
-			/* No bit twice, or it would be whole again: the next one that is free. */
+			/* Never flip a bit twice, which would restore it: take the next free one. */
 			for (uint32_t k = 0; k < i; k++)
 				if (chosen[k] == bit) {
 					bit = (bit + 1) % bits;
@@ -380,10 +382,11 @@ static bool flip(struct datagram *datagram, const struct action *action, struct 
 	return true;
 }
 
-static bool duplicate(struct judgement *j, const struct rule *rule, size_t index, const struct action *action)
+static bool act_duplicate(
+    struct judgement *j, const struct rule *rule, size_t index, const struct action *action)
 {
 	for (uint32_t k = 1; k <= action->count; k++) {
-		struct datagram *copy = act_copy(j, ORIGIN_DUPLICATE, salt_of(rule, index, k));
+		struct datagram *copy = act_copy(j, ORIGIN_DUPLICATE, copy_salt(rule, index, k));
 
 		if (copy)
 			copy->plan->offset = (ns_t)k * action->time.low;
@@ -391,7 +394,7 @@ static bool duplicate(struct judgement *j, const struct rule *rule, size_t index
 	return true;
 }
 
-static bool decoy(
+static bool act_decoy(
     struct judgement *j, const struct rule *rule, size_t index, const struct action *action, struct draw draw)
 {
 	uint64_t first = action->byte == ACTION_NO_BYTE ? 0 : (uint64_t)action->byte * 8;
@@ -399,10 +402,10 @@ static bool decoy(
 
 	if (first + action->count > (uint64_t)j->datagram->size * 8)
 		return false;
-	copy = act_copy(j, ORIGIN_DECOY, salt_of(rule, index, 0));
+	copy = act_copy(j, ORIGIN_DECOY, copy_salt(rule, index, 0));
 	if (copy) {
 		copy->plan->ahead = true;
-		flip(copy, action, draw, index, NULL);
+		flip_bits(copy, action, draw, index, NULL);
 	}
 	return true;
 }
@@ -427,7 +430,7 @@ static bool set_byte(struct judgement *j, const struct action *action)
 	return true;
 }
 
-static struct datagram *remembered(struct judgement *j, const struct action *action)
+static struct datagram *find_recorded(struct judgement *j, const struct action *action)
 {
 	const struct way_extra *kept = judgement_way(j)->extra;
 	unsigned cap = j->core->config->recent + 1;
@@ -440,40 +443,42 @@ static struct datagram *remembered(struct judgement *j, const struct action *act
 	return NULL;
 }
 
-static bool replay(struct judgement *j, const struct rule *rule, size_t index, const struct action *action)
+static bool act_replay(
+    struct judgement *j, const struct rule *rule, size_t index, const struct action *action)
 {
-	struct datagram *kept = remembered(j, action);
+	struct datagram *kept = find_recorded(j, action);
 
 	if (!kept)
 		return false;
-	kept->copy = next_number(kept->copy);
-	copy_make(j, &(struct copying){.origin = ORIGIN_REPLAY,
+	kept->copy = next_copy_number(kept->copy);
+	make_copy(j, &(struct copy_source){.origin = ORIGIN_REPLAY,
 	                 .way = (enum way)kept->way,
 	                 .n = kept->n,
 	                 .id = kept->id,
 	                 .bytes = kept->bytes,
 	                 .size = kept->size,
 	                 .number = kept->copy,
-	                 .salt = salt_of(rule, index, 0) + j->datagram->n});
+	                 .salt = copy_salt(rule, index, 0) + j->datagram->n});
 	return true;
 }
 
-static bool inject(struct judgement *j, const struct rule *rule, size_t index, const struct action *action)
+static bool act_inject(
+    struct judgement *j, const struct rule *rule, size_t index, const struct action *action)
 {
-	copy_make(j, &(struct copying){.origin = ORIGIN_INJECT,
+	make_copy(j, &(struct copy_source){.origin = ORIGIN_INJECT,
 	                 .way = j->input->way,
 	                 .n = j->datagram->n,
 	                 .id = j->datagram->id,
 	                 .bytes = action->bytes,
 	                 .size = action->size,
-	                 .number = next_number(j->verdict->copies),
-	                 .salt = salt_of(rule, index, 0)});
+	                 .number = next_copy_number(j->verdict->copies),
+	                 .salt = copy_salt(rule, index, 0)});
 	return true;
 }
 
 static bool start_blackout(struct judgement *j, const struct rule *rule, size_t index, struct draw draw)
 {
-	act_widely(j, rule, index, draw);
+	act_in_scope(j, rule, index, draw);
 	switch (path_state(judgement_way(j), j->input->now)) {
 	case PATH_DROPS: judgement_drop(j, REASON_BLACKOUT, rule->id); break;
 	case PATH_HOLDS: j->plan->in_blackout = true; break;
@@ -482,16 +487,15 @@ static bool start_blackout(struct judgement *j, const struct rule *rule, size_t 
 	return true;
 }
 
-/* A datagram that joins an open pack leaves with its first one: what would change its own way does nothing.
- */
-static bool joins_pack(const struct judgement *j)
+/* Returns whether the datagram will join an open pack. It then leaves when the pack does, so actions that
+ * affect its delay have no effect. */
+static bool will_join_pack(const struct judgement *j)
 {
 	const struct pack *open = judgement_way(j)->extra->pack;
 
 	return open && !j->group && gather_pack_takes(open, j->datagram->size, j->plan->in_blackout);
 }
 
-/* Returns false if the action leaves the datagram alone. */
 bool act_apply(struct judgement *j, struct rule_state *own, size_t index, struct draw draw)
 {
 	const struct rule *rule = own->rule;
@@ -500,13 +504,13 @@ bool act_apply(struct judgement *j, struct rule_state *own, size_t index, struct
 	switch (action->act) {
 	case ACT_DROP: judgement_drop(j, REASON_RULE, rule->id); return true;
 	case ACT_DELAY:
-		if (joins_pack(j))
+		if (will_join_pack(j))
 			return false;
 		j->plan->extra = ns_add(
 		    j->plan->extra, chance_time(draw, rule_draw(index, 0), &action->time));
 		return true;
 	case ACT_HOLD:
-		if (joins_pack(j))
+		if (will_join_pack(j))
 			return false;
 		if (action->either && action->count > j->plan->hold_either)
 			j->plan->hold_either = action->count;
@@ -514,29 +518,29 @@ bool act_apply(struct judgement *j, struct rule_state *own, size_t index, struct
 			j->plan->hold_own = action->count;
 		j->plan->hold_name = rule->id;
 		return true;
-	case ACT_DUPLICATE: return duplicate(j, rule, index, action);
-	case ACT_CORRUPT: return flip(j->datagram, action, draw, index, j->verdict);
+	case ACT_DUPLICATE: return act_duplicate(j, rule, index, action);
+	case ACT_CORRUPT: return flip_bits(j->datagram, action, draw, index, j->verdict);
 	case ACT_SET: return set_byte(j, action);
-	case ACT_DECOY: return decoy(j, rule, index, action, draw);
+	case ACT_DECOY: return act_decoy(j, rule, index, action, draw);
 	case ACT_TRUNCATE: return truncate_to(j, action->size);
-	case ACT_REPLAY: return replay(j, rule, index, action);
+	case ACT_REPLAY: return act_replay(j, rule, index, action);
 	case ACT_PERMUTE:
 		if (j->group || j->pack ||
 		    !gather_group_join(j->core, own, action, j->datagram, j->input->now))
 			return false;
 		j->group = own;
 		return true;
-	case ACT_INJECT: return inject(j, rule, index, action);
+	case ACT_INJECT: return act_inject(j, rule, index, action);
 	case ACT_PACK:
-		if (j->group || (j->datagram->size > action->size && !joins_pack(j)))
+		if (j->group || (j->datagram->size > action->size && !will_join_pack(j)))
 			return false;
 		j->pack = action;
 		return true;
 	case ACT_BLACKOUT: return start_blackout(j, rule, index, draw);
 	case ACT_LINK:
-	case ACT_REBIND: act_widely(j, rule, index, draw); return true;
+	case ACT_REBIND: act_in_scope(j, rule, index, draw); return true;
 	case ACT_BYPASS:
-		if (joins_pack(j))
+		if (will_join_pack(j))
 			return false;
 		j->bypass = true;
 		return true;

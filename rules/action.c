@@ -7,20 +7,17 @@
 #include "base/ini.h"
 
 const struct action_row action_table[ACT_COUNT] = {
-    [ACT_DROP] = {"drop", "", "gone", false},
-    [ACT_DELAY] = {"delay", "T", "T on top of what the link does", false},
+    [ACT_DROP] = {"drop", "", "drop the datagram", false},
+    [ACT_DELAY] = {"delay", "T", "T of delay in addition to the link's", false},
     [ACT_HOLD] = {"hold", "N [either]",
-        "sent after N later datagrams (at most 65535) of its direction, or of either, have been sent (or "
-        "after 1s "
-        "without)",
+        "sent after N later datagrams (at most 65535) of its direction, or of either, have been sent, or "
+        "after 1s",
         false},
     [ACT_DUPLICATE] = {"duplicate", "[N] [T]", "N more copies (1; at most 1000), each T after the other (0)",
         false},
     [ACT_CORRUPT] = {"corrupt", "[N] [at BYTE]",
         "N bits flipped (1; at most 64), at positions drawn from the seed, or the N lowest bits of byte "
-        "BYTE, then of "
-        "the "
-        "next",
+        "BYTE, then of the next",
         false},
     [ACT_SET] = {"set", "BYTE VALUE", "that byte becomes VALUE (0-255)", false},
     [ACT_DECOY] = {"decoy", "[N] [at BYTE]",
@@ -28,9 +25,7 @@ const struct action_row action_table[ACT_COUNT] = {
     [ACT_TRUNCATE] = {"truncate", "N", "cut to N bytes", false},
     [ACT_REPLAY] = {"replay", "N or KIND",
         "the datagram N before this one (at most 64), or the session's first with a record of this dtls "
-        "kind, is sent "
-        "again "
-        "after this one",
+        "kind, is sent again after this one",
         false},
     [ACT_PERMUTE] = {"permute", "ORDER",
         "groups of as many matched datagrams as ORDER has numbers are held until the group is whole (or for "
@@ -38,22 +33,20 @@ const struct action_row action_table[ACT_COUNT] = {
         false},
     [ACT_INJECT] = {"inject", "HEX", "a datagram of these bytes is sent after this one, the same way", false},
     [ACT_PACK] = {"pack", "T [SIZE]",
-        "this datagram and the next ones of its direction leave as one, T after the first, or before it "
-        "would "
-        "grow past SIZE (1400 bytes)",
+        "this datagram and the next ones of its direction leave as one, T after the first, or earlier, "
+        "before it would grow past SIZE (1400 bytes)",
         false},
     [ACT_BLACKOUT] = {"blackout", "T [both or up or down] [drop or hold]",
-        "from now, for T, nothing that arrives passes (both, drop when left out); `hold` keeps it and lets "
-        "it go, in order, when the blackout ends; `blackout 0` ends those that run",
+        "from now, for T, nothing that arrives passes (default: both, drop); `hold` keeps it and releases "
+        "it, in order, when the blackout ends; `blackout 0` ends running blackouts",
         true},
     [ACT_REBIND] = {"rebind", "[port or address]",
         "the NAT mapping is replaced: the next up datagram leaves from a new source port (`address`: also "
-        "from "
-        "the next `source`)",
+        "from the next `source`)",
         true},
-    [ACT_LINK] = {"link", "NAME", "the session goes over to another link", true},
+    [ACT_LINK] = {"link", "NAME", "the session switches to another link", true},
     [ACT_BYPASS] = {"bypass", "", "the link is skipped: sent at once", false},
-    [ACT_NOTE] = {"note", "", "nothing; it is counted and stands in the capture", true},
+    [ACT_NOTE] = {"note", "", "does nothing but be counted and recorded in the capture", true},
 };
 
 #define WORDS_MAX 24
@@ -63,7 +56,7 @@ struct words {
 	size_t count;
 };
 
-static int wrong(struct reading *reading, enum act act)
+static int usage_error(struct reading *reading, enum act act)
 {
 	const struct action_row *row = &action_table[act];
 
@@ -97,8 +90,8 @@ static int read_time(struct reading *reading, const char *word, struct action *a
 	return units_time_range(word, &action->time, &reading->error);
 }
 
-/* A time that is no range: ranges are for delay and blackout. */
-static int read_one_time(struct reading *reading, const char *word, struct action *action)
+/* Reads a single time; only delay and blackout accept ranges. */
+static int read_single_time(struct reading *reading, const char *word, struct action *action)
 {
 	if (units_time(word, &action->time.low, &reading->error))
 		return -1;
@@ -110,7 +103,7 @@ static int read_hold(struct reading *reading, const struct words *words, struct 
 {
 	if (words->count < 2 || words->count > 3 ||
 	    (words->count == 3 && strcmp(words->all[2], "either") != 0))
-		return wrong(reading, ACT_HOLD);
+		return usage_error(reading, ACT_HOLD);
 	action->either = words->count == 3;
 	return read_count(reading, words->all[1], 1, ACTION_HOLD_MAX, &action->count);
 }
@@ -123,12 +116,12 @@ static int read_duplicate(struct reading *reading, const struct words *words, st
 	if (at < words->count && !is_time(words->all[at]))
 		if (read_count(reading, words->all[at++], 1, ACTION_COPIES_MAX, &action->count))
 			return -1;
-	if (at < words->count && read_one_time(reading, words->all[at++], action))
+	if (at < words->count && read_single_time(reading, words->all[at++], action))
 		return -1;
-	return at == words->count ? 0 : wrong(reading, ACT_DUPLICATE);
+	return at == words->count ? 0 : usage_error(reading, ACT_DUPLICATE);
 }
 
-/* corrupt and decoy: "[N] [at BYTE]" */
+/* Reads the arguments of corrupt and decoy: "[N] [at BYTE]". */
 static int read_corrupt(struct reading *reading, const struct words *words, struct action *action)
 {
 	size_t at = 1;
@@ -143,7 +136,7 @@ static int read_corrupt(struct reading *reading, const struct words *words, stru
 			return -1;
 		at += 2;
 	}
-	return at == words->count ? 0 : wrong(reading, action->act);
+	return at == words->count ? 0 : usage_error(reading, action->act);
 }
 
 static int read_set(struct reading *reading, const struct words *words, struct action *action)
@@ -151,7 +144,7 @@ static int read_set(struct reading *reading, const struct words *words, struct a
 	uint32_t value = 0;
 
 	if (words->count != 3)
-		return wrong(reading, ACT_SET);
+		return usage_error(reading, ACT_SET);
 	if (read_count(reading, words->all[1], 0, 65506, &action->byte) ||
 	    read_count(reading, words->all[2], 0, 255, &value))
 		return -1;
@@ -164,7 +157,7 @@ static int read_truncate(struct reading *reading, const struct words *words, str
 	uint64_t size;
 
 	if (words->count != 2)
-		return wrong(reading, ACT_TRUNCATE);
+		return usage_error(reading, ACT_TRUNCATE);
 	if (units_size(words->all[1], &size, &reading->error))
 		return -1;
 	if (size > 65507)
@@ -176,7 +169,7 @@ static int read_truncate(struct reading *reading, const struct words *words, str
 static int read_replay(struct reading *reading, const struct words *words, struct action *action)
 {
 	if (words->count != 2)
-		return wrong(reading, ACT_REPLAY);
+		return usage_error(reading, ACT_REPLAY);
 	if (words->all[1][0] >= '0' && words->all[1][0] <= '9')
 		return read_count(reading, words->all[1], 1, ACTION_REPLAY_MAX, &action->count);
 	action->by_kind = true;
@@ -235,8 +228,8 @@ static int read_pack(struct reading *reading, const struct words *words, struct 
 	uint64_t size = ACTION_PACK_SIZE;
 
 	if (words->count < 2 || words->count > 3)
-		return wrong(reading, ACT_PACK);
-	if (read_one_time(reading, words->all[1], action) ||
+		return usage_error(reading, ACT_PACK);
+	if (read_single_time(reading, words->all[1], action) ||
 	    (words->count == 3 && units_size(words->all[2], &size, &reading->error)))
 		return -1;
 	if (size < 1 || size > 65507)
@@ -247,21 +240,21 @@ static int read_pack(struct reading *reading, const struct words *words, struct 
 
 static int read_blackout(struct reading *reading, const struct words *words, struct action *action)
 {
-	static const char *const words_known[] = {"both", "up", "down", "drop", "hold"};
+	static const char *const choices[] = {"both", "up", "down", "drop", "hold"};
 	bool way_given = false, mode_given = false;
 
 	if (words->count < 2 || words->count > 4)
-		return wrong(reading, ACT_BLACKOUT);
+		return usage_error(reading, ACT_BLACKOUT);
 	action->ways[WAY_UP] = action->ways[WAY_DOWN] = true;
 	if (read_time(reading, words->all[1], action))
 		return -1;
 	for (size_t i = 2; i < words->count; i++) {
-		int choice = keys_choose(reading, words->all[i], words_known, 5);
+		int choice = keys_choose(reading, words->all[i], choices, 5);
 
 		if (choice < 0)
 			return -1;
 		if (choice < 3 ? way_given : mode_given)
-			return wrong(reading, ACT_BLACKOUT);
+			return usage_error(reading, ACT_BLACKOUT);
 		if (choice < 3) {
 			way_given = true;
 			action->ways[WAY_UP] = choice != 2;
@@ -280,7 +273,7 @@ static int read_rebind(struct reading *reading, const struct words *words, struc
 	int choice = 0;
 
 	if (words->count > 2)
-		return wrong(reading, ACT_REBIND);
+		return usage_error(reading, ACT_REBIND);
 	if (words->count == 2 && (choice = keys_choose(reading, words->all[1], what, 2)) < 0)
 		return -1;
 	action->what = choice == 1 ? REBIND_ADDRESS : REBIND_PORT;
@@ -292,7 +285,7 @@ static int read_link(struct reading *reading, const struct words *words, struct 
 	const struct ini_section *section;
 
 	if (words->count != 2)
-		return wrong(reading, ACT_LINK);
+		return usage_error(reading, ACT_LINK);
 	section = ini_find(reading->ini, "link", words->all[1]);
 	if (!section && ini_is_profile(words->all[1]))
 		return error_set(&reading->error,
@@ -309,7 +302,7 @@ static int read_by_act(struct reading *reading, const struct words *words, struc
 	switch (action->act) {
 	case ACT_DELAY:
 		return words->count == 2 ? read_time(reading, words->all[1], action)
-		                         : wrong(reading, ACT_DELAY);
+		                         : usage_error(reading, ACT_DELAY);
 	case ACT_HOLD: return read_hold(reading, words, action);
 	case ACT_DUPLICATE: return read_duplicate(reading, words, action);
 	case ACT_CORRUPT:
@@ -328,7 +321,7 @@ static int read_by_act(struct reading *reading, const struct words *words, struc
 	case ACT_NOTE:
 	case ACT_COUNT: break;
 	}
-	return words->count == 1 ? 0 : wrong(reading, action->act);
+	return words->count == 1 ? 0 : usage_error(reading, action->act);
 }
 
 int action_read(struct reading *reading, const char *text, void *into)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * action: what a rule does: the words behind `do =`, read into one struct each.
+ * action: parses the actions of a rule (the values of `do =`) into one struct each.
  *
- * One table has a row for every action: its word, what it takes, whether it needs a datagram (one that does
- * cannot stand in a timed rule or be asked for from outside), and its help. Carrying actions out is
- * rules/judge's and rules/core's affair.
+ * action_table has a row for every action: its name, its arguments, its help text, and whether it works
+ * without a datagram (an action that needs a datagram cannot be used in a timed rule or through the API).
+ * The actions are carried out in act.c.
  */
 #ifndef RULES_ACTION_H
 #define RULES_ACTION_H
@@ -48,7 +48,7 @@ enum act {
 enum blackout_mode { BLACKOUT_DROP, BLACKOUT_HOLD };
 enum rebind_what { REBIND_PORT, REBIND_ADDRESS };
 
-/* Which kinds of record: the bits of enum dtls_kind, and content types by number. */
+/* A set of record kinds: a bit for each enum dtls_kind, and a bit for each content type. */
 struct kinds {
 	uint32_t kinds;
 	uint32_t types[8];
@@ -57,20 +57,20 @@ struct kinds {
 
 struct action {
 	enum act act;
-	struct time_range time; /* delay, duplicate's distance, pack's wait, blackout's length */
-	uint32_t count;  /* hold: datagrams; duplicate, decoy: copies or bits; corrupt: bits; replay: back */
-	uint32_t byte;   /* corrupt, decoy, set: where; or ACTION_NO_BYTE */
-	uint32_t size;   /* truncate, pack, inject: bytes */
-	uint8_t value;   /* set */
-	bool either;     /* hold */
+	struct time_range time; /* delay; duplicate: interval; pack: wait; blackout: duration */
+	uint32_t count; /* hold: datagrams; duplicate: copies; decoy, corrupt: bits; replay: datagrams back */
+	uint32_t byte;  /* corrupt, decoy, set: offset, or ACTION_NO_BYTE */
+	uint32_t size;  /* truncate, pack, inject: bytes */
+	uint8_t value;  /* set */
+	bool either;    /* hold */
 	bool ways[WAYS]; /* blackout */
 	enum blackout_mode mode;
 	enum rebind_what what;
 	unsigned link;                     /* index of the link */
 	bool by_kind;                      /* replay */
 	struct kinds kinds;                /* replay */
-	unsigned kept;                     /* replay by kind: which of the session's firsts */
-	uint8_t order[ACTION_PERMUTE_MAX]; /* permute: `count` numbers from 0 */
+	unsigned kept;                     /* replay by kind: index in the session's `firsts` */
+	uint8_t order[ACTION_PERMUTE_MAX]; /* permute: `count` indexes, counted from 0 */
 	const uint8_t *bytes;              /* inject */
 };
 
@@ -88,7 +88,7 @@ struct actions {
 	size_t count;
 };
 
-/* Readers for tables of keys: one action more into a struct actions; one kind more into a struct kinds. */
+/* Readers for key tables: append an action to a struct actions; add a kind to a struct kinds. */
 key_read action_read;
 key_read kinds_read;
 

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * config: config_new fills each section by its key table (see keys.c) and checks combinations of keys; then
+ * it builds the indexes by address and name and the lists of rules, looks for cycles of `since`, and adds
+ * notes.
+ */
 #include "rules/config.h"
 
 #include <math.h>
@@ -10,8 +15,8 @@
 #include "rules/notes.h"
 #include "rules/sections.h"
 
-#define QUEUE_NOTE (10 * NS_S) /* a queue that holds more is told */
-#define QUEUE_NOTE_SIZE 500    /* bytes of the datagrams that it is judged by */
+#define QUEUE_NOTE (10 * NS_S) /* a note is made of a queue that holds more */
+#define QUEUE_NOTE_SIZE 500    /* payload bytes of the datagrams assumed for that */
 #define WORD_SIZE 32
 
 /* ---- Links ---- */
@@ -23,9 +28,9 @@ struct link_check {
 	enum way way;
 };
 
-/* Two keys that exclude each other: an own one sets aside an inherited one; two of equal standing are an
- * error. */
-static bool excluded(const struct link_check *check, const char *key, const char *other)
+/* Handles two keys that exclude each other: a section's own key overrides an inherited one; two own or two
+ * inherited ones are an error. Returns whether `other` overrides `key`. */
+static bool is_overridden(const struct link_check *check, const char *key, const char *other)
 {
 	const struct ini_entry *a = notes_entry_for(check->section, key, check->way);
 	const struct ini_entry *b = notes_entry_for(check->section, other, check->way);
@@ -38,16 +43,16 @@ static bool excluded(const struct link_check *check, const char *key, const char
 	return a->inherited && !b->inherited;
 }
 
-#define ROUNDING 1e-9 /* of a share that was written in decimals */
+#define ROUNDING 1e-9 /* relative error of a share written in decimals */
 
-static void loss_build(const struct link_check *check)
+static void build_loss(const struct link_check *check)
 {
 	struct link_way *w = check->figures;
 	const struct ini_entry *run = notes_entry_for(check->section, "loss_run", check->way);
 	double min;
 
-	if (w->gilbert.given &&
-	    (excluded(check, "gilbert_elliott", "loss") || excluded(check, "gilbert_elliott", "loss_run")))
+	if (w->gilbert.given && (is_overridden(check, "gilbert_elliott", "loss") ||
+	                            is_overridden(check, "gilbert_elliott", "loss_run")))
 		w->gilbert = (struct gilbert){0};
 	if (w->gilbert.given) {
 		w->chained = true;
@@ -71,7 +76,7 @@ static void loss_build(const struct link_check *check)
 	    .to_good = 1 / w->loss_run, .to_bad = fmin(min / w->loss_run, 1), .loss_bad = 1};
 }
 
-/* How long the queue may keep a small datagram. */
+/* Returns how many seconds a full queue of small datagrams takes to drain. */
 static double queue_seconds(const struct link_way *w)
 {
 	uint64_t overhead = w->overhead == OVERHEAD_IP ? 28 : w->overhead;
@@ -85,15 +90,15 @@ static double queue_seconds(const struct link_way *w)
 	return (w->queue.kind == AMOUNT_BYTES ? packets / QUEUE_NOTE_SIZE : packets) * each;
 }
 
-static void way_check(const struct link_check *check)
+static void check_way(const struct link_check *check)
 {
 	struct link_way *w = check->figures;
 	const struct ini_entry *queue = notes_entry_for(check->section, "queue", check->way);
 	double seconds = queue_seconds(w);
 
-	loss_build(check);
+	build_loss(check);
 	if (w->rate && w->trace.count) {
-		if (excluded(check, "trace", "rate"))
+		if (is_overridden(check, "trace", "rate"))
 			w->trace = (struct trace){0};
 		else
 			w->rate = 0;
@@ -109,15 +114,14 @@ static void way_check(const struct link_check *check)
 	if (seconds * (double)NS_S > (double)QUEUE_NOTE)
 		ini_note(check->section, queue, check->complaints,
 		    "the queue%s holds up to %.0f s of 500-byte datagrams; a shorter one (`queue = 20p`) is "
-		    "nearer to "
-		    "real networks",
+		    "nearer to real networks",
 		    queue ? "" : " (1000p by default)", seconds);
 	w->clean = !w->latency && !w->jitter && w->loss <= 0 && !w->chained && w->reorder <= 0 &&
 	           w->duplicate <= 0 && w->corrupt <= 0 && !w->rate && !w->packet_time && !w->trace.count &&
 	           !w->mtu && !w->wake_after;
 }
 
-static void link_build(struct config *config, const struct ini_section *section, struct reading *reading,
+static void build_link(struct config *config, const struct ini_section *section, struct reading *reading,
     struct complaints *complaints)
 {
 	struct link *link = arena_grow(config->arena, config->links, config->link_count, sizeof(*link));
@@ -135,7 +139,7 @@ static void link_build(struct config *config, const struct ini_section *section,
 		struct link_check check = {section, complaints, &link->ways[way], (enum way)way};
 
 		if (section)
-			way_check(&check);
+			check_way(&check);
 		else
 			link->ways[way].clean = true;
 	}
@@ -143,7 +147,7 @@ static void link_build(struct config *config, const struct ini_section *section,
 
 /* ---- Devices ---- */
 
-static void device_build(struct config *config, const struct ini_section *section, struct reading *reading,
+static void build_device(struct config *config, const struct ini_section *section, struct reading *reading,
     struct complaints *complaints)
 {
 	struct device *device = arena_grow(
@@ -158,7 +162,7 @@ static void device_build(struct config *config, const struct ini_section *sectio
 	device->id = names_add(reading->names, "dev=", section->name);
 }
 
-static void devices_index(struct config *config, const struct ini *ini, struct complaints *complaints)
+static void index_devices(struct config *config, const struct ini *ini, struct complaints *complaints)
 {
 	config->sections = sections_new(config->arena, config->devices, config->device_count);
 	for (size_t i = 0; i < config->device_count; i++) {
@@ -180,7 +184,7 @@ const struct device *config_device(
 
 /* ---- Rules ---- */
 
-static unsigned looks_of(const struct rule *rule, const struct ini_section *section)
+static unsigned tested_conditions(const struct rule *rule, const struct ini_section *section)
 {
 	static const struct {
 		const char *key;
@@ -202,21 +206,20 @@ static unsigned looks_of(const struct rule *rule, const struct ini_section *sect
 	return looks;
 }
 
-static void timed_check(
+static void check_timed(
     const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
 {
-	static const char *const foreign[] = {"direction", "dtls", "dtls_not", "epoch", "record", "attempt",
-	    "message_seq", "bytes", "coap", "coap_block", "carried", "size", "nth", "probability", "after",
-	    "until"};
+	static const char *const datagram_keys[] = {"direction", "dtls", "dtls_not", "epoch", "record",
+	    "attempt", "message_seq", "bytes", "coap", "coap_block", "carried", "size", "nth", "probability",
+	    "after", "until"};
 
-	for (size_t i = 0; i < sizeof(foreign) / sizeof(*foreign); i++) {
-		const struct ini_entry *entry = ini_entry(section, foreign[i]);
+	for (size_t i = 0; i < sizeof(datagram_keys) / sizeof(*datagram_keys); i++) {
+		const struct ini_entry *entry = ini_entry(section, datagram_keys[i]);
 
 		if (entry)
 			ini_complain(section, entry, complaints,
 			    "looks at a datagram, and a rule with `at` or `every` has none; beside them "
-			    "stand device, session, "
-			    "since, limit, expect and scope");
+			    "stand device, session, since, limit, expect and scope");
 	}
 	for (size_t i = 0, k = 0; i < section->entry_count; i++) {
 		if (strcmp(section->entries[i].key, "do") != 0 || k >= rule->actions.count)
@@ -233,8 +236,9 @@ static void timed_check(
 		    "is below 1ms; `every` takes times of at least 1ms");
 }
 
-/* An action that replays a kind has that kind's first datagram kept in each session. */
-static void replay_build(struct config *config, struct action *action)
+/* Registers what a replay action needs: the first datagram of a kind, or the number of recent ones to keep.
+ */
+static void register_replay(struct config *config, struct action *action)
 {
 	if (!action->by_kind) {
 		if (action->count > config->recent)
@@ -249,7 +253,7 @@ static void replay_build(struct config *config, struct action *action)
 	config->firsts[config->first_count++] = action->kinds;
 }
 
-static void rule_build(struct config *config, const struct ini_section *section, struct reading *reading,
+static void build_rule(struct config *config, const struct ini_section *section, struct reading *reading,
     struct complaints *complaints)
 {
 	struct rule *rule = arena_grow(config->arena, config->rules, config->rule_count, sizeof(*rule));
@@ -269,34 +273,35 @@ static void rule_build(struct config *config, const struct ini_section *section,
 	rule->at_given = ini_entry(section, "at");
 	rule->every_given = ini_entry(section, "every");
 	rule->timed = rule->at_given || rule->every_given;
-	rule->looks = looks_of(rule, section);
+	rule->looks = tested_conditions(rule, section);
 	config->any_attempt |= (rule->looks & LOOKS_ATTEMPT) != 0;
 	if (!ini_entry(section, "do"))
 		ini_complain(section, NULL, complaints, "does nothing: it lacks `do = …`");
 	for (size_t i = 0; i < rule->actions.count; i++)
 		if (rule->actions.all[i].act == ACT_REPLAY)
-			replay_build(config, &rule->actions.all[i]);
+			register_replay(config, &rule->actions.all[i]);
 	if (rule->timed)
-		timed_check(rule, section, complaints);
+		check_timed(rule, section, complaints);
 	notes_rule(config, rule, section, complaints);
 }
 
-/* A rule that waits for itself, also by way of others, never wakes. Each rule waits for at most one, so that
- * a walk along `since` that comes back to where this walk has been has found a circle. */
-static void circles_check(const struct config *config, const struct ini *ini, struct complaints *complaints)
+/* Finds cycles of `since`: a rule that waits for itself, directly or through others, can never match. Each
+ * rule waits for at most one other, so a walk along `since` that returns to a rule it has visited has found a
+ * cycle. */
+static void check_cycles(const struct config *config, const struct ini *ini, struct complaints *complaints)
 {
-	unsigned *walks = arena_get(
-	    config->arena, (config->rule_count + 1) * sizeof(*walks)); /* which came by */
+	unsigned *visited_by = arena_get(config->arena,
+	    (config->rule_count + 1) * sizeof(*visited_by)); /* number of the walk that visited each rule */
 
 	for (size_t i = 0; i < config->rule_count; i++) {
 		unsigned walk = (unsigned)i + 1;
 		size_t at = i, first;
 
-		while (!walks[at] && config->rules[at].since) {
-			walks[at] = walk;
+		while (!visited_by[at] && config->rules[at].since) {
+			visited_by[at] = walk;
 			at = config->rules[at].since - 1;
 		}
-		if (walks[at] != walk)
+		if (visited_by[at] != walk)
 			continue;
 		first = at;
 		do {
@@ -313,13 +318,13 @@ static void circles_check(const struct config *config, const struct ini *ini, st
 	}
 }
 
-static void list_rule(struct config *config, struct indexes *list, size_t rule)
+static void append_rule(struct config *config, struct indexes *list, size_t rule)
 {
 	list->all = arena_grow(config->arena, list->all, list->count, sizeof(unsigned));
 	list->all[list->count++] = (unsigned)rule;
 }
 
-static void watchers_build(struct config *config)
+static void build_watchers(struct config *config)
 {
 	for (size_t i = 0; i < config->rule_count; i++) {
 		struct indexes *watchers;
@@ -327,36 +332,36 @@ static void watchers_build(struct config *config)
 		if (!config->rules[i].since)
 			continue;
 		watchers = &config->rules[config->rules[i].since - 1].watchers;
-		list_rule(config, watchers, i);
+		append_rule(config, watchers, i);
 	}
 }
 
-/* Which rules a session of each section has. */
-static void rules_index(struct config *config)
+/* Builds the lists of rules by scope and by device section. */
+static void index_rules(struct config *config)
 {
 	config->own_rules = arena_get(config->arena, (config->device_count + 1) * sizeof(*config->own_rules));
 	for (size_t i = 0; i < config->rule_count; i++) {
 		const struct indexes *devices = &config->rules[i].devices;
 
 		if (config->rules[i].scope == SCOPE_ALL)
-			list_rule(config, &config->wide_rules, i);
+			append_rule(config, &config->wide_rules, i);
 		for (size_t k = 0; k < devices->count || k == 0; k++) {
 			struct indexes *list = devices->count ? &config->own_rules[devices->all[k]]
 			                                      : &config->shared_rules;
 
-			if (!list->count || list->all[list->count - 1] != i) /* else it is named twice */
-				list_rule(config, list, i);
+			if (!list->count || list->all[list->count - 1] != i) /* unless it is named twice */
+				append_rule(config, list, i);
 		}
 	}
 }
 
-static void names_index(struct config *config)
+static void index_names(struct config *config)
 {
 	struct dictionary *names = &config->names;
 
 	for (size_t i = 0; i < config->link_count; i++)
 		dictionary_put(names, &config_link_kind, config->links[i].name, &config->links[i]);
-	for (size_t i = 0; i < config->link_count; i++) { /* a profile's is known by its own name, too */
+	for (size_t i = 0; i < config->link_count; i++) { /* a link of a profile also goes by its own name */
 		const char *colon = strchr(config->links[i].name, ':');
 
 		if (colon && !dictionary_get(names, &config_link_kind, colon + 1))
@@ -395,23 +400,23 @@ struct config *config_new(const struct ini *ini, struct names *names, struct com
 	config->arena = arena;
 	if (fallback)
 		config->default_link = (unsigned)ini_index(ini, fallback) + 1;
-	link_build(config, NULL, &reading, complaints);
+	build_link(config, NULL, &reading, complaints);
 	for (size_t i = 0; i < ini_count(ini); i++) {
 		const struct ini_section *section = ini_section(ini, i);
 
 		if (section->kind == &config_device_kind)
-			device_build(config, section, &reading, complaints);
+			build_device(config, section, &reading, complaints);
 		else if (section->kind == &config_link_kind)
-			link_build(config, section, &reading, complaints);
+			build_link(config, section, &reading, complaints);
 		else if (section->kind == &config_rule_kind)
-			rule_build(config, section, &reading, complaints);
+			build_rule(config, section, &reading, complaints);
 	}
-	devices_index(config, ini, complaints);
-	names_index(config);
-	rules_index(config);
-	watchers_build(config);
-	circles_check(config, ini, complaints);
-	if (!complaints_count(complaints, COMPLAINT_ERROR)) /* of a wrong value nothing follows */
+	index_devices(config, ini, complaints);
+	index_names(config);
+	index_rules(config);
+	build_watchers(config);
+	check_cycles(config, ini, complaints);
+	if (!complaints_count(complaints, COMPLAINT_ERROR)) /* the notes assume valid values */
 		notes_links(config, ini, complaints);
 	return config;
 }

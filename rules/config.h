@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * config: [device], [link] and [rule] as read: built whole, checked whole, and then only read.
+ * config: the parsed [device], [link] and [rule] sections. A config is built and checked by config_new and
+ * immutable from then on.
  *
- * Everything lives in one arena. A running core holds one config; a reload builds another and swaps it in.
+ * Everything in it lives in one arena. A running core holds one config; a reload builds another and swaps it
+ * in.
  */
 #ifndef RULES_CONFIG_H
 #define RULES_CONFIG_H
@@ -29,17 +31,17 @@ struct amount {
 	uint64_t value; /* datagrams, bytes of payload, or nanoseconds */
 };
 
-/* The four figures of a two-state chain; `given` tells that they stand in the ini file. */
+/* The four probabilities of a two-state (Gilbert-Elliott) chain; `given` if the ini file sets them. */
 struct gilbert {
 	bool given;
 	double to_bad, to_good, loss_bad, loss_good;
 };
 
-/* Delivery opportunities of 1504 bytes (mahimahi's format). */
+/* Delivery opportunities of TRACE_OPPORTUNITY bytes each (mahimahi's format). */
 struct trace {
-	const uint32_t *at_ms; /* never falling */
+	const uint32_t *at_ms; /* in ascending order, with repetitions */
 	size_t count;
-	uint32_t period_ms; /* the last stamp: there it starts again */
+	uint32_t period_ms; /* the last stamp, where the trace repeats */
 };
 
 #define TRACE_OPPORTUNITY 1504
@@ -51,14 +53,14 @@ struct wake_delay {
 
 #define OVERHEAD_IP UINT64_MAX /* `overhead = ip` */
 
-/* One direction of a link. Times in ns, shares 0 to 1, rate in bits a second. */
+/* One direction of a link. Times are in ns, shares are 0 to 1, the rate is in bits per second. */
 struct link_way {
 	ns_t latency, jitter;
 	double correlation;
 	struct dist dist;
 	enum order order;
 	double loss, loss_run;
-	struct gilbert gilbert; /* in force where `chained`, also when made from loss and loss_run */
+	struct gilbert gilbert; /* in force if `chained`; may be derived from loss and loss_run */
 	bool chained;
 	enum loss_at loss_at;
 	double reorder, duplicate, corrupt;
@@ -72,13 +74,13 @@ struct link_way {
 	uint64_t mtu;
 	ns_t wake_after;
 	struct wake_delay wake_delay;
-	bool clean; /* passes everything at once */
+	bool clean; /* forwards everything without delay or loss */
 };
 
 struct link {
 	const char *name;
-	uint32_t id;       /* "link:NAME" in names */
-	uint64_t draw_key; /* of its name */
+	uint32_t id;       /* of "link:NAME" in `names` */
+	uint64_t draw_key; /* derived from its name */
 	struct link_way ways[WAYS];
 };
 
@@ -86,13 +88,13 @@ enum nat_refresh { NAT_REFRESH_UP, NAT_REFRESH_BOTH };
 
 struct device {
 	const char *name;
-	uint32_t id; /* "dev=NAME" in names */
+	uint32_t id; /* of "dev=NAME" in `names` */
 	struct patterns address;
 	struct addresses listener;
 	unsigned link;                        /* index; 0 is the clean link */
-	const char *upstream;                 /* NULL: [proxy] upstream */
-	const char *identity;                 /* NULL: its address */
-	ns_t nat_timeout, nat_timeout_stream; /* 0: none; the latter: as the former */
+	const char *upstream;                 /* NULL: use [proxy] upstream */
+	const char *identity;                 /* NULL: use its address */
+	ns_t nat_timeout, nat_timeout_stream; /* 0: no timeout; for streams: same as nat_timeout */
 	enum nat_refresh nat_refresh;
 	bool follow_cid;
 };
@@ -117,9 +119,9 @@ struct indexes {
 	size_t count;
 };
 
-/* What a rule looks at: one with few conditions costs little. */
+/* The conditions that a rule tests, so that those it does not have cost nothing. */
 enum looks {
-	LOOKS_UP = 1 << WAY_UP, /* at datagrams that go up; a timed rule looks at none */
+	LOOKS_UP = 1 << WAY_UP, /* upstream datagrams; a timed rule tests neither way */
 	LOOKS_DOWN = 1 << WAY_DOWN,
 	LOOKS_SINCE = 4,
 	LOOKS_ATTEMPT = 8,
@@ -134,10 +136,11 @@ enum looks {
 	LOOKS_COAP_BLOCK = 4096,
 };
 
-/* A condition that was not given has no spans, or the widest. What every datagram needs stands in front. */
+/* A condition that was not given has no spans, or the widest span. The fields that every datagram needs come
+ * first. */
 struct rule {
 	unsigned looks; /* enum looks */
-	bool disabled;  /* by the API: it matches nothing, and its times pass unused */
+	bool disabled;  /* by the API: it matches nothing, and its timer runs without effect */
 	bool timed;
 	enum scope scope;
 	enum rule_way way;
@@ -154,9 +157,9 @@ struct rule {
 	struct span coap_block;
 	struct records records;
 	struct spans sizes;
-	ns_t after, until; /* until 0: without end */
-	unsigned since;    /* index + 1 of the rule; 0: none */
-	uint32_t id;       /* "rule:NAME" in names */
+	ns_t after, until; /* `until` is 0 if there is no end */
+	unsigned since;    /* index + 1 of that rule; 0: none */
+	uint32_t id;       /* of "rule:NAME" in `names` */
 	const char *name;
 	struct indexes devices;
 	struct spans sessions;
@@ -165,42 +168,44 @@ struct rule {
 	struct span expect;
 	bool expect_given, expect_each;
 	struct actions actions;
-	struct indexes watchers; /* rules whose `since` is this one */
+	struct indexes watchers; /* rules whose `since` names this one */
 };
 
 struct config {
 	struct arena *arena;
 	struct device *devices;
 	size_t device_count;
-	struct link *links; /* the first is the clean link, which no section names */
+	struct link *links; /* the first is the built-in clean link */
 	size_t link_count;
-	unsigned default_link; /* of sessions without a [device]: [link default], or the clean link */
+	unsigned default_link; /* for sessions without a [device]: [link default], or the clean link */
 	struct rule *rules;
 	size_t rule_count;
 	bool any_attempt, any_follow;
-	unsigned recent;           /* how many datagrams back `replay N` reaches at most */
-	struct sections *sections; /* devices by address */
-	struct dictionary
-	    names; /* struct link, struct device, struct rule; the space is their section_kind */
-	struct indexes shared_rules; /* those without `device`, in file order */
-	struct indexes wide_rules;   /* those with scope = all */
-	struct indexes *own_rules;   /* by device: those that name it, in file order */
-	struct kinds *firsts;        /* kinds whose first datagram `replay KIND` needs */
+	unsigned recent;           /* the highest N of any `replay N` */
+	struct sections *sections; /* index of devices by address */
+	struct dictionary names; /* struct link, struct device and struct rule by name; the key space is their
+	                            section_kind */
+	struct indexes shared_rules; /* rules without `device`, in file order */
+	struct indexes wide_rules;   /* rules with scope = all */
+	struct indexes *own_rules;   /* by device: the rules that name it, in file order */
+	struct kinds *firsts;        /* record kinds whose first datagram `replay KIND` needs */
 	size_t first_count;
 };
 
 extern const struct section_kind config_device_kind, config_link_kind, config_rule_kind;
 
-/* Reads the sections of an ini whose `like`s were carried out; complaints tell what is wrong. Never NULL. */
+/* Builds a config from an ini whose `like` keys have been resolved. Errors and notes are added to
+ * `complaints`. Never returns NULL. */
 struct config *config_new(const struct ini *ini, struct names *names, struct complaints *complaints);
 void config_free(struct config *config);
 
-/* By name, or NULL. Of two links `clean` the user's own, not the one that no section names. */
+/* Lookups by name; return NULL if there is none. A user's own link `clean` takes precedence over the built-in
+ * one. */
 const struct link *config_link(const struct config *config, const char *name);
 const struct device *config_section(const struct config *config, const char *name);
 const struct rule *config_rule(const struct config *config, const char *name);
 
-/* The device section for an address at a listener, or NULL. */
+/* Returns the [device] section for an address at a listener, or NULL. */
 const struct device *config_device(
     const struct config *config, const struct address *device, const struct address *listener);
 

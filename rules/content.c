@@ -17,7 +17,7 @@
 
 /* ---- Bytes ---- */
 
-static bool pattern_fits(const struct byte_pattern *pattern, const uint8_t *bytes, size_t size)
+static bool pattern_matches(const struct byte_pattern *pattern, const uint8_t *bytes, size_t size)
 {
 	uint64_t at = pattern->offset < 0 ? size + (uint64_t)pattern->offset : (uint64_t)pattern->offset;
 
@@ -32,13 +32,13 @@ static bool pattern_fits(const struct byte_pattern *pattern, const uint8_t *byte
 bool bytes_match(const struct byte_patterns *patterns, const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0; i < patterns->count; i++)
-		if (pattern_fits(&patterns->all[i], bytes, size))
+		if (pattern_matches(&patterns->all[i], bytes, size))
 			return true;
 	return false;
 }
 
-/* Reads pairs of hex digits up to `end`; NULL if there is anything else. */
-static uint8_t *hex_read(struct reading *reading, const char *text, const char *end, size_t *size)
+/* Reads pairs of hex digits up to `end`; returns NULL if there is anything else, or nothing. */
+static uint8_t *read_hex(struct reading *reading, const char *text, const char *end, size_t *size)
 {
 	uint8_t *bytes = arena_get(reading->arena, (size_t)(end - text) / 2 + 1);
 
@@ -54,7 +54,7 @@ static uint8_t *hex_read(struct reading *reading, const char *text, const char *
 	return *size ? bytes : NULL;
 }
 
-static int offset_read(const char *text, const char *colon, int64_t *offset)
+static int read_offset(const char *text, const char *colon, int64_t *offset)
 {
 	char *end;
 
@@ -71,10 +71,10 @@ int bytes_read(struct reading *reading, const char *text, void *into)
 	uint8_t *value = NULL, *mask = NULL;
 	size_t mask_size = 0;
 
-	if (colon && offset_read(text, colon, &pattern.offset) == 0)
-		value = hex_read(reading, colon + 1, end, &pattern.size);
+	if (colon && read_offset(text, colon, &pattern.offset) == 0)
+		value = read_hex(reading, colon + 1, end, &pattern.size);
 	if (value && slash)
-		mask = hex_read(reading, slash + 1, slash + strlen(slash), &mask_size);
+		mask = read_hex(reading, slash + 1, slash + strlen(slash), &mask_size);
 	if (!value || (slash && !mask))
 		return error_set(&reading->error,
 		    "`%s` is not right; it is OFFSET:HEX or OFFSET:HEX/MASK, as 0:16fefd or -1:00/0f", text);
@@ -93,8 +93,9 @@ int bytes_read(struct reading *reading, const char *text, void *into)
 
 /* ---- CoAP ---- */
 
-/* Reads the rest of a delta or length, whose nibble is 13 or 14; false if it is not there, or 15. */
-static bool extended(const uint8_t **at, const uint8_t *end, uint32_t *number)
+/* Reads the read_extended part of a delta or length (nibble 13 or 14). Returns false if it is truncated
+ * or 15. */
+static bool read_extended(const uint8_t **at, const uint8_t *end, uint32_t *number)
 {
 	size_t size = *number == 13 ? 1 : *number == 14 ? 2 : 0;
 
@@ -106,7 +107,7 @@ static bool extended(const uint8_t **at, const uint8_t *end, uint32_t *number)
 	return true;
 }
 
-static void option_look(struct coap *coap, uint32_t option, const uint8_t *value, uint32_t size)
+static void parse_option(struct coap *coap, uint32_t option, const uint8_t *value, uint32_t size)
 {
 	uint32_t number = 0;
 
@@ -118,7 +119,7 @@ static void option_look(struct coap *coap, uint32_t option, const uint8_t *value
 	coap->block[option == OPTION_BLOCK2] = number >> 4;
 }
 
-static bool options_look(struct coap *coap, const uint8_t *at, const uint8_t *end)
+static bool parse_options(struct coap *coap, const uint8_t *at, const uint8_t *end)
 {
 	uint32_t option = 0;
 
@@ -126,10 +127,11 @@ static bool options_look(struct coap *coap, const uint8_t *at, const uint8_t *en
 		uint32_t delta = *at >> 4, size = *at & 15;
 
 		at++;
-		if (!extended(&at, end, &delta) || !extended(&at, end, &size) || (size_t)(end - at) < size)
+		if (!read_extended(&at, end, &delta) || !read_extended(&at, end, &size) ||
+		    (size_t)(end - at) < size)
 			return false;
 		option += delta;
-		option_look(coap, option, at, size);
+		parse_option(coap, option, at, size);
 		at += size;
 	}
 	return at == end || end - at > 1; /* a marker without a payload is an error */
@@ -148,7 +150,7 @@ void coap_look(struct coap *coap, const uint8_t *bytes, size_t size)
 	coap->kinds = 1u << (bytes[0] >> 4 & 3);
 	if (bytes[1])
 		coap->kinds |= 1u << (class ? COAP_RESPONSE : COAP_REQUEST);
-	if (!options_look(coap, bytes + HEADER + token, bytes + size))
+	if (!parse_options(coap, bytes + HEADER + token, bytes + size))
 		coap->kinds = 0;
 }
 
@@ -169,8 +171,9 @@ bool coap_match(const struct coap_kinds *kinds, const struct span *numbers, cons
 	return !numbers;
 }
 
-/* "2.05": class 0 or 2 to 5, detail 00 to 31; the others are reserved, or of CoAP over TCP. */
-static bool code_read(const char *text, unsigned *code)
+/* Reads a code such as "2.05": class 0 or 2 to 5, detail 00 to 31. Other classes are reserved or belong to
+ * CoAP over TCP. */
+static bool read_code(const char *text, unsigned *code)
 {
 	unsigned detail;
 
@@ -194,7 +197,7 @@ int coap_read(struct reading *reading, const char *text, void *into)
 
 	kinds->given = true;
 	if (text[0] >= '0' && text[0] <= '9') {
-		if (!code_read(text, &code))
+		if (!read_code(text, &code))
 			return error_set(&reading->error,
 			    "`%s` is no code of CoAP (RFC 7252); its class is 0 or 2 to 5, as in 2.05", text);
 		kinds->codes[code / 32] |= UINT32_C(1) << code % 32;

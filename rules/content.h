@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * content: what a datagram's bytes say without being DTLS: patterns at a place, and CoAP in the clear.
+ * content: matches the payload of datagrams that are not DTLS: byte patterns at an offset, and CoAP in the
+ * clear.
  *
- * CoAP is a datagram with a whole header of RFC 7252 section 3 (version 1, a token of at most 8 bytes, a code
- * of class 0 or 2 to 5) and options that lead to its end or to a payload. Block numbers are those of RFC
- * 7959.
+ * A datagram is CoAP if it has a complete header as of RFC 7252 section 3 (version 1, a token of at most 8
+ * bytes, a code of class 0 or 2 to 5) and its options end at the datagram's end or at a payload. Block
+ * numbers are those of RFC 7959.
  */
 #ifndef RULES_CONTENT_H
 #define RULES_CONTENT_H
@@ -16,11 +17,11 @@
 #include "base/keys.h"
 #include "base/units.h"
 
-/* Bytes at a place, of which the mask's bits count. */
+/* Bytes at an offset, compared under a mask. */
 struct byte_pattern {
-	int64_t offset; /* below 0: from the datagram's end */
+	int64_t offset; /* negative: counted from the datagram's end */
 	size_t size;
-	const uint8_t *value, *mask; /* the value's other bits are 0 */
+	const uint8_t *value, *mask; /* bits outside the mask are 0 in `value` */
 };
 
 struct byte_patterns {
@@ -29,7 +30,7 @@ struct byte_patterns {
 };
 
 enum coap_kind {
-	COAP_CON, /* in the order of their numbers on the wire */
+	COAP_CON, /* COAP_CON to COAP_RST are in the order of their wire values */
 	COAP_NON,
 	COAP_ACK,
 	COAP_RST,
@@ -50,19 +51,19 @@ struct coap_kinds {
 
 struct coap {
 	uint8_t code;
-	uint32_t kinds;    /* 0: it is no CoAP */
-	uint32_t block[2]; /* number in Block1, in Block2; COAP_BLOCK_NONE */
+	uint32_t kinds;    /* a bit for each enum coap_kind; 0: it is not CoAP */
+	uint32_t block[2]; /* block number in Block1 and Block2, or COAP_BLOCK_NONE */
 };
 
-/* Does one of the patterns fit? */
+/* Returns whether any of the patterns matches. */
 bool bytes_match(const struct byte_patterns *patterns, const uint8_t *bytes, size_t size);
+/* Parses a datagram into *coap; `kinds` is 0 if it is not CoAP. */
 void coap_look(struct coap *coap, const uint8_t *bytes, size_t size);
-/* Is it one of these kinds, and (`numbers` NULL: whatever) is a block number among those? If the kinds name
- * one of Block1 and Block2, that one's. */
+/* Returns whether the message is one of `kinds` and, unless `numbers` is NULL, has a block number in
+ * `numbers`. If `kinds` names Block1 or Block2, only the number in that option counts. */
 bool coap_match(const struct coap_kinds *kinds, const struct span *numbers, const struct coap *coap);
 
-/* Readers for tables of keys: one pattern more into struct byte_patterns, one kind more into struct
- * coap_kinds. */
+/* Readers for key tables: append a pattern to a struct byte_patterns; add a kind to a struct coap_kinds. */
 key_read bytes_read;
 key_read coap_read;
 

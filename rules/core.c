@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* core: outcomes, accounts and time; see core.h for the order of calls. */
+/* core: memory, outcomes, accounts, time and teardown; see core.h for the order of calls. */
 #include "rules/core.h"
 
 #include <assert.h>
@@ -12,10 +12,10 @@
 #include "rules/inside.h"
 
 #define HASH_MIN 256
-#define PREPARED 64        /* places among the outcomes and in the schedule: more than one datagram needs */
-#define RULE_RUNS_MAX 1000 /* of timed rules at once, in real time */
+#define PREPARED 64        /* free places in outcomes and schedule; more than one datagram needs */
+#define RULE_RUNS_MAX 1000 /* timed rules per core_advance, in real time */
 
-/* Not every datagram needs it: kept out of the way of those that do not. */
+/* Keeps rarely used code out of line, off the path of most datagrams. */
 #define COLD __attribute__((noinline))
 
 struct core *core_new(
@@ -77,7 +77,7 @@ static COLD bool outcomes_grow(struct core *core)
 	return true;
 }
 
-static COLD bool prepare(struct core *core)
+static COLD bool fill_reserves(struct core *core)
 {
 	bool prepared = reserve_fill(&core->reserve) && schedule_reserve(core->schedule, PREPARED);
 
@@ -91,7 +91,7 @@ bool core_is_prepared(struct core *core)
 {
 	return (reserve_is_full(&core->reserve) && core->outcome_cap - core->outcome_count >= PREPARED &&
 	           schedule_has_room(core->schedule, PREPARED)) ||
-	       prepare(core);
+	       fill_reserves(core);
 }
 
 bool core_out_of_memory(struct core *core)
@@ -111,7 +111,7 @@ struct outcome *core_outcome(struct core *core)
 	return &core->outcomes[(core->outcome_first + core->outcome_count++) & (core->outcome_cap - 1)];
 }
 
-static COLD void told_free(struct core *core)
+static COLD void free_event_text(struct core *core)
 {
 	free(core->told);
 	core->told = NULL;
@@ -120,7 +120,7 @@ static COLD void told_free(struct core *core)
 bool core_next(struct core *core, struct outcome *outcome)
 {
 	if (core->told)
-		told_free(core);
+		free_event_text(core);
 	if (!core->outcome_count && core->ended) {
 		struct session *session = core->ended;
 
@@ -154,7 +154,7 @@ void core_event_end(struct core *core, struct session *session, ns_t at, struct 
 {
 	struct outcome *outcome = text.failed ? NULL : core_outcome(core);
 
-	if (!outcome) { /* the event is not told */
+	if (!outcome) { /* the event is lost */
 		core->out_of_memory = true;
 		text_free(&text);
 		return;
@@ -209,8 +209,8 @@ bool core_holds(struct core *core, uint64_t bytes)
 	return whole <= core->may_hold;
 }
 
-/* All but so much of what it may hold and does not. */
-static void give_back(struct core *core, uint64_t keep)
+/* Returns the unused part of the core's byte budget, except for `keep` bytes. */
+static void return_bytes(struct core *core, uint64_t keep)
 {
 	uint64_t whole = core->queued_bytes + keep;
 
@@ -222,16 +222,16 @@ static void give_back(struct core *core, uint64_t keep)
 
 void core_bytes_return(struct core *core)
 {
-	give_back(core, 0);
+	return_bytes(core, 0);
 }
 
-/* Fewer bytes are held now: what is not needed by far is others'. */
-static void bytes_released(struct core *core)
+/* After bytes were released: leaves a large unused budget to other workers. */
+static void return_spare_bytes(struct core *core)
 {
 	uint64_t piece = shared_piece(core->limits.max_queued);
 
 	if (core->may_hold > core->queued_bytes + 2 * piece)
-		give_back(core, piece);
+		return_bytes(core, piece);
 }
 
 void core_count_queued(struct core *core, struct datagram *datagram)
@@ -241,21 +241,21 @@ void core_count_queued(struct core *core, struct datagram *datagram)
 	core->queued_bytes += datagram_weight(datagram);
 }
 
-static uint32_t datagrams_in(const struct datagram *datagram)
+static uint32_t datagram_count(const struct datagram *datagram)
 {
 	return datagram->flags & DATAGRAM_JOINED ? datagram->parts->count : 1;
 }
 
 static void count_dropped(struct core *core, struct datagram *datagram, enum reason reason)
 {
-	uint32_t count = datagrams_in(datagram);
+	uint32_t count = datagram_count(datagram);
 
-	/* One that dies in the schedule takes its memory with it only when its time comes. */
+	/* A datagram dropped while in the schedule keeps its memory until it is due. */
 	if (!(datagram->flags & DATAGRAM_SCHEDULED))
 		core->queued_bytes -= datagram_weight(datagram);
-	bytes_released(core);
+	return_spare_bytes(core);
 	if (datagram->session->end)
-		return; /* counted when it ended */
+		return; /* it was counted when the session ended */
 	core_unqueue(core, way_of(datagram), count);
 	core_dropped(core, way_of(datagram), reason, count);
 }
@@ -266,7 +266,7 @@ void core_unsent(struct core *core, struct datagram *datagram, enum reason reaso
 
 	count_dropped(core, datagram, reason);
 	datagram->due = at;
-	if (!outcome) /* it is counted, but not recorded */
+	if (!outcome) /* memory is out: counted, but not recorded */
 		return core_release(core, datagram);
 	*outcome = (struct outcome){.kind = OUTCOME_UNSENT,
 	    .reason = reason,
@@ -282,16 +282,15 @@ void core_failed(struct core *core, struct datagram *datagram, enum reason reaso
 
 void core_release(struct core *core, struct datagram *datagram)
 {
-	if (datagram->flags &
-	    DATAGRAM_SCHEDULED) { /* it died there, and its place stays until its time comes */
+	if (datagram->flags & DATAGRAM_SCHEDULED) { /* its place in the schedule stays until it is due */
 		datagram->flags |= DATAGRAM_RELEASED;
 		return;
 	}
 	core_datagram_free(core, datagram);
 }
 
-/* A delay is one if the capture's microseconds show it: kernel stamps within a train of GSO step back by a
- * nanosecond. */
+/* Starts to collect delays with the first that shows in the capture's microseconds. (Kernel timestamps within
+ * a GSO train step back by a nanosecond.) */
 static void count_delay(struct core *core, struct session_way *way, ns_t arrived, ns_t due, ns_t at)
 {
 	if (!way->delays && due - arrived >= NS_US / 2) {
@@ -324,7 +323,7 @@ void core_sent(struct core *core, struct datagram *datagram, ns_t at)
 	if (!(datagram->flags & DATAGRAM_LATE))
 		buckets_add(core->lateness, at - datagram->due);
 	core->queued_bytes -= datagram_weight(datagram);
-	bytes_released(core);
+	return_spare_bytes(core);
 	if (at > session->last)
 		session->last = at;
 	if (!session->end && !(datagram->flags & DATAGRAM_JOINED))
@@ -338,11 +337,11 @@ void core_sent(struct core *core, struct datagram *datagram, ns_t at)
 
 /* ---- Time ---- */
 
-static COLD void do_what_is_due(struct core *core, ns_t now)
+static COLD void run_due(struct core *core, ns_t now)
 {
 	struct schedule_entry entry;
 
-	core_is_prepared(core); /* as far as it can be */
+	core_is_prepared(core); /* best effort; failure is harmless */
 	core->asked = now;
 	core->rule_runs = 0;
 	while (core->rule_runs < RULE_RUNS_MAX && schedule_next(core->schedule, now, &entry)) {
@@ -360,13 +359,13 @@ static COLD void do_what_is_due(struct core *core, ns_t now)
 		case SCHEDULE_TIMER: timer_run(core, entry.what, entry.due); break;
 		}
 	}
-	bytes_released(core);
+	return_spare_bytes(core);
 }
 
 void core_advance(struct core *core, ns_t now)
 {
 	if (schedule_due(core->schedule) <= now)
-		do_what_is_due(core, now);
+		run_due(core, now);
 	if (now > core->now)
 		core->now = now;
 }
@@ -381,7 +380,7 @@ void core_last_arrival(struct core *core)
 	core->last_arrived = true;
 }
 
-/* ---- What is known ---- */
+/* ---- Statistics ---- */
 
 struct session *core_oldest(const struct core *core)
 {
@@ -395,7 +394,7 @@ size_t core_session_count(const struct core *core)
 
 bool core_is_full(const struct core *core)
 {
-	/* Each of the others may open one meanwhile. */
+	/* Each of the other workers may open one at the same time. */
 	uint64_t others = core->shared_own ? 0 : CORE_GROUP_MAX;
 
 	return shared_sessions(core->shared) + others >= core->limits.max_sessions;
@@ -451,55 +450,55 @@ size_t core_each_failures(struct core *core, struct each_failure *failures, size
 	if (count)
 		memcpy(failures, core->each, count * sizeof(*failures));
 	count = core->each_count + core->each_left_out;
-	core->each_count = ended; /* those that live on may yet hold */
+	core->each_count = ended; /* live sessions may still meet their expectation */
 	core->each_left_out = left_out;
 	return count;
 }
 
-/* ---- The end ---- */
+/* ---- Teardown ---- */
 
-static void drop_plan(struct core *core, struct datagram *datagram);
+static void free_planned(struct core *core, struct datagram *datagram);
 
-static void drop_list(struct core *core, struct datagram_list *list)
+static void free_planned_list(struct core *core, struct datagram_list *list)
 {
 	struct datagram *datagram;
 
 	while ((datagram = datagram_take(list)))
-		drop_plan(core, datagram);
+		free_planned(core, datagram);
 }
 
-static void drop_plan(struct core *core, struct datagram *datagram)
+static void free_planned(struct core *core, struct datagram *datagram)
 {
 	struct plan *plan = datagram->plan;
 
-	drop_list(core, &plan->copies);
-	datagram->parts = plan->parts; /* which core_datagram_free frees */
+	free_planned_list(core, &plan->copies);
+	datagram->parts = plan->parts; /* core_datagram_free frees them */
 	free(plan);
 	core_datagram_free(core, datagram);
 }
 
-static void session_drop(struct core *core, struct session *session)
+static void free_queued(struct core *core, struct session *session)
 {
 	for (int w = 0; w < WAYS; w++) {
-		struct way_extra *own;
+		struct way_extra *extra;
 
 		if (session->ways[w].extra == &way_extra_none)
 			continue;
-		own = way_extra_own(&session->ways[w]);
-		drop_list(core, &own->blackout_held);
-		drop_list(core, &own->asleep);
-		if (own->pack) {
-			drop_list(core, &own->pack->parts);
-			free(own->pack);
-			own->pack = NULL;
+		extra = way_extra_own(&session->ways[w]);
+		free_planned_list(core, &extra->blackout_held);
+		free_planned_list(core, &extra->asleep);
+		if (extra->pack) {
+			free_planned_list(core, &extra->pack->parts);
+			free(extra->pack);
+			extra->pack = NULL;
 		}
-		/* Held ones that are due stand in no schedule. */
-		for (struct datagram *d = own->held.first, *next; d; d = next) {
+		/* Held datagrams that are due are not in the schedule. */
+		for (struct datagram *d = extra->held.first, *next; d; d = next) {
 			next = d->next;
 			if (d->flags & DATAGRAM_DUE)
 				core_datagram_free(core, d);
 		}
-		own->held = (struct datagram_list){0};
+		extra->held = (struct datagram_list){0};
 	}
 	for (size_t i = 0; i < session->rule_count; i++)
 		for (int w = 0; w < WAYS; w++) {
@@ -507,7 +506,7 @@ static void session_drop(struct core *core, struct session *session)
 
 			for (uint32_t k = 0; group && k < group->count; k++)
 				if (group->slots[k])
-					drop_plan(core, group->slots[k]);
+					free_planned(core, group->slots[k]);
 		}
 }
 
@@ -527,7 +526,7 @@ void core_free(struct core *core)
 	}
 	for (struct session *session = core->oldest; session; session = session->newer) {
 		timer_cancel_all(core, session);
-		session_drop(core, session);
+		free_queued(core, session);
 	}
 	session_rules_free(core, core->shared_rules, core->config->rule_count);
 	while (schedule_next(core->schedule, NS_NEVER, &entry)) {
@@ -536,7 +535,7 @@ void core_free(struct core *core)
 		if (entry.kind == SCHEDULE_LEAVES)
 			core_datagram_free(core, entry.what);
 		else
-			drop_plan(core, entry.what);
+			free_planned(core, entry.what);
 	}
 	while (core->oldest) {
 		struct session *session = core->oldest;

@@ -31,10 +31,10 @@ struct rule_totals core_group_rule(const struct core_group *cores, unsigned inde
 	struct rule_totals sum = {0};
 
 	for (size_t i = 0; i < cores->count; i++) {
-		const struct rule_totals *one = core_rule(cores->all[i], index);
+		const struct rule_totals *totals = core_rule(cores->all[i], index);
 
-		sum.matched += one->matched;
-		sum.fired += one->fired;
+		sum.matched += totals->matched;
+		sum.fired += totals->fired;
 	}
 	return sum;
 }

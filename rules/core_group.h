@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cores: the cores of all workers as one: what is known of all, and what is asked of all from outside. The
- * workers stand still meanwhile (or, as in simulate, there is one, and it is the caller).
+ * core_group: the cores of all workers, treated as one: sums of their statistics, and live commands for all
+ * of them. Call these only while the workers are paused (or, as in simulate, from the only one).
  */
-#ifndef RULES_CORES_H
-#define RULES_CORES_H
+#ifndef RULES_CORE_GROUP_H
+#define RULES_CORE_GROUP_H
 
 #include "rules/core.h"
 
@@ -19,10 +19,10 @@ uint64_t core_group_queued_bytes(const struct core_group *cores);
 struct rule_totals core_group_rule(const struct core_group *cores, unsigned index);
 struct link_totals core_group_link(const struct core_group *cores, unsigned index);
 void core_group_lateness(const struct core_group *cores, struct buckets *into);
-/* As core_each_failures. */
+/* Like core_each_failures. */
 size_t core_group_each_failures(const struct core_group *cores, struct each_failure *failures, size_t cap);
 
-/* As core_do and core_fire: they count once. */
+/* Like core_do and core_fire; logged and counted once, not once per core. */
 size_t core_group_do(const struct core_group *cores, const struct action *action,
     const struct live_target *target, uint32_t by, ns_t now);
 size_t core_group_fire(

@@ -13,13 +13,13 @@
 #define PARETO_DEVIATION 0.866025403784438647 /* sqrt(a / ((a - 1)^2 (a - 2))) */
 #define TABLE_SCALE 8192.0
 
-/* Of an upper share (1 - u), so that the far tail keeps its digits. */
+/* Returns the deviate above which a share `above` lies. Taking 1 - u keeps the precision of the far tail. */
 static double pareto_deviate(double above)
 {
 	return (pow(above, -1 / PARETO_SHAPE) - PARETO_MEAN) / PARETO_DEVIATION;
 }
 
-/* The share of a standard pareto (as deviate) above x. */
+/* Returns the share of pareto deviates above `x`. */
 static double pareto_above(double x)
 {
 	double value = x * PARETO_DEVIATION + PARETO_MEAN;
@@ -27,18 +27,18 @@ static double pareto_above(double x)
 	return value <= 1 ? 1 : pow(value, -PARETO_SHAPE);
 }
 
-/* ---- paretonormal: a table of quantiles by normal score, made by solving for each score ---- */
+/* ---- paretonormal: a table of quantiles by normal score, found by bisection for each score ---- */
 
 #define SCORE_MAX 8.0
-#define SCORE_STEPS 64 /* in 1 */
+#define SCORE_STEPS 64 /* per unit of score */
 #define SCORE_COUNT ((size_t)(2 * SCORE_MAX * SCORE_STEPS) + 1)
 #define NORMAL_POINTS 96
 
 #define WEIGHT_NORMAL 0.25
 #define WEIGHT_PARETO 0.75
 
-/* The share of (normal/4 + 3 pareto/4) / sqrt(10/16) that lies above x: the pareto's, averaged over the
- * normal. */
+/* Returns the share of (normal/4 + 3 pareto/4) / sqrt(10/16) above `x`: pareto_above, averaged over the
+ * normal distribution. */
 static double paretonormal_above(double x, const double *points, const double *weights)
 {
 	double sum = 0, value = x * sqrt(WEIGHT_NORMAL * WEIGHT_NORMAL + WEIGHT_PARETO * WEIGHT_PARETO);
@@ -54,7 +54,7 @@ static const double *paretonormal_table(struct arena *arena)
 	double points[NORMAL_POINTS], weights[NORMAL_POINTS];
 	double low = -6;
 
-	/* The middles of equal steps over ±8, weighted by the normal's density. */
+	/* Midpoints of equal steps over ±8, weighted by the normal density. */
 	double total = 0;
 	for (size_t i = 0; i < NORMAL_POINTS; i++) {
 		points[i] = -8 + 16 * ((double)i + 0.5) / NORMAL_POINTS;
@@ -92,7 +92,7 @@ static double paretonormal_at(const struct dist *dist, double score)
 	return dist->table[index] + (at - (double)index) * (dist->table[index + 1] - dist->table[index]);
 }
 
-/* ---- */
+/* ---- All kinds ---- */
 
 void dist_init(struct dist *dist, enum dist_kind kind, struct arena *arena)
 {
@@ -109,7 +109,7 @@ void dist_lognormal(struct dist *dist, double mean, double deviation)
 	dist->log_mean = log(mean) - variance / 2;
 }
 
-static int by_size(const void *a, const void *b)
+static int compare_doubles(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 
@@ -148,7 +148,7 @@ int dist_read_table(
 	}
 	if (!count)
 		return error_set(error, "the table holds no numbers");
-	qsort(table, count, sizeof(*table), by_size);
+	qsort(table, count, sizeof(*table), compare_doubles);
 	dist->table = table;
 	dist->size = count;
 	return 0;

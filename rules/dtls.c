@@ -33,7 +33,7 @@ const char *const dtls_kinds[DTLS_KIND_COUNT] = {"handshake", "client_hello", "c
 #define EXTENSION_SUPPORTED_VERSIONS 43
 #define EXTENSION_COOKIE 44
 #define EXTENSION_CONNECTION_ID 54
-#define EXTENSION_CONNECTION_ID_DRAFT 254 /* Mbed TLS 2.x, and devices built with it */
+#define EXTENSION_CONNECTION_ID_DRAFT 254 /* used by Mbed TLS 2.x */
 #define VERSION_1_3 0xfefc
 
 static unsigned read16(const uint8_t *at)
@@ -61,33 +61,33 @@ static bool type_has_cid(unsigned type)
 	return type == TYPE_CID || type == TYPE_CID_MOVED;
 }
 
-static bool version_known(unsigned version)
+static bool is_known_version(unsigned version)
 {
 	return version == 0xfeff || version == 0xfefd || version == VERSION_1_3 || version == 0x0100;
 }
 
-static bool type_known(unsigned type)
+static bool is_known_type(unsigned type)
 {
 	return (type >= TYPE_CHANGE_CIPHER_SPEC && type <= TYPE_ACK) || type == TYPE_CID_MOVED ||
 	       type == TYPE_SESSION_MOVE;
 }
 
-static bool plain_header(const struct dtls_walk *walk)
+static bool is_plain_header(const struct dtls_walk *walk)
 {
 	const uint8_t *at = walk->at;
 	size_t left = (size_t)(walk->end - at);
 
-	if (left < HEADER || !version_known(read16(at + 1)))
+	if (left < HEADER || !is_known_version(read16(at + 1)))
 		return false;
-	if (type_known(at[0]))
+	if (is_known_type(at[0]))
 		return true;
-	/* OpenSSL's old version is a message ID of CoAP, too (RFC 7252 section 3: version 1 in the first
+	/* OpenSSL's old version may also be a CoAP message ID (RFC 7252 section 3: version 1 in the first
 	 * byte). */
 	return walk->is_first && read16(at + 11) <= left - HEADER &&
 	       !(at[0] >> 6 == 1 && read16(at + 1) == 0x0100);
 }
 
-static void take_body(struct dtls_walk *walk, struct dtls_record *record, size_t length)
+static void read_body(struct dtls_walk *walk, struct dtls_record *record, size_t length)
 {
 	size_t left = (size_t)(walk->end - walk->at);
 
@@ -96,7 +96,7 @@ static void take_body(struct dtls_walk *walk, struct dtls_record *record, size_t
 	walk->at += record->body_size;
 }
 
-static void plain_next(struct dtls_walk *walk, struct dtls_record *record)
+static void read_plain(struct dtls_walk *walk, struct dtls_record *record)
 {
 	const uint8_t *at = walk->at;
 	size_t cid = 0;
@@ -108,17 +108,17 @@ static void plain_next(struct dtls_walk *walk, struct dtls_record *record)
 		record->cid = at + 11;
 		if (cid == DTLS_CID_UNKNOWN || (size_t)(walk->end - at) < HEADER + cid) {
 			walk->at = at + 11;
-			take_body(walk, record, SIZE_MAX);
+			read_body(walk, record, SIZE_MAX);
 			return;
 		}
 		record->cid_size = (uint8_t)cid;
 	}
 	walk->at = at + HEADER + cid;
-	take_body(walk, record, read16(at + 11 + cid));
+	read_body(walk, record, read16(at + 11 + cid));
 }
 
-/* Reads a unified header with a connection ID of this length; gives false where it is not whole. */
-static bool unified_take(struct dtls_walk *walk, struct dtls_record *record, size_t cid)
+/* Reads a unified header with a connection ID of `cid` bytes; returns false if it is truncated. */
+static bool read_unified(struct dtls_walk *walk, struct dtls_record *record, size_t cid)
 {
 	const uint8_t *at = walk->at;
 	uint8_t bits = at[0];
@@ -133,7 +133,7 @@ static bool unified_take(struct dtls_walk *walk, struct dtls_record *record, siz
 	    .cid = bits & UNIFIED_CID ? at + 1 : NULL,
 	    .cid_size = (uint8_t)cid};
 	walk->at = at + size;
-	take_body(walk, record, bits & UNIFIED_LENGTH ? read16(at + size - 2) : SIZE_MAX);
+	read_body(walk, record, bits & UNIFIED_LENGTH ? read16(at + size - 2) : SIZE_MAX);
 	return true;
 }
 
@@ -146,8 +146,9 @@ static size_t unified_cid(const struct dtls_walk *walk)
 	return cid == DTLS_CID_UNKNOWN ? 0 : cid;
 }
 
-/* Where no hello was seen: do records with lengths lead exactly to the end, all with a CID of this length? */
-static bool lengths_fit(const struct dtls_walk *from, size_t cid)
+/* If no hello was seen: returns whether records with lengths and CIDs of `cid` bytes lead exactly to the end.
+ */
+static bool lengths_reach_end(const struct dtls_walk *from, size_t cid)
 {
 	struct dtls_walk walk = *from;
 
@@ -161,21 +162,21 @@ static bool lengths_fit(const struct dtls_walk *from, size_t cid)
 			return false;
 		length = read16(walk.at + header - 2);
 		if (length < 16 ||
-		    length > left - header) /* RFC 9147 4.2.3: 16 bytes of ciphertext at least */
+		    length > left - header) /* RFC 9147 4.2.3: at least 16 bytes of ciphertext */
 			return false;
 		walk.at += header + length;
 	}
 	return true;
 }
 
-static bool unified_next(struct dtls_walk *walk, struct dtls_record *record)
+static bool find_unified(struct dtls_walk *walk, struct dtls_record *record)
 {
 	if (walk->session->version_1_3 || walk->unified_sure)
-		return unified_take(walk, record, unified_cid(walk));
+		return read_unified(walk, record, unified_cid(walk));
 	for (size_t cid = 0; cid <= (walk->at[0] & UNIFIED_CID ? 20u : 0u); cid++) {
-		if (lengths_fit(walk, cid)) {
+		if (lengths_reach_end(walk, cid)) {
 			walk->unified_sure = true;
-			return unified_take(walk, record, walk->at[0] & UNIFIED_CID ? cid : 0);
+			return read_unified(walk, record, walk->at[0] & UNIFIED_CID ? cid : 0);
 		}
 	}
 	return false;
@@ -192,13 +193,13 @@ bool dtls_next(struct dtls_walk *walk, struct dtls_record *record)
 {
 	if (walk->at >= walk->end)
 		return false;
-	if (plain_header(walk)) {
-		plain_next(walk, record);
+	if (is_plain_header(walk)) {
+		read_plain(walk, record);
 		walk->is_first = false;
 		return true;
 	}
 	walk->is_first = false;
-	return (walk->at[0] & UNIFIED_MASK) == UNIFIED_BITS && unified_next(walk, record);
+	return (walk->at[0] & UNIFIED_MASK) == UNIFIED_BITS && find_unified(walk, record);
 }
 
 /* ---- Handshake messages in the clear ---- */
@@ -227,11 +228,12 @@ static uint32_t message_kind(unsigned type)
 	}
 }
 
-/* A bounded reader over a hello's body: every step checks what is left, and past the end all is empty. */
+/* A bounds-checked reader of a hello's body; past the end everything reads as empty. */
 struct bounded {
 	const uint8_t *at, *end;
 };
 
+/* Skips `size` bytes and returns their start, or NULL if fewer are left. */
 static const uint8_t *bounded_skip(struct bounded *in, size_t size)
 {
 	const uint8_t *at = in->at;
@@ -244,7 +246,7 @@ static const uint8_t *bounded_skip(struct bounded *in, size_t size)
 	return at;
 }
 
-/* Returns the vector's length. */
+/* Skips a vector and returns its length. */
 static size_t bounded_skip_vector(struct bounded *in, size_t length_size)
 {
 	const uint8_t *at = bounded_skip(in, length_size);
@@ -253,10 +255,11 @@ static size_t bounded_skip_vector(struct bounded *in, size_t length_size)
 	return bounded_skip(in, size) ? size : 0;
 }
 
-static void extension_learn(
+static void learn_extension(
     struct dtls_session *session, enum way way, unsigned type, const uint8_t *at, size_t size)
 {
-	/* The one who says a connection ID wants to be sent it: it stands in records of the other way. */
+	/* A peer announces the connection ID that it wants to receive, so it appears in records of the other
+	 * way. */
 	if ((type == EXTENSION_CONNECTION_ID || type == EXTENSION_CONNECTION_ID_DRAFT) && size >= 1 &&
 	    at[0] == size - 1)
 		session->cid_size[way_back(way)] = at[0];
@@ -264,8 +267,8 @@ static void extension_learn(
 		session->version_1_3 = true;
 }
 
-/* Returns whether there is a cookie in it. */
-static bool hello_learn(struct dtls_session *session, enum way way, unsigned message, const uint8_t *body,
+/* Learns from a hello; returns whether it contains a cookie. */
+static bool learn_hello(struct dtls_session *session, enum way way, unsigned message, const uint8_t *body,
     size_t size, struct dtls_peek *peek)
 {
 	struct bounded in = {.at = body, .end = body + size};
@@ -277,7 +280,7 @@ static bool hello_learn(struct dtls_session *session, enum way way, unsigned mes
 		return false;
 	hash = (uint32_t)chance_hash(0, random, DTLS_RANDOM_SIZE);
 	if (message == MESSAGE_CLIENT_HELLO && session->hello_seen && hash == session->previous)
-		return false; /* a late copy: the handshake that it began is given up */
+		return false; /* a late copy, of a handshake that was abandoned */
 	if (message == MESSAGE_CLIENT_HELLO && (!session->hello_seen || hash != session->random)) {
 		uint32_t previous = session->random;
 
@@ -302,7 +305,7 @@ static bool hello_learn(struct dtls_session *session, enum way way, unsigned mes
 		if (!value)
 			continue;
 		has_cookie |= message == MESSAGE_CLIENT_HELLO && read16(header) == EXTENSION_COOKIE;
-		extension_learn(session, way, read16(header), value, read16(header + 2));
+		learn_extension(session, way, read16(header), value, read16(header + 2));
 	}
 	return has_cookie;
 }
@@ -332,7 +335,7 @@ static uint32_t record_kinds(const struct dtls_record *record)
 	return kinds;
 }
 
-/* A handshake message without its header. */
+/* Returns whether a handshake message, given without its header, asks for a cookie. */
 static bool asks_cookie(unsigned type, const uint8_t *body, size_t size)
 {
 	static const uint8_t retry[] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11}; /* RFC 8446 4.1.3 */
@@ -350,14 +353,14 @@ bool dtls_asks_cookie(const uint8_t *bytes, size_t size)
 	       asks_cookie(bytes[HEADER], size > body ? bytes + body : bytes, size > body ? size - body : 0);
 }
 
-static void message_add(struct dtls_peek *peek, const struct dtls_message *message)
+static void add_message(struct dtls_peek *peek, const struct dtls_message *message)
 {
 	peek->kinds |= message->kinds;
 	if (peek->message_count < DTLS_MESSAGES_MAX)
 		peek->messages[peek->message_count++] = *message;
 }
 
-static void messages_look(struct dtls_session *session, enum way way, const struct dtls_record *record,
+static void parse_messages(struct dtls_session *session, enum way way, const struct dtls_record *record,
     uint32_t kinds, struct dtls_peek *peek)
 {
 	const uint8_t *at = record->body, *end = record->body + record->body_size;
@@ -375,9 +378,9 @@ static void messages_look(struct dtls_session *session, enum way way, const stru
 		    .number = record->number};
 
 		if (message.place == 0 && (at[0] == MESSAGE_CLIENT_HELLO || at[0] == MESSAGE_SERVER_HELLO) &&
-		    hello_learn(session, way, at[0], at + HANDSHAKE_HEADER, size, peek))
+		    learn_hello(session, way, at[0], at + HANDSHAKE_HEADER, size, peek))
 			message.kinds |= kind_bit(DTLS_KIND_CLIENT_HELLO_COOKIE);
-		message_add(peek, &message);
+		add_message(peek, &message);
 		at += HANDSHAKE_HEADER + size;
 	}
 }
@@ -388,7 +391,7 @@ void dtls_look(
 	struct dtls_walk walk;
 	struct dtls_record record;
 
-	peek->kinds = peek->records = peek->message_count = 0; /* the messages are filled as far as counted */
+	peek->kinds = peek->records = peek->message_count = 0; /* `messages` needs no clearing */
 	peek->first = (struct dtls_record){.type = DTLS_NONE};
 	peek->new_hello = false;
 	dtls_walk(&walk, session, way, bytes, size);
@@ -401,9 +404,9 @@ void dtls_look(
 		if (record.type != TYPE_HANDSHAKE)
 			continue;
 		if (record.epoch == 0)
-			messages_look(session, way, &record, kinds, peek);
+			parse_messages(session, way, &record, kinds, peek);
 		else
-			message_add(peek, &(struct dtls_message){.kinds = kinds,
+			add_message(peek, &(struct dtls_message){.kinds = kinds,
 			                      .sequence = DTLS_SEQUENCE_HIDDEN,
 			                      .place = (uint32_t)record.body_size,
 			                      .epoch = record.epoch,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * follow: a device that comes back from another address and is known by its DTLS connection ID.
+ * follow: recognizes a device that returns from another address by its DTLS connection ID.
  *
- * A table leads from (listener, connection ID) to the session in which the ID was seen last on its way up.
- * The proxy has no keys and cannot check a record as RFC 9146 section 6 asks its receivers to; it asks for
- * the other half: the record's (epoch, sequence number) must be higher than any seen in that session. Records
- * of DTLS 1.3 hide their numbers, so they are not followed.
+ * A table maps (listener, connection ID) to the session in which the ID was last seen upstream. RFC 9146
+ * section 6 requires two checks of a record before a peer's address is updated. The proxy has no keys and
+ * cannot authenticate it, so it makes only the other check: the record's (epoch, sequence number) must be
+ * higher than any seen in that session. DTLS 1.3 encrypts record numbers, so its records are not followed.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -21,24 +21,25 @@ struct followed {
 	struct followed *next;
 	struct session *session;
 	uint64_t key;
-	uint64_t highest; /* epoch and sequence number, as the 64 bits that they are on the wire */
+	uint64_t highest; /* epoch (16 bits) and sequence number (48 bits) */
 	uint8_t size;
 	uint8_t cid[255];
 };
 
 struct follow {
 	struct followed *buckets[BUCKETS];
-	uint32_t sizes[256]; /* how many IDs of each length there are */
+	uint32_t sizes[256]; /* number of IDs of each length */
 };
 
-static uint64_t key_of(unsigned listener, const uint8_t *cid, size_t size)
+static uint64_t followed_key(unsigned listener, const uint8_t *cid, size_t size)
 {
 	return chance_hash(listener, cid, size);
 }
 
-static struct followed *find(const struct follow *follow, unsigned listener, const uint8_t *cid, size_t size)
+static struct followed *find_followed(
+    const struct follow *follow, unsigned listener, const uint8_t *cid, size_t size)
 {
-	uint64_t key = key_of(listener, cid, size);
+	uint64_t key = followed_key(listener, cid, size);
 	struct followed *at = follow->buckets[key % BUCKETS];
 
 	while (at && !(at->key == key && at->size == size && at->session->listener == listener &&
@@ -64,14 +65,14 @@ static void link_followed(struct follow *follow, struct followed *followed)
 	follow->sizes[followed->size]++;
 }
 
-static uint64_t number_of(const struct dtls_record *record)
+static uint64_t full_number(const struct dtls_record *record)
 {
 	return (uint64_t)record->epoch << 48 | record->number;
 }
 
 static void see_record(struct core *core, struct session *session, const struct dtls_record *record)
 {
-	struct followed *own = session->followed, *other;
+	struct followed *followed = session->followed, *other;
 
 	if (!record->cid_size || record->type == DTLS_UNIFIED)
 		return;
@@ -81,27 +82,28 @@ static void see_record(struct core *core, struct session *session, const struct 
 		if (!core->follow)
 			return;
 	}
-	if (own && own->size == record->cid_size && memcmp(own->cid, record->cid, own->size) == 0) {
-		if (number_of(record) > own->highest)
-			own->highest = number_of(record);
+	if (followed && followed->size == record->cid_size &&
+	    memcmp(followed->cid, record->cid, followed->size) == 0) {
+		if (full_number(record) > followed->highest)
+			followed->highest = full_number(record);
 		return;
 	}
-	/* One ID leads to one session: the one that used it last. */
-	other = find(core->follow, session->listener, record->cid, record->cid_size);
+	/* An ID maps to one session only, the one that used it last. */
+	other = find_followed(core->follow, session->listener, record->cid, record->cid_size);
 	if (other)
 		follow_forget(core, other->session);
-	if (own)
-		unlink_followed(core->follow, own);
+	if (followed)
+		unlink_followed(core->follow, followed);
 	else
-		own = session->followed = core_get(core, sizeof(*own));
-	if (!own)
+		followed = session->followed = core_get(core, sizeof(*followed));
+	if (!followed)
 		return;
-	own->session = session;
-	own->highest = number_of(record);
-	own->size = record->cid_size;
-	memcpy(own->cid, record->cid, own->size);
-	own->key = key_of(session->listener, own->cid, own->size);
-	link_followed(core->follow, own);
+	followed->session = session;
+	followed->highest = full_number(record);
+	followed->size = record->cid_size;
+	memcpy(followed->cid, record->cid, followed->size);
+	followed->key = followed_key(session->listener, followed->cid, followed->size);
+	link_followed(core->follow, followed);
 }
 
 void follow_see(struct core *core, struct session *session, const struct arrival *arrival)
@@ -130,8 +132,8 @@ void follow_free(struct core *core)
 	free(core->follow);
 }
 
-/* The highest number among the records of a datagram that may be of this session, with its connection ID. */
-static uint64_t highest_of(const struct followed *followed, const struct arrival *arrival)
+/* Returns the highest number among the datagram's records that carry this session's connection ID, or 0. */
+static uint64_t highest_number(const struct followed *followed, const struct arrival *arrival)
 {
 	struct dtls_walk walk;
 	struct dtls_record record;
@@ -140,23 +142,24 @@ static uint64_t highest_of(const struct followed *followed, const struct arrival
 	dtls_walk(&walk, &followed->session->dtls, WAY_UP, arrival->bytes, arrival->size);
 	while (dtls_next(&walk, &record))
 		if (record.type != DTLS_UNIFIED && record.cid_size == followed->size &&
-		    memcmp(record.cid, followed->cid, followed->size) == 0 && number_of(&record) > highest)
-			highest = number_of(&record);
+		    memcmp(record.cid, followed->cid, followed->size) == 0 && full_number(&record) > highest)
+			highest = full_number(&record);
 	return highest;
 }
 
-/* The session of the first connection ID, of whatever length, that fits; and is a record newer than all that
- * were seen? */
+/* Returns the session of a connection ID, of any known length, that the datagram carries with a record newer
+ * than all seen in that session; or NULL. */
 static struct session *find_newer(
     const struct follow *follow, unsigned listener, const struct arrival *arrival)
 {
 	const uint8_t *cid = arrival->bytes + HEADER_TO_CID;
 
 	for (size_t size = 1; size < 256 && arrival->size >= HEADER_TO_CID + size + HEADER_BEHIND; size++) {
-		struct followed *followed = follow->sizes[size] ? find(follow, listener, cid, size) : NULL;
+		struct followed *followed = follow->sizes[size] ? find_followed(follow, listener, cid, size)
+		                                                : NULL;
 
-		/* A reload may have changed its section's mind. */
-		if (followed && highest_of(followed, arrival) > followed->highest &&
+		/* A reload may have turned follow_cid off. */
+		if (followed && highest_number(followed, arrival) > followed->highest &&
 		    followed->session->section && followed->session->section->follow_cid)
 			return followed->session;
 	}
@@ -166,7 +169,7 @@ static struct session *find_newer(
 struct session *core_follow(
     struct core *core, unsigned listener, const struct address *device, const struct arrival *arrival)
 {
-	struct dtls_session strange;
+	struct dtls_session no_hellos;
 	struct dtls_peek peek;
 	struct session *session;
 	char text[ADDRESS_TEXT_SIZE];
@@ -174,8 +177,8 @@ struct session *core_follow(
 	if (!core->follow || arrival->size < HEADER_TO_CID + HEADER_BEHIND ||
 	    session_find(core, listener, device))
 		return NULL;
-	dtls_init(&strange);
-	dtls_look(&strange, WAY_UP, arrival->bytes, arrival->size, &peek);
+	dtls_init(&no_hellos);
+	dtls_look(&no_hellos, WAY_UP, arrival->bytes, arrival->size, &peek);
 	if (!(peek.kinds >> DTLS_KIND_CID & 1) || peek.first.type == DTLS_UNIFIED || !peek.first.cid)
 		return NULL;
 	session = find_newer(core->follow, listener, arrival);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * gather: datagrams that wait for one another in front of the link: permute's groups, and packs, which leave
- * as one.
+ * gather: datagrams that wait for one another before the link: the groups of `permute`, and the packs of
+ * `pack`, whose parts are joined into one datagram when the pack leaves.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -14,14 +14,14 @@
 bool gather_group_join(struct core *core, struct rule_state *state, const struct action *action,
     struct datagram *datagram, ns_t now)
 {
-	int which = state->rule->way == RULE_EITHER ? 0 : datagram->way;
-	struct group *group = state->groups[which];
+	int w = state->rule->way == RULE_EITHER ? 0 : datagram->way;
+	struct group *group = state->groups[w];
 
 	if (!group) {
 		group = core_get(core, sizeof(*group));
 		if (!group)
 			return false;
-		state->groups[which] = group;
+		state->groups[w] = group;
 	}
 	if (group->count == 0) {
 		timer_set(core, &group->timer, TIMER_GROUP, datagram->session, group, ns_add(now, HOLD_MAX));
@@ -35,30 +35,30 @@ bool gather_group_join(struct core *core, struct rule_state *state, const struct
 	return true;
 }
 
-/* It died after joining: its place stays empty. */
+/* Called for a datagram that is dropped after joining: its place in the group stays empty. */
 void gather_group_leave(struct rule_state *state, struct datagram *datagram)
 {
-	for (int which = 0; which < WAYS; which++)
-		for (uint32_t i = 0; state->groups[which] && i < state->groups[which]->count; i++)
-			if (state->groups[which]->slots[i] == datagram)
-				state->groups[which]->slots[i] = NULL;
+	for (int w = 0; w < WAYS; w++)
+		for (uint32_t i = 0; state->groups[w] && i < state->groups[w]->count; i++)
+			if (state->groups[w]->slots[i] == datagram)
+				state->groups[w]->slots[i] = NULL;
 }
 
-/* Whole: in its order; not whole by its time: in order of arrival. */
+/* A complete group is sent in the rule's order; one that timed out incomplete, in order of arrival. */
 void gather_group_send(struct core *core, struct group *group, ns_t now)
 {
-	struct group sent;
-	bool whole = group->count == group->size;
+	struct group members;
+	bool is_complete = group->count == group->size;
 
 	timer_cancel(core, &group->timer);
-	sent = *group;
+	members = *group;
 	*group = (struct group){0};
-	for (uint32_t i = 0; i < sent.count; i++) {
-		struct datagram *datagram = sent.slots[whole ? sent.order[i] : i];
+	for (uint32_t i = 0; i < members.count; i++) {
+		struct datagram *datagram = members.slots[is_complete ? members.order[i] : i];
 
 		if (!datagram)
 			continue;
-		/* Among equals it has the new place. */
+		/* Among equal due times it is ordered as if it arrived now. */
 		datagram->after = (uint32_t)(datagram->session->newest - datagram->id);
 		path_enter(core, datagram, now, NULL);
 	}
@@ -87,27 +87,28 @@ bool gather_pack_takes(const struct pack *pack, size_t size, bool in_blackout)
 int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t max, ns_t now)
 {
 	struct session_way *way = way_of(datagram);
-	struct way_extra *own = core_way_extra(core, way);
-	struct plan *judged = datagram->plan;
+	struct way_extra *extra = core_way_extra(core, way);
+	struct plan *stack_plan = datagram->plan;
 
-	if (!own || !path_plan_keep(core, datagram))
+	if (!extra || !path_plan_keep(core, datagram))
 		return -1;
-	if (!own->pack) {
-		own->pack = pack_new(core, datagram->session, way, ns_add(now, wait));
-		if (!own->pack) {
+	if (!extra->pack) {
+		extra->pack = pack_new(core, datagram->session, way, ns_add(now, wait));
+		if (!extra->pack) {
 			free(datagram->plan);
-			datagram->plan = judged;
+			datagram->plan = stack_plan;
 			return -1;
 		}
-		own->pack->max = max;
+		extra->pack->max = max;
 	}
-	datagram_append(&own->pack->parts, datagram);
-	own->pack->count++;
-	own->pack->size += datagram->size;
+	datagram_append(&extra->pack->parts, datagram);
+	extra->pack->count++;
+	extra->pack->size += datagram->size;
 	return 0;
 }
 
-/* Makes one of its parts, with the ordinal and the draws of the first; NULL when memory is out. */
+/* Joins the parts into one datagram with the ordinal and draws of the first; returns NULL if memory is out.
+ */
 static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
 {
 	struct datagram *first = pack->parts.first, *joint, *part;
@@ -149,7 +150,7 @@ static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
 	return joint;
 }
 
-/* There is no memory for what they should leave as. */
+/* Drops the parts of a pack that could not be joined for lack of memory. */
 static void drop_parts(struct core *core, struct pack *pack, ns_t now)
 {
 	struct datagram *part;
@@ -165,12 +166,12 @@ static void drop_parts(struct core *core, struct pack *pack, ns_t now)
 
 void gather_pack_send(struct core *core, struct session_way *way, ns_t now)
 {
-	struct way_extra *own = way_extra_own(way);
-	struct pack *pack = own->pack;
+	struct way_extra *extra = way_extra_own(way);
+	struct pack *pack = extra->pack;
 	struct datagram *joint;
 
 	timer_cancel(core, &pack->timer);
-	own->pack = NULL;
+	extra->pack = NULL;
 	joint = pack_join_parts(core, pack);
 	if (!joint)
 		drop_parts(core, pack, now);

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * judge: a datagram arrives: what the rules make of it, and what the link decides at once.
+ * judge: handles the arrival of a datagram.
+ *
+ * core_arrive counts it, drops it if memory, max_queued or the NAT refuse it, and parses its records. judge()
+ * then applies a running blackout and the rules in file order; finish_judgement lets the link decide and
+ * moves the datagram and its copies on, or drops them. fast_path is a shortcut for when nothing can
+ * interfere.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -9,7 +14,7 @@
 #include "base/units.h"
 #include "rules/inside.h"
 
-static void judge_rules(struct judgement *j)
+static void apply_rules(struct judgement *j)
 {
 	struct session *session = j->session;
 
@@ -39,7 +44,7 @@ static void judge_rules(struct judgement *j)
 
 /* ---- Remembering for replays ---- */
 
-static struct datagram *snapshot(struct core *core, const struct match_input *input, uint64_t id)
+static struct datagram *take_snapshot(struct core *core, const struct match_input *input, uint64_t id)
 {
 	struct datagram *kept = pool_get(core->pool, input->size);
 
@@ -71,7 +76,7 @@ static void remember_recent(struct core *core, struct session_way *way, const st
 	own->recent_cap = cap;
 	if (own->recent[own->recent_next])
 		pool_put(core->pool, own->recent[own->recent_next]);
-	own->recent[own->recent_next] = snapshot(core, input, core->arrivals);
+	own->recent[own->recent_next] = take_snapshot(core, input, core->arrivals);
 	own->recent_next = (own->recent_next + 1) % cap;
 }
 
@@ -83,11 +88,12 @@ static void remember_firsts(struct core *core, struct session *session, const st
 		session->first_count = session->firsts ? (unsigned)core->config->first_count : 0;
 		core->out_of_memory |= !session->firsts;
 		if (session->firsts && !session->firsts[i] && kinds_match(&core->config->firsts[i], input))
-			session->firsts[i] = snapshot(core, input, core->arrivals);
+			session->firsts[i] = take_snapshot(core, input, core->arrivals);
 	}
 }
 
-/* Copies made of the newest so far: a later replay of it counts on from there. */
+/* Records how many copies of the newest datagram were made, so that a later replay numbers its own after
+ * them. */
 static void remember_copies(
     struct core *core, struct session *session, const struct match_input *input, uint32_t copies)
 {
@@ -148,7 +154,7 @@ static void decide_copies(struct judgement *j, bool in_blackout)
 	}
 }
 
-static void decide_own(struct judgement *j)
+static void decide_original(struct judgement *j)
 {
 	struct link_state *link = core_link_state(j->core, j->session, j->session->link);
 	struct link_decision decision;
@@ -167,7 +173,7 @@ static void decide_own(struct judgement *j)
 		link_copy(j, link);
 }
 
-/* The one that decided stands first. */
+/* Moves the rule or link that decided to the front of the list. */
 static void move_decider_first(struct verdict *verdict, uint32_t decider)
 {
 	unsigned at = 0;
@@ -178,7 +184,7 @@ static void move_decider_first(struct verdict *verdict, uint32_t decider)
 	while (at < verdict->by_count && verdict->by[at] != decider)
 		at++;
 	if (at == verdict->by_count)
-		at--; /* the list was full: it takes the last place's */
+		at--; /* the list was full: it replaces the last one */
 	memmove(&verdict->by[1], &verdict->by[0], at * sizeof(verdict->by[0]));
 	verdict->by[0] = decider;
 }
@@ -196,7 +202,7 @@ static void enter_copies_of_dropped(struct judgement *j)
 	}
 }
 
-static bool corrupted(const struct verdict *verdict)
+static bool was_corrupted(const struct verdict *verdict)
 {
 	for (unsigned i = 0; i < verdict->mutation_count; i++)
 		if (verdict->mutations[i].kind == MUTATION_CORRUPT)
@@ -204,8 +210,8 @@ static bool corrupted(const struct verdict *verdict)
 	return false;
 }
 
-/* The group that it joined may be whole now. */
-static void group_finish(struct judgement *j)
+/* Sends the group that the datagram joined if it is now complete. */
+static void send_complete_group(struct judgement *j)
 {
 	for (int w = 0; w < WAYS; w++) {
 		struct group *group = j->group->groups[w];
@@ -217,7 +223,7 @@ static void group_finish(struct judgement *j)
 
 static void refuse_late(struct judgement *j);
 
-/* Not dropped by a rule or the link: into what holds it, or across the link. */
+/* Puts a datagram that was not dropped into its group, or into the link. */
 static void enter_link_or_hold(struct judgement *j)
 {
 	struct verdict *verdict = j->verdict;
@@ -235,10 +241,10 @@ static void enter_link_or_hold(struct judgement *j)
 			verdict->hold = HOLD_RULE;
 			verdict->hold_name = j->group->rule->id;
 		}
-		group_finish(j);
+		send_complete_group(j);
 		return;
 	}
-	if (is_held && verdict->reason) { /* lost at the exit, and still to take its place on the wire */
+	if (is_held && verdict->reason) { /* lost at the exit, but it still occupies the wire */
 		if (path_plan_keep(j->core, j->datagram))
 			path_enter(j->core, j->datagram, now, NULL);
 		else
@@ -248,8 +254,9 @@ static void enter_link_or_hold(struct judgement *j)
 	path_enter(j->core, j->datagram, now, verdict);
 }
 
-/* Does it go into a pack: the open one where it fits, else one of its own where a rule says so? */
-static bool packs(struct judgement *j)
+/* Returns whether the datagram goes into a pack: the open one if it fits, else a new one if a rule asks for
+ * it. Sends an open pack that it does not fit into. */
+static bool should_pack(struct judgement *j)
 {
 	struct session_way *way = judgement_way(j);
 	const struct pack *open = way->extra->pack;
@@ -264,7 +271,7 @@ static bool packs(struct judgement *j)
 	return j->pack && size <= j->pack->size;
 }
 
-static void pack(struct judgement *j)
+static void join_pack(struct judgement *j)
 {
 	j->plan->undecided = !j->bypass;
 	if (!j->bypass)
@@ -275,30 +282,30 @@ static void pack(struct judgement *j)
 	j->verdict->hold = HOLD_PACK;
 }
 
-static void dropped(struct judgement *j)
+static void drop_judged(struct judgement *j)
 {
 	core_dropped(j->core, judgement_way(j), (enum reason)j->verdict->reason, 1);
 	if (j->group)
 		gather_group_leave(j->group, j->datagram);
-	j->datagram->plan = NULL; /* it is the caller's */
+	j->datagram->plan = NULL; /* it is on the caller's stack */
 	core_datagram_free(j->core, j->datagram);
 	enter_copies_of_dropped(j);
 	if (j->group)
-		group_finish(j);
+		send_complete_group(j);
 }
 
-/* What would have to wait finds no memory. */
+/* Drops a datagram that would have to wait when memory for that is out. */
 static void refuse_late(struct judgement *j)
 {
 	core_unqueue(j->core, judgement_way(j), 1);
 	j->core->queued_bytes -= datagram_weight(j->datagram);
 	judgement_drop(j, REASON_OVERLOAD, 0);
 	j->verdict->hold = HOLD_NONE;
-	dropped(j);
+	drop_judged(j);
 }
 
-/* Behind the rules: the link decides, then the datagram and its copies set off, or die. */
-static void finish(struct judgement *j)
+/* After the rules: lets the link decide, then moves the datagram and its copies on, or drops them. */
+static void finish_judgement(struct judgement *j)
 {
 	struct verdict *verdict = j->verdict;
 	struct session_way *way = judgement_way(j);
@@ -306,21 +313,21 @@ static void finish(struct judgement *j)
 
 	if (!verdict->reason) {
 		core_count_queued(j->core, j->datagram);
-		packed = packs(j);
+		packed = should_pack(j);
 		if (!packed && !j->bypass)
-			decide_own(j);
+			decide_original(j);
 		if (verdict->reason) {
 			core_unqueue(j->core, way, 1);
 			j->core->queued_bytes -= datagram_weight(j->datagram);
 		}
 	}
 	decide_copies(j, j->plan->in_blackout);
-	if (corrupted(verdict))
+	if (was_corrupted(verdict))
 		way->tally.corrupted++;
 	if (verdict->reason)
-		dropped(j);
+		drop_judged(j);
 	else if (packed)
-		pack(j);
+		join_pack(j);
 	else
 		enter_link_or_hold(j);
 	if (verdict->reason)
@@ -332,7 +339,7 @@ static void finish(struct judgement *j)
 static void verdict_start(
     struct verdict *verdict, const struct session *session, const struct arrival *arrival, uint32_t n)
 {
-	/* The lists behind are filled as far as their counts say. */
+	/* The lists after `by` need no clearing: their counts say how much of them is valid. */
 	memset(verdict, 0, offsetof(struct verdict, by));
 	verdict->session = session ? session->number : 0;
 	verdict->n = n;
@@ -343,7 +350,7 @@ static void verdict_start(
 	verdict->device = session && session->section ? session->section->id : 0;
 }
 
-/* What its records are, for the capture alone: nothing is learned from a datagram that no rule sees. */
+/* Parses the records for the capture only, without learning from a datagram that no rule sees. */
 static void fill_records(
     struct verdict *verdict, const struct dtls_session *known, const struct arrival *arrival)
 {
@@ -360,7 +367,7 @@ void core_refuse(
     struct core *core, enum reason reason, const struct arrival *arrival, struct verdict *verdict)
 {
 	struct account *account = &core->refused[arrival->way];
-	struct dtls_session strange;
+	struct dtls_session no_hellos;
 
 	core->arrivals++;
 	account->received++;
@@ -368,12 +375,12 @@ void core_refuse(
 	account->dropped[reason]++;
 	verdict_start(verdict, NULL, arrival, (uint32_t)account->received);
 	verdict->reason = (uint8_t)reason;
-	dtls_init(&strange);
-	fill_records(verdict, &strange, arrival);
+	dtls_init(&no_hellos);
+	fill_records(verdict, &no_hellos, arrival);
 }
 
-/* Learns from its records, and counts it. */
-static void look(
+/* Parses the records into *peek, learns from them, and counts the datagram as seen by the rules. */
+static void parse_records(
     struct core *core, struct session *session, const struct arrival *arrival, struct dtls_peek *peek)
 {
 	dtls_look(&session->dtls, arrival->way, arrival->bytes, arrival->size, peek);
@@ -392,7 +399,7 @@ static void look(
 	core->seen_all++;
 }
 
-/* Which try of each of its handshake messages this is. */
+/* Fills in the attempt number of each handshake message. */
 static void count_attempts(struct core *core, struct session_way *way, struct match_input *input)
 {
 	struct way_extra *own = input->peek->message_count ? core_way_extra(core, way) : NULL;
@@ -403,7 +410,7 @@ static void count_attempts(struct core *core, struct session_way *way, struct ma
 	}
 }
 
-/* What rules see of it. */
+/* Gathers the properties that conditions of rules test. */
 static struct match_input match_input_of(
     struct core *core, struct session *session, const struct arrival *arrival, const struct dtls_peek *peek)
 {
@@ -445,14 +452,14 @@ static void judge(struct core *core, struct session *session, const struct arriv
 	if (state == PATH_DROPS)
 		judgement_drop(&j, REASON_BLACKOUT, way->extra->drop_by);
 	plan.in_blackout = state == PATH_HOLDS;
-	judge_rules(&j);
-	finish(&j);
+	apply_rules(&j);
+	finish_judgement(&j);
 	if (verdict->copies)
 		remember_copies(core, session, &input, verdict->copies);
 }
 
-/* Is there nothing to judge: no rule, nothing that remembers, waits or holds, and a link that is clean? Then
- * what judge() would come to is known. */
+/* Returns whether the datagram may skip judge(): there are no rules, nothing is recorded or held, and the
+ * link is clean. */
 static bool can_fast_path(const struct core *core, const struct session *session, enum way way)
 {
 	const struct config *config = core->config;
@@ -463,7 +470,7 @@ static bool can_fast_path(const struct core *core, const struct session *session
 	       !config->any_attempt;
 }
 
-static void pass(struct core *core, struct session *session, const struct arrival *arrival,
+static void fast_path(struct core *core, struct session *session, const struct arrival *arrival,
     struct datagram *datagram, struct verdict *verdict)
 {
 	struct link_state *link = core_link_state(core, session, session->link);
@@ -474,7 +481,7 @@ static void pass(struct core *core, struct session *session, const struct arriva
 	path_pass(core, datagram, link, arrival->at, verdict);
 }
 
-/* It was counted, but goes no further. */
+/* Drops a datagram that was counted as received but has no struct datagram. */
 static void refuse_counted(struct core *core, struct session *session, const struct arrival *arrival,
     enum reason reason, struct verdict *verdict)
 {
@@ -483,7 +490,7 @@ static void refuse_counted(struct core *core, struct session *session, const str
 	fill_records(verdict, &session->dtls, arrival);
 }
 
-/* NULL: there is no room for it. */
+/* Returns NULL if memory or max_queued is exhausted. */
 static struct datagram *datagram_from_arrival(
     struct core *core, struct session *session, const struct arrival *arrival)
 {
@@ -520,13 +527,14 @@ void core_arrive(
 	datagram = datagram_from_arrival(core, session, arrival);
 	if (!datagram) {
 		refuse_counted(core, session, arrival, REASON_OVERLOAD, verdict);
-		/* It is too much to take in, but the device has sent: what slept until then makes room. */
+		/* The device has sent even though its datagram is refused: datagrams asleep until then make
+		 * room. */
 		if (arrival->way == WAY_UP)
 			path_wake(core, session, arrival->at);
 		return;
 	}
 	if (arrival->way == WAY_DOWN) {
-		/* A NAT that has forgotten is silent: no rule sees what comes to it. */
+		/* A NAT silently drops datagrams to an expired mapping; no rule sees them. */
 		if (!nat_lives(&session->nat, session->section, arrival->mapping, arrival->at)) {
 			core_datagram_free(core, datagram);
 			refuse_counted(core, session, arrival, REASON_NAT_EXPIRED, verdict);
@@ -535,19 +543,19 @@ void core_arrive(
 		nat_in(&session->nat, session->section, arrival->at);
 		timer_nat_arm(core, session);
 	}
-	look(core, session, arrival, &peek);
+	parse_records(core, session, arrival, &peek);
 	verdict->type = peek.first.type;
 	verdict->epoch = peek.first.epoch;
 	verdict->number = peek.first.number;
 	if (core->config->any_follow && arrival->way == WAY_UP)
 		follow_see(core, session, arrival);
 	if (can_fast_path(core, session, arrival->way))
-		pass(core, session, arrival, datagram, verdict);
+		fast_path(core, session, arrival, datagram, verdict);
 	else
 		judge(core, session, arrival, &peek, datagram, verdict);
 	if (core->limits.recorded && arrival->way == WAY_UP && !verdict->reason)
 		timer_nat_out(core, session, arrival->at);
-	/* Behind it: the datagram that wakes the radio pays for that itself. */
+	/* Only afterwards, so that the datagram that wakes the radio is itself delayed by the wake-up. */
 	if (arrival->way == WAY_UP)
 		path_wake(core, session, arrival->at);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The tables of [device], [link] and [rule], and the readers of values that only they have. */
+/*
+ * keys: the key tables of [device], [link] and [rule], and the readers for value types used only by them.
+ */
 #include "rules/config.h"
 
 #include <stdlib.h>
@@ -7,7 +9,7 @@
 
 #include "base/ini.h"
 
-/* The index of a named section, counted from 0. */
+/* Looks up the index, counted from 0, of a named section. */
 static int read_reference(struct reading *reading, const char *kind, const char *text, unsigned *index)
 {
 	const struct ini_section *section = ini_find(reading->ini, kind, text);
@@ -123,7 +125,7 @@ static int read_gilbert(struct reading *reading, const char *text, void *into)
 	return 0;
 }
 
-/* `50p`; a size with its unit; a time: which are allowed tells `takes` of the key. */
+/* Reads an amount: `50p`, a time or, if `bytes` is true, a size with its unit. */
 static int read_amount(struct reading *reading, const char *text, struct amount *amount, bool bytes)
 {
 	size_t size = strlen(text);
@@ -285,7 +287,7 @@ static int read_record(struct reading *reading, const char *text, void *into)
 	return 0;
 }
 
-/* "every 5", "5-8 every 8": the period behind the word, and none of 0. */
+/* Reads the period after `every` ("every 5", "5-8 every 8"), which must be above 0. */
 static int read_period(struct reading *reading, const char *text, const char *period, uint64_t *into)
 {
 	if (units_whole(period + strspn(period, " "), into, &reading->error))
@@ -357,15 +359,14 @@ static const struct key device_keys[] = {
     {"upstream", KEY_PLAIN, NULL, offsetof(struct device, upstream), keys_read_endpoint, "host and port",
         "another cloud for these devices", "[proxy] upstream"},
     {"identity", KEY_PLAIN, NULL, offsetof(struct device, identity), keys_read_text, "name",
-        "draws derive from this name in place of the address: the same luck on another bench or lease",
+        "draws derive from this name instead of the address, so they repeat when the address changes",
         "the address"},
     {"follow_cid", KEY_PLAIN, "no", offsetof(struct device, follow_cid), keys_read_yes, "yes or no",
         "a datagram from an unknown address whose DTLS connection ID was seen in a session of this section, "
-        "with "
-        "a higher (epoch, sequence number) than any there, continues it (RFC 9146 section 6)",
+        "with a higher (epoch, sequence number) than any there, continues it (RFC 9146 section 6)",
         NULL},
-    {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [device]", "takes all keys of that section, then its own",
-        "none"},
+    {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [device]",
+        "inherits the keys of that section; its own keys override them", "none"},
 };
 
 #define AT(field) offsetof(struct link_way, field)
@@ -397,7 +398,7 @@ static const struct key link_keys[] = {
     {"reorder_by", KEY_EACH_WAY, "1p", AT(reorder_by), read_reorder_by, "datagrams (3p) or time",
         "until this many later ones of its direction have left, or for this long", NULL},
     {"reorder_wait", KEY_EACH_WAY, "1s", AT(reorder_wait), keys_read_time, "time",
-        "one that waits for later datagrams that never come leaves after this", NULL},
+        "longest wait of a held datagram for later ones", NULL},
     {"duplicate", KEY_EACH_WAY, "0%", AT(duplicate), keys_read_share, "share", "of datagrams sent twice",
         NULL},
     {"corrupt", KEY_EACH_WAY, "0%", AT(corrupt), keys_read_share, "share",
@@ -409,21 +410,21 @@ static const struct key link_keys[] = {
     {"overhead", KEY_EACH_WAY, "ip", AT(overhead), read_overhead, "ip or size",
         "bytes added to each datagram when rate counts; ip is 28, for an IPv6 device 48", NULL},
     {"queue", KEY_EACH_WAY, "1000p", AT(queue), read_queue, "datagrams (50p), bytes (64KiB) or time (2s)",
-        "most that waits at the bottleneck; beyond, tail drop", NULL},
+        "maximum queue at the bottleneck; datagrams beyond it are dropped (tail drop)", NULL},
     {"trace", KEY_EACH_WAY, NULL, AT(trace), read_trace, "file",
         "delivery opportunities, a millisecond stamp a line, each worth 1504 bytes (mahimahi's format); in "
         "place of rate",
         "none"},
     {"mtu", KEY_EACH_WAY, NULL, AT(mtu), read_mtu, "size",
-        "IP packet size: datagram + 28 bytes (IPv6 device: 48); a larger one drops", "none"},
+        "IP packet size: datagram + 28 bytes (IPv6 device: 48); larger ones are dropped", "none"},
     {"wake_after", KEY_EACH_WAY, NULL, AT(wake_after), keys_read_time, "time",
         "radio sleep: after neither direction has carried anything for this long …", "none"},
     {"wake_delay", KEY_EACH_WAY, "0", AT(wake_delay), read_wake_delay, "time, range or next-up",
         "… the next datagram and those behind it are delayed by this much; next-up: until the device next "
         "sends",
         NULL},
-    {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [link]", "takes all keys of that section, then its own",
-        "none"},
+    {"like", KEY_PLAIN, NULL, 0, NULL, "name of a [link]",
+        "inherits the keys of that section; its own keys override them", "none"},
 };
 
 #undef AT
@@ -446,8 +447,7 @@ static const struct key rule_keys[] = {
         "a record with this epoch and sequence number, where they are in the clear", "any"},
     {"attempt", KEY_PLAIN, NULL, AT(attempt), keys_read_span, "range",
         "a handshake message that meets dtls, epoch, record and message_seq is sent this way for the Nth "
-        "time: 1 "
-        "is the first try, 2 its first retransmission",
+        "time: 1 is the first try, 2 its first retransmission",
         "any"},
     {"message_seq", KEY_PLAIN, NULL, AT(message_seq), keys_read_span, "range",
         "a handshake message in the clear that meets dtls, epoch and record has this message_seq", "any"},
@@ -457,8 +457,7 @@ static const struct key rule_keys[] = {
         "any"},
     {"coap", KEY_LIST, NULL, AT(coap), coap_read, "kinds of CoAP message",
         "the datagram is CoAP in the clear, and one of these: con, non, ack, rst, request, response, get, "
-        "post, "
-        "put, delete, a code such as 2.05, block1, block2",
+        "post, put, delete, a code such as 2.05, block1, block2",
         "any"},
     {"coap_block", KEY_PLAIN, NULL, AT(coap_block), keys_read_span, "range",
         "the number of its Block1 or Block2 option (of the one that coap names)", "any"},
@@ -472,14 +471,14 @@ static const struct key rule_keys[] = {
         "all"},
     {"probability", KEY_PLAIN, "100%", AT(probability), keys_read_share, "share",
         "by chance, drawn after nth", NULL},
-    {"limit", KEY_PLAIN, NULL, AT(limit), keys_read_whole, "number", "fires at most so often in a session",
-        "none"},
+    {"limit", KEY_PLAIN, NULL, AT(limit), keys_read_whole, "number",
+        "fires at most this many times in a session", "none"},
     {"after", KEY_PLAIN, "0", AT(after), keys_read_time, "time",
-        "live from this time of the session's life on", NULL},
+        "active from this time of the session's life on", NULL},
     {"until", KEY_PLAIN, NULL, AT(until), keys_read_time, "time",
-        "live up to this time of the session's life", "its end"},
+        "active up to this time of the session's life", "its end"},
     {"since", KEY_PLAIN, NULL, AT(since), read_rule, "name of a [rule]",
-        "asleep until that rule has fired in this session; every count and time starts anew there", "none"},
+        "inactive until that rule has fired in this session; every count and time restarts then", "none"},
     {"at", KEY_PLAIN, NULL, AT(at), keys_read_time_range, "time or range",
         "in place of datagram conditions: fires at this time of the session's life", "none"},
     {"every", KEY_PLAIN, NULL, AT(every), keys_read_time_range, "time or range", "fires again and again",
@@ -495,10 +494,10 @@ static const struct key rule_keys[] = {
 
 const struct section_kind config_device_kind = {"device", true, device_keys, COUNT(device_keys),
     sizeof(struct device), 0, 0,
-    "which sessions, and what they live on; the first section in file order whose conditions match is taken"};
+    "which sessions, and their settings; the first section in file order whose conditions match applies"};
 const struct section_kind config_link_kind = {"link", true, link_keys, COUNT(link_keys), sizeof(struct link),
     offsetof(struct link, ways), sizeof(struct link_way),
-    "an emulated network path; each key may stand alone (both directions) or behind up. or down."};
+    "an emulated network path; each key may stand alone (both directions) or with the prefix up. or down."};
 const struct section_kind config_rule_kind = {"rule", true, rule_keys, COUNT(rule_keys), sizeof(struct rule),
     0, 0,
     "when something matches or a time comes, do something; every rule that matches acts, in file order"};

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * link: link_decide draws loss, corruption, duplication, latency and reordering from the seed; link_enter
+ * takes the datagram through radio sleep (sleep_through), the bottleneck and its queue, and keeps the order.
+ */
 #include "rules/link.h"
 
 #include <math.h>
@@ -34,7 +38,7 @@ void link_state_fini(struct link_state *state)
 	}
 }
 
-static struct draw draw_of(const struct link_state *state, enum way way, uint64_t n)
+static struct draw link_draw_for(const struct link_state *state, enum way way, uint64_t n)
 {
 	return chance_draw(state->user->key, way, n, state->link->draw_key);
 }
@@ -47,22 +51,23 @@ static void gilbert_step(struct link_chains *chains, const struct gilbert *g, st
 
 	if (chains->n == 1)
 		chains->bad = both > 0 && chance_unit(draw, DRAW_STATE) <
-		                              g->to_bad / both; /* from the stationary state */
+		                              g->to_bad / both; /* draw the stationary state */
 	else if (chance_hit(draw, DRAW_STATE, chains->bad ? g->to_good : g->to_bad))
 		chains->bad = !chains->bad;
 }
 
 static void score_step(struct link_chains *chains, double correlation, struct draw draw)
 {
-	double fresh = chance_normal_quantile(chance_unit(draw, DRAW_SCORE));
+	double innovation = chance_normal_quantile(chance_unit(draw, DRAW_SCORE));
 
 	if (chains->n == 1)
-		chains->score = fresh;
+		chains->score = innovation;
 	else
-		chains->score = correlation * chains->score + sqrt(1 - correlation * correlation) * fresh;
+		chains->score = correlation * chains->score +
+		                sqrt(1 - correlation * correlation) * innovation;
 }
 
-/* Without chains nothing needs to be stepped: should a reload bring some, they start where it does. */
+/* Without chains there is nothing to step; chains that a reload adds start from there. */
 static void chains_skip(struct link_chains *chains, uint32_t n)
 {
 	if (n > chains->n)
@@ -79,7 +84,7 @@ struct link_chains link_chains_at(struct link_state *state, enum way way, uint32
 	if (!w->chained && !scored)
 		chains_skip(&chains, n);
 	while (chains.n < n) {
-		struct draw draw = draw_of(state, way, ++chains.n);
+		struct draw draw = link_draw_for(state, way, ++chains.n);
 
 		if (w->chained)
 			gilbert_step(&chains, &w->gilbert, draw);
@@ -93,14 +98,14 @@ struct link_chains link_chains_at(struct link_state *state, enum way way, uint32
 
 /* ---- Deciding ---- */
 
-static bool lost(const struct link_way *w, const struct link_chains *chains, struct draw draw)
+static bool is_lost(const struct link_way *w, const struct link_chains *chains, struct draw draw)
 {
 	if (w->chained)
 		return chance_hit(draw, DRAW_LOSS, chains->bad ? w->gilbert.loss_bad : w->gilbert.loss_good);
 	return chance_hit(draw, DRAW_LOSS, w->loss);
 }
 
-static ns_t lag_of(const struct link_way *w, const struct link_chains *chains, struct draw draw)
+static ns_t draw_lag(const struct link_way *w, const struct link_chains *chains, struct draw draw)
 {
 	double deviate, lag;
 
@@ -117,7 +122,7 @@ static ns_t lag_of(const struct link_way *w, const struct link_chains *chains, s
 	return lag < (double)UNITS_TIME_MAX ? llround(lag) : UNITS_TIME_MAX;
 }
 
-static void corrupt(struct datagram *datagram, struct draw draw, struct link_decision *decision)
+static void corrupt_bit(struct datagram *datagram, struct draw draw, struct link_decision *decision)
 {
 	uint64_t bit = chance_below(draw, DRAW_CORRUPT_BIT, (uint64_t)datagram->size * 8);
 
@@ -140,7 +145,7 @@ void link_decide(struct link_state *state, enum arrival_kind kind, struct datagr
 			chains_skip(&state->ways[datagram->way].chains, datagram->n);
 		return;
 	}
-	plan->draw = draw_of(state, (enum way)datagram->way, datagram->n);
+	plan->draw = link_draw_for(state, (enum way)datagram->way, datagram->n);
 	if (kind == LINK_COPY)
 		plan->draw = chance_copy(plan->draw, plan->salt);
 	chains = link_chains_at(
@@ -149,7 +154,7 @@ void link_decide(struct link_state *state, enum arrival_kind kind, struct datagr
 		decision->reason = REASON_MTU;
 		return;
 	}
-	if (lost(w, &chains, plan->draw)) {
+	if (is_lost(w, &chains, plan->draw)) {
 		if (w->loss_at == LOSS_ENTRY) {
 			decision->reason = REASON_LOSS;
 			return;
@@ -157,9 +162,9 @@ void link_decide(struct link_state *state, enum arrival_kind kind, struct datagr
 		plan->lost_at_exit = true;
 	}
 	if (datagram->size && chance_hit(plan->draw, DRAW_CORRUPT, w->corrupt))
-		corrupt(datagram, plan->draw, decision);
+		corrupt_bit(datagram, plan->draw, decision);
 	decision->twice = kind == LINK_ORIGINAL && chance_hit(plan->draw, DRAW_DUPLICATE, w->duplicate);
-	plan->lag = lag_of(w, &chains, plan->draw);
+	plan->lag = draw_lag(w, &chains, plan->draw);
 	plan->reordered = chance_hit(plan->draw, DRAW_REORDER, w->reorder);
 }
 
@@ -169,15 +174,15 @@ void link_decide_copy(struct link_state *state, struct datagram *copy, struct pl
 	struct link_chains chains = link_chains_at(state, (enum way)copy->way, copy->n);
 
 	plan->link = state;
-	plan->draw = chance_copy(draw_of(state, (enum way)copy->way, copy->n), plan->salt);
-	plan->lag = lag_of(w, &chains, plan->draw);
-	plan->lost_at_exit = w->loss_at == LOSS_EXIT && lost(w, &chains, plan->draw);
+	plan->draw = chance_copy(link_draw_for(state, (enum way)copy->way, copy->n), plan->salt);
+	plan->lag = draw_lag(w, &chains, plan->draw);
+	plan->lost_at_exit = w->loss_at == LOSS_EXIT && is_lost(w, &chains, plan->draw);
 	plan->reordered = chance_hit(plan->draw, DRAW_REORDER, w->reorder);
 }
 
 /* ---- The bottleneck ---- */
 
-static void waiting_prune(struct link_wire *s, ns_t now)
+static void prune_waiting(struct link_wire *s, ns_t now)
 {
 	while (s->waiting_count && s->waiting[s->waiting_first].start <= now) {
 		s->waiting_bytes -= s->waiting[s->waiting_first].size;
@@ -186,7 +191,7 @@ static void waiting_prune(struct link_wire *s, ns_t now)
 	}
 }
 
-static bool waiting_push(struct link_wire *s, ns_t start, uint32_t size)
+static bool push_waiting(struct link_wire *s, ns_t start, uint32_t size)
 {
 	if (s->waiting_count == s->waiting_cap) {
 		uint32_t cap = s->waiting_cap ? 2 * s->waiting_cap : 8;
@@ -207,7 +212,7 @@ static bool waiting_push(struct link_wire *s, ns_t start, uint32_t size)
 	return true;
 }
 
-static bool queue_full(
+static bool is_queue_full(
     const struct link_way *w, const struct link_wire *s, uint32_t size, ns_t start, ns_t now)
 {
 	switch (w->queue.kind) {
@@ -225,7 +230,7 @@ static ns_t opportunity_time(
 	       ((ns_t)(s->cycle * trace->period_ms) + trace->at_ms[s->opportunity]) * NS_MS;
 }
 
-static void opportunity_next(const struct trace *trace, struct link_wire *s)
+static void next_opportunity(const struct trace *trace, struct link_wire *s)
 {
 	if (++s->opportunity == trace->count) {
 		s->opportunity = 0;
@@ -234,8 +239,9 @@ static void opportunity_next(const struct trace *trace, struct link_wire *s)
 	s->opportunity_left = TRACE_OPPORTUNITY;
 }
 
-/* The first stamp of a cycle at `ms` or later; the count of stamps where there is none. */
-static uint32_t stamp_seek(const struct trace *trace, uint64_t ms)
+/* Returns the index of the first stamp of a cycle at or after `ms`, or the number of stamps if there is none.
+ */
+static uint32_t seek_stamp(const struct trace *trace, uint64_t ms)
 {
 	size_t low = 0, high = trace->count;
 
@@ -250,8 +256,9 @@ static uint32_t stamp_seek(const struct trace *trace, uint64_t ms)
 	return (uint32_t)low;
 }
 
-/* The first opportunity at `from` or later; what is left of one that is not over yet serves too. */
-static void opportunity_seek(
+/* Moves on to the first opportunity at or after `from`; the rest of the current one is used if it qualifies.
+ */
+static void seek_opportunity(
     const struct link_state *state, const struct trace *trace, struct link_wire *s, ns_t from)
 {
 	uint64_t elapsed_ms = from > state->user->began
@@ -264,97 +271,98 @@ static void opportunity_seek(
 		s->opportunity_left = TRACE_OPPORTUNITY;
 	}
 	if (cycle > s->cycle + 1) {
-		/* The last stamp of the cycle before is the instant at which this one starts. */
+		/* The last stamp of the previous cycle coincides with the start of this one. */
 		s->cycle = cycle - 1;
-		s->opportunity = stamp_seek(trace, elapsed_ms - s->cycle * trace->period_ms);
+		s->opportunity = seek_stamp(trace, elapsed_ms - s->cycle * trace->period_ms);
 		if (s->opportunity == trace->count) {
 			s->cycle = cycle;
-			s->opportunity = stamp_seek(trace, elapsed_ms - cycle * trace->period_ms);
+			s->opportunity = seek_stamp(trace, elapsed_ms - cycle * trace->period_ms);
 		}
 		s->opportunity_left = TRACE_OPPORTUNITY;
 	}
 	while (s->opportunity_left == 0 || opportunity_time(state, trace, s) < from)
-		opportunity_next(trace, s);
+		next_opportunity(trace, s);
 }
 
-/* When a datagram that comes to the wire at `from` starts and ends; the state moves on only in the second
- * call. */
-struct service {
+/* When the transmission of a datagram starts and ends. */
+struct transmission {
 	ns_t start, end;
 };
 
-static struct service trace_serve(
+static struct transmission transmit_by_trace(
     const struct link_state *state, const struct trace *trace, struct link_wire *s, ns_t from, uint64_t bytes)
 {
-	struct service service;
+	struct transmission transmission;
 
-	opportunity_seek(state, trace, s, from);
-	service.start = service.end = opportunity_time(state, trace, s);
+	seek_opportunity(state, trace, s, from);
+	transmission.start = transmission.end = opportunity_time(state, trace, s);
 	while (bytes > s->opportunity_left) {
 		bytes -= s->opportunity_left;
-		opportunity_next(trace, s);
-		service.end = opportunity_time(state, trace, s);
+		next_opportunity(trace, s);
+		transmission.end = opportunity_time(state, trace, s);
 	}
 	s->opportunity_left -= (uint32_t)bytes;
-	return service;
+	return transmission;
 }
 
-static struct service serve(
+static struct transmission transmit(
     const struct link_state *state, const struct link_way *w, struct link_wire *s, ns_t from, uint32_t size)
 {
 	uint64_t bytes = size + (w->overhead == OVERHEAD_IP ? state->user->header : w->overhead);
-	struct service service = {.start = from, .end = from};
+	struct transmission transmission = {.start = from, .end = from};
 
 	if (w->trace.count)
-		service = trace_serve(state, &w->trace, s, from, bytes);
+		transmission = transmit_by_trace(state, &w->trace, s, from, bytes);
 	else if (w->rate)
-		service.end = ns_add(from, (ns_t)((unsigned __int128)bytes * 8 * (uint64_t)NS_S / w->rate));
-	service.end = ns_add(service.end, w->packet_time);
-	return service;
+		transmission.end = ns_add(
+		    from, (ns_t)((unsigned __int128)bytes * 8 * (uint64_t)NS_S / w->rate));
+	transmission.end = ns_add(transmission.end, w->packet_time);
+	return transmission;
 }
 
-static struct link_wire *wire_of(struct link_way_state *way)
+static struct link_wire *get_wire(struct link_way_state *way)
 {
 	if (!way->wire && (way->wire = calloc(1, sizeof(*way->wire))))
 		way->wire->busy = INT64_MIN;
 	return way->wire;
 }
 
-/* Takes a datagram through the bottleneck: when it is over the wire, or why it is not. */
-static enum reason bottleneck(struct link_state *state, const struct link_way *w, struct link_way_state *way,
-    uint32_t size, ns_t now, ns_t *over)
+/* Takes a datagram through the bottleneck. Sets *over to the end of its transmission, or returns why it is
+ * dropped. */
+static enum reason cross_bottleneck(struct link_state *state, const struct link_way *w,
+    struct link_way_state *way, uint32_t size, ns_t now, ns_t *over)
 {
 	struct link_wire *s, before;
-	struct service service;
+	struct transmission transmission;
 	ns_t from;
 
 	*over = now;
 	if (!w->rate && !w->packet_time && !w->trace.count)
 		return REASON_NONE;
-	if (!(s = wire_of(way)))
+	if (!(s = get_wire(way)))
 		return REASON_OVERLOAD;
 	from = now > s->busy ? now : s->busy;
-	waiting_prune(s, now);
+	prune_waiting(s, now);
 	before = *s;
-	service = serve(state, w, s, from, size);
-	if (service.start > now) {
-		enum reason reason = queue_full(w, s, size, service.start, now) ? REASON_QUEUE
-		                     : !waiting_push(s, service.start, size)    ? REASON_OVERLOAD
-		                                                                : REASON_NONE;
+	transmission = transmit(state, w, s, from, size);
+	if (transmission.start > now) {
+		enum reason reason = is_queue_full(w, s, size, transmission.start, now) ? REASON_QUEUE
+		                     : !push_waiting(s, transmission.start, size)       ? REASON_OVERLOAD
+		                                                                        : REASON_NONE;
 
 		if (reason) {
-			*s = before; /* a dropped one uses no opportunity */
+			*s = before; /* a dropped datagram uses no opportunity */
 			return reason;
 		}
 	}
-	s->busy = service.end;
-	*over = service.end;
+	s->busy = transmission.end;
+	*over = transmission.end;
 	return REASON_NONE;
 }
 
 /* ---- Entering ---- */
 
-/* Gives false where the datagram must wait until the device sends. */
+/* Delays *now by the wake-up of the radio; returns false if the datagram must wait until the device sends. */
 static bool sleep_through(struct link_state *state, const struct link_way *w, struct link_way_state *s,
     const struct datagram *datagram, const struct plan *plan, ns_t *now)
 {
@@ -371,15 +379,15 @@ static bool sleep_through(struct link_state *state, const struct link_way *w, st
 	return true;
 }
 
-/* It was in use until then. */
-static void carried_until(struct link_state *state, ns_t end)
+/* Notes that the link was in use until `end`. */
+static void set_carried(struct link_state *state, ns_t end)
 {
 	if (end > state->carried)
 		state->carried = end;
 }
 
-/* Where none may leave before an earlier one: when it is due by that. */
-static ns_t in_order(const struct link_way *w, struct link_way_state *s, enum arrival_kind kind, ns_t due)
+/* Returns `due`, moved back if order = keep and an earlier datagram is due later. */
+static ns_t keep_order(const struct link_way *w, struct link_way_state *s, enum arrival_kind kind, ns_t due)
 {
 	if (w->order != ORDER_KEEP)
 		return due;
@@ -402,16 +410,16 @@ void link_enter(struct link_state *state, enum arrival_kind kind, const struct d
 		passage->outcome = PASSAGE_SLEEPS;
 		return;
 	}
-	passage->reason = bottleneck(state, w, s, datagram->size, now, &over);
+	passage->reason = cross_bottleneck(state, w, s, datagram->size, now, &over);
 	if (!passage->reason)
-		carried_until(state, over);
+		set_carried(state, over);
 	if (!passage->reason && plan->lost_at_exit)
 		passage->reason = REASON_LOSS;
 	if (passage->reason) {
 		passage->outcome = PASSAGE_DROPPED;
 		return;
 	}
-	passage->due = in_order(w, s, kind, ns_add(over, plan->lag));
+	passage->due = keep_order(w, s, kind, ns_add(over, plan->lag));
 	if (plan->reordered && w->reorder_by.kind == AMOUNT_TIME) {
 		passage->due = ns_add(passage->due, (ns_t)w->reorder_by.value);
 	} else if (plan->reordered) {
@@ -425,12 +433,12 @@ ns_t link_pass(struct link_state *state, const struct datagram *datagram, ns_t n
 	struct link_way_state *s = &state->ways[datagram->way];
 
 	chains_skip(&s->chains, datagram->n);
-	carried_until(state, now);
-	return in_order(&state->link->ways[datagram->way], s, LINK_ORIGINAL, now);
+	set_carried(state, now);
+	return keep_order(&state->link->ways[datagram->way], s, LINK_ORIGINAL, now);
 }
 
 void link_wake(struct link_state *state, ns_t now)
 {
 	if (state->link->ways[WAY_DOWN].wake_delay.next_up)
-		carried_until(state, now);
+		set_carried(state, now);
 }

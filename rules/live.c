@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* live: what is asked for from outside while the core runs. */
+/* live: live commands: actions and rules that are requested through the API while the core runs. */
 #include <string.h>
 
 #include "rules/inside.h"
@@ -13,7 +13,7 @@ static bool is_identity(const struct session *session, const char *identity)
 	return strcmp(address_host_text(&session->device, address, sizeof(address)), identity) == 0;
 }
 
-/* Ranges are drawn anew each time it is asked for. */
+/* Returns a draw for ranges, different for each command. */
 static struct draw live_draw(struct core *core, uint32_t by)
 {
 	const char *name = names_get(core->names, by);
@@ -21,31 +21,31 @@ static struct draw live_draw(struct core *core, uint32_t by)
 	return chance_draw(core->limits.seed, WAYS, core->lives++, chance_hash(3, name, strlen(name)));
 }
 
-static bool is_meant(const struct session *session, const struct live_target *target)
+static bool is_target(const struct session *session, const struct live_target *target)
 {
 	return target->whom == LIVE_SESSION ? session->number == target->session
 	                                    : is_identity(session, target->identity);
 }
 
-/* The one session that is meant, or NULL: it may be several. */
-static struct session *one_of(struct core *core, const struct live_target *target)
+/* Returns the first session that a target by number or identity selects; NULL for other targets. */
+static struct session *find_target(struct core *core, const struct live_target *target)
 {
 	struct session *session = core->oldest;
 
 	if (target->whom != LIVE_SESSION && target->whom != LIVE_IDENTITY)
 		return NULL;
-	while (session && !is_meant(session, target))
+	while (session && !is_target(session, target))
 		session = session->newer;
 	return session;
 }
 
-static size_t act_on_some(struct core *core, const struct standing_action *filter,
+static size_t act_on_targets(struct core *core, const struct standing_action *filter,
     const struct live_target *target, struct draw draw, ns_t now)
 {
 	size_t count = 0;
 
 	for (struct session *session = core->oldest; session; session = session->newer) {
-		if (!is_meant(session, target))
+		if (!is_target(session, target))
 			continue;
 		judge_act(core, session, &filter->action, filter->by, now, filter->index, draw);
 		count++;
@@ -53,12 +53,12 @@ static size_t act_on_some(struct core *core, const struct standing_action *filte
 	return count;
 }
 
-static size_t act(struct core *core, struct standing_action *filter, const struct live_target *target,
+static size_t act_live(struct core *core, struct standing_action *filter, const struct live_target *target,
     struct draw draw, ns_t now)
 {
 	if (target->whom == LIVE_SESSION || target->whom == LIVE_IDENTITY)
-		return act_on_some(core, filter, target, draw, now);
-	/* The rule's own conditions do not count: who asks says for whom. */
+		return act_on_targets(core, filter, target, draw, now);
+	/* The target replaces the rule's own conditions on sessions. */
 	filter->rule = NULL;
 	filter->device = target->whom == LIVE_DEVICE ? target->device + 1 : 0;
 	if (target->whom == LIVE_ALL && filter->action.act == ACT_NOTE) {
@@ -74,7 +74,7 @@ size_t core_do(
 {
 	struct standing_action filter = {.action = *action, .by = by};
 
-	return act(core, &filter, target, live_draw(core, by), now);
+	return act_live(core, &filter, target, live_draw(core, by), now);
 }
 
 size_t core_fire(struct core *core, unsigned index, const struct live_target *target, ns_t now)
@@ -86,11 +86,11 @@ size_t core_fire(struct core *core, unsigned index, const struct live_target *ta
 	for (size_t i = 0; i < rule->actions.count; i++) {
 		struct standing_action filter = standing_action_of(rule, i);
 
-		count = act(core, &filter, target, draw, now);
+		count = act_live(core, &filter, target, draw, now);
 	}
 	if (count || target->whom == LIVE_ALL)
-		judge_fired_outside(core, one_of(core, target), rule, now);
+		judge_fired_outside(core, find_target(core, target), rule, now);
 	if (target->echo && (count || target->whom == LIVE_ALL))
-		core->totals[index].fired--; /* it fired once, for all cores */
+		core->totals[index].fired--; /* another core has already counted this firing */
 	return count;
 }

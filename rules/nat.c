@@ -14,8 +14,8 @@ ns_t nat_expiry(const struct nat *nat, const struct device *device)
 
 	ns_t expiry = timeout && nat->mapping && !nat->lost ? ns_add(nat->refreshed, timeout) : NS_NEVER;
 
-	/* The shorter time of a stream may be over when the mapping becomes one: then it ends there, not
-	 * before. */
+	/* If a stream's shorter timeout is already over when the mapping becomes a stream, it ends then, not
+	 * earlier. */
 	return expiry < nat->streamed ? nat->streamed : expiry;
 }
 
@@ -30,16 +30,16 @@ bool nat_lives(const struct nat *nat, const struct device *device, uint32_t mapp
 
 bool nat_out(struct nat *nat, const struct device *device, ns_t now)
 {
-	bool another = nat->mapping && !nat_lives(nat, device, nat->mapping, now);
+	bool is_replacement = nat->mapping && !nat_lives(nat, device, nat->mapping, now);
 
-	if (!nat->mapping || another) {
+	if (!nat->mapping || is_replacement) {
 		nat->mapping++;
 		nat->lost = nat->stream = false;
 		nat->refreshed = nat->streamed = now;
 	} else if (now > nat->refreshed) {
 		nat->refreshed = now;
 	}
-	return another;
+	return is_replacement;
 }
 
 void nat_in(struct nat *nat, const struct device *device, ns_t now)

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * nat: the mapping that a carrier's NAT keeps for one session (RFC 4787): made or refreshed when a datagram
- * is sent, forgotten after a silence, replaced by `rebind`.
+ * nat: emulates the mapping that a carrier's NAT keeps for one session (RFC 4787). It is made or refreshed
+ * when a datagram is sent, expires after a silence, and is replaced by `rebind`.
  *
  *   none ── up sent ──> mapped n ── silence, rebind ──> lost ── up sent ──> mapped n + 1
  *
- * Each mapping has a number, from 1 on; who owns the sockets gives every number a source port of its own.
- * What comes to an older number, or to the present one once it is lost, is dropped without a word.
+ * Mappings are numbered from 1; the owner of the sockets gives each number its own source port. Datagrams to
+ * an older mapping, or to the current one once it is lost, are dropped silently.
  *
- * A mapping lasts from the datagram that refreshed it up to, but not including, the nanosecond `timeout`
- * later; where it becomes a stream whose shorter time is over by then, it ends at that moment. With no
- * timeout it lasts until `rebind`.
+ * A mapping lasts from the datagram that refreshed it until `timeout` later (exclusive). If it becomes a
+ * stream and the stream's shorter timeout is already over, it ends at that moment. Without a timeout it lasts
+ * until `rebind`.
  */
 #ifndef RULES_NAT_H
 #define RULES_NAT_H
@@ -22,24 +22,24 @@
 #include "rules/config.h"
 
 struct nat {
-	uint32_t mapping;   /* number of the present one, or of the last; 0: never made */
-	uint32_t addresses; /* how often `rebind address` took the next source address */
+	uint32_t mapping;   /* number of the current or latest one; 0: none yet */
+	uint32_t addresses; /* how often `rebind address` switched the source address */
 	ns_t refreshed;
 	ns_t streamed; /* when it became a stream; before that, when it was made */
-	ns_t told;     /* where a timer is set: for this time */
-	bool lost;     /* forgotten or replaced: the next up datagram makes another */
+	ns_t told;     /* due time of the timer, if one is set */
+	bool lost;     /* expired or replaced: the next up datagram makes another */
 	bool stream;   /* datagrams have gone both ways */
 };
 
-/* When the mapping will be forgotten; NS_NEVER without timeout or mapping. `device` may be NULL. */
+/* Returns when the mapping will expire; NS_NEVER without timeout or mapping. `device` may be NULL. */
 ns_t nat_expiry(const struct nat *nat, const struct device *device);
-/* Is this the number of a mapping that lives at `now`? 0 stands for the present one. Where no NAT was asked
- * for, what comes before anything was sent passes. */
+/* Returns whether `mapping` (0: the current one) is alive at `now`. Before the first mapping, returns true if
+ * no NAT timeout is configured. */
 bool nat_lives(const struct nat *nat, const struct device *device, uint32_t mapping, ns_t now);
-/* A datagram goes out: makes or refreshes the mapping; true where it is a new one that takes another's place.
+/* Makes or refreshes the mapping for an outgoing datagram; returns true if a new mapping replaced an old one.
  */
 bool nat_out(struct nat *nat, const struct device *device, ns_t now);
-/* A datagram has come in through it. */
+/* Notes that a datagram came in through the mapping, which makes it a stream. */
 void nat_in(struct nat *nat, const struct device *device, ns_t now);
 void nat_rebind(struct nat *nat, enum rebind_what what);
 

@@ -22,7 +22,7 @@ const struct ini_entry *notes_entry_for(const struct ini_section *section, const
 
 /* ---- Rules ---- */
 
-static uint64_t lowest(const struct spans *spans)
+static uint64_t spans_lowest(const struct spans *spans)
 {
 	uint64_t low = UNITS_NO_LIMIT;
 
@@ -32,7 +32,7 @@ static uint64_t lowest(const struct spans *spans)
 	return low;
 }
 
-static uint64_t highest(const struct spans *spans)
+static uint64_t spans_highest(const struct spans *spans)
 {
 	uint64_t high = 0;
 
@@ -45,8 +45,8 @@ static uint64_t highest(const struct spans *spans)
 #define EPOCH_MAX UINT16_MAX
 #define NUMBER_MAX ((UINT64_C(1) << 48) - 1)
 
-/* Is there a record that the rule's `record` can mean? */
-static bool any_record(const struct records *records)
+/* Returns whether any record can match the rule's `record`. */
+static bool can_match_record(const struct records *records)
 {
 	for (size_t i = 0; i < records->count; i++)
 		if (records->all[i].epoch <= EPOCH_MAX && records->all[i].numbers.low <= NUMBER_MAX)
@@ -54,7 +54,7 @@ static bool any_record(const struct records *records)
 	return records->count == 0;
 }
 
-static bool does(const struct rule *rule, enum act act)
+static bool has_action(const struct rule *rule, enum act act)
 {
 	for (size_t i = 0; i < rule->actions.count; i++)
 		if (rule->actions.all[i].act == act)
@@ -81,14 +81,14 @@ void notes_rule(const struct config *config, const struct rule *rule, const stru
 	        "the rule can never match: `dtls_not` excludes all that `dtls` asks for"},
 	    {"attempt", (rule->looks & LOOKS_ATTEMPT) && rule->attempt.high == 0,
 	        "the rule can never match: the first try is 1"},
-	    {"size", rule->sizes.count && lowest(&rule->sizes) > DATAGRAM_MAX,
+	    {"size", rule->sizes.count && spans_lowest(&rule->sizes) > DATAGRAM_MAX,
 	        "the rule can never match: no datagram is larger than 65527 bytes"},
-	    {"session", rule->sessions.count && highest(&rule->sessions) == 0,
+	    {"session", rule->sessions.count && spans_highest(&rule->sessions) == 0,
 	        "the rule can never match: the first session is 1"},
-	    {"session", rule->sessions.count && lowest(&rule->sessions) > UINT32_MAX,
+	    {"session", rule->sessions.count && spans_lowest(&rule->sessions) > UINT32_MAX,
 	        "the rule can never match: sessions are numbered up to 4294967295"},
 	    {"epoch", rule->epoch.low > EPOCH_MAX, "the rule can never match: the last epoch is 65535"},
-	    {"record", !any_record(&rule->records),
+	    {"record", !can_match_record(&rule->records),
 	        "the rule can never match: epochs end at 65535, sequence numbers at 281474976710655"},
 	    {"dtls",
 	        any_dtls && !rule->dtls.any_types && rule->dtls.kinds == none && (rule->looks & of_records),
@@ -100,11 +100,10 @@ void notes_rule(const struct config *config, const struct rule *rule, const stru
 	        "behind a connection ID Finished is hidden; there `record = 1:0` matches it"},
 	    {"carried", (rule->looks & LOOKS_CARRIED) && rule->carried.low == rule->carried.high,
 	        "it holds only while exactly that many bytes were carried; with a `-` behind it means from "
-	        "there "
-	        "on"},
+	        "there on"},
 	    {"carried",
 	        (rule->looks & LOOKS_CARRIED) && rule->carried.high == UNITS_NO_LIMIT &&
-	            rule->limit == UNITS_NO_LIMIT && !rule->nth.count && does(rule, ACT_BLACKOUT),
+	            rule->limit == UNITS_NO_LIMIT && !rule->nth.count && has_action(rule, ACT_BLACKOUT),
 	        "from there on each datagram begins a blackout; `limit = 1` stops after the first"},
 	};
 
@@ -140,7 +139,7 @@ static bool uses_reorder(const struct link_way *way)
 	return way->reorder > 0;
 }
 
-/* Keys that do nothing for themselves. */
+/* Keys that have no effect without another one. */
 static const struct {
 	const char *key, *needs;
 	bool (*is_used)(const struct link_way *way);
@@ -156,7 +155,7 @@ static const struct {
     {"queue", "`rate`, `packet_time` or `trace`", has_bottleneck},
 };
 
-/* An entry is idle if no way for which it is in force uses it. */
+/* Returns whether an entry is without effect in every way for which it is in force. */
 static bool is_idle(const struct link *link, const struct ini_section *section, const char *key,
     const struct ini_entry *entry, bool (*is_used)(const struct link_way *way))
 {
@@ -169,35 +168,35 @@ static bool is_idle(const struct link *link, const struct ini_section *section, 
 static void note_link(
     const struct link *link, const struct ini_section *section, struct complaints *complaints)
 {
-	const struct ini_entry *told = NULL;
+	const struct ini_entry *noted = NULL;
 
 	for (size_t i = 0; i < sizeof(dependent) / sizeof(*dependent); i++)
 		for (int way = 0; way < WAYS; way++) {
 			const struct ini_entry *entry = notes_entry_for(
 			    section, dependent[i].key, (enum way)way);
 
-			if (!entry || entry->inherited || entry == told ||
+			if (!entry || entry->inherited || entry == noted ||
 			    !is_idle(link, section, dependent[i].key, entry, dependent[i].is_used))
 				continue;
-			told = entry;
+			noted = entry;
 			ini_note(section, entry, complaints, "has no effect without %s", dependent[i].needs);
 		}
 	for (int way = 0; way < WAYS; way++) {
-		const struct link_way *own = &link->ways[way];
+		const struct link_way *figures = &link->ways[way];
 		const struct ini_entry *entry = notes_entry_for(section, "jitter", (enum way)way);
 
-		if (!entry || entry->inherited || entry == told || own->jitter <= own->latency ||
-		    own->dist.kind == DIST_LOGNORMAL)
+		if (!entry || entry->inherited || entry == noted || figures->jitter <= figures->latency ||
+		    figures->dist.kind == DIST_LOGNORMAL)
 			continue;
-		told = entry;
+		noted = entry;
 		ini_note(section, entry, complaints,
 		    "is above `latency`: delays that would be below 0 are cut off at 0");
 	}
 }
 
-/* ---- The whole ---- */
+/* ---- All links ---- */
 
-static void set(const struct config *config, bool *flags, const char *name)
+static void set_flag(const struct config *config, bool *flags, const char *name)
 {
 	const struct link *link = config_link(config, name);
 
@@ -218,15 +217,15 @@ void notes_links(const struct config *config, const struct ini *ini, struct comp
 		for (size_t k = 0; k < config->rules[i].actions.count; k++)
 			if (config->rules[i].actions.all[k].act == ACT_LINK)
 				is_used[config->rules[i].actions.all[k].link] = true;
-	set(config, is_used, "default");
+	set_flag(config, is_used, "default");
 	for (size_t i = 0; i < ini_count(ini); i++) {
 		const struct ini_section *section = ini_section(ini, i);
 		const struct ini_entry *like = ini_entry(section, "like");
 
 		if (like && section->kind == &config_link_kind)
-			set(config, is_base, like->value);
+			set_flag(config, is_base, like->value);
 	}
-	/* A fragment without [proxy] may hold links for those who include it. */
+	/* A file without [proxy] may define links for files that include it. */
 	proxy = ini_find(ini, "proxy", "");
 	is_whole = proxy && ini_is_main_file(ini, proxy->file);
 	for (size_t i = 0; i < ini_count(ini); i++) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * path: a datagram's way after the rules: what holds it in front of the link (a blackout with hold; permute
- * and pack in gather.c), the link itself, and what holds it behind (reorder_by, a rule's hold).
+ * path: a datagram's way after the rules: what holds it before the link (a blackout with hold; permute and
+ * pack are in gather.c), the link itself, and what holds it after the link (reorder_by, a rule's hold).
  *
- *   judged ─┬─ group (permute) ─┬─ dark (blackout hold) ── link ──┬── schedule ── due ──┬── sent
- *           └─ pack ────────────┘                      asleep ────┘      held (hold N) ─┘
+ *   judged ─┬─ group (permute) ─┬─ blackout_held ── link ──┬── schedule ── due ──┬── sent
+ *           └─ pack ────────────┘               asleep ────┘      held (hold N) ─┘
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -19,20 +19,20 @@ enum path_state path_state(const struct session_way *way, ns_t now)
 	return now < way->extra->hold_until ? PATH_HOLDS : PATH_OPEN;
 }
 
-/* A plan starts on the stack of who judges; one that must wait keeps it. */
+/* The plan starts on the stack of judge(); a datagram that must wait needs its own. */
 struct plan *path_plan_keep(struct core *core, struct datagram *datagram)
 {
-	struct plan *kept = core_get(core, sizeof(*kept));
+	struct plan *copy = core_get(core, sizeof(*copy));
 
-	if (!kept)
+	if (!copy)
 		return NULL;
-	*kept = *datagram->plan;
-	datagram->plan = kept;
-	return kept;
+	*copy = *datagram->plan;
+	datagram->plan = copy;
+	return copy;
 }
 
-/* Stamps may step back a little between sockets, but none leaves before it came. */
-static ns_t not_before(const struct datagram *datagram, ns_t due)
+/* Timestamps of different sockets may be out of order, but no datagram leaves before it arrived. */
+static ns_t clamp_to_arrival(const struct datagram *datagram, ns_t due)
 {
 	return due > datagram->arrived ? due : datagram->arrived;
 }
@@ -60,23 +60,24 @@ int path_schedule(struct core *core, struct datagram *datagram, enum schedule_ki
 
 bool path_unschedule(struct core *core, struct datagram *datagram)
 {
-	bool dead = datagram->flags & DATAGRAM_DROPPED;
+	bool is_dropped = datagram->flags & DATAGRAM_DROPPED;
 
 	*(datagram->newer ? &datagram->newer->older : &way_of(datagram)->scheduled) = datagram->older;
 	if (datagram->older)
 		datagram->older->newer = datagram->newer;
 	datagram->flags &= (uint16_t) ~(DATAGRAM_SCHEDULED | DATAGRAM_PLANNED);
-	if (dead)
+	if (is_dropped)
 		core->queued_bytes -= datagram_weight(datagram);
 	if (datagram->flags & DATAGRAM_RELEASED)
 		core_datagram_free(core, datagram);
-	return !dead;
+	return !is_dropped;
 }
 
-/* ---- Behind the link ---- */
+/* ---- After the link ---- */
 
-/* One of its session has left: those that wait for later ones to leave count it. */
-static void count_left(struct core *core, struct session *session, enum way way, uint64_t id, ns_t now)
+/* Counts a datagram that has left towards the holds of earlier datagrams of its session, and releases those
+ * whose hold is over. */
+static void count_departure(struct core *core, struct session *session, enum way way, uint64_t id, ns_t now)
 {
 	for (int w = 0; w < WAYS; w++) {
 		struct datagram *next;
@@ -94,15 +95,15 @@ static void count_left(struct core *core, struct session *session, enum way way,
 			timer_cancel(core, &d->timeout);
 			datagram_remove(&way_extra_own(&session->ways[w])->held, d);
 			d->flags &= (uint16_t)~DATAGRAM_HELD;
-			d->due = not_before(d, now);
-			/* Through the schedule, so that several go in the order in which they came. */
+			d->due = clamp_to_arrival(d, now);
+			/* Use the schedule, so that several leave in order of arrival. */
 			if (path_schedule(core, d, SCHEDULE_LEAVES, now))
 				core_unsent(core, d, REASON_OVERLOAD, now);
 		}
 	}
 }
 
-static void hand_over(struct core *core, struct datagram *datagram, ns_t now)
+static void emit_datagram(struct core *core, struct datagram *datagram, ns_t now)
 {
 	struct session *session = datagram->session;
 	enum way way = (enum way)datagram->way;
@@ -124,9 +125,9 @@ static void hand_over(struct core *core, struct datagram *datagram, ns_t now)
 	if (datagram->copy || !(session->ways[0].extra->held.first || session->ways[1].extra->held.first))
 		return;
 	if (!(datagram->flags & DATAGRAM_JOINED))
-		return count_left(core, session, way, datagram->id, now);
+		return count_departure(core, session, way, datagram->id, now);
 	for (uint32_t i = 0; i < datagram->parts->count; i++)
-		count_left(core, session, way, datagram->parts->all[i].id, now);
+		count_departure(core, session, way, datagram->parts->all[i].id, now);
 }
 
 void path_leave(struct core *core, struct datagram *datagram, ns_t now)
@@ -140,19 +141,19 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 		datagram_remove(&way_extra_own(way_of(datagram))->held, datagram);
 		datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 	}
-	hand_over(core, datagram, now);
+	emit_datagram(core, datagram, now);
 }
 
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now)
 {
 	datagram_remove(&way_extra_own(way_of(datagram))->held, datagram);
 	datagram->flags &= (uint16_t)~DATAGRAM_HELD;
-	datagram->due = not_before(datagram, now);
+	datagram->due = clamp_to_arrival(datagram, now);
 	path_leave(core, datagram, now);
 }
 
-/* Waits behind the link for later ones to leave, once it is due, but no longer than `most`. */
-static void hold(
+/* Makes a datagram wait, after the link, for later ones to leave if a rule or reorder_by asks for it. */
+static void hold_datagram(
     struct core *core, struct datagram *datagram, const struct plan *plan, const struct passage *passage)
 {
 	uint32_t own = plan->hold_own > passage->hold ? plan->hold_own : passage->hold;
@@ -191,7 +192,8 @@ static void set_hold(struct verdict *verdict, enum hold hold, uint32_t name, uin
 	verdict->hold_count = count;
 }
 
-/* Lost at the exit, and that is known now; but it still takes its place on the wire when it comes to it. */
+/* Reports the loss at the exit of a datagram that is held before the link. It is counted and released from
+ * the byte budget now, but will still occupy the wire. */
 void path_mark_lost_at_exit(struct core *core, struct datagram *datagram, struct verdict *verdict)
 {
 	verdict->reason = REASON_LOSS;
@@ -240,8 +242,8 @@ void path_enter_copies_of_dropped(struct core *core, struct plan *plan, ns_t now
 	path_enter_copies(core, &plan->copies, false, now);
 }
 
-/* Due at once, and nobody goes before it: the schedule would only give it back. (What it wakes
- * came before it, and goes before it.) */
+/* Returns whether a datagram can bypass the schedule: it is due at once and nothing goes before it.
+ * (Datagrams that it wakes up arrived earlier and must leave earlier.) */
 static bool leaves_at_once(const struct core *core, const struct datagram *datagram,
     const struct passage *passage, const struct plan *plan, ns_t now)
 {
@@ -251,10 +253,10 @@ static bool leaves_at_once(const struct core *core, const struct datagram *datag
 	       schedule_due(core->schedule) > now;
 }
 
-/* What comes of the link: leaves at a time, dies, or sleeps with its plan. Gives true where the plan is done.
- * `alone`: it has just arrived, and no copies go with it. */
-static bool cross(struct core *core, struct datagram *datagram, struct plan *plan, bool alone, ns_t now,
-    struct verdict *verdict)
+/* Takes a datagram across the link: it is scheduled to leave, dropped, or put to sleep with its plan. Returns
+ * whether the plan is no longer needed. `is_alone`: it has just arrived and has no copies. */
+static bool cross_link(struct core *core, struct datagram *datagram, struct plan *plan, bool is_alone,
+    ns_t now, struct verdict *verdict)
 {
 	struct passage passage = {.outcome = PASSAGE_LEAVES, .due = now};
 	struct session_way *way = way_of(datagram);
@@ -263,7 +265,7 @@ static bool cross(struct core *core, struct datagram *datagram, struct plan *pla
 		link_enter(
 		    plan->link, datagram->copy ? LINK_COPY : LINK_ORIGINAL, datagram, plan, now, &passage);
 	if (passage.outcome == PASSAGE_SLEEPS) {
-		/* Whose verdict is open has a plan of its judge's. */
+		/* A datagram with an open verdict has its plan on the stack. */
 		if (!core_way_extra(core, way) || (verdict && !path_plan_keep(core, datagram))) {
 			path_drop(core, datagram, plan, REASON_OVERLOAD, now, verdict);
 			return true;
@@ -280,18 +282,18 @@ static bool cross(struct core *core, struct datagram *datagram, struct plan *pla
 		return true;
 	}
 	datagram->parts = plan->parts;
-	datagram->due = not_before(datagram, ns_add(passage.due, plan->extra));
+	datagram->due = clamp_to_arrival(datagram, ns_add(passage.due, plan->extra));
 	if (verdict && !verdict->hold)
 		verdict->delay = datagram->due - datagram->arrived;
-	if (alone && leaves_at_once(core, datagram, &passage, plan, now)) {
-		hand_over(core, datagram, datagram->due);
+	if (is_alone && leaves_at_once(core, datagram, &passage, plan, now)) {
+		emit_datagram(core, datagram, datagram->due);
 		return true;
 	}
 	if (path_schedule(core, datagram, SCHEDULE_LEAVES, datagram->due)) {
 		core_unsent(core, datagram, REASON_OVERLOAD, now);
 		return true;
 	}
-	hold(core, datagram, plan, &passage);
+	hold_datagram(core, datagram, plan, &passage);
 	if (plan->hold_own || plan->hold_either)
 		set_hold(verdict, HOLD_RULE, plan->hold_name, 0);
 	else if (passage.hold)
@@ -299,7 +301,7 @@ static bool cross(struct core *core, struct datagram *datagram, struct plan *pla
 	return true;
 }
 
-/* The link duplicates a datagram that waited in front of it. */
+/* Makes the link's duplicate of a datagram that waited before the link. */
 static void duplicate_late(struct core *core, const struct datagram *original, ns_t now)
 {
 	struct datagram *copy = core_datagram(
@@ -332,8 +334,8 @@ static void duplicate_late(struct core *core, const struct datagram *original, n
 	datagram_append(&original->plan->copies, copy);
 }
 
-/* The link decides about a datagram whose arrival was recorded before. Returns why it dies, or REASON_NONE.
- */
+/* Lets the link decide about a datagram whose arrival has already been recorded. Returns the reason to drop
+ * it, or REASON_NONE. */
 static enum reason decide_late(struct core *core, struct datagram *datagram, ns_t now)
 {
 	struct session *session = datagram->session;
@@ -355,8 +357,9 @@ static enum reason decide_late(struct core *core, struct datagram *datagram, ns_
 	return decision.reason;
 }
 
-/* Who waited in front of the link comes to it. Returns why it dies there, or REASON_NONE. */
-static enum reason come_to_link(struct core *core, struct datagram *datagram, ns_t now)
+/* Prepares a datagram that waited before the link for entering it. Returns the reason to drop it, or
+ * REASON_NONE. */
+static enum reason prepare_for_link(struct core *core, struct datagram *datagram, ns_t now)
 {
 	struct plan *plan = datagram->plan;
 	struct session *session = datagram->session;
@@ -370,7 +373,7 @@ static enum reason come_to_link(struct core *core, struct datagram *datagram, ns
 	return REASON_NONE;
 }
 
-static void copies_come_to_link(struct core *core, struct datagram_list *copies, ns_t now)
+static void prepare_copies_for_link(struct core *core, struct datagram_list *copies, ns_t now)
 {
 	struct datagram_list waiting = *copies;
 	struct datagram *copy;
@@ -378,7 +381,7 @@ static void copies_come_to_link(struct core *core, struct datagram_list *copies,
 	*copies = (struct datagram_list){0};
 	while ((copy = datagram_take(&waiting))) {
 		struct plan *plan = copy->plan;
-		enum reason reason = come_to_link(core, copy, now);
+		enum reason reason = prepare_for_link(core, copy, now);
 
 		if (!reason) {
 			datagram_append(copies, copy);
@@ -389,13 +392,14 @@ static void copies_come_to_link(struct core *core, struct datagram_list *copies,
 	}
 }
 
-/* A datagram and its copies come to the link. Returns false if the datagram died; its copies go on. */
-static bool all_come_to_link(struct core *core, struct datagram *datagram, ns_t now)
+/* Prepares a datagram and its copies for entering the link. Returns false if the datagram was dropped, in
+ * which case its copies have gone on. */
+static bool prepare_all_for_link(struct core *core, struct datagram *datagram, ns_t now)
 {
 	struct plan *plan = datagram->plan;
-	enum reason reason = come_to_link(core, datagram, now);
+	enum reason reason = prepare_for_link(core, datagram, now);
 
-	copies_come_to_link(core, &plan->copies, now);
+	prepare_copies_for_link(core, &plan->copies, now);
 	if (!reason)
 		return true;
 	path_enter_copies_of_dropped(core, plan, now);
@@ -409,13 +413,13 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 	struct session_way *way = way_of(datagram);
 	struct plan *plan = datagram->plan;
 	struct datagram_list copies;
-	bool kept = verdict == NULL;
+	bool has_own_plan = verdict == NULL;
 
-	/* By the core's time too: where the end has been and gone, none may wait for it. */
+	/* Test with the core's time too: if the blackout's end has passed, nothing may wait for it. */
 	if (plan->in_blackout && path_state(way, later(now, core->now)) != PATH_OPEN) {
-		if (!core_way_extra(core, way) || (!kept && !path_plan_keep(core, datagram))) {
+		if (!core_way_extra(core, way) || (!has_own_plan && !path_plan_keep(core, datagram))) {
 			path_drop(core, datagram, plan, REASON_OVERLOAD, now, verdict);
-			if (kept)
+			if (has_own_plan)
 				free(plan);
 			return;
 		}
@@ -423,13 +427,13 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 		set_hold(verdict, HOLD_BLACKOUT, 0, 0);
 		return;
 	}
-	if ((plan->in_blackout || plan->undecided) && !all_come_to_link(core, datagram, now))
+	if ((plan->in_blackout || plan->undecided) && !prepare_all_for_link(core, datagram, now))
 		return;
 	copies = plan->copies;
 	plan->copies = (struct datagram_list){0};
 	if (copies.first)
 		path_enter_copies(core, &copies, true, now);
-	if (cross(core, datagram, plan, !kept && !copies.first, now, verdict) && kept)
+	if (cross_link(core, datagram, plan, !has_own_plan && !copies.first, now, verdict) && has_own_plan)
 		free(plan);
 	if (copies.first)
 		path_enter_copies(core, &copies, false, now);
@@ -438,15 +442,15 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 void path_pass(
     struct core *core, struct datagram *datagram, struct link_state *link, ns_t now, struct verdict *verdict)
 {
-	datagram->due = not_before(datagram, link_pass(link, datagram, now));
+	datagram->due = clamp_to_arrival(datagram, link_pass(link, datagram, now));
 	verdict->delay = datagram->due - datagram->arrived;
 	if (datagram->due <= now && schedule_due(core->schedule) > now)
-		hand_over(core, datagram, datagram->due);
+		emit_datagram(core, datagram, datagram->due);
 	else if (path_schedule(core, datagram, SCHEDULE_LEAVES, datagram->due))
 		core_unsent(core, datagram, REASON_OVERLOAD, now);
 }
 
-/* ---- In front of the link ---- */
+/* ---- Before the link ---- */
 
 static void enter_all(struct core *core, struct datagram_list *list, ns_t now)
 {
@@ -458,7 +462,7 @@ static void enter_all(struct core *core, struct datagram_list *list, ns_t now)
 		path_enter(core, datagram, now, NULL);
 }
 
-/* A blackout's end may have come: what it held enters the links, in order, as if it came now. */
+/* If a blackout ends now, the datagrams that it held enter the link, in order, as if they arrived now. */
 void path_blackout_end(struct core *core, struct session *session, ns_t now)
 {
 	bool ended[WAYS];
@@ -481,7 +485,7 @@ void path_blackout_end(struct core *core, struct session *session, ns_t now)
 			enter_all(core, &way_extra_own(&session->ways[w])->blackout_held, now);
 }
 
-/* The device has sent: what slept until then goes. */
+/* The device has sent: the datagrams asleep until then enter the link. */
 void path_wake(struct core *core, struct session *session, ns_t now)
 {
 	for (struct link_state *state = session->links; state; state = state->next)
@@ -490,22 +494,22 @@ void path_wake(struct core *core, struct session *session, ns_t now)
 		enter_all(core, &way_extra_own(&session->ways[WAY_DOWN])->asleep, now);
 }
 
-/* ---- Ends ---- */
+/* ---- End of a session ---- */
 
-static void drop_all(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
+static void drop_list(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
 {
 	struct datagram *datagram;
 
 	while ((datagram = datagram_take(list))) {
 		struct plan *plan = datagram->plan;
 
-		drop_all(core, &plan->copies, reason, now);
+		drop_list(core, &plan->copies, reason, now);
 		path_drop(core, datagram, plan, reason, now, NULL);
 		free(plan);
 	}
 }
 
-/* Those on their way die now; their places in the schedule stay until their time comes. */
+/* Drops scheduled datagrams; their places in the schedule stay until they are due. */
 static void drop_scheduled(struct core *core, struct datagram *scheduled, enum reason reason, ns_t now)
 {
 	for (struct datagram *d = scheduled; d; d = d->older) {
@@ -521,7 +525,7 @@ static void drop_scheduled(struct core *core, struct datagram *scheduled, enum r
 	}
 }
 
-/* Those behind the link no longer wait for one another: what is due dies, the rest when it comes. */
+/* Ends the holds after the link. Datagrams that are due are dropped here; the others are in the schedule. */
 static void drop_held(struct core *core, struct datagram_list *list, enum reason reason, ns_t now)
 {
 	struct datagram *datagram;
@@ -544,8 +548,8 @@ void path_drop_all(struct core *core, struct session *session, enum reason reaso
 			continue;
 		}
 		own = way_extra_own(&session->ways[w]);
-		drop_all(core, &own->blackout_held, reason, now);
-		drop_all(core, &own->asleep, reason, now);
+		drop_list(core, &own->blackout_held, reason, now);
+		drop_list(core, &own->asleep, reason, now);
 		drop_held(core, &own->held, reason, now);
 		drop_scheduled(core, session->ways[w].scheduled, reason, now);
 		if (own->pack) {
@@ -553,7 +557,7 @@ void path_drop_all(struct core *core, struct session *session, enum reason reaso
 
 			own->pack = NULL;
 			timer_cancel(core, &pack->timer);
-			drop_all(core, &pack->parts, reason, now);
+			drop_list(core, &pack->parts, reason, now);
 			free(pack);
 		}
 	}
@@ -569,7 +573,7 @@ void path_drop_all(struct core *core, struct session *session, enum reason reaso
 				timer_cancel(core, &group->timer);
 				*group = (struct group){0};
 			}
-			drop_all(core, &list, reason, now);
+			drop_list(core, &list, reason, now);
 		}
 	}
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * reload: a running core goes over to another configuration: what has the same name keeps what it has
- * counted.
+ * reload: switches a running core to another configuration. Rules, links and devices that have the same name
+ * keep their counts and state.
  *
- *   core_change_new    beside the running core: which rule, link and device became which, and room for counts
- *   core_prepare       at rest: room for the states of all sessions; without memory nothing has changed
- *   core_exchange      at rest: counts, sessions and what stands go over
- *   core_change_free   beside it again: what is left of the old
+ *   core_change_new    core running: maps old to new rules, links and devices; allocates the counters
+ *   core_prepare       core idle: allocates the rule states of all sessions; fails without side effects
+ *   core_exchange      core idle: moves counters, sessions and standing actions over
+ *   core_change_free   core running: frees what is left of the old configuration's state
  *
- * What is done at rest takes time by sessions and by the rules that concern each, and a few nanoseconds for
- * each rule in all.
+ * The time while the core is idle is proportional to the number of sessions and the rules of each, plus a few
+ * nanoseconds for each configured rule.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +18,9 @@
 #include "base/text.h"
 #include "rules/inside.h"
 
-#define GONE UINT32_MAX
+#define REMOVED UINT32_MAX
 
-/* Of one session, made before anything changes. */
+/* The new state of one session, allocated before anything changes. */
 struct session_change {
 	const struct device *section;
 	struct rule_state *rules;
@@ -29,21 +29,21 @@ struct session_change {
 };
 
 struct core_change {
-	size_t session_count; /* prepared */
+	size_t session_count; /* in `sessions` */
 	const struct config *before, *after;
-	uint32_t *rule_from; /* by index in `after`: the index before, or GONE */
-	uint32_t *rule_to;   /* by index in `before` */
-	uint32_t *link_to;   /* … of links, */
-	uint32_t *device_to; /* … of devices */
-	/* For `after`; once exchanged the old ones. */
+	uint32_t *rule_from; /* by index in `after`: index in `before`, or REMOVED */
+	uint32_t *rule_to;   /* by index in `before`: index in `after`, or REMOVED */
+	uint32_t *link_to;   /* the same for links, … */
+	uint32_t *device_to; /* … and devices */
+	/* Those for `after`; once exchanged, the old ones. */
 	struct rule_state *shared_rules;
 	struct rule_totals *totals;
 	struct link_totals *links;
-	/* While it is exchanged: by session, the oldest first. */
+	/* From core_prepare to core_exchange: by session, the oldest first. */
 	struct session_change *sessions;
 };
 
-/* ---- Beside the running core ---- */
+/* ---- While the core runs ---- */
 
 static void map_rules(struct core_change *change)
 {
@@ -52,11 +52,11 @@ static void map_rules(struct core_change *change)
 	change->rule_from = memory_new(after->rule_count + 1, sizeof(*change->rule_from));
 	change->rule_to = memory_new(before->rule_count + 1, sizeof(*change->rule_to));
 	for (size_t i = 0; i < after->rule_count; i++)
-		change->rule_from[i] = GONE;
+		change->rule_from[i] = REMOVED;
 	for (size_t i = 0; i < before->rule_count; i++) {
 		const struct rule *rule = config_rule(after, before->rules[i].name);
 
-		change->rule_to[i] = rule ? rule->index : GONE;
+		change->rule_to[i] = rule ? rule->index : REMOVED;
 		if (rule)
 			change->rule_from[rule->index] = (uint32_t)i;
 	}
@@ -68,7 +68,7 @@ static void map_links(struct core_change *change)
 	for (size_t i = 0; i < change->before->link_count; i++) {
 		const struct link *link = config_link(change->after, change->before->links[i].name);
 
-		change->link_to[i] = link ? (uint32_t)(link - change->after->links) : GONE;
+		change->link_to[i] = link ? (uint32_t)(link - change->after->links) : REMOVED;
 	}
 }
 
@@ -78,7 +78,7 @@ static void map_devices(struct core_change *change)
 	for (size_t i = 0; i < change->before->device_count; i++) {
 		const struct device *device = config_section(change->after, change->before->devices[i].name);
 
-		change->device_to[i] = device ? (uint32_t)(device - change->after->devices) : GONE;
+		change->device_to[i] = device ? (uint32_t)(device - change->after->devices) : REMOVED;
 	}
 }
 
@@ -99,7 +99,7 @@ struct core_change *core_change_new(const struct config *before, const struct co
 	return change;
 }
 
-static void sessions_release(struct core_change *change, size_t count)
+static void free_prepared(struct core_change *change, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		free(change->sessions[i].rules);
@@ -113,8 +113,8 @@ void core_change_free(struct core_change *change)
 {
 	if (!change)
 		return;
-	if (change->sessions) /* prepared, and not exchanged */
-		sessions_release(change, change->session_count);
+	if (change->sessions) /* prepared but not exchanged */
+		free_prepared(change, change->session_count);
 	free(change->rule_from);
 	free(change->rule_to);
 	free(change->link_to);
@@ -129,22 +129,22 @@ static const struct link *link_after(const struct core_change *change, const str
 {
 	uint32_t to = change->link_to[link - change->before->links];
 
-	return to == GONE ? NULL : &change->after->links[to];
+	return to == REMOVED ? NULL : &change->after->links[to];
 }
 
-/* ---- Rooms ---- */
+/* ---- Allocation ---- */
 
 static bool session_prepare(const struct core_change *change, const struct session *session,
-    const struct address *listening, struct session_change *own)
+    const struct address *listening, struct session_change *prepared)
 {
 	const struct config *after = change->after;
 
-	own->section = config_device(after, &session->device, listening);
-	own->rules = session_rules_new(after, own->section, session->number, &own->rule_count);
-	if (own->rule_count && !own->rules)
+	prepared->section = config_device(after, &session->device, listening);
+	prepared->rules = session_rules_new(after, prepared->section, session->number, &prepared->rule_count);
+	if (prepared->rule_count && !prepared->rules)
 		return false;
-	own->firsts = after->first_count ? calloc(after->first_count, sizeof(struct datagram *)) : NULL;
-	return own->firsts || !after->first_count;
+	prepared->firsts = after->first_count ? calloc(after->first_count, sizeof(struct datagram *)) : NULL;
+	return prepared->firsts || !after->first_count;
 }
 
 static bool sessions_prepare(struct core *core, struct core_change *change, const struct address *listening)
@@ -157,7 +157,7 @@ static bool sessions_prepare(struct core *core, struct core_change *change, cons
 	for (struct session *session = core->oldest; session; session = session->newer)
 		if (!session_prepare(
 		        change, session, &listening[session->listener], &change->sessions[at++])) {
-			sessions_release(change, at);
+			free_prepared(change, at);
 			return false;
 		}
 	change->session_count = at;
@@ -166,8 +166,8 @@ static bool sessions_prepare(struct core *core, struct core_change *change, cons
 
 /* ---- Rules ---- */
 
-/* Of states in file order, the one of the rule with this index, or NULL. */
-static struct rule_state *state_of(struct rule_state *states, size_t count, uint32_t rule)
+/* Returns the state of the rule with index `rule` in `states`, which are in file order; or NULL. */
+static struct rule_state *find_state(struct rule_state *states, size_t count, uint32_t rule)
 {
 	size_t low = 0, high = count;
 
@@ -182,8 +182,8 @@ static struct rule_state *state_of(struct rule_state *states, size_t count, uint
 	return low < count && states[low].rule->index == rule ? &states[low] : NULL;
 }
 
-/* Takes over what an old state of the same name has counted; what it no longer owns is cleared there. */
-static void state_move(struct rule_state *into, struct rule_state *from)
+/* Moves the counts and all else that `from` owns to `into`, the state of the new rule of that name. */
+static void move_state(struct rule_state *into, struct rule_state *from)
 {
 	const struct rule *rule = into->rule;
 
@@ -215,39 +215,39 @@ static void state_rearm(struct core *core, struct session *session, struct rule_
 	timer_rule_arm(core, session, state, state->rounds ? now : began, now);
 }
 
-/* `own` is as session_prepare made it. */
+/* Installs the rule states that session_prepare has allocated. */
 static void session_rules_reload(struct core *core, const struct core_change *change, struct session *session,
-    const struct session_change *own, ns_t now)
+    const struct session_change *prepared, ns_t now)
 {
 	struct rule_state *old = session->rules;
 	size_t old_count = session->rule_count;
 
-	session->rules = own->rules;
-	session->rule_count = own->rule_count;
+	session->rules = prepared->rules;
+	session->rule_count = prepared->rule_count;
 	for (size_t i = 0; i < session->rule_count; i++) {
 		struct rule_state *state = &session->rules[i];
 		uint32_t index = change->rule_from[state->rule->index];
-		struct rule_state *from = index == GONE ? NULL : state_of(old, old_count, index);
+		struct rule_state *from = index == REMOVED ? NULL : find_state(old, old_count, index);
 
 		if (from)
-			state_move(state, from);
+			move_state(state, from);
 		if (state->rule->scope == SCOPE_ALL)
 			timer_cancel(core, &state->timer);
 		else
 			state_rearm(core, session, state, from ? from->rule : NULL, session->user.began, now);
 	}
-	/* What a rule that is gone had gathered goes on its way. */
+	/* Send what the groups of removed rules had gathered. */
 	for (size_t i = 0; i < old_count; i++)
 		for (int way = 0; way < WAYS; way++)
 			if (old[i].groups[way] && old[i].groups[way]->count) {
 				old[i].groups[way]->size = ACTION_PERMUTE_MAX +
-				                           1; /* never whole: in order of arrival */
+				                           1; /* never complete: sent in order of arrival */
 				gather_group_send(core, old[i].groups[way], now);
 			}
 	session_rules_free(core, old, old_count);
 }
 
-/* Only rules with scope = all count here. */
+/* Moves the totals of all rules, and the shared states of rules with scope = all. */
 static void shared_reload(struct core *core, struct core_change *change, ns_t now)
 {
 	struct rule_state *old = core->shared_rules;
@@ -257,15 +257,15 @@ static void shared_reload(struct core *core, struct core_change *change, ns_t no
 	core->shared_rules = change->shared_rules;
 	core->totals = change->totals;
 	for (size_t i = 0; i < change->after->rule_count; i++)
-		if (change->rule_from[i] != GONE)
+		if (change->rule_from[i] != REMOVED)
 			core->totals[i] = totals[change->rule_from[i]];
 	for (size_t i = 0; i < wide->count; i++) {
 		struct rule_state *state = &core->shared_rules[wide->all[i]];
 		uint32_t index = change->rule_from[wide->all[i]];
-		struct rule_state *from = index == GONE ? NULL : &old[index];
+		struct rule_state *from = index == REMOVED ? NULL : &old[index];
 
 		if (from)
-			state_move(state, from);
+			move_state(state, from);
 		state_rearm(core, NULL, state, from ? from->rule : NULL, core->began, now);
 	}
 	for (size_t i = 0; i < wide_before->count; i++)
@@ -276,8 +276,7 @@ static void shared_reload(struct core *core, struct core_change *change, ns_t no
 
 /* ---- Sessions ---- */
 
-/* Points what a session keeps of links at the new ones of the same name; of one that is gone, at the clean
- * link. */
+/* Points a session's link states at the new links of the same name, or at the clean link if there is none. */
 static void links_reload(const struct core_change *change, struct session *session)
 {
 	for (struct link_state *state = session->links; state; state = state->next) {
@@ -289,7 +288,7 @@ static void links_reload(const struct core_change *change, struct session *sessi
 
 			if (!s)
 				continue;
-			/* Another trace may be shorter: its place is sought anew. */
+			/* The new trace may be shorter: look up the position in it again. */
 			s->opportunity_open = false;
 			s->opportunity = s->opportunity_left = 0;
 			s->cycle = 0;
@@ -297,8 +296,8 @@ static void links_reload(const struct core_change *change, struct session *sessi
 	}
 }
 
-/* Firsts stay where the new configuration asks for the same kinds; what is behind `replay N` is gathered
- * anew. */
+/* Keeps the first datagrams of kinds that the new configuration needs too. (Those for `replay N` are
+ * collected anew.) */
 static void firsts_reload(
     struct core *core, const struct core_change *change, struct session *session, struct datagram **firsts)
 {
@@ -321,7 +320,7 @@ static void firsts_reload(
 }
 
 static void session_reload(struct core *core, const struct core_change *change, struct session *session,
-    const struct session_change *own, ns_t now)
+    const struct session_change *prepared, ns_t now)
 {
 	const struct config *after = change->after;
 	const struct link *link = session->link_set ? link_after(change, session->link) : NULL;
@@ -329,31 +328,31 @@ static void session_reload(struct core *core, const struct core_change *change, 
 	links_reload(change, session);
 	for (int way = 0; way < WAYS; way++)
 		session_recent_forget(core, &session->ways[way]);
-	firsts_reload(core, change, session, own->firsts);
-	session->section = own->section;
+	firsts_reload(core, change, session, prepared->firsts);
+	session->section = prepared->section;
 	session->link_set = link != NULL;
 	if (!link)
 		link = &after->links[session->section ? session->section->link : after->default_link];
 	session->link = link;
-	session_rules_reload(core, change, session, own, now);
+	session_rules_reload(core, change, session, prepared, now);
 	timer_idle_set(core, session);
 	timer_nat_arm(core, session);
 }
 
-/* ---- What is known of all ---- */
+/* ---- Totals and standing actions ---- */
 
 static void link_totals_reload(struct core *core, struct core_change *change)
 {
 	struct link_totals *old = core->links;
 
 	for (size_t i = 0; i < change->before->link_count; i++)
-		if (change->link_to[i] != GONE)
+		if (change->link_to[i] != REMOVED)
 			change->links[change->link_to[i]] = old[i];
 	core->links = change->links;
 	change->links = old;
 }
 
-/* Failures of sessions that have ended name rules by index: by the new one, where the rule is still there. */
+/* Renumbers the rules in the failures of ended sessions, and discards those of removed rules. */
 static void each_reload(struct core *core, const struct core_change *change)
 {
 	size_t kept = 0;
@@ -362,7 +361,7 @@ static void each_reload(struct core *core, const struct core_change *change)
 		struct each_failure failure = core->each[i];
 		uint32_t to = change->rule_to[failure.rule];
 
-		if (to == GONE)
+		if (to == REMOVED)
 			continue;
 		failure.rule = to;
 		core->each[kept++] = failure;
@@ -370,31 +369,31 @@ static void each_reload(struct core *core, const struct core_change *change)
 	core->each_count = kept;
 }
 
-/* One that was asked for from outside stands while its section and its link are there. */
-static bool live_reload(struct standing_action *s, const struct core_change *change)
+/* Renumbers a live command's standing action; returns false if its section or link was removed. */
+static bool live_action_reload(struct standing_action *s, const struct core_change *change)
 {
 	if (s->device) {
 		uint32_t to = change->device_to[s->device - 1];
 
-		if (to == GONE)
+		if (to == REMOVED)
 			return false;
 		s->device = to + 1;
 	}
 	if (s->action.act == ACT_LINK) {
 		uint32_t to = change->link_to[s->action.link];
 
-		if (to == GONE)
+		if (to == REMOVED)
 			return false;
 		s->action.link = to;
 	}
 	return true;
 }
 
-/* A rule's stands while rule and action are still there. */
-static bool rule_reload(struct standing_action *s, const struct core_change *change)
+/* Updates a rule's standing action; returns false if the rule or the action was removed. */
+static bool rule_action_reload(struct standing_action *s, const struct core_change *change)
 {
 	uint32_t to = change->rule_to[s->rule->index];
-	const struct rule *rule = to == GONE ? NULL : &change->after->rules[to];
+	const struct rule *rule = to == REMOVED ? NULL : &change->after->rules[to];
 
 	if (!rule || s->index >= rule->actions.count || rule->actions.all[s->index].act != s->action.act)
 		return false;
@@ -404,7 +403,7 @@ static bool rule_reload(struct standing_action *s, const struct core_change *cha
 	return true;
 }
 
-/* Standing acts point into the old configuration: they are found again by name. */
+/* Standing actions point into the old configuration: look them up again by name. */
 static void standing_reload(struct core *core, const struct core_change *change)
 {
 	size_t kept = 0;
@@ -412,13 +411,13 @@ static void standing_reload(struct core *core, const struct core_change *change)
 	for (size_t i = 0; i < core->standing_count; i++) {
 		struct standing_action s = core->standing[i];
 
-		if (s.rule ? rule_reload(&s, change) : live_reload(&s, change))
+		if (s.rule ? rule_action_reload(&s, change) : live_action_reload(&s, change))
 			core->standing[kept++] = s;
 	}
 	core->standing_count = kept;
 }
 
-/* ---- */
+/* ---- The steps ---- */
 
 int core_prepare(struct core *core, struct core_change *change, const struct address *listening)
 {
@@ -438,7 +437,7 @@ void core_exchange(struct core *core, struct core_change *change, const struct c
 	core_bytes_return(core);
 	for (struct session *session = core->oldest; session; session = session->newer)
 		session_reload(core, change, session, &change->sessions[at++], now);
-	free(change->sessions); /* what was in it is the sessions' */
+	free(change->sessions); /* its contents now belong to the sessions */
 	change->sessions = NULL;
 }
 

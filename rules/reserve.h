@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * reserve: memory that is kept for when there is none: what a datagram that was taken in still needs on its
- * way (a plan, a timer, a group) comes from here if malloc fails.
+ * reserve: memory kept back for when malloc fails, so that an accepted datagram can still get what it needs
+ * on its way (a plan, a timer, a group).
  *
- * It is filled before a datagram is taken in or a session opened; what finds it empty is refused as overload,
- * before anything has changed. Blocks are malloc's: free() takes them.
+ * It is refilled before a datagram is accepted or a session opened; if that fails, the datagram or session is
+ * refused as overload before anything has changed. The blocks come from malloc, and are freed with free().
  */
 #ifndef RULES_RESERVE_H
 #define RULES_RESERVE_H
@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define RESERVE_BLOCKS 16   /* more than one datagram needs, its copies aside */
-#define RESERVE_BLOCK 2048u /* bytes: more than any of the structs */
+#define RESERVE_BLOCKS 16   /* more than one datagram needs, not counting its copies */
+#define RESERVE_BLOCK 2048u /* bytes; larger than any struct that is taken from it */
 
 struct reserve {
 	void *blocks[RESERVE_BLOCKS];
@@ -25,9 +25,9 @@ static inline bool reserve_is_full(const struct reserve *reserve)
 	return reserve->count == RESERVE_BLOCKS;
 }
 
-/* False if memory is out: then it holds less than it should. */
+/* Refills the reserve; returns false if memory is out and it is not full. */
 bool reserve_fill(struct reserve *reserve);
-/* Zeroed memory, from malloc or else from the reserve; NULL when both are out. */
+/* Returns zeroed memory, from malloc or else from the reserve; NULL if both are out. */
 void *reserve_get(struct reserve *reserve, size_t size);
 void reserve_free(struct reserve *reserve);
 

@@ -4,20 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Enough for the messages of a handshake many times over; of more, the oldest are forgotten. */
+/* Several handshakes' worth of messages; beyond that, the oldest are overwritten. */
 #define ATTEMPTS_MAX 256u
 
 bool rule_concerns(const struct rule *rule, const struct session *session, const struct config *config)
 {
-	bool device = rule->devices.count == 0;
+	bool has_device = rule->devices.count == 0;
 
-	for (size_t i = 0; i < rule->devices.count && !device; i++)
-		device = session->section == &config->devices[rule->devices.all[i]];
-	return device && (rule->sessions.count == 0 || spans_hold(&rule->sessions, session->number));
+	for (size_t i = 0; i < rule->devices.count && !has_device; i++)
+		has_device = session->section == &config->devices[rule->devices.all[i]];
+	return has_device && (rule->sessions.count == 0 || spans_hold(&rule->sessions, session->number));
 }
 
-/* The entry that a new one is written to; NULL when memory is out. */
-static struct attempt *attempts_place(struct attempts *attempts)
+/* Returns the entry to be (over)written by a new attempt; NULL if memory is out. */
+static struct attempt *new_attempt(struct attempts *attempts)
 {
 	uint32_t cap = attempts->cap ? 2 * attempts->cap : 8;
 	struct attempt *all;
@@ -40,16 +40,16 @@ uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *me
 	uint32_t latest = 0;
 
 	for (uint32_t i = 0; i < attempts->count; i++) {
-		const struct attempt *one = &attempts->all[i];
+		const struct attempt *earlier = &attempts->all[i];
 
-		if (!dtls_message_same(&one->message, message))
+		if (!dtls_message_same(&earlier->message, message))
 			continue;
-		if (one->message.number == message->number && !message->is_stateless)
-			return one->attempt; /* a duplicate of that record */
-		if (one->attempt > latest)
-			latest = one->attempt;
+		if (earlier->message.number == message->number && !message->is_stateless)
+			return earlier->attempt; /* a duplicate of that record */
+		if (earlier->attempt > latest)
+			latest = earlier->attempt;
 	}
-	place = attempts_place(attempts);
+	place = new_attempt(attempts);
 	if (!place)
 		return 0;
 	*place = (struct attempt){.message = *message, .attempt = latest + 1};
@@ -62,22 +62,22 @@ void attempts_clear(struct attempts *attempts)
 	*attempts = (struct attempts){0};
 }
 
-static bool type_listed(const struct kinds *kinds, unsigned type)
+static bool has_type(const struct kinds *kinds, unsigned type)
 {
 	return type < 256 && (kinds->types[type / 32] >> (type % 32) & 1);
 }
 
-/* From the first on; most datagrams have no other, and that one was seen already. */
+/* Iterates over a datagram's records. Most have only one, which the peek already holds. */
 struct record_walk {
 	struct dtls_record now;
 	struct dtls_walk walk;
-	bool walks;
+	bool is_walking;
 };
 
 static bool records_first(struct record_walk *records, const struct match_input *input)
 {
-	records->walks = input->peek->records > 1;
-	if (!records->walks) {
+	records->is_walking = input->peek->records > 1;
+	if (!records->is_walking) {
 		records->now = input->peek->first;
 		return input->peek->records == 1;
 	}
@@ -87,7 +87,7 @@ static bool records_first(struct record_walk *records, const struct match_input 
 
 static bool records_next(struct record_walk *records)
 {
-	return records->walks && dtls_next(&records->walk, &records->now);
+	return records->is_walking && dtls_next(&records->walk, &records->now);
 }
 
 bool kinds_match(const struct kinds *kinds, const struct match_input *input)
@@ -99,12 +99,12 @@ bool kinds_match(const struct kinds *kinds, const struct match_input *input)
 	if (!kinds->any_types)
 		return false;
 	for (bool more = records_first(&records, input); more; more = records_next(&records))
-		if (type_listed(kinds, records.now.type))
+		if (has_type(kinds, records.now.type))
 			return true;
 	return false;
 }
 
-static bool number_matches(const struct rule *rule, uint16_t epoch, uint64_t number)
+static bool record_listed(const struct rule *rule, uint16_t epoch, uint64_t number)
 {
 	if (number == DTLS_NUMBER_HIDDEN)
 		return false;
@@ -121,50 +121,52 @@ static bool records_match(const struct rule *rule, const struct match_input *inp
 
 	for (bool more = records_first(&records, input); more; more = records_next(&records)) {
 		epoch |= span_holds(&rule->epoch, records.now.epoch);
-		number |= number_matches(rule, records.now.epoch, records.now.number);
+		number |= record_listed(rule, records.now.epoch, records.now.number);
 		if (epoch && number)
 			return true;
 	}
 	return false;
 }
 
-/* `since`: awake from the datagram behind the other's firing on. */
-static bool is_awake(const struct rule_state *state, const struct match_input *input)
+/* `since`: returns whether the other rule fired on an earlier datagram. */
+static bool has_begun(const struct rule_state *state, const struct match_input *input)
 {
 	uint64_t seen = state->rule->scope == SCOPE_ALL ? input->seen_all : input->seen;
 
 	return state->restart && seen > state->restart->seen;
 }
 
-/* `after` and `until`. */
-static bool in_span(const struct rule_state *state, const struct match_input *input, ns_t began)
+/* Tests `after` and `until`. */
+static bool is_in_period(const struct rule_state *state, const struct match_input *input, ns_t began)
 {
 	const struct rule *rule = state->rule;
 	ns_t age = input->now - (state->restart ? state->restart->at : began);
 
-	if (age < 0) /* its socket was read late: it came a hair before what set the clock of this rule */
+	if (age <
+	    0) /* its socket was read late: it arrived just before the event that started this rule's time */
 		age = 0;
 	return age >= rule->after && (rule->until == 0 || age < rule->until);
 }
 
-/* Does one handshake message meet the conditions that a record can meet, all of them? */
-static bool message_meets(const struct rule *rule, const struct dtls_message *message, uint32_t attempt)
+/* Returns whether a single handshake message meets all conditions that apply to messages. */
+static bool message_matches(const struct rule *rule, const struct dtls_message *message, uint32_t attempt)
 {
 	const struct kinds *kinds = &rule->dtls;
 	bool any_kind = !kinds->kinds && !kinds->any_types;
 
-	if (!any_kind && !(kinds->kinds & message->kinds) && !type_listed(kinds, DTLS_TYPE_HANDSHAKE))
+	if (!any_kind && !(kinds->kinds & message->kinds) && !has_type(kinds, DTLS_TYPE_HANDSHAKE))
 		return false;
 	if ((rule->looks & LOOKS_SEQUENCE) &&
 	    (message->sequence == DTLS_SEQUENCE_HIDDEN || !span_holds(&rule->message_seq, message->sequence)))
 		return false;
-	if (rule->records.count && !number_matches(rule, message->epoch, message->number))
+	if (rule->records.count && !record_listed(rule, message->epoch, message->number))
 		return false;
 	return span_holds(&rule->epoch, message->epoch) &&
 	       (!(rule->looks & LOOKS_ATTEMPT) || (attempt && span_holds(&rule->attempt, attempt)));
 }
 
-/* Attempts are counted in the session, from the latest restart on; all are, whichever matches. */
+/* Attempts are counted per session, from the latest restart on. Every message is counted, even after a match.
+ */
 static bool messages_match(struct rule_state *own, const struct match_input *input)
 {
 	const struct dtls_peek *peek = input->peek;
@@ -178,7 +180,7 @@ static bool messages_match(struct rule_state *own, const struct match_input *inp
 			attempt = attempts_count(&own->restart->attempts[input->way], message);
 			*input->out_of_memory |= !attempt;
 		}
-		matches |= message_meets(own->rule, message, attempt);
+		matches |= message_matches(own->rule, message, attempt);
 	}
 	return matches;
 }
@@ -213,12 +215,12 @@ static bool conditions_hold(
 {
 	const struct rule *rule = state->rule;
 
-	if ((rule->looks & LOOKS_SINCE) && !is_awake(state, input))
+	if ((rule->looks & LOOKS_SINCE) && !has_begun(state, input))
 		return false;
-	/* Before all else that may fail: an attempt counts whatever the other conditions say. */
+	/* This comes first among the conditions, because an attempt counts whatever the others say. */
 	if ((rule->looks & (LOOKS_ATTEMPT | LOOKS_SEQUENCE)) && !messages_match(own, input))
 		return false;
-	if ((rule->looks & LOOKS_AGE) && !in_span(state, input, began))
+	if ((rule->looks & LOOKS_AGE) && !is_in_period(state, input, began))
 		return false;
 	if ((rule->looks & LOOKS_SIZE) && !spans_hold(&rule->sizes, input->size))
 		return false;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rule: does a rule match a datagram, and does it fire? Counting is done here; acting is not.
+ * rule: decides whether a rule matches a datagram and whether it fires, and counts matches. The actions are
+ * carried out in act.c.
  *
- * The order of questions: all conditions but chance and limit, then the count (`matched`), then nth, limit
- * and the drawn probability. (A draw leaves no trace: which of the last two comes first makes no difference.)
+ * Order of evaluation: all conditions except nth, limit and probability; then the match is counted; then nth,
+ * limit and probability. (Draws have no side effects, so the order of the last two does not matter.)
  */
 #ifndef RULES_RULE_H
 #define RULES_RULE_H
@@ -15,7 +16,8 @@
 #include "rules/dtls.h"
 #include "rules/session.h"
 
-/* The draws of a rule for one datagram: 0 is its chance; each action has a thousand of its own behind it. */
+/* Numbers of a rule's draws for one datagram: RULE_DRAW_CHANCE for its probability, then RULE_DRAWS_EACH per
+ * action. */
 #define RULE_DRAW_CHANCE 0u
 #define RULE_DRAWS_EACH 1024u
 
@@ -24,7 +26,7 @@ static inline unsigned rule_draw(size_t action, unsigned number)
 	return 1u + (unsigned)action * RULE_DRAWS_EACH + number;
 }
 
-/* What there is to see of a datagram, as it arrived. */
+/* The properties of an arriving datagram that conditions test. */
 struct match_input {
 	struct session *session;
 	enum way way;
@@ -32,27 +34,29 @@ struct match_input {
 	size_t size;
 	uint32_t n;
 	ns_t now;
-	uint64_t seen;     /* this datagram's place among all of the session, … */
-	uint64_t seen_all; /* … and among all of the core */
+	uint64_t seen;     /* number of this datagram in the session, both ways, … */
+	uint64_t seen_all; /* … and in the core */
 	uint64_t carried;
-	uint32_t
-	    attempts[DTLS_MESSAGES_MAX]; /* of each message in `peek`, if any rule asks; 0: memory was out */
+	uint32_t attempts[DTLS_MESSAGES_MAX]; /* of each message in `peek`, if any rule needs it; 0: memory
+	                                         was out */
 	const struct dtls_peek *peek;
-	bool *out_of_memory; /* set if it is */
+	bool *out_of_memory; /* set to true if memory is out */
 };
 
-/* Does this rule look at sessions of this section and number at all? */
+/* Returns whether the rule's `device` and `session` admit this session. */
 bool rule_concerns(const struct rule *rule, const struct session *session, const struct config *config);
+/* Returns whether any record of the datagram is one of `kinds`. */
 bool kinds_match(const struct kinds *kinds, const struct match_input *input);
-/* Counts the datagram where it matches, and tells so. `state` counts (of all sessions with scope = all),
- * `own` is the session's. `began`: when the rule's time began without `since`. */
+/* Returns whether the datagram matches, and if so counts it in `state` (the shared one if scope = all); `own`
+ * is the session's state. `began` is the start of the rule's time unless it has `since`. */
 bool rule_matches(
     struct rule_state *state, struct rule_state *own, const struct match_input *input, ns_t began);
-/* For one that matched and was counted: nth, chance and limit hold. Gives the draw for its actions. */
+/* Returns whether a rule that matched fires: tests nth, limit and probability. Sets *draw, for its actions.
+ */
 bool rule_fires(const struct rule_state *state, const struct match_input *input, struct draw *draw);
 
-/* Which try of this message this is: the first is 1, and a record that came before, by its number, is the
- * same try. 0 when memory is out. */
+/* Returns which attempt to send `message` this is, counted from 1; a duplicate of an earlier record (same
+ * number) is the same attempt. Returns 0 if memory is out. */
 uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *message);
 void attempts_clear(struct attempts *attempts);
 

@@ -11,19 +11,19 @@
 #define ARITY 4
 #define PUTS_MASK ((UINT64_C(1) << 24) - 1)
 #define KIND_MASK ((uintptr_t)3)
-#define PADDING (ARITY - 1) /* unused slots in front: the children of one slot share a line */
-#define NEAR_MAX 2048       /* slots: a heap that is larger leaves the processor's cache */
-#define TURN_SHIFT 20       /* a turn of the wheel is 2^20 ns, a millisecond */
-#define TURNS 16384u        /* of the wheel: 17 s */
-#define CHUNK_SLOTS 41      /* with malloc's own word 512 bytes */
+#define PADDING (ARITY - 1) /* unused slots in front, so that the children of a slot share a cache line */
+#define NEAR_MAX 2048       /* slots; a larger heap does not stay in the processor's cache */
+#define TURN_SHIFT 20       /* a turn of the wheel is 2^TURN_SHIFT ns, about a millisecond */
+#define TURNS 16384u        /* of the wheel; about 17 s in all */
+#define CHUNK_SLOTS 41      /* a chunk and malloc's header take 512 bytes */
 
-/* What it points to is aligned: the lowest bits are free for the kind. */
+/* The pointer's target is aligned, so its lowest bits hold the kind. */
 struct slot {
 	ns_t due;
 	uintptr_t what_and_kind;
 };
 
-/* Slots that are due in the same turn, in no order: how far into it, and what. */
+/* Slots that are due in the same turn, unordered. `into` is the offset into the turn in ns. */
 struct chunk {
 	struct chunk *next;
 	uint32_t count;
@@ -32,21 +32,22 @@ struct chunk {
 };
 
 struct wheel {
-	struct chunk *turns[TURNS]; /* by the number of the turn, modulo their count */
+	struct chunk *turns[TURNS]; /* by turn number modulo TURNS */
 	uint64_t occupied[TURNS / 64];
 	struct chunk *spare;
-	size_t count;  /* of slots */
-	uint64_t turn; /* slots of turns up to this one stand in the heap, those of later ones may */
+	size_t count; /* of slots */
+	uint64_t
+	    turn; /* slots of turns up to this one are in the heap; those of later ones may be in either */
 };
 
 struct schedule {
-	struct slot *heap; /* behind the padding */
+	struct slot *heap; /* the allocation starts PADDING slots earlier */
 	size_t count, cap;
-	struct wheel *wheel; /* NULL: never needed */
-	/* The lane, a ring: what came in the order in which it is due. */
+	struct wheel *wheel; /* NULL until needed */
+	/* The lane, a ring of slots in order of their due times. */
 	struct slot *lane;
 	size_t lane_first, lane_count, lane_cap;
-	ns_t due; /* of the earliest in both */
+	ns_t due; /* of the earliest entry */
 	uint64_t puts;
 };
 
@@ -103,13 +104,13 @@ static uint64_t order_of(const struct slot *slot)
 	return ((const struct schedule_order *)what_of(slot))->order;
 }
 
-/* Only equals need a look at what they point to. */
-static bool before(const struct slot *a, const struct slot *b)
+/* Dereferences the pointers only if the due times are equal. */
+static bool is_before(const struct slot *a, const struct slot *b)
 {
 	return a->due != b->due ? a->due < b->due : order_of(a) < order_of(b);
 }
 
-static void set(struct schedule *schedule, size_t at, struct slot slot)
+static void place_slot(struct schedule *schedule, size_t at, struct slot slot)
 {
 	schedule->heap[at] = slot;
 	if (kind_of(&slot) == SCHEDULE_TIMER)
@@ -118,17 +119,17 @@ static void set(struct schedule *schedule, size_t at, struct slot slot)
 
 static void rise(struct schedule *schedule, size_t at, struct slot slot)
 {
-	while (at && before(&slot, &schedule->heap[(at - 1) / ARITY])) {
-		set(schedule, at, schedule->heap[(at - 1) / ARITY]);
+	while (at && is_before(&slot, &schedule->heap[(at - 1) / ARITY])) {
+		place_slot(schedule, at, schedule->heap[(at - 1) / ARITY]);
 		at = (at - 1) / ARITY;
 	}
-	set(schedule, at, slot);
+	place_slot(schedule, at, slot);
 }
 
-/* Fills the place `at`: the least child moves up into it, and so on to the bottom; from there the slot rises.
- * It comes from the end of the heap and mostly belongs there, so this takes fewer looks than to compare it on
- * the way down. */
-static void refill(struct schedule *schedule, size_t at, struct slot slot)
+/* Fills the hole at `at` with `slot`: moves the least child up into the hole, and so on to the bottom, then
+ * lets the slot rise from there. The slot comes from the end of the heap and mostly belongs near the bottom,
+ * so this takes fewer comparisons than sifting it down. */
+static void fill_hole(struct schedule *schedule, size_t at, struct slot slot)
 {
 	const struct slot *heap = schedule->heap;
 
@@ -140,9 +141,9 @@ static void refill(struct schedule *schedule, size_t at, struct slot slot)
 		end = child + ARITY < schedule->count ? child + ARITY : schedule->count;
 		min = child;
 		while (++child < end)
-			if (before(&heap[child], &heap[min]))
+			if (is_before(&heap[child], &heap[min]))
 				min = child;
-		set(schedule, at, heap[min]);
+		place_slot(schedule, at, heap[min]);
 		at = min;
 	}
 	rise(schedule, at, slot);
@@ -155,7 +156,7 @@ static uint64_t turn_of(ns_t due)
 	return (uint64_t)due >> TURN_SHIFT;
 }
 
-/* A chunk with room for one slot more, the first of its turn; NULL when memory is out. */
+/* Returns the first chunk of a turn, with room for another slot; NULL if memory is out. */
 static struct chunk *chunk_at(struct wheel *wheel, unsigned turn)
 {
 	struct chunk *chunk = wheel->turns[turn];
@@ -174,9 +175,9 @@ static struct chunk *chunk_at(struct wheel *wheel, unsigned turn)
 	return chunk;
 }
 
-/* Returns false if the slot belongs in the heap: it is due soon or in very long, the heap is small, it may be
- * taken out from the middle, or memory is out. */
-static bool wheel_takes(struct schedule *schedule, const struct slot *slot)
+/* Puts a slot into the wheel. Returns false if it must go into the heap: it is due too soon or too late for
+ * the wheel, the heap is small, it is a timer (which may be removed early), or memory is out. */
+static bool wheel_put(struct schedule *schedule, const struct slot *slot)
 {
 	struct wheel *wheel = schedule->wheel;
 	uint64_t turn = turn_of(slot->due);
@@ -198,7 +199,7 @@ static bool wheel_takes(struct schedule *schedule, const struct slot *slot)
 	return true;
 }
 
-/* The next turn that is occupied; there is one. */
+/* Returns the number of the next occupied turn, of which there must be one. */
 static uint64_t wheel_next_turn(const struct wheel *wheel)
 {
 	uint64_t turn = wheel->turn + 1;
@@ -213,7 +214,7 @@ static uint64_t wheel_next_turn(const struct wheel *wheel)
 	}
 }
 
-/* Moves a turn's slots into the heap, which has room for all. */
+/* Moves a turn's slots into the heap, which must have room for them. */
 static void wheel_empty_turn(struct schedule *schedule, uint64_t number)
 {
 	struct wheel *wheel = schedule->wheel;
@@ -233,7 +234,7 @@ static void wheel_empty_turn(struct schedule *schedule, uint64_t number)
 	wheel->occupied[turn / 64] &= ~(UINT64_C(1) << turn % 64);
 }
 
-/* Goes on until nothing in the wheel is due before the heap's first slot. */
+/* Moves slots from the wheel to the heap until none in the wheel is due before the heap's first slot. */
 static void wheel_advance(struct schedule *schedule)
 {
 	struct wheel *wheel = schedule->wheel;
@@ -277,22 +278,23 @@ static int lane_grow(struct schedule *schedule)
 	return 0;
 }
 
-/* Timers may be taken out from the middle, and are far off: they would block the lane. */
-static bool lane_takes(const struct schedule *schedule, const struct slot *slot)
+/* Timers stay out of the lane: they may be removed early, and they are due late, which would block it. */
+static bool belongs_in_lane(const struct schedule *schedule, const struct slot *slot)
 {
 	return kind_of(slot) != SCHEDULE_TIMER &&
-	       (!schedule->lane_count || before(lane_at(schedule, schedule->lane_count - 1), slot));
+	       (!schedule->lane_count || is_before(lane_at(schedule, schedule->lane_count - 1), slot));
 }
 
 /* ---- All ---- */
 
 static bool lane_is_next(const struct schedule *schedule)
 {
-	return schedule->lane_count && (!schedule->count || before(lane_at(schedule, 0), &schedule->heap[0]));
+	return schedule->lane_count &&
+	       (!schedule->count || is_before(lane_at(schedule, 0), &schedule->heap[0]));
 }
 
-/* After one was taken out. */
-static void due_renew(struct schedule *schedule)
+/* Updates `due` after an entry was removed. */
+static void update_due(struct schedule *schedule)
 {
 	ns_t lane = schedule->lane_count ? lane_at(schedule, 0)->due : NS_NEVER, heap;
 
@@ -304,20 +306,20 @@ static void due_renew(struct schedule *schedule)
 static int heap_grow(struct schedule *schedule)
 {
 	size_t cap = schedule->cap ? 2 * schedule->cap : 64;
-	struct slot *whole = aligned_alloc(CACHE_LINE, (PADDING + cap + 1) * sizeof(*whole));
+	struct slot *slots = aligned_alloc(CACHE_LINE, (PADDING + cap + 1) * sizeof(*slots));
 
-	if (!whole)
+	if (!slots)
 		return -1;
 	if (schedule->heap) {
-		memcpy(whole + PADDING, schedule->heap, schedule->count * sizeof(*whole));
+		memcpy(slots + PADDING, schedule->heap, schedule->count * sizeof(*slots));
 		free(schedule->heap - PADDING);
 	}
-	schedule->heap = whole + PADDING;
+	schedule->heap = slots + PADDING;
 	schedule->cap = cap;
 	return 0;
 }
 
-/* What stands in the wheel must fit into the heap one day. */
+/* Returns the free slots of the heap, less those that the wheel's slots will need. */
 static size_t heap_left(const struct schedule *schedule)
 {
 	return schedule->cap - schedule->count - (schedule->wheel ? schedule->wheel->count : 0);
@@ -345,10 +347,10 @@ int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum sch
 
 	assert(((uintptr_t)what & KIND_MASK) == 0);
 	((struct schedule_order *)what)->order = arrival << 24 | (schedule->puts++ & PUTS_MASK);
-	if (!lane_takes(schedule, &slot)) {
+	if (!belongs_in_lane(schedule, &slot)) {
 		if (!heap_left(schedule) && heap_grow(schedule))
 			return -1;
-		if (!wheel_takes(schedule, &slot))
+		if (!wheel_put(schedule, &slot))
 			rise(schedule, schedule->count++, slot);
 	} else {
 		if (schedule->lane_count == schedule->lane_cap && lane_grow(schedule))
@@ -366,8 +368,8 @@ void schedule_remove(struct schedule *schedule, const struct schedule_place *pla
 	struct slot last = schedule->heap[--schedule->count];
 
 	if (at < schedule->count)
-		refill(schedule, at, last);
-	due_renew(schedule);
+		fill_hole(schedule, at, last);
+	update_due(schedule);
 }
 
 ns_t schedule_due(const struct schedule *schedule)
@@ -389,10 +391,10 @@ bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *e
 		schedule->lane_first = (schedule->lane_first + 1) & (schedule->lane_cap - 1);
 		schedule->lane_count--;
 	} else if (--schedule->count) {
-		refill(schedule, 0, schedule->heap[schedule->count]);
-		__builtin_prefetch(what_of(&schedule->heap[0])); /* likely the next one asked for */
+		fill_hole(schedule, 0, schedule->heap[schedule->count]);
+		__builtin_prefetch(what_of(&schedule->heap[0])); /* likely the next one to be taken */
 	}
-	due_renew(schedule);
+	update_due(schedule);
 	return true;
 }
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * schedule: what waits, by the time at which it is due; of equal times, what arrived first comes first, and
- * of one arrival, what was put in first.
+ * schedule: a priority queue by due time. Entries with equal due times are ordered by arrival, and those of
+ * one arrival by insertion.
  *
- * A 4-ary heap of small slots, four children to a line of the cache, and beside it two that take and give in
- * constant time: a lane, to which a datagram is appended that is due after all in it (a constant delay, or
- * none, puts all of them there), and once many wait a wheel, which keeps what is due within the next 17 s by
- * the millisecond and hands each millisecond's slots to the heap before they are due. So the heap stays in
- * the processor's cache. Invariant: schedule_next never gives an entry that is due after one left behind.
+ * It is a 4-ary heap of small slots (four children per cache line) with two constant-time structures beside
+ * it: a lane (FIFO), which takes datagrams that are due after everything in it (with a constant delay or
+ * none, that is all of them), and, once the heap is large, a timing wheel, which sorts what is due within the
+ * next 17 s by the millisecond and moves each millisecond's slots into the heap before they are due. This
+ * keeps the heap in the processor's cache. Invariant: schedule_next never returns an entry that is due after
+ * one still queued.
  */
 #ifndef RULES_SCHEDULE_H
 #define RULES_SCHEDULE_H
@@ -19,8 +20,8 @@
 #include "base/ns.h"
 
 enum schedule_kind {
-	SCHEDULE_LEAVES, /* a datagram leaves the link: it is sent */
-	SCHEDULE_ENTERS, /* a datagram enters the link: a copy sent later */
+	SCHEDULE_LEAVES, /* a datagram leaves the link and is sent */
+	SCHEDULE_ENTERS, /* a copy with an offset enters the link */
 	SCHEDULE_TIMER
 };
 
@@ -30,12 +31,12 @@ struct schedule_entry {
 	void *what;
 };
 
-/* What is put in begins with this: the schedule's, while it stands there. */
+/* Every scheduled object begins with this, which belongs to the schedule while the object is in it. */
 struct schedule_order {
-	uint64_t order; /* among equals: number of the arrival, and of the putting in: 40 and 24 bits */
+	uint64_t order; /* among equals: arrival number (40 bits) and insertion number (24 bits) */
 };
 
-/* A timer begins with this: where it stands, by which it can be taken out before its time. */
+/* A timer begins with this: its place in the heap, so that it can be removed before it is due. */
 struct schedule_place {
 	struct schedule_order order;
 	size_t at;
@@ -43,21 +44,21 @@ struct schedule_place {
 
 struct schedule;
 
-/* Is there room for so many more, without asking for memory? */
+/* Returns whether `more` entries fit without allocating memory. */
 bool schedule_has_room(const struct schedule *schedule, size_t more);
-/* Sees to it that so many more can be put; false when memory is out. */
+/* Makes room for `more` entries; returns false if memory is out. */
 bool schedule_reserve(struct schedule *schedule, size_t more);
 
 struct schedule *schedule_new(void);
 void schedule_free(struct schedule *schedule);
-/* 0, or -1 when memory is out (then nothing was put in). `arrival`: of equal due times the lower comes first.
- */
+/* Adds an entry. Returns -1, leaving the schedule unchanged, if memory is out. Of equal due times the entry
+ * with the lower `arrival` comes first. */
 int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum schedule_kind kind, void *what);
-/* Takes a timer out that is in. */
+/* Removes a timer that is in the schedule. */
 void schedule_remove(struct schedule *schedule, const struct schedule_place *place);
-/* When the earliest entry is due; NS_NEVER where there is none. */
+/* Returns when the earliest entry is due; NS_NEVER if there is none. */
 ns_t schedule_due(const struct schedule *schedule);
-/* Takes the earliest entry out if it is due at `now` or before. */
+/* Removes the earliest entry if it is due by `now`, stores it in *entry and returns true. */
 bool schedule_next(struct schedule *schedule, ns_t now, struct schedule_entry *entry);
 size_t schedule_count(const struct schedule *schedule);
 

@@ -13,14 +13,14 @@ struct entry {
 
 struct sections {
 	const struct device *devices;
-	struct entry *entries; /* by key, then by device */
+	struct entry *entries; /* sorted by key, then by device */
 	size_t entry_count;
 	uint32_t *anywhere; /* devices without an address condition */
 	size_t anywhere_count;
-	bool ipv4[33], ipv6[129]; /* lengths that occur */
+	bool ipv4[33], ipv6[129]; /* prefix lengths that occur */
 };
 
-static uint64_t key_of(const struct address *address, unsigned bits, uint16_t port)
+static uint64_t pattern_key(const struct address *address, unsigned bits, uint16_t port)
 {
 	struct {
 		uint8_t ip[16];
@@ -37,7 +37,7 @@ static uint64_t key_of(const struct address *address, unsigned bits, uint16_t po
 	return chance_hash(0, &whole, sizeof(whole));
 }
 
-static int by_key(const void *a, const void *b)
+static int compare_entries(const void *a, const void *b)
 {
 	const struct entry *x = a, *y = b;
 
@@ -68,20 +68,20 @@ struct sections *sections_new(struct arena *arena, const struct device *devices,
 
 			lengths[pattern->bits] = true;
 			sections->entries[sections->entry_count++] = (struct entry){
-			    key_of(&pattern->address, pattern->bits, pattern->port), (uint32_t)i};
+			    pattern_key(&pattern->address, pattern->bits, pattern->port), (uint32_t)i};
 		}
 	}
 	if (sections->entry_count)
-		qsort(sections->entries, sections->entry_count, sizeof(*sections->entries), by_key);
+		qsort(sections->entries, sections->entry_count, sizeof(*sections->entries), compare_entries);
 	return sections;
 }
 
-/* What is asked of a section that might be the one. */
-typedef bool is_it(const struct device *candidate, const void *asked);
+/* Tests whether a candidate section fits `query`. */
+typedef bool section_test(const struct device *candidate, const void *query);
 
-/* Lowers `*best` to the first section of those under a key for which the question holds. */
+/* Lowers *best to the first section under `key` that passes the test, if that is below it. */
 static void search_key(
-    const struct sections *sections, uint64_t key, is_it *is, const void *asked, size_t *best)
+    const struct sections *sections, uint64_t key, section_test *test, const void *query, size_t *best)
 {
 	size_t low = 0, high = sections->entry_count;
 
@@ -98,34 +98,34 @@ static void search_key(
 
 		if (device >= *best)
 			return;
-		if (is(&sections->devices[device], asked)) {
+		if (test(&sections->devices[device], query)) {
 			*best = device;
 			return;
 		}
 	}
 }
 
-/* The first section below `best` for which the question holds, among those without an address and those with
- * a pattern that covers the first `bits` of `address`. */
+/* Returns the first section below `best` that passes the test, or `best`. Candidates are the sections without
+ * an address and those with a pattern that covers the first `bits` of `address`. */
 static size_t search(const struct sections *sections, const struct address *address, unsigned bits,
-    uint16_t port, is_it *is, const void *asked, size_t best)
+    uint16_t port, section_test *test, const void *query, size_t best)
 {
 	const bool *lengths = address->family == FAMILY_IPV6 ? sections->ipv6 : sections->ipv4;
 
 	for (size_t i = 0; i < sections->anywhere_count && sections->anywhere[i] < best; i++)
-		if (is(&sections->devices[sections->anywhere[i]], asked))
+		if (test(&sections->devices[sections->anywhere[i]], query))
 			best = sections->anywhere[i];
 	for (unsigned length = 0; address->family && length <= bits; length++) {
 		if (!lengths[length])
 			continue;
-		search_key(sections, key_of(address, length, 0), is, asked, &best);
+		search_key(sections, pattern_key(address, length, 0), test, query, &best);
 		if (port)
-			search_key(sections, key_of(address, length, port), is, asked, &best);
+			search_key(sections, pattern_key(address, length, port), test, query, &best);
 	}
 	return best;
 }
 
-/* ---- Of an address ---- */
+/* ---- The section of an address ---- */
 
 static bool address_among(const struct addresses *all, const struct address *address)
 {
@@ -135,29 +135,29 @@ static bool address_among(const struct addresses *all, const struct address *add
 	return false;
 }
 
-struct spoken {
+struct endpoints {
 	const struct address *device, *listener;
 };
 
-static bool takes(const struct device *candidate, const void *asked)
+static bool section_matches(const struct device *candidate, const void *query)
 {
-	const struct spoken *spoken = asked;
+	const struct endpoints *endpoints = query;
 
-	return (!candidate->listener.count || address_among(&candidate->listener, spoken->listener)) &&
-	       patterns_match(&candidate->address, spoken->device);
+	return (!candidate->listener.count || address_among(&candidate->listener, endpoints->listener)) &&
+	       patterns_match(&candidate->address, endpoints->device);
 }
 
 const struct device *sections_find(
     const struct sections *sections, const struct address *device, const struct address *listener)
 {
-	struct spoken spoken = {device, listener};
-	size_t found = search(
-	    sections, device, (unsigned)address_ip_size(device) * 8, device->port, takes, &spoken, SIZE_MAX);
+	struct endpoints endpoints = {device, listener};
+	size_t found = search(sections, device, (unsigned)address_ip_size(device) * 8, device->port,
+	    section_matches, &endpoints, SIZE_MAX);
 
 	return found == SIZE_MAX ? NULL : &sections->devices[found];
 }
 
-/* ---- Of another section ---- */
+/* ---- The section that shadows another one ---- */
 
 static bool pattern_covered(const struct patterns *outer, const struct address_pattern *inner)
 {
@@ -167,10 +167,11 @@ static bool pattern_covered(const struct patterns *outer, const struct address_p
 	return false;
 }
 
-/* A condition with no values matches everything. */
-static bool covers(const struct device *candidate, const void *asked)
+/* Returns whether `candidate` matches all sessions of the section `query`. A condition without values matches
+ * everything. */
+static bool section_covers(const struct device *candidate, const void *query)
 {
-	const struct device *device = asked;
+	const struct device *device = query;
 	bool covered = (!candidate->address.count || device->address.count) &&
 	               (!candidate->listener.count || device->listener.count);
 
@@ -186,7 +187,8 @@ const struct device *sections_shadow(const struct sections *sections, const stru
 	static const struct address_pattern none;
 	const struct address_pattern *first = device->address.count ? &device->address.all[0] : &none;
 	size_t self = (size_t)(device - sections->devices);
-	size_t found = search(sections, &first->address, first->bits, first->port, covers, device, self);
+	size_t found = search(
+	    sections, &first->address, first->bits, first->port, section_covers, device, self);
 
 	return found == self ? NULL : &sections->devices[found];
 }

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* session: found, opened, ended. */
+/*
+ * session: opens, finds, moves and ends sessions.
+ *
+ * Live sessions are in a hash table by listener and device address, in a list by age and, until the cloud has
+ * answered, in a list by silence, from which max_sessions evicts. An ended session leaves all three at once;
+ * it is freed when its last reference is dropped.
+ */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,35 +14,35 @@
 #include "rules/inside.h"
 
 #define EACH_MAX 1000
-#define FEW 256 /* sessions that stay in the cache by themselves */
+#define PREFETCH_MIN 256 /* sessions; so few stay in the cache by themselves */
 
-/* ---- What few have ---- */
+/* ---- Rarely used state of a way ---- */
 
 const struct way_extra way_extra_none = {.drop_until = INT64_MIN, .hold_until = INT64_MIN};
 
 struct way_extra *core_way_extra(struct core *core, struct session_way *way)
 {
-	struct way_extra *own;
+	struct way_extra *extra;
 
 	if (way->extra != &way_extra_none)
 		return way_extra_own(way);
-	own = core_get(core, sizeof(*own));
-	if (!own)
+	extra = core_get(core, sizeof(*extra));
+	if (!extra)
 		return NULL;
-	*own = way_extra_none;
-	way->extra = own;
-	return own;
+	*extra = way_extra_none;
+	way->extra = extra;
+	return extra;
 }
 
 void core_dropped(struct core *core, struct session_way *way, enum reason reason, uint32_t count)
 {
-	struct way_extra *own = count ? core_way_extra(core, way) : NULL;
+	struct way_extra *extra = count ? core_way_extra(core, way) : NULL;
 	struct account *refused = &core->refused[WAY_UP];
 
-	if (own)
-		own->dropped[reason] += count;
-	/* Without memory for the session's own count they stand among those that no session took. */
-	for (; count && !own; count--) {
+	if (extra)
+		extra->dropped[reason] += count;
+	/* If memory for the session's own count is out, count them as datagrams without a session. */
+	for (; count && !extra; count--) {
 		if (way->tally.received)
 			way->tally.received--;
 		else
@@ -62,14 +68,14 @@ struct account way_account(const struct session_way *way)
 	return account;
 }
 
-static void seldom_free(struct session_way *way)
+static void free_way_extra(struct session_way *way)
 {
-	struct way_extra *own = (struct way_extra *)way->extra;
+	struct way_extra *extra = (struct way_extra *)way->extra;
 
-	if (own == &way_extra_none)
+	if (extra == &way_extra_none)
 		return;
-	attempts_clear(&own->attempts);
-	free(own);
+	attempts_clear(&extra->attempts);
+	free(extra);
 	way->extra = &way_extra_none;
 }
 
@@ -80,7 +86,7 @@ static size_t hash_of(const struct core *core, unsigned listener, const struct a
 	return (address_hash(device) ^ chance_mix(listener)) & (core->hash_size - 1);
 }
 
-/* The one of this device among those of a chain. */
+/* Finds the session of a device in a hash chain. */
 static struct session *chain_find(struct session *session, unsigned listener, const struct address *device)
 {
 	while (session && !(session->listener == listener && address_equal(&session->device, device)))
@@ -95,17 +101,17 @@ struct session *session_find(const struct core *core, unsigned listener, const s
 
 bool core_should_prefetch(const struct core *core)
 {
-	return core->session_count >= FEW;
+	return core->session_count >= PREFETCH_MIN;
 }
 
 static inline void prefetch_sessions(const struct session *session, enum way way)
 {
-	size_t own = offsetof(struct session, ways) + way * sizeof(struct session_way);
+	size_t way_start = offsetof(struct session, ways) + way * sizeof(struct session_way);
 	size_t link = offsetof(struct session, first_link);
 	size_t links = link + offsetof(struct link_state, ways) + way * sizeof(struct link_way_state);
 
 	cache_fetch(session, 0, offsetof(struct session, ways));
-	cache_fetch(session, own, own + sizeof(struct session_way));
+	cache_fetch(session, way_start, way_start + sizeof(struct session_way));
 	cache_fetch(session, link, link + offsetof(struct link_state, ways));
 	cache_fetch(session, links, links + offsetof(struct link_way_state, awake));
 }
@@ -115,7 +121,8 @@ void core_prefetch_session(const struct session *session)
 	prefetch_sessions(session, WAY_DOWN);
 }
 
-/* In passes: what the next one needs is there by then. */
+/* Prefetches in passes (bucket, session, list neighbours), so that each pass hits the cache lines that the
+ * previous one requested. */
 bool core_prefetch_batch(const struct core *core, unsigned listener, const struct address *const *devices,
     struct session **sessions, size_t count)
 {
@@ -217,7 +224,7 @@ struct link_state *core_link_state(struct core *core, struct session *session, c
 	if (state)
 		return state;
 	state = session->links ? core_get(core, sizeof(*state)) : &session->first_link;
-	if (!state) /* it goes on over the link that it crossed first */
+	if (!state) /* memory is out: it stays on the link that it used first */
 		return &session->first_link;
 	link_state_init(state, link, &session->user);
 	state->next = session->links;
@@ -225,18 +232,18 @@ struct link_state *core_link_state(struct core *core, struct session *session, c
 	return state;
 }
 
-/* Under which its sessions at this listener are counted. */
+/* Returns the key under which sessions of this identity or address at this listener are counted. */
 static uint64_t opened_key(const struct session *session)
 {
 	return session->identity_key ^ chance_mix(session->listener + 1);
 }
 
-static size_t remembered(const struct core *core)
+static size_t keys_remembered(const struct core *core)
 {
 	return 4 * core->limits.max_sessions;
 }
 
-static void draw_from(struct core *core, struct session *session)
+static void init_draws(struct core *core, struct session *session)
 {
 	const char *identity = session->section ? session->section->identity : NULL;
 	uint64_t who = chance_hash(1, session->device.ip, address_ip_size(&session->device));
@@ -244,33 +251,34 @@ static void draw_from(struct core *core, struct session *session)
 	if (identity) {
 		struct address address;
 		struct error error;
-		/* A device that comes from another address later draws as it did from this one. */
-		uint64_t named = address_read_host(identity, &address, &error) == 0
-		                     ? chance_hash(1, address.ip, address_ip_size(&address))
-		                     : chance_hash(2, identity, strlen(identity));
+		/* An identity that is an address draws like a device at that address. */
+		uint64_t identity_hash = address_read_host(identity, &address, &error) == 0
+		                             ? chance_hash(1, address.ip, address_ip_size(&address))
+		                             : chance_hash(2, identity, strlen(identity));
 
 		session->identity_used = shared_identity_take(
-		    core->shared, chance_mix(named), remembered(core));
+		    core->shared, chance_mix(identity_hash), keys_remembered(core));
 		if (session->identity_used)
-			who = named;
+			who = identity_hash;
 		else
 			core_event(core, session, session->user.began,
 			    "identity %s is in use by another session: this one draws by its address",
 			    identity);
 	}
 	session->identity_key = who;
-	session->user.key = chance_mix(chance_mix(core->limits.seed ^ who) +
-	                               shared_opened(core->shared, opened_key(session), remembered(core)));
+	session->user.key = chance_mix(
+	    chance_mix(core->limits.seed ^ who) +
+	    shared_opened(core->shared, opened_key(session), keys_remembered(core)));
 }
 
-/* Walks two lists of rules in file order as one. */
+/* Merges two lists of rules, each in file order. */
 struct rule_walk {
 	const struct config *config;
 	const struct indexes *lists[2];
 	size_t at[2];
 };
 
-static struct rule_walk walk_begin(const struct config *config, const struct device *section)
+static struct rule_walk begin_rule_walk(const struct config *config, const struct device *section)
 {
 	static const struct indexes none;
 
@@ -279,8 +287,8 @@ static struct rule_walk walk_begin(const struct config *config, const struct dev
 	        &config->shared_rules, section ? &config->own_rules[section - config->devices] : &none}};
 }
 
-/* The next rule that concerns a session of this number, or NULL. */
-static const struct rule *walk_next(struct rule_walk *walk, uint32_t number)
+/* Returns the next rule that applies to a session of this number, or NULL. */
+static const struct rule *next_rule(struct rule_walk *walk, uint32_t number)
 {
 	for (;;) {
 		bool more[2] = {walk->at[0] < walk->lists[0]->count, walk->at[1] < walk->lists[1]->count};
@@ -300,22 +308,22 @@ static const struct rule *walk_next(struct rule_walk *walk, uint32_t number)
 struct rule_state *session_rules_new(
     const struct config *config, const struct device *section, uint32_t number, uint32_t *count)
 {
-	struct rule_walk walk = walk_begin(config, section);
+	struct rule_walk walk = begin_rule_walk(config, section);
 	struct rule_state *states;
 	const struct rule *rule;
 
-	for (*count = 0; walk_next(&walk, number);)
+	for (*count = 0; next_rule(&walk, number);)
 		++*count;
 	states = *count ? calloc(*count, sizeof(*states)) : NULL;
 	if (!states)
 		return NULL;
-	walk = walk_begin(config, section);
-	for (size_t i = 0; (rule = walk_next(&walk, number)); i++)
+	walk = begin_rule_walk(config, section);
+	for (size_t i = 0; (rule = next_rule(&walk, number)); i++)
 		states[i].rule = rule;
 	return states;
 }
 
-static void standing_apply(struct core *core, struct session *session, ns_t now)
+static void apply_standing(struct core *core, struct session *session, ns_t now)
 {
 	for (size_t i = 0; i < core->standing_count; i++) {
 		const struct standing_action *s = &core->standing[i];
@@ -332,7 +340,7 @@ static void standing_apply(struct core *core, struct session *session, ns_t now)
 	}
 }
 
-static void tell_begin(struct core *core, struct session *session)
+static void log_begin(struct core *core, struct session *session)
 {
 	const struct device *section = session->section;
 	struct text text = core_event_begin(session);
@@ -353,10 +361,11 @@ static void tell_begin(struct core *core, struct session *session)
 	core_event_end(core, session, session->user.began, text);
 }
 
-/* Refuses before anything has changed: NULL when memory is out. */
+/* Returns NULL, having changed nothing, if memory is out. */
 static struct session *session_new(struct core *core, const struct device *section)
 {
-	struct session *session = core_is_prepared(core) && shared_remembers(core->shared, remembered(core))
+	struct session *session = core_is_prepared(core) &&
+	                                  shared_remembers(core->shared, keys_remembered(core))
 	                              ? slots_get(core->memory)
 	                              : NULL;
 
@@ -402,12 +411,12 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 	core->session_count++;
 	silent_append(core, session);
 
-	draw_from(core, session);
-	tell_begin(core, session);
+	init_draws(core, session);
+	log_begin(core, session);
 	for (size_t i = 0; i < session->rule_count; i++)
 		if (session->rules[i].rule->scope == SCOPE_SESSION && !session->rules[i].rule->since)
 			timer_rule_arm(core, session, &session->rules[i], now, now);
-	standing_apply(core, session, now);
+	apply_standing(core, session, now);
 	timer_idle_set(core, session);
 	return session;
 }
@@ -439,7 +448,7 @@ void core_cursor_end(struct core *core, struct core_cursor *cursor)
 bool core_may_open(
     struct core *core, const struct address *device, const uint8_t *bytes, size_t size, ns_t now)
 {
-	const size_t max = 256; /* bytes that are looked at */
+	const size_t max = 256; /* bytes that are hashed */
 	uint64_t key = chance_hash(size, bytes, size < max ? size : max) ^
 	               chance_hash(4, device->ip, address_ip_size(device));
 	struct opener *opener = &core->openers[key % (sizeof(core->openers) / sizeof(*core->openers))];
@@ -474,8 +483,7 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 	if (!session)
 		shared_leave(core->shared);
 	else
-		core_advance(
-		    core, now); /* what comes at time 0 of its life comes before its first datagram */
+		core_advance(core, now); /* run what is due at time 0 of its life before its first datagram */
 	return session;
 }
 
@@ -592,17 +600,17 @@ void session_rules_free(struct core *core, struct rule_state *rules, size_t coun
 
 void session_recent_forget(struct core *core, struct session_way *way)
 {
-	struct way_extra *own;
+	struct way_extra *extra;
 
 	if (!way->extra->recent)
 		return;
-	own = way_extra_own(way);
-	for (unsigned i = 0; i < own->recent_cap; i++)
-		if (own->recent[i])
-			pool_put(core->pool, own->recent[i]);
-	free(own->recent);
-	own->recent = NULL;
-	own->recent_next = 0;
+	extra = way_extra_own(way);
+	for (unsigned i = 0; i < extra->recent_cap; i++)
+		if (extra->recent[i])
+			pool_put(core->pool, extra->recent[i]);
+	free(extra->recent);
+	extra->recent = NULL;
+	extra->recent_next = 0;
 }
 
 static void session_free(struct core *core, struct session *session)
@@ -620,7 +628,7 @@ static void session_free(struct core *core, struct session *session)
 
 		session_recent_forget(core, way);
 		free(way->delays);
-		seldom_free(way);
+		free_way_extra(way);
 	}
 	for (unsigned i = 0; session->firsts && i < session->first_count; i++)
 		if (session->firsts[i])

@@ -9,19 +9,19 @@
 
 #define SLOTS_MIN 1024
 #define REMEMBERED_MIN 65536
-/* Two keys for each worker's next session, and free slots that end each search. */
+/* Free slots for two keys of each worker's next session, and to terminate each probe sequence. */
 #define SLOTS_SPARE (4 * CORE_GROUP_MAX)
 
 struct opened {
 	uint64_t key;
 	uint32_t count;
-	uint32_t live; /* sessions that are open now; of an identity: whether one draws from it */
+	uint32_t live; /* open sessions; for an identity: 1 if a session has it */
 };
 
 struct shared {
 	atomic_uint_fast64_t sessions, bytes;
 	_Atomic uint32_t numbers;
-	pthread_mutex_t lock; /* of what follows */
+	pthread_mutex_t lock; /* protects the fields below */
 	struct opened *slots;
 	size_t size, count;
 };
@@ -85,7 +85,7 @@ uint32_t shared_numbers(const struct shared *shared)
 
 /* ---- How many sessions an address has opened ---- */
 
-static struct opened *slot_of(struct opened *slots, size_t size, uint64_t key)
+static struct opened *find_slot(struct opened *slots, size_t size, uint64_t key)
 {
 	size_t at = key & (size - 1);
 
@@ -94,8 +94,8 @@ static struct opened *slot_of(struct opened *slots, size_t size, uint64_t key)
 	return &slots[at];
 }
 
-/* Grows, or once there are more keys than it may remember forgets those without a session. Without memory it
- * goes on as it is, while a slot or two are free; else false. */
+/* Makes room for new keys: grows the table or, at the maximum, forgets the keys without a live session. If
+ * memory is out, the table stays as it is; returns false if fewer than SLOTS_SPARE slots would be left. */
 static bool make_room(struct shared *shared, size_t remembered)
 {
 	size_t max = remembered > REMEMBERED_MIN ? remembered : REMEMBERED_MIN;
@@ -113,7 +113,7 @@ static bool make_room(struct shared *shared, size_t remembered)
 	for (size_t i = 0; i < shared->size; i++) {
 		if (!shared->slots[i].key || (forget && !shared->slots[i].live))
 			continue;
-		*slot_of(slots, size, shared->slots[i].key) = shared->slots[i];
+		*find_slot(slots, size, shared->slots[i].key) = shared->slots[i];
 		count++;
 	}
 	free(shared->slots);
@@ -125,21 +125,22 @@ static bool make_room(struct shared *shared, size_t remembered)
 
 bool shared_remembers(struct shared *shared, size_t remembered)
 {
-	bool cap;
+	bool has_room;
 
 	pthread_mutex_lock(&shared->lock);
-	cap = make_room(shared, remembered);
+	has_room = make_room(shared, remembered);
 	pthread_mutex_unlock(&shared->lock);
-	return cap;
+	return has_room;
 }
 
-/* Under the lock. A key of 0 would be an empty slot. */
-static struct opened *get(struct shared *shared, uint64_t key, size_t remembered)
+/* Returns the slot of a key, adding it if needed. Call with the lock held. Keys are made odd, since 0 marks
+ * an empty slot. */
+static struct opened *get_slot(struct shared *shared, uint64_t key, size_t remembered)
 {
 	struct opened *slot;
 
-	make_room(shared, remembered); /* shared_remembers saw to it that there is a slot */
-	slot = slot_of(shared->slots, shared->size, key | 1);
+	make_room(shared, remembered); /* best effort; shared_remembers has ensured a free slot */
+	slot = find_slot(shared->slots, shared->size, key | 1);
 	if (!slot->key) {
 		slot->key = key | 1;
 		shared->count++;
@@ -153,7 +154,7 @@ uint32_t shared_opened(struct shared *shared, uint64_t key, size_t remembered)
 	uint32_t before;
 
 	pthread_mutex_lock(&shared->lock);
-	slot = get(shared, key, remembered);
+	slot = get_slot(shared, key, remembered);
 	slot->live++;
 	before = slot->count++;
 	pthread_mutex_unlock(&shared->lock);
@@ -166,7 +167,7 @@ bool shared_identity_take(struct shared *shared, uint64_t key, size_t remembered
 	bool taken;
 
 	pthread_mutex_lock(&shared->lock);
-	slot = get(shared, key, remembered);
+	slot = get_slot(shared, key, remembered);
 	taken = slot->live == 0;
 	if (taken)
 		slot->live = 1;
@@ -174,11 +175,11 @@ bool shared_identity_take(struct shared *shared, uint64_t key, size_t remembered
 	return taken;
 }
 
-/* What is live is never forgotten: its slot is there. */
+/* A live key is never forgotten, so its slot exists. */
 void shared_release(struct shared *shared, uint64_t key)
 {
 	pthread_mutex_lock(&shared->lock);
-	slot_of(shared->slots, shared->size, key | 1)->live--;
+	find_slot(shared->slots, shared->size, key | 1)->live--;
 	pthread_mutex_unlock(&shared->lock);
 }
 
@@ -198,7 +199,7 @@ uint64_t shared_bytes_take(struct shared *shared, uint64_t bytes, uint64_t max)
 		left = max > now ? max - now : 0;
 		if (bytes > left)
 			return 0;
-		/* Near the end small pieces, so that none sits on what another needs. */
+		/* When little is left, take small pieces, so that no worker keeps what another one needs. */
 		taken = shared_piece(max) < left / 16 ? shared_piece(max) : left / 16;
 		taken = taken > bytes ? taken : bytes;
 	} while (!atomic_compare_exchange_weak(&shared->bytes, &now, now + taken));

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * common: what the cores of several workers share: the sessions' numbers, how many there are, how many each
- * address has opened, and the bytes that may be held.
+ * shared: state shared by the cores of several workers: session numbers, the number of live sessions, how
+ * many sessions each address has opened, and the budget of queued bytes.
  *
- * A session takes a lock when it opens and when it ends; bytes are taken in large pieces, without a lock. So
- * no lock lies on a datagram's path. Any thread may call.
+ * A lock is taken when a session opens or ends; bytes are taken in large pieces, without a lock. So a
+ * datagram's path takes no lock. Any thread may call these functions.
  */
-#ifndef RULES_COMMON_H
-#define RULES_COMMON_H
+#ifndef RULES_SHARED_H
+#define RULES_SHARED_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,33 +18,36 @@ struct shared;
 struct shared *shared_new(void);
 void shared_free(struct shared *shared);
 
-/* One session more, if there are fewer than `most`. */
+/* Counts one more session if there are fewer than `max`; else returns false. */
 bool shared_enter(struct shared *shared, uint64_t max);
 void shared_leave(struct shared *shared);
 uint64_t shared_sessions(const struct shared *shared);
-/* The number of the next session, from 1 on; and the last that was given out. */
+/* Allocates the number of the next session, counted from 1. */
 uint32_t shared_number(struct shared *shared);
-/* Its session could not be opened: the next one takes it, unless another worker was faster. */
+/* Returns the number of a session that could not be opened; it is reused unless another worker has allocated
+ * one since. */
 void shared_number_return(struct shared *shared, uint32_t number);
+/* Returns the latest number allocated. */
 uint32_t shared_numbers(const struct shared *shared);
 
-/* There is room to remember one more session; false when memory is out. Asked before the next two. */
+/* Makes room to remember one more session; returns false if memory is out. Call it before
+ * shared_opened and shared_identity_take. */
 bool shared_remembers(struct shared *shared, size_t remembered);
-/* How many sessions were opened before under this key (an address or identity at a listener); it is one more
- * from here on. Remembers at least `remembered` keys, the least of those without a live session going first.
- */
+/* Returns how many sessions were opened before under this key (an address or identity at a listener), and
+ * counts one more. At least `remembered` keys are kept; beyond that, all keys without a live session are
+ * forgotten. */
 uint32_t shared_opened(struct shared *shared, uint64_t key, size_t remembered);
-/* An identity is one session's at a time: false where it is taken. */
+/* Claims an identity for a session; returns false if another session has it. */
 bool shared_identity_take(struct shared *shared, uint64_t key, size_t remembered);
-/* A session that was opened under this key, or that took it as its identity, ends. */
+/* Undoes one shared_opened or shared_identity_take when the session ends. */
 void shared_release(struct shared *shared, uint64_t key);
 
-/* Asks for `bytes` more to hold, of `most` in all, and takes more than that where there is plenty; gives how
- * much was taken, 0 where there is not enough. */
+/* Takes `bytes` from a total of `max`, or more if plenty are left. Returns how many were taken; 0 if not
+ * enough are left. */
 uint64_t shared_bytes_take(struct shared *shared, uint64_t bytes, uint64_t max);
 void shared_bytes_give(struct shared *shared, uint64_t bytes);
-/* What is taken at once where there is plenty: little of all, however many workers. */
+/* Returns the size of the pieces taken while plenty are left: a small part of `max`, however many workers. */
 uint64_t shared_piece(uint64_t max);
-#define CORE_GROUP_MAX 64 /* that share it */
+#define CORE_GROUP_MAX 64 /* maximum number of cores that share it */
 
 #endif

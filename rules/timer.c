@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* timer: what a time brings, rather than a datagram. */
+/*
+ * timer: sets, cancels and runs the timers of sessions and of the core: idle sessions, ends of blackouts, NAT
+ * expiry, and timed rules (`at` and `every`). Expired holds, groups and packs are passed to path.c and
+ * gather.c.
+ */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -30,8 +34,8 @@ void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, str
 	session->timers = timer;
 }
 
-/* Takes it out of its owner's hands: what is left is to free it and its hold on the session. */
-static void detach(struct timer *timer)
+/* Unlinks a timer from its owner and its session; free_timer must follow. */
+static void detach_timer(struct timer *timer)
 {
 	*timer->slot = NULL;
 	if (!timer->session)
@@ -41,7 +45,8 @@ static void detach(struct timer *timer)
 		timer->after->before = timer->before;
 }
 
-static void dispose(struct core *core, struct timer *timer)
+/* Frees a detached timer and drops its reference to the session. */
+static void free_timer(struct core *core, struct timer *timer)
 {
 	struct session *session = timer->session;
 
@@ -57,8 +62,8 @@ void timer_cancel(struct core *core, struct timer **slot)
 	if (!timer)
 		return;
 	schedule_remove(core->schedule, &timer->place);
-	detach(timer);
-	dispose(core, timer);
+	detach_timer(timer);
+	free_timer(core, timer);
 }
 
 void timer_cancel_all(struct core *core, struct session *session)
@@ -69,14 +74,14 @@ void timer_cancel_all(struct core *core, struct session *session)
 
 /* ---- Idle sessions ---- */
 
-static bool waits(const struct session *session)
+static bool has_queued(const struct session *session)
 {
 	return session->ways[WAY_UP].tally.queued || session->ways[WAY_DOWN].tally.queued;
 }
 
 void timer_idle_set(struct core *core, struct session *session)
 {
-	ns_t from = waits(session) && core->now > session->last ? core->now : session->last;
+	ns_t from = has_queued(session) && core->now > session->last ? core->now : session->last;
 
 	timer_cancel(core, &session->idle_timer);
 	timer_set(core, &session->idle_timer, TIMER_IDLE, session, session,
@@ -87,7 +92,7 @@ static void idle_run(struct core *core, struct session *session, ns_t now)
 {
 	if (core->last_arrived)
 		return;
-	if (!waits(session) && ns_add(session->last, core->limits.idle_timeout) <= now)
+	if (!has_queued(session) && ns_add(session->last, core->limits.idle_timeout) <= now)
 		core_session_end(core, session, SESSION_IDLE, now);
 	else
 		timer_idle_set(core, session);
@@ -112,7 +117,7 @@ void timer_blackout_set(struct core *core, struct session *session, ns_t now)
 		timer_set(core, &session->dark_timer, TIMER_BLACKOUT, session, session, next);
 }
 
-static void dark_run(struct core *core, struct session *session, ns_t now)
+static void blackout_run(struct core *core, struct session *session, ns_t now)
 {
 	timer_blackout_set(core, session, now);
 	path_blackout_end(core, session, now);
@@ -120,8 +125,8 @@ static void dark_run(struct core *core, struct session *session, ns_t now)
 
 /* ---- NAT mappings ---- */
 
-/* A mapping that is refreshed lets its timer come and sets it anew then; one that ends earlier sets it at
- * once. */
+/* If the mapping was refreshed, the timer is left to fire and then set anew; it is replaced at once only if
+ * the mapping ends earlier. */
 void timer_nat_arm(struct core *core, struct session *session)
 {
 	ns_t expiry = nat_expiry(&session->nat, session->section);
@@ -160,12 +165,11 @@ static struct draw round_draw(
 	return chance_draw(key, WAYS, state->rounds_ever, state->rule->draw_key);
 }
 
-/* A round that was missed is not made up for. Of very many at once the rest is passed over without drawing.
- */
+/* Missed rounds are skipped, not made up for. After so many in a row the rest are skipped without drawing. */
 #define ROUNDS_MISSED_MAX 100000
 
-/* When the next round comes, counted from `from`; NS_NEVER: there is none. Draw 0 of a round says when it
- * comes. */
+/* Returns when the next round is due, counted from `from`; NS_NEVER if there is none. Draw 0 of a round is
+ * its time. */
 static ns_t round_due(
     const struct core *core, const struct session *session, const struct rule_state *state, ns_t from)
 {
@@ -208,9 +212,10 @@ static void act_everywhere(struct core *core, const struct rule_state *state, st
 	}
 }
 
-/* The time from which rounds are run: in real time a rule that is far behind skips those it missed. */
+/* Returns the earliest due time of the next round. In real time it is at most CATCH_UP_MAX in the past, so
+ * that a rule that is far behind skips rounds. */
 #define CATCH_UP_MAX (100 * NS_MS)
-static ns_t not_before(const struct core *core, ns_t now)
+static ns_t earliest_round(const struct core *core, ns_t now)
 {
 	ns_t min = core->asked - CATCH_UP_MAX;
 
@@ -228,7 +233,7 @@ static void rule_run(struct core *core, struct session *session, struct rule_sta
 	state->rounds++;
 	state->rounds_ever++;
 	if (rule->disabled)
-		return timer_rule_arm(core, session, state, now, not_before(core, now));
+		return timer_rule_arm(core, session, state, now, earliest_round(core, now));
 	core->totals[rule->index].matched++;
 	if (session) {
 		for (size_t i = 0; i < rule->actions.count; i++)
@@ -238,9 +243,10 @@ static void rule_run(struct core *core, struct session *session, struct rule_sta
 	}
 	judge_fired(core, session, state, now);
 	core->rule_runs += core->limits.real_time;
-	/* A rule that woke itself up again (`since` of its own watcher) was armed there. */
+	/* If its firing restarted the rule itself (by way of `since`), judge_fired has already set the timer.
+	 */
 	if (!state->timer)
-		timer_rule_arm(core, session, state, now, not_before(core, now));
+		timer_rule_arm(core, session, state, now, earliest_round(core, now));
 }
 
 void timer_run(struct core *core, struct timer *timer, ns_t now)
@@ -248,15 +254,15 @@ void timer_run(struct core *core, struct timer *timer, ns_t now)
 	struct session *session = timer->session;
 	void *subject = timer->subject;
 
-	detach(timer);
+	detach_timer(timer);
 	switch (timer->kind) {
 	case TIMER_IDLE: idle_run(core, session, now); break;
 	case TIMER_NAT: nat_run(core, session, now); break;
-	case TIMER_BLACKOUT: dark_run(core, session, now); break;
+	case TIMER_BLACKOUT: blackout_run(core, session, now); break;
 	case TIMER_RULE: rule_run(core, session, subject, now); break;
 	case TIMER_HELD: path_held_expired(core, subject, now); break;
 	case TIMER_GROUP: gather_group_send(core, subject, now); break;
 	case TIMER_PACK: gather_pack_send(core, subject, now); break;
 	}
-	dispose(core, timer);
+	free_timer(core, timer);
 }
