@@ -34,10 +34,9 @@ struct ini {
 	struct complaints *complaints;
 	struct ini_section **sections;
 	size_t count;
-	size_t *kind_counts;       /* sections of each kind */
-	struct dictionary by_name; /* sections by name; the space is their kind */
-	struct dictionary
-	    templates; /* sections of profiles that only `like` can name; they are not in `sections` */
+	size_t *kind_counts;           /* sections of each kind */
+	struct dictionary by_name;     /* sections by name; the space is their kind */
+	struct dictionary templates;   /* sections of profiles, for `like` only */
 	bool includes_replaced;        /* the includes of the main file are ignored */
 	struct ini_section **settings; /* [proxy] sections of included files, the deepest first */
 	size_t setting_count;

@@ -31,8 +31,7 @@ struct reading {
 	struct error error; /* set by a reader that returns -1 */
 	struct {
 		const struct section_kind *kind;
-		void *bytes; /* a section of this kind filled with defaults, shared by the many sections of
-		                that kind */
+		void *bytes; /* a section of this kind, filled with defaults */
 	} presets[4];
 };
 
