@@ -21,11 +21,10 @@ enum datagram_flags {
 	DATAGRAM_HELD = 2,         /* waits for later datagrams to leave */
 	DATAGRAM_DUE = 4,          /* held, and its due time has passed */
 	DATAGRAM_JOINED = 8,       /* several datagrams in one, listed in `parts` */
-	DATAGRAM_LATE =
-	    16, /* waited for something outside the link (a lookup): its lateness does not count */
-	DATAGRAM_SCHEDULED = 32,  /* is in the schedule, and in the list `going` of its direction */
-	DATAGRAM_DROPPED = 64,    /* dropped while scheduled: it is freed when its time comes */
-	DATAGRAM_RELEASED = 128,  /* dropped while scheduled, and nothing else refers to it */
+	DATAGRAM_LATE = 16,      /* was delayed outside the link (by a lookup): its lateness does not count */
+	DATAGRAM_SCHEDULED = 32, /* is in the schedule, and in the list `going` of its direction */
+	DATAGRAM_DROPPED = 64,   /* dropped while scheduled: it is freed when its time comes */
+	DATAGRAM_RELEASED = 128, /* dropped while scheduled, and nothing else refers to it */
 	DATAGRAM_CORRUPTED = 512, /* the link flipped a bit after its arrival was recorded */
 	DATAGRAM_PLANNED = 256,   /* scheduled to enter the link: `plan` is valid, not `parts` */
 };

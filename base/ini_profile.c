@@ -155,8 +155,8 @@ static void read_profile(
 		dictionary_free(&profile.by_name);
 		dictionary_free(&profile.files_read);
 	}
-	add_profile_section(
-	    ini, named); /* if it was not found it stays empty, so that it is not reported a second time */
+	/* If it was not found it stays empty, so that it is not reported a second time. */
+	add_profile_section(ini, named);
 }
 
 /* If an entry refers to a profile, returns "profile:NAME" and sets *kind to the kind of section it stands

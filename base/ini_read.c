@@ -24,8 +24,7 @@ struct file {
 	const char *name;
 	const char *next, *end; /* the part of its text that was not read yet */
 	int line;
-	struct ini_section *
-	    *sections; /* its sections; they are added to the ini after those of its includes */
+	struct ini_section **sections; /* its sections, added to the ini after those of its includes */
 	size_t count;
 	struct dictionary by_name;
 	struct ini_section *section;  /* the current section; NULL before the first */

@@ -10,8 +10,9 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define PIECE_SIZE 4096 /* names; a piece never moves, so that other threads can read it while it is filled  \
-	                 */
+#define PIECE_SIZE                                                                                           \
+	4096 /* names; a piece never moves, so that other threads can read it while it is filled             \
+	      */
 #define PIECE_COUNT ((NAMES_MAX + 1) / PIECE_SIZE)
 
 struct names {
