@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * account: what became of all datagrams of one session and way.
+ * account: counters for the datagrams of one session in one direction.
  *
- * Invariant, at every moment: received + copies = sent + all of dropped + queued.
+ * Invariant, at every moment: received + copies = sent + sum of dropped[] + queued.
  */
 #ifndef BASE_ACCOUNT_H
 #define BASE_ACCOUNT_H
@@ -12,11 +12,11 @@
 #include "base/verdict.h"
 
 struct account {
-	uint64_t received, bytes; /* arrived: datagrams, and bytes of their payloads */
+	uint64_t received, bytes; /* datagrams that arrived, and their payload bytes */
 	uint64_t copies, sent, queued;
 	uint64_t dropped[REASON_COUNT];
-	uint64_t corrupted; /* received ones in which a bit was flipped */
-	uint64_t reordered; /* sent after one that had arrived later; copies aside */
+	uint64_t corrupted; /* received datagrams in which a bit was flipped */
+	uint64_t reordered; /* sent after a datagram that had arrived later; copies are not counted */
 };
 
 static inline uint64_t account_dropped(const struct account *account)

@@ -49,18 +49,18 @@ bool address_is_any(const struct address *address)
 	return memcmp(address->ip, none, 16) == 0;
 }
 
-/* inet_ntop(3) goes by way of printf, and every session that begins is told. */
+/* Used instead of inet_ntop(3), which calls printf: this runs for every new session. */
 static const char *ipv4_text(const uint8_t ip[4], char *text, size_t cap)
 {
-	char whole[4 * 4], *at = whole;
+	char buffer[4 * 4], *at = buffer;
 
 	for (int i = 0; i < 4; i++) {
 		at = text_digits(at, ip[i]);
 		*at++ = i < 3 ? '.' : '\0';
 	}
-	if ((size_t)(at - whole) > cap)
+	if ((size_t)(at - buffer) > cap)
 		return memcpy(text, "?", 2);
-	return memcpy(text, whole, (size_t)(at - whole));
+	return memcpy(text, buffer, (size_t)(at - buffer));
 }
 
 const char *address_host_text(const struct address *address, char *text, size_t cap)
@@ -83,14 +83,14 @@ const char *address_host_text(const struct address *address, char *text, size_t 
 
 const char *address_text(const struct address *address, char *text, size_t cap)
 {
-	bool brackets = address->family == FAMILY_IPV6;
+	bool has_brackets = address->family == FAMILY_IPV6;
 	char port[TEXT_DIGITS_MAX], *end = port;
 	size_t size;
 
 	text[0] = '[';
-	address_host_text(address, text + brackets, cap - brackets);
+	address_host_text(address, text + has_brackets, cap - has_brackets);
 	size = strlen(text);
-	if (brackets)
+	if (has_brackets)
 		*end++ = ']';
 	*end++ = ':';
 	end = text_digits(end, address->port);
@@ -130,7 +130,7 @@ int address_read_host(const char *text, struct address *address, struct error *e
 	return 0;
 }
 
-static int port_read(const char *text, uint16_t *port, struct error *error)
+static int read_port(const char *text, uint16_t *port, struct error *error)
 {
 	uint64_t number;
 
@@ -169,7 +169,7 @@ int address_split(const char *text, char *host, size_t cap, uint16_t *port, stru
 		return error_set(error, "`%s` names no host: it is too long", text);
 	memcpy(host, start, (size_t)(end - start));
 	host[end - start] = '\0';
-	return port_read(colon + 1, port, error);
+	return read_port(colon + 1, port, error);
 }
 
 int address_read(const char *text, struct address *address, struct error *error)
@@ -193,15 +193,15 @@ int address_pattern_read(const char *text, struct address_pattern *pattern, stru
 
 	*pattern = (struct address_pattern){0};
 	if (!slash) {
-		bool with_port = text[0] == '[' ||
-		                 (strchr(text, ':') && strchr(text, ':') == strrchr(text, ':'));
+		bool has_port = text[0] == '[' ||
+		                (strchr(text, ':') && strchr(text, ':') == strrchr(text, ':'));
 
-		if (with_port ? address_read(text, &pattern->address, error)
-		              : address_read_host(text, &pattern->address, error))
+		if (has_port ? address_read(text, &pattern->address, error)
+		             : address_read_host(text, &pattern->address, error))
 			return -1;
 		pattern->port = pattern->address.port;
 		pattern->bits = (unsigned)address_ip_size(&pattern->address) * 8;
-		if (with_port && pattern->port == 0)
+		if (has_port && pattern->port == 0)
 			return error_set(error, "`%s` has port 0, which no datagram has", text);
 		return 0;
 	}
@@ -217,11 +217,11 @@ int address_pattern_read(const char *text, struct address_pattern *pattern, stru
 
 static bool same_prefix(const struct address *a, const struct address *b, unsigned bits)
 {
-	unsigned whole = bits / 8, rest = bits % 8;
+	unsigned bytes = bits / 8, rest = bits % 8;
 
-	if (a->family != b->family || memcmp(a->ip, b->ip, whole) != 0)
+	if (a->family != b->family || memcmp(a->ip, b->ip, bytes) != 0)
 		return false;
-	return rest == 0 || ((a->ip[whole] ^ b->ip[whole]) >> (8 - rest)) == 0;
+	return rest == 0 || ((a->ip[bytes] ^ b->ip[bytes]) >> (8 - rest)) == 0;
 }
 
 bool address_pattern_matches(const struct address_pattern *pattern, const struct address *address)

@@ -16,15 +16,15 @@
 
 enum family { FAMILY_NONE, FAMILY_IPV4, FAMILY_IPV6 };
 
-/* Unused bytes of `ip` are zero, so that two addresses are equal when their bytes are. */
+/* Unused bytes of `ip` are zero, so that addresses can be compared byte by byte. */
 struct address {
-	uint8_t ip[16]; /* network order; an IPv4 address takes the first 4 */
+	uint8_t ip[16]; /* network byte order; an IPv4 address uses the first 4 */
 	uint32_t scope; /* interface index of a link-local IPv6 address */
-	uint16_t port;  /* host order */
+	uint16_t port;  /* host byte order */
 	uint16_t family;
 };
 
-/* Matches addresses whose first `bits` are the same, and where `port` is not 0 this port only. */
+/* Matches addresses with the same first `bits` bits and, unless `port` is 0, the same port. */
 struct address_pattern {
 	struct address address;
 	unsigned bits;
@@ -40,19 +40,21 @@ size_t address_ip_size(const struct address *address);
 bool address_is_loopback(const struct address *address);
 bool address_is_any(const struct address *address);
 
-/* "192.0.2.7:40112", "[2001:db8::7]:40112"; without the port where it says host. */
+/* Both write to `text` and return it: "192.0.2.7:40112" or "[2001:db8::7]:40112", and address_host_text
+ * without the port. */
 const char *address_text(const struct address *address, char *text, size_t cap);
 const char *address_host_text(const struct address *address, char *text, size_t cap);
 
-/* An address without port (0 is stored); one with port; `localhost` with port is 127.0.0.1. */
+/* address_read_host parses an address without a port (and stores port 0), address_read one with a port; it
+ * reads `localhost` as 127.0.0.1. They return 0, or -1 and set *error. */
 int address_read_host(const char *text, struct address *address, struct error *error);
 int address_read(const char *text, struct address *address, struct error *error);
 int address_pattern_read(const char *text, struct address_pattern *pattern, struct error *error);
 bool address_pattern_matches(const struct address_pattern *pattern, const struct address *address);
-/* Everything that `inner` matches is matched by `outer` too. */
+/* Returns true if `outer` matches every address that `inner` matches. */
 bool address_pattern_covers(const struct address_pattern *outer, const struct address_pattern *inner);
 
-/* Splits "HOST:PORT"; the host may be a name or an address, IPv6 in brackets. */
+/* Splits "HOST:PORT". The host may be a name or an address; an IPv6 address is in brackets. */
 int address_split(const char *text, char *host, size_t cap, uint16_t *port, struct error *error);
 
 socklen_t address_to_socket(const struct address *address, struct sockaddr_storage *storage);

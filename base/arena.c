@@ -8,7 +8,7 @@
 
 #include "base/memory.h"
 
-#define CHUNK ((size_t)16384)
+#define CHUNK_SIZE ((size_t)16384) /* bytes; larger objects get a chunk of their own */
 
 struct chunk {
 	struct chunk *next;
@@ -41,18 +41,18 @@ void arena_free(struct arena *arena)
 void *arena_get(struct arena *arena, size_t size)
 {
 	struct chunk *chunk = arena->chunks;
-	size_t step = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+	size_t aligned_size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
 
-	if (!chunk || chunk->cap - chunk->used < step) {
-		size_t cap = step > CHUNK ? step : CHUNK;
+	if (!chunk || chunk->cap - chunk->used < aligned_size) {
+		size_t cap = aligned_size > CHUNK_SIZE ? aligned_size : CHUNK_SIZE;
 
 		chunk = memory_new(1, sizeof(*chunk) + cap);
 		chunk->cap = cap;
 		chunk->next = arena->chunks;
 		arena->chunks = chunk;
 	}
-	chunk->used += step;
-	return chunk->bytes + chunk->used - step;
+	chunk->used += aligned_size;
+	return chunk->bytes + chunk->used - aligned_size;
 }
 
 char *arena_text(struct arena *arena, const char *text, size_t size)
@@ -67,7 +67,7 @@ void *arena_grow(struct arena *arena, void *array, size_t count, size_t size)
 {
 	void *bigger;
 
-	/* Arrays double: they are full when the count is a power of two (or empty). */
+	/* Arrays double in size: an array is full when its count is a power of two, or 0. */
 	if (count & (count - 1))
 		return array;
 	if (count && array) {

@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 
-static unsigned bucket_of(ns_t value)
+static unsigned bucket_index(ns_t value)
 {
 	uint64_t v = value > 0 ? (uint64_t)value : 0;
 	unsigned top, index;
@@ -19,8 +19,8 @@ static unsigned bucket_of(ns_t value)
 	return index < BUCKETS_COUNT ? index : BUCKETS_COUNT - 1;
 }
 
-/* The greatest value that falls into it. */
-static ns_t top_of(unsigned index)
+/* Returns the greatest value that falls into bucket `index`. */
+static ns_t bucket_max(unsigned index)
 {
 	unsigned doubling = index / BUCKETS_STEPS;
 	uint64_t low, width;
@@ -34,7 +34,7 @@ static ns_t top_of(unsigned index)
 
 void buckets_add(struct buckets *buckets, ns_t value)
 {
-	buckets->in[bucket_of(value)]++;
+	buckets->in[bucket_index(value)]++;
 	buckets->count++;
 	buckets->sum = ns_add(buckets->sum, value > 0 ? value : 0);
 	if (value > buckets->greatest)
@@ -55,15 +55,15 @@ uint64_t buckets_below(const struct buckets *buckets, ns_t value)
 {
 	uint64_t below = 0;
 
-	for (unsigned i = 0; i <= bucket_of(value); i++)
+	for (unsigned i = 0; i <= bucket_index(value); i++)
 		below += buckets->in[i];
 	return below;
 }
 
 /* ---- Sparse ---- */
 
-/* The position of the bucket with this index, or the one to insert it at. */
-static uint32_t place_of(const struct sparse *sparse, unsigned index)
+/* Returns the position of bucket `index` in sparse->all, or the position at which to insert it. */
+static uint32_t find_position(const struct sparse *sparse, unsigned index)
 {
 	uint32_t low = 0, high = sparse->used;
 
@@ -80,16 +80,17 @@ static uint32_t place_of(const struct sparse *sparse, unsigned index)
 
 void sparse_add(struct sparse *sparse, ns_t value)
 {
-	unsigned index = bucket_of(value);
-	uint32_t at = place_of(sparse, index);
+	unsigned index = bucket_index(value);
+	uint32_t position = find_position(sparse, index);
 
-	if (at == sparse->used || sparse->all[at].index != index) {
+	if (position == sparse->used || sparse->all[position].index != index) {
 		sparse->all = memory_grow(sparse->all, sparse->used, sizeof(*sparse->all));
-		memmove(&sparse->all[at + 1], &sparse->all[at], (sparse->used - at) * sizeof(*sparse->all));
-		sparse->all[at] = (struct sparse_bucket){.index = index};
+		memmove(&sparse->all[position + 1], &sparse->all[position],
+		    (sparse->used - position) * sizeof(*sparse->all));
+		sparse->all[position] = (struct sparse_bucket){.index = index};
 		sparse->used++;
 	}
-	sparse->all[at].in++;
+	sparse->all[position].in++;
 	sparse->count++;
 	sparse->sum = ns_add(sparse->sum, value > 0 ? value : 0);
 	if (value > sparse->greatest)
@@ -111,7 +112,7 @@ ns_t sparse_percentile(const struct sparse *sparse, double share)
 	uint64_t rank = (uint64_t)ceil(share * (double)sparse->count), below = 0;
 
 	for (uint32_t i = 0; i < sparse->used; i++) {
-		ns_t top = top_of(sparse->all[i].index);
+		ns_t top = bucket_max(sparse->all[i].index);
 
 		below += sparse->all[i].in;
 		if (below >= rank)
@@ -135,7 +136,7 @@ ns_t buckets_percentile(const struct buckets *buckets, double share)
 	for (unsigned i = 0; i < BUCKETS_COUNT; i++) {
 		below += buckets->in[i];
 		if (below >= rank && below)
-			return top_of(i) < buckets->greatest ? top_of(i) : buckets->greatest;
+			return bucket_max(i) < buckets->greatest ? bucket_max(i) : buckets->greatest;
 	}
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * buckets: percentiles of times, in logarithmic buckets.
+ * buckets: percentiles of times, from a histogram with logarithmic buckets.
  *
- * A bucket is at most 1/32 (3.2 %) wide; below 32 ns each value has its own. A percentile is the middle of
+ * A bucket is at most 1/32 (3.2 %) wide; below 32 ns each value has its own. A percentile is the upper end of
  * its bucket, but never above the greatest value seen, which is kept exactly. Invariant: the counts add up to
  * `count`.
  */
@@ -18,25 +18,26 @@
 
 struct buckets {
 	uint64_t count;
-	ns_t greatest, sum; /* the sum stops at NS_NEVER */
+	ns_t greatest, sum; /* the sum saturates at NS_NEVER */
 	uint32_t in[BUCKETS_COUNT];
 };
 
 /* A value below 0 counts as 0. */
 void buckets_add(struct buckets *buckets, ns_t value);
 void buckets_join(struct buckets *into, const struct buckets *from);
-/* How many are not above `value`, as far as the buckets tell: those in its own bucket count. */
+/* Returns how many values are not above `value`, to the precision of the buckets: all values in its bucket
+ * count. */
 uint64_t buckets_below(const struct buckets *buckets, ns_t value);
-/* The value that `share` (0 to 1) of all are not above; 0 where there is none. */
+/* Returns the value that `share` (0 to 1) of all values do not exceed; 0 if there are none. */
 ns_t buckets_percentile(const struct buckets *buckets, double share);
 
-/* The same distribution, but storing only non-empty buckets: for thousands of small ones. */
+/* The same histogram, but storing only non-empty buckets: for thousands of small ones. */
 struct sparse {
 	uint64_t count;
 	ns_t greatest, sum;
 	struct sparse_bucket {
 		uint32_t index, in;
-	} * all; /* by index */
+	} * all; /* sorted by index */
 	uint32_t used;
 };
 

@@ -11,11 +11,11 @@ uint64_t chance_hash(uint64_t key, const void *bytes, size_t size)
 
 	for (; size; at += 8) {
 		uint64_t word = 0;
-		size_t take = size < 8 ? size : 8;
+		size_t word_size = size < 8 ? size : 8;
 
-		memcpy(&word, at, take);
+		memcpy(&word, at, word_size);
 		hash = chance_mix(hash ^ word);
-		size -= take;
+		size -= word_size;
 		if (!size)
 			break;
 	}
@@ -32,18 +32,18 @@ double chance_normal_share(double score)
 	return 0.5 * erfc(-score * M_SQRT1_2);
 }
 
-static double polynomial(const double *factors, size_t count, double x)
+static double eval_polynomial(const double *coefficients, size_t count, double x)
 {
-	double sum = factors[count - 1];
+	double sum = coefficients[count - 1];
 
 	while (--count)
-		sum = sum * x + factors[count - 1];
+		sum = sum * x + coefficients[count - 1];
 	return sum;
 }
 
 /*
- * Wichura's rational approximations, good to about 1 in 10^16 (Algorithm AS 241: The percentage points of the
- * normal distribution, Applied Statistics 37, 1988, routine PPND16).
+ * Wichura's rational approximations, accurate to about 1 part in 10^16 (Algorithm AS 241: The percentage
+ * points of the normal distribution, Applied Statistics 37, 1988, routine PPND16).
  */
 double chance_normal_quantile(double share)
 {
@@ -69,12 +69,12 @@ double chance_normal_quantile(double share)
 
 	if (fabs(q) <= 0.425) {
 		r = 0.180625 - q * q;
-		return q * polynomial(a, 8, r) / polynomial(b, 8, r);
+		return q * eval_polynomial(a, 8, r) / eval_polynomial(b, 8, r);
 	}
 	r = sqrt(-log(q < 0 ? share : 1 - share));
 	if (r <= 5)
-		r = polynomial(c, 8, r - 1.6) / polynomial(d, 8, r - 1.6);
+		r = eval_polynomial(c, 8, r - 1.6) / eval_polynomial(d, 8, r - 1.6);
 	else
-		r = polynomial(e, 8, r - 5) / polynomial(f, 8, r - 5);
+		r = eval_polynomial(e, 8, r - 5) / eval_polynomial(f, 8, r - 5);
 	return q < 0 ? -r : r;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * chance: every random choice, as a hash of what it is about.
+ * chance: random decisions, each a hash of what it is about.
  *
- * There is no generator and no state. A draw is a hash of the seed, who the device is, how many sessions it
- * has opened before, the direction, the ordinal of the datagram, the name of the link or rule that asks, and
- * the number of the draw. So no draw can disturb another: taking one rule away, another session, another
- * order of arrival or another number of threads leaves all the others as they were.
+ * There is no generator and no state. A draw is a hash of the seed, the device, the number of sessions that
+ * the device has opened before, the direction, the ordinal of the datagram, the name of the link or rule, and
+ * the number of the draw. So no draw affects another: removing a rule, adding a session, a different order of
+ * arrival or a different number of threads leaves all other draws unchanged.
  *
  * The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
  * generators, OOPSLA 2014).
@@ -28,10 +28,11 @@ static inline uint64_t chance_mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-/* The key of any bytes: of a name ("link:2g"), of an address. */
+/* Hashes bytes, such as a name ("link:2g") or an address, into a key. */
 uint64_t chance_hash(uint64_t key, const void *bytes, size_t size);
 
-/* One datagram's (or firing's) luck with one link or rule. `number` tells its draws apart. */
+/* The draws of one link or rule for one datagram (or firing). In the functions below `number`
+ * distinguishes draws. */
 struct draw {
 	uint64_t key;
 };
@@ -41,7 +42,7 @@ static inline struct draw chance_draw(uint64_t session_key, unsigned way, uint64
 	return (struct draw){chance_mix(chance_mix(session_key + 4 * ordinal + way) ^ name)};
 }
 
-/* The luck of a copy of it; `salt` tells its copies apart. */
+/* Returns the draws for a copy of the datagram; `salt` distinguishes its copies. */
 static inline struct draw chance_copy(struct draw draw, uint64_t salt)
 {
 	return (struct draw){chance_mix(draw.key ^ salt)};
@@ -52,7 +53,7 @@ static inline uint64_t chance_bits(struct draw draw, unsigned number)
 	return chance_mix(draw.key + number);
 }
 
-/* Uniform on (0, 1), neither end included. */
+/* Returns a number uniformly distributed on (0, 1), excluding both ends. */
 static inline double chance_unit(struct draw draw, unsigned number)
 {
 	return ((double)(chance_bits(draw, number) >> 12) + 0.5) * 0x1p-52;
@@ -63,16 +64,16 @@ static inline bool chance_hit(struct draw draw, unsigned number, double share)
 	return share > 0 && chance_unit(draw, number) < share;
 }
 
-/* Uniform on 0 … limit - 1. */
+/* Returns a number uniformly distributed on 0 … limit - 1. */
 static inline uint64_t chance_below(struct draw draw, unsigned number, uint64_t limit)
 {
 	return (uint64_t)(((unsigned __int128)chance_bits(draw, number) * limit) >> 64);
 }
 
-/* Uniform on the range, both ends included. */
+/* Returns a time uniformly distributed on the range, including both ends. */
 ns_t chance_time(struct draw draw, unsigned number, const struct time_range *range);
 
-/* Standard normal: the quantile of a share in (0, 1), and the share below a score. */
+/* Standard normal distribution: the quantile of a share in (0, 1), and the share below a score. */
 double chance_normal_quantile(double share);
 double chance_normal_share(double score);
 

@@ -7,10 +7,10 @@
 
 #include "base/memory.h"
 
-#define ROOM_MIN 64
+#define CAP_MIN 64
 
-/* FNV-1a, 32 bits, and a last mix so that the low bits depend on all. */
-static uint32_t hash_of(const void *space, const char *name)
+/* FNV-1a, 32 bits, with a final mix so that the low bits depend on all bits. */
+static uint32_t hash_name(const void *space, const char *name)
 {
 	uint32_t hash = UINT32_C(2166136261) ^ (uint32_t)((uintptr_t)space >> 4);
 
@@ -19,14 +19,14 @@ static uint32_t hash_of(const void *space, const char *name)
 	return hash ^ hash >> 15;
 }
 
-/* The slot of a name, or the free one that it would take. */
-static struct dictionary_slot *slot_of(
+/* Returns the slot of a name, or the free slot where it belongs. */
+static struct dictionary_slot *find_slot(
     const struct dictionary *dictionary, const void *space, const char *name, uint32_t hash)
 {
-	size_t at = hash & (dictionary->cap - 1);
+	size_t i = hash & (dictionary->cap - 1);
 
-	for (;; at = (at + 1) & (dictionary->cap - 1)) {
-		struct dictionary_slot *slot = &dictionary->slots[at];
+	for (;; i = (i + 1) & (dictionary->cap - 1)) {
+		struct dictionary_slot *slot = &dictionary->slots[i];
 
 		if (!slot->name ||
 		    (slot->hash == hash && slot->space == space && strcmp(slot->name, name) == 0))
@@ -40,33 +40,33 @@ void *dictionary_get(const struct dictionary *dictionary, const void *space, con
 
 	if (!dictionary->cap)
 		return NULL;
-	slot = slot_of(dictionary, space, name, hash_of(space, name));
+	slot = find_slot(dictionary, space, name, hash_name(space, name));
 	return slot->name ? slot->value : NULL;
 }
 
-static void grow(struct dictionary *dictionary)
+static void grow_slots(struct dictionary *dictionary)
 {
-	struct dictionary before = *dictionary;
+	struct dictionary old = *dictionary;
 
-	dictionary->cap = before.cap ? 2 * before.cap : ROOM_MIN;
+	dictionary->cap = old.cap ? 2 * old.cap : CAP_MIN;
 	dictionary->slots = memory_new(dictionary->cap, sizeof(*dictionary->slots));
-	for (size_t i = 0; i < before.cap; i++) {
-		const struct dictionary_slot *slot = &before.slots[i];
+	for (size_t i = 0; i < old.cap; i++) {
+		const struct dictionary_slot *slot = &old.slots[i];
 
 		if (slot->name)
-			*slot_of(dictionary, slot->space, slot->name, slot->hash) = *slot;
+			*find_slot(dictionary, slot->space, slot->name, slot->hash) = *slot;
 	}
-	free(before.slots);
+	free(old.slots);
 }
 
 void dictionary_put(struct dictionary *dictionary, const void *space, const char *name, void *value)
 {
-	uint32_t hash = hash_of(space, name);
+	uint32_t hash = hash_name(space, name);
 	struct dictionary_slot *slot;
 
 	if (4 * (dictionary->count + 1) > 3 * dictionary->cap)
-		grow(dictionary);
-	slot = slot_of(dictionary, space, name, hash);
+		grow_slots(dictionary);
+	slot = find_slot(dictionary, space, name, hash);
 	dictionary->count += !slot->name;
 	*slot = (struct dictionary_slot){.space = space, .name = name, .value = value, .hash = hash};
 }

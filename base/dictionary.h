@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * dictionary: things found by name. A name belongs to a space (a kind of section, say), so that one
- * dictionary holds several kinds; the space is an address that is only compared.
+ * dictionary: a hash table of pointers by name. A name belongs to a space (a kind of section, say), so that
+ * one dictionary holds several kinds; the space is an address that is only compared.
  *
- * Names are not copied: they live as long as the dictionary. Open addressing, at most three quarters full.
+ * Names are not copied: they must live as long as the dictionary. Open addressing, at most three quarters
+ * full.
  */
 #ifndef BASE_DICTIONARY_H
 #define BASE_DICTIONARY_H
@@ -21,9 +22,9 @@ struct dictionary {
 	size_t count, cap;
 };
 
-/* NULL if there is none. */
+/* Returns NULL if there is no such name. */
 void *dictionary_get(const struct dictionary *dictionary, const void *space, const char *name);
-/* Replaces the value of a name that is there. */
+/* Adds a name, or replaces the value of a name that exists. */
 void dictionary_put(struct dictionary *dictionary, const void *space, const char *name, void *value);
 void dictionary_free(struct dictionary *dictionary);
 

@@ -25,15 +25,15 @@ struct complaint {
 	size_t file; /* index of its file, in the order in which files were first named */
 	int line;
 	size_t order;
-	const char *whole;            /* the complete line */
+	const char *whole;            /* complete line, as printed */
 	size_t place_size, head_size; /* bytes of the place prefix, and of everything before the text */
 };
 
 struct complaints {
 	struct arena *arena;
 	struct complaint *all;
-	size_t count, counts[2]; /* in all, and of each kind */
-	struct dictionary files; /* index of each file name, from 1 on */
+	size_t count, counts[2]; /* total, and of each kind */
+	struct dictionary files; /* index of each file name, counted from 1 */
 	struct dictionary lines; /* complete lines, to skip duplicates */
 };
 
@@ -71,9 +71,9 @@ void complaints_add(struct complaints *complaints, enum complaint_kind kind, con
     const char *format, ...)
 {
 	struct text whole = {0};
-	struct complaint *one;
+	struct complaint *complaint;
 	size_t place_size, head_size;
-	const char *own;
+	const char *line;
 	va_list list;
 
 	if (place->line)
@@ -96,16 +96,16 @@ void complaints_add(struct complaints *complaints, enum complaint_kind kind, con
 	if (!dictionary_get(&complaints->lines, NULL, whole.at)) {
 		complaints->all = arena_grow(
 		    complaints->arena, complaints->all, complaints->count, sizeof(*complaints->all));
-		own = arena_text(complaints->arena, whole.at, whole.size);
-		one = &complaints->all[complaints->count];
-		*one = (struct complaint){.kind = kind,
+		line = arena_text(complaints->arena, whole.at, whole.size);
+		complaint = &complaints->all[complaints->count];
+		*complaint = (struct complaint){.kind = kind,
 		    .file = file_index(complaints, place->file),
 		    .line = place->line,
 		    .order = complaints->count,
 		    .place_size = place_size,
 		    .head_size = head_size,
-		    .whole = own};
-		dictionary_put(&complaints->lines, NULL, own, complaints);
+		    .whole = line};
+		dictionary_put(&complaints->lines, NULL, line, complaints);
 		complaints->count++;
 		complaints->counts[kind]++;
 	}
@@ -117,7 +117,7 @@ size_t complaints_count(const struct complaints *complaints, enum complaint_kind
 	return complaints->counts[kind];
 }
 
-static int by_place(const void *a, const void *b)
+static int compare_places(const void *a, const void *b)
 {
 	const struct complaint *x = a, *y = b;
 
@@ -131,7 +131,7 @@ static int by_place(const void *a, const void *b)
 void complaints_print(struct complaints *complaints, FILE *out)
 {
 	if (complaints->count)
-		qsort(complaints->all, complaints->count, sizeof(*complaints->all), by_place);
+		qsort(complaints->all, complaints->count, sizeof(*complaints->all), compare_places);
 	for (size_t i = 0; i < complaints->count; i++)
 		fprintf(out, "%s\n", complaints->all[i].whole);
 }
@@ -139,13 +139,13 @@ void complaints_print(struct complaints *complaints, FILE *out)
 void complaints_errors(const struct complaints *complaints, struct text *out)
 {
 	for (size_t i = 0; i < complaints->count; i++) {
-		const struct complaint *one = &complaints->all[i];
+		const struct complaint *complaint = &complaints->all[i];
 
-		if (one->kind != COMPLAINT_ERROR)
+		if (complaint->kind != COMPLAINT_ERROR)
 			continue;
 		if (out->size)
 			text_add(out, "\n");
-		text_add(out, "%s", one->whole + one->place_size);
+		text_add(out, "%s", complaint->whole + complaint->place_size);
 	}
 }
 

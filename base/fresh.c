@@ -13,19 +13,20 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define STUCK_MS 500 /* a FIFO whose reader takes nothing for so long is given up */
+#define STUCK_MS 500 /* a FIFO whose reader reads nothing for this long is given up */
 
-static int refuse(const char *path, struct error *error)
+/* Sets *error from errno, which stays as it was. Returns -1. */
+static int write_error(const char *path, struct error *error)
 {
-	int reason = errno;
+	int saved = errno;
 
-	error_set(error, "`%s` cannot be written: %s", path,
-	    reason == ENXIO ? "nobody reads it" : strerror(reason));
-	errno = reason;
+	error_set(
+	    error, "`%s` cannot be written: %s", path, saved == ENXIO ? "nobody reads it" : strerror(saved));
+	errno = saved;
 	return -1;
 }
 
-/* "/a/b.json" and "XXXXXX" give "/a/.b.json.XXXXXX". */
+/* Returns "/a/.b.json.XXXXXX" for "/a/b.json" and "XXXXXX". */
 static char *name_beside(const char *target, const char *ending)
 {
 	const char *slash = strrchr(target, '/');
@@ -36,6 +37,7 @@ static char *name_beside(const char *target, const char *ending)
 	return name.at;
 }
 
+/* Opens a file without a name (O_TMPFILE) in the folder of `target`. */
 static int open_unnamed(const char *target, mode_t mode)
 {
 	const char *slash = strrchr(target, '/');
@@ -47,6 +49,7 @@ static int open_unnamed(const char *target, mode_t mode)
 	return fd;
 }
 
+/* Opens a file with a temporary name next to fresh->target, for file systems without O_TMPFILE. */
 static int open_temporary(struct fresh *fresh, mode_t mode)
 {
 	mode_t mask = umask(0);
@@ -70,7 +73,7 @@ int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error 
 	*fresh = (struct fresh){.fd = -1};
 	if (exists && S_ISREG(old.st_mode) && access(path, W_OK)) {
 		free(real);
-		return refuse(path, error);
+		return write_error(path, error);
 	}
 	fresh->target = real ? real : memory_text(path, strlen(path));
 	if (!dangling && (!exists || S_ISREG(old.st_mode))) {
@@ -78,7 +81,7 @@ int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error 
 		if (fresh->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
 			open_temporary(fresh, mode);
 	}
-	if (fresh->fd < 0) { /* also where the folder takes no new file */
+	if (fresh->fd < 0) { /* or if the file cannot be created in its folder */
 		fresh->direct = true;
 		fresh->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, mode);
 	} else if (exists && mode == 0666) {
@@ -86,19 +89,20 @@ int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error 
 	}
 	if (fresh->fd >= 0)
 		return 0;
-	refuse(path, error);
+	write_error(path, error);
 	free(fresh->target);
 	fresh->target = NULL;
 	return -1;
 }
 
-/* Links an unnamed file (O_TMPFILE) to its target, or if that exists to a temporary name, to be renamed. */
+/* Links an unnamed file (O_TMPFILE) to its target or, if that exists, to a temporary name from which it
+ * will be renamed. */
 static int link_name(struct fresh *fresh)
 {
-	char own[64];
+	char fd_path[64];
 
-	snprintf(own, sizeof(own), "/proc/self/fd/%d", fresh->fd);
-	if (linkat(AT_FDCWD, own, AT_FDCWD, fresh->target, AT_SYMLINK_FOLLOW) == 0)
+	snprintf(fd_path, sizeof(fd_path), "/proc/self/fd/%d", fresh->fd);
+	if (linkat(AT_FDCWD, fd_path, AT_FDCWD, fresh->target, AT_SYMLINK_FOLLOW) == 0)
 		return 0;
 	for (unsigned i = 0; errno == EEXIST && i < 1000; i++) {
 		char ending[32];
@@ -106,7 +110,7 @@ static int link_name(struct fresh *fresh)
 		free(fresh->temporary);
 		snprintf(ending, sizeof(ending), "%ld-%u", (long)getpid(), i);
 		fresh->temporary = name_beside(fresh->target, ending);
-		if (linkat(AT_FDCWD, own, AT_FDCWD, fresh->temporary, AT_SYMLINK_FOLLOW) == 0)
+		if (linkat(AT_FDCWD, fd_path, AT_FDCWD, fresh->temporary, AT_SYMLINK_FOLLOW) == 0)
 			return 0;
 	}
 	free(fresh->temporary);
@@ -123,7 +127,7 @@ int fresh_publish(struct fresh *fresh, struct error *error)
 		if (!failed && fresh->temporary)
 			failed = rename(fresh->temporary, fresh->target);
 		if (failed)
-			refuse(fresh->target, error);
+			write_error(fresh->target, error);
 		if (failed && fresh->temporary)
 			unlink(fresh->temporary);
 	}
@@ -148,7 +152,7 @@ void fresh_discard(struct fresh *fresh)
 
 int output_file_open(struct output_file *file, const char *path, struct error *error)
 {
-	struct stat facts;
+	struct stat st;
 
 	*file = (struct output_file){.fresh.fd = -1};
 	if (strcmp(path, "-") == 0) {
@@ -157,18 +161,18 @@ int output_file_open(struct output_file *file, const char *path, struct error *e
 	}
 	if (fresh_open(&file->fresh, path, 0666, error))
 		return -1;
-	if (fstat(file->fresh.fd, &facts) == 0 && S_ISREG(facts.st_mode))
+	if (fstat(file->fresh.fd, &st) == 0 && S_ISREG(st.st_mode))
 		file->out = fdopen(file->fresh.fd, "w");
 	else
 		file->out = open_memstream(&file->bytes, &file->size);
 	if (file->out)
 		return 0;
-	refuse(path, error);
+	write_error(path, error);
 	fresh_discard(&file->fresh);
 	return -1;
 }
 
-/* To a FIFO or a device, as long as its reader takes something now and then. */
+/* Writes to a FIFO or a device. Fails with ENXIO if its reader reads nothing for STUCK_MS. */
 static int write_patiently(int fd, const char *bytes, size_t size)
 {
 	struct pollfd writable = {.fd = fd, .events = POLLOUT};
@@ -197,18 +201,18 @@ int output_file_close(struct output_file *file, const char *path, struct error *
 	int failed = ferror(file->out) | fflush(file->out);
 
 	if (file->out == stdout)
-		return failed ? refuse(path, error) : 0;
+		return failed ? write_error(path, error) : 0;
 	if (is_memory) {
 		failed |= fclose(file->out);
 		failed = failed || write_patiently(file->fresh.fd, file->bytes, file->size);
 		if (failed)
-			refuse(path, error);
+			write_error(path, error);
 		free(file->bytes);
 		fresh_discard(&file->fresh);
 		return failed ? -1 : 0;
 	}
 	if (failed)
-		refuse(path, error);
+		write_error(path, error);
 	else
 		failed = fresh_publish(&file->fresh, error);
 	fclose(file->out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ini: what was read: sections and entries, and inheritance between them. */
+/* The sections and entries that were read, and inheritance between them. */
 #include "base/ini.h"
 
 #include <stdio.h>
@@ -82,9 +82,9 @@ void ini_entry_add(struct ini *ini, struct ini_section *section, const struct in
 
 /* ---- Inheritance ---- */
 
-/* An own `loss` sets aside an inherited `loss`, `up.loss` and `down.loss`; an own `up.loss` the inherited
- * one. */
-static bool set_aside(const struct ini_section *section, size_t own_count, const char *inherited)
+/* Returns true if the section's own entries override the inherited key: `loss` overrides an inherited
+ * `loss`, `up.loss` and `down.loss`; `up.loss` only an inherited `up.loss`. */
+static bool is_overridden(const struct ini_section *section, size_t own_count, const char *inherited)
 {
 	int way, own_way;
 	const struct key *key = keys_find(section->kind, inherited, &way);
@@ -96,14 +96,14 @@ static bool set_aside(const struct ini_section *section, size_t own_count, const
 	return strcmp(inherited, "like") == 0;
 }
 
-static void entries_inherit(struct ini *ini, struct ini_section *section, const struct ini_section *from)
+static void inherit_entries(struct ini *ini, struct ini_section *section, const struct ini_section *from)
 {
 	size_t own_count = section->entry_count;
 
 	for (size_t i = 0; i < from->entry_count; i++) {
 		struct ini_entry entry = from->entries[i];
 
-		if (set_aside(section, own_count, entry.key))
+		if (is_overridden(section, own_count, entry.key))
 			continue;
 		entry.inherited = true;
 		ini_entry_add(ini, section, &entry);
@@ -112,7 +112,7 @@ static void entries_inherit(struct ini *ini, struct ini_section *section, const 
 
 enum visit { VISIT_NEW, VISIT_RUNNING, VISIT_DONE };
 
-static void inherit(struct ini *ini, struct ini_section *section, enum visit *visits, unsigned depth)
+static void inherit_section(struct ini *ini, struct ini_section *section, enum visit *visits, unsigned depth)
 {
 	const struct ini_entry *like = ini_entry(section, "like");
 	enum visit *visit = &visits[section->position];
@@ -126,7 +126,7 @@ static void inherit(struct ini *ini, struct ini_section *section, enum visit *vi
 	from = dictionary_get(&ini->by_name, section->kind, like->value);
 	template = dictionary_get(&ini->templates, section->kind, like->value);
 	if (template) {
-		entries_inherit(ini, section, template);
+		inherit_entries(ini, section, template);
 	} else if (!from) {
 		ini_complain(
 		    section, like, ini->complaints, "there is no [%s %s]", section->kind->name, like->value);
@@ -137,8 +137,8 @@ static void inherit(struct ini *ini, struct ini_section *section, enum visit *vi
 		ini_complain(
 		    section, like, ini->complaints, "leads through more than %d sections", INI_LIKES_MAX);
 	} else {
-		inherit(ini, from, visits, depth + 1);
-		entries_inherit(ini, section, from);
+		inherit_section(ini, from, visits, depth + 1);
+		inherit_entries(ini, section, from);
 	}
 	*visit = VISIT_DONE;
 }
@@ -150,7 +150,7 @@ void ini_inherit(struct ini *ini)
 	ini_profiles_read(ini);
 	visits = arena_get(ini->arena, (ini->count + 1) * sizeof(*visits));
 	for (size_t i = 0; i < ini->count; i++)
-		inherit(ini, ini->sections[i], visits, 0);
+		inherit_section(ini, ini->sections[i], visits, 0);
 }
 
 bool ini_is_main_file(const struct ini *ini, const char *file)

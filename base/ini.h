@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ini: the text of ini files, read whole, with the place of every line.
+ * ini: the text of ini files, with the place of every line.
  *
- * inih splits lines into sections, keys and values; but it cuts what is too long and passes over what it does
- * not understand, so the shape of each line is checked here first and only sound lines reach it. Structure is
- * checked by the tables of keys: unknown sections and keys, keys given twice, empty values. Values are the
- * keys' affair.
+ * inih splits lines into sections, keys and values; but it truncates what is too long and ignores what it
+ * does not understand, so the syntax of each line is checked here first and only valid lines reach it. The
+ * tables of keys serve to report unknown sections and keys, keys given twice and empty values. The readers of
+ * the keys check the values.
  *
- * Calls: ini_new, ini_read once or more, ini_set for each `--set`, ini_inherit, then read the sections;
- * ini_free. Everything handed out lives until ini_free.
+ * Order of calls: ini_new, ini_read once or more, ini_set for each `--set`, ini_inherit, then read the
+ * sections; ini_free. Everything returned lives until ini_free.
  */
 #ifndef BASE_INI_H
 #define BASE_INI_H
@@ -20,7 +20,7 @@
 #include "base/error.h"
 #include "base/keys.h"
 
-#define INI_LINE_MAX 198         /* bytes of a line: inih 55 of Debian would cut a longer one */
+#define INI_LINE_MAX 198         /* bytes of a line: inih 55 of Debian would truncate a longer one */
 #define INI_SECTION_MAX 49       /* bytes between [ and ] */
 #define INI_FILE_MAX (64u << 20) /* bytes of a file */
 #define INI_FILES_MAX 1000       /* of one configuration */
@@ -28,66 +28,68 @@
 
 struct ini;
 
-/* `profile_dir`: where `include = profile:NAME` looks; NULL: there are none. */
+/* `profile_dir`: the folder in which `include = profile:NAME` looks; NULL: there are no profiles. */
 struct ini *ini_new(const struct section_kind *const *kinds, size_t kind_count, const char *profile_dir,
     struct complaints *complaints);
 void ini_free(struct ini *ini);
 
-/* Files as they were when they were first read: an ini that uses them reads each path from disk once only, so
- * that one setting can be changed without taking in what has changed on disk meanwhile. They must outlive the
- * ini. Only regular files are read, without waiting for what another process does with them; the file that
- * ini_read names may be a pipe, which can be read once. */
+/* Contents of files as they were when first read: an ini that uses them reads each path from disk only
+ * once, so that one setting can be changed without picking up other changes on disk. They must outlive the
+ * ini. Only regular files are read, which never blocks on another process; but the file passed to ini_read
+ * may be a pipe, which can be read once. */
 struct ini_files;
 struct ini_files *ini_files_new(void);
 void ini_files_free(struct ini_files *files);
 void ini_use_files(struct ini *ini, struct ini_files *files);
-/* Is this file one of them? */
+/* Returns true if `path` is one of these files. */
 bool ini_files_hold(const struct ini_files *files, const char *path);
 
 void ini_read(struct ini *ini, const char *path);
-/* Reads the profiles that the links, devices and actions read so far name: "profile:NAME". ini_inherit does
- * so, too. */
+/* Reads the profiles that the links, devices and actions read so far refer to as "profile:NAME".
+ * ini_inherit does this, too. */
 void ini_profiles_read(struct ini *ini);
-/* The same from memory, for tests and fuzzing; `name` stands for the file. */
+/* ini_read from memory, for tests and fuzzing; `name` is used as the name of the file. */
 void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size);
-/* "[SECTION] KEY = VALUE": replaces all values of that key. */
+/* Applies "[SECTION] KEY = VALUE", which replaces all values of that key. */
 void ini_set(struct ini *ini, const char *assignment);
-/* Is it about what the main file includes? Then, before that is read: its own includes are not. */
+/* Returns true if the assignment sets the includes of the main file. If so, call ini_replace_includes
+ * before reading that file: its own includes are then ignored. */
 bool ini_replaces_includes(const char *assignment);
 void ini_replace_includes(struct ini *ini);
-/* The same for an assignment from an untrusted source, and the files that it may name. */
+/* ini_set for an assignment from an untrusted source; `files` says which files it may name. */
 enum ini_live {
-	INI_LIVE_CONFINED, /* from the API: files in or below the folders of the ini files that were read;
-	                      for any other path the error is the same, so that it reveals nothing */
+	INI_LIVE_CONFINED, /* from the API: files in or below the folders of the ini files that were read; for
+	                      any other path the error is the same, so that it reveals nothing */
 	INI_LIVE_REFUSED,  /* from a capture: none */
 	INI_LIVE_ANY       /* from a capture, with --live-files: any */
 };
 void ini_set_live(struct ini *ini, const char *assignment, enum ini_live files);
-/* Carries out `like` in every section that has it. */
+/* Applies `like` in every section that has it. */
 void ini_inherit(struct ini *ini);
 
 size_t ini_count(const struct ini *ini);
 const struct ini_section *ini_section(const struct ini *ini, size_t index);
 const struct ini_section *ini_find(const struct ini *ini, const char *kind, const char *name);
-/* How many sections of this kind stand before `section`: its index in an array of its kind. */
+/* Returns how many sections of its kind precede `section`: its index in an array of that kind. */
 size_t ini_index(const struct ini *ini, const struct ini_section *section);
 
-/* The texts of all files read, each behind a line that names it, and the settings on top. */
+/* Returns the texts of all files read, each after a line with its name, followed by the settings. */
 const char *ini_text(const struct ini *ini);
 
-/* The names of the profiles in a folder, sorted; free each and the list. NULL and 0 where it cannot be read.
- */
+/* Returns the names of the profiles in a folder, sorted; the caller frees each name and the list. Returns
+ * NULL and sets *count to 0 if the folder cannot be read. */
 char **ini_profile_names(const char *folder, size_t *count);
 /* Returns true if the value is "profile:NAME". */
 bool ini_is_profile(const char *value);
 
-/* Reads the file that `entry`'s value names, relative to the entry's own file; the text lives as long as the
- * ini. */
+/* Reads the file `path`, which the value of `reading->entry` names, relative to the entry's own file. The
+ * text lives as long as the arena of `reading` or, after ini_use_files, as long as those files. Returns 0,
+ * or -1 and sets `reading->error`. */
 int ini_load(struct reading *reading, const char *path, const char **text, size_t *size);
 
-/* A section's name has letters, digits, `.`, `_` and `-`. */
+/* Returns true if `name` consists of letters, digits, `.`, `_` and `-`, as names of sections must. */
 bool ini_name_sound(const char *name);
-/* The file that was given, not one that it includes; settings count as such. */
+/* Returns true for the file that ini_read was called with, false for one that it includes. */
 bool ini_is_main_file(const struct ini *ini, const char *file);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ini_files: the bytes of files, from disk or as they were read before.
+ * Loads the bytes of files, from disk or as they were loaded before.
  *
- * A run reads them while it relays: a FIFO, a terminal or a socket would make it wait, so only regular files
+ * The proxy loads files while it relays: a FIFO, a terminal or a socket would block it, so only regular files
  * are opened.
  */
 #include <limits.h>
@@ -17,6 +17,7 @@
 
 /* ---- Confinement ---- */
 
+/* Returns true if `path` is in or below the folder of `file`. */
 static bool is_below(const char *path, const char *file)
 {
 	char *folder = realpath(file, NULL), *slash = folder ? strrchr(folder, '/') : NULL;
@@ -32,7 +33,7 @@ struct ini_files {
 	struct dictionary known; /* struct known_file, by path */
 };
 
-/* The folders are those of the files that were read without being confined. */
+/* Returns true if `path` is in or below the folder of a file that was read without being confined. */
 static bool is_confined(const struct ini *ini, const char *path)
 {
 	for (size_t i = 0; i < ini->files_read.cap; i++) {
@@ -44,18 +45,18 @@ static bool is_confined(const struct ini *ini, const char *path)
 	return false;
 }
 
-/* The path of an open descriptor with all symbolic links resolved; "" if it cannot be found. */
-static void path_of(int fd, char *path, size_t cap)
+/* Stores the path of an open descriptor with all symbolic links resolved; "" if it cannot be found. */
+static void fd_path(int fd, char *path, size_t cap)
 {
-	char own[64];
+	char link[64];
 	ssize_t size;
 
-	snprintf(own, sizeof(own), "/proc/self/fd/%d", fd);
-	size = readlink(own, path, cap - 1);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	size = readlink(link, path, cap - 1);
 	path[size > 0 ? size : 0] = '\0';
 }
 
-static int load(
+static int read_descriptor(
     int fd, struct arena *arena, const char *path, const char **text, size_t *size, struct error *error)
 {
 	struct text whole = {0};
@@ -69,7 +70,7 @@ static int load(
 	return failed;
 }
 
-static int file_load(const struct ini *ini, struct arena *arena, const char *path, enum ini_trust trust,
+static int load_from_disk(const struct ini *ini, struct arena *arena, const char *path, enum ini_trust trust,
     const char **text, size_t *size, struct error *error)
 {
 	char real[PATH_MAX] = "";
@@ -81,7 +82,7 @@ static int file_load(const struct ini *ini, struct arena *arena, const char *pat
 	fd = regular_open(path, trust == INI_ANY, error);
 	if (trust == INI_CONFINED) {
 		if (fd >= 0)
-			path_of(fd, real, sizeof(real));
+			fd_path(fd, real, sizeof(real));
 		if (!is_confined(ini, real)) {
 			if (fd >= 0)
 				close(fd);
@@ -91,7 +92,7 @@ static int file_load(const struct ini *ini, struct arena *arena, const char *pat
 	}
 	if (fd < 0)
 		return -1;
-	failed = load(fd, arena, path, text, size, error);
+	failed = read_descriptor(fd, arena, path, text, size, error);
 	close(fd);
 	return failed;
 }
@@ -125,13 +126,13 @@ void ini_use_files(struct ini *ini, struct ini_files *files)
 
 bool ini_files_hold(const struct ini_files *files, const char *path)
 {
-	struct stat wanted, one;
+	struct stat wanted, known;
 
 	if (stat(path, &wanted))
 		return false;
 	for (size_t i = 0; i < files->known.cap; i++)
-		if (files->known.slots[i].name && stat(files->known.slots[i].name, &one) == 0 &&
-		    one.st_dev == wanted.st_dev && one.st_ino == wanted.st_ino)
+		if (files->known.slots[i].name && stat(files->known.slots[i].name, &known) == 0 &&
+		    known.st_dev == wanted.st_dev && known.st_ino == wanted.st_ino)
 			return true;
 	return false;
 }
@@ -142,11 +143,11 @@ int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, 
 	struct known_file *known;
 
 	if (!ini->files)
-		return file_load(ini, arena, path, trust, text, size, error);
+		return load_from_disk(ini, arena, path, trust, text, size, error);
 	known = dictionary_get(&ini->files->known, NULL, path);
 	if (!known) {
 		known = arena_get(ini->files->arena, sizeof(*known));
-		if (file_load(ini, ini->files->arena, path, trust, &known->text, &known->size, error))
+		if (load_from_disk(ini, ini->files->arena, path, trust, &known->text, &known->size, error))
 			return -1;
 		dictionary_put(
 		    &ini->files->known, NULL, arena_text(ini->files->arena, path, strlen(path)), known);
@@ -174,10 +175,10 @@ const char *ini_path_beside(struct arena *arena, const char *file, const char *p
 int ini_load(struct reading *reading, const char *path, const char **text, size_t *size)
 {
 	const char *file = reading->entry->file;
-	bool live = strcmp(file, INI_LIVE) == 0;
+	bool is_live = strcmp(file, INI_LIVE) == 0;
 
-	if (live && reading->ini->main_file)
+	if (is_live && reading->ini->main_file)
 		file = reading->ini->main_file;
 	return ini_file_load(reading->ini, reading->arena, ini_path_beside(reading->arena, file, path),
-	    live ? reading->ini->live : INI_REGULAR, text, size, &reading->error);
+	    is_live ? reading->ini->live : INI_REGULAR, text, size, &reading->error);
 }

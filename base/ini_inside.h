@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ini_inside: what loading (ini_files.c) and reading ini files (ini_read.c), profiles (ini_profile.c), and
- * holding what was read (ini.c) share. */
+/* ini_inside: shared by the parts of ini: loading files (ini_files.c), parsing them (ini_read.c), profiles
+ * (ini_profile.c), and the sections that were read (ini.c). */
 #ifndef BASE_INI_INSIDE_H
 #define BASE_INI_INSIDE_H
 
@@ -9,10 +9,10 @@
 #include "base/ini.h"
 #include "base/text.h"
 
-#define INI_SETTINGS "--set" /* stands for the file of settings on top */
-#define INI_LIVE "(live)"    /* … and of those that are confined */
+#define INI_SETTINGS "--set" /* used as the file name of settings made with ini_set */
+#define INI_LIVE "(live)"    /* … and of those made with ini_set_live */
 
-/* Which files may be read. */
+/* Which files may be read, from the fewest to all. */
 enum ini_trust {
 	INI_REFUSED,
 	INI_CONFINED, /* in or below the folders of the ini files */
@@ -20,7 +20,7 @@ enum ini_trust {
 	INI_ANY /* a pipe too */
 };
 
-/* A file that was read, and where it was named. */
+/* A file that was read, and the place that named it. */
 struct ini_file_read {
 	const char *path, *named_in;
 	int line;
@@ -35,43 +35,44 @@ struct ini {
 	struct ini_section **sections;
 	size_t count;
 	size_t *kind_counts;           /* sections of each kind */
-	struct dictionary by_name;     /* sections; the space is their kind */
-	struct dictionary templates;   /* those of profiles that only `like` names: they are no sections */
-	bool includes_replaced;        /* those of the main file are not read */
-	struct ini_section **settings; /* [proxy] of included files, the deepest first */
+	struct dictionary by_name;     /* sections by name; the space is their kind */
+	struct dictionary templates;   /* sections of profiles, for `like` only */
+	bool includes_replaced;        /* the includes of the main file are ignored */
+	struct ini_section **settings; /* [proxy] sections of included files, the deepest first */
 	size_t setting_count;
 	struct dictionary files_read; /* struct ini_file_read, by "DEVICE:INODE" */
-	enum ini_trust live;          /* of files that INI_LIVE names */
-	const char *main_file;        /* the one that ini_read named; NULL: none */
+	enum ini_trust live;          /* for files that INI_LIVE settings name */
+	const char *main_file;        /* the file that ini_read was called with; NULL: none */
 	struct text text;
-	struct ini_files *files; /* NULL: read from disk each time */
+	struct ini_files *files; /* NULL: each file is read from disk each time */
 };
 
-/* The file as it was known before, or as it is now, which is remembered. */
+/* Loads a file: its remembered contents if it was loaded before, else from disk, which is then remembered.
+ * Returns 0, or -1 and sets *error. */
 int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, enum ini_trust trust,
     const char **text, size_t *size, struct error *error);
-/* A path that a file names is relative to that file. */
+/* Returns `path`, as named in `file`, relative to the folder of that file. */
 const char *ini_path_beside(struct arena *arena, const char *file, const char *path);
 
 /* ini_read.c */
 struct ini_section *ini_section_new(
     struct ini *ini, const struct section_kind *kind, const char *name, const char *file, int line);
-/* Reads one file into an ini that is empty. */
+/* Reads one file into `profile`, which must be empty. */
 void ini_read_profile(struct ini *profile, const char *path, const struct place *named_at);
 
 /* ini_profile.c */
 /* Returns the path of "profile:NAME", or NULL after complaining that there is none. */
 const char *ini_profile_path(struct ini *ini, const char *value, const struct place *place);
-/* Makes the link known by the profile's own name, too, unless another link has it. */
+/* Makes `section`, a link, available by the profile's own name too, unless another link has that name. */
 void ini_link_alias(
     struct ini *ini, const struct section_kind *kind, const char *profile, struct ini_section *section);
 
 /* ini.c */
-/* Takes its place behind all others. */
+/* Adds a section after all others. */
 void ini_section_add(struct ini *ini, struct ini_section *section);
 void ini_entry_add(struct ini *ini, struct ini_section *section, const struct ini_entry *entry);
 
-/* ini_suggest.c: what is wrong with a section or key that does not exist, and what may have been meant. */
+/* ini_suggest.c: append a message about a section or key that does not exist, with a suggestion. */
 void ini_suggest_section(const struct ini *ini, const char *written, struct text *out);
 void ini_suggest_key(
     const struct ini *ini, const struct section_kind *kind, const char *written, struct text *out);

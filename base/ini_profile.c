@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ini_profile: the shipped ini files of real networks, by name: which there are, and "profile:NAME" wherever
- * an ini file names a link or a device.
+ * The ini files of real networks that are shipped with the program, found by name: listing them, and
+ * resolving "profile:NAME" where an ini file names a link or a device.
  *
- * A profile that is named is read into an ini of its own, and one of its sections joins the sections of the
- * main ini under the name "profile:NAME". A device does not join: it would match sessions. It is a template
- * that only `like` finds.
+ * A profile is read into an ini of its own, and one of its sections is then added to the main ini under the
+ * name "profile:NAME". A device is not added, because it would match sessions: it becomes a template that
+ * only `like` can name.
  */
 #include <dirent.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static int is_ini(const struct dirent *entry)
 	return dot && dot != entry->d_name && strcmp(dot, ".ini") == 0;
 }
 
-static int by_name(const void *a, const void *b)
+static int compare_names(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
@@ -44,7 +44,7 @@ char **ini_profile_names(const char *folder, size_t *count)
 	}
 	free(entries);
 	if (names)
-		qsort(names, *count, sizeof(*names), by_name);
+		qsort(names, *count, sizeof(*names), compare_names);
 	return names;
 }
 
@@ -94,7 +94,7 @@ void ini_link_alias(
 }
 
 /* Returns the section that a profile stands for: [KIND default], or the only one of that kind. */
-static struct ini_section *profile_section(const struct ini *profile, const struct section_kind *kind)
+static struct ini_section *find_profile_section(const struct ini *profile, const struct section_kind *kind)
 {
 	struct ini_section *only = NULL;
 	size_t count = 0;
@@ -112,7 +112,7 @@ static struct ini_section *profile_section(const struct ini *profile, const stru
 	return count == 1 ? only : NULL;
 }
 
-static void profile_add(struct ini *ini, struct ini_section *section)
+static void add_profile_section(struct ini *ini, struct ini_section *section)
 {
 	if (strcmp(section->kind->name, "link") == 0) {
 		ini_section_add(ini, section);
@@ -122,9 +122,8 @@ static void profile_add(struct ini *ini, struct ini_section *section)
 	}
 }
 
-/* Reads a profile for one of its sections, which is known by "profile:NAME" from then on. A link becomes a
- * section like any other; a device would match sessions, and stays a template. */
-static void profile_read(
+/* Reads a profile and makes one of its sections available as "profile:NAME". */
+static void read_profile(
     struct ini *ini, const struct section_kind *kind, const char *word, const struct place *place)
 {
 	const char *path = ini_profile_path(ini, word, place);
@@ -141,7 +140,7 @@ static void profile_read(
 	if (path) {
 		text_add_word(&profile.text, "");
 		ini_read_profile(&profile, path, place);
-		section = profile_section(&profile, kind);
+		section = find_profile_section(&profile, kind);
 		if (section) {
 			named->file = section->file;
 			named->line = section->line;
@@ -156,12 +155,13 @@ static void profile_read(
 		dictionary_free(&profile.by_name);
 		dictionary_free(&profile.files_read);
 	}
-	profile_add(ini, named); /* if it is missing, it stays empty and is not reported a second time */
+	/* If it was not found it stays empty, so that it is not reported a second time. */
+	add_profile_section(ini, named);
 }
 
-/* Returns the word of an entry that names a profile, and the kind of section it stands for; NULL if there is
- * none. */
-static const char *profile_named(const struct ini *ini, const struct ini_section *section,
+/* If an entry refers to a profile, returns "profile:NAME" and sets *kind to the kind of section it stands
+ * for; else returns NULL. */
+static const char *named_profile(const struct ini *ini, const struct ini_section *section,
     const struct ini_entry *entry, const struct section_kind **kind)
 {
 	const char *word = entry->value;
@@ -181,15 +181,15 @@ static const char *profile_named(const struct ini *ini, const struct ini_section
 
 void ini_profiles_read(struct ini *ini)
 {
-	for (size_t i = 0; i < ini->count; i++) /* more may come meanwhile */
+	for (size_t i = 0; i < ini->count; i++) /* read_profile may add sections */
 		for (size_t k = 0; k < ini->sections[i]->entry_count; k++) {
 			const struct ini_entry *entry = &ini->sections[i]->entries[k];
 			const struct section_kind *kind;
-			const char *word = profile_named(ini, ini->sections[i], entry, &kind);
+			const char *word = named_profile(ini, ini->sections[i], entry, &kind);
 			struct place place = ini_place(ini->sections[i], entry);
 
 			if (word && kind && !dictionary_get(&ini->by_name, kind, word) &&
 			    !dictionary_get(&ini->templates, kind, word))
-				profile_read(ini, kind, word, &place);
+				read_profile(ini, kind, word, &place);
 		}
 }

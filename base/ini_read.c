@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ini_read: files and settings into sections. The shape of each line is checked here; inih, which would cut
- * long lines and pass over what it does not understand, gets the sound ones only.
+ * Parses files and settings into sections. The syntax of each line is checked here; inih, which would
+ * truncate long lines and ignore what it does not understand, only gets valid lines. The sections of included
+ * files come before those of the file that includes them.
  */
 #include <ctype.h>
 #include <ini.h>
@@ -15,26 +16,26 @@
 #include "base/memory.h"
 #include "base/ini_inside.h"
 
-#define DEPTH_MAX 16
+#define DEPTH_MAX 16 /* nested includes */
 
-/* One file while it is read. */
+/* The state of reading one file. */
 struct file {
 	struct ini *ini;
 	const char *name;
-	const char *next, *end; /* what is left of its text */
+	const char *next, *end; /* the part of its text that was not read yet */
 	int line;
-	struct ini_section **sections; /* its own; they join the ini's after those of its includes */
+	struct ini_section **sections; /* its sections, added to the ini after those of its includes */
 	size_t count;
 	struct dictionary by_name;
-	struct ini_section *section; /* the one that lines belong to now; NULL before the first */
-	bool skip;                   /* inside a section whose header is wrong: its keys are not judged */
-	const char *stack[DEPTH_MAX];
+	struct ini_section *section;  /* the current section; NULL before the first */
+	bool skip;                    /* in a section with an invalid header: its keys are ignored */
+	const char *stack[DEPTH_MAX]; /* ids of this file and of those that include it */
 	size_t depth;
 };
 
-static void add_line(struct file *file, const char *key, const char *format, va_list list)
+static void add_complaint(struct file *file, const char *key, const char *format, va_list list)
     __attribute__((format(printf, 3, 0)));
-static void add_line(struct file *file, const char *key, const char *format, va_list list)
+static void add_complaint(struct file *file, const char *key, const char *format, va_list list)
 {
 	struct place place = {.file = file->name, .line = file->line, .key = key};
 	struct text text = {0};
@@ -46,14 +47,14 @@ static void add_line(struct file *file, const char *key, const char *format, va_
 	text_free(&text);
 }
 
-/* About the line that is being read; or about a key that it names. */
+/* Complain about the current line, or about a key in it. */
 static void complain_line(struct file *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void complain_line(struct file *file, const char *format, ...)
 {
 	va_list list;
 
 	va_start(list, format);
-	add_line(file, NULL, format, list);
+	add_complaint(file, NULL, format, list);
 	va_end(list);
 }
 
@@ -64,7 +65,7 @@ static void complain_key(struct file *file, const char *key, const char *format,
 	va_list list;
 
 	va_start(list, format);
-	add_line(file, key, format, list);
+	add_complaint(file, key, format, list);
 	va_end(list);
 }
 
@@ -103,8 +104,9 @@ struct ini_section *ini_section_new(
 	return section;
 }
 
-/* A header "link default", already cut from its brackets: its kind and name, or NULL after complaining. */
-static const struct section_kind *header_parse(struct file *file, const char *inside, const char **name)
+/* Parses a header "link default" (without its brackets). Returns its kind and sets *name, or complains and
+ * returns NULL. */
+static const struct section_kind *parse_header(struct file *file, const char *inside, const char **name)
 {
 	struct ini *ini = file->ini;
 	char word[INI_SECTION_MAX + 1];
@@ -128,14 +130,14 @@ static const struct section_kind *header_parse(struct file *file, const char *in
 	return NULL;
 }
 
-/* The keys of an included file's [proxy] join those of the main file. */
-static bool is_joined(const struct file *file, const struct section_kind *kind)
+/* Returns true for [proxy] of an included file: its keys are merged into that of the main file. */
+static bool is_merged(const struct file *file, const struct section_kind *kind)
 {
 	return file->depth > 1 && strcmp(kind->name, "proxy") == 0;
 }
 
-/* Returns the section of this name that was read before; an alias does not count. */
-static const struct ini_section *known(
+/* Returns the section of this name that was already read, or NULL; an alias does not count. */
+static const struct ini_section *find_section(
     const struct ini *ini, const struct section_kind *kind, const char *name)
 {
 	const struct ini_section *section = dictionary_get(&ini->by_name, kind, name);
@@ -143,24 +145,24 @@ static const struct ini_section *known(
 	return section && strcmp(section->name, name) == 0 ? section : NULL;
 }
 
-/* Opens the section that a header names, or complains and has its keys skipped. */
-static void header_read(struct file *file, const char *inside)
+/* Starts the section that a header names, or complains and ignores its keys. */
+static void read_header(struct file *file, const char *inside)
 {
 	const struct section_kind *kind;
-	const struct ini_section *twin;
+	const struct ini_section *first;
 	const char *name;
 
 	file->section = NULL;
 	file->skip = true;
-	kind = header_parse(file, inside, &name);
+	kind = parse_header(file, inside, &name);
 	if (!kind)
 		return;
-	twin = dictionary_get(&file->by_name, kind, name);
-	if (!twin && !is_joined(file, kind))
-		twin = known(file->ini, kind, name);
-	if (twin)
-		return complain_line(file, "[%s] is here a second time; the first is at %s:%d", twin->title,
-		    twin->file, twin->line);
+	first = dictionary_get(&file->by_name, kind, name);
+	if (!first && !is_merged(file, kind))
+		first = find_section(file->ini, kind, name);
+	if (first)
+		return complain_line(file, "[%s] is here a second time; the first is at %s:%d", first->title,
+		    first->file, first->line);
 	file->section = ini_section_new(file->ini, kind, name, file->name, file->line);
 	file->skip = false;
 	file->sections = arena_grow(file->ini->arena, file->sections, file->count, sizeof(*file->sections));
@@ -177,7 +179,7 @@ static void suggest_key(struct file *file, const char *written)
 	text_free(&text);
 }
 
-static char *trimmed(struct arena *arena, const char *text)
+static char *trim(struct arena *arena, const char *text)
 {
 	size_t size;
 
@@ -188,13 +190,13 @@ static char *trimmed(struct arena *arena, const char *text)
 	return arena_text(arena, text, size);
 }
 
-/* What inih made of one sound line. */
-static int take(void *user, const char *section, const char *name, const char *value)
+/* Handles one assignment, as parsed by inih. Always returns 1: it complains about errors itself. */
+static int handle_assignment(void *user, const char *section, const char *name, const char *value)
 {
 	struct file *file = user;
 	struct ini *ini = file->ini;
 	struct ini_entry entry = {.file = file->name, .line = file->line};
-	const struct ini_entry *twin;
+	const struct ini_entry *first;
 	const struct key *key;
 	int way;
 
@@ -210,22 +212,23 @@ static int take(void *user, const char *section, const char *name, const char *v
 		suggest_key(file, name);
 		return 1;
 	}
-	entry.key = trimmed(ini->arena, name);
-	entry.value = trimmed(ini->arena, value);
-	/* Keys that may come again come in any number: only of the others the list is searched. */
-	twin = key->flags & (KEY_LIST | KEY_REPEATED) ? NULL : ini_entry(file->section, name);
+	entry.key = trim(ini->arena, name);
+	entry.value = trim(ini->arena, value);
+	/* Keys that may be repeated can occur any number of times: the list is only searched for others. */
+	first = key->flags & (KEY_LIST | KEY_REPEATED) ? NULL : ini_entry(file->section, name);
 	if (!*entry.value)
 		ini_complain(file->section, &entry, ini->complaints, "has no value; it takes %s", key->takes);
-	else if (twin)
+	else if (first)
 		ini_complain(file->section, &entry, ini->complaints,
-		    "is here a second time; the first is in line %d", twin->line);
+		    "is here a second time; the first is in line %d", first->line);
 	else
 		ini_entry_add(ini, file->section, &entry);
 	return 1;
 }
 
-/* The shape of a line that should be `[section]`; gives true where inih may have it. */
-static bool header_sound(struct file *file, const char *line, char *inside)
+/* Checks the syntax of a `[section]` line and stores what is between its brackets. Returns false after
+ * complaining. */
+static bool check_header(struct file *file, const char *line, char *inside)
 {
 	const char *close = strchr(line, ']');
 	const char *rest;
@@ -252,11 +255,11 @@ static bool header_sound(struct file *file, const char *line, char *inside)
 	return true;
 }
 
-/* The shape of a line that should be `key = value`. */
-static bool assignment_sound(struct file *file, const char *line)
+/* Checks the syntax of a `key = value` line. Returns false after complaining. */
+static bool check_assignment(struct file *file, const char *line)
 {
 	size_t key = strcspn(line, "=:");
-	char *name = trimmed(file->ini->arena, arena_text(file->ini->arena, line, key));
+	char *name = trim(file->ini->arena, arena_text(file->ini->arena, line, key));
 	const char *value, *comment;
 
 	if (line[key] == '\0') {
@@ -291,14 +294,15 @@ static bool assignment_sound(struct file *file, const char *line)
 	return true;
 }
 
-static bool line_sound(struct file *file, const char *line, size_t size)
+/* Checks one line, and handles it if it is a header. Returns true for a valid assignment, for inih. */
+static bool handle_line(struct file *file, const char *line, size_t size)
 {
 	size_t blank = strspn(line, " \t");
 	char inside[INI_SECTION_MAX + 1];
 
 	if (strlen(line) != size) {
 		complain_line(file, "there is a NUL byte in this line; an ini file is plain text");
-		file->next = file->end; /* more of this is not worth telling */
+		file->next = file->end; /* the rest of the file is ignored */
 		return false;
 	}
 	if (size > INI_LINE_MAX) {
@@ -314,14 +318,14 @@ static bool line_sound(struct file *file, const char *line, size_t size)
 		return false;
 	}
 	if (line[0] != '[')
-		return assignment_sound(file, line);
-	if (header_sound(file, line, inside))
-		header_read(file, inside);
-	return false; /* inih need not know: sections are kept here, where none is cut or passed over */
+		return check_assignment(file, line);
+	if (check_header(file, line, inside))
+		read_header(file, inside);
+	return false; /* not passed to inih, which would truncate a long name */
 }
 
-/* inih asks for the next line: gives the sound ones, and an empty one in place of every other. */
-static char *next_line(char *line, int cap, void *user)
+/* The read callback of inih: returns the next line if it is a valid assignment, else an empty line. */
+static char *read_line(char *line, int cap, void *user)
 {
 	struct file *file = user;
 	const char *start = file->next;
@@ -340,7 +344,7 @@ static char *next_line(char *line, int cap, void *user)
 		end--;
 	size = (size_t)(end - start);
 	copy = arena_text(file->ini->arena, start, size);
-	if (line_sound(file, copy, size) && size + 2 <= (size_t)cap) {
+	if (handle_line(file, copy, size) && size + 2 <= (size_t)cap) {
 		memcpy(line, copy, size);
 		memcpy(line + size, "\n", 2);
 	} else {
@@ -349,10 +353,11 @@ static char *next_line(char *line, int cap, void *user)
 	return line;
 }
 
-static void file_read(
+static void read_file(
     struct ini *ini, const struct file *from, const char *path, const struct place *named_at);
 
-static void included_alias(struct ini *ini, const char *profile, const char *path)
+/* If `path`, a profile that was included, holds [link default], makes that available by its name. */
+static void alias_included(struct ini *ini, const char *profile, const char *path)
 {
 	const struct section_kind *kind = keys_kind(ini->kinds, ini->kind_count, "link");
 	struct ini_section *link = kind ? dictionary_get(&ini->by_name, kind, "default") : NULL;
@@ -361,44 +366,45 @@ static void included_alias(struct ini *ini, const char *profile, const char *pat
 		ini_link_alias(ini, kind, profile, link);
 }
 
-static void include_read(struct file *file, struct ini_section *section, const struct ini_entry *entry)
+static void read_includes(struct file *file, struct ini_section *section, const struct ini_entry *entry)
 {
 	struct place place = ini_place(section, entry);
 	char *rest = arena_text(file->ini->arena, entry->value, strlen(entry->value));
 
-	for (char *one = strsep(&rest, ","); one; one = strsep(&rest, ",")) {
+	for (char *item = strsep(&rest, ","); item; item = strsep(&rest, ",")) {
 		struct ini_entry part = *entry;
 
 		const char *path;
 
-		part.value = trimmed(file->ini->arena, one);
+		part.value = trim(file->ini->arena, item);
 		path = ini_is_profile(part.value) ? ini_profile_path(file->ini, part.value, &place)
 		                                  : ini_path_beside(file->ini->arena, file->name, part.value);
 		if (!path)
 			continue;
-		file_read(file->ini, file, path, &place);
+		read_file(file->ini, file, path, &place);
 		if (ini_is_profile(part.value))
-			included_alias(file->ini, part.value, path);
+			alias_included(file->ini, part.value, path);
 	}
 }
 
-/* ---- What includes bring ---- */
+/* ---- Included files ---- */
 
-/* [proxy] of an included file: the file that includes it has the last word, and says where to listen. */
-static void settings_keep(struct ini *ini, struct ini_section *section)
+/* Keeps the [proxy] of an included file for merge_settings. It must not set where to listen or forward:
+ * the file that includes it does. */
+static void keep_settings(struct ini *ini, struct ini_section *section)
 {
-	static const char *const own[] = {"listen", "upstream"};
+	static const char *const refused[] = {"listen", "upstream"};
 
-	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
-		if (ini_entry(section, own[i]))
-			ini_complain(section, ini_entry(section, own[i]), ini->complaints,
+	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++)
+		if (ini_entry(section, refused[i]))
+			ini_complain(section, ini_entry(section, refused[i]), ini->complaints,
 			    "belongs in the file that includes this one");
 	ini->settings = arena_grow(ini->arena, ini->settings, ini->setting_count, sizeof(*ini->settings));
 	ini->settings[ini->setting_count++] = section;
 }
 
-/* Into the main file's [proxy]: keys that it lacks. */
-static void settings_join(struct ini *ini)
+/* Adds the keys of the [proxy] sections of included files that the main file's [proxy] lacks. */
+static void merge_settings(struct ini *ini)
 {
 	const struct section_kind *kind = keys_kind(ini->kinds, ini->kind_count, "proxy");
 	struct ini_section *main = kind ? dictionary_get(&ini->by_name, kind, "") : NULL;
@@ -423,9 +429,9 @@ static void settings_join(struct ini *ini)
 	ini->setting_count = 0;
 }
 
-/* [device] sections of a file (from `own` on) are tried before those of the files that it includes (from
- * `first` on): among their kind they change places. */
-static void devices_first(struct ini *ini, size_t first, size_t own)
+/* Moves the [device] sections of a file (sections from `own` on) before those of the files that it
+ * includes (from `first` on), so that they are tried first. Other sections keep their places. */
+static void put_own_devices_first(struct ini *ini, size_t first, size_t own)
 {
 	const struct section_kind *kind = keys_kind(ini->kinds, ini->kind_count, "device");
 	struct ini_section **devices;
@@ -448,12 +454,12 @@ static void devices_first(struct ini *ini, size_t first, size_t own)
 		}
 }
 
-/* Reads the sections of a text that is `depth` includes deep, first those of the files that it includes. */
-static void text_read(struct file *file, const char *text, size_t size)
+/* Reads the sections of a text: first those of the files that it includes, then its own. */
+static void read_sections(struct file *file, const char *text, size_t size)
 {
 	struct ini *ini = file->ini;
-	size_t first = ini->count, own;
-	int refused;
+	size_t included_from = ini->count, own_from;
+	int refused_line;
 
 	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		text += 3;
@@ -461,10 +467,10 @@ static void text_read(struct file *file, const char *text, size_t size)
 	}
 	file->next = text;
 	file->end = text + size;
-	/* Each line was found sound before inih saw it: what it still refuses must not pass in silence. */
+	/* Every line that inih gets was checked: report it if inih rejects one nevertheless. */
 	file->line = 0;
-	if ((refused = ini_parse_stream(next_line, file, take, file))) {
-		file->line = refused;
+	if ((refused_line = ini_parse_stream(read_line, file, handle_assignment, file))) {
+		file->line = refused_line;
 		complain_line(file, "this line is not understood");
 	}
 
@@ -473,34 +479,34 @@ static void text_read(struct file *file, const char *text, size_t size)
 
 		if (strcmp(section->kind->name, "proxy") != 0)
 			continue;
-		if (is_joined(file, section->kind))
-			settings_keep(ini, section);
+		if (is_merged(file, section->kind))
+			keep_settings(ini, section);
 		for (size_t k = 0; k < section->entry_count; k++)
 			if (strcmp(section->entries[k].key, "include") == 0 &&
 			    !(file->depth <= 1 && ini->includes_replaced))
-				include_read(file, section, &section->entries[k]);
+				read_includes(file, section, &section->entries[k]);
 	}
-	own = ini->count;
+	own_from = ini->count;
 	for (size_t i = 0; i < file->count; i++) {
 		struct ini_section *section = file->sections[i];
-		const struct ini_section *twin = known(ini, section->kind, section->name);
+		const struct ini_section *first = find_section(ini, section->kind, section->name);
 
-		if (is_joined(file, section->kind))
+		if (is_merged(file, section->kind))
 			continue;
-		if (twin) {
+		if (first) {
 			struct place place = {.file = section->file, .line = section->line};
 
 			complaints_add(ini->complaints, COMPLAINT_ERROR, &place,
 			    "[%s] is here a second time; the first is at %s:%d; `like` and --set change what "
 			    "another file says",
-			    twin->title, twin->file, twin->line);
+			    first->title, first->file, first->line);
 			continue;
 		}
 		ini_section_add(ini, section);
 	}
-	devices_first(ini, first, own);
+	put_own_devices_first(ini, included_from, own_from);
 	if (file->depth <= 1)
-		settings_join(ini);
+		merge_settings(ini);
 	dictionary_free(&file->by_name);
 	text_add(&ini->text, "; file %s\n", file->name);
 	text_add_bytes(&ini->text, text, strlen(text) < size ? strlen(text) : size);
@@ -508,20 +514,21 @@ static void text_read(struct file *file, const char *text, size_t size)
 		text_add(&ini->text, "\n");
 }
 
-/* A file is known by device and inode, however its name is spelled. NULL after complaining: it is being read,
- * or was read already; else what stands for it from here on. */
-static const char *file_know(
+/* Registers a file, identified by device and inode, however its name is spelled. Returns its id, or
+ * complains and returns NULL if it is being read or was already read. */
+static const char *register_file(
     struct ini *ini, const struct file *from, const char *path, const struct place *named_at)
 {
 	const struct ini_file_read *first;
 	struct ini_file_read *known;
-	struct stat facts;
+	struct stat st;
 	char id[64];
-	const char *own;
+	const char *own_id;
 
-	if (stat(path, &facts) || !S_ISREG(facts.st_mode))
-		return arena_text(ini->arena, path, strlen(path)); /* reading it will tell */
-	snprintf(id, sizeof(id), "%ju:%ju", (uintmax_t)facts.st_dev, (uintmax_t)facts.st_ino);
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return arena_text(ini->arena, path,
+		    strlen(path)); /* not registered: loading it will fail, or it is a pipe */
+	snprintf(id, sizeof(id), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
 	for (size_t i = 0; from && i < from->depth; i++)
 		if (strcmp(from->stack[i], id) == 0) {
 			complaints_add(ini->complaints, COMPLAINT_ERROR, named_at,
@@ -540,13 +547,13 @@ static const char *file_know(
 		    "there are more than %d files; `%s` is not read", INI_FILES_MAX, path);
 		return NULL;
 	}
-	own = arena_text(ini->arena, id, strlen(id));
+	own_id = arena_text(ini->arena, id, strlen(id));
 	if (from && strcmp(from->name, INI_LIVE) == 0)
-		return own; /* a stranger's choice: its folder is not one of those that confine */
+		return own_id; /* named by an untrusted source: its folder does not count for INI_CONFINED */
 	known = arena_get(ini->arena, sizeof(*known));
 	*known = (struct ini_file_read){path, named_at->file, named_at->line};
-	dictionary_put(&ini->files_read, NULL, own, known);
-	return own;
+	dictionary_put(&ini->files_read, NULL, own_id, known);
+	return own_id;
 }
 
 static enum ini_trust trust_of(const struct ini *ini, const struct file *from)
@@ -554,7 +561,8 @@ static enum ini_trust trust_of(const struct ini *ini, const struct file *from)
 	return !from ? INI_ANY : strcmp(from->name, INI_LIVE) == 0 ? ini->live : INI_REGULAR;
 }
 
-/* pcapng, or pcap of either byte order, with microseconds or nanoseconds, or a compressed one. */
+/* Returns true for pcapng, for pcap of either byte order with microseconds or nanoseconds, and for gzip
+ * and zstd. */
 static bool is_capture(const char *text, size_t size)
 {
 	static const char magics[][5] = {"\x0a\x0d\x0d\x0a", "\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4",
@@ -567,7 +575,7 @@ static bool is_capture(const char *text, size_t size)
 	       (size >= 4 && memcmp(text, "\x28\xb5\x2f\xfd", 4) == 0);
 }
 
-static void file_read(
+static void read_file(
     struct ini *ini, const struct file *from, const char *path, const struct place *named_at)
 {
 	struct file file = {.ini = ini, .name = path};
@@ -579,7 +587,7 @@ static void file_read(
 		memcpy(file.stack, from->stack, sizeof(file.stack));
 		file.depth = from->depth;
 	}
-	if (!(id = file_know(ini, from, path, named_at)))
+	if (!(id = register_file(ini, from, path, named_at)))
 		return;
 	if (file.depth == DEPTH_MAX) {
 		complaints_add(
@@ -596,12 +604,12 @@ static void file_read(
 		    "`%s` is a capture, not an ini file; `deadzone report %s` reads it", path, path);
 		return;
 	}
-	text_read(&file, text, size);
+	read_sections(&file, text, size);
 }
 
 void ini_read_profile(struct ini *profile, const char *path, const struct place *named_at)
 {
-	file_read(profile, NULL, path, named_at);
+	read_file(profile, NULL, path, named_at);
 }
 
 void ini_read(struct ini *ini, const char *path)
@@ -610,7 +618,7 @@ void ini_read(struct ini *ini, const char *path)
 	struct place place = {.file = name, .line = 0};
 
 	ini->main_file = name;
-	file_read(ini, NULL, name, &place);
+	read_file(ini, NULL, name, &place);
 }
 
 void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size)
@@ -618,12 +626,12 @@ void ini_read_text(struct ini *ini, const char *name, const char *text, size_t s
 	struct file file = {.ini = ini, .name = arena_text(ini->arena, name, strlen(name))};
 
 	file.stack[file.depth++] = file.name;
-	text_read(&file, arena_text(ini->arena, text, size), size);
+	read_sections(&file, arena_text(ini->arena, text, size), size);
 }
 
 /* ---- Settings on top ---- */
 
-static void entries_drop(struct ini_section *section, const char *key)
+static void drop_entries(struct ini_section *section, const char *key)
 {
 	size_t kept = 0;
 
@@ -633,8 +641,8 @@ static void entries_drop(struct ini_section *section, const char *key)
 	section->entry_count = kept;
 }
 
-/* "do += note" becomes "do  = note": a value more, not in place of the others. */
-static bool take_plus(char *key)
+/* Turns "do += note" into "do = note". Returns true if there was a `+`: the value is added to the others. */
+static bool strip_plus(char *key)
 {
 	char *equals = strchr(key, '=');
 
@@ -644,8 +652,8 @@ static bool take_plus(char *key)
 	return true;
 }
 
-/* `as` stands for the file that it comes from. */
-static void set(struct ini *ini, const char *assignment, const char *as)
+/* Applies one setting; `as` is used as the name of the file that it comes from. */
+static void apply_setting(struct ini *ini, const char *assignment, const char *as)
 {
 	struct file file = {.ini = ini, .name = as};
 	const struct section_kind *kind;
@@ -661,27 +669,28 @@ static void set(struct ini *ini, const char *assignment, const char *as)
 		complain_line(&file, "`%s` is no setting; one is \"[SECTION] KEY = VALUE\"", assignment);
 		return;
 	}
-	key = trimmed(ini->arena, close + 1);
-	if (!header_sound(
+	key = trim(ini->arena, close + 1);
+	if (!check_header(
 	        &file, arena_text(ini->arena, assignment, (size_t)(close + 1 - assignment)), inside) ||
-	    !(kind = header_parse(&file, inside, &name)))
+	    !(kind = parse_header(&file, inside, &name)))
 		return;
-	appends = take_plus(key);
-	/* A section of its own takes the key; if the files have that section, theirs is changed. */
+	appends = strip_plus(key);
+	/* The key is added to a section of its own first; if that section already exists, it is changed
+	 * instead. */
 	own = file.section = ini_section_new(ini, kind, name, file.name, 0);
 	file.skip = false;
-	if (!assignment_sound(&file, key))
+	if (!check_assignment(&file, key))
 		return;
 	equals = strcspn(key, "=");
-	value = trimmed(ini->arena, key + equals + 1);
-	key = trimmed(ini->arena, arena_text(ini->arena, key, equals));
-	take(&file, own->title, key, value);
+	value = trim(ini->arena, key + equals + 1);
+	key = trim(ini->arena, arena_text(ini->arena, key, equals));
+	handle_assignment(&file, own->title, key, value);
 	if (!own->entry_count)
 		return;
 	if (strcmp(kind->name, "proxy") == 0 && strcmp(key, "include") == 0) {
-		file.stack[file.depth++] = as; /* what it names is an included file like any other */
-		include_read(&file, own, &own->entries[0]);
-		settings_join(ini);
+		file.stack[file.depth++] = as; /* the file that it names is included like any other */
+		read_includes(&file, own, &own->entries[0]);
+		merge_settings(ini);
 		return;
 	}
 	if (appends && !(keys_find(kind, key, &way)->flags & (KEY_LIST | KEY_REPEATED))) {
@@ -691,7 +700,7 @@ static void set(struct ini *ini, const char *assignment, const char *as)
 	section = dictionary_get(&ini->by_name, kind, own->name);
 	if (section) {
 		if (!appends)
-			entries_drop(section, own->entries[0].key);
+			drop_entries(section, own->entries[0].key);
 		ini_entry_add(ini, section, &own->entries[0]);
 	} else {
 		ini_section_add(ini, own);
@@ -720,7 +729,7 @@ void ini_replace_includes(struct ini *ini)
 
 void ini_set(struct ini *ini, const char *assignment)
 {
-	set(ini, assignment, INI_SETTINGS);
+	apply_setting(ini, assignment, INI_SETTINGS);
 }
 
 void ini_set_live(struct ini *ini, const char *assignment, enum ini_live files)
@@ -728,5 +737,5 @@ void ini_set_live(struct ini *ini, const char *assignment, enum ini_live files)
 	ini->live = files == INI_LIVE_ANY       ? INI_REGULAR
 	            : files == INI_LIVE_REFUSED ? INI_REFUSED
 	                                        : INI_CONFINED;
-	set(ini, assignment, INI_LIVE);
+	apply_setting(ini, assignment, INI_LIVE);
 }

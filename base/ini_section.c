@@ -22,7 +22,7 @@ struct place ini_place(const struct ini_section *section, const struct ini_entry
 	    .key = entry ? entry->key : NULL};
 }
 
-static void add_list(const struct ini_section *section, const struct ini_entry *entry,
+static void add_complaint(const struct ini_section *section, const struct ini_entry *entry,
     struct complaints *complaints, enum complaint_kind kind, const char *format, va_list list)
 {
 	struct place place = ini_place(section, entry);
@@ -39,7 +39,7 @@ void ini_complain(const struct ini_section *section, const struct ini_entry *ent
 	va_list list;
 
 	va_start(list, format);
-	add_list(section, entry, complaints, COMPLAINT_ERROR, format, list);
+	add_complaint(section, entry, complaints, COMPLAINT_ERROR, format, list);
 	va_end(list);
 }
 
@@ -49,6 +49,6 @@ void ini_note(const struct ini_section *section, const struct ini_entry *entry, 
 	va_list list;
 
 	va_start(list, format);
-	add_list(section, entry, complaints, COMPLAINT_NOTE, format, list);
+	add_complaint(section, entry, complaints, COMPLAINT_NOTE, format, list);
 	va_end(list);
 }

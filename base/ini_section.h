@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ini_section: the entries of one section as they stand in the files, and complaints about them. */
+/* ini_section: the entries of one section, with their places in the files, and complaints about them. */
 #ifndef BASE_INI_SECTION_H
 #define BASE_INI_SECTION_H
 
@@ -12,24 +12,24 @@ struct section_kind;
 
 struct ini_entry {
 	const char *key, *value;
-	const char *file; /* as it was named; paths in `value` are relative to its folder */
+	const char *file; /* path as it was given; paths in `value` are relative to its folder */
 	int line;
-	bool inherited; /* through `like` */
+	bool inherited; /* copied from another section by `like` */
 };
 
 struct ini_section {
 	const struct section_kind *kind;
-	const char *name;  /* "" where the kind is not named */
+	const char *name;  /* "" if sections of this kind have no name */
 	const char *title; /* "link default" */
-	size_t index;      /* among those of its kind */
-	size_t position;   /* among all */
+	size_t index;      /* among sections of its kind */
+	size_t position;   /* among all sections */
 	const char *file;
 	int line;
 	struct ini_entry *entries;
 	size_t entry_count;
 };
 
-/* The last entry of this key, or NULL. */
+/* Returns the last entry with this key, or NULL. */
 const struct ini_entry *ini_entry(const struct ini_section *section, const char *key);
 struct place ini_place(const struct ini_section *section, const struct ini_entry *entry);
 

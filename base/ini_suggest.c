@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ini_suggest: what was meant by a section or key that does not exist. A word that other tools use for the
- * same thing comes first, then a key of another section, then the nearest name.
+ * Suggests what was meant by a section or key that does not exist: first a key for which other tools use this
+ * word, then a key of another section, then the nearest name.
  */
 #include <string.h>
 
@@ -10,8 +10,8 @@
 
 #define SUGGESTED_MAX 64
 
-/* Words of tc-netem, toxiproxy, the udp_proxy of Mbed TLS and of wolfSSL, mahimahi, and of everyday speech.
- */
+/* Words used by tc-netem, toxiproxy, the udp_proxy of Mbed TLS and of wolfSSL, mahimahi, and in everyday
+ * language. */
 static const struct synonym {
 	const char *kind, *word, *key;
 } synonyms[] = {
@@ -101,7 +101,7 @@ void ini_suggest_section(const struct ini *ini, const char *written, struct text
 		    "there are [proxy], [capture], [device NAME], [link NAME], [rule NAME] and [control]");
 }
 
-static const char *synonym_of(const struct section_kind *kind, const char *word)
+static const char *find_synonym(const struct section_kind *kind, const char *word)
 {
 	for (size_t i = 0; i < sizeof(synonyms) / sizeof(*synonyms); i++)
 		if (strcmp(synonyms[i].kind, kind->name) == 0 && strcmp(synonyms[i].word, word) == 0)
@@ -109,22 +109,23 @@ static const char *synonym_of(const struct section_kind *kind, const char *word)
 	return NULL;
 }
 
-/* Another kind of section that has this key, or a word for it. */
-static const struct section_kind *kind_with(
+/* Returns a kind of section other than `not_this` that has this key, or a synonym of one; or NULL. */
+static const struct section_kind *other_kind_with(
     const struct ini *ini, const struct section_kind *not_this, const char *written)
 {
 	for (size_t i = 0; i < ini->kind_count; i++) {
 		const struct section_kind *kind = ini->kinds[i];
 		int way;
 
-		if (kind != not_this && (keys_find(kind, written, &way) || synonym_of(kind, written)))
+		if (kind != not_this && (keys_find(kind, written, &way) || find_synonym(kind, written)))
 			return kind;
 	}
 	return NULL;
 }
 
-/* "up." of "up.loss", also as it is written elsewhere; "" if there is none. `*bare` is what follows. */
-static const char *direction_of(const char *written, const char **bare)
+/* Returns the prefix "up." of "up.loss", also if it is written as in other tools; "" if there is none.
+ * Sets *bare to what follows. */
+static const char *strip_direction(const char *written, const char **bare)
 {
 	static const struct {
 		const char *word, *prefix;
@@ -145,16 +146,16 @@ void ini_suggest_key(
     const struct ini *ini, const struct section_kind *kind, const char *written, struct text *out)
 {
 	const char *names[SUGGESTED_MAX];
-	const char *bare, *direction = direction_of(written, &bare), *meant;
-	const struct section_kind *other = kind_with(ini, kind, written);
+	const char *bare, *direction = strip_direction(written, &bare), *meant;
+	const struct section_kind *other = other_kind_with(ini, kind, written);
 	size_t count = 0;
 	int way;
 
 	for (; count < kind->key_count && count < SUGGESTED_MAX; count++)
 		names[count] = kind->keys[count].name;
-	meant = keys_find(kind, bare, &way) ? bare : synonym_of(kind, bare);
+	meant = keys_find(kind, bare, &way) ? bare : find_synonym(kind, bare);
 	if (!meant && other) {
-		const char *key = keys_find(other, written, &way) ? written : synonym_of(other, written);
+		const char *key = keys_find(other, written, &way) ? written : find_synonym(other, written);
 
 		text_add(out, "unknown key; `%s` belongs in a section [%s%s]", key, other->name,
 		    other->named ? " NAME" : "");

@@ -33,6 +33,7 @@ const struct section_kind *keys_kind(const struct section_kind *const *kinds, si
 	return NULL;
 }
 
+/* Reads a value or, of a KEY_LIST, each of its parts. */
 static int read_parts(const struct key *key, const char *value, void *into, struct reading *reading)
 {
 	char *rest, *part;
@@ -56,7 +57,7 @@ static int read_parts(const struct key *key, const char *value, void *into, stru
 	return 0;
 }
 
-/* Reads a value into its place, or where it holds for both ways into both. */
+/* Reads a value into its place; if it applies to both directions, into both places. */
 static int read_value(const struct section_kind *kind, const struct key *key, int way, const char *value,
     void *into, struct reading *reading)
 {
@@ -72,11 +73,11 @@ static int read_value(const struct section_kind *kind, const struct key *key, in
 	           : 0;
 }
 
-static void read_presets(const struct section_kind *kind, void *into, struct reading *reading)
+static void parse_presets(const struct section_kind *kind, void *into, struct reading *reading)
 {
-	static const struct ini_entry nowhere = {.key = "", .value = "", .file = "", .line = 0};
+	static const struct ini_entry no_entry = {.key = "", .value = "", .file = "", .line = 0};
 
-	reading->entry = &nowhere;
+	reading->entry = &no_entry;
 	for (size_t i = 0; i < kind->key_count; i++)
 		if (kind->keys[i].preset && kind->keys[i].read)
 			read_value(kind, &kind->keys[i], -1, kind->keys[i].preset, into, reading);
@@ -90,13 +91,13 @@ void keys_presets(const struct section_kind *kind, void *into, struct reading *r
 	while (i < cap && reading->presets[i].kind && reading->presets[i].kind != kind)
 		i++;
 	if (i == cap) {
-		read_presets(kind, into, reading);
+		parse_presets(kind, into, reading);
 		return;
 	}
 	if (!reading->presets[i].kind) {
 		reading->presets[i].kind = kind;
 		reading->presets[i].bytes = arena_get(reading->arena, kind->size);
-		read_presets(kind, reading->presets[i].bytes, reading);
+		parse_presets(kind, reading->presets[i].bytes, reading);
 	}
 	memcpy(into, reading->presets[i].bytes, kind->size);
 }
@@ -111,17 +112,18 @@ static bool is_quoted(const char *value)
 void keys_fill(const struct section_kind *kind, const struct ini_section *section, void *into,
     struct reading *reading, struct complaints *complaints)
 {
-	/* The wide ones first, so that the specific ones win wherever they stand. */
-	for (int specific = 0; section && specific <= 1; specific++) {
+	/* Keys for both directions first, so that those with `up.` or `down.` take precedence regardless
+	 * of order. */
+	for (int with_way = 0; section && with_way <= 1; with_way++) {
 		for (size_t i = 0; i < section->entry_count; i++) {
 			const struct ini_entry *entry = &section->entries[i];
 			int way;
 			const struct key *key = keys_find(kind, entry->key, &way);
 
-			if ((way >= 0) != (specific == 1) || !key->read)
+			if ((way >= 0) != (with_way == 1) || !key->read)
 				continue;
 			reading->entry = entry;
-			/* What is wrong in an inherited value is told where it stands. */
+			/* Errors in an inherited value are reported for the section that it comes from. */
 			if (read_value(kind, key, way, entry->value, into, reading) && !entry->inherited)
 				ini_complain(section, entry, complaints, "%s", reading->error.text);
 			else if (is_quoted(entry->value) && !entry->inherited)

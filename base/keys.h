@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * keys: the tables of ini sections and keys, and what reads values by them.
+ * keys: the tables of ini sections and keys, and the functions that read values by them.
  *
- * One row says all about a key: its name, what it takes, its default as text (which goes through the same
- * reader), its limits' reader, and its help. The ini reader, the checks, `deadzone help ini` and
- * deadzone.ini(5) all read these rows; no key exists beside them.
+ * One row says everything about a key: its name, the type of its value, its default as text (which the same
+ * reader parses), and its help. The ini reader, the checks, `deadzone help ini` and deadzone.ini(5) all use
+ * these rows; there are no other keys.
  */
 #ifndef BASE_KEYS_H
 #define BASE_KEYS_H
@@ -22,17 +22,16 @@ struct ini;
 struct ini_entry;
 struct ini_section;
 
-/* What a reader of values is given beside the text. */
+/* The context of a reader of values. */
 struct reading {
-	struct arena *arena; /* where what it keeps must live */
+	struct arena *arena; /* for everything that the value points to */
 	const struct ini *ini;
 	const struct ini_entry *entry;
 	struct names *names;
-	struct error error; /* to be filled where it gives -1 */
+	struct error error; /* set by a reader that returns -1 */
 	struct {
 		const struct section_kind *kind;
-		void
-		    *bytes; /* of a section of this kind without keys: many sections have the same defaults */
+		void *bytes; /* a section of this kind, filled with defaults */
 	} presets[4];
 };
 
@@ -40,46 +39,48 @@ typedef int key_read(struct reading *reading, const char *text, void *into);
 
 enum key_flags {
 	KEY_PLAIN = 0,
-	KEY_LIST = 1,     /* marked +: commas, and several times */
-	KEY_REPEATED = 2, /* several times, each a value of its own (`do`) */
-	KEY_EACH_WAY = 4, /* also behind `up.` and `down.` */
+	KEY_LIST = 1,     /* marked + in help: values separated by commas, and the key may be repeated */
+	KEY_REPEATED = 2, /* may be repeated; each occurrence is a value of its own (`do`) */
+	KEY_EACH_WAY = 4, /* may be prefixed with `up.` or `down.` */
 };
 
 struct key {
 	const char *name;
 	unsigned flags;
 	const char *preset; /* its default as an ini value; NULL: none */
-	size_t at;          /* where its value lies in the section's struct (KEY_EACH_WAY: in one way's) */
+	size_t at;          /* offset of its value in the section's struct (KEY_EACH_WAY: in the struct of one
+	                       direction) */
 	key_read *read;
 	const char *takes;        /* for help: "time", "share", … */
 	const char *what;         /* for help: its meaning in a few words */
-	const char *preset_words; /* for help, where the default is no plain value */
+	const char *preset_words; /* for help, if the default is not a plain value */
 };
 
-/* A kind of section, as `[link NAME]`. */
+/* A kind of section, such as `[link NAME]`. */
 struct section_kind {
 	const char *name;
 	bool named;
 	const struct key *keys;
 	size_t key_count;
-	size_t size;              /* of its struct */
-	size_t ways_at, way_size; /* where the two ways lie in it, and how large each is; 0: it has none */
+	size_t size;              /* of its struct, in bytes */
+	size_t ways_at, way_size; /* offset of the structs of the two directions, and the size of each; 0:
+	                             there are none */
 	const char *what;
 };
 
-/* The row of "up.loss" or "loss", or NULL. `way` becomes 0 (up), 1 (down) or -1 (both). */
+/* Returns the row of "up.loss" or "loss", or NULL. Sets *way to 0 (up), 1 (down) or -1 (both). */
 const struct key *keys_find(const struct section_kind *kind, const char *name, int *way);
 const struct section_kind *keys_kind(const struct section_kind *const *kinds, size_t count, const char *name);
 
-/* Fills a section's struct, zeroed by the caller, with the defaults. They are read once for each kind and
- * then copied: what they point to is shared, and never changed. */
+/* Fills a section's struct, zeroed by the caller, with the defaults. They are parsed once for each kind
+ * and then copied: the memory that they point to is shared and must not be changed. */
 void keys_presets(const struct section_kind *kind, void *into, struct reading *reading);
-/* Reads a section's keys over them, `up.` and `down.` last. Complaints go to `complaints`; a section of NULL
- * has none. */
+/* Reads a section's keys over the defaults, those with `up.` and `down.` last, and adds errors to
+ * `complaints`. `section` may be NULL: it has no keys. */
 void keys_fill(const struct section_kind *kind, const struct ini_section *section, void *into,
     struct reading *reading, struct complaints *complaints);
 
-/* Appends one element of `size` bytes to a list {pointer, count} in the arena; gives its place. */
+/* Appends one element of `size` bytes to a list {pointer, count} in the arena, and returns its address. */
 void *keys_append(struct reading *reading, void *items, size_t *count, size_t size);
 
 /* Readers that any table may use; `into` points to the type named here. */
@@ -99,7 +100,7 @@ struct spans {
 
 key_read keys_read_span;          /* struct span */
 key_read keys_read_span_of_sizes; /* struct span */
-key_read keys_read_spans;         /* struct spans, one more */
+key_read keys_read_spans;         /* appends to struct spans */
 key_read keys_read_spans_of_sizes;
 
 struct texts {
@@ -107,7 +108,7 @@ struct texts {
 	size_t count;
 };
 
-key_read keys_read_texts; /* struct texts, one more */
+key_read keys_read_texts; /* appends to struct texts */
 
 struct patterns {
 	struct address_pattern *all;
@@ -119,23 +120,23 @@ struct addresses {
 	size_t count;
 };
 
-/* One of them matches; an empty list matches all. */
+/* Returns true if one of the patterns matches, or if there are none. */
 bool patterns_match(const struct patterns *patterns, const struct address *address);
 
-key_read keys_read_pattern;  /* struct patterns, one more */
-key_read keys_read_address;  /* struct addresses, one more: address and port */
-key_read keys_read_host;     /* struct addresses, one more: address alone */
-key_read keys_read_endpoint; /* const char *: host name or address, and port */
+key_read keys_read_pattern;  /* appends to struct patterns */
+key_read keys_read_address;  /* appends to struct addresses: an address with port */
+key_read keys_read_host;     /* appends to struct addresses: an address without port */
+key_read keys_read_endpoint; /* const char *: host name or address, with port */
 
 bool spans_hold(const struct spans *spans, uint64_t number);
 
 key_read keys_read_time_above_0; /* ns_t */
 
-/* One of `words` into an enum whose values are their indexes. */
+/* Stores the index of `text` in `words` in *into, an enum without negative values. */
 int keys_read_word(
     struct reading *reading, const char *text, const char *const *words, size_t count, void *into);
 
-/* Index of `text` in `words`, or -1 and an error that lists them and suggests the nearest. */
+/* Returns the index of `text` in `words`, or -1 and sets an error that lists them or suggests the nearest. */
 int keys_choose(struct reading *reading, const char *text, const char *const *words, size_t count);
 
 #endif

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The point that memory_out returns to inside memory_try. */
+/* The point in memory_try to which memory_out returns. */
 struct guard {
 	jmp_buf back;
 	struct guard *outer;
@@ -20,16 +20,17 @@ static _Thread_local bool goes_on;
 void memory_out(void)
 {
 	static const char text[] = "deadzone: out of memory\n";
-	struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
+	struct pollfd stderr_poll = {.fd = STDERR_FILENO, .events = POLLOUT};
 
 	if (innermost)
 		longjmp(innermost->back, 1);
-	if (poll(&standard_error, 1, 100) != 1 || write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		exit(1); /* nobody reads it */
+	if (poll(&stderr_poll, 1, 100) != 1 || write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		exit(1); /* standard error is closed or blocked */
 	exit(1);
 }
 
-static size_t product(size_t count, size_t size)
+/* Returns count * size, but at least 1; does not return if that overflows. */
+static size_t checked_product(size_t count, size_t size)
 {
 	if (size && count > SIZE_MAX / size)
 		memory_out();
@@ -39,7 +40,7 @@ static size_t product(size_t count, size_t size)
 
 void *memory_new(size_t count, size_t size)
 {
-	void *memory = calloc(1, product(count, size));
+	void *memory = calloc(1, checked_product(count, size));
 
 	if (!memory)
 		memory_out();
@@ -57,7 +58,7 @@ void *memory_get(size_t size)
 
 void *memory_resize(void *old, size_t count, size_t size)
 {
-	void *memory = realloc(old, product(count, size));
+	void *memory = realloc(old, checked_product(count, size));
 
 	if (!memory)
 		memory_out();

@@ -10,13 +10,15 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define PIECE 4096 /* names; a piece never moves, so that other threads may read it while it fills */
-#define PIECES ((NAMES_MAX + 1) / PIECE)
+#define PIECE_SIZE                                                                                           \
+	4096 /* names; a piece never moves, so that other threads can read it while it is filled             \
+	      */
+#define PIECE_COUNT ((NAMES_MAX + 1) / PIECE_SIZE)
 
 struct names {
 	struct arena *arena;
-	const char **pieces[PIECES];
-	struct dictionary numbers; /* of names; a number as a pointer */
+	const char **pieces[PIECE_COUNT];
+	struct dictionary numbers; /* number of each name, cast to a pointer */
 	uint32_t count;
 };
 
@@ -25,7 +27,7 @@ struct names *names_new(void)
 	struct names *names = memory_new(1, sizeof(*names));
 
 	names->arena = arena_new();
-	names->pieces[0] = memory_new(PIECE, sizeof(*names->pieces[0]));
+	names->pieces[0] = memory_new(PIECE_SIZE, sizeof(*names->pieces[0]));
 	names->pieces[0][0] = "";
 	names->count = 1;
 	return names;
@@ -37,7 +39,7 @@ void names_free(struct names *names)
 		return;
 	arena_free(names->arena);
 	dictionary_free(&names->numbers);
-	for (size_t i = 0; i < PIECES; i++)
+	for (size_t i = 0; i < PIECE_COUNT; i++)
 		free(names->pieces[i]);
 	free(names);
 }
@@ -50,13 +52,13 @@ uint32_t names_add(struct names *names, const char *head, const char *name)
 	text_add(&whole, "%s%s", head, name);
 	number = (uint32_t)(uintptr_t)dictionary_get(&names->numbers, NULL, whole.at);
 	if (!number && names->count <= NAMES_MAX) {
-		const char *own = arena_text(names->arena, whole.at, whole.size);
-		const char ***piece = &names->pieces[names->count / PIECE];
+		const char *copy = arena_text(names->arena, whole.at, whole.size);
+		const char ***piece = &names->pieces[names->count / PIECE_SIZE];
 
 		if (!*piece)
-			*piece = memory_new(PIECE, sizeof(**piece));
-		dictionary_put(&names->numbers, NULL, own, (void *)(uintptr_t)names->count);
-		(*piece)[names->count % PIECE] = own;
+			*piece = memory_new(PIECE_SIZE, sizeof(**piece));
+		dictionary_put(&names->numbers, NULL, copy, (void *)(uintptr_t)names->count);
+		(*piece)[names->count % PIECE_SIZE] = copy;
 		number = names->count++;
 	}
 	text_free(&whole);
@@ -65,5 +67,5 @@ uint32_t names_add(struct names *names, const char *head, const char *name)
 
 const char *names_get(const struct names *names, uint32_t number)
 {
-	return names->pieces[number / PIECE][number % PIECE];
+	return names->pieces[number / PIECE_SIZE][number % PIECE_SIZE];
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * names: short numbers for the names of links, rules and devices, so that a verdict carries numbers and the
- * capture's thread turns them into text.
+ * names: small numbers for the names of links, rules and devices, so that a verdict carries numbers, which
+ * the capture thread turns into text.
  *
- * One owner adds; any thread may read a number that it was handed. A name keeps its number for ever, also
- * across reloads. Number 0 is no name.
+ * One thread adds names; any thread may look up a number that it was passed. A name keeps its number for
+ * ever, even across reloads. Number 0 means no name.
  */
 #ifndef BASE_NAMES_H
 #define BASE_NAMES_H
@@ -18,7 +18,8 @@ struct names;
 struct names *names_new(void);
 void names_free(struct names *names);
 
-/* The number of head and name together, as "rule:" "dead-zone"; 0 once NAMES_MAX names are taken. */
+/* Returns the number of head and name together, such as "rule:" "dead-zone", adding it if it is new; 0 if
+ * there are NAMES_MAX names already. */
 uint32_t names_add(struct names *names, const char *head, const char *name);
 const char *names_get(const struct names *names, uint32_t number);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ns: the one unit of time inside deadzone, a signed count of nanoseconds.
+ * ns: the only unit of time inside deadzone, a signed count of nanoseconds.
  *
- * What it counts from is the caller's affair: the relay uses CLOCK_MONOTONIC, `simulate` the stamps of the
- * capture that it reads. Only proxy/ reads a clock; everyone else is handed `now`.
+ * The caller chooses the epoch: the relay uses CLOCK_MONOTONIC, `simulate` the timestamps of the capture that
+ * it reads. Only proxy/ reads a clock; all other code gets `now` as a parameter.
  */
 #ifndef BASE_NS_H
 #define BASE_NS_H
@@ -20,7 +20,7 @@ typedef int64_t ns_t;
 #define NS_NEVER INT64_MAX
 #define NS_UNKNOWN ((ns_t)-1)
 
-/* a + b without running past NS_NEVER; b must not be negative */
+/* Returns a + b, but at most NS_NEVER. b must not be negative. */
 static inline ns_t ns_add(ns_t a, ns_t b)
 {
 	return a > NS_NEVER - b ? NS_NEVER : a + b;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * poison: allocators of our own tell AddressSanitizer which memory nobody has, so that it reports a use after
- * it was given back. Without that sanitizer nothing is done.
+ * poison: lets the project's own allocators tell AddressSanitizer which memory is free, so that it reports a
+ * use after free. Without that sanitizer these are no-ops.
  */
 #ifndef BASE_POISON_H
 #define BASE_POISON_H

@@ -8,8 +8,8 @@
 #include "base/memory.h"
 #include "base/poison.h"
 
-/* Classes of whole size (header and bytes): steps of 8 bytes up to 512, of 16 up to 2 KiB, then doublings up
- * to 128 KiB. */
+/* Size classes, for a datagram's header and bytes together: steps of FINE bytes up to FINE_MAX, of COARSE
+ * bytes up to COARSE_MAX, then six doublings. */
 #define FINE 8u
 #define FINE_MAX 512u
 #define FINE_CLASSES (FINE_MAX / FINE)
@@ -48,6 +48,7 @@ void pool_free(struct pool *pool)
 	free(pool);
 }
 
+/* Returns the class for `whole` bytes (header and payload). */
 static unsigned class_of(size_t whole)
 {
 	unsigned class = STEP_CLASSES;
@@ -70,7 +71,8 @@ static size_t class_size(unsigned class)
 	return (size_t)COARSE_MAX * 2 << (class - STEP_CLASSES);
 }
 
-static void *carve(struct pool *pool, size_t size)
+/* Cuts `size` bytes from the newest slab, or from a new one. Returns NULL if memory runs out. */
+static void *carve_datagram(struct pool *pool, size_t size)
 {
 	struct slab *slab = pool->slabs;
 
@@ -97,7 +99,7 @@ struct datagram *pool_get(struct pool *pool, size_t size)
 		unpoison(datagram, class_size(class));
 		pool->free[class] = datagram->next;
 	} else {
-		datagram = carve(pool, class_size(class));
+		datagram = carve_datagram(pool, class_size(class));
 	}
 	if (!datagram)
 		return NULL;

@@ -9,12 +9,12 @@
 
 #define MIB ((size_t)1 << 20)
 
-static int cannot(struct error *error, const char *path, const char *why)
+static int read_error(struct error *error, const char *path, const char *why)
 {
 	return error_set(error, "`%s` cannot be read: %s", path, why);
 }
 
-static const char *kind_of(mode_t mode)
+static const char *describe_kind(mode_t mode)
 {
 	return S_ISDIR(mode)    ? "it is a directory"
 	       : S_ISFIFO(mode) ? "it is a pipe, and only a regular file can be read again"
@@ -23,35 +23,35 @@ static const char *kind_of(mode_t mode)
 
 int regular_open(const char *path, bool may_wait, struct error *error)
 {
-	struct stat facts;
-	bool waits;
+	struct stat st;
+	bool is_blocking;
 	int fd;
 
 	/* Check before opening: open(2) alone has side effects on some devices. */
-	if (stat(path, &facts)) {
+	if (stat(path, &st)) {
 		if (strncmp(path, "profile:", 8) == 0)
 			return error_set(error,
 			    "`%s` cannot be read: a profile is included by an ini file, `include = %s` in "
 			    "[proxy]",
 			    path, path);
-		return cannot(error, path, strerror(errno));
+		return read_error(error, path, strerror(errno));
 	}
-	waits = may_wait && (S_ISFIFO(facts.st_mode) || S_ISCHR(facts.st_mode));
-	if (!S_ISREG(facts.st_mode) && !waits)
-		return cannot(error, path, kind_of(facts.st_mode));
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (waits ? 0 : O_NONBLOCK));
+	is_blocking = may_wait && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode));
+	if (!S_ISREG(st.st_mode) && !is_blocking)
+		return read_error(error, path, describe_kind(st.st_mode));
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (is_blocking ? 0 : O_NONBLOCK));
 	if (fd < 0)
-		return cannot(error, path, strerror(errno));
-	if (!waits && (fstat(fd, &facts) || !S_ISREG(facts.st_mode))) { /* replaced since the check */
+		return read_error(error, path, strerror(errno));
+	if (!is_blocking && (fstat(fd, &st) || !S_ISREG(st.st_mode))) { /* replaced since the check */
 		close(fd);
-		return cannot(error, path, kind_of(facts.st_mode));
+		return read_error(error, path, describe_kind(st.st_mode));
 	}
 	return fd;
 }
 
 int regular_read(int fd, const char *path, size_t max, struct text *whole, struct error *error)
 {
-	size_t from = whole->size;
+	size_t start = whole->size;
 	char block[65536], why[64];
 	ssize_t got;
 
@@ -59,11 +59,11 @@ int regular_read(int fd, const char *path, size_t max, struct text *whole, struc
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return cannot(error, path, strerror(errno));
-		if (whole->size - from + (size_t)got > max) {
+			return read_error(error, path, strerror(errno));
+		if (whole->size - start + (size_t)got > max) {
 			snprintf(why, sizeof(why), "it is larger than %zu %s", max < MIB ? max : max / MIB,
 			    max < MIB ? "bytes" : "MiB");
-			return cannot(error, path, why);
+			return read_error(error, path, why);
 		}
 		text_add_bytes(whole, block, (size_t)got);
 	}

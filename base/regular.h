@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * regular: input files that may be read while traffic flows, so only regular ones: reading them never blocks
- * on another process.
+ * regular: reads input files while traffic flows. Only regular files are accepted, so that reading never
+ * blocks on another process.
  */
 #ifndef BASE_REGULAR_H
 #define BASE_REGULAR_H
@@ -12,9 +12,11 @@
 #include "base/error.h"
 #include "base/text.h"
 
-/* A descriptor to read from, opened without waiting; -1 and why. `may_wait`: a pipe or a terminal will do. */
+/* Opens `path` for reading, without blocking. If `may_wait`, a pipe or a terminal is accepted too. Returns
+ * the descriptor, or -1 and sets *error. */
 int regular_open(const char *path, bool may_wait, struct error *error);
-/* Appends what is left to read, at most `most` bytes; -1 and why. */
+/* Appends the rest of the file to `whole`. Returns 0, or -1 and sets *error, also if there are more than
+ * `max` bytes. */
 int regular_read(int fd, const char *path, size_t max, struct text *whole, struct error *error);
 
 #endif

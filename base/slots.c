@@ -11,14 +11,15 @@
 #include "base/memory.h"
 #include "base/poison.h"
 
-/* Pieces double up to a huge page: few things take little. */
+/* The first piece is small, each next one is twice as large, up to a huge page. */
 #define PIECE_MIN ((size_t)65536)
 #define PIECE_MAX ((size_t)2 << 20)
 
-/* With a sanitizer, a slot that was given back is not given out again soon. */
+/* With AddressSanitizer, at least this many slots stay free before one is reused, to detect a late use
+ * after free. */
 #define KEPT_BACK (POISON_IS_ON ? 1024 : 0) /* slots */
 
-/* In front of its slots. */
+/* The header of a piece, before its slots. */
 struct piece {
 	struct piece *next;
 };
@@ -29,13 +30,13 @@ struct free_slot {
 
 struct slots {
 	size_t size;
-	struct free_slot *free_first, *free_last; /* the one given back first is given out first */
+	struct free_slot *free_first, *free_last; /* a queue: the slot that was freed first is reused first */
 	size_t free_count, taken;
 	struct piece *pieces;
 	size_t used, cap; /* bytes of the newest piece */
 };
 
-static size_t lines(size_t size)
+static size_t align_to_line(size_t size)
 {
 	return (size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 }
@@ -44,8 +45,8 @@ struct slots *slots_new(size_t size)
 {
 	struct slots *slots = memory_new(1, sizeof(*slots));
 
-	slots->size = lines(size);
-	assert(slots->size <= PIECE_MIN - lines(sizeof(struct piece)));
+	slots->size = align_to_line(size);
+	assert(slots->size <= PIECE_MIN - align_to_line(sizeof(struct piece)));
 	return slots;
 }
 
@@ -80,12 +81,12 @@ static bool add_piece(struct slots *slots)
 		return false;
 	piece->next = slots->pieces;
 	slots->pieces = piece;
-	slots->used = lines(sizeof(*piece));
+	slots->used = align_to_line(sizeof(*piece));
 	slots->cap = cap;
 	return true;
 }
 
-static void *carve(struct slots *slots)
+static void *carve_slot(struct slots *slots)
 {
 	if (slots->cap - slots->used < slots->size && !add_piece(slots))
 		return NULL;
@@ -93,7 +94,7 @@ static void *carve(struct slots *slots)
 	return (char *)slots->pieces + slots->used - slots->size;
 }
 
-static void *take_free(struct slots *slots)
+static void *pop_free_slot(struct slots *slots)
 {
 	struct free_slot *slot = slots->free_first;
 
@@ -105,7 +106,7 @@ static void *take_free(struct slots *slots)
 
 void *slots_get(struct slots *slots)
 {
-	void *slot = slots->free_count > KEPT_BACK ? take_free(slots) : carve(slots);
+	void *slot = slots->free_count > KEPT_BACK ? pop_free_slot(slots) : carve_slot(slots);
 
 	if (!slot)
 		return NULL;
@@ -115,17 +116,17 @@ void *slots_get(struct slots *slots)
 
 void slots_put(struct slots *slots, void *slot)
 {
-	struct free_slot *last = slot;
+	struct free_slot *freed = slot;
 
-	last->next = NULL;
+	freed->next = NULL;
 	if (slots->free_count++) {
-		unpoison(slots->free_last, sizeof(*last));
-		slots->free_last->next = last;
-		poison(slots->free_last, sizeof(*last));
+		unpoison(slots->free_last, sizeof(*freed));
+		slots->free_last->next = freed;
+		poison(slots->free_last, sizeof(*freed));
 	} else {
-		slots->free_first = last;
+		slots->free_first = freed;
 	}
-	slots->free_last = last;
+	slots->free_last = freed;
 	slots->taken--;
 	poison(slot, slots->size);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * slots: memory for thousands of things of one size, where most are needed again and again.
+ * slots: an allocator for thousands of objects of one size that are freed and allocated again and again.
  *
- * Each begins at a line of the cache. They stand together in large pieces, for which the kernel is asked for
- * huge pages, so that few entries of the TLB reach all of them. Nothing goes back to the system before
- * slots_free. One thread owns them.
+ * Each slot begins at a cache line. Slots are carved from large pieces, for which the kernel is asked for
+ * huge pages, so that few TLB entries cover all of them. Memory is only returned to the system by slots_free.
+ * All slots belong to one thread.
  */
 #ifndef BASE_SLOTS_H
 #define BASE_SLOTS_H
@@ -13,11 +13,11 @@
 
 struct slots;
 
-/* For things of `size` bytes each. */
+/* Returns an allocator of slots of `size` bytes. */
 struct slots *slots_new(size_t size);
-/* All must have been given back. */
+/* All slots must have been returned by slots_put. */
 void slots_free(struct slots *slots);
-/* One more, all zero; NULL when memory is out. */
+/* Returns a zeroed slot; NULL if memory runs out. */
 void *slots_get(struct slots *slots);
 void slots_put(struct slots *slots, void *slot);
 

@@ -7,11 +7,12 @@
 
 #include "base/memory.h"
 
-#define LEAST 64 /* room: most lines fit */
+#define CAP_MIN 64 /* bytes; most lines fit */
 
+/* Makes room for `more` bytes and a NUL. Returns false, and marks the text as failed, if memory runs out. */
 static bool make_room(struct text *text, size_t more)
 {
-	size_t cap = text->cap ? text->cap : LEAST;
+	size_t cap = text->cap ? text->cap : CAP_MIN;
 	char *at;
 
 	while (cap < text->size + more + 1)
@@ -101,8 +102,9 @@ void text_add_number(struct text *text, uint64_t number)
 	text_add_bytes(text, digits, (size_t)(text_digits(digits, number) - digits));
 }
 
-/* The length of the UTF-8 character at `at`, or 0 if it is invalid or not printable. */
-static size_t shown(const uint8_t *at, size_t left)
+/* Returns the length of the UTF-8 character at `at`, or 0 if it is invalid or must not be shown on a
+ * terminal. */
+static size_t visible_size(const uint8_t *at, size_t left)
 {
 	size_t size = at[0] < 0x80       ? 1
 	              : at[0] >> 5 == 6  ? 2
@@ -121,7 +123,7 @@ static size_t shown(const uint8_t *at, size_t left)
 			return 0;
 		code = code << 6 | (at[i] & 0x3f);
 	}
-	/* Overlong encodings, C1 controls, surrogates, beyond U+10FFFF. */
+	/* Overlong encodings, C1 controls, surrogates, and codes beyond U+10FFFF. */
 	if (code < (size == 2      ? 0x80u
 	               : size == 3 ? 0x800u
 	                           : 0x10000u) ||
@@ -137,10 +139,10 @@ static size_t shown(const uint8_t *at, size_t left)
 size_t text_visible_prefix(const char *bytes, size_t size)
 {
 	const uint8_t *at = (const uint8_t *)bytes;
-	size_t done = 0, taken;
+	size_t done = 0, char_size;
 
-	while (done < size && (taken = shown(at + done, size - done)))
-		done += taken;
+	while (done < size && (char_size = visible_size(at + done, size - done)))
+		done += char_size;
 	return done;
 }
 
@@ -157,16 +159,16 @@ void text_escape(char escape[TEXT_ESCAPE_SIZE], char byte)
 void text_add_visible(struct text *text, const char *bytes, size_t size)
 {
 	for (;;) {
-		size_t taken = text_visible_prefix(bytes, size);
+		size_t visible = text_visible_prefix(bytes, size);
 		char escape[TEXT_ESCAPE_SIZE];
 
-		text_add_bytes(text, bytes, taken);
-		if (taken == size)
+		text_add_bytes(text, bytes, visible);
+		if (visible == size)
 			return;
-		text_escape(escape, bytes[taken]);
+		text_escape(escape, bytes[visible]);
 		text_add_bytes(text, escape, sizeof(escape));
-		bytes += taken + 1;
-		size -= taken + 1;
+		bytes += visible + 1;
+		size -= visible + 1;
 	}
 }
 
@@ -178,7 +180,7 @@ size_t text_whole_characters(const char *bytes, size_t size, size_t cap)
 		return size;
 	while (end && ((unsigned char)bytes[end] & 0xc0) == 0x80)
 		end--;
-	return end ? end : cap; /* it is no UTF-8 at all */
+	return end ? end : cap; /* this is not UTF-8 */
 }
 
 void text_clear(struct text *text)
@@ -206,7 +208,8 @@ int text_hex_digit(char c)
 
 #define NAME_MAX_SIZE 40
 
-static size_t distance(const char *a, const char *b)
+/* Returns the Levenshtein distance of two names, or NAME_MAX_SIZE if one is longer than that. */
+static size_t edit_distance(const char *a, const char *b)
 {
 	size_t row[NAME_MAX_SIZE + 1];
 	size_t m = strlen(a), n = strlen(b);
@@ -240,7 +243,7 @@ const char *text_nearest(const char *written, const char *const *names, size_t c
 	size_t min = strlen(written) / 2 + 1;
 
 	for (size_t i = 0; i < count; i++) {
-		size_t d = distance(written, names[i]);
+		size_t d = edit_distance(written, names[i]);
 
 		if (d < min) {
 			min = d;

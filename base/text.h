@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * text: a string that grows. `at` is always terminated once something was added; free with text_free.
+ * text: a string that grows. `at` is NUL-terminated as soon as anything was added; free it with text_free.
  *
- * Out of memory ends the process, as base/memory.h says. In a thread that must go on the text is marked
- * `failed` instead: what it holds then is not whole, and its user treats it as lost.
+ * If memory runs out, the process ends (see base/memory.h). In a thread that called memory_go_on the text is
+ * marked `failed` instead: it is incomplete then, and must be treated as lost.
  */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
@@ -22,30 +22,30 @@ struct text {
 void text_add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_add_list(struct text *text, const char *format, va_list list) __attribute__((format(printf, 2, 0)));
 void text_add_bytes(struct text *text, const void *bytes, size_t size);
-/* The same as "%s" and "%u", for what is written often: several times faster. */
+/* The same as text_add with "%s" and "%u", for frequent use: several times faster. */
 void text_add_word(struct text *text, const char *word);
 void text_add_number(struct text *text, uint64_t number);
-/* Untrusted text made safe for a terminal: control characters and invalid UTF-8 become escapes such as \x1b;
- * newlines and tabs are kept. */
+/* Appends untrusted text, made safe for a terminal: control characters and invalid UTF-8 become escapes
+ * such as \x1b; newlines and tabs are kept. */
 void text_add_visible(struct text *text, const char *bytes, size_t size);
 /* Returns how many of the first bytes text_add_visible would add unchanged. */
 size_t text_visible_prefix(const char *bytes, size_t size);
-/* Returns how many of the `size` bytes of UTF-8 fit into `room` without cutting a character. */
+/* Returns how many of the `size` bytes of UTF-8 fit into `cap` bytes without splitting a character. */
 size_t text_whole_characters(const char *bytes, size_t size, size_t cap);
-/* Writes the escape of one byte, such as \x1b; no NUL. */
+/* Writes the escape of one byte, such as \x1b, without a NUL. */
 #define TEXT_ESCAPE_SIZE 4
 void text_escape(char escape[TEXT_ESCAPE_SIZE], char byte);
 void text_clear(struct text *text);
 void text_free(struct text *text);
 
-/* Writes its digits, and no end; gives what is behind them. */
+/* Writes the decimal digits of `number`, without a NUL. Returns the end of the digits. */
 #define TEXT_DIGITS_MAX 20
 char *text_digits(char *at, uint64_t number);
 
-/* The value of a hex digit, or -1. */
+/* Returns the value of a hex digit, or -1. */
 int text_hex_digit(char c);
 
-/* The nearest of `names` to what was written, by edit distance, or NULL where nothing is near. */
+/* Returns the member of `names` that is nearest to `written` by edit distance, or NULL if none is near. */
 const char *text_nearest(const char *written, const char *const *names, size_t count);
 
 #endif

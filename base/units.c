@@ -8,13 +8,13 @@
 #include <string.h>
 #include <strings.h>
 
-#define FIGURE_SIZE 64
-#define UNITS_WHOLE_MAX 9007199254740992.0 /* 2^53: a double holds every whole number up to it */
+#define NUMBER_SIZE 64                     /* bytes of a number as text, with its NUL */
+#define UNITS_WHOLE_MAX 9007199254740992.0 /* 2^53: a double represents every integer up to it */
 
-/* Splits "1.5ms" into its figure and its unit. The figure is plain decimal: no sign, exponent or blank. */
-static int figure_read(const char *text, double *figure, const char **unit, struct error *error)
+/* Splits "1.5ms" into its number and its unit. The number is plain decimal: no sign, exponent or blank. */
+static int read_number_and_unit(const char *text, double *value, const char **unit, struct error *error)
 {
-	char digits[FIGURE_SIZE];
+	char digits[NUMBER_SIZE];
 	size_t size = strspn(text, "0123456789.");
 	const char *dot = memchr(text, '.', size);
 
@@ -26,7 +26,7 @@ static int figure_read(const char *text, double *figure, const char **unit, stru
 		return error_set(error, "`%s` has too many digits", text);
 	memcpy(digits, text, size);
 	digits[size] = '\0';
-	*figure = strtod(digits, NULL);
+	*value = strtod(digits, NULL);
 	*unit = text + size;
 	return 0;
 }
@@ -36,7 +36,7 @@ struct unit {
 	double worth;
 };
 
-/* Units as they are written elsewhere. */
+/* Names of units in other tools. */
 static const struct {
 	const char *word, *unit;
 } unit_words[] = {{"sec", "s"}, {"secs", "s"}, {"second", "s"}, {"seconds", "s"}, {"msec", "ms"},
@@ -53,8 +53,9 @@ static const struct unit *unit_find(const struct unit *units, size_t count, cons
 	return NULL;
 }
 
-/* The unit that was likely meant by one that there is not: another case, or another tool's word; or NULL. */
-static const char *unit_meant(const struct unit *units, size_t count, const char *name)
+/* Returns the unit that was probably meant by `name`, which is not a unit: the same in another case, or
+ * another tool's word for one; or NULL. */
+static const char *guess_unit(const struct unit *units, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcasecmp(units[i].name, name) == 0)
@@ -65,34 +66,35 @@ static const char *unit_meant(const struct unit *units, size_t count, const char
 	return NULL;
 }
 
-/* A figure is there, but its unit is missing or not known: says why. `kind` as in "unit of time", `examples`
- * as in "a time is 20ms". */
-static int unit_wrong(const char *text, const char *name, const struct unit *units, size_t count,
+/* Sets *error to why the unit `name` in `text` is missing or wrong, and returns -1. `kind` is as in "unit
+ * of time", `examples` as in "a time is 20ms". */
+static int unit_error(const char *text, const char *name, const struct unit *units, size_t count,
     const char *kind, const char *examples, struct error *error)
 {
-	int figure = (int)(name - text);
-	const char *blankless = name + strspn(name, " \t"), *meant = unit_meant(units, count, blankless);
+	int number_size = (int)(name - text);
+	const char *trimmed = name + strspn(name, " \t"), *meant = guess_unit(units, count, trimmed);
 
 	if (name[0] == ',' && isdigit((unsigned char)name[1]))
 		return error_set(
-		    error, "`%s`: the decimal sign is a point, %.*s.%s", text, figure, text, name + 1);
+		    error, "`%s`: the decimal sign is a point, %.*s.%s", text, number_size, text, name + 1);
 	if (strchr(name, ';') || strchr(name, '#'))
 		return error_set(error, "`%s`: a comment behind a value needs a space before its `;`", text);
-	if (meant && blankless > name)
+	if (meant && trimmed > name)
 		return error_set(
-		    error, "`%s`: no space between number and unit, %.*s%s", text, figure, text, meant);
-	if (meant && strcasecmp(meant, blankless) == 0)
-		return error_set(error, "`%s`: units are case-sensitive, %.*s%s", text, figure, text, meant);
+		    error, "`%s`: no space between number and unit, %.*s%s", text, number_size, text, meant);
+	if (meant && strcasecmp(meant, trimmed) == 0)
+		return error_set(
+		    error, "`%s`: units are case-sensitive, %.*s%s", text, number_size, text, meant);
 	if (meant)
-		return error_set(error, "`%s` has no %s; did you mean %.*s%s? %s", text, kind, figure, text,
-		    meant, examples);
+		return error_set(error, "`%s` has no %s; did you mean %.*s%s? %s", text, kind, number_size,
+		    text, meant, examples);
 	if (!*name)
 		return error_set(error, "`%s` lacks its unit; %s", text, examples);
 	return error_set(error, "`%s` has no %s; %s", text, kind, examples);
 }
 
-/* Nanoseconds of "1.5" of a unit, exactly; false where there is a finer rest. The digits are known to be
- * sound. */
+/* Computes the exact nanoseconds of a number of units of `worth` nanoseconds. Returns false if they are
+ * not a whole number. `digits` must be valid. */
 static bool exact_ns(const char *digits, ns_t worth, ns_t *time)
 {
 	__int128 sum = 0, scale = worth;
@@ -119,19 +121,19 @@ int units_time(const char *text, ns_t *time, struct error *error)
 	static const struct unit units[] = {{"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
 	const struct unit *unit;
 	const char *name;
-	double figure;
+	double value;
 
-	if (figure_read(text, &figure, &name, error))
+	if (read_number_and_unit(text, &value, &name, error))
 		return -1;
-	if (*name == '\0' && figure == 0) {
+	if (*name == '\0' && value == 0) {
 		*time = 0;
 		return 0;
 	}
 	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
 	if (!unit)
-		return unit_wrong(text, name, units, sizeof(units) / sizeof(*units), "unit of time",
+		return unit_error(text, name, units, sizeof(units) / sizeof(*units), "unit of time",
 		    "a time is 250us, 20ms, 1.5s, 2m or 1h", error);
-	if (figure * unit->worth > (double)UNITS_TIME_MAX)
+	if (value * unit->worth > (double)UNITS_TIME_MAX)
 		return error_set(error, "`%s` is out of range; 100000h is the most", text);
 	if (!exact_ns(text, (ns_t)unit->worth, time))
 		return error_set(error, "`%s` is finer than a nanosecond", text);
@@ -140,7 +142,7 @@ int units_time(const char *text, ns_t *time, struct error *error)
 
 int units_time_range(const char *text, struct time_range *range, struct error *error)
 {
-	char low[FIGURE_SIZE];
+	char low[NUMBER_SIZE];
 	const char *dash = strchr(text, '-');
 
 	if (!dash || dash == text) {
@@ -164,19 +166,19 @@ int units_share(const char *text, double *share, struct error *error)
 {
 	static const struct unit units[] = {{"%", 0.01}};
 	const char *unit;
-	double figure;
+	double value;
 
-	if (figure_read(text, &figure, &unit, error))
+	if (read_number_and_unit(text, &value, &unit, error))
 		return -1;
-	if (strcmp(unit, "%") != 0 && !(figure == 0 && *unit == '\0'))
-		return unit_wrong(text, unit, units, 1, "unit", "a share is 2% or 0.5%", error);
-	if (figure > 100)
+	if (strcmp(unit, "%") != 0 && !(value == 0 && *unit == '\0'))
+		return unit_error(text, unit, units, 1, "unit", "a share is 2% or 0.5%", error);
+	if (value > 100)
 		return error_set(error, "`%s` is out of range; a share is 0%% to 100%%", text);
-	*share = figure / 100;
+	*share = value / 100;
 	return 0;
 }
 
-static int whole_of(const char *text, double value, uint64_t *number, struct error *error)
+static int to_whole(const char *text, double value, uint64_t *number, struct error *error)
 {
 	if (value > UNITS_WHOLE_MAX)
 		return error_set(error, "`%s` is out of range; %.0f is the most", text, UNITS_WHOLE_MAX);
@@ -192,15 +194,15 @@ int units_size(const char *text, uint64_t *bytes, struct error *error)
 	    {"", 1}, {"B", 1}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
 	const struct unit *unit;
 	const char *name;
-	double figure;
+	double value;
 
-	if (figure_read(text, &figure, &name, error))
+	if (read_number_and_unit(text, &value, &name, error))
 		return -1;
 	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
 	if (!unit)
-		return unit_wrong(text, name, units, sizeof(units) / sizeof(*units), "unit of size",
+		return unit_error(text, name, units, sizeof(units) / sizeof(*units), "unit of size",
 		    "a size is 1200B, 64KiB or 10MiB", error);
-	return whole_of(text, figure * unit->worth, bytes, error);
+	return to_whole(text, value * unit->worth, bytes, error);
 }
 
 int units_rate(const char *text, uint64_t *bits_per_second, struct error *error)
@@ -208,36 +210,36 @@ int units_rate(const char *text, uint64_t *bits_per_second, struct error *error)
 	static const struct unit units[] = {{"bit", 1}, {"kbit", 1e3}, {"Mbit", 1e6}, {"Gbit", 1e9}};
 	const struct unit *unit;
 	const char *name;
-	double figure;
+	double value;
 
-	if (figure_read(text, &figure, &name, error))
+	if (read_number_and_unit(text, &value, &name, error))
 		return -1;
 	unit = unit_find(units, sizeof(units) / sizeof(*units), name);
 	if (!unit)
-		return unit_wrong(text, name, units, sizeof(units) / sizeof(*units), "unit of rate",
+		return unit_error(text, name, units, sizeof(units) / sizeof(*units), "unit of rate",
 		    "a rate is 18kbit or 1.5Mbit (per second)", error);
-	if (figure * unit->worth < 1 || figure * unit->worth > 1e12)
+	if (value * unit->worth < 1 || value * unit->worth > 1e12)
 		return error_set(error, "`%s` is out of range; a rate is 1bit to 1000Gbit", text);
-	return whole_of(text, round(figure * unit->worth * 1e3) / 1e3, bits_per_second, error);
+	return to_whole(text, round(value * unit->worth * 1e3) / 1e3, bits_per_second, error);
 }
 
 int units_whole(const char *text, uint64_t *number, struct error *error)
 {
 	const char *unit;
-	double figure;
+	double value;
 
-	if (figure_read(text, &figure, &unit, error))
+	if (read_number_and_unit(text, &value, &unit, error))
 		return -1;
 	if (*unit)
 		return error_set(error, "`%s` is not a whole number", text);
-	return whole_of(text, figure, number, error);
+	return to_whole(text, value, number, error);
 }
 
 typedef int read_number(const char *text, uint64_t *number, struct error *error);
 
 static int span_read(const char *text, struct span *span, read_number *read, struct error *error)
 {
-	char low[FIGURE_SIZE];
+	char low[NUMBER_SIZE];
 	const char *dash = strchr(text, '-');
 	size_t size = dash ? (size_t)(dash - text) : strlen(text);
 

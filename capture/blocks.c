@@ -12,9 +12,9 @@
 #define SYSLOG_PORT 514
 #define SYSLOG_PRIORITY 134 /* local0.info: 16 * 8 + 6 */
 #define RESOLUTION_NS 9
-#define INI_MAX ((size_t)8 << 20) /* bytes: readers refuse a block of more than 16 MiB */
+#define INI_MAX ((size_t)8 << 20) /* bytes; readers refuse a block of more than 16 MiB */
 
-static void interface_block(struct text *out, const char *name, const char *description)
+static void add_interface_block(struct text *out, const char *name, const char *description)
 {
 	size_t start = pcapng_begin(out, PCAPNG_INTERFACE);
 	const uint8_t resolution = RESOLUTION_NS;
@@ -37,7 +37,7 @@ void blocks_head(struct text *out, const char *version, uint64_t seed, const cha
 
 	pcapng_add32(out, PCAPNG_MAGIC);
 	pcapng_add32(out, 1);          /* version 1.0: major and minor, 16 bits each */
-	pcapng_add32(out, UINT32_MAX); /* section length -1: not known */
+	pcapng_add32(out, UINT32_MAX); /* section length -1: unknown */
 	pcapng_add32(out, UINT32_MAX);
 	if (uname(&system) == 0) {
 		pcapng_option_text(out, PCAPNG_SECTION_HARDWARE, system.machine);
@@ -54,9 +54,9 @@ void blocks_head(struct text *out, const char *version, uint64_t seed, const cha
 	text_free(&comment);
 	pcapng_option(out, PCAPNG_END, NULL, 0);
 	pcapng_end(out, start);
-	interface_block(out, "device", "between devices and the proxy");
-	interface_block(out, "cloud", "between the proxy and the cloud");
-	interface_block(out, "events", "what happened, as syslog lines");
+	add_interface_block(out, "device", "between devices and the proxy");
+	add_interface_block(out, "cloud", "between the proxy and the cloud");
+	add_interface_block(out, "events", "what happened, as syslog lines");
 }
 
 void blocks_secrets(struct text *out, const char *lines, size_t size)
@@ -79,8 +79,9 @@ size_t blocks_packet_headers(uint8_t *headers, const struct record *record)
 	return packet_headers(headers, &record->ends, record->size, sum);
 }
 
-/* RFC 3164: "<134>Nov 23 05:18:00 deadzone deadzone: s=3 …", on loopback to port 514. */
-static void event_block(struct text *out, const struct record *record)
+/* Adds an event as a syslog message (RFC 3164) on loopback to port 514: "<134>Nov 23 05:18:00 deadzone
+ * deadzone: s=3 …". */
+static void add_event_block(struct text *out, const struct record *record)
 {
 	struct packet_ends ends = {.from = {.family = FAMILY_IPV4, .port = SYSLOG_PORT, .ip = {127, 0, 0, 1}},
 	    .to = {.family = FAMILY_IPV4, .port = SYSLOG_PORT, .ip = {127, 0, 0, 1}},
@@ -111,7 +112,7 @@ static void event_block(struct text *out, const struct record *record)
 	text_free(&line);
 }
 
-static void packet_block(struct text *out, const struct record *record, const struct names *names)
+static void add_packet_block(struct text *out, const struct record *record, const struct names *names)
 {
 	uint8_t headers[PACKET_HEADERS_MAX];
 	uint32_t flags = record->flags;
@@ -142,19 +143,19 @@ static void packet_block(struct text *out, const struct record *record, const st
 void blocks_record(struct text *out, const struct record *record, const struct names *names)
 {
 	if (record->kind == RECORD_EVENT)
-		event_block(out, record);
+		add_event_block(out, record);
 	else
-		packet_block(out, record, names);
+		add_packet_block(out, record, names);
 }
 
-static void option_time(struct text *out, uint16_t code, ns_t at)
+static void add_time_option(struct text *out, uint16_t code, ns_t at)
 {
 	uint32_t words[2] = {(uint32_t)((uint64_t)at >> 32), (uint32_t)at};
 
 	pcapng_option(out, code, words, 8);
 }
 
-/* "dropped loss=3 blackout=40", of what came in by this interface. */
+/* Adds "dropped loss=3 blackout=40", for the datagrams that arrived on this interface. */
 static void add_reasons(struct text *out, const struct account *account)
 {
 	text_add(out, "dropped");
@@ -163,7 +164,7 @@ static void add_reasons(struct text *out, const struct account *account)
 			text_add(out, " %s=%" PRIu64, verdict_reasons[i], account->dropped[i]);
 }
 
-/* "part=3": of a run that was rotated. */
+/* Adds lines such as "capture_lost=0" and, from the second file of a run on, "part=3". */
 static void add_part(struct text *out, const struct blocks_part *part)
 {
 	text_add(out, "capture_lost=%" PRIu64 "\n", part->lost);
@@ -181,8 +182,8 @@ void blocks_rotated(struct text *out, const struct blocks_part *part, ns_t at)
 	add_part(&comment, part);
 	text_add(&comment, "%srotated=1\n", part->part > 1 ? "" : "part=1\n");
 	pcapng_comment(out, &comment);
-	option_time(out, PCAPNG_STATISTICS_START, part->began);
-	option_time(out, PCAPNG_STATISTICS_END, at);
+	add_time_option(out, PCAPNG_STATISTICS_START, part->began);
+	add_time_option(out, PCAPNG_STATISTICS_END, at);
 	pcapng_option(out, PCAPNG_END, NULL, 0);
 	pcapng_end(out, start);
 	text_free(&comment);
@@ -204,8 +205,8 @@ void blocks_tail(struct text *out, const struct capture_closing *closing, const 
 			add_reasons(&comment, &closing->totals[interface]);
 			pcapng_comment(out, &comment);
 		}
-		option_time(out, PCAPNG_STATISTICS_START, part->began);
-		option_time(out, PCAPNG_STATISTICS_END, closing->at);
+		add_time_option(out, PCAPNG_STATISTICS_START, part->began);
+		add_time_option(out, PCAPNG_STATISTICS_END, closing->at);
 		if (interface != INTERFACE_EVENTS) {
 			const struct account *totals = &closing->totals[interface];
 			uint64_t dropped = account_dropped(totals);

@@ -18,11 +18,11 @@
 #include "capture/keylog.h"
 #include "capture/recorder.h"
 
-#define PAUSE (20 * NS_MS)      /* between two looks into the ring */
-#define BATCH ((size_t)1 << 20) /* bytes of blocks made before they are written */
-#define BATCH_RECORDS 16384u    /* and of records */
-#define RETRY NS_S              /* a file that could not be written is tried again after this */
-#define EXIT_PATIENCE 1         /* seconds, at an exit in the middle */
+#define POLL_INTERVAL (20 * NS_MS) /* between two passes over the rings */
+#define BATCH ((size_t)1 << 20)    /* bytes of blocks that are collected before they are written */
+#define BATCH_RECORDS 16384u       /* the same limit in records */
+#define RETRY NS_S                 /* time until a file that could not be written is tried again */
+#define EXIT_WAIT_MAX 1            /* seconds that an unexpected exit waits for the capture thread */
 
 struct capture {
 	struct capture_options options;
@@ -30,28 +30,29 @@ struct capture {
 	unsigned recorder_count;
 	pthread_t thread;
 	atomic_bool stop, rotate_soon;
-	atomic_uint_fast64_t written, lost_here, lost_there; /* records; lost by the ring, and by the disk */
+	/* Numbers of records: written, lost because a ring was full, lost when writing. */
+	atomic_uint_fast64_t written, lost_in_ring, lost_on_write;
 
-	/* The capture thread's own. */
+	/* Only used by the capture thread from here on. */
 	struct file *file;
 	struct classic *classic;
-	struct keylog *keylog; /* NULL: none is followed */
-	struct text head;      /* of the file that is open: written before anything else */
+	struct keylog *keylog; /* NULL: there are no key logs */
+	struct text head;      /* head of the file that is open */
 	struct hosts hosts;
 	struct text out;
-	uint32_t ends[BATCH_RECORDS]; /* of the records in `out` */
+	uint32_t ends[BATCH_RECORDS]; /* ends of the records in `out`, as offsets */
 	size_t end_count;
 	char *ini;
-	uint64_t part;            /* number of the file that is open, from 1 on */
-	ns_t opened_at, latest;   /* stamps */
-	ns_t stamp_offset;        /* from CLOCK_MONOTONIC to the records' stamps */
-	ns_t retry_at, looked_at; /* CLOCK_MONOTONIC: a step of the wall clock changes no interval */
+	uint64_t part;             /* number of the open file in its run, counted from 1 */
+	ns_t opened_at, latest;    /* record timestamps: of the file's start, of the newest record */
+	ns_t stamp_offset;         /* what to add to CLOCK_MONOTONIC to get record timestamps */
+	ns_t retry_at, checked_at; /* CLOCK_MONOTONIC, which steps of the wall clock do not affect */
 	bool in_trouble;
-	bool awaits_reader; /* of a FIFO: records stay in the rings until it comes */
+	bool awaits_reader; /* the FIFO has no reader yet: records stay in the rings until it has */
 
-	pthread_mutex_t lock; /* of what follows */
+	pthread_mutex_t lock; /* protects the members below */
 	char trouble[512], name[4096];
-	char *next_ini; /* the text in force from the next file on; NULL: as before */
+	char *next_ini; /* configuration in force from the next file on; NULL: unchanged */
 	const struct capture_closing *closing;
 	bool closed; /* the thread has ended */
 };
@@ -78,8 +79,9 @@ int capture_rotate(struct capture *capture, const char *ini)
 		capture->next_ini = text;
 	}
 	pthread_mutex_unlock(&capture->lock);
+	/* If the ring is full: rotate after the records that are in it now. */
 	if (!recorder_rotate(&capture->recorders[0]))
-		atomic_store(&capture->rotate_soon, true); /* behind what stands in the ring now, or near */
+		atomic_store(&capture->rotate_soon, true);
 	return 0;
 }
 
@@ -97,8 +99,8 @@ uint64_t capture_written(const struct capture *capture)
 
 uint64_t capture_lost(const struct capture *capture)
 {
-	return atomic_load_explicit(&capture->lost_here, memory_order_relaxed) +
-	       atomic_load_explicit(&capture->lost_there, memory_order_relaxed);
+	return atomic_load_explicit(&capture->lost_in_ring, memory_order_relaxed) +
+	       atomic_load_explicit(&capture->lost_on_write, memory_order_relaxed);
 }
 
 bool capture_trouble(struct capture *capture, char *text, size_t cap)
@@ -135,20 +137,20 @@ static ns_t monotonic(void)
 	return clock_now(CLOCK_MONOTONIC);
 }
 
-/* The present, as stamps count it. */
+/* Returns the current time as a record timestamp. */
 static ns_t stamp_now(const struct capture *capture)
 {
 	return capture->options.patient ? capture->latest : monotonic() + capture->stamp_offset;
 }
 
-/* What a new file is named after: the wall clock, or of a simulation its own. */
+/* Returns the time for the name of a new file: the wall clock or, in a simulation, its own clock. */
 static ns_t name_time(const struct capture *capture)
 {
 	return capture->options.patient ? capture->latest : clock_now(CLOCK_REALTIME);
 }
 
-/* Tells the first of a series of failures. */
-static void tell(struct capture *capture, const struct error *error)
+/* Reports an error, but only the first of a series of failures. */
+static void report_trouble(struct capture *capture, const struct error *error)
 {
 	if (capture->in_trouble)
 		return;
@@ -159,7 +161,7 @@ static void tell(struct capture *capture, const struct error *error)
 	pthread_mutex_unlock(&capture->lock);
 }
 
-static void head(struct capture *capture)
+static void make_head(struct capture *capture)
 {
 	text_clear(&capture->head);
 	if (capture->classic)
@@ -170,12 +172,12 @@ static void head(struct capture *capture)
 		hosts_block(&capture->hosts, 0, &capture->head);
 }
 
-/* Begins the next file; where that fails the one before stays, and it is tried again later. */
+/* Opens the next file. On failure the previous file stays open, and opening is tried again later. */
 static enum file_outcome open_next(struct capture *capture, ns_t at, struct error *error)
 {
 	enum file_outcome outcome = FILE_FULL;
 
-	head(capture);
+	make_head(capture);
 	if (capture->head.failed)
 		error_set(error, "out of memory");
 	else
@@ -195,7 +197,7 @@ static enum file_outcome open_next(struct capture *capture, ns_t at, struct erro
 	return outcome;
 }
 
-/* The key log's lines that the file does not hold yet, in blocks of a size that every reader takes. */
+/* Writes the lines of the key logs that the file does not hold yet, in blocks small enough for any reader. */
 static int write_secrets(struct capture *capture, struct error *error)
 {
 	struct text lines = {0}, block = {0};
@@ -216,7 +218,8 @@ static int write_secrets(struct capture *capture, struct error *error)
 	return failed;
 }
 
-/* Writes what was made, of a full disk as much as fits; `*whole` records of it stand in the file. */
+/* Writes the collected blocks, or as many as fit if the disk is full. Sets *whole to the number of records
+ * written. */
 static int write_out(struct capture *capture, size_t *whole, struct error *error)
 {
 	*whole = 0;
@@ -227,32 +230,32 @@ static int write_out(struct capture *capture, size_t *whole, struct error *error
 	if (capture->out.failed || (capture->keylog && write_secrets(capture, error)) ||
 	    (capture->out.size && file_write_blocks(capture->file, capture->out.at, capture->out.size,
 	                              capture->ends, capture->end_count, whole, error))) {
-		tell(capture, error);
+		report_trouble(capture, error);
 		return -1;
 	}
 	return 0;
 }
 
-/* False if some of what was made is lost. */
+/* Writes the collected blocks and updates the counters. Returns false if some of them were lost. */
 static bool flush(struct capture *capture)
 {
 	struct error error;
-	bool blocked = capture->in_trouble && monotonic() < capture->retry_at;
+	bool is_waiting = capture->in_trouble && monotonic() < capture->retry_at;
 	size_t whole = 0;
-	bool failed = blocked || write_out(capture, &whole, &error);
+	bool failed = is_waiting || write_out(capture, &whole, &error);
 
-	if (failed && !blocked)
+	if (failed && !is_waiting)
 		capture->retry_at = monotonic() + RETRY;
 	if (!failed)
 		capture->in_trouble = false;
 	atomic_fetch_add_explicit(&capture->written, whole, memory_order_relaxed);
-	atomic_fetch_add_explicit(&capture->lost_there, capture->end_count - whole, memory_order_relaxed);
+	atomic_fetch_add_explicit(&capture->lost_on_write, capture->end_count - whole, memory_order_relaxed);
 	capture->end_count = 0;
 	text_clear(&capture->out);
 	return !failed;
 }
 
-static void take_next_ini(struct capture *capture)
+static void apply_next_ini(struct capture *capture)
 {
 	pthread_mutex_lock(&capture->lock);
 	if (capture->next_ini) {
@@ -263,74 +266,77 @@ static void take_next_ini(struct capture *capture)
 	pthread_mutex_unlock(&capture->lock);
 }
 
-static struct blocks_part part_of(const struct capture *capture)
+static struct blocks_part current_part(const struct capture *capture)
 {
 	return (struct blocks_part){
 	    .began = capture->options.at, .lost = capture_lost(capture), .part = capture->part};
 }
 
-static void rotate(struct capture *capture)
+/* Ends the open file and starts the next one. */
+static void rotate_file(struct capture *capture)
 {
 	struct blocks_part part;
 	enum file_outcome outcome;
 	struct error error;
 
 	flush(capture);
-	take_next_ini(capture);
+	apply_next_ini(capture);
 	if (file_is_open(capture->file) && file_is_stream(capture->file))
-		return; /* a FIFO, a device: its reader has the head already */
-	/* If no other file can be begun this one goes on behind the block: of several the last one counts. */
-	part = part_of(capture);
+		return; /* a FIFO or a device: its reader already has the head */
+	/* If no next file can be opened, this one continues after the block: readers use the last such
+	 * block. */
+	part = current_part(capture);
 	if (file_is_open(capture->file) && !capture->classic && !capture->in_trouble) {
 		blocks_rotated(&capture->out, &part, stamp_now(capture));
 		flush(capture);
 	}
 	outcome = open_next(capture, name_time(capture), &error);
 	if (outcome != FILE_OPENED && outcome != FILE_UNREAD)
-		tell(capture, &error);
+		report_trouble(capture, &error);
 }
 
-static bool rotation_due(const struct capture *capture)
+static bool is_rotation_due(const struct capture *capture)
 {
 	uint64_t size = file_size(capture->file) + capture->out.size;
-	bool by_size = capture->options.rotate_size && size >= capture->options.rotate_size;
-	bool by_time = capture->options.rotate_time &&
-	               capture->latest - capture->opened_at >= capture->options.rotate_time;
+	bool is_too_large = capture->options.rotate_size && size >= capture->options.rotate_size;
+	bool is_too_old = capture->options.rotate_time &&
+	                  capture->latest - capture->opened_at >= capture->options.rotate_time;
 
-	/* Not while nothing can be written: it would only make empty files. */
-	return (by_size || by_time) && !capture->in_trouble && file_is_open(capture->file) &&
+	/* Not while writing fails: that would only make empty files. */
+	return (is_too_large || is_too_old) && !capture->in_trouble && file_is_open(capture->file) &&
 	       !file_is_stream(capture->file);
 }
 
-/* Something other than a record is missing: told, and counted as one. */
-static void lack(struct capture *capture, bool lacks, const char *what)
+/* Reports that something other than a record is missing, if `is_missing`, and counts it as one lost
+ * record. */
+static void note_missing(struct capture *capture, bool is_missing, const char *what)
 {
 	struct error error;
 
-	if (!lacks)
+	if (!is_missing)
 		return;
 	error_set(&error, "%s", what);
-	tell(capture, &error);
-	atomic_fetch_add_explicit(&capture->lost_there, 1, memory_order_relaxed);
+	report_trouble(capture, &error);
+	atomic_fetch_add_explicit(&capture->lost_on_write, 1, memory_order_relaxed);
 }
 
-static void take_host(struct capture *capture, const struct record *record)
+static void handle_host(struct capture *capture, const struct record *record)
 {
 	if (!capture->classic && hosts_add(&capture->hosts, &record->ends.from,
 	                             (const char *)record_payload(record), record->size))
 		hosts_block(&capture->hosts, capture->hosts.count - 1, &capture->out);
-	lack(capture, capture->hosts.out_of_memory, "out of memory: a host name is missing");
+	note_missing(capture, capture->hosts.out_of_memory, "out of memory: a host name is missing");
 	capture->hosts.out_of_memory = false;
 }
 
-static void take_record(struct capture *capture, const struct record *record)
+static void handle_record(struct capture *capture, const struct record *record)
 {
 	if (record->kind == RECORD_HOST) {
-		take_host(capture, record);
+		handle_host(capture, record);
 		return;
 	}
 	if (record->kind == RECORD_ROTATE) {
-		rotate(capture);
+		rotate_file(capture);
 		return;
 	}
 	if (capture->keylog && record->kind == RECORD_ARRIVED)
@@ -343,15 +349,15 @@ static void take_record(struct capture *capture, const struct record *record)
 	capture->ends[capture->end_count++] = (uint32_t)capture->out.size;
 }
 
-/* Once in a while: is the file still where it was? */
-static void look_after(struct capture *capture)
+/* Checks every RETRY whether the file was removed, and if so opens a new one. */
+static void check_file(struct capture *capture)
 {
 	struct error error;
 	ns_t now = monotonic();
 
-	if (now < capture->looked_at + RETRY)
+	if (now < capture->checked_at + RETRY)
 		return;
-	capture->looked_at = now;
+	capture->checked_at = now;
 	if (!file_is_gone(capture->file))
 		return;
 	file_close(capture->file);
@@ -360,23 +366,24 @@ static void look_after(struct capture *capture)
 
 		memcpy(why, error.text, sizeof(why));
 		error_set(&error, "it was removed, and now %.300s", why);
-		tell(capture, &error);
+		report_trouble(capture, &error);
 		return;
 	}
 	error_set(&error, "`%s` was removed and is begun anew", file_name(capture->file));
-	tell(capture, &error);
+	report_trouble(capture, &error);
 	capture->in_trouble = false;
 }
 
-/* Too young to be written: a key that it needs may still come. */
-static bool held_back(const struct capture *capture, const struct record *record, ns_t until)
+/* Returns true if a record is too recent to be written: a key for it may still arrive. */
+static bool is_held_back(const struct capture *capture, const struct record *record, ns_t until)
 {
 	return capture->keylog && !capture->options.patient &&
 	       record->at + capture->options.keylog_wait > until;
 }
 
-/* Of what stands first in each ring. A new file, whose stamp is 0, is begun at once. */
-static const struct record *oldest(struct capture *capture, struct recorder **from)
+/* Returns the oldest of the first records of all rings, and sets *from to its recorder; NULL if all are
+ * empty. A request for a new file has timestamp 0, so it comes first. */
+static const struct record *peek_oldest(struct capture *capture, struct recorder **from)
 {
 	const struct record *oldest = NULL;
 
@@ -391,75 +398,77 @@ static const struct record *oldest(struct capture *capture, struct recorder **fr
 	return oldest;
 }
 
-/* Opens the file where there is none; false while its records must wait for that. */
-static bool file_is_there(struct capture *capture)
+/* Opens the file if none is open. Returns false if records must stay in the rings because a FIFO has no
+ * reader. */
+static bool can_handle_records(struct capture *capture)
 {
 	if (!file_is_open(capture->file) && (capture->awaits_reader || monotonic() >= capture->retry_at))
-		rotate(capture);
+		rotate_file(capture);
 	return file_is_open(capture->file) || !capture->awaits_reader;
 }
 
-/* Takes what is in the rings, up to records of the time `until`. */
-static void drain(struct capture *capture, ns_t until)
+/* Handles the records in the rings and writes them. With key logs, records that are newer than `until`
+ * minus the wait stay. */
+static void drain_rings(struct capture *capture, ns_t until)
 {
 	const struct record *record;
 	struct recorder *from;
 
 	if (capture->keylog) {
 		keylog_follow(capture->keylog);
-		lack(capture, keylog_is_short(capture->keylog),
+		note_missing(capture, keylog_is_short(capture->keylog),
 		    "keys are missing: the key logs hold more than 64 MiB, or memory is out");
 	}
-	look_after(capture);
-	if (!file_is_there(capture))
+	check_file(capture);
+	if (!can_handle_records(capture))
 		return;
-	while ((record = oldest(capture, &from)) && !held_back(capture, record, until)) {
-		take_record(capture, record);
+	while ((record = peek_oldest(capture, &from)) && !is_held_back(capture, record, until)) {
+		handle_record(capture, record);
 		ring_taken(from->ring);
 		if (capture->out.size >= BATCH || capture->end_count == BATCH_RECORDS)
 			flush(capture);
-		if (rotation_due(capture))
-			rotate(capture);
+		if (is_rotation_due(capture))
+			rotate_file(capture);
 	}
 	if (atomic_exchange(&capture->rotate_soon, false))
-		rotate(capture);
+		rotate_file(capture);
 	flush(capture);
 }
 
-/* What the rings still hold, and the statistics. If no reader ever came all of it is lost. A file that lacks
- * its end counts as one record lost: `strict` must not pass it. */
-static void finish(struct capture *capture)
+/* Writes what is left in the rings, then the statistics. If a FIFO never had a reader, everything left is
+ * lost. A file without its end counts as one lost record, so that `strict` fails. */
+static void finish_capture(struct capture *capture)
 {
 	struct blocks_part part;
 
 	capture->retry_at = 0;
-	drain(capture, NS_NEVER);
+	drain_rings(capture, NS_NEVER);
 	if (!file_is_open(capture->file)) {
 		capture->awaits_reader = false;
-		drain(capture, NS_NEVER);
+		drain_rings(capture, NS_NEVER);
 	}
-	part = part_of(capture);
+	part = current_part(capture);
 	if (!capture->classic && capture->closing)
 		blocks_tail(&capture->out, capture->closing, &part);
 	capture->retry_at = 0;
 	if (!flush(capture))
-		atomic_fetch_add_explicit(&capture->lost_there, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&capture->lost_on_write, 1, memory_order_relaxed);
 }
 
-static void *run(void *user)
+static void *run_thread(void *user)
 {
 	struct capture *capture = user;
 
 	memory_go_on();
 	while (!atomic_load(&capture->stop)) {
-		drain(capture, stamp_now(capture));
-		nanosleep(&(struct timespec){.tv_nsec = PAUSE}, NULL);
+		drain_rings(capture, stamp_now(capture));
+		nanosleep(&(struct timespec){.tv_nsec = POLL_INTERVAL}, NULL);
 	}
-	finish(capture);
+	finish_capture(capture);
 	return NULL;
 }
 
-static void release(struct capture *capture)
+static void release_capture(struct capture *capture)
 {
 	pthread_mutex_destroy(&capture->lock);
 	file_free(capture->file);
@@ -476,27 +485,27 @@ static void release(struct capture *capture)
 	free(capture);
 }
 
-static void recorders_open(struct capture *capture)
+static void create_recorders(struct capture *capture)
 {
 	capture->recorder_count = capture->options.recorders ? capture->options.recorders : 1;
 	capture->recorders = memory_new(capture->recorder_count, sizeof(*capture->recorders));
 	for (unsigned i = 0; i < capture->recorder_count; i++)
 		capture->recorders[i] = (struct recorder){.ring = ring_new(RECORDER_RING_SIZE),
-		    .lost = &capture->lost_here,
+		    .lost = &capture->lost_in_ring,
 		    .snaplen = capture->options.snaplen,
 		    .patient = capture->options.patient};
 }
 
-/* The first file. One that is full, or that nobody reads yet, is tried again later: only one that cannot be
- * opened is an error. */
-static int first_file(struct capture *capture, struct error *error)
+/* Opens the first file. Only one that cannot be opened is an error: if the disk is full or a FIFO has no
+ * reader, it is tried again later. */
+static int open_first_file(struct capture *capture, struct error *error)
 {
 	enum file_outcome outcome = open_next(capture, capture->options.at, error);
 
 	if (outcome == FILE_UNREAD)
 		error_set(error, "`%s` waits for its reader", capture->options.path);
 	if (outcome == FILE_FULL)
-		tell(capture, error);
+		report_trouble(capture, error);
 	if (outcome == FILE_UNREAD || outcome == FILE_FULL)
 		snprintf(capture->name, sizeof(capture->name), "%s", capture->options.path);
 	return outcome == FILE_REFUSED ? -1 : 0;
@@ -504,10 +513,10 @@ static int first_file(struct capture *capture, struct error *error)
 
 /* ---- Opening and closing ---- */
 
-static struct capture *open_capture; /* the one that an exit in the middle must end */
+static struct capture *open_capture; /* the capture to be ended by end_at_exit */
 
-/* The process ends where nobody can close the capture: memory has run out. Its thread still writes what was
- * recorded, and does not die within a block. */
+/* Runs if the process exits without capture_close, because memory ran out: lets the thread write what was
+ * recorded, and prevents it from being killed within a block. */
 static void end_at_exit(void)
 {
 	struct timespec until;
@@ -517,7 +526,7 @@ static void end_at_exit(void)
 	file_hurry(open_capture->file);
 	atomic_store(&open_capture->stop, true);
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += EXIT_PATIENCE;
+	until.tv_sec += EXIT_WAIT_MAX;
 	pthread_timedjoin_np(open_capture->thread, NULL, &until);
 }
 
@@ -529,7 +538,7 @@ struct capture *capture_open(const struct capture_options *options, struct error
 	capture->options = *options;
 	capture->latest = options->at;
 	capture->stamp_offset = options->at - monotonic();
-	recorders_open(capture);
+	create_recorders(capture);
 	capture->file = file_new(options->path, options->keep, options->keylog_count ? 0600 : 0666);
 	capture->ini = memory_text(options->ini, strlen(options->ini));
 	pthread_mutex_init(&capture->lock, NULL);
@@ -537,23 +546,23 @@ struct capture *capture_open(const struct capture_options *options, struct error
 		capture->classic = classic_new();
 	else if (options->keylog_count)
 		capture->keylog = keylog_new(options->keylogs, options->keylog_count);
-	if (first_file(capture, error) == 0) {
+	if (open_first_file(capture, error) == 0) {
 		sigset_t all, before;
 		int failure;
 
-		sigfillset(&all); /* signals are the first thread's */
+		sigfillset(&all); /* only the first thread handles signals */
 		pthread_sigmask(SIG_SETMASK, &all, &before);
-		failure = pthread_create(&capture->thread, NULL, run, capture);
+		failure = pthread_create(&capture->thread, NULL, run_thread, capture);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		if (failure == 0) {
-			pthread_setname_np(capture->thread, "capture"); /* as top and ps show it */
+			pthread_setname_np(capture->thread, "capture"); /* the name shown by top and ps */
 			registered = registered || atexit(end_at_exit) == 0;
 			open_capture = capture;
 			return capture;
 		}
 		error_set(error, "no thread can be started for the capture: %s", strerror(failure));
 	}
-	release(capture);
+	release_capture(capture);
 	return NULL;
 }
 
@@ -575,5 +584,5 @@ void capture_free(struct capture *capture)
 	if (!capture)
 		return;
 	capture_close(capture, NULL);
-	release(capture);
+	release_capture(capture);
 }

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * capture: writes what came, what left and what was decided, from a thread of its own.
+ * capture: writes what arrived, what was sent and what was decided to a file, in a thread of its own.
  *
- * A worker's thread calls capture_arrived, _departed and _event with its recorder: they copy into the
- * recorder's ring and return; they never wait (but for `patient`, which simulate uses: it has time). The
- * capture's thread takes what stands first in the rings, the oldest first, makes blocks and writes at least
- * every 50 ms. What does not fit into a ring or onto the disk is counted as lost and told once.
+ * A worker thread calls capture_arrived, _departed and _event with its recorder: they copy into the
+ * recorder's ring and return without waiting (except with `patient`, which is for simulate). The capture
+ * thread takes the oldest record from the rings, makes blocks, and writes at least every 50 ms. Records that
+ * do not fit into a ring or onto the disk are counted as lost and reported once.
  *
  * pcapng: one section; interfaces 0 `device`, 1 `cloud`, 2 `events`, all Ethernet. Every packet has one
- * comment (capture/comment.h). Classic pcap, through libpcap, holds the same packets without comments and
+ * comment (capture/comment.h). Classic pcap, written by libpcap, holds the same packets without comments and
  * events.
  *
  * With key logs, packets are held back in the ring for keylog_wait, never in the relay; the lines that have
- * come by then stand before them in a Decryption Secrets Block. A new file starts with all lines so far.
+ * arrived by then precede them in a Decryption Secrets Block. A new file starts with all lines so far.
  *
- * Stamps are wall-clock nanoseconds since 1970.
+ * Timestamps are wall-clock nanoseconds since 1970.
+ *
+ * Order of calls: capture_open, capture_recorder for each thread, the recording functions, capture_close,
+ * capture_free.
  */
 #ifndef CAPTURE_CAPTURE_H
 #define CAPTURE_CAPTURE_H
@@ -35,73 +38,72 @@ enum capture_format { CAPTURE_PCAPNG, CAPTURE_PCAP };
 struct capture_options {
 	const char *path; /* strftime patterns are expanded; "-" is standard output */
 	enum capture_format format;
-	uint32_t snaplen;           /* most payload bytes kept of a datagram */
+	uint32_t snaplen;           /* maximum payload bytes kept of a datagram */
 	uint64_t rotate_size;       /* 0: never */
 	ns_t rotate_time;           /* 0: never */
-	unsigned keep;              /* files; 0: all */
-	bool patient;               /* wait for room rather than lose */
-	unsigned recorders;         /* threads that record; 0: one */
+	unsigned keep;              /* number of files kept; 0: all */
+	bool patient;               /* wait for room in the ring instead of losing records */
+	unsigned recorders;         /* number of recorders, one for each thread that records; 0: one */
 	const char *const *keylogs; /* key log files to follow */
 	size_t keylog_count;
-	ns_t keylog_wait; /* packets are held back so long, so that keys stand before those that need them */
+	ns_t keylog_wait; /* how long packets are held back, so that their keys precede them */
 	const struct names *names;
 	const char *version; /* "deadzone 1.0.0" */
 	uint64_t seed;
-	const char *ini; /* text in force */
-	ns_t at;         /* wall clock: the first file's name, and the start of its statistics */
+	const char *ini; /* the configuration in force */
+	ns_t at;         /* wall clock: for the first file's name, and the start of its statistics */
 };
 
 struct capture;
-/* What one thread records with. */
+/* What one thread records with; it belongs to the capture. */
 struct recorder;
 
-/* Who a packet went from and to. What is not known has no family: the headers hold zeros then. */
+/* The addresses of a packet. An address that is not known has no family: the headers then contain zeros. */
 struct capture_path {
-	const struct address *device,
-	    *device_side;                         /* the device, and the proxy's address that it speaks to */
-	const struct address *cloud_side, *cloud; /* the proxy's address towards the cloud, and the cloud */
+	const struct address *device, *device_side; /* the device, and the proxy's address towards it */
+	const struct address *cloud_side, *cloud;   /* the proxy's address towards the cloud, and the cloud */
 };
 
-/* What only the end knows, for the closing statistics. */
+/* Closing statistics, known only at the end. */
 struct capture_closing {
 	struct account totals[WAYS];
 	uint64_t kernel_drops[WAYS];
-	const char *comment; /* lines of `key=value`: rules' counts, lateness, … */
+	const char *comment; /* lines of `key=value`: counts of rules, lateness, … */
 	ns_t at;
 };
 
-/* Opens the first file at once; NULL and why where that fails. */
+/* Opens the first file and starts the thread. Returns NULL and sets *error on failure. */
 struct capture *capture_open(const struct capture_options *options, struct error *error);
-/* Writes all that is in the ring, then the statistics, and ends the thread; what was counted can still be
- * read. */
+/* Writes everything in the rings, then the statistics (`closing` may be NULL: none), and ends the thread.
+ * The counters below can still be read. */
 void capture_close(struct capture *capture, const struct capture_closing *closing);
-/* Ends the thread, too, where capture_close has not. */
+/* Frees the capture, after capture_close if that was not called. */
 void capture_free(struct capture *capture);
 
 struct recorder *capture_recorder(struct capture *capture, unsigned index);
 
 void capture_arrived(struct recorder *recorder, const struct capture_path *path,
     const struct verdict *verdict, const uint8_t *bytes, uint8_t tos, uint64_t id, ns_t at);
-/* Sent, or unsent where `departure` has a reason. */
+/* Records a datagram that was sent or, if `departure` has a reason, dropped. */
 void capture_departed(struct recorder *recorder, const struct capture_path *path,
     const struct departure *departure, const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id,
     ns_t at);
 void capture_event(struct recorder *recorder, const char *text, ns_t at);
-/* The name of an address, known from here on: a host name, or a [device] section. May be said again and
- * again. */
+/* Records the name of an address, valid from now on: a host name, or the name of a [device] section. May
+ * be called repeatedly. */
 void capture_host(struct recorder *recorder, const struct address *address, const char *name, ns_t at);
 
-/* A new file from here on (SIGUSR2, reload); asked for while nothing is recorded. `ini`: the text in
- * force from now; NULL: as before. -1 where there is none to start (standard output). */
+/* Starts a new file (SIGUSR2, reload); must not run while a thread records. `ini` is the configuration in
+ * force from now on; NULL: unchanged. Returns -1 if there cannot be a new file (standard output). */
 int capture_rotate(struct capture *capture, const char *ini);
-/* A reload starts a new file: the name has a pattern, or rotation is on. */
+/* Returns true if a reload starts a new file: the name has a pattern, or rotation is on. */
 bool capture_starts_anew(const struct capture *capture);
 
 uint64_t capture_written(const struct capture *capture);
 uint64_t capture_lost(const struct capture *capture);
-/* Takes the message of what went wrong since the last call; false where all is well. */
+/* Moves the message about what went wrong since the last call into `text`. Returns false if there is none. */
 bool capture_trouble(struct capture *capture, char *text, size_t cap);
-/* The name of the file that is open, or was last. */
+/* Stores the name of the file that is open or was opened last. */
 void capture_name(struct capture *capture, char *text, size_t cap);
 
 #endif

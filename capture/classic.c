@@ -9,8 +9,8 @@
 #include "base/memory.h"
 #include "capture/pcapng.h"
 
-/* libpcap writes into memory: from there whole records go the way of all blocks, so that none is cut by a
- * kill. */
+/* libpcap writes into memory; whole records are then written like pcapng blocks, so that a kill never cuts
+ * one. */
 struct classic {
 	pcap_t *pcap;
 	pcap_dumper_t *dumper;
@@ -29,7 +29,7 @@ struct classic *classic_new(void)
 	return classic;
 }
 
-static void dumper_close(struct classic *classic)
+static void close_dumper(struct classic *classic)
 {
 	if (classic->dumper)
 		pcap_dump_close(classic->dumper);
@@ -42,18 +42,18 @@ void classic_free(struct classic *classic)
 {
 	if (!classic)
 		return;
-	dumper_close(classic);
+	close_dumper(classic);
 	pcap_close(classic->pcap);
 	free(classic);
 }
 
-/* Hands over what libpcap has written, and starts the memory anew. */
-static void take(struct classic *classic, struct text *out)
+/* Moves what libpcap has written to `out`, and resets the memory stream. */
+static void move_output(struct classic *classic, struct text *out)
 {
 	FILE *stream = pcap_dump_file(classic->dumper);
 
 	if (pcap_dump_flush(classic->dumper) || ferror(stream))
-		out->failed = true; /* memory is out */
+		out->failed = true; /* out of memory */
 	else
 		text_add_bytes(out, classic->bytes, classic->size);
 	clearerr(stream);
@@ -64,14 +64,14 @@ void classic_head(struct classic *classic, struct text *out)
 {
 	FILE *stream;
 
-	dumper_close(classic);
+	close_dumper(classic);
 	stream = open_memstream(&classic->bytes, &classic->size);
 	classic->dumper = stream ? pcap_dump_fopen(classic->pcap, stream) : NULL;
 	if (classic->dumper) {
-		take(classic, out);
+		move_output(classic, out);
 		return;
 	}
-	out->failed = true; /* libpcap has closed the stream */
+	out->failed = true; /* pcap_dump_fopen closes the stream on failure */
 }
 
 void classic_record(struct classic *classic, struct text *out, const struct record *record)
@@ -89,9 +89,9 @@ void classic_record(struct classic *classic, struct text *out, const struct reco
 	header_size = blocks_packet_headers(packet, record);
 	memcpy(packet + header_size, record_payload(record), record->kept);
 	header.ts.tv_sec = record->at / NS_S;
-	header.ts.tv_usec = record->at % NS_S; /* nanoseconds, as the precision says */
+	header.ts.tv_usec = record->at % NS_S; /* nanoseconds, because of the precision set in classic_new */
 	header.caplen = (bpf_u_int32)(header_size + record->kept);
 	header.len = (bpf_u_int32)(header_size + record->size);
 	pcap_dump((u_char *)classic->dumper, &header, packet);
-	take(classic, out);
+	move_output(classic, out);
 }

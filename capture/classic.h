@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* classic: pcap files with nanosecond stamps, through libpcap: packets without comments, and no events. */
+/* classic: makes pcap files with nanosecond timestamps, with libpcap: packets without comments, and no
+ * events. */
 #ifndef CAPTURE_CLASSIC_H
 #define CAPTURE_CLASSIC_H
 

@@ -3,25 +3,25 @@
 
 #include <stdio.h>
 
-/* A word, and a number behind it. */
-static void add(struct text *out, const char *word, uint64_t number)
+/* Adds a word followed by a number. */
+static void add_number(struct text *out, const char *word, uint64_t number)
 {
 	text_add_word(out, word);
 	text_add_number(out, number);
 }
 
-/* Milliseconds with three decimals, rounded to the nearest microsecond. */
+/* Adds a time in milliseconds with three decimals, rounded to the nearest microsecond. */
 static void add_time(struct text *out, const char *word, ns_t time)
 {
 	uint64_t us = ((uint64_t)(time < 0 ? -time : time) + 500) / 1000;
-	char thousandths[4] = {
+	char decimals[4] = {
 	    (char)('0' + us % 1000 / 100), (char)('0' + us % 100 / 10), (char)('0' + us % 10)};
 
 	text_add_word(out, word);
 	text_add_word(out, time < 0 && us ? "-" : "");
 	text_add_number(out, us / 1000);
 	text_add_word(out, ".");
-	text_add_word(out, thousandths);
+	text_add_word(out, decimals);
 	text_add_word(out, "ms");
 }
 
@@ -50,11 +50,11 @@ static void add_dtls(struct text *out, const struct verdict *verdict)
 	}
 	text_add_word(out, " dtls=");
 	text_add_word(out, type_name(verdict->type, text, sizeof(text)));
-	add(out, "/", verdict->epoch);
+	add_number(out, "/", verdict->epoch);
 	if (verdict->number == DTLS_NUMBER_HIDDEN)
 		text_add_word(out, "/-");
 	else
-		add(out, "/", verdict->number);
+		add_number(out, "/", verdict->number);
 }
 
 static void add_hold(struct text *out, const struct verdict *verdict, const struct names *names)
@@ -75,7 +75,7 @@ static void add_hold(struct text *out, const struct verdict *verdict, const stru
 	}
 }
 
-static void add_deeds(struct text *out, const struct verdict *verdict)
+static void add_mutations(struct text *out, const struct verdict *verdict)
 {
 	for (unsigned i = 0; i < verdict->mutation_count; i++) {
 		const struct mutation *mutation = &verdict->mutations[i];
@@ -93,10 +93,10 @@ static void add_deeds(struct text *out, const struct verdict *verdict)
 
 static void add_datagram(struct text *out, uint32_t session, enum way way, uint32_t n)
 {
-	add(out, "s=", session);
+	add_number(out, "s=", session);
 	text_add_word(out, " dir=");
 	text_add_word(out, verdict_ways[way]);
-	add(out, " n=", n);
+	add_number(out, " n=", n);
 }
 
 static void add_reason(struct text *out, enum reason reason)
@@ -121,9 +121,9 @@ void comment_arrived(struct text *out, const struct verdict *verdict, const stru
 		add_time(out, " delay=", verdict->delay);
 	if (!verdict->reason)
 		add_hold(out, verdict, names);
-	add_deeds(out, verdict);
+	add_mutations(out, verdict);
 	if (verdict->copies)
-		add(out, " copies=", verdict->copies);
+		add_number(out, " copies=", verdict->copies);
 	add_dtls(out, verdict);
 	if (verdict->device) {
 		text_add_word(out, " ");
@@ -156,7 +156,7 @@ void comment_departed(struct text *out, const struct departure *departure)
 	if (departure->copy)
 		text_add(out, " copy=%u of=%s", departure->copy, verdict_origins[departure->origin]);
 	for (uint32_t i = 0; i < departure->part_count; i++)
-		add(out, i ? "," : " packed=", departure->parts[i].n);
+		add_number(out, i ? "," : " packed=", departure->parts[i].n);
 	if (departure->corrupted)
 		text_add(out, " did=corrupt");
 	if (departure->reason) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * comment: a packet's `key=value` fields, as they stand in its comment and are read back from it.
+ * comment: writes the `key=value` fields of a packet's comment (capture/fields.h reads them).
  *
  *   s=3 dir=up n=75 verdict=drop by=rule:dead-zone reason=blackout dtls=application_data/1/26 dev=electron
  *   s=3 dir=up n=76 sent delay=652.114ms late=0.041ms
@@ -16,18 +16,19 @@
 #include "base/text.h"
 #include "base/verdict.h"
 
-/* What became of a datagram after its arrival was recorded. */
+/* What happened to a datagram after its arrival was recorded. */
 struct departure {
 	uint32_t session, n;
-	uint8_t way, origin, reason; /* REASON_NONE: sent */
-	bool corrupted;              /* after its arrival was recorded, which says the rest */
+	uint8_t way, origin, reason; /* reason: REASON_NONE if it was sent */
+	bool corrupted;              /* by a bit flip after its arrival was recorded */
 	uint16_t copy;
-	ns_t delay, late;         /* due after arrival; and what came on top */
-	const struct part *parts; /* of a joint one */
+	ns_t delay, late;         /* time from arrival to due time, and from due time to departure */
+	const struct part *parts; /* of a joint datagram */
 	uint32_t part_count;
 };
 
-/* What there is to say of a datagram that left at `at`, or died then (`reason`). */
+/* Describes a datagram that was sent at `at`, or dropped then for `reason`. Points to the datagram's
+ * parts. */
 void departure_fill(struct departure *departure, const struct datagram *datagram, uint32_t session,
     enum reason reason, ns_t at);
 

@@ -4,6 +4,12 @@
 #include <stdbool.h>
 #include <string.h>
 
+/*
+ * Layers are decoded from the outside in: decode_link_layer finds the network protocol, decode_network
+ * decodes IP, decode_protocol what IP carries. A tunnel leads back to decode_network (decode_tunnel). Each
+ * step advances a view of the packet past its own header.
+ */
+
 /* https://www.tcpdump.org/linktypes.html */
 #define LINK_NULL 0
 #define LINK_ETHERNET 1
@@ -45,7 +51,7 @@
 #define PROTOCOL_ICMPV6 58
 #define GTP_U_PORT 2152
 #define GTP_U_DATA 255
-#define NESTED_MAX 4 /* tunnels in tunnels, and link layers in link layers */
+#define NESTED_MAX 4 /* nested tunnels, and nested link layers */
 
 /* The network protocol of a packet. */
 enum network {
@@ -56,11 +62,11 @@ enum network {
 	NETWORK_IPV6 = 6
 };
 
-/* Shared by the decoders of all layers; a tunnel leads back to IP. */
+/* State of decoding one packet, shared by all layers. */
 struct decoding {
-	struct fragments *fragments; /* NULL: they are not put together */
+	struct fragments *fragments; /* NULL: fragments are not reassembled */
 	struct decoded *decoded;
-	unsigned depth;
+	unsigned depth; /* of tunnels */
 };
 
 static unsigned get16(const uint8_t *at)
@@ -68,12 +74,13 @@ static unsigned get16(const uint8_t *at)
 	return (unsigned)at[0] << 8 | at[1];
 }
 
-/* A view that shrinks from the front; skipping more than there is leaves it empty and says so. */
+/* The part of a packet that was not decoded yet. */
 struct view {
 	const uint8_t *at;
 	size_t size;
 };
 
+/* Removes `size` bytes from the front. Returns false, and leaves the view unchanged, if there are fewer. */
 static bool skip(struct view *view, size_t size)
 {
 	if (view->size < size)
@@ -91,7 +98,7 @@ static enum network network_of(unsigned type)
 	                           : NETWORK_OTHER;
 }
 
-/* An IP packet tells its version itself. */
+/* Returns the network protocol from the version field of an IP packet. */
 static enum network network_inside(const struct view *view)
 {
 	unsigned version = view->size ? view->at[0] >> 4 : 0;
@@ -99,8 +106,8 @@ static enum network network_inside(const struct view *view)
 	return version == 4 ? NETWORK_IPV4 : version == 6 ? NETWORK_IPV6 : NETWORK_OTHER;
 }
 
-/* PPP (RFC 1661): address and control may be left out, and the protocol may be one byte. */
-static enum network ppp(struct view *view)
+/* Decodes PPP (RFC 1661): address and control may be absent, and the protocol may be one byte. */
+static enum network decode_ppp(struct view *view)
 {
 	unsigned protocol;
 
@@ -118,8 +125,8 @@ static enum network ppp(struct view *view)
 	return protocol == PPP_IPV4 ? NETWORK_IPV4 : protocol == PPP_IPV6 ? NETWORK_IPV6 : NETWORK_OTHER;
 }
 
-/* Behind an Ethernet type: VLAN tags, then IP or PPPoE (RFC 2516). */
-static enum network behind_type(struct view *view, unsigned type)
+/* Decodes what follows an Ethernet type: VLAN tags, then IP or PPPoE (RFC 2516). */
+static enum network decode_ethertype(struct view *view, unsigned type)
 {
 	while ((type == TYPE_VLAN || type == TYPE_VLAN_OUTER || type == TYPE_VLAN_9100 ||
 	           type == TYPE_VLAN_9200) &&
@@ -128,25 +135,25 @@ static enum network behind_type(struct view *view, unsigned type)
 		skip(view, 4);
 	}
 	if (type == TYPE_PPPOE)
-		return skip(view, 6) ? ppp(view) : NETWORK_OTHER;
+		return skip(view, 6) ? decode_ppp(view) : NETWORK_OTHER;
 	return network_of(type);
 }
 
-/* Cisco HDLC, or PPP in HDLC-like framing. */
-static enum network hdlc(struct view *view)
+/* Decodes Cisco HDLC, or PPP in HDLC-like framing. */
+static enum network decode_hdlc(struct view *view)
 {
 	unsigned type;
 
 	if (view->size < 4 || (view->at[0] != 0x0f && view->at[0] != 0x8f))
-		return ppp(view);
+		return decode_ppp(view);
 	type = get16(view->at + 2);
 	skip(view, 4);
 	return network_of(type);
 }
 
-/* Attributes of length and type in the byte order of the host that wrote them; nearly all are little-endian.
- */
-static enum network nflog(struct view *view)
+/* Decodes NFLOG: attributes with length and type in the byte order of the capturing host. Little-endian is
+ * assumed, which nearly all are. */
+static enum network decode_nflog(struct view *view)
 {
 	if (!skip(view, 4))
 		return NETWORK_OTHER;
@@ -166,27 +173,27 @@ static enum network nflog(struct view *view)
 	return NETWORK_OTHER;
 }
 
-/* A data frame in the clear (IEEE 802.11), with LLC and SNAP behind its header. */
-static enum network wireless(struct view *view)
+/* Decodes an unencrypted IEEE 802.11 data frame, with LLC and SNAP after its header. */
+static enum network decode_wireless(struct view *view)
 {
 	static const uint8_t snap[] = {0xaa, 0xaa, 0x03, 0, 0, 0};
-	bool is_four, is_qos;
+	bool has_four_addresses, has_qos;
 	unsigned type;
 
 	if (view->size < 24 || (view->at[0] >> 2 & 3) != 2 || view->at[0] & 0x40 || view->at[1] & 0x40)
-		return NETWORK_OTHER; /* no data frame, without data, or encrypted */
-	is_four = (view->at[1] & 3) == 3;
-	is_qos = view->at[0] & 0x80;
-	if (!skip(
-	        view, 24u + (is_four ? 6 : 0) + (is_qos ? 2 : 0) + (is_qos && view->at[1] & 0x80 ? 4 : 0)) ||
+		return NETWORK_OTHER; /* not a data frame, without data, or encrypted */
+	has_four_addresses = (view->at[1] & 3) == 3;
+	has_qos = view->at[0] & 0x80;
+	if (!skip(view, 24u + (has_four_addresses ? 6 : 0) + (has_qos ? 2 : 0) +
+	                    (has_qos && view->at[1] & 0x80 ? 4 : 0)) ||
 	    view->size < 8 || memcmp(view->at, snap, sizeof(snap)) != 0)
 		return NETWORK_OTHER;
 	type = get16(view->at + 6);
 	skip(view, 8);
-	return behind_type(view, type);
+	return decode_ethertype(view, type);
 }
 
-static enum network link_layer(int link_type, struct view *view, unsigned depth)
+static enum network decode_link_layer(int link_type, struct view *view, unsigned depth)
 {
 	size_t size;
 	unsigned type;
@@ -197,39 +204,39 @@ static enum network link_layer(int link_type, struct view *view, unsigned depth)
 			return NETWORK_OTHER;
 		type = get16(view->at + 12);
 		skip(view, 14);
-		return behind_type(view, type);
+		return decode_ethertype(view, type);
 	case LINK_SLL:
 		if (view->size < 16)
 			return NETWORK_OTHER;
 		type = get16(view->at + 14);
 		skip(view, 16);
-		return behind_type(view, type);
+		return decode_ethertype(view, type);
 	case LINK_SLL2:
 		if (view->size < 20)
 			return NETWORK_OTHER;
 		type = get16(view->at);
 		skip(view, 20);
-		return behind_type(view, type);
-	case LINK_PPP: return ppp(view);
-	case LINK_PPP_HDLC: return hdlc(view);
-	case LINK_PPP_WITH_DIR: return skip(view, 1) ? hdlc(view) : NETWORK_OTHER;
-	case LINK_PPP_ETHER: return skip(view, 6) ? ppp(view) : NETWORK_OTHER;
-	case LINK_NFLOG: return nflog(view);
-	case LINK_IEEE802_11: return wireless(view);
+		return decode_ethertype(view, type);
+	case LINK_PPP: return decode_ppp(view);
+	case LINK_PPP_HDLC: return decode_hdlc(view);
+	case LINK_PPP_WITH_DIR: return skip(view, 1) ? decode_hdlc(view) : NETWORK_OTHER;
+	case LINK_PPP_ETHER: return skip(view, 6) ? decode_ppp(view) : NETWORK_OTHER;
+	case LINK_NFLOG: return decode_nflog(view);
+	case LINK_IEEE802_11: return decode_wireless(view);
 	case LINK_RADIOTAP:
 		size = view->size < 4 ? 0 : view->at[2] | (size_t)view->at[3] << 8;
-		return size >= 4 && skip(view, size) ? wireless(view) : NETWORK_OTHER;
-	case LINK_PKTAP: /* its length, and the type of what it carries, both little-endian */
+		return size >= 4 && skip(view, size) ? decode_wireless(view) : NETWORK_OTHER;
+	case LINK_PKTAP: /* header length, and type of the inner link layer, both little-endian */
 		size = view->size < 12 ? 0 : view->at[0] | (size_t)view->at[1] << 8;
 		type = size ? view->at[8] | (unsigned)view->at[9] << 8 : 0;
 		return size >= 12 && depth < NESTED_MAX && skip(view, size)
-		           ? link_layer((int)type, view, depth + 1)
+		           ? decode_link_layer((int)type, view, depth + 1)
 		           : NETWORK_OTHER;
 	case LINK_NULL:
 	case LINK_LOOP:
 		if (!skip(view, 4))
 			return NETWORK_OTHER;
-		/* The address family's number differs between systems; the version does not. */
+		/* The number of an address family depends on the system; the IP version does not. */
 		return network_inside(view);
 	case LINK_RAW:
 	case LINK_RAW_OLD:
@@ -240,17 +247,17 @@ static enum network link_layer(int link_type, struct view *view, unsigned depth)
 	}
 }
 
-static enum decode_result internet(enum network network, struct view view, struct decoding *decoding);
+static enum decode_result decode_network(enum network network, struct view view, struct decoding *decoding);
 
-static enum decode_result tunnelled(enum network network, struct view view, struct decoding *decoding)
+static enum decode_result decode_tunnel(enum network network, struct view view, struct decoding *decoding)
 {
 	decoding->depth++;
-	return internet(network, view, decoding);
+	return decode_network(network, view, decoding);
 }
 
-/* GTP-U (3GPP TS 29.281): what a mobile network carries between its nodes. Anything else on its port is a
- * datagram like any other. */
-static bool gtp(struct view *view)
+/* Skips the header of GTP-U (3GPP TS 29.281), which mobile networks use between their nodes. Returns false
+ * for anything else on its port, which is then an ordinary datagram. */
+static bool skip_gtp(struct view *view)
 {
 	size_t header;
 
@@ -267,8 +274,8 @@ static bool gtp(struct view *view)
 	return skip(view, header) && network_inside(view) != NETWORK_OTHER;
 }
 
-/* RFC 2784 and RFC 2890. */
-static enum decode_result gre(struct view view, struct decoding *decoding)
+/* Decodes GRE (RFC 2784, RFC 2890). */
+static enum decode_result decode_gre(struct view view, struct decoding *decoding)
 {
 	unsigned flags, type;
 
@@ -279,10 +286,10 @@ static enum decode_result gre(struct view view, struct decoding *decoding)
 	if (view.at[1] & 7 ||
 	    !skip(&view, 4u + (flags & 0x80 ? 4 : 0) + (flags & 0x20 ? 4 : 0) + (flags & 0x10 ? 4 : 0)))
 		return DECODE_OTHER;
-	return tunnelled(network_of(type), view, decoding);
+	return decode_tunnel(network_of(type), view, decoding);
 }
 
-static enum decode_result udp(struct view view, struct decoding *decoding)
+static enum decode_result decode_udp(struct view view, struct decoding *decoding)
 {
 	struct decoded *decoded = decoding->decoded;
 	struct view inside = view;
@@ -291,8 +298,8 @@ static enum decode_result udp(struct view view, struct decoding *decoding)
 	if (view.size < 8)
 		return DECODE_OTHER;
 	if (decoding->depth < NESTED_MAX && get16(view.at + 2) == GTP_U_PORT && skip(&inside, 8) &&
-	    gtp(&inside))
-		return tunnelled(network_inside(&inside), inside, decoding);
+	    skip_gtp(&inside))
+		return decode_tunnel(network_inside(&inside), inside, decoding);
 	decoded->from.port = (uint16_t)get16(view.at);
 	decoded->to.port = (uint16_t)get16(view.at + 2);
 	size = get16(view.at + 4);
@@ -305,13 +312,13 @@ static enum decode_result udp(struct view view, struct decoding *decoding)
 }
 
 /* Decodes the payload of an IP packet by its protocol number. */
-static enum decode_result carried(unsigned protocol, struct view view, struct decoding *decoding)
+static enum decode_result decode_protocol(unsigned protocol, struct view view, struct decoding *decoding)
 {
 	switch (protocol) {
-	case PROTOCOL_UDP: return udp(view, decoding);
-	case PROTOCOL_IPV4: return tunnelled(NETWORK_IPV4, view, decoding);
-	case PROTOCOL_IPV6: return tunnelled(NETWORK_IPV6, view, decoding);
-	case PROTOCOL_GRE: return gre(view, decoding);
+	case PROTOCOL_UDP: return decode_udp(view, decoding);
+	case PROTOCOL_IPV4: return decode_tunnel(NETWORK_IPV4, view, decoding);
+	case PROTOCOL_IPV6: return decode_tunnel(NETWORK_IPV6, view, decoding);
+	case PROTOCOL_GRE: return decode_gre(view, decoding);
 	case PROTOCOL_TCP: return DECODE_TCP;
 	case PROTOCOL_ICMP:
 	case PROTOCOL_ICMPV6: return DECODE_ICMP;
@@ -319,7 +326,8 @@ static enum decode_result carried(unsigned protocol, struct view view, struct de
 	}
 }
 
-/* A fragment's payload is put with those of its datagram; `*view` is the whole one's once it is complete. */
+/* Adds a fragment to those of its datagram. If the datagram is complete now, sets *view to it and returns
+ * true. */
 static bool assemble(const struct decoding *decoding, struct fragment *fragment, struct view *view)
 {
 	struct fragments_whole whole;
@@ -332,7 +340,7 @@ static bool assemble(const struct decoding *decoding, struct fragment *fragment,
 	return true;
 }
 
-static enum decode_result ipv4(struct view view, struct decoding *decoding)
+static enum decode_result decode_ipv4(struct view view, struct decoding *decoding)
 {
 	struct decoded *decoded = decoding->decoded;
 	struct fragment fragment = {0};
@@ -346,7 +354,7 @@ static enum decode_result ipv4(struct view view, struct decoding *decoding)
 	if (header < 20)
 		return DECODE_OTHER;
 	if (total >= header && total < view.size)
-		view.size = total; /* what is behind is padding of the link */
+		view.size = total; /* the rest is padding of the link layer */
 	decoded->tos = view.at[1];
 	decoded->from.family = decoded->to.family = FAMILY_IPV4;
 	memcpy(decoded->from.ip, view.at + 12, 4);
@@ -370,16 +378,16 @@ static enum decode_result ipv4(struct view view, struct decoding *decoding)
 		if (!assemble(decoding, &fragment, &view))
 			return DECODE_FRAGMENT;
 	}
-	return carried(protocol, view, decoding);
+	return decode_protocol(protocol, view, decoding);
 }
 
 static bool is_extension(unsigned next)
 {
-	return next == 0 || next == 43 || next == 60 ||
-	       next == 135; /* hop-by-hop, routing, destination, mobility */
+	/* hop-by-hop, routing, destination, mobility */
+	return next == 0 || next == 43 || next == 60 || next == 135;
 }
 
-/* Steps over extension headers; false if they are cut. */
+/* Skips extension headers. Returns false if they are truncated. */
 static bool skip_extensions(struct view *view, unsigned *next)
 {
 	while (is_extension(*next)) {
@@ -392,7 +400,7 @@ static bool skip_extensions(struct view *view, unsigned *next)
 	return true;
 }
 
-static enum decode_result ipv6(struct view view, struct decoding *decoding)
+static enum decode_result decode_ipv6(struct view view, struct decoding *decoding)
 {
 	struct decoded *decoded = decoding->decoded;
 	struct fragment fragment = {0};
@@ -424,7 +432,8 @@ static enum decode_result ipv6(struct view view, struct decoding *decoding)
 		flags = get16(view.at + 2);
 		memcpy(fragment.key + 4, view.at + 4, 4);
 		skip(&view, 8);
-		if (flags & 0xfff9) { /* an offset, or more fragments; neither: an atomic one (RFC 6946) */
+		/* Offset or more-fragments flag; with neither it is an atomic fragment (RFC 6946). */
+		if (flags & 0xfff9) {
 			if (total < (size_t)(view.at - start))
 				return DECODE_FRAGMENT;
 			fragment.offset = flags & 0xfff8;
@@ -438,16 +447,16 @@ static enum decode_result ipv6(struct view view, struct decoding *decoding)
 		if (!skip_extensions(&view, &next))
 			return DECODE_OTHER;
 	}
-	return carried(next, view, decoding);
+	return decode_protocol(next, view, decoding);
 }
 
-static enum decode_result internet(enum network network, struct view view, struct decoding *decoding)
+static enum decode_result decode_network(enum network network, struct view view, struct decoding *decoding)
 {
 	if (decoding->depth > NESTED_MAX)
 		return DECODE_OTHER;
 	switch (network) {
-	case NETWORK_IPV4: return ipv4(view, decoding);
-	case NETWORK_IPV6: return ipv6(view, decoding);
+	case NETWORK_IPV4: return decode_ipv4(view, decoding);
+	case NETWORK_IPV6: return decode_ipv6(view, decoding);
 	case NETWORK_ARP: return DECODE_ARP;
 	case NETWORK_LINK_UNKNOWN: return DECODE_LINK_UNKNOWN;
 	default: return DECODE_OTHER;
@@ -459,8 +468,8 @@ enum decode_result decode_packet(
 {
 	struct view view = {.at = bytes, .size = size};
 	struct decoding decoding = {.fragments = fragments, .decoded = decoded};
-	enum network network = link_layer(link_type, &view, 0);
+	enum network network = decode_link_layer(link_type, &view, 0);
 
 	*decoded = (struct decoded){.fragments = 1};
-	return internet(network, view, &decoding);
+	return decode_network(network, view, &decoding);
 }

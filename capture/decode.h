@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * decode: the UDP datagram inside a captured packet.
+ * decode: finds the UDP datagram inside a captured packet.
  *
  * Link layers: Ethernet with VLAN tags and PPPoE, PPP with and without HDLC or a direction, Linux cooked v1
- * and v2, raw IP, loopback (NULL, LOOP), NFLOG, PKTAP, 802.11 data frames in the clear with and without
- * radiotap. IPv4 and IPv6 with extension headers; IP in IP, GRE and GTP-U, whose inner datagram is taken.
- * Fragments are put together (capture/fragments.h).
+ * and v2, raw IP, loopback (NULL, LOOP), NFLOG, PKTAP, unencrypted 802.11 data frames with and without
+ * radiotap. IPv4 and IPv6 with extension headers; IP in IP, GRE and GTP-U, of which the inner datagram is
+ * used. Fragments are reassembled (capture/fragments.h).
  */
 #ifndef CAPTURE_DECODE_H
 #define CAPTURE_DECODE_H
@@ -22,8 +22,8 @@ struct decoded {
 	uint8_t tos;
 	const uint8_t *payload;
 	size_t kept;        /* bytes of payload in the capture */
-	size_t size;        /* bytes that it had */
-	unsigned fragments; /* packets that it came in: 1 if it was not fragmented */
+	size_t size;        /* bytes of payload on the wire */
+	unsigned fragments; /* number of packets that it arrived in: 1 if it was not fragmented */
 };
 
 enum decode_result {
@@ -31,14 +31,14 @@ enum decode_result {
 	DECODE_TCP,
 	DECODE_ICMP,
 	DECODE_ARP,
-	DECODE_FRAGMENT, /* of a datagram that is not whole yet */
+	DECODE_FRAGMENT, /* of a datagram that is not complete yet */
 	DECODE_LINK_UNKNOWN,
 	DECODE_OTHER,
 	DECODE_RESULTS
 };
 
-/* `fragments`: those that came before, or NULL: then one is a DECODE_FRAGMENT for itself. The payload of a
- * datagram that was put together lives until the next call with them. */
+/* `fragments` holds the fragments seen before; NULL: every fragment is a DECODE_FRAGMENT. The payload of a
+ * reassembled datagram is valid until the next call with the same `fragments`. */
 enum decode_result decode_packet(
     int link_type, const uint8_t *bytes, size_t size, struct fragments *fragments, struct decoded *decoded);
 

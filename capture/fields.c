@@ -8,7 +8,8 @@ bool word_is(struct word word, const char *text)
 	return word.at && strlen(text) == word.size && memcmp(word.at, text, word.size) == 0;
 }
 
-static uint32_t number(struct word word)
+/* Parses a decimal number; returns 0 if it is invalid or too large. */
+static uint32_t parse_number(struct word word)
 {
 	uint64_t value = 0;
 
@@ -22,8 +23,8 @@ static uint32_t number(struct word word)
 	return (uint32_t)value;
 }
 
-/* "652.114ms" */
-static ns_t milliseconds(struct word word)
+/* Parses "652.114ms", with exactly three decimals. Returns NS_UNKNOWN if it is invalid. */
+static ns_t parse_milliseconds(struct word word)
 {
 	bool negative = word.size && word.at[0] == '-';
 	uint64_t us = 0;
@@ -47,7 +48,8 @@ static ns_t milliseconds(struct word word)
 	return NS_UNKNOWN;
 }
 
-static int find(struct word word, const char *const *names, int count)
+/* Returns the index of a word in `names`, or 0. */
+static int find_name(struct word word, const char *const *names, int count)
 {
 	for (int i = 0; i < count; i++)
 		if (names[i] && word_is(word, names[i]))
@@ -55,7 +57,7 @@ static int find(struct word word, const char *const *names, int count)
 	return 0;
 }
 
-static void take_word(struct fields *fields, struct word word)
+static void read_word(struct fields *fields, struct word word)
 {
 	if (word_is(word, "sent"))
 		fields->kind = FIELDS_SENT;
@@ -63,26 +65,26 @@ static void take_word(struct fields *fields, struct word word)
 		fields->kind = FIELDS_UNSENT;
 }
 
-static void take_field(struct fields *fields, struct word key, struct word value)
+static void read_field(struct fields *fields, struct word key, struct word value)
 {
 	if (word_is(key, "s"))
-		fields->session = number(value);
+		fields->session = parse_number(value);
 	else if (word_is(key, "n"))
-		fields->n = number(value);
+		fields->n = parse_number(value);
 	else if (word_is(key, "dir"))
 		fields->way = word_is(value, "down") ? WAY_DOWN : WAY_UP;
 	else if (word_is(key, "reason"))
-		fields->reason = (enum reason)find(value, verdict_reasons, REASON_COUNT);
+		fields->reason = (enum reason)find_name(value, verdict_reasons, REASON_COUNT);
 	else if (word_is(key, "delay"))
-		fields->delay = milliseconds(value);
+		fields->delay = parse_milliseconds(value);
 	else if (word_is(key, "late"))
-		fields->late = milliseconds(value);
+		fields->late = parse_milliseconds(value);
 	else if (word_is(key, "copies"))
-		fields->copies = number(value);
+		fields->copies = parse_number(value);
 	else if (word_is(key, "copy"))
-		fields->copy = number(value);
+		fields->copy = parse_number(value);
 	else if (word_is(key, "of"))
-		fields->origin = (enum origin)find(value, verdict_origins, ORIGIN_COUNT);
+		fields->origin = (enum origin)find_name(value, verdict_origins, ORIGIN_COUNT);
 	else if (word_is(key, "by"))
 		fields->by = value;
 	else if (word_is(key, "hold"))
@@ -107,10 +109,10 @@ bool fields_read(const char *comment, struct fields *fields)
 		const char *equals = memchr(comment, '=', size);
 
 		if (equals)
-			take_field(fields, (struct word){comment, (size_t)(equals - comment)},
+			read_field(fields, (struct word){comment, (size_t)(equals - comment)},
 			    (struct word){equals + 1, size - (size_t)(equals - comment) - 1});
 		else
-			take_word(fields, (struct word){comment, size});
+			read_word(fields, (struct word){comment, size});
 		comment += size;
 	}
 	return fields->n > 0;
@@ -129,10 +131,10 @@ bool fields_packed(struct word *packed, uint32_t *n)
 
 	if (!first.at || !first.size)
 		return false;
-	*n = number(first);
+	*n = parse_number(first);
 	packed->at += first.size;
 	packed->size -= first.size;
-	if (packed->size) { /* the comma */
+	if (packed->size) { /* skip the comma */
 		packed->at++;
 		packed->size--;
 	}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fields: a packet's comment, read back (capture/comment.h writes it).
+ * fields: parses a packet's comment (capture/comment.h writes it).
  *
- * Text from a file that anybody may have written: what is not of the comments' grammar is passed over,
- * numbers that do not fit are 0. Words point into the comment.
+ * The text comes from an untrusted file: anything unknown is ignored, and numbers that are out of range are
+ * 0. Words point into the comment.
  */
 #ifndef CAPTURE_FIELDS_H
 #define CAPTURE_FIELDS_H
@@ -17,9 +17,9 @@
 
 enum fields_kind { FIELDS_ARRIVED, FIELDS_SENT, FIELDS_UNSENT };
 
-/* Not terminated. */
+/* Not NUL-terminated. */
 struct word {
-	const char *at; /* NULL: the field is not there */
+	const char *at; /* NULL: the field is missing */
 	size_t size;
 };
 
@@ -28,23 +28,23 @@ struct fields {
 	uint32_t session, n;
 	enum way way;
 	enum reason reason; /* REASON_NONE: sent, or to be sent */
-	ns_t delay, late;   /* NS_UNKNOWN where they do not stand */
-	uint32_t copies;    /* FIELDS_ARRIVED: made of it */
-	uint32_t copy;      /* the rest: 0, or the Kth copy */
+	ns_t delay, late;   /* NS_UNKNOWN if missing */
+	uint32_t copies;    /* FIELDS_ARRIVED: copies made of it */
+	uint32_t copy;      /* other kinds: 0, or K for the Kth copy */
 	enum origin origin;
 	struct word by, hold, did, dtls, device, packed;
 };
 
-/* false where it is no comment of ours. */
+/* Returns false if this is not a comment written by deadzone. */
 bool fields_read(const char *comment, struct fields *fields);
-/* Steps through the numbers of `packed`; false at their end. */
+/* Removes the first number from `packed` and stores it in *n. Returns false at the end. */
 bool fields_packed(struct word *packed, uint32_t *n);
-/* The first of several words separated by commas. */
+/* Returns the first word of a comma-separated list. */
 struct word word_first(struct word list);
 bool word_is(struct word word, const char *text);
 
-/* The value of `key` in a line of `key=value` words, up to the next blank; at NULL where it does not stand.
- */
+/* Returns the value of `key` in a line of `key=value` words, up to the next blank; its `at` is NULL if
+ * there is none. */
 struct word line_field(const char *line, size_t size, const char *key);
 
 #endif

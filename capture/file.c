@@ -16,9 +16,9 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define LOOK_MS 20 /* how often one that waits for a reader looks whether it should hurry */
+#define POLL_MS 20 /* interval at which file_hurry is checked while waiting for a reader */
 
-/* A file that this run has written: only that one is ever removed. */
+/* A file that this run has written: no other file is ever removed. */
 struct kept_file {
 	char *name;
 	dev_t device;
@@ -28,13 +28,13 @@ struct kept_file {
 struct file {
 	char *pattern;
 	mode_t mode;
-	struct text name, stem; /* stem: as the pattern gave it, to know a repetition */
+	struct text name, stem; /* stem: the expanded pattern, to detect a repeated name */
 	struct text next, next_stem;
 	unsigned keep, repeated, next_repeated;
-	struct kept_file *kept; /* the oldest first */
+	struct kept_file *kept; /* oldest first */
 	size_t kept_count;
 	int fd;
-	uint64_t start; /* where we began to write: standard output may be a file that holds something */
+	uint64_t start; /* offset of the first byte written: standard output may be a file with contents */
 	uint64_t size;
 	bool regular, is_socket;
 	atomic_bool hurry;
@@ -90,9 +90,9 @@ bool file_is_open(const struct file *file)
 
 bool file_is_gone(const struct file *file)
 {
-	struct stat facts;
+	struct stat st;
 
-	return file->fd >= 0 && file->regular && fstat(file->fd, &facts) == 0 && facts.st_nlink == 0;
+	return file->fd >= 0 && file->regular && fstat(file->fd, &st) == 0 && st.st_nlink == 0;
 }
 
 const char *file_name(const struct file *file)
@@ -119,7 +119,7 @@ void file_close(struct file *file)
 
 /* ---- Names ---- */
 
-/* "run.pcapng" becomes "run-2.pcapng". */
+/* Appends stem "run.pcapng" with a number to `name`: "run-2.pcapng". */
 static void number_name(struct text *name, const char *stem, unsigned number)
 {
 	const char *slash = strrchr(stem, '/');
@@ -130,6 +130,7 @@ static void number_name(struct text *name, const char *stem, unsigned number)
 	text_add(name, "-%u%s", number, stem + head);
 }
 
+/* Sets the name of the next file, without using it yet. */
 static void choose_name(struct file *file, ns_t at)
 {
 	time_t seconds = (time_t)(at / NS_S);
@@ -151,7 +152,8 @@ static void choose_name(struct file *file, ns_t at)
 		text_add_word(&file->next, stem);
 }
 
-static void take_name(struct file *file)
+/* Makes the next name the current one. */
+static void commit_name(struct file *file)
 {
 	struct text name = file->name, stem = file->stem;
 
@@ -162,46 +164,47 @@ static void take_name(struct file *file)
 	file->repeated = file->next_repeated;
 }
 
-static void forget(struct file *file, size_t index)
+/* Removes a file from the list of kept files. */
+static void forget_file(struct file *file, size_t index)
 {
 	free(file->kept[index].name);
 	memmove(
 	    &file->kept[index], &file->kept[index + 1], (--file->kept_count - index) * sizeof(*file->kept));
 }
 
-/* Remembers the file that is open now; of those opened before only as many stay as `keep` says. */
-static void keep_few(struct file *file)
+/* Adds the open file to the list of kept files, and removes the oldest ones if there are more than `keep`. */
+static void prune_files(struct file *file)
 {
-	struct stat now, facts;
+	struct stat now, st;
 
-	if (!file->keep || fstat(file->fd, &facts))
+	if (!file->keep || fstat(file->fd, &st))
 		return;
 	for (size_t i = 0; i < file->kept_count; i++)
 		if (strcmp(file->kept[i].name, file->name.at) == 0)
-			forget(file, i--);
+			forget_file(file, i--);
 	while (file->kept_count >= file->keep) {
 		const struct kept_file *oldest = &file->kept[0];
 
 		if (stat(oldest->name, &now) == 0 && now.st_dev == oldest->device &&
 		    now.st_ino == oldest->inode)
 			unlink(oldest->name);
-		forget(file, 0);
+		forget_file(file, 0);
 	}
 	file->kept[file->kept_count].name = strdup(file->name.at);
 	if (!file->kept[file->kept_count].name)
-		return; /* it stays, rather than one that is not known */
-	file->kept[file->kept_count].device = facts.st_dev;
-	file->kept[file->kept_count++].inode = facts.st_ino;
+		return; /* out of memory: this file will not be removed */
+	file->kept[file->kept_count].device = st.st_dev;
+	file->kept[file->kept_count++].inode = st.st_ino;
 }
 
 /* ---- Opening ---- */
 
-/* A descriptor of our own on standard output: without blocking, and without making it so for others. */
+/* Opens standard output anew, so that it can be non-blocking without affecting other processes. */
 static int open_standard_output(void)
 {
-	struct stat facts;
+	struct stat st;
 
-	if (fstat(STDOUT_FILENO, &facts) == 0 && (S_ISFIFO(facts.st_mode) || S_ISCHR(facts.st_mode))) {
+	if (fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) {
 		int fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 
 		if (fd >= 0)
@@ -210,31 +213,32 @@ static int open_standard_output(void)
 	return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
-static uint64_t start_of(int fd, const struct stat *facts)
+/* Returns the offset at which writing to `fd` begins. */
+static uint64_t start_of(int fd, const struct stat *st)
 {
-	off_t at = fcntl(fd, F_GETFL) & O_APPEND ? facts->st_size : lseek(fd, 0, SEEK_CUR);
+	off_t at = fcntl(fd, F_GETFL) & O_APPEND ? st->st_size : lseek(fd, 0, SEEK_CUR);
 
 	return at > 0 ? (uint64_t)at : 0;
 }
 
-/* Takes the place of the file that was open. */
-static void take_over(struct file *file, int fd)
+/* Closes the file that was open, and uses `fd` instead. */
+static void replace_descriptor(struct file *file, int fd)
 {
-	struct stat facts = {0};
+	struct stat st = {0};
 
 	file_close(file);
 	file->fd = fd;
 	file->size = 0;
-	fstat(fd, &facts);
-	file->regular = S_ISREG(facts.st_mode);
-	file->start = file->regular ? start_of(fd, &facts) : 0;
-	file->is_socket = S_ISSOCK(facts.st_mode);
+	fstat(fd, &st);
+	file->regular = S_ISREG(st.st_mode);
+	file->start = file->regular ? start_of(fd, &st) : 0;
+	file->is_socket = S_ISSOCK(st.st_mode);
 }
 
 static enum file_outcome open_stream(
     struct file *file, int fd, const void *head, size_t head_size, struct error *error)
 {
-	take_over(file, fd);
+	replace_descriptor(file, fd);
 	if (file_write(file, head, head_size, error) == 0)
 		return FILE_OPENED;
 	file_close(file);
@@ -244,7 +248,7 @@ static enum file_outcome open_stream(
 enum file_outcome file_open(
     struct file *file, ns_t at, const void *head, size_t head_size, struct error *error)
 {
-	struct file before = *file;
+	struct file old = *file;
 	struct fresh fresh;
 	enum file_outcome outcome;
 
@@ -266,39 +270,39 @@ enum file_outcome file_open(
 	}
 	if (fresh_open(&fresh, file->next.at, file->mode, error))
 		return errno == ENXIO ? FILE_UNREAD : FILE_REFUSED;
-	if (fresh.direct) { /* a FIFO, a device, or a folder that takes no new file */
+	if (fresh.direct) { /* a FIFO, a device, or a file in a folder where none can be created */
 		fresh_publish(&fresh, error);
 		outcome = open_stream(file, fresh.fd, head, head_size, error);
 		if (outcome == FILE_OPENED)
-			take_name(file);
+			commit_name(file);
 		if (outcome == FILE_OPENED && file->regular)
-			keep_few(file);
+			prune_files(file);
 		return outcome;
 	}
-	/* The one that is open stays so until the new one holds its head and has its name. */
+	/* The previous file stays open until the new one has its head and its name. */
 	file->fd = fresh.fd;
 	file->start = file->size = 0;
 	file->regular = true;
 	file->is_socket = false;
 	if (file_write(file, head, head_size, error) || fresh_publish(&fresh, error)) {
-		file->fd = before.fd;
-		file->start = before.start;
-		file->size = before.size;
-		file->regular = before.regular;
-		file->is_socket = before.is_socket;
+		file->fd = old.fd;
+		file->start = old.start;
+		file->size = old.size;
+		file->regular = old.regular;
+		file->is_socket = old.is_socket;
 		fresh_discard(&fresh);
 		return FILE_FULL;
 	}
-	if (before.fd >= 0)
-		close(before.fd);
-	take_name(file);
-	keep_few(file);
+	if (old.fd >= 0)
+		close(old.fd);
+	commit_name(file);
+	prune_files(file);
 	return FILE_OPENED;
 }
 
 /* ---- Writing ---- */
 
-static ns_t now(void)
+static ns_t monotonic(void)
 {
 	struct timespec now;
 
@@ -312,19 +316,19 @@ static ssize_t write_some(const struct file *file, const char *bytes, size_t siz
 	                       : write(file->fd, bytes, size);
 }
 
-/* Until the stream's reader has made room; false if it is stuck and there is hurry. */
+/* Waits until the stream's reader has made room. Returns false if it is stuck and file_hurry was called. */
 static bool wait_for_room(const struct file *file, ns_t since)
 {
 	struct pollfd writable = {.fd = file->fd, .events = POLLOUT};
 
-	while (poll(&writable, 1, LOOK_MS) == 0)
-		if (atomic_load(&file->hurry) && now() - since > FILE_STUCK)
+	while (poll(&writable, 1, POLL_MS) == 0)
+		if (atomic_load(&file->hurry) && monotonic() - since > FILE_STUCK)
 			return false;
 	return true;
 }
 
-/* Takes back what stands behind the last whole block; returns how many blocks stay. */
-static size_t keep_whole(struct file *file, size_t wrote, const uint32_t *ends, size_t end_count)
+/* Truncates the file after the last whole block. Returns the number of blocks that stay. */
+static size_t truncate_to_block(struct file *file, size_t wrote, const uint32_t *ends, size_t end_count)
 {
 	size_t whole = 0;
 
@@ -342,24 +346,24 @@ int file_write_blocks(struct file *file, const void *bytes, size_t size, const u
 {
 	const char *at = bytes;
 	size_t left = size;
-	ns_t moved = now();
+	ns_t progress_at = monotonic();
 
 	while (left) {
 		ssize_t wrote = write_some(file, at, left);
 		int reason = wrote < 0 ? errno : ENOSPC;
-		bool is_full = wrote < 0 && reason == EAGAIN && !file->regular;
+		bool is_blocked = wrote < 0 && reason == EAGAIN && !file->regular;
 
 		if (wrote > 0) {
 			at += wrote;
 			left -= (size_t)wrote;
-			moved = now();
+			progress_at = monotonic();
 			continue;
 		}
-		if ((wrote < 0 && reason == EINTR) || (is_full && wait_for_room(file, moved)))
+		if ((wrote < 0 && reason == EINTR) || (is_blocked && wait_for_room(file, progress_at)))
 			continue;
-		*whole = keep_whole(file, size - left, ends, end_count);
+		*whole = truncate_to_block(file, size - left, ends, end_count);
 		error_set(error, "`%s` cannot be written: %s", file_name(file),
-		    is_full ? "its reader takes nothing" : strerror(reason));
+		    is_blocked ? "its reader takes nothing" : strerror(reason));
 		if (reason == EPIPE && !file_is_standard_output(file))
 			file_close(file);
 		return -1;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * file: where a capture goes: names, rotation, and writing whole blocks or nothing.
+ * file: the file that a capture is written to: names, rotation, and writing whole blocks or nothing.
  *
- * A name's strftime patterns are expanded when the file is opened. `keep` is a ring, as with tcpdump -W: a
- * name that comes again replaces its own old file and counts once, and of the files opened by this run only
- * the newest stay. A name that follows itself (no pattern, or one that has not changed since) gets -2, -3 …
- * before its extension. A file takes its name when its head stands in it (base/fresh.h), and the one before
- * stays open until then. What cannot be written whole is taken back, so that a file always ends with a whole
- * block.
+ * strftime patterns in the name are expanded when a file is opened. `keep` is a ring, as with tcpdump -W: a
+ * repeated name replaces its own old file and counts once, and only the newest of the files opened by this
+ * run stay. If the name is the same as the last one (no pattern, or one that has not changed since), -2, -3 …
+ * is added before its extension. A file gets its name once its head is written (base/fresh.h), and the
+ * previous file stays open until then. A block that cannot be written whole is removed, so that a file always
+ * ends with a whole block.
  *
- * A stream (standard output, a FIFO) is written without blocking: while its reader takes nothing the caller
- * waits here, but once it was told to stop (file_hurry) only for FILE_STUCK.
+ * A stream (standard output, a FIFO) is written without blocking: the caller waits here as long as its reader
+ * reads nothing, but after file_hurry only for FILE_STUCK.
  */
 #ifndef CAPTURE_FILE_H
 #define CAPTURE_FILE_H
@@ -27,39 +27,41 @@
 
 struct file;
 
-/* `name` of "-" is standard output. `keep`: how many files stay, 0: all. `mode`: as of open(2). */
+/* `name` "-" is standard output. `keep`: number of files to keep, 0: all. `mode` is as for open(2). */
 struct file *file_new(const char *name, unsigned keep, mode_t mode);
 void file_free(struct file *file);
 
 enum file_outcome {
 	FILE_OPENED,
-	FILE_REFUSED, /* it cannot be opened */
-	FILE_FULL,    /* it was opened, and its head cannot be written */
-	FILE_UNREAD,  /* a FIFO that nobody reads yet */
+	FILE_REFUSED, /* the file cannot be opened */
+	FILE_FULL,    /* it was opened, but its head cannot be written */
+	FILE_UNREAD,  /* a FIFO without a reader */
 };
 
-/* Opens the next file (the first, or after another) and writes its head; `at` is the wall clock for its name.
- * On failure the one that was open before stays so. */
+/* Opens the next file and writes its head; `at` is the wall-clock time for its name. On failure the
+ * previous file stays open. */
 enum file_outcome file_open(
     struct file *file, ns_t at, const void *head, size_t head_size, struct error *error);
 bool file_is_open(const struct file *file);
-/* Its name was taken away: what is written goes nowhere. The next file_open takes the same name again. */
+/* Returns true if the open file was removed, so that what is written is lost. The next file_open uses the
+ * same name again. */
 bool file_is_gone(const struct file *file);
-/* Writes all or nothing (of a stream that is stuck or has lost its reader: perhaps a part); -1 and the
- * reason. A FIFO that has lost its reader is closed. */
+/* Writes all or nothing (but perhaps a part to a stream that is stuck or has lost its reader). Returns 0,
+ * or -1 and sets *error. A FIFO that has lost its reader is closed. */
 int file_write(struct file *file, const void *bytes, size_t size, struct error *error);
-/* The same with as much as there is room for: of the blocks that end at these offsets `*whole` stand in the
- * file then. 0 only if everything does, also what is behind the last end. */
+/* Like file_write, but writes as many blocks as fit: `ends` are the offsets of their ends, and *whole is
+ * set to the number of blocks written. Returns 0 only if everything was written, including what follows
+ * the last end. */
 int file_write_blocks(struct file *file, const void *bytes, size_t size, const uint32_t *ends,
     size_t end_count, size_t *whole, struct error *error);
 void file_close(struct file *file);
-/* From any thread: a stream that is stuck is not waited for any more. */
+/* Stops waiting for a stream that is stuck. May be called from any thread. */
 void file_hurry(struct file *file);
 
-const char *file_name(const struct file *file); /* of the one open or opened last */
+const char *file_name(const struct file *file); /* of the file that is open or was opened last */
 uint64_t file_size(const struct file *file);
-bool file_is_stream(const struct file *file); /* standard output, or a FIFO: nothing to rotate */
-/* These two from any thread. */
+bool file_is_stream(const struct file *file); /* standard output, a FIFO or a device: it cannot be rotated */
+/* These two may be called from any thread. */
 bool file_is_standard_output(const struct file *file);
 bool file_has_pattern(const struct file *file);
 

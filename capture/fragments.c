@@ -7,23 +7,23 @@
 #include "base/memory.h"
 
 #define DATAGRAM_SIZE 65536
-#define UNIT 8 /* offsets count in these (RFC 791) */
+#define UNIT 8 /* bytes; fragment offsets are in these units (RFC 791) */
 #define UNITS (DATAGRAM_SIZE / UNIT)
 
 struct assembly {
 	uint8_t key[FRAGMENTS_KEY_SIZE];
-	uint64_t begun; /* in order of opening; 0: free */
-	size_t size;    /* of the whole; 0: its last fragment has not come */
-	size_t covered; /* units */
+	uint64_t opened; /* ordinal of opening; 0: free */
+	size_t size;     /* of the whole datagram; 0: its last fragment has not arrived */
+	size_t covered;  /* number of units that have arrived */
 	unsigned packets;
-	size_t cut_at; /* the capture cut a fragment: bytes from here on are not known */
-	uint64_t has[UNITS / 64];
-	uint8_t *bytes; /* DATAGRAM_SIZE of them */
+	size_t cut_at;            /* bytes from here on are missing, because the capture cut a fragment */
+	uint64_t has[UNITS / 64]; /* bitmap of units that have arrived */
+	uint8_t *bytes;           /* DATAGRAM_SIZE bytes */
 };
 
 struct fragments {
 	struct assembly all[FRAGMENTS_OPEN_MAX];
-	uint8_t *whole; /* of the last datagram that became whole */
+	uint8_t *whole; /* bytes of the last complete datagram */
 	uint64_t count;
 };
 
@@ -42,8 +42,9 @@ void fragments_free(struct fragments *fragments)
 	free(fragments);
 }
 
-/* The assembly of this key; if there is none, a new one in a free place or in that of the oldest. */
-static struct assembly *assembly_of(struct fragments *fragments, const uint8_t *key)
+/* Returns the assembly with this key; if there is none, a new one, in a free place or in that of the
+ * oldest. */
+static struct assembly *find_or_open(struct fragments *fragments, const uint8_t *key)
 {
 	struct assembly *oldest = &fragments->all[0];
 	uint8_t *bytes;
@@ -51,18 +52,19 @@ static struct assembly *assembly_of(struct fragments *fragments, const uint8_t *
 	for (size_t i = 0; i < FRAGMENTS_OPEN_MAX; i++) {
 		struct assembly *assembly = &fragments->all[i];
 
-		if (assembly->begun && memcmp(assembly->key, key, FRAGMENTS_KEY_SIZE) == 0)
+		if (assembly->opened && memcmp(assembly->key, key, FRAGMENTS_KEY_SIZE) == 0)
 			return assembly;
-		if (assembly->begun < oldest->begun)
+		if (assembly->opened < oldest->opened)
 			oldest = assembly;
 	}
 	bytes = oldest->bytes ? oldest->bytes : memory_get(DATAGRAM_SIZE);
-	*oldest = (struct assembly){.begun = ++fragments->count, .cut_at = DATAGRAM_SIZE, .bytes = bytes};
+	*oldest = (struct assembly){.opened = ++fragments->count, .cut_at = DATAGRAM_SIZE, .bytes = bytes};
 	memcpy(oldest->key, key, FRAGMENTS_KEY_SIZE);
 	return oldest;
 }
 
-static void take(struct assembly *assembly, const struct fragment *fragment)
+/* Copies the units of a fragment that have not arrived before. */
+static void copy_units(struct assembly *assembly, const struct fragment *fragment)
 {
 	for (size_t at = 0; at < fragment->size; at += UNIT) {
 		size_t unit = (fragment->offset + at) / UNIT;
@@ -79,7 +81,8 @@ static void take(struct assembly *assembly, const struct fragment *fragment)
 	}
 }
 
-/* `covered` may count units behind the end. */
+/* Returns true if every unit has arrived. `covered` alone does not tell: it may count units beyond the
+ * end. */
 static bool is_whole(const struct assembly *assembly)
 {
 	size_t units = (assembly->size + UNIT - 1) / UNIT;
@@ -100,12 +103,12 @@ bool fragments_add(
 	if (!fragment->size || fragment->offset + fragment->size > DATAGRAM_SIZE ||
 	    (!fragment->is_last && fragment->size % UNIT))
 		return false;
-	assembly = assembly_of(fragments, fragment->key);
-	/* Which end is right cannot be told: the first one stays. */
+	assembly = find_or_open(fragments, fragment->key);
+	/* Two last fragments with different ends: the first one is used. */
 	if (fragment->is_last && assembly->size && fragment->offset + fragment->size != assembly->size)
 		return false;
 	assembly->packets += fragment->packets;
-	take(assembly, fragment);
+	copy_units(assembly, fragment);
 	if (fragment->is_last && !assembly->size)
 		assembly->size = fragment->offset + fragment->size;
 	if (!is_whole(assembly))
@@ -113,9 +116,9 @@ bool fragments_add(
 	*whole = (struct fragments_whole){.bytes = assembly->bytes,
 	    .kept = assembly->cut_at < assembly->size ? assembly->cut_at : assembly->size,
 	    .packets = assembly->packets};
-	/* A fragment may come out of the last whole one, through a tunnel: that memory is not reused yet. */
+	/* With tunnels, the next fragment may be part of this datagram, so its memory is not reused yet. */
 	assembly->bytes = fragments->whole;
 	fragments->whole = (uint8_t *)whole->bytes;
-	assembly->begun = 0;
+	assembly->opened = 0;
 	return true;
 }

@@ -6,7 +6,7 @@
 
 #include "capture/pcapng.h"
 
-#define SLOTS (4 * HOSTS_MAX)
+#define SLOT_COUNT (4 * HOSTS_MAX)
 #define RECORD_END 0
 #define RECORD_IPV4 1
 #define RECORD_IPV6 2
@@ -20,16 +20,17 @@ void hosts_free(struct hosts *hosts)
 	*hosts = (struct hosts){0};
 }
 
-static size_t hash_of(const struct address *address, const char *name, size_t size)
+static size_t hash_host(const struct address *address, const char *name, size_t size)
 {
 	uint64_t hash = address_hash(address);
 
 	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ (uint8_t)name[i]) * UINT64_C(0x100000001b3); /* FNV-1a's prime */
-	return (size_t)(hash ^ hash >> 32) % SLOTS;
+		hash = (hash ^ (uint8_t)name[i]) * UINT64_C(0x100000001b3); /* the prime of FNV-1a */
+	return (size_t)(hash ^ hash >> 32) % SLOT_COUNT;
 }
 
-static bool is(const struct host *host, const struct address *address, const char *name, size_t size)
+static bool is_same_host(
+    const struct host *host, const struct address *address, const char *name, size_t size)
 {
 	return address_same_host(&host->address, address) && strlen(host->name) == size &&
 	       memcmp(host->name, name, size) == 0;
@@ -38,12 +39,12 @@ static bool is(const struct host *host, const struct address *address, const cha
 bool hosts_add(struct hosts *hosts, const struct address *address, const char *name, size_t size)
 {
 	struct address host = *address;
-	size_t at;
+	size_t slot;
 
 	host.port = 0;
 	if (!hosts->all) {
 		hosts->all = calloc(HOSTS_MAX, sizeof(*hosts->all));
-		hosts->slots = hosts->all ? calloc(SLOTS, sizeof(*hosts->slots)) : NULL;
+		hosts->slots = hosts->all ? calloc(SLOT_COUNT, sizeof(*hosts->slots)) : NULL;
 		if (!hosts->slots) {
 			free(hosts->all);
 			hosts->all = NULL;
@@ -53,15 +54,15 @@ bool hosts_add(struct hosts *hosts, const struct address *address, const char *n
 	}
 	if (!size || size > HOST_NAME_MAX_SIZE || hosts->count == HOSTS_MAX)
 		return false;
-	for (at = hash_of(&host, name, size); hosts->slots[at]; at = (at + 1) % SLOTS)
-		if (is(&hosts->all[hosts->slots[at] - 1], &host, name, size))
+	for (slot = hash_host(&host, name, size); hosts->slots[slot]; slot = (slot + 1) % SLOT_COUNT)
+		if (is_same_host(&hosts->all[hosts->slots[slot] - 1], &host, name, size))
 			return false;
 	hosts->all[hosts->count] = (struct host){host, strndup(name, size)};
 	if (!hosts->all[hosts->count].name) {
 		hosts->out_of_memory = true;
 		return false;
 	}
-	hosts->slots[at] = ++hosts->count;
+	hosts->slots[slot] = ++hosts->count;
 	return true;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * hosts: names of addresses, for the name resolution blocks of a capture: the cloud's host name, and the
- * [device] section's name for a device.
+ * hosts: names of addresses, for the name resolution blocks of a capture: the host name of the cloud, and the
+ * name of the [device] section for a device.
  *
- * Each pair is kept once, the first HOSTS_MAX of them; a new file begins with all of them.
+ * Each pair is stored once, up to HOSTS_MAX pairs; every new file begins with all of them.
  */
 #ifndef CAPTURE_HOSTS_H
 #define CAPTURE_HOSTS_H
@@ -24,15 +24,15 @@ struct hosts {
 
 	} * all;
 	size_t count;
-	size_t *slots;      /* a hash table of places in `all`, plus 1; 0: free */
-	bool out_of_memory; /* a name is missing */
+	size_t *slots;      /* hash table of indexes into `all`, plus 1; 0: free */
+	bool out_of_memory; /* a name could not be added; the user resets it */
 };
 
 void hosts_free(struct hosts *hosts);
-/* false where it is known already, or one too many. */
+/* Returns false if the pair is known already, or there are too many. */
 bool hosts_add(struct hosts *hosts, const struct address *address, const char *name, size_t size);
-/* A name resolution block (draft-ietf-opsawg-pcapng) of those from `first` on; nothing where there are none.
- */
+/* Appends a name resolution block (draft-ietf-opsawg-pcapng) with the pairs from `first` on; nothing if
+ * there are none. */
 void hosts_block(const struct hosts *hosts, size_t first, struct text *out);
 
 #endif

@@ -13,37 +13,37 @@
 
 #include "base/memory.h"
 
-#define CHUNK ((size_t)256 << 10)
+#define CHUNK ((size_t)256 << 10) /* bytes copied at a time */
 #define STREAM_BUFFER 65536
-#define WINDOW_LOG_MAX 31 /* zstd --long=31; its memory is used only if the file asks for it */
+#define WINDOW_LOG_MAX 31 /* as with zstd --long=31; memory is used only if the file needs it */
 #define MAGIC_SIZE 4
 
 struct input {
 	char *name;
 	int fd;
-	off_t start;  /* of its bytes: standard input may be a file that was read in part */
-	dev_t device; /* of what was named, which may have been copied since */
+	off_t start;  /* offset of its first byte: standard input may be a file that was read in part */
+	dev_t device; /* of the file that was named, even if `fd` is a copy */
 	ino_t inode;
 	enum inputs_state state;
 };
 
-/* A stream's place in its file. The inputs own it: the stream itself may be hidden in libpcap. */
-struct stream_place {
+/* A stream's position in its file. The inputs own it, because the stream may be owned by libpcap. */
+struct stream_position {
 	int fd;
 	off_t start, at;
-	struct stream_place *next;
+	struct stream_position *next;
 };
 
 struct inputs {
 	struct input *all;
 	size_t count;
-	struct stream_place *places;
+	struct stream_position *positions;
 };
 
 /* ---- Copies ---- */
 
-/* Returns the descriptor of a file without a name, or -1. */
-static int temporary(struct error *error)
+/* Opens a temporary file without a name. Returns its descriptor, or -1 and sets *error. */
+static int open_temporary(struct error *error)
 {
 	const char *folder = getenv("TMPDIR");
 	char name[4096];
@@ -79,22 +79,22 @@ static int write_all(int fd, const char *bytes, size_t size, struct error *error
 	return 0;
 }
 
-/* A file whose first bytes were read to find out how it is compressed. */
+/* A file whose first bytes were already read, to find out how it is compressed. */
 struct source {
 	int fd;
 	uint8_t head[MAGIC_SIZE];
-	size_t head_size, head_taken;
+	size_t head_size, head_used;
 };
 
 static ssize_t source_read(struct source *source, void *bytes, size_t size)
 {
-	size_t left = source->head_size - source->head_taken;
+	size_t left = source->head_size - source->head_used;
 	ssize_t got;
 
 	if (left) {
 		size = size < left ? size : left;
-		memcpy(bytes, source->head + source->head_taken, size);
-		source->head_taken += size;
+		memcpy(bytes, source->head + source->head_used, size);
+		source->head_used += size;
 		return (ssize_t)size;
 	}
 	do {
@@ -103,7 +103,7 @@ static ssize_t source_read(struct source *source, void *bytes, size_t size)
 	return got;
 }
 
-static int read_failed(struct error *error)
+static int read_error(struct error *error)
 {
 	return error_set(error, "%s", strerror(errno));
 }
@@ -115,13 +115,13 @@ enum packing_kind { PACKED_GZIP, PACKED_ZSTD, PACKED_OTHERWISE };
 static const struct packing {
 	uint8_t magic[MAGIC_SIZE];
 	size_t magic_size;
-	uint8_t first_mask; /* of the magic's first byte */
+	uint8_t first_mask; /* mask of the first byte of the magic */
 	enum packing_kind kind;
-	const char *refusal; /* PACKED_OTHERWISE: what the user should do */
+	const char *refusal; /* PACKED_OTHERWISE: the error message, with what to do */
 } packings[] = {
     {{0x1f, 0x8b}, 2, 0xff, PACKED_GZIP, NULL},
     {{0x28, 0xb5, 0x2f, 0xfd}, 4, 0xff, PACKED_ZSTD, NULL},
-    {{0x50, 0x2a, 0x4d, 0x18}, 4, 0xf0, PACKED_ZSTD, NULL}, /* a frame that is skipped */
+    {{0x50, 0x2a, 0x4d, 0x18}, 4, 0xf0, PACKED_ZSTD, NULL}, /* a skippable frame */
     {{0xfd, '7', 'z', 'X'}, 4, 0xff, PACKED_OTHERWISE,
         "it is compressed with xz; decompress it first: xz -d"},
     {{'B', 'Z', 'h'}, 3, 0xff, PACKED_OTHERWISE,
@@ -131,29 +131,29 @@ static const struct packing {
     {{'P', 'K', 3, 4}, 4, 0xff, PACKED_OTHERWISE, "it is a zip archive; unpack it first"},
 };
 
-/* Compares the first `size` bytes of the magic. */
-static bool matches(const struct packing *packing, const uint8_t *bytes, size_t size)
+/* Returns true if the first `size` bytes are those of the magic. */
+static bool has_magic(const struct packing *packing, const uint8_t *bytes, size_t size)
 {
 	return (bytes[0] & packing->first_mask) == packing->magic[0] &&
 	       memcmp(bytes + 1, packing->magic + 1, size - 1) == 0;
 }
 
-/* Returns NULL if the file is not compressed. */
-static const struct packing *packing_of(const struct source *source)
+/* Returns how the file is compressed, or NULL if it is not. */
+static const struct packing *find_packing(const struct source *source)
 {
 	for (size_t i = 0; i < sizeof(packings) / sizeof(*packings); i++)
 		if (source->head_size >= packings[i].magic_size &&
-		    matches(&packings[i], source->head, packings[i].magic_size))
+		    has_magic(&packings[i], source->head, packings[i].magic_size))
 			return &packings[i];
 	return NULL;
 }
 
-/* Returns whether another frame of zstd may begin here; the magic may be cut at the end of a chunk. */
+/* Returns true if another zstd frame may begin here; the magic may be cut at the end of a chunk. */
 static bool is_frame(const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0; i < sizeof(packings) / sizeof(*packings); i++)
 		if (packings[i].kind == PACKED_ZSTD &&
-		    matches(&packings[i], bytes, size < MAGIC_SIZE ? size : MAGIC_SIZE))
+		    has_magic(&packings[i], bytes, size < MAGIC_SIZE ? size : MAGIC_SIZE))
 			return true;
 	return false;
 }
@@ -167,12 +167,12 @@ static int copy_plain(struct source *source, int to, struct error *error)
 	while (!status && (got = source_read(source, bytes, CHUNK)) > 0)
 		status = write_all(to, bytes, (size_t)got, error);
 	if (!status && got < 0)
-		status = read_failed(error);
+		status = read_error(error);
 	free(bytes);
 	return status;
 }
 
-/* gzip (RFC 1952): members one after another are one file. */
+/* Unpacks gzip (RFC 1952); concatenated members are one file. */
 static int copy_gzip(struct input *input, struct source *source, int to, struct error *error)
 {
 	z_stream stream = {0};
@@ -191,7 +191,7 @@ static int copy_gzip(struct input *input, struct source *source, int to, struct 
 			stream.avail_in = (uInt)got;
 		}
 		if (result == Z_STREAM_END) {
-			/* Another member, or what gzip passes over too: padding. */
+			/* Another member, or padding, which gzip ignores too. */
 			if (stream.next_in[0] != 0x1f)
 				break;
 			inflateReset(&stream);
@@ -203,7 +203,7 @@ static int copy_gzip(struct input *input, struct source *source, int to, struct 
 		result = result == Z_BUF_ERROR ? Z_OK : result;
 	}
 	if (!status && got < 0)
-		status = read_failed(error);
+		status = read_error(error);
 	if (result == Z_MEM_ERROR)
 		memory_out();
 	input->state = result == Z_STREAM_END ? INPUTS_WHOLE : result < 0 ? INPUTS_DAMAGED : INPUTS_CUT;
@@ -212,7 +212,7 @@ static int copy_gzip(struct input *input, struct source *source, int to, struct 
 	return status;
 }
 
-/* zstd (RFC 8878). */
+/* Unpacks zstd (RFC 8878). */
 static int copy_zstd(struct input *input, struct source *source, int to, struct error *error)
 {
 	ZSTD_DStream *stream = ZSTD_createDStream();
@@ -221,7 +221,7 @@ static int copy_zstd(struct input *input, struct source *source, int to, struct 
 	size_t result = 0;
 	ssize_t got = 0;
 	int status = 0;
-	bool is_between = false; /* two frames */
+	bool is_between = false; /* between two frames */
 
 	if (!stream)
 		memory_out();
@@ -252,7 +252,7 @@ static int copy_zstd(struct input *input, struct source *source, int to, struct 
 			break;
 	}
 	if (!status && got < 0)
-		status = read_failed(error);
+		status = read_error(error);
 	input->state = result == 0 ? INPUTS_WHOLE : ZSTD_isError(result) ? INPUTS_DAMAGED : INPUTS_CUT;
 	ZSTD_freeDStream(stream);
 	free(in);
@@ -261,25 +261,25 @@ static int copy_zstd(struct input *input, struct source *source, int to, struct 
 
 static int check_unpacked(const struct input *input, struct error *error)
 {
-	struct source again = {.fd = input->fd};
-	ssize_t got = pread(input->fd, again.head, MAGIC_SIZE, 0);
+	struct source unpacked = {.fd = input->fd};
+	ssize_t got = pread(input->fd, unpacked.head, MAGIC_SIZE, 0);
 
-	again.head_size = got > 0 ? (size_t)got : 0;
-	if (!again.head_size && input->state == INPUTS_CUT)
+	unpacked.head_size = got > 0 ? (size_t)got : 0;
+	if (!unpacked.head_size && input->state == INPUTS_CUT)
 		return error_set(error, "its compressed data is cut off");
-	if (!again.head_size && input->state == INPUTS_DAMAGED)
+	if (!unpacked.head_size && input->state == INPUTS_DAMAGED)
 		return error_set(error, "its compressed data is damaged");
-	return packing_of(&again) ? error_set(error, "it is compressed twice; decompress it once") : 0;
+	return find_packing(&unpacked) ? error_set(error, "it is compressed twice; decompress it once") : 0;
 }
 
-static int copy(struct input *input, struct source *source, struct error *error)
+static int copy_input(struct input *input, struct source *source, struct error *error)
 {
-	const struct packing *packing = packing_of(source);
+	const struct packing *packing = find_packing(source);
 	int to, status;
 
 	if (packing && packing->refusal)
 		return error_set(error, "%s", packing->refusal);
-	to = temporary(error);
+	to = open_temporary(error);
 	if (to < 0)
 		return -1;
 	status = !packing                       ? copy_plain(source, to, error)
@@ -297,19 +297,20 @@ static int copy(struct input *input, struct source *source, struct error *error)
 
 /* ---- Opening ---- */
 
-static int look(struct input *input, struct error *error)
+/* Examines an open input, and copies it into a temporary file if it needs that. */
+static int prepare_input(struct input *input, struct error *error)
 {
 	struct source source = {.fd = input->fd};
-	struct stat facts;
+	struct stat st;
 	ssize_t got = 1;
 
-	if (fstat(input->fd, &facts))
-		return read_failed(error);
-	if (S_ISDIR(facts.st_mode))
+	if (fstat(input->fd, &st))
+		return read_error(error);
+	if (S_ISDIR(st.st_mode))
 		return error_set(error, "it is a folder");
-	input->device = facts.st_dev;
-	input->inode = facts.st_ino;
-	if (S_ISREG(facts.st_mode)) {
+	input->device = st.st_dev;
+	input->inode = st.st_ino;
+	if (S_ISREG(st.st_mode)) {
 		input->start = lseek(input->fd, 0, SEEK_CUR);
 		input->start = input->start < 0 ? 0 : input->start;
 	}
@@ -318,16 +319,16 @@ static int look(struct input *input, struct error *error)
 		if (got < 0 && errno == EINTR)
 			got = 1;
 		else if (got < 0)
-			return read_failed(error);
+			return read_error(error);
 		else
 			source.head_size += (size_t)got;
 	}
-	if (S_ISREG(facts.st_mode) && !packing_of(&source))
+	if (S_ISREG(st.st_mode) && !find_packing(&source))
 		return 0;
-	return copy(input, &source, error);
+	return copy_input(input, &source, error);
 }
 
-static int open_one(struct input *input, const char *path, struct error *error)
+static int open_input(struct input *input, const char *path, struct error *error)
 {
 	bool is_standard = strcmp(path, "-") == 0;
 	const char *name = is_standard ? "standard input" : path;
@@ -340,7 +341,7 @@ static int open_one(struct input *input, const char *path, struct error *error)
 	input->fd = is_standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
 	if (input->fd < 0)
 		return error_set(error, "`%s` cannot be read: %s", name, strerror(errno));
-	if (look(input, &why))
+	if (prepare_input(input, &why))
 		return error_set(error, "`%s` cannot be read: %s", name, why.text);
 	return 0;
 }
@@ -354,8 +355,8 @@ static int compare_files(const void *left, const void *right)
 	return a->inode < b->inode ? -1 : a->inode > b->inode;
 }
 
-/* A file that is given twice, by whatever names, would count twice. */
-static int refuse_same(const struct inputs *inputs, struct error *error)
+/* Refuses a file that is given twice, under whatever names: its packets would count twice. */
+static int refuse_duplicates(const struct inputs *inputs, struct error *error)
 {
 	const struct input **sorted = memory_new(inputs->count + 1, sizeof(*sorted));
 	int status = 0;
@@ -378,9 +379,9 @@ struct inputs *inputs_open(const char *const *paths, size_t count, struct error 
 	inputs->all = memory_new(count + 1, sizeof(*inputs->all));
 	for (; !status && inputs->count < count; inputs->count++) {
 		inputs->all[inputs->count].fd = -1;
-		status = open_one(&inputs->all[inputs->count], paths[inputs->count], error);
+		status = open_input(&inputs->all[inputs->count], paths[inputs->count], error);
 	}
-	if (!status && refuse_same(inputs, error) == 0)
+	if (!status && refuse_duplicates(inputs, error) == 0)
 		return inputs;
 	inputs_close(inputs);
 	return NULL;
@@ -395,9 +396,9 @@ void inputs_close(struct inputs *inputs)
 		if (inputs->all[i].fd >= 0)
 			close(inputs->all[i].fd);
 	}
-	for (struct stream_place *place = inputs->places, *next; place; place = next) {
-		next = place->next;
-		free(place);
+	for (struct stream_position *position = inputs->positions, *next; position; position = next) {
+		next = position->next;
+		free(position);
 	}
 	free(inputs->all);
 	free(inputs);
@@ -422,36 +423,37 @@ enum inputs_state inputs_state(const struct inputs *inputs, size_t index)
 
 static ssize_t stream_read(void *user, char *bytes, size_t size)
 {
-	struct stream_place *place = user;
-	ssize_t got = pread(place->fd, bytes, size, place->start + place->at);
+	struct stream_position *position = user;
+	ssize_t got = pread(position->fd, bytes, size, position->start + position->at);
 
 	if (got > 0)
-		place->at += got;
+		position->at += got;
 	return got;
 }
 
 static int stream_seek(void *user, off_t *offset, int whence)
 {
-	struct stream_place *place = user;
+	struct stream_position *position = user;
 
 	if (whence != SEEK_SET && whence != SEEK_CUR)
 		return -1;
-	*offset += whence == SEEK_CUR ? place->at : 0;
+	*offset += whence == SEEK_CUR ? position->at : 0;
 	if (*offset < 0)
 		return -1;
-	place->at = *offset;
+	position->at = *offset;
 	return 0;
 }
 
 FILE *inputs_stream(struct inputs *inputs, size_t index)
 {
 	const struct input *input = &inputs->all[index];
-	struct stream_place *place = memory_new(1, sizeof(*place));
+	struct stream_position *position = memory_new(1, sizeof(*position));
 	FILE *file;
 
-	*place = (struct stream_place){.fd = input->fd, .start = input->start, .next = inputs->places};
-	inputs->places = place;
-	file = fopencookie(place, "r", (cookie_io_functions_t){.read = stream_read, .seek = stream_seek});
+	*position = (struct stream_position){
+	    .fd = input->fd, .start = input->start, .next = inputs->positions};
+	inputs->positions = position;
+	file = fopencookie(position, "r", (cookie_io_functions_t){.read = stream_read, .seek = stream_seek});
 	if (!file)
 		memory_out();
 	setvbuf(file, NULL, _IOFBF, STREAM_BUFFER);

@@ -2,9 +2,9 @@
 /*
  * inputs: the captures that a command reads.
  *
- * A command reads its captures more than once, so what can be read only once (standard input, a pipe) or is
- * compressed (gzip, zstd) is copied into a temporary file first, which has no name and goes with the process.
- * It lies in $TMPDIR, or in /tmp.
+ * A command reads its captures more than once, so an input that can be read only once (standard input, a
+ * pipe) or is compressed (gzip, zstd) is first copied into an unnamed temporary file in $TMPDIR, or else in
+ * /tmp.
  */
 #ifndef CAPTURE_INPUTS_H
 #define CAPTURE_INPUTS_H
@@ -23,10 +23,11 @@ void inputs_close(struct inputs *inputs);
 
 size_t inputs_count(const struct inputs *inputs);
 const char *inputs_name(const struct inputs *inputs, size_t index); /* for messages */
-/* A compressed file ended early, or is damaged: what could be unpacked is there. */
+/* INPUTS_CUT, INPUTS_DAMAGED: a compressed file ended early or is damaged; what could be unpacked is
+ * available. */
 enum inputs_state { INPUTS_WHOLE, INPUTS_CUT, INPUTS_DAMAGED };
 enum inputs_state inputs_state(const struct inputs *inputs, size_t index);
-/* A stream of its own over the file's bytes, from the first one on; the caller closes it. */
+/* Returns a new stream over the bytes of the file, from the first one on; the caller closes it. */
 FILE *inputs_stream(struct inputs *inputs, size_t index);
 
 #endif

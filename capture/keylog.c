@@ -11,22 +11,22 @@
 #include "base/chance.h"
 #include "base/memory.h"
 
-#define RANDOM_SIZE 32
+#define RANDOM_SIZE 32 /* bytes of a client random */
 #define NONE UINT32_MAX
 
 struct followed_file {
 	char *path;
-	off_t at; /* bytes taken, up to the end of a line */
+	off_t at; /* bytes read, up to the end of a line */
 };
 
 struct line {
-	size_t at, size;  /* in the text of all lines, with the newline */
-	uint32_t session; /* index; NONE: it names no client random, and is always needed */
-	uint32_t next;    /* of the same session; NONE: the last */
-	bool written;     /* in the file that is open */
+	size_t at, size;  /* offset in the text of all lines, and bytes, with the newline */
+	uint32_t session; /* index; NONE: it has no client random, and is always needed */
+	uint32_t next;    /* next line of the same session; NONE: none */
+	bool written;     /* written to the open capture file */
 };
 
-/* A client random that a line names or that was seen. */
+/* A client random that is in a line or was seen in a ClientHello. */
 struct key_session {
 	uint8_t random[RANDOM_SIZE];
 	uint32_t first_line, hash_next;
@@ -36,14 +36,14 @@ struct key_session {
 struct keylog {
 	struct followed_file *files;
 	size_t file_count;
-	struct text text; /* of all lines */
+	struct text text; /* all lines */
 	struct line *lines;
 	uint32_t line_count, line_cap;
 	struct key_session *sessions;
 	uint32_t session_count, session_cap;
-	uint32_t *hash; /* first of each chain; as large as session_cap */
-	/* Lines that the open file may lack: all from `cursor` on, or, if there are too many, those that are
-	 * listed. */
+	uint32_t *hash; /* first session of each hash chain; session_cap elements */
+	/* Lines that the open capture file may lack: all from `cursor` on or, if `by_session`, those in
+	 * `listed`. */
 	uint32_t cursor, offered;
 	uint32_t *listed;
 	uint32_t listed_count, listed_cap, listed_done;
@@ -78,14 +78,15 @@ void keylog_free(struct keylog *keylog)
 
 bool keylog_is_short(struct keylog *keylog)
 {
-	bool was = keylog->is_short;
+	bool was_short = keylog->is_short;
 
 	keylog->is_short = false;
-	return was;
+	return was_short;
 }
 
-/* Room for one more in an array of `count`; NULL when memory is out (then the array is as it was). */
-static void *room_for_one(void *array, uint32_t count, uint32_t *cap, size_t size)
+/* Makes room for one more element in an array of `count`. Returns the array, which may have moved; NULL if
+ * memory runs out, and the array is then unchanged. */
+static void *grow_array(void *array, uint32_t count, uint32_t *cap, size_t size)
 {
 	uint32_t more = *cap ? 2 * *cap : 64;
 	void *grown;
@@ -100,12 +101,12 @@ static void *room_for_one(void *array, uint32_t count, uint32_t *cap, size_t siz
 
 /* ---- Sessions, by client random ---- */
 
-static uint32_t hash_of(const struct keylog *keylog, const uint8_t *random)
+static uint32_t hash_random(const struct keylog *keylog, const uint8_t *random)
 {
 	return (uint32_t)chance_hash(0, random, RANDOM_SIZE) & (keylog->session_cap - 1);
 }
 
-static bool sessions_grow(struct keylog *keylog)
+static bool grow_sessions(struct keylog *keylog)
 {
 	uint32_t cap = keylog->session_cap ? 2 * keylog->session_cap : 64;
 	struct key_session *sessions = realloc(keylog->sessions, cap * sizeof(*sessions));
@@ -120,7 +121,7 @@ static bool sessions_grow(struct keylog *keylog)
 	keylog->session_cap = cap;
 	memset(hash, 0xff, cap * sizeof(*hash));
 	for (uint32_t i = 0; i < keylog->session_count; i++) {
-		uint32_t at = hash_of(keylog, sessions[i].random);
+		uint32_t at = hash_random(keylog, sessions[i].random);
 
 		sessions[i].hash_next = hash[at];
 		hash[at] = i;
@@ -128,16 +129,16 @@ static bool sessions_grow(struct keylog *keylog)
 	return true;
 }
 
-/* The index of the session of a random, a new one if need be; NONE when memory is out. */
-static uint32_t session_of(struct keylog *keylog, const uint8_t *random)
+/* Returns the index of the session with this random, adding it if it is new; NONE if memory runs out. */
+static uint32_t find_or_add_session(struct keylog *keylog, const uint8_t *random)
 {
 	uint32_t at, i;
 
-	if (keylog->session_count == keylog->session_cap && !sessions_grow(keylog)) {
+	if (keylog->session_count == keylog->session_cap && !grow_sessions(keylog)) {
 		keylog->is_short = true;
 		return NONE;
 	}
-	at = hash_of(keylog, random);
+	at = hash_random(keylog, random);
 	for (i = keylog->hash[at]; i != NONE; i = keylog->sessions[i].hash_next)
 		if (memcmp(keylog->sessions[i].random, random, RANDOM_SIZE) == 0)
 			return i;
@@ -148,9 +149,9 @@ static uint32_t session_of(struct keylog *keylog, const uint8_t *random)
 	return i;
 }
 
-static void list(struct keylog *keylog, uint32_t line)
+static void list_line(struct keylog *keylog, uint32_t line)
 {
-	uint32_t *listed = room_for_one(
+	uint32_t *listed = grow_array(
 	    keylog->listed, keylog->listed_count, &keylog->listed_cap, sizeof(*listed));
 
 	if (!listed) {
@@ -166,18 +167,18 @@ static bool is_needed(const struct keylog *keylog, const struct line *line)
 	return !line->written && (line->session == NONE || keylog->sessions[line->session].seen);
 }
 
-/* From here on only lines of sessions that were seen: those of before that the file lacks. */
-static void go_by_session(struct keylog *keylog)
+/* Switches to writing only the lines of sessions that were seen, and lists those that the file lacks. */
+static void list_by_session(struct keylog *keylog)
 {
 	keylog->by_session = true;
 	keylog->listed_count = keylog->listed_done = 0;
 	for (uint32_t i = 0; i < keylog->line_count; i++)
 		if (is_needed(keylog, &keylog->lines[i]))
-			list(keylog, i);
+			list_line(keylog, i);
 }
 
-/* The record and handshake headers of DTLS (RFC 6347 section 4.3.1, 4.2.2) stand before a ClientHello's
- * version and random. */
+/* In a ClientHello, the record and handshake headers of DTLS (RFC 6347 section 4.3.1, 4.2.2) precede the
+ * version and the random. */
 void keylog_see(struct keylog *keylog, const uint8_t *bytes, size_t size)
 {
 	enum { HANDSHAKE = 22, CLIENT_HELLO = 1, TYPE_AT = 13, FRAGMENT_AT = 19, RANDOM_AT = 27 };
@@ -186,24 +187,24 @@ void keylog_see(struct keylog *keylog, const uint8_t *bytes, size_t size)
 	if (size < RANDOM_AT + RANDOM_SIZE || bytes[0] != HANDSHAKE || bytes[TYPE_AT] != CLIENT_HELLO ||
 	    bytes[FRAGMENT_AT] || bytes[FRAGMENT_AT + 1] || bytes[FRAGMENT_AT + 2])
 		return;
-	session = session_of(keylog, bytes + RANDOM_AT);
+	session = find_or_add_session(keylog, bytes + RANDOM_AT);
 	if (session == NONE || keylog->sessions[session].seen)
 		return;
 	keylog->sessions[session].seen = true;
 	for (uint32_t i = keylog->sessions[session].first_line; keylog->by_session && i != NONE;
 	     i = keylog->lines[i].next)
 		if (!keylog->lines[i].written)
-			list(keylog, i);
+			list_line(keylog, i);
 }
 
 /* ---- Lines ---- */
 
-static int digit(char c)
+static int hex_digit(char c)
 {
 	return c >= '0' && c <= '9' ? c - '0' : isxdigit((unsigned char)c) ? (c | 0x20) - 'a' + 10 : -1;
 }
 
-/* "LABEL RANDOM SECRET": true and the random, if there is one. */
+/* Extracts the random from "LABEL RANDOM SECRET". Returns false if there is none. */
 static bool read_random(const char *line, size_t size, uint8_t *random)
 {
 	const char *blank = memchr(line, ' ', size), *hex = blank ? blank + 1 : NULL;
@@ -211,7 +212,7 @@ static bool read_random(const char *line, size_t size, uint8_t *random)
 	if (!hex || (size_t)(line + size - hex) < 2 * RANDOM_SIZE + 1 || hex[2 * RANDOM_SIZE] != ' ')
 		return false;
 	for (size_t i = 0; i < RANDOM_SIZE; i++) {
-		int high = digit(hex[2 * i]), low = digit(hex[2 * i + 1]);
+		int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;
@@ -220,10 +221,9 @@ static bool read_random(const char *line, size_t size, uint8_t *random)
 	return true;
 }
 
-static void line_add(struct keylog *keylog, size_t at, size_t size)
+static void add_line(struct keylog *keylog, size_t at, size_t size)
 {
-	struct line *lines = room_for_one(
-	    keylog->lines, keylog->line_count, &keylog->line_cap, sizeof(*lines));
+	struct line *lines = grow_array(keylog->lines, keylog->line_count, &keylog->line_cap, sizeof(*lines));
 	uint8_t random[RANDOM_SIZE];
 	struct line *line;
 
@@ -235,17 +235,17 @@ static void line_add(struct keylog *keylog, size_t at, size_t size)
 	line = &lines[keylog->line_count];
 	*line = (struct line){.at = at, .size = size, .session = NONE, .next = NONE};
 	if (read_random(keylog->text.at + at, size, random))
-		line->session = session_of(keylog, random);
+		line->session = find_or_add_session(keylog, random);
 	if (line->session != NONE) {
 		line->next = keylog->sessions[line->session].first_line;
 		keylog->sessions[line->session].first_line = keylog->line_count;
 	}
 	if (keylog->by_session && is_needed(keylog, line))
-		list(keylog, keylog->line_count);
+		list_line(keylog, keylog->line_count);
 	keylog->line_count++;
 }
 
-static void lines_add(struct keylog *keylog, const char *bytes, size_t size)
+static void add_lines(struct keylog *keylog, const char *bytes, size_t size)
 {
 	size_t from = keylog->text.size;
 
@@ -259,18 +259,18 @@ static void lines_add(struct keylog *keylog, const char *bytes, size_t size)
 		return;
 	}
 	if (!keylog->by_session && keylog->text.size > KEYLOG_WHOLE)
-		go_by_session(keylog);
+		list_by_session(keylog);
 	while (from < keylog->text.size) {
 		const char *end = memchr(keylog->text.at + from, '\n', keylog->text.size - from);
 		size_t length = end ? (size_t)(end + 1 - keylog->text.at) - from : keylog->text.size - from;
 
-		line_add(keylog, from, length);
+		add_line(keylog, from, length);
 		from += length;
 	}
 }
 
-/* One block from where it stands; false if there is no whole line more. */
-static bool take_lines(struct keylog *keylog, struct followed_file *file, int fd)
+/* Reads one block of new lines. Returns false if there is no whole line left. */
+static bool read_lines(struct keylog *keylog, struct followed_file *file, int fd)
 {
 	char block[65536];
 	ssize_t got = pread(fd, block, sizeof(block), file->at);
@@ -279,10 +279,10 @@ static bool take_lines(struct keylog *keylog, struct followed_file *file, int fd
 	while (size && block[size - 1] != '\n')
 		size--;
 	if (!size && got == (ssize_t)sizeof(block))
-		size = sizeof(block); /* no key log has such a line: it is not waited for */
+		size = sizeof(block); /* no key log has a line this long: skip it */
 	file->at += (off_t)size;
 	if (size)
-		lines_add(keylog, block, size);
+		add_lines(keylog, block, size);
 	return size > 0;
 }
 
@@ -298,7 +298,7 @@ void keylog_follow(struct keylog *keylog)
 		if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
 			if (status.st_size < file->at)
 				file->at = 0;
-			while (status.st_size > file->at && take_lines(keylog, file, fd))
+			while (status.st_size > file->at && read_lines(keylog, file, fd))
 				;
 		}
 		close(fd);
@@ -313,11 +313,11 @@ void keylog_begin_file(struct keylog *keylog)
 		keylog->lines[i].written = false;
 	keylog->cursor = 0;
 	if (keylog->by_session)
-		go_by_session(keylog);
+		list_by_session(keylog);
 }
 
-/* Line number `index` of those that the file may lack; NONE at their end. */
-static uint32_t candidate(const struct keylog *keylog, uint32_t index)
+/* Returns line number `index` of those that the file may lack; NONE at the end. */
+static uint32_t candidate_line(const struct keylog *keylog, uint32_t index)
 {
 	if (!keylog->by_session)
 		return index < keylog->line_count ? index : NONE;
@@ -329,13 +329,13 @@ bool keylog_next(struct keylog *keylog, struct text *lines)
 	uint32_t at = keylog->by_session ? keylog->listed_done : keylog->cursor, line;
 
 	text_clear(lines);
-	while ((line = candidate(keylog, at)) != NONE) {
-		const struct line *one = &keylog->lines[line];
+	while ((line = candidate_line(keylog, at)) != NONE) {
+		const struct line *next = &keylog->lines[line];
 
-		if (lines->size && lines->size + one->size > KEYLOG_WHOLE)
+		if (lines->size && lines->size + next->size > KEYLOG_WHOLE)
 			break;
-		if (!one->written)
-			text_add_bytes(lines, keylog->text.at + one->at, one->size);
+		if (!next->written)
+			text_add_bytes(lines, keylog->text.at + next->at, next->size);
 		at++;
 	}
 	keylog->offered = at;
@@ -347,5 +347,5 @@ void keylog_written(struct keylog *keylog)
 	uint32_t *done = keylog->by_session ? &keylog->listed_done : &keylog->cursor;
 
 	for (; *done < keylog->offered; (*done)++)
-		keylog->lines[candidate(keylog, *done)].written = true;
+		keylog->lines[candidate_line(keylog, *done)].written = true;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * keylog: TLS key log files (the SSLKEYLOGFILE format of NSS), followed while they grow, and which of their
- * lines a capture file still needs.
+ * keylog: follows TLS key log files (the SSLKEYLOGFILE format of NSS) while they grow, and tracks which of
+ * their lines a capture file still lacks.
  *
- * A file need not be there yet; one that shrinks is read from its start again. Only whole lines are taken. Up
- * to KEYLOG_WHOLE bytes all lines go into a capture; of more than that only those of sessions whose
- * ClientHello was seen (the client's random stands in both).
+ * A file need not exist yet; one that shrinks is read from its start again. Only whole lines are used. Up to
+ * KEYLOG_WHOLE bytes all lines go into a capture; beyond that, only those of sessions whose ClientHello was
+ * seen (the client random is in both).
  *
- *   keylog_begin_file ── keylog_follow, keylog_see … ── keylog_next, write, keylog_written; until there is
- * none
+ * Order of calls for each capture file; the last three until nothing is left:
+ *
+ *   keylog_begin_file ── keylog_follow, keylog_see … ── keylog_next, write, keylog_written (repeat)
  */
 #ifndef CAPTURE_KEYLOG_H
 #define CAPTURE_KEYLOG_H
@@ -19,26 +20,27 @@
 
 #include "base/text.h"
 
-#define KEYLOG_WHOLE ((size_t)1 << 20) /* bytes; also of lines that one block holds */
-#define KEYLOG_MAX ((size_t)64 << 20)  /* bytes of lines that are kept; beyond, no more are taken */
+#define KEYLOG_WHOLE ((size_t)1 << 20) /* bytes; also the limit of the lines in one block */
+#define KEYLOG_MAX ((size_t)64 << 20)  /* bytes of lines in memory; further lines are ignored */
 
 struct keylog;
 
 struct keylog *keylog_new(const char *const *paths, size_t count);
 void keylog_free(struct keylog *keylog);
-/* Takes in the lines that are new. */
+/* Reads the new lines of all files. */
 void keylog_follow(struct keylog *keylog);
-/* A datagram that came: a ClientHello makes its session's lines needed. */
+/* Looks for a ClientHello in a datagram that arrived; the lines of its session are then needed. */
 void keylog_see(struct keylog *keylog, const uint8_t *bytes, size_t size);
 
-/* The capture goes on in a file that holds no lines yet. */
+/* Starts a new capture file, which holds no lines yet. */
 void keylog_begin_file(struct keylog *keylog);
-/* Fills `lines` with what the file lacks, at most KEYLOG_WHOLE bytes; false if there is nothing. Once they
- * are written keylog_written says so, else they come again. */
+/* Fills `lines` with lines that the file lacks, at most KEYLOG_WHOLE bytes. Returns false if there are
+ * none. The same lines are returned again until keylog_written is called. */
 bool keylog_next(struct keylog *keylog, struct text *lines);
 void keylog_written(struct keylog *keylog);
 
-/* Since the last call more than KEYLOG_MAX bytes came, or memory was out: keys are missing. */
+/* Returns true if keys are missing since the last call: there were more than KEYLOG_MAX bytes, or memory
+ * ran out. */
 bool keylog_is_short(struct keylog *keylog);
 
 #endif

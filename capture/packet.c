@@ -33,7 +33,7 @@ uint64_t packet_sum(uint64_t sum, const uint8_t *bytes, size_t size)
 	return sum;
 }
 
-/* Folds a sum of words in memory order into the checksum, in memory order too. */
+/* Folds a sum of words in memory order, and stores the checksum, also in memory order. */
 static void put_checksum(uint8_t *at, uint64_t sum)
 {
 	uint16_t folded;
@@ -102,6 +102,6 @@ size_t packet_headers(uint8_t *headers, const struct packet_ends *ends, size_t s
 	sum = packet_sum(sum, udp, 8);
 	put_checksum(udp + 6, sum);
 	if (udp[6] == 0 && udp[7] == 0)
-		udp[6] = udp[7] = 0xff; /* RFC 768: 0 would say that there is none */
+		udp[6] = udp[7] = 0xff; /* RFC 768: 0 would mean that there is no checksum */
 	return (size_t)(udp + 8 - headers);
 }

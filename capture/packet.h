@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * packet: a datagram in made-up Ethernet and real IP and UDP headers, as a capture holds it.
+ * packet: writes the headers of a datagram as a capture holds it: invented Ethernet, real IP and UDP headers.
  *
- * Addresses, ports, TOS, lengths and checksums are right for the whole datagram, also where the capture keeps
- * only its first bytes. The MAC addresses are local ones: device, proxy and cloud (behaviour:
- * 02:00:00:00:00:01 to 03).
+ * Addresses, ports, TOS, lengths and checksums are those of the whole datagram, even if the capture keeps
+ * only its first bytes. The MAC addresses are locally administered: 02:00:00:00:00:01 to 03 for device, proxy
+ * and cloud.
  */
 #ifndef CAPTURE_PACKET_H
 #define CAPTURE_PACKET_H
@@ -25,11 +25,12 @@ struct packet_ends {
 	uint16_t id; /* IPv4 identification */
 };
 
-/* One's complement sum of bytes, to be folded later; `sum` is what came before (an even number of bytes). */
+/* Adds bytes to a one's complement sum that is not folded yet; `sum` is the sum of the preceding bytes, an
+ * even number of them. */
 uint64_t packet_sum(uint64_t sum, const uint8_t *bytes, size_t size);
 
-/* Writes the headers of a datagram of `size` bytes whose payload sums up to `payload_sum`; gives their size.
- */
+/* Writes the headers of a datagram of `size` bytes whose payload has the sum `payload_sum`. Returns their
+ * size. */
 size_t packet_headers(uint8_t *headers, const struct packet_ends *ends, size_t size, uint64_t payload_sum);
 
 #endif

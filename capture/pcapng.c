@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define OPTION_MAX 65535
+#define OPTION_MAX 65535 /* bytes */
 
 void pcapng_add32(struct text *out, uint32_t value)
 {
@@ -28,7 +28,7 @@ size_t pcapng_begin(struct text *out, uint32_t type)
 	size_t start = out->size;
 
 	pcapng_add32(out, type);
-	pcapng_add32(out, 0); /* total length, known at the end */
+	pcapng_add32(out, 0); /* total length, set by pcapng_end */
 	return start;
 }
 
@@ -44,7 +44,7 @@ void pcapng_end(struct text *out, size_t start)
 
 size_t pcapng_option_begin(struct text *out, uint16_t code)
 {
-	const uint16_t head[2] = {code, 0}; /* its length is known at the end */
+	const uint16_t head[2] = {code, 0}; /* the length is set by pcapng_option_end */
 
 	text_add_bytes(out, head, 4);
 	return out->size;
@@ -82,11 +82,11 @@ void pcapng_comment(struct text *out, const struct text *text)
 
 	out->failed |= text->failed;
 	do {
-		size_t take = text_whole_characters(comment, left, OPTION_MAX);
+		size_t part_size = text_whole_characters(comment, left, OPTION_MAX);
 
-		pcapng_option(out, PCAPNG_COMMENT, comment, take);
-		comment += take;
-		left -= take;
+		pcapng_option(out, PCAPNG_COMMENT, comment, part_size);
+		comment += part_size;
+		left -= part_size;
 	} while (left);
 }
 

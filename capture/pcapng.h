@@ -2,8 +2,8 @@
 /*
  * pcapng: blocks of a capture file, built whole in memory (draft-ietf-opsawg-pcapng).
  *
- * A block is begun, gets its options, and is ended; only whole blocks are ever written out. All numbers stand
- * in this machine's byte order, which the section header tells.
+ * Order of calls: begin a block, add its fixed part and its options, end it; only whole blocks are ever
+ * written to a file. All numbers are in the byte order of this machine, which the section header states.
  */
 #ifndef CAPTURE_PCAPNG_H
 #define CAPTURE_PCAPNG_H
@@ -44,26 +44,27 @@ enum pcapng_option {
 
 enum pcapng_flags { PCAPNG_INBOUND = 1, PCAPNG_OUTBOUND = 2 };
 
-/* Begins a block at the end of `out`; gives where it starts, for pcapng_end. */
+/* Begins a block at the end of `out`. Returns its offset, for pcapng_end. */
 size_t pcapng_begin(struct text *out, uint32_t type);
 void pcapng_end(struct text *out, size_t start);
 void pcapng_add32(struct text *out, uint32_t value);
 void pcapng_add_time(struct text *out, ns_t at); /* high word, low word */
 void pcapng_pad(struct text *out);
 void pcapng_option(struct text *out, uint16_t code, const void *value, size_t size);
-/* One whose value is added to `out` in between; what is above 65535 bytes is cut off. */
+/* Begins an option whose value is then appended to `out`. pcapng_option_end truncates it to 65535 bytes. */
 size_t pcapng_option_begin(struct text *out, uint16_t code);
 void pcapng_option_end(struct text *out, size_t start);
 void pcapng_option_text(struct text *out, uint16_t code, const char *value);
-/* A comment of any length: one option holds 65535 bytes, a longer one goes into several. */
+/* Adds a comment of any length: a long one is split into several options. */
 void pcapng_comment(struct text *out, const struct text *comment);
 
-/* The fixed part of a packet block and its bytes (headers, then payload); options and pcapng_end follow. */
+/* Begins a packet block with its fixed part and its bytes (headers, then payload); options and pcapng_end
+ * follow. */
 struct pcapng_packet {
 	uint32_t interface;
 	ns_t at;
 	const void *headers, *payload;
-	size_t header_size, payload_size; /* kept */
+	size_t header_size, payload_size; /* bytes in the file */
 	size_t original;                  /* bytes of payload before cutting */
 };
 size_t pcapng_packet_begin(struct text *out, const struct pcapng_packet *packet);

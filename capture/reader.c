@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Each file is a source. A source of ours hands on its packets in the order of the file; any other sorts them
- * in a window (capture/window.h). The reader takes the earliest packet of all sources; of the parts of a run
- * it takes the first source until its end.
+ * Each file is a source. A source that deadzone wrote returns its packets in the order of the file; any other
+ * source sorts them in a window (capture/window.h). The reader takes the earliest packet of all sources; but
+ * it reads the parts of a run one after another.
  */
 #include "capture/reader.h"
 
@@ -14,9 +14,9 @@
 #include "base/memory.h"
 #include "capture/window.h"
 
-/* A file's place in a run that was rotated, as its closing statistics say. */
+/* The place of a file in a run that was rotated, from its closing statistics. */
 struct part {
-	uint64_t number; /* from 1; 0: not known */
+	uint64_t number; /* counted from 1; 0: unknown */
 	bool is_rotated; /* another part follows */
 };
 
@@ -25,30 +25,30 @@ struct source {
 	size_t index;
 	struct savefile *file;
 	bool is_ours, is_at_end;
-	/* Ours: its next packet. */
+	/* If `is_ours`: its next packet. */
 	struct saved_packet next;
-	struct window *window; /* others; NULL if the file holds no packets */
-	ns_t first, last;      /* stamps */
+	struct window *window; /* otherwise; NULL if the file holds no packets */
+	ns_t first, last;      /* timestamps of the first and the last packet */
 	struct part part;
 };
 
 struct reader {
 	struct source *sources;
 	size_t count;
-	struct source **queue; /* a heap of those that have packets left: the earliest packet's first */
+	struct source **queue; /* heap of the sources that have packets left, by their next packet */
 	size_t queued;
-	struct source *current;   /* the queue's first, while its packet is out; NULL before the first */
-	bool is_ours, is_in_turn; /* parts of a run: one after another */
+	struct source *current;   /* the first of the queue, while its packet is in use; NULL at the start */
+	bool is_ours, is_in_turn; /* is_in_turn: the sources are parts of a run, read one after another */
 	struct fragments *fragments;
-	ns_t latest;    /* stamp that was handed out */
-	uint64_t moved; /* packets that came too late to be sorted: they have the stamp of the one before */
-	uint64_t decoded[DECODE_RESULTS]; /* packets by what they are */
-	int unknown_link;
+	ns_t latest;    /* timestamp of the last packet returned */
+	uint64_t moved; /* packets that were too late to be sorted, and got the timestamp of the one before */
+	uint64_t decoded[DECODE_RESULTS]; /* number of packets with each result */
+	int unknown_link;                 /* link type of the last DECODE_LINK_UNKNOWN */
 };
 
 /* ---- Sources ---- */
 
-/* Returns the stamp of the next packet, NS_NEVER at the end. */
+/* Returns the timestamp of the next packet, NS_NEVER at the end. */
 static ns_t source_due(const struct source *source)
 {
 	if (!source->is_ours)
@@ -79,9 +79,9 @@ static void source_close(struct source *source)
 
 /* ---- Parts of a run ---- */
 
-/* "part=3" and "rotated=1" in the lines that a file of ours ends with; complete once it was read to its end.
- */
-static struct part part_of(const struct savefile *file)
+/* Reads "part=3" and "rotated=1" from the closing comment of a file. Complete only once the file was read
+ * to its end. */
+static struct part read_part(const struct savefile *file)
 {
 	const struct savefile_closing *closing = savefile_closing(file);
 	const char *line = closing ? closing->comment : "";
@@ -95,7 +95,7 @@ static struct part part_of(const struct savefile *file)
 	return part;
 }
 
-/* Reads a part to its end, to know where it ends and what it says there. */
+/* Reads a file to its end, for its last timestamp and its part number. */
 static void source_scan(struct source *source)
 {
 	struct error error;
@@ -107,11 +107,11 @@ static void source_scan(struct source *source)
 		source->last = packet.at > source->last ? packet.at : source->last;
 	if (!file)
 		return;
-	source->part = part_of(file);
+	source->part = read_part(file);
 	savefile_close(file);
 }
 
-static int by_first(const void *a, const void *b)
+static int compare_sources(const void *a, const void *b)
 {
 	const struct source *x = a, *y = b;
 
@@ -142,7 +142,7 @@ static int refuse_other_runs(const struct reader *reader, struct error *error)
 	return 0;
 }
 
-/* A copy of a part would count twice. */
+/* Refuses two copies of one part: its packets would count twice. */
 static int refuse_same_part(const struct reader *reader, struct error *error)
 {
 	for (size_t i = 1; i < reader->count; i++) {
@@ -157,13 +157,14 @@ static int refuse_same_part(const struct reader *reader, struct error *error)
 	return 0;
 }
 
-/* Files of ours go in turn if they are parts of a run, each of which ends before the next begins, but for
- * what several workers wrote around a rotation; else (one interface exported to each) they are merged. */
-static void put_in_order(struct reader *reader)
+/* Sorts the files of deadzone. They are read one after another if they are parts of a run: each ends
+ * before the next begins, except for what several workers wrote around a rotation. Otherwise (one
+ * interface exported to each) they are merged. */
+static void sort_sources(struct reader *reader)
 {
 	for (size_t i = 0; i < reader->count; i++)
 		source_scan(&reader->sources[i]);
-	qsort(reader->sources, reader->count, sizeof(*reader->sources), by_first);
+	qsort(reader->sources, reader->count, sizeof(*reader->sources), compare_sources);
 	reader->is_in_turn = true;
 	for (size_t i = 1; i < reader->count; i++)
 		if (ns_add(reader->sources[i].first, NS_S) < reader->sources[i - 1].last)
@@ -187,7 +188,7 @@ static int refuse_mixture(const struct reader *reader, struct error *error)
 
 /* ---- The queue of sources ---- */
 
-/* Parts in turn keep their order, whatever their stamps. */
+/* Parts of a run stay in order, whatever their timestamps. */
 static bool goes_first(const struct reader *reader, const struct source *a, const struct source *b)
 {
 	if (reader->is_in_turn || source_due(a) == source_due(b))
@@ -195,7 +196,7 @@ static bool goes_first(const struct reader *reader, const struct source *a, cons
 	return source_due(a) < source_due(b);
 }
 
-static void queue_sift(struct reader *reader, size_t at)
+static void sift_queue(struct reader *reader, size_t at)
 {
 	for (size_t first;; at = first) {
 		struct source *source = reader->queue[at];
@@ -211,26 +212,26 @@ static void queue_sift(struct reader *reader, size_t at)
 	}
 }
 
-static void queue_fill(struct reader *reader)
+static void fill_queue(struct reader *reader)
 {
 	reader->queue = memory_new(reader->count, sizeof(*reader->queue));
 	for (size_t i = 0; i < reader->count; i++)
 		if (source_due(&reader->sources[i]) != NS_NEVER)
 			reader->queue[reader->queued++] = &reader->sources[i];
 	for (size_t i = reader->queued / 2; i-- > 0;)
-		queue_sift(reader, i);
+		sift_queue(reader, i);
 }
 
-/* The first one's packet has been read: it has another, or leaves. */
-static void queue_again(struct reader *reader)
+/* Restores the heap after the first source's packet was used; removes the source if it has no more. */
+static void update_queue(struct reader *reader)
 {
 	if (source_due(reader->queue[0]) == NS_NEVER)
 		reader->queue[0] = reader->queue[--reader->queued];
 	if (reader->queued)
-		queue_sift(reader, 0);
+		sift_queue(reader, 0);
 }
 
-/* ---- */
+/* ---- Interface ---- */
 
 struct reader *reader_open(struct inputs *inputs, struct error *error)
 {
@@ -248,11 +249,11 @@ struct reader *reader_open(struct inputs *inputs, struct error *error)
 	if (!status && reader->is_ours)
 		status = refuse_other_runs(reader, error);
 	if (!status && reader->is_ours && reader->count > 1) {
-		put_in_order(reader);
+		sort_sources(reader);
 		status = refuse_same_part(reader, error);
 	}
 	if (!status) {
-		queue_fill(reader);
+		fill_queue(reader);
 		return reader;
 	}
 	reader_close(reader);
@@ -275,10 +276,11 @@ bool reader_next(struct reader *reader, struct reader_packet *packet)
 {
 	struct source *source = reader->current;
 
-	if (source && source->is_ours) /* only now: what was handed out last stood in the file's own memory */
+	/* Not earlier: the previous packet's data is in the memory of the file. */
+	if (source && source->is_ours)
 		source->is_at_end = !savefile_next(source->file, &source->next);
 	if (source)
-		queue_again(reader);
+		update_queue(reader);
 	source = reader->current = reader->queued ? reader->queue[0] : NULL;
 	if (!source)
 		return false;
@@ -301,7 +303,7 @@ enum decode_result reader_decode(
 	enum decode_result result = decode_packet(
 	    saved->link_type, saved->bytes, saved->size, reader->fragments, decoded);
 
-	/* The last fragment stands for the datagram. */
+	/* A reassembled datagram counts once, not as fragments. */
 	if (result != DECODE_FRAGMENT)
 		reader->decoded[DECODE_FRAGMENT] -= decoded->fragments - 1;
 	if (result == DECODE_LINK_UNKNOWN)
@@ -342,8 +344,8 @@ const struct savefile_closing *reader_closing(const struct reader *reader)
 	for (size_t i = reader->count; i-- > 0;) {
 		const struct source *source = &reader->sources[i];
 
-		if (source->first != NS_NEVER) /* it holds packets */
-			return part_of(source->file).is_rotated ? NULL : savefile_closing(source->file);
+		if (source->first != NS_NEVER) /* the last source that holds packets */
+			return read_part(source->file).is_rotated ? NULL : savefile_closing(source->file);
 	}
 	return NULL;
 }
@@ -379,14 +381,14 @@ void reader_others(const struct reader *reader, struct text *text)
 
 /* ---- Notes ---- */
 
-/* "parts 1 to 3": those that are not there. */
+/* Appends the parts of the run that are missing, such as "parts 1 to 3". */
 static void note_missing(const struct reader *reader, struct text *text)
 {
 	struct part part = {0};
 	uint64_t next = 1;
 
 	for (size_t i = 0; i < reader->count; i++) {
-		part = part_of(reader->sources[i].file);
+		part = read_part(reader->sources[i].file);
 		if (part.number > next + 1)
 			text_add(text, "parts %" PRIu64 " to %" PRIu64 " of the run are missing\n", next,
 			    part.number - 1);
@@ -423,7 +425,7 @@ void reader_notes(const struct reader *reader, struct text *text)
 	if (!reader->is_ours)
 		return;
 	if (strncmp(application, "deadzone ", 9) != 0) {
-		/* Wireshark's tools add where they were built: "Mergecap (Wireshark) 4.0.17 (Git …)". */
+		/* Wireshark's tools append their build: "Mergecap (Wireshark) 4.0.17 (Git …)". */
 		const char *build = strstr(application, " (Git");
 
 		text_add(text, "a capture of deadzone, rewritten by %.*s",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* recorder: what the workers' threads put into their rings, for the capture's thread to take. */
+/* Copies what the worker threads record into their rings, for the capture thread. */
 #include "capture/recorder.h"
 
 #include <string.h>
@@ -8,10 +8,11 @@
 #include "capture/blocks.h"
 #include "capture/pcapng.h"
 
-#define RECORD_MAX (RECORDER_RING_SIZE / 2 - 64) /* bytes: a larger record would never fit */
+#define RECORD_MAX (RECORDER_RING_SIZE / 2 - 64) /* bytes; a larger record would never fit */
 
-/* Room in the ring; where there is none the patient wait, and for others the record is lost. */
-static struct record *room_for(struct recorder *recorder, size_t whole)
+/* Reserves room in the ring. If there is none, a patient recorder waits; otherwise the record is lost and
+ * NULL is returned. */
+static struct record *reserve_record(struct recorder *recorder, size_t whole)
 {
 	struct record *record;
 
@@ -25,11 +26,11 @@ static struct record *room_for(struct recorder *recorder, size_t whole)
 static struct record *record_new(struct recorder *recorder, uint32_t extra, uint32_t size)
 {
 	uint32_t kept = size < recorder->snaplen ? size : recorder->snaplen;
-	struct record *record = room_for(recorder, sizeof(struct record) + extra + kept);
+	struct record *record = reserve_record(recorder, sizeof(struct record) + extra + kept);
 
 	if (!record)
 		return NULL;
-	/* The departure is filled where there is one. */
+	/* `departure` is left uninitialised: only capture_departed fills and uses it. */
 	memset(record, 0, offsetof(struct record, departure));
 	record->extra = extra;
 	record->size = size;
@@ -37,7 +38,7 @@ static struct record *record_new(struct recorder *recorder, uint32_t extra, uint
 	return record;
 }
 
-static void record_payload_set(struct record *record, const uint8_t *bytes)
+static void set_payload(struct record *record, const uint8_t *bytes)
 {
 	if (record->kept)
 		memcpy((uint8_t *)(record + 1) + record->extra, bytes, record->kept);
@@ -45,29 +46,30 @@ static void record_payload_set(struct record *record, const uint8_t *bytes)
 		record->payload_sum = packet_sum(0, bytes, record->size);
 }
 
-static uint32_t aligned(size_t size)
+static uint32_t align8(size_t size)
 {
 	return (uint32_t)((size + 7) & ~(size_t)7);
 }
 
-/* The two ends of a packet on the cloud's side have one family. */
-static const struct address *known(
-    const struct address *one, const struct address *other, const struct capture_path *path)
+/* Returns `address` or, if it is not known, zeros of the same family as the other end of the packet on the
+ * cloud's side; if that is not known either, of the device's family. */
+static const struct address *address_or_zeros(
+    const struct address *address, const struct address *other, const struct capture_path *path)
 {
 	static const struct address zeros[] = {
 	    [FAMILY_IPV4] = {.family = FAMILY_IPV4}, [FAMILY_IPV6] = {.family = FAMILY_IPV6}};
 
-	return one->family ? one : &zeros[other->family ? other->family : path->device->family];
+	return address->family ? address : &zeros[other->family ? other->family : path->device->family];
 }
 
 static const struct address *cloud_of(const struct capture_path *path)
 {
-	return known(path->cloud, path->cloud_side, path);
+	return address_or_zeros(path->cloud, path->cloud_side, path);
 }
 
 static const struct address *cloud_side_of(const struct capture_path *path)
 {
-	return known(path->cloud_side, path->cloud, path);
+	return address_or_zeros(path->cloud_side, path->cloud, path);
 }
 
 void capture_arrived(struct recorder *recorder, const struct capture_path *path,
@@ -75,24 +77,24 @@ void capture_arrived(struct recorder *recorder, const struct capture_path *path,
 {
 	size_t verdict_size = offsetof(struct verdict, mutations) +
 	                      verdict->mutation_count * sizeof(struct mutation);
-	struct record *record = record_new(recorder, aligned(verdict_size), verdict->size);
-	bool up = verdict->way == WAY_UP;
+	struct record *record = record_new(recorder, align8(verdict_size), verdict->size);
+	bool is_up = verdict->way == WAY_UP;
 
 	if (!record)
 		return;
 	record->kind = RECORD_ARRIVED;
-	record->interface = up ? INTERFACE_DEVICE : INTERFACE_CLOUD;
+	record->interface = is_up ? INTERFACE_DEVICE : INTERFACE_CLOUD;
 	record->flags = PCAPNG_INBOUND;
 	record->at = at;
 	record->id = id;
-	record->ends = (struct packet_ends){.from = *(up ? path->device : cloud_of(path)),
-	    .to = *(up ? path->device_side : cloud_side_of(path)),
-	    .sender = up ? PARTY_DEVICE : PARTY_CLOUD,
+	record->ends = (struct packet_ends){.from = *(is_up ? path->device : cloud_of(path)),
+	    .to = *(is_up ? path->device_side : cloud_side_of(path)),
+	    .sender = is_up ? PARTY_DEVICE : PARTY_CLOUD,
 	    .receiver = PARTY_PROXY,
 	    .tos = tos,
 	    .id = (uint16_t)id};
 	memcpy(record + 1, verdict, verdict_size);
-	record_payload_set(record, bytes);
+	set_payload(record, bytes);
 	ring_put(recorder->ring);
 }
 
@@ -100,34 +102,34 @@ void capture_departed(struct recorder *recorder, const struct capture_path *path
     const struct departure *departure, const uint8_t *bytes, uint32_t size, uint8_t tos, uint64_t id, ns_t at)
 {
 	size_t parts_size = departure->part_count * sizeof(struct part);
-	struct record *record = record_new(recorder, aligned(parts_size), size);
-	bool up = departure->way == WAY_UP;
+	struct record *record = record_new(recorder, align8(parts_size), size);
+	bool is_up = departure->way == WAY_UP;
 
 	if (!record)
 		return;
 	record->kind = RECORD_DEPARTED;
-	record->interface = up ? INTERFACE_CLOUD : INTERFACE_DEVICE;
+	record->interface = is_up ? INTERFACE_CLOUD : INTERFACE_DEVICE;
 	record->flags = PCAPNG_OUTBOUND;
 	record->at = at;
 	record->id = id;
-	record->ends = (struct packet_ends){.from = *(up ? cloud_side_of(path) : path->device_side),
-	    .to = *(up ? cloud_of(path) : path->device),
+	record->ends = (struct packet_ends){.from = *(is_up ? cloud_side_of(path) : path->device_side),
+	    .to = *(is_up ? cloud_of(path) : path->device),
 	    .sender = PARTY_PROXY,
-	    .receiver = up ? PARTY_CLOUD : PARTY_DEVICE,
+	    .receiver = is_up ? PARTY_CLOUD : PARTY_DEVICE,
 	    .tos = tos,
 	    .id = (uint16_t)id};
 	record->departure = *departure;
 	if (parts_size)
 		memcpy(record + 1, departure->parts, parts_size);
-	record_payload_set(record, bytes);
+	set_payload(record, bytes);
 	ring_put(recorder->ring);
 }
 
-static void put_text(
-    struct recorder *recorder, enum record_kind kind, const struct address *about, const char *text, ns_t at)
+static void put_text(struct recorder *recorder, enum record_kind kind, const struct address *address,
+    const char *text, ns_t at)
 {
 	size_t size = strlen(text);
-	struct record *record = room_for(recorder, sizeof(*record) + size);
+	struct record *record = reserve_record(recorder, sizeof(*record) + size);
 
 	if (!record)
 		return;
@@ -135,8 +137,8 @@ static void put_text(
 	record->kind = (uint8_t)kind;
 	record->size = record->kept = (uint32_t)size;
 	record->at = at;
-	if (about)
-		record->ends.from = *about;
+	if (address)
+		record->ends.from = *address;
 	memcpy(record + 1, text, size);
 	ring_put(recorder->ring);
 }

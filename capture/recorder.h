@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * recorder: one worker's end of a capture. capture.h declares what the worker calls; this is for the capture.
+ * recorder: one worker's end of a capture. capture.h declares the functions for the worker; this header is
+ * for the capture itself.
  */
 #ifndef CAPTURE_RECORDER_H
 #define CAPTURE_RECORDER_H
@@ -15,12 +16,12 @@
 
 struct recorder {
 	struct ring *ring;
-	atomic_uint_fast64_t *lost; /* records that found no room; shared by all recorders */
+	atomic_uint_fast64_t *lost; /* records that did not fit; shared by all recorders */
 	uint32_t snaplen;           /* bytes of payload that are kept */
-	bool patient;               /* waits for room */
+	bool patient;               /* wait for room */
 };
 
-/* Asks for a new file after what was recorded so far; false if the ring is full. */
+/* Requests a new file after what was recorded so far. Returns false if the ring is full. */
 bool recorder_rotate(struct recorder *recorder);
 
 #endif

@@ -8,13 +8,13 @@
 #include "base/memory.h"
 
 #define ALIGN 16u
-#define SKIP UINT64_MAX /* the rest up to the end is unused */
+#define SKIP UINT64_MAX /* length of a skipped rest before the end of the buffer */
 
-/* Head and tail count bytes ever put and taken; each stands in a cache line of its own. */
+/* `head` and `tail` count all bytes ever put and taken; each has a cache line of its own. */
 struct ring {
 	_Alignas(64) atomic_size_t head;
-	size_t tail_seen; /* the putting thread's last look at tail */
-	size_t cap;       /* asked for by ring_cap, not yet put */
+	size_t tail_seen; /* last value of `tail` that the putting thread read */
+	size_t cap;       /* bytes reserved by ring_cap, not yet put */
 	_Alignas(64) atomic_size_t tail;
 	_Alignas(64) size_t size;
 	uint8_t *bytes;
@@ -44,7 +44,7 @@ static uint64_t *length_at(struct ring *ring, size_t at)
 	return (uint64_t *)(void *)(ring->bytes + (at & (ring->size - 1)));
 }
 
-/* Each record is its whole length, then its bytes, aligned; none wraps around. */
+/* A record is its total length, then its bytes, padded to ALIGN; no record wraps around the end. */
 void *ring_cap(struct ring *ring, size_t size)
 {
 	size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
@@ -52,7 +52,7 @@ void *ring_cap(struct ring *ring, size_t size)
 	size_t to_end = ring->size - (head & (ring->size - 1));
 	size_t need = whole > to_end ? to_end + whole : whole;
 
-	if (whole > ring->size / 2) /* it might never fit, wherever the end is */
+	if (whole > ring->size / 2) /* depending on where the end is, it might never fit */
 		return NULL;
 	if (head + need - ring->tail_seen > ring->size) {
 		ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);

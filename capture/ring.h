@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ring: records from one thread to another, in order, without a lock or a wait.
+ * ring: a lock-free queue of records from one thread to another.
  *
- * One thread puts, one takes. A record that does not fit is refused; it is for the caller to count it.
+ * One thread puts, one thread takes. A record that does not fit is refused; the caller counts it.
  */
 #ifndef CAPTURE_RING_H
 #define CAPTURE_RING_H
@@ -12,17 +12,16 @@
 
 struct ring;
 
-/* `size` bytes, a power of two. */
+/* `size` is in bytes and a power of two. */
 struct ring *ring_new(size_t size);
 void ring_free(struct ring *ring);
 
-/* Room for a record of `size` bytes (with its head at most half the ring, or it is always refused), to be
- * filled and handed over by ring_put; NULL where there is none now.
- */
+/* Reserves room for a record of `size` bytes, to be filled and then published by ring_put. Returns NULL if
+ * there is no room now. A record larger than half the ring, with its length field, is always refused. */
 void *ring_cap(struct ring *ring, size_t size);
 void ring_put(struct ring *ring);
 
-/* The oldest record, or NULL; it stays until ring_taken. */
+/* Returns the oldest record, or NULL; it is valid until ring_taken. */
 void *ring_peek(struct ring *ring);
 void ring_taken(struct ring *ring);
 

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "capture/pcapng.h"
 
-#define BLOCK_MAX (16u << 20)
+#define BLOCK_MAX (16u << 20) /* bytes; a larger block is taken for damage */
 #define INTERFACES_MAX 65536u
 #define PCAPNG_SIMPLE_PACKET 3u
 #define PCAPNG_OLD_PACKET 2u
@@ -20,14 +20,14 @@
 struct interface {
 	int link_type;
 	uint32_t snaplen;
-	uint64_t units; /* of its stamps in a second */
-	int64_t offset; /* seconds added to them */
+	uint64_t units; /* timestamp units per second; 0: unknown resolution */
+	int64_t offset; /* seconds to add to timestamps */
 	char name[SAVEFILE_NAME_SIZE];
 };
 
 struct savefile {
 	FILE *in;
-	pcap_t *pcap; /* classic; NULL: pcapng */
+	pcap_t *pcap; /* NULL: the file is pcapng */
 	bool swapped, cut, is_ours, has_packet, seed_known;
 	uint64_t seed;
 	char application[SAVEFILE_NAME_SIZE];
@@ -35,13 +35,13 @@ struct savefile {
 	struct savefile_closing closing;
 	struct interface *interfaces;
 	size_t interface_count;
-	uint8_t *block; /* body of the current one: what is between its two lengths */
+	uint8_t *block; /* body of the current block: what is between its two lengths */
 	size_t block_size, block_cap;
 	uint32_t type;
 	char comment[SAVEFILE_COMMENT_SIZE];
 };
 
-/* ---- Numbers and options of a section's byte order ---- */
+/* ---- Numbers and options, in the byte order of the section ---- */
 
 static uint16_t get16(const struct savefile *file, const uint8_t *at)
 {
@@ -73,8 +73,8 @@ struct option {
 	size_t size;
 };
 
-/* Steps through the options between `*at` and `end`; false at their end or where they are broken. */
-static bool option_next(
+/* Reads the next option between `*at` and `end`. Returns false at the end, or if the option is malformed. */
+static bool next_option(
     const struct savefile *file, const uint8_t **at, const uint8_t *end, struct option *option)
 {
 	size_t padded;
@@ -101,8 +101,8 @@ static void copy_text(char *into, size_t cap, const struct option *option)
 
 /* ---- Blocks ---- */
 
-/* Reads the next block whole; false at the end of the file, or where it is cut or broken. */
-static bool block_next(struct savefile *file)
+/* Reads the next block. Returns false at the end of the file, or if the block is truncated or malformed. */
+static bool next_block(struct savefile *file)
 {
 	uint8_t head[12];
 	uint32_t size, magic;
@@ -114,7 +114,7 @@ static bool block_next(struct savefile *file)
 	}
 	memcpy(&file->type, head, 4);
 	if (file->type == PCAPNG_SECTION) {
-		/* Its byte order stands in its body. */
+		/* The byte order is in the body. */
 		if (fread(head + 8, 1, 4, file->in) < 4)
 			return file->cut = true, false;
 		memcpy(&magic, head + 8, 4);
@@ -135,11 +135,11 @@ static bool block_next(struct savefile *file)
 	}
 	if (fread(file->block, 1, size, file->in) < size)
 		return file->cut = true, false;
-	file->block_size = size - 4; /* without the length that ends it */
+	file->block_size = size - 4; /* without the length at its end */
 	return true;
 }
 
-static void section_read(struct savefile *file)
+static void read_section(struct savefile *file)
 {
 	const uint8_t *at = file->block + 16, *end = file->block + file->block_size;
 	struct option option;
@@ -149,10 +149,10 @@ static void section_read(struct savefile *file)
 	text_clear(&file->section_comment);
 	if (file->block_size < 16)
 		return;
-	while (option_next(file, &at, end, &option)) {
+	while (next_option(file, &at, end, &option)) {
 		if (option.code == PCAPNG_SECTION_APPLICATION)
 			copy_text(file->application, sizeof(file->application), &option);
-		if (option.code == PCAPNG_COMMENT) /* a long one stands in several */
+		if (option.code == PCAPNG_COMMENT) /* a long comment is split into several options */
 			text_add_bytes(&file->section_comment, option.value, option.size);
 	}
 	file->is_ours |= strncmp(file->application, "deadzone ", 9) == 0;
@@ -163,7 +163,8 @@ static void section_read(struct savefile *file)
 	}
 }
 
-static ns_t stamp_of(const struct interface *interface, uint64_t stamp)
+/* Returns a timestamp in nanoseconds since 1970; 0 if it is out of range. */
+static ns_t decode_stamp(const struct interface *interface, uint64_t stamp)
 {
 	uint64_t units = interface->units ? interface->units : 1;
 	unsigned __int128 ns = (unsigned __int128)(stamp % units) * (uint64_t)NS_S / units;
@@ -172,8 +173,8 @@ static ns_t stamp_of(const struct interface *interface, uint64_t stamp)
 	return seconds > (uint64_t)(NS_NEVER / NS_S) - 1 ? 0 : (ns_t)seconds * NS_S + (ns_t)ns;
 }
 
-/* Only the statistics of our interface `events` describe the whole run. */
-static void statistics_read(struct savefile *file)
+/* Only the statistics of the interface `events` describe the whole run. */
+static void read_statistics(struct savefile *file)
 {
 	const uint8_t *at = file->block + 12, *end = file->block + file->block_size;
 	const struct interface *interface;
@@ -187,20 +188,21 @@ static void statistics_read(struct savefile *file)
 		return;
 	interface = &file->interfaces[index];
 	text_clear(&file->closing_comment);
-	while (option_next(file, &at, end, &option)) {
+	while (next_option(file, &at, end, &option)) {
 		if (option.code == PCAPNG_COMMENT)
 			text_add_bytes(&file->closing_comment, option.value, option.size);
 		if (option.code == PCAPNG_STATISTICS_START && option.size >= 8)
-			file->closing.began = stamp_of(interface,
+			file->closing.began = decode_stamp(interface,
 			    (uint64_t)get32(file, option.value) << 32 | get32(file, option.value + 4));
 		if (option.code == PCAPNG_STATISTICS_END && option.size >= 8)
-			file->closing.ended = stamp_of(interface,
+			file->closing.ended = decode_stamp(interface,
 			    (uint64_t)get32(file, option.value) << 32 | get32(file, option.value + 4));
 	}
 	file->closing.comment = file->closing_comment.at ? file->closing_comment.at : "";
 }
 
-static uint64_t units_of(uint8_t resolution)
+/* Returns the units per second of an if_tsresol option; 0 if they are too many. */
+static uint64_t decode_resolution(uint8_t resolution)
 {
 	uint64_t units = 1;
 	unsigned exponent = resolution & 0x7f;
@@ -212,7 +214,7 @@ static uint64_t units_of(uint8_t resolution)
 	return units;
 }
 
-static void interface_read(struct savefile *file)
+static void read_interface(struct savefile *file)
 {
 	const uint8_t *at = file->block + 8, *end = file->block + file->block_size;
 	struct interface interface = {.units = 1000000};
@@ -222,11 +224,11 @@ static void interface_read(struct savefile *file)
 		return;
 	interface.link_type = get16(file, file->block);
 	interface.snaplen = get32(file, file->block + 4);
-	while (option_next(file, &at, end, &option)) {
+	while (next_option(file, &at, end, &option)) {
 		if (option.code == PCAPNG_INTERFACE_NAME)
 			copy_text(interface.name, sizeof(interface.name), &option);
 		if (option.code == PCAPNG_INTERFACE_RESOLUTION && option.size >= 1)
-			interface.units = units_of(option.value[0]);
+			interface.units = decode_resolution(option.value[0]);
 		if (option.code == OPTION_INTERFACE_OFFSET && option.size >= 8)
 			interface.offset = (int64_t)get64(file, option.value);
 	}
@@ -234,13 +236,13 @@ static void interface_read(struct savefile *file)
 	file->interfaces[file->interface_count++] = interface;
 }
 
-static void packet_options(struct savefile *file, const uint8_t *at, struct saved_packet *packet)
+static void read_packet_options(struct savefile *file, const uint8_t *at, struct saved_packet *packet)
 {
 	const uint8_t *end = file->block + file->block_size;
 	struct option option;
 
 	file->comment[0] = '\0';
-	while (option_next(file, &at, end, &option)) {
+	while (next_option(file, &at, end, &option)) {
 		if (option.code == PCAPNG_COMMENT && !file->comment[0])
 			copy_text(file->comment, sizeof(file->comment), &option);
 		if (option.code == PCAPNG_PACKET_FLAGS && option.size >= 4)
@@ -251,7 +253,8 @@ static void packet_options(struct savefile *file, const uint8_t *at, struct save
 	packet->comment = file->comment;
 }
 
-/* A tool that rewrites a capture names itself in the section header, and keeps our interfaces' names. */
+/* Returns true if the interfaces are those of deadzone: a tool that rewrites a capture replaces the
+ * program name in the section header, but keeps the interfaces' names. */
 static bool has_our_interfaces(const struct savefile *file)
 {
 	bool has_device = false, has_cloud = false;
@@ -267,8 +270,8 @@ static bool has_our_interfaces(const struct savefile *file)
 	return has_device && has_cloud;
 }
 
-/* Enhanced packet blocks, and the obsolete ones, which differ in their first word. */
-static bool packet_read(struct savefile *file, struct saved_packet *packet)
+/* Reads an enhanced packet block or an obsolete packet block, which differ in their first word. */
+static bool read_packet(struct savefile *file, struct saved_packet *packet)
 {
 	const uint8_t *b = file->block;
 	const struct interface *interface;
@@ -286,18 +289,19 @@ static bool packet_read(struct savefile *file, struct saved_packet *packet)
 		file->is_ours |= has_our_interfaces(file);
 	file->has_packet = true;
 	*packet = (struct saved_packet){
-	    .at = stamp_of(interface, (uint64_t)get32(file, b + 4) << 32 | get32(file, b + 8)),
+	    .at = decode_stamp(interface, (uint64_t)get32(file, b + 4) << 32 | get32(file, b + 8)),
 	    .link_type = interface->link_type,
 	    .bytes = b + 20,
 	    .size = kept,
 	    .original = get32(file, b + 16),
 	    .interface = interface->name};
 	kept = (kept + 3) & ~(size_t)3;
-	packet_options(file, b + 20 + (kept < file->block_size - 20 ? kept : file->block_size - 20), packet);
+	read_packet_options(
+	    file, b + 20 + (kept < file->block_size - 20 ? kept : file->block_size - 20), packet);
 	return true;
 }
 
-static bool simple_read(struct savefile *file, struct saved_packet *packet)
+static bool read_simple_packet(struct savefile *file, struct saved_packet *packet)
 {
 	size_t kept;
 
@@ -317,18 +321,18 @@ static bool simple_read(struct savefile *file, struct saved_packet *packet)
 
 static bool pcapng_next(struct savefile *file, struct saved_packet *packet)
 {
-	while (block_next(file)) {
+	while (next_block(file)) {
 		switch (file->type) {
-		case PCAPNG_SECTION: section_read(file); break;
-		case PCAPNG_INTERFACE: interface_read(file); break;
-		case PCAPNG_STATISTICS: statistics_read(file); break;
+		case PCAPNG_SECTION: read_section(file); break;
+		case PCAPNG_INTERFACE: read_interface(file); break;
+		case PCAPNG_STATISTICS: read_statistics(file); break;
 		case PCAPNG_PACKET:
 		case PCAPNG_OLD_PACKET:
-			if (packet_read(file, packet))
+			if (read_packet(file, packet))
 				return true;
 			break;
 		case PCAPNG_SIMPLE_PACKET:
-			if (simple_read(file, packet))
+			if (read_simple_packet(file, packet))
 				return true;
 			break;
 		default: break;
@@ -349,8 +353,8 @@ static bool classic_next(struct savefile *file, struct saved_packet *packet)
 	file->cut |= status == PCAP_ERROR; /* libpcap reports a truncated file as a read error */
 	if (status != 1)
 		return false;
-	/* The format's seconds are unsigned (until 2106); libpcap extends their sign. */
-	fraction = header->ts.tv_usec; /* nanoseconds; of a broken file anything */
+	/* Seconds are unsigned in the file (until 2106), but libpcap sign-extends them. */
+	fraction = header->ts.tv_usec; /* nanoseconds; any value if the file is damaged */
 	*packet = (struct saved_packet){.at = (ns_t)(uint32_t)header->ts.tv_sec * NS_S +
 	                                      (fraction < 0 || fraction >= NS_S ? 0 : fraction),
 	    .link_type = pcap_datalink(file->pcap),
@@ -362,7 +366,7 @@ static bool classic_next(struct savefile *file, struct saved_packet *packet)
 	return true;
 }
 
-/* ---- */
+/* ---- Interface ---- */
 
 struct savefile *savefile_open(FILE *in, const char *name, struct error *error)
 {
@@ -382,7 +386,7 @@ struct savefile *savefile_open(FILE *in, const char *name, struct error *error)
 		return file;
 	file->pcap = pcap_fopen_offline_with_tstamp_precision(in, PCAP_TSTAMP_PRECISION_NANO, reason);
 	if (file->pcap) {
-		file->in = NULL; /* libpcap closes it */
+		file->in = NULL; /* owned by libpcap from now on */
 		return file;
 	}
 	error_set(error, "`%s` is neither pcap nor pcapng: %s", name, reason);

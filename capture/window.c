@@ -7,12 +7,12 @@
 
 #include "base/memory.h"
 
-#define HELD_MAX 262144u     /* bytes of a packet, as libpcap's largest snaplen */
-#define NOTED_DISORDER NS_MS /* network cards with several queues are always a little out of order */
+#define HELD_MAX 262144u     /* bytes of a packet; libpcap's largest snaplen */
+#define NOTED_DISORDER NS_MS /* network cards with several queues always reorder a little */
 
 struct held {
 	struct saved_packet packet;
-	uint64_t order; /* among those of the same stamp the one that came first is first */
+	uint64_t order; /* ordinal in the file, which orders packets with the same timestamp */
 	bool follows_step;
 	uint8_t *bytes;
 	size_t cap;
@@ -21,18 +21,18 @@ struct held {
 struct window {
 	struct savefile *file;
 	bool is_at_end;
-	struct held *heap; /* the earliest first */
+	struct held *heap; /* the earliest packet first */
 	size_t size;
-	struct held out; /* handed out; its memory is reused */
-	uint64_t count;
-	ns_t newest;
-	ns_t shift;                  /* added to stamps, after steps of the clock */
-	bool is_behind_step;         /* a step was met, and some packets from before it have not left */
-	struct saved_packet awaited; /* the first packet behind it */
-	uint64_t steps, step_packet; /* number of the first packet behind the first step */
-	ns_t step;                   /* size of that step */
+	struct held out;             /* the packet that was returned last; its memory is reused */
+	uint64_t count;              /* packets read */
+	ns_t newest;                 /* greatest timestamp so far */
+	ns_t shift;                  /* added to timestamps, to remove steps of the clock */
+	bool is_behind_step;         /* a step was found, and some packets before it were not returned yet */
+	struct saved_packet awaited; /* the first packet after the step */
+	uint64_t steps, step_packet; /* step_packet: number of the first packet after the first step */
+	ns_t step;                   /* size of the first step */
 	uint64_t disordered;
-	ns_t disorder; /* the greatest */
+	ns_t disorder; /* the greatest disorder */
 };
 
 static bool is_earlier(const struct held *a, const struct held *b)
@@ -69,8 +69,8 @@ static void sift_down(struct held *heap, size_t size)
 	}
 }
 
-/* The interfaces and comments of a file that is not ours mean nothing. */
-static void add(struct window *window, const struct saved_packet *packet, bool follows_step)
+/* Adds a copy of a packet to the heap. Its interface and comment are ignored: deadzone did not write them. */
+static void add_packet(struct window *window, const struct saved_packet *packet, bool follows_step)
 {
 	struct held *held = &window->heap[window->size];
 	size_t size = packet->size < HELD_MAX ? packet->size : HELD_MAX;
@@ -90,38 +90,39 @@ static void add(struct window *window, const struct saved_packet *packet, bool f
 	sift_up(window->heap, window->size++);
 }
 
-static void take_earliest(struct window *window)
+static void remove_earliest(struct window *window)
 {
 	swap(&window->out, &window->heap[0]);
 	swap(&window->heap[0], &window->heap[--window->size]);
 	sift_down(window->heap, window->size);
 }
 
-/* May be negative: then the clock has stepped back. */
-static ns_t shifted(const struct window *window, ns_t at)
+/* Returns the timestamp without the steps of the clock so far; negative if the clock steps back far. */
+static ns_t shift_stamp(const struct window *window, ns_t at)
 {
 	return window->shift < 0 ? at + window->shift : ns_add(at, window->shift);
 }
 
-/* Does the clock step between this packet and the newest before it? */
+/* Returns true if the clock steps between this packet and the newest before it. */
 static bool is_step(const struct window *window, ns_t at)
 {
 	return window->count > 1 && (at < 0 || at < window->newest - WINDOW_DISORDER_MAX ||
 	                                at > ns_add(window->newest, WINDOW_GAP_MAX));
 }
 
-/* The packet follows the newest one at once: the time between them is not known. */
-static void take_step(struct window *window, struct saved_packet *packet)
+/* Removes a step of the clock: the packet gets the timestamp of the newest one, because the time between
+ * them is not known. */
+static void remove_step(struct window *window, struct saved_packet *packet)
 {
 	if (!window->steps++) {
-		window->step = shifted(window, packet->at) - window->newest;
+		window->step = shift_stamp(window, packet->at) - window->newest;
 		window->step_packet = window->count;
 	}
 	window->shift = window->newest - packet->at;
 	packet->at = window->newest;
 }
 
-static void take_disorder(struct window *window, ns_t at)
+static void count_disorder(struct window *window, ns_t at)
 {
 	ns_t late = window->newest - at;
 
@@ -129,8 +130,8 @@ static void take_disorder(struct window *window, ns_t at)
 	window->disorder = late > window->disorder ? late : window->disorder;
 }
 
-/* Fills the window, but not across a step while something from before it is there. */
-static void fill(struct window *window)
+/* Fills the window, but not beyond a step until all packets before the step were returned. */
+static void fill_window(struct window *window)
 {
 	while (!window->is_at_end && window->size < WINDOW_PACKETS && !window->is_behind_step) {
 		struct saved_packet *packet = &window->awaited;
@@ -140,22 +141,22 @@ static void fill(struct window *window)
 			return;
 		}
 		window->count++;
-		if (is_step(window, shifted(window, packet->at))) {
-			take_step(window, packet);
+		if (is_step(window, shift_stamp(window, packet->at))) {
+			remove_step(window, packet);
 			window->is_behind_step = true;
 			break;
 		}
-		packet->at = shifted(window, packet->at);
+		packet->at = shift_stamp(window, packet->at);
 		if (window->count > 1 && packet->at < window->newest)
-			take_disorder(window, packet->at);
+			count_disorder(window, packet->at);
 		else
 			window->newest = packet->at;
-		add(window, packet, false);
+		add_packet(window, packet, false);
 	}
 	if (window->is_behind_step && !window->size) {
 		window->is_behind_step = false;
-		add(window, &window->awaited, true);
-		fill(window);
+		add_packet(window, &window->awaited, true);
+		fill_window(window);
 	}
 }
 
@@ -167,8 +168,8 @@ struct window *window_new(struct savefile *file, const struct saved_packet *firs
 	window->heap = memory_new(WINDOW_PACKETS, sizeof(*window->heap));
 	window->count = 1;
 	window->newest = first->at;
-	add(window, first, false);
-	fill(window);
+	add_packet(window, first, false);
+	fill_window(window);
 	return window;
 }
 
@@ -190,12 +191,12 @@ ns_t window_due(const struct window *window)
 
 void window_take(struct window *window, struct reader_packet *packet)
 {
-	take_earliest(window);
+	remove_earliest(window);
 	*packet = (struct reader_packet){window->out.packet, window->out.follows_step};
-	fill(window);
+	fill_window(window);
 }
 
-/* "1.2 s", "4 h", "53 years". */
+/* Appends a time such as "1.2 s", "4.0 h" or "53 years". */
 static void add_span(struct text *text, ns_t span)
 {
 	double s = (double)(span < 0 ? -span : span) / 1e9;
@@ -219,7 +220,7 @@ void window_notes(const struct window *window, const char *name, struct text *te
 		add_span(text, window->step);
 		text_add(text, " at packet %" PRIu64, window->step_packet);
 		if (window->steps > 1)
-			text_add(text, ", and %" PRIu64 " times more", window->steps - 1);
+			text_add(text, ", and %" PRIu64 " more times", window->steps - 1);
 		text_add(text, "; how much time passed there is not known, and is taken as none\n");
 	}
 	if (window->disordered) {

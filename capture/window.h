@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * window: the packets of one file that is not ours, sorted by stamp.
+ * window: sorts the packets of one file that deadzone did not write, by timestamp.
  *
- * A heap holds copies of the next WINDOW_PACKETS packets; the earliest one leaves. What steps back by more
- * than WINDOW_DISORDER_MAX, or forward by more than WINDOW_GAP_MAX, is a step of the clock that stamped the
- * packets: the packets before it leave first, and the first one behind it gets the stamp of the newest before
- * it.
+ * A heap holds copies of the next WINDOW_PACKETS packets; the earliest one is returned. If a timestamp is
+ * more than WINDOW_DISORDER_MAX before, or more than WINDOW_GAP_MAX after, the newest one, the clock was
+ * stepped: the packets before the step are returned first, and the first packet after it gets the newest
+ * timestamp before it.
  */
 #ifndef CAPTURE_WINDOW_H
 #define CAPTURE_WINDOW_H
@@ -20,15 +20,15 @@
 
 struct window;
 
-/* `first` is the packet that was read from the file already. The file must outlive the window. */
+/* `first` is the packet that was already read from the file. The file must outlive the window. */
 struct window *window_new(struct savefile *file, const struct saved_packet *first);
 void window_free(struct window *window);
 
-/* Returns the stamp of the earliest packet, NS_NEVER at the end. */
+/* Returns the timestamp of the earliest packet, NS_NEVER at the end. */
 ns_t window_due(const struct window *window);
-/* Takes the earliest packet; there must be one. It lives until the next call. */
+/* Removes the earliest packet; there must be one. Its data is valid until the next call. */
 void window_take(struct window *window, struct reader_packet *packet);
-/* Adds a line for each of: a step of the clock, disorder. */
+/* Appends a line about steps of the clock, and one about disorder, if there were any. */
 void window_notes(const struct window *window, const char *name, struct text *text);
 
 #endif
