@@ -281,8 +281,8 @@ static int read_token(struct request *request, const char *path)
 
 /* ---- Sending and receiving ---- */
 
-/* Returns a connected socket and the text for the Host header; or logs an error, sets *status and returns -1.
- */
+/* Returns a connected socket and fills `host` for the Host header; or logs an error, sets *status and returns
+ * -1. */
 static int connect_to(const char *to, char *host, size_t cap, int *status)
 {
 	struct sockaddr_storage storage;

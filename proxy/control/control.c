@@ -168,7 +168,7 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
 
 /* ---- Opening and closing ---- */
 
-/* Removes a socket file that nobody listens on, left over from an earlier run. Never removes anything else.
+/* Removes a socket file that an earlier run has left behind. Never removes a socket in use, or another file.
  */
 static void unlink_stale(const struct sockaddr_un *address)
 {

@@ -3,7 +3,7 @@
  * control: the HTTP server (libevent's evhttp) that steers a run: listeners, connections, request queue.
  *
  *   request ── queue ── Host, Origin, token ── route and method ── body ── handler ── JSON
- *              control.c  guard.c             dispatch.c                  routes.c
+ *           control.c   guard.c                dispatch.c                  routes.c   call.c
  *
  * All of it runs in the main thread. Handlers that read or change state of the workers pause them for one
  * short piece of work at a time. They answer at once, or hand the call to pending.c. Relaying has priority:

@@ -257,8 +257,7 @@ static void send_events(struct pending *pending)
 		pending->last_sent = event->id;
 	}
 	if (++pending->ticks % STREAM_PING_TICKS == 0)
-		evbuffer_add_printf(
-		    out, ": here\n\n"); /* a write is needed to notice that the client is gone */
+		evbuffer_add_printf(out, ": here\n\n"); /* without writes, a lost client is not noticed */
 	if (evbuffer_get_length(out))
 		evhttp_send_reply_chunk(pending->http, out);
 	evbuffer_free(out);

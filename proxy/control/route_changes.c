@@ -162,8 +162,7 @@ static bool add_keys(struct call *call, const struct section_kind *kind, const c
 	text_add(line, "set");
 	json_object_foreach(call->body, key, value)
 	{
-		if (!is_valid ||
-		    (name != call->name && strcmp(key, "name") == 0)) /* `name` names the new section */
+		if (!is_valid || (name != call->name && strcmp(key, "name") == 0)) /* "name" is no ini key */
 			continue;
 		if (!json_is_array(value) || !key_is_repeated(kind, key)) {
 			is_valid = add_key(call, title.at, key, "=", value, line);

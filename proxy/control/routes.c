@@ -50,8 +50,7 @@ static void get_config(struct call *call)
 	text_add_visible(&visible, ini_text(running->setup->ini), strlen(ini_text(running->setup->ini)));
 	ini = json_string(visible.at ? visible.at : "");
 	text_free(&visible);
-	for (size_t i = 1; i < config->link_count;
-	     i++) /* the first is the clean link, which has no section */
+	for (size_t i = 1; i < config->link_count; i++) /* link 0 is the clean link, of no section */
 		json_array_append_new(links, json_string(config->links[i].name));
 	for (size_t i = 0; i < config->device_count; i++)
 		json_array_append_new(devices, json_string(config->devices[i].name));
@@ -83,8 +82,7 @@ static void get_links(struct call *call)
 	const struct config *config = setup->config;
 	json_t *list = json_array();
 
-	for (size_t i = 1; i < config->link_count;
-	     i++) /* the first is the clean link, which has no section */
+	for (size_t i = 1; i < config->link_count; i++) /* link 0 is the clean link, of no section */
 		json_array_append_new(
 		    list, json_pack("{s:s, s:o}", "name", config->links[i].name, "keys",
 		              json_keys(ini_find(setup->ini, "link", config->links[i].name))));
