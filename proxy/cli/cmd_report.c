@@ -92,8 +92,8 @@ static const struct option_row options[] = {
     {0, "html", "FILE", false, "write one self-contained page for a browser", NULL},
     {0, "json", NULL, false, "write to standard output for machines: as run --json, and more", NULL},
     {0, "device", "ADDR[:PORT]", false,
-        "of a capture of another program: the flows of this device (or prefix)", NULL},
-    {0, "cloud", "ADDR:PORT", false, "… the flows of this cloud", NULL},
+        "for captures of other programs: take the flows of this device (or prefix)", NULL},
+    {0, "cloud", "ADDR:PORT", false, "for captures of other programs: take the flows of this cloud", NULL},
 };
 
 const struct command command_report_row = {

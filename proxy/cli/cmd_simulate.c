@@ -42,7 +42,7 @@ static void log_notes(const struct simulation *s)
 	log_info("%" PRIu64 " datagrams taken, seed %" PRIu64, s->taken, s->seed);
 	log_info(
 	    "open loop: recorded peers do not react; there are no retransmissions but the recorded ones%s",
-	    flows_recorded(s->flows) ? "; a NAT mapping is made when a request arrives, not when it leaves"
+	    flows_recorded(s->flows) ? "; a NAT mapping is made when a question arrives, not when it leaves"
 	                             : "");
 }
 

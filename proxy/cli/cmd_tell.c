@@ -72,7 +72,8 @@ static int prepare_set(struct request *request)
 	int end = 0;
 
 	if (sscanf(request->word, "[%7[a-z]] %63[a-z._] = %n", kind, key, &end) >= 2 && end) {
-		log_error("tell: [%s] cannot be changed during a run; [link NAME] and [rule NAME] can", kind);
+		log_error(
+		    "tell: [%s] cannot be changed while it runs; [link NAME] and [rule NAME] can", kind);
 		return EXIT_USAGE;
 	}
 	if (sscanf(request->word, "[%7[a-z] %63[^]]] %63[a-z._] = %n", kind, name, key, &end) < 3 || !end ||
@@ -81,7 +82,8 @@ static int prepare_set(struct request *request)
 		return EXIT_USAGE;
 	}
 	if (strcmp(kind, "link") != 0 && strcmp(kind, "rule") != 0) {
-		log_error("tell: [%s] cannot be changed during a run; [link NAME] and [rule NAME] can", kind);
+		log_error(
+		    "tell: [%s] cannot be changed while it runs; [link NAME] and [rule NAME] can", kind);
 		return EXIT_USAGE;
 	}
 	text_add(&request->path, "/api/v1/%ss/", kind);

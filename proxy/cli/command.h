@@ -66,7 +66,7 @@ struct command {
 	    {0, "mtu", "SIZE", false, "larger datagrams are dropped", "[link default] mtu"},                 \
 	    {0, "link", "profile:NAME", false, "profile that the default link follows",                      \
 	        "[link default] like"},                                                                      \
-	    {0, "blackout", "TIME@N", false, "nothing passes for TIME, from the Nth datagram up on",         \
+	    {0, "blackout", "TIME@N", false, "nothing passes for TIME, starting with the Nth datagram up",   \
 	        COMMAND_BLACKOUT},                                                                           \
 	{                                                                                                    \
 		0, "seed", "N", false, "every random choice derives from it", "[proxy] seed"                 \
