@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * manpage: fills a man page's frame (mdoc) with what the tables of commands, ini keys and actions say.
+ * manpage: generates a man page (mdoc) from a frame and the tables of commands, ini keys and actions.
  *
  *   manpage FRAME.in > PAGE
  *
- * A line `@commands`, `@options NAME`, `@keys SECTION`, `@actions` `or `@kinds` in the frame is replaced.
+ * Lines `@commands`, `@options COMMAND`, `@keys SECTION`, `@actions` and `@kinds` of the frame are replaced
+ * by the table that they name; all other lines are copied.
  */
 #include <assert.h>
 #include <stdbool.h>
@@ -16,8 +17,9 @@
 
 #define LINE_MAX_SIZE 78
 
-/* A word of text for roff: backslashes, and a dot or quote at the start of a line, must not mean anything. */
-static size_t put_word(const char *word, size_t size, bool at_start)
+/* Prints a word with what is special to roff escaped: backslashes, and a dot or quote at the start of a line.
+ * Returns its width in bytes. */
+static size_t put_escaped(const char *word, size_t size, bool at_start)
 {
 	size_t width = size;
 
@@ -36,23 +38,23 @@ static size_t put_word(const char *word, size_t size, bool at_start)
 	return width;
 }
 
-/* Fills lines; a new sentence starts a new one, as mdoc wants it. */
+/* Prints text in filled lines. A new sentence starts a new line, as is the rule in mdoc. */
 static void put_text(const char *text)
 {
 	size_t column = 0;
-	bool sentence = false;
+	bool sentence_ended = false;
 
 	while (*(text += strspn(text, " "))) {
 		size_t size = strcspn(text, " ");
 
-		if (column && (sentence || column + 1 + size > LINE_MAX_SIZE)) {
+		if (column && (sentence_ended || column + 1 + size > LINE_MAX_SIZE)) {
 			putchar('\n');
 			column = 0;
 		}
 		if (column)
 			putchar(' ');
-		column += put_word(text, size, column == 0) + 1;
-		sentence = text[size - 1] == '.';
+		column += put_escaped(text, size, column == 0) + 1;
+		sentence_ended = text[size - 1] == '.';
 		text += size;
 	}
 }
@@ -63,8 +65,8 @@ static void put_line(const char *text)
 	putchar('\n');
 }
 
-/* A word as a macro's argument: in quotes, with quotes inside doubled. */
-static void put_argument(const char *text)
+/* Prints the argument of a macro in quotes, with inner quotes doubled. */
+static void put_quoted(const char *text)
 {
 	putchar('"');
 	for (; *text; text++) {
@@ -90,7 +92,7 @@ static void put_commands(void)
 		printf(".It Cm %s", command_table[i]->name);
 		if (*command_table[i]->words) {
 			fputs(" Ar ", stdout);
-			put_argument(command_table[i]->words);
+			put_quoted(command_table[i]->words);
 		}
 		putchar('\n');
 		put_line(command_table[i]->what);
@@ -98,7 +100,7 @@ static void put_commands(void)
 	puts(".El");
 }
 
-/* Lines that follow one another are one paragraph; an empty one ends it. */
+/* Prints paragraphs, which are separated by empty lines. Line breaks within a paragraph are not kept. */
 static void put_paragraphs(const char *text)
 {
 	while (*text) {
@@ -116,7 +118,7 @@ static void put_paragraphs(const char *text)
 	}
 }
 
-static void put_options(const char *name)
+static void put_command_options(const char *name)
 {
 	const struct command *command = find_command(name);
 
@@ -131,7 +133,7 @@ static void put_options(const char *name)
 			printf(".It Fl -%s", row->word);
 		if (row->takes) {
 			fputs(" Ar ", stdout);
-			put_argument(row->takes);
+			put_quoted(row->takes);
 		}
 		putchar('\n');
 		put_line(row->what);
@@ -141,7 +143,7 @@ static void put_options(const char *name)
 		put_paragraphs(command->more);
 }
 
-static void put_keys(const char *section)
+static void put_section_keys(const char *section)
 {
 	const struct section_kind *kind = keys_kind(setup_kinds, setup_kind_count, section);
 
@@ -151,7 +153,7 @@ static void put_keys(const char *section)
 		const struct key *key = &kind->keys[i];
 
 		printf(".It Cm %s%s = Ar ", key->name, key->flags & KEY_LIST ? " No +" : "");
-		put_argument(key->takes);
+		put_quoted(key->takes);
 		putchar('\n');
 		put_text(key->what);
 		puts(".");
@@ -170,7 +172,7 @@ static void put_actions(void)
 		printf(".It Cm %s", action_table[i].word);
 		if (*action_table[i].takes) {
 			fputs(" Ar ", stdout);
-			put_argument(action_table[i].takes);
+			put_quoted(action_table[i].takes);
 		}
 		putchar('\n');
 		put_text(action_table[i].what);
@@ -179,7 +181,7 @@ static void put_actions(void)
 	puts(".El");
 }
 
-static void put_kinds(void)
+static void put_record_kinds(void)
 {
 	for (int i = 0; i < DTLS_KIND_COUNT; i++)
 		printf(".Cm %s ,\n", dtls_kinds[i]);
@@ -188,7 +190,7 @@ static void put_kinds(void)
 
 int main(int count, char **words)
 {
-	char line[1024], what[32], about[32];
+	char line[1024], directive[32], argument[32];
 	FILE *in = count == 2 ? fopen(words[1], "r") : NULL;
 
 	if (!in) {
@@ -196,22 +198,22 @@ int main(int count, char **words)
 		return 2;
 	}
 	while (fgets(line, sizeof(line), in)) {
-		int words_there = line[0] == '@' ? sscanf(line + 1, "%31s %31s", what, about) : 0;
+		int word_count = line[0] == '@' ? sscanf(line + 1, "%31s %31s", directive, argument) : 0;
 
-		if (words_there == 0)
+		if (word_count == 0)
 			fputs(line, stdout);
-		else if (strcmp(what, "commands") == 0)
+		else if (strcmp(directive, "commands") == 0)
 			put_commands();
-		else if (strcmp(what, "options") == 0)
-			put_options(about);
-		else if (strcmp(what, "keys") == 0)
-			put_keys(about);
-		else if (strcmp(what, "actions") == 0)
+		else if (strcmp(directive, "options") == 0)
+			put_command_options(argument);
+		else if (strcmp(directive, "keys") == 0)
+			put_section_keys(argument);
+		else if (strcmp(directive, "actions") == 0)
 			put_actions();
-		else if (strcmp(what, "kinds") == 0)
-			put_kinds();
+		else if (strcmp(directive, "kinds") == 0)
+			put_record_kinds();
 		else
-			fprintf(stderr, "%s: `@%s` is not known\n", words[1], what), count = 0;
+			fprintf(stderr, "%s: unknown line `@%s`\n", words[1], directive), count = 0;
 	}
 	fclose(in);
 	return fflush(stdout) || !count;

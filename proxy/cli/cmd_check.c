@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* check: reads ini files, tells every error and note, runs nothing. */
+/* check: reads ini files and prints every error and note. */
 #include "base/error.h"
 #include "proxy/cli/command.h"
 #include "proxy/run/log.h"
@@ -32,9 +32,9 @@ const struct command command_check_row = {
     .words_min = 1,
     .words_max = COMMAND_FILES_MAX,
     .run = run,
-    .what = "read ini files, print every error and note, run nothing",
+    .what = "read ini files and print every error and note",
     .more =
-        "Each FILE is a configuration of its own with its includes; fragments without [proxy] are welcome.\n"
-        "Prints nothing if the files are valid. Exit status: 0, or 2 if there is an error; notes do not "
-        "fail.",
+        "Each FILE is checked by itself with its includes. A fragment without [proxy] is valid.\n"
+        "Prints nothing if the files are valid. Exit status: 0, or 2 if there is an error. Notes are not\n"
+        "errors.",
 };

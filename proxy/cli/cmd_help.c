@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* help: what the tables of commands, keys and actions say. */
+/* help: prints the tables of commands, keys, actions and API routes. */
 #include <string.h>
 
 #include "base/text.h"
@@ -11,8 +11,8 @@
 
 #define COLUMNS 80
 
-/* Counts the characters of UTF-8 text: all bytes but those that continue one. */
-static size_t columns_of(const char *text, size_t size)
+/* Returns the number of characters of UTF-8 text: of all bytes but continuation bytes. */
+static size_t count_columns(const char *text, size_t size)
 {
 	size_t columns = 0;
 
@@ -21,15 +21,14 @@ static size_t columns_of(const char *text, size_t size)
 	return columns;
 }
 
-/* Prints words, and goes on `indent` columns from the left when a line is full. A word wider than that has a
- * line of its own. */
+/* Prints text, indented and wrapped at COLUMNS. A word that is too wide gets a line of its own. */
 static void print_wrapped(size_t indent, const char *text)
 {
 	size_t column = indent;
 
 	printf("%*s", (int)indent, "");
 	while (*text) {
-		size_t size = strcspn(text, " "), width = columns_of(text, size);
+		size_t size = strcspn(text, " "), width = count_columns(text, size);
 
 		if (column > indent && column + 1 + width > COLUMNS) {
 			printf("\n%*s", (int)indent, "");
@@ -88,9 +87,9 @@ static void print_actions(void)
 static void print_ini(void)
 {
 	print_wrapped(0,
-	    "An ini file has sections of keys: `key = value`. Lists take commas; a key marked + may "
-	    "also be given several times. Comments: `;` or `#` at the start of a line, ` ;` after a "
-	    "value. Below each key: its meaning, and (its default). Units are case-sensitive.");
+	    "An ini file has sections of keys: `key = value`. List items are separated by commas; a key "
+	    "marked + may also be given several times. Comments: `;` or `#` at the start of a line, ` ;` "
+	    "after a value. Below each key: its meaning, and (its default). Units are case-sensitive.");
 	puts("\n  time 250us 20ms 1.5s 2m 1h; share 2%; size 1200B 64KiB 10MiB; count 50p;\n"
 	     "  rate 18kbit 1.5Mbit; range N, A-B, A-, -B\n");
 	for (size_t i = 0; i < setup_kind_count; i++)
@@ -113,8 +112,8 @@ static void print_fields(const struct route_field *fields, const char *where)
 static void print_api(void)
 {
 	print_wrapped(0,
-	    "Where an ini file has `[control] listen = 127.0.0.1:8474`, a run answers HTTP there. Bodies "
-	    "are JSON (Content-Type: application/json). Errors are {\"error\": \"…\"} in the words of "
+	    "If the ini file has `[control] listen = 127.0.0.1:8474`, a run answers HTTP there. Bodies are "
+	    "JSON (Content-Type: application/json). Errors are {\"error\": \"…\"} with the messages of "
 	    "the ini reader.");
 	putchar('\n');
 	for (size_t i = 0; i < route_count; i++) {
@@ -125,34 +124,34 @@ static void print_api(void)
 		print_fields(route->body, "body");
 		print_fields(route->query, "query");
 	}
-	puts("\n`deadzone tell` says the same from a shell.");
+	puts("\n`deadzone tell` does the same from a shell.");
 }
 
 static int run(const struct command_line *line)
 {
-	const char *about = line->word_count ? line->words[0] : NULL;
+	const char *topic = line->word_count ? line->words[0] : NULL;
 
-	if (!about) {
+	if (!topic) {
 		command_print_all(stdout);
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 	}
-	if (strcmp(about, "ini") == 0) {
+	if (strcmp(topic, "ini") == 0) {
 		print_ini();
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 	}
-	if (strcmp(about, "api") == 0) {
+	if (strcmp(topic, "api") == 0) {
 		print_api();
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 	}
 	for (size_t i = 0; i < command_count; i++) {
-		if (strcmp(command_table[i]->name, about) != 0)
+		if (strcmp(command_table[i]->name, topic) != 0)
 			continue;
 		command_print_help(command_table[i], stdout);
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 	}
-	log_error("help: there is no command `%s`; `deadzone --help` lists them, `deadzone help ini` the ini "
-	          "keys, `help api` the API",
-	    about);
+	log_error("help: there is no command `%s`; `deadzone --help` lists the commands, "
+	          "`deadzone help ini` the ini keys, `deadzone help api` the API",
+	    topic);
 	return EXIT_USAGE;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* profiles: the shipped ini files of real networks, with what their first line says of each. */
+/* profiles: lists the shipped ini files of real networks, or prints one. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "proxy/run/setup.h"
 #include "proxy/run/summary.h"
 
-/* A profile's first line is a comment that says what it is. */
+/* Prints the name of a profile and its first line, a comment that describes it. */
 static void print_profile(const char *folder, const char *name)
 {
 	char path[4096], line[256] = "";
@@ -27,10 +27,10 @@ static void print_profile(const char *folder, const char *name)
 	printf("%-15s %s\n", name, line + strspn(line, "; #"));
 }
 
-/* The whole file: its head says what it is, its comments where each figure is from. */
-static int show(const char *folder, const char *name)
+/* Prints the whole file. Its comments describe the profile and give the source of each figure. */
+static int print_file(const char *folder, const char *name)
 {
-	char path[4096], block[4096];
+	char path[4096], buffer[4096];
 	size_t size;
 	FILE *in;
 
@@ -40,20 +40,20 @@ static int show(const char *folder, const char *name)
 		log_error("profiles: `%s` cannot be read: %s", path, strerror(errno));
 		return EXIT_FAILED;
 	}
-	while ((size = fread(block, 1, sizeof(block), in)))
-		fwrite(block, 1, size, stdout);
+	while ((size = fread(buffer, 1, sizeof(buffer), in)))
+		fwrite(buffer, 1, size, stdout);
 	fclose(in);
 	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 
-static int list(const char *folder, char **names, size_t count)
+static int print_all(const char *folder, char **names, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		print_profile(folder, names[i]);
 	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 
-static bool is_among(const char *name, char **names, size_t count)
+static bool is_listed(const char *name, char **names, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(names[i], name) == 0)
@@ -74,9 +74,9 @@ static int run(const struct command_line *line)
 	}
 	nearest = name ? text_nearest(name, (const char *const *)names, count) : NULL;
 	if (!name)
-		status = list(folder, names, count);
-	else if (is_among(name, names, count))
-		status = show(folder, name);
+		status = print_all(folder, names, count);
+	else if (is_listed(name, names, count))
+		status = print_file(folder, name);
 	else if (nearest)
 		log_error("profiles: there is no `%s`; did you mean `%s`?", name, nearest);
 	else
@@ -93,9 +93,8 @@ const struct command command_profiles_row = {
     .words_max = 1,
     .run = run,
     .what = "list the shipped profiles of real networks, or show one with its sources",
-    .more =
-        "[proxy] `include = profile:NAME` takes one for all: as [link default], or a [device] or [rule].\n"
-        "`profile:NAME` names its link or device wherever one is named: `link = profile:lte`,\n"
-        "`like = profile:gprs-rural` in [link], `like = profile:nat-60s` in [device], `do = link "
-        "profile:lte`.",
+    .more = "`include = profile:NAME` in [proxy] applies one to all: as [link default], or as a [device] or\n"
+            "[rule]. `profile:NAME` also works wherever a link or device is named: `link = profile:lte`,\n"
+            "`like = profile:gprs-rural` in [link], `like = profile:nat-60s` in [device],\n"
+            "`do = link profile:lte`.",
 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* replay-rules: a recorded run's decisions as rules, and the fewest of them that still make a test fail. */
+/*
+ * replay-rules: writes the decisions of a recorded run as rules. With --shrink it runs a test again and again
+ * with fewer of these rules, to find a smallest set that still makes the test fail.
+ */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,11 +20,11 @@
 #include "report/shrink.h"
 
 #define RULES_VARIABLE "DEADZONE_RULES"
-#define TOLD_MAX 100   /* pins told one by one */
-#define NAME_SHOWN 120 /* bytes of the capture's name */
-/* What a test's exit status means; as `git bisect run` takes it. */
+#define PRINTED_MAX 100 /* pins printed one by one */
+#define NAME_SHOWN 120  /* bytes of the capture's name in the head */
+/* Exit status of a test, as for `git bisect run`: from STATUS_ABORT on, the search ends. */
 #define STATUS_UNTESTED 125
-#define STATUS_BROKEN 126
+#define STATUS_ABORT 126
 
 struct pinning {
 	struct analysis *analysis;
@@ -32,7 +35,7 @@ struct pinning {
 	unsigned runs;
 };
 
-/* A name may be long, and hold anything: its end, in one line. */
+/* Appends the end of a file name, which may be long, with control characters replaced. */
 static void add_name(struct text *out, const char *path)
 {
 	size_t size = strlen(path);
@@ -41,8 +44,9 @@ static void add_name(struct text *out, const char *path)
 		text_add(out, "%c", (unsigned char)*c < ' ' ? '?' : *c);
 }
 
-/* What decides which session is which does not stand in rules: it must be the same in the next run. */
-static void add_needed(struct text *out, const char *ini)
+/* Appends the keys that decide how datagrams are assigned to sessions. Rules cannot express them, so the next
+ * run needs the same values. */
+static void add_required_keys(struct text *out, const char *ini)
 {
 	static const char *const keys[] = {"allow", "idle_timeout", "max_sessions", "follow_cid"};
 
@@ -57,7 +61,7 @@ static void add_needed(struct text *out, const char *ini)
 		}
 }
 
-static void head_fill(struct pinning *p)
+static void fill_head(struct pinning *p)
 {
 	text_add(&p->head,
 	    "; By `deadzone replay-rules`: what was done to each datagram%s in the capture\n; ",
@@ -68,10 +72,10 @@ static void head_fill(struct pinning *p)
 	text_add(&p->head,
 	    "\n; Include this, or run it: deadzone run -c FILE --set \"[proxy] listen = 127.0.0.1:0\" "
 	    "--set \"[proxy] upstream = HOST:PORT\"\n");
-	add_needed(&p->head, p->analysis->ini);
+	add_required_keys(&p->head, p->analysis->ini);
 }
 
-static int write_rules(struct pinning *p, const bool *in)
+static int write_rules(struct pinning *p, const bool *included)
 {
 	struct output_file file;
 	struct text text = {0};
@@ -79,7 +83,7 @@ static int write_rules(struct pinning *p, const bool *in)
 	int failed = output_file_open(&file, p->path, &error);
 
 	if (!failed) {
-		pins_write(&p->pins, in, p->head.at, &text);
+		pins_write(&p->pins, included, p->head.at, &text);
 		fwrite(text.at, 1, text.size, file.out);
 		failed = output_file_close(&file, p->path, &error);
 		text_free(&text);
@@ -91,65 +95,65 @@ static int write_rules(struct pinning *p, const bool *in)
 
 /* ---- Shrinking ---- */
 
-enum answer { ANSWER_PASSED, ANSWER_FAILED, ANSWER_BROKEN };
+enum test_outcome { OUTCOME_PASSED, OUTCOME_FAILED, OUTCOME_ABORTED };
 
-static enum answer try(struct pinning *p, const bool *in)
+static enum test_outcome run_test(struct pinning *p, const bool *included)
 {
 	int status;
 
-	if (write_rules(p, in))
-		return ANSWER_BROKEN;
+	if (write_rules(p, included))
+		return OUTCOME_ABORTED;
 	p->runs++;
-	signal(SIGPIPE, SIG_DFL); /* the command is nobody's server */
+	signal(SIGPIPE, SIG_DFL); /* the command expects the default */
 	status = system(p->command);
 	signal(SIGPIPE, SIG_IGN);
-	if (status < 0 || !WIFEXITED(status) || WEXITSTATUS(status) >= STATUS_BROKEN) {
+	if (status < 0 || !WIFEXITED(status) || WEXITSTATUS(status) >= STATUS_ABORT) {
 		log_error("replay-rules: run %u of `%s` broke off (exit status %d)", p->runs, p->command,
 		    status < 0 || !WIFEXITED(status) ? -1 : WEXITSTATUS(status));
-		return ANSWER_BROKEN;
+		return OUTCOME_ABORTED;
 	}
-	return WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == STATUS_UNTESTED ? ANSWER_PASSED
-	                                                                          : ANSWER_FAILED;
+	return WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == STATUS_UNTESTED ? OUTCOME_PASSED
+	                                                                          : OUTCOME_FAILED;
 }
 
-/* With all the test must fail, and with none it must pass: else there is nothing to find. */
+/* The test must fail with all rules and pass with none; otherwise there is nothing to find. */
 static int check_ends(struct pinning *p)
 {
 	bool *none = memory_new(p->pins.count + 1, sizeof(*none));
-	enum answer all = try(p, NULL), without;
+	enum test_outcome all = run_test(p, NULL), without;
 
-	if (all == ANSWER_PASSED)
-		log_error("replay-rules: `%s` passes with all of %zu: the failure does not come again",
+	if (all == OUTCOME_PASSED)
+		log_error("replay-rules: `%s` passes with all of %zu: the failure cannot be reproduced",
 		    p->command, p->pins.count);
-	without = all == ANSWER_FAILED ? try(p, none) : ANSWER_BROKEN;
-	if (without == ANSWER_FAILED)
+	without = all == OUTCOME_FAILED ? run_test(p, none) : OUTCOME_ABORTED;
+	if (without == OUTCOME_FAILED)
 		log_error(
-		    "replay-rules: `%s` fails with none of them too: they are not the cause", p->command);
+		    "replay-rules: `%s` fails with none of them, too: they are not the cause", p->command);
 	free(none);
-	if (all == ANSWER_FAILED && without == ANSWER_PASSED)
+	if (all == OUTCOME_FAILED && without == OUTCOME_PASSED)
 		return EXIT_DONE;
-	return all == ANSWER_PASSED || without == ANSWER_FAILED ? EXIT_CHECK : EXIT_FAILED;
+	return all == OUTCOME_PASSED || without == OUTCOME_FAILED ? EXIT_CHECK : EXIT_FAILED;
 }
 
-static void tell_pins(const struct pinning *p, const bool *in)
+static void print_pins(const struct pinning *p, const bool *included)
 {
-	size_t told = 0, event_lines_left_out = 0;
+	size_t printed = 0, omitted = 0;
 
 	for (size_t i = 0; i < p->pins.count; i++) {
 		struct text text = {0};
 
-		if (!in[i])
+		if (!included[i])
 			continue;
-		if (told++ >= TOLD_MAX) {
-			event_lines_left_out++;
+		if (printed++ >= PRINTED_MAX) {
+			omitted++;
 			continue;
 		}
 		pin_tell(p->analysis, &p->pins.all[i], &text);
 		printf("%s\n", text.at);
 		text_free(&text);
 	}
-	if (event_lines_left_out)
-		printf("… and %zu more\n", event_lines_left_out);
+	if (omitted)
+		printf("… and %zu more\n", omitted);
 }
 
 static int shrink(struct pinning *p)
@@ -162,34 +166,34 @@ static int shrink(struct pinning *p)
 		return status;
 	shrink_init(&state, p->pins.count);
 	while (!status && (tried = shrink_next(&state))) {
-		size_t before = state.left;
-		enum answer answer = try(p, tried);
+		size_t left_before = state.left;
+		enum test_outcome outcome = run_test(p, tried);
 
-		if (answer == ANSWER_BROKEN)
+		if (outcome == OUTCOME_ABORTED)
 			status = EXIT_FAILED;
 		else
-			shrink_answer(&state, answer == ANSWER_FAILED);
-		if (state.left < before)
+			shrink_answer(&state, outcome == OUTCOME_FAILED);
+		if (state.left < left_before)
 			log_info("run %u: %zu of %zu are left", p->runs, state.left, state.count);
 	}
-	/* Also where it broke off: the best so far. */
+	/* If the search was aborted, this is the smallest set so far. */
 	if (write_rules(p, state.in))
 		status = EXIT_FAILED;
 	else if (status)
-		log_error("replay-rules: %zu of %zu are left so far; they stand in %s", state.left,
-		    state.count, p->path);
+		log_error("replay-rules: %zu of %zu are left so far; they are in %s", state.left, state.count,
+		    p->path);
 	if (!status) {
-		log_info("%zu of %zu matter, after %u runs; they stand in %s:", state.left, state.count,
+		log_info("%zu of %zu matter, after %u runs; they are in %s:", state.left, state.count,
 		    p->runs, p->path);
-		tell_pins(p, state.in);
+		print_pins(p, state.in);
 	}
 	shrink_fini(&state);
 	return status;
 }
 
-/* ---- */
+/* ---- The command ---- */
 
-static void tell_left_out(const struct pinning *p)
+static void log_left_out(const struct pinning *p)
 {
 	const char *line = p->pins.left_lines.at;
 
@@ -202,15 +206,15 @@ static void tell_left_out(const struct pinning *p)
 		log_error("  …");
 }
 
-static int pin(struct pinning *p, ns_t step)
+static int make_rules(struct pinning *p, ns_t step)
 {
 	pins_find(&p->pins, p->analysis, step);
-	head_fill(p);
+	fill_head(p);
 	if (p->analysis->kind == ANALYSIS_ONE_SIDE) {
 		log_error("replay-rules: `%s` does not say what became of its datagrams", p->capture);
 		return EXIT_USAGE;
 	}
-	tell_left_out(p);
+	log_left_out(p);
 	if (write_rules(p, NULL))
 		return EXIT_USAGE;
 	if (!p->command) {
@@ -231,17 +235,17 @@ static int run(const struct command_line *line)
 	struct analysis_filter filter = {0};
 	struct error error;
 	ns_t step = NS_MS;
-	size_t quiet;
+	size_t quiet_count;
 	int status;
 
-	command_values(line, "quiet", &quiet);
-	log_set_level(quiet ? LOG_QUIET : LOG_NORMAL);
+	command_values(line, "quiet", &quiet_count);
+	log_set_level(quiet_count ? LOG_QUIET : LOG_NORMAL);
 	if (!p.path) {
-		log_error("replay-rules: `-o FILE.ini` is missing; `deadzone help replay-rules` says more");
+		log_error("replay-rules: `-o FILE.ini` is missing; see `deadzone help replay-rules`");
 		return EXIT_USAGE;
 	}
 	if (p.command && strcmp(p.path, "-") == 0) {
-		log_error("replay-rules: --shrink needs a file behind -o, which the command reads");
+		log_error("replay-rules: --shrink needs a file after -o, which the command reads");
 		return EXIT_USAGE;
 	}
 	if (step_text && units_time(step_text, &step, &error)) {
@@ -257,7 +261,7 @@ static int run(const struct command_line *line)
 		log_error("replay-rules: %s", error.text);
 		return EXIT_USAGE;
 	}
-	status = pin(&p, step);
+	status = make_rules(&p, step);
 	pins_free(&p.pins);
 	text_free(&p.head);
 	analysis_free(p.analysis);
@@ -266,9 +270,9 @@ static int run(const struct command_line *line)
 
 static const struct option_row options[] = {
     {'o', "output", "FILE.ini", false, "where the rules go; - is standard output", NULL},
-    {0, "shrink", "\"COMMAND\"", false, "run this test again and again with fewer of them", NULL},
-    {0, "step", "TIME", false, "delays are rounded to a multiple of it (1ms); 0: not", NULL},
-    {'q', "quiet", NULL, false, "only errors, and at the end what matters", NULL},
+    {0, "shrink", "\"COMMAND\"", false, "find the fewest rules with which this test still fails", NULL},
+    {0, "step", "TIME", false, "round delays to multiples of this (1ms); 0: do not round", NULL},
+    {'q', "quiet", NULL, false, "print only errors, and what matters at the end", NULL},
 };
 
 const struct command command_replay_rules_row = {
@@ -280,17 +284,13 @@ const struct command command_replay_rules_row = {
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,
     .what = "turn a recorded run into rules that reproduce it",
-    .more = "The rules drop, delay, copy and change the very same datagrams, by session, direction and "
-            "number (`nth`),\n"
-            "over a clean link. FILE.ini is a fragment: include it, or run it with --set for listen and "
-            "upstream.\n\n"
-            "COMMAND is a test that runs deadzone with FILE.ini (its name stands in $DEADZONE_RULES too). "
-            "Exit status 0:\n"
-            "passed; 1 to 124: failed; 125: undecided, treated as passed; above: abort. With "
-            "all the\n"
-            "rules it must fail, and with none pass. What is left at the end is printed, and stands in "
-            "FILE.ini: nothing\n"
-            "of it can be taken away without the failure going too. Exit status 3: it does not fail with all "
-            "of them, or\n"
-            "fails with none.",
+    .more =
+        "The rules drop, delay, copy and change the very same datagrams, by session, direction and\n"
+        "number (`nth`), over a clean link. FILE.ini is a fragment: include it, or run it with --set for\n"
+        "listen and upstream.\n\n"
+        "COMMAND is a test that runs deadzone with FILE.ini (its name is also in $DEADZONE_RULES). Its exit\n"
+        "status is 0 if it passed, 1 to 124 if it failed, 125 if it is undecided, which counts as passed,\n"
+        "and above 125 to abort. It must fail with all the rules and pass with none. The rules left at the\n"
+        "end are printed, and written to FILE.ini: without any one of them the test passes. Exit status 3:\n"
+        "COMMAND passes with all rules, or fails with none.",
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* report: what happened, from a capture alone. */
+/* report: analyses a capture and prints what happened, as text, JSON or HTML. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +10,9 @@
 #include "proxy/run/summary.h"
 #include "report/analysis.h"
 
-/* Names and addresses come from an untrusted capture and may contain terminal escapes. */
-static void print(const struct analysis *analysis)
+/* Prints the text report. Names and addresses come from an untrusted capture and may contain terminal
+ * escapes, which are made visible. */
+static void print_text(const struct analysis *analysis)
 {
 	struct text visible = {0};
 	char *text = NULL;
@@ -43,7 +44,7 @@ static int write_page(
 	return status;
 }
 
-static int tell(const struct command_line *line, const struct analysis *analysis)
+static int write_report(const struct command_line *line, const struct analysis *analysis)
 {
 	const char *page = command_value(line, "html");
 	const struct command_output output = {"--html", page};
@@ -60,7 +61,7 @@ static int tell(const struct command_line *line, const struct analysis *analysis
 	if (json)
 		analysis_json(analysis, stdout);
 	else if (!page)
-		print(analysis);
+		print_text(analysis);
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_DONE;
 	log_error("report: standard output cannot be written");
@@ -82,17 +83,17 @@ static int run(const struct command_line *line)
 		log_error("report: %s", error.text);
 		return EXIT_USAGE;
 	}
-	status = tell(line, analysis);
+	status = write_report(line, analysis);
 	analysis_free(analysis);
 	return status;
 }
 
 static const struct option_row options[] = {
-    {0, "html", "FILE", false, "one self-contained page for a browser", NULL},
-    {0, "json", NULL, false, "for machines, on standard output: as run --json, and more", NULL},
-    {0, "device", "ADDR[:PORT]", false, "of a capture that is not ours: the flows of this device (or prefix)",
-        NULL},
-    {0, "cloud", "ADDR:PORT", false, "… of this cloud", NULL},
+    {0, "html", "FILE", false, "write one self-contained page for a browser", NULL},
+    {0, "json", NULL, false, "write to standard output for machines: as run --json, and more", NULL},
+    {0, "device", "ADDR[:PORT]", false,
+        "for captures of other programs: take the flows of this device (or prefix)", NULL},
+    {0, "cloud", "ADDR:PORT", false, "for captures of other programs: take the flows of this cloud", NULL},
 };
 
 const struct command command_report_row = {
@@ -103,15 +104,11 @@ const struct command command_report_row = {
     .options = options,
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,
-    .what = "what happened: per session and direction, text by default",
-    .more = "Of our own pcapng the figures equal the run's own summary. Of our classic pcap, which has no "
-            "verdicts,\n"
-            "what came and what left are paired by their bytes. Of any other capture the flows of --device "
-            "or --cloud\n"
-            "are shown; without these the cloud is assumed to have port 5684 or 4433, or to be the receiver "
-            "of\n"
-            "the first ClientHello.\n\n"
-            "Several captures are parts of one run that was rotated, in any order, or captures of the same "
-            "time,\n"
-            "which are merged. - is standard input; files may be compressed with gzip or zstd.",
+    .what = "report what happened, per session and direction, as text by default",
+    .more = "For a pcapng written by deadzone, the figures equal the summary of that run. In a classic pcap\n"
+            "written by deadzone, which has no verdicts, arrivals and departures are paired by their bytes.\n"
+            "Of any other capture the flows of --device or --cloud are shown; without these, the cloud is\n"
+            "assumed to be the side with port 5684 or 4433, or the receiver of the first ClientHello.\n\n"
+            "Several captures are parts of one run that was rotated, in any order, or captures of the same\n"
+            "time, which are merged. - is standard input; files may be compressed with gzip or zstd.",
 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* run: the relay, from the ini files to the summary. */
+/*
+ * run: reads the ini files, starts the workers, runs the event loop of the main thread until a signal or the
+ * API stops it, then closes the capture and prints the summary.
+ */
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>
@@ -22,10 +25,10 @@
 #include "proxy/cli/run.h"
 #include "proxy/run/clock.h"
 
-#define PATIENCE (250 * NS_MS) /* at the end, with whoever reads standard error and output */
+#define FLUSH_TIMEOUT (250 * NS_MS) /* at the end, for the readers of standard error and output */
 
-/* NULL after its errors were printed. */
-static struct setup *setup_read(struct run *run)
+/* Reads the ini files. Returns NULL after logging their errors. */
+static struct setup *read_setup(struct run *run)
 {
 	struct complaints *complaints = complaints_new();
 	struct setup *setup = live_load(run->running.live, complaints);
@@ -42,7 +45,7 @@ static void leave_loop(void *user)
 	event_base_loopbreak(user);
 }
 
-static int base_open(struct run *run)
+static int open_event_base(struct run *run)
 {
 	struct event_config *config = event_config_new();
 
@@ -56,7 +59,7 @@ static int base_open(struct run *run)
 	return run->base ? 0 : -1;
 }
 
-static enum exit_status capture_start(struct run *run)
+static enum exit_status start_capture(struct run *run)
 {
 	struct running *running = &run->running;
 	struct recording recording = {.setup = running->setup,
@@ -74,7 +77,7 @@ static enum exit_status capture_start(struct run *run)
 	return EXIT_DONE;
 }
 
-static void say_ready(struct run *run)
+static void log_ready(struct run *run)
 {
 	char text[ADDRESS_TEXT_SIZE];
 
@@ -84,7 +87,7 @@ static void say_ready(struct run *run)
 		    run->running.setup->proxy.upstream, run->running.seed);
 }
 
-static int start(struct run *run)
+static int start_run(struct run *run)
 {
 	struct workers_options options = {.names = run->running.names,
 	    .summary = run->running.summary,
@@ -97,7 +100,7 @@ static int start(struct run *run)
 		return status;
 	limits_raise();
 	evthread_use_pthreads();
-	if (base_open(run) || run_signals_open(run) || run_ticks_open(run)) {
+	if (open_event_base(run) || run_signals_open(run) || run_ticks_open(run)) {
 		log_error("the event loop cannot be set up");
 		return EXIT_FAILED;
 	}
@@ -106,7 +109,7 @@ static int start(struct run *run)
 		log_error("%s", error.text);
 		return EXIT_FAILED;
 	}
-	status = capture_start(run);
+	status = start_capture(run);
 	if (status)
 		return status;
 	if (run->running.setup->control.listen.count)
@@ -121,7 +124,7 @@ static int start(struct run *run)
 		workers_stop(run->running.workers);
 		return EXIT_FAILED;
 	}
-	say_ready(run);
+	log_ready(run);
 	return EXIT_DONE;
 }
 
@@ -142,7 +145,7 @@ static void close_capture(struct run *run)
 	summary_now_free(&now);
 }
 
-static void finish(struct run *run)
+static void finish_run(struct run *run)
 {
 	struct run_summary result;
 	struct error error;
@@ -173,7 +176,7 @@ static void finish(struct run *run)
 		run->running.status = EXIT_FAILED;
 	}
 	run_summary_fini(&result);
-	if (output_close(run->standard_output, PATIENCE)) {
+	if (output_close(run->standard_output, FLUSH_TIMEOUT)) {
 		log_error("--json: standard output is not read: the summary was not written");
 		run->running.status = EXIT_FAILED;
 	}
@@ -200,15 +203,15 @@ static void clean_up(struct run *run)
 	names_free(run->running.names);
 }
 
-static int run_to_the_end(const struct command_line *line)
+static int run_relay(const struct command_line *line)
 {
 	struct run run = {.running = {.generation = 1}};
 	struct running *running = &run.running;
-	size_t quiet, verbose;
+	size_t quiet_count, verbose_count;
 
-	command_values(line, "quiet", &quiet);
-	command_values(line, "verbose", &verbose);
-	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
+	command_values(line, "quiet", &quiet_count);
+	command_values(line, "verbose", &verbose_count);
+	log_set_level(quiet_count ? LOG_QUIET : verbose_count ? LOG_VERBOSE : LOG_NORMAL);
 	run.source.file = command_value(line, "config");
 	run.source.sets = (const char *const *)line->settings;
 	run.source.set_count = line->setting_count;
@@ -216,13 +219,13 @@ static int run_to_the_end(const struct command_line *line)
 	run.json_path = command_value(line, "json");
 	run.junit_path = command_value(line, "junit");
 	if (!run.source.file && !run.source.set_count) {
-		log_error("run: pass an ini file with -c, or --listen and --upstream; `deadzone help run` "
-		          "says more");
+		log_error(
+		    "run: pass an ini file with -c, or --listen and --upstream; see `deadzone help run`");
 		return EXIT_USAGE;
 	}
 	running->names = names_new();
 	running->live = live_new(&run.source, SETUP_RUN, running->names);
-	running->setup = setup_read(&run);
+	running->setup = read_setup(&run);
 	if (!running->setup) {
 		live_free(running->live);
 		names_free(running->names);
@@ -233,14 +236,14 @@ static int run_to_the_end(const struct command_line *line)
 	running->feed = feed_new();
 	running->seed = recording_seed(running->setup);
 	run.wall_offset = clock_wall() - clock_now();
-	running->status = start(&run);
+	running->status = start_run(&run);
 	if (!running->status) {
 		if (event_base_dispatch(run.base) < 0) {
 			log_error("the event loop failed");
 			running->status = EXIT_FAILED;
 			workers_stop(running->workers);
 		}
-		finish(&run);
+		finish_run(&run);
 	} else {
 		if (running->capture)
 			capture_close(running->capture, NULL);
@@ -256,8 +259,8 @@ static int run(const struct command_line *line)
 	int status;
 
 	log_start();
-	status = run_to_the_end(line);
-	log_stop(PATIENCE);
+	status = run_relay(line);
+	log_stop(FLUSH_TIMEOUT);
 	return status;
 }
 
@@ -268,11 +271,11 @@ static const struct option_row options[] = {
     COMMAND_LINK_OPTIONS,
     {'w', "write", "FILE", false, "capture file; - is standard output, for `| wireshark -k -i -`", NULL},
     {0, "set", "\"[SECTION] KEY = VALUE\"", true,
-        "replaces all values of that key (`+=` adds one); may be repeated", NULL},
-    {0, "json", "FILE", false, "the summary at the end, for machines; - is standard output", NULL},
-    {0, "junit", "FILE", false, "the outcome of every `expect` and other check, as JUnit XML", NULL},
-    {'q', "quiet", NULL, false, "only errors and the ready line", NULL},
-    {'v', "verbose", NULL, true, "every verdict too", NULL},
+        "replace all values of that key (`+=` adds one); may be repeated", NULL},
+    {0, "json", "FILE", false, "write the summary at the end, for machines; - is standard output", NULL},
+    {0, "junit", "FILE", false, "write the outcome of every `expect` and other check, as JUnit XML", NULL},
+    {'q', "quiet", NULL, false, "print only errors and the ready line", NULL},
+    {'v', "verbose", NULL, true, "also print every verdict", NULL},
 };
 
 const struct command command_run_row = {
@@ -283,14 +286,14 @@ const struct command command_run_row = {
     .run = run,
     .what = "relay until SIGINT or SIGTERM",
     .more =
-        "Without an ini file: `deadzone run --listen 0.0.0.0:25684 --upstream cloud.example:5684 --latency "
-        "300ms "
-        "--loss 5%`.\n"
-        "Options such as --latency are short for --set \"[link default] latency = …\"; --set wins over them. "
-        "--blackout 40s@75\n"
-        "is a rule named blackout: from the 75th datagram up on, nothing passes for 40 s.\n\n"
-        "When all listeners are bound and all rules are armed it writes a line for each listener,\n"
+        "Without an ini file:\n"
+        "deadzone run --listen 0.0.0.0:25684 --upstream cloud.example:5684 --latency 300ms --loss 5%\n\n"
+        "Options such as --latency are short for --set \"[link default] latency = …\"; --set overrides\n"
+        "them. --blackout 40s@75 is a rule named blackout: nothing passes for 40 s, beginning with the 75th\n"
+        "datagram up.\n\n"
+        "When all listeners are bound and all rules are armed, it writes one line for each listener:\n"
         "`deadzone: ready listen=ADDR:PORT upstream=HOST:PORT seed=N`.\n\n"
-        "SIGINT or SIGTERM stop cleanly, a second one ends at once. SIGHUP reads the ini files again.\n"
-        "SIGUSR1 prints the summary so far and writes the --json file. SIGUSR2 starts a new capture file.",
+        "SIGINT or SIGTERM stops the run cleanly; a second one ends it at once. SIGHUP reads the ini files\n"
+        "again. SIGUSR1 prints the summary so far and writes the --json file. SIGUSR2 starts a new capture\n"
+        "file.",
 };

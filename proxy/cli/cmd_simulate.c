@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* simulate: the command; proxy/run/simulation does the work. */
+/* simulate: the command line of the simulation in proxy/run/simulation.h. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #include "proxy/run/recording.h"
 #include "proxy/run/simulation.h"
 
-static int conclude(struct simulation *s, const char *json)
+static int write_summary(struct simulation *s, const char *json)
 {
 	struct summary_facts facts;
 	struct summary_now now;
@@ -34,14 +34,14 @@ static int conclude(struct simulation *s, const char *json)
 	return status;
 }
 
-static void tell_passed_over(const struct simulation *s)
+static void log_notes(const struct simulation *s)
 {
 	if (s->cut)
 		log_error(
-		    "%" PRIu64 " datagrams were cut by the capture; zeros stand for what is missing", s->cut);
+		    "%" PRIu64 " datagrams were cut by the capture; the missing bytes are zeros", s->cut);
 	log_info("%" PRIu64 " datagrams taken, seed %" PRIu64, s->taken, s->seed);
 	log_info(
-	    "open loop: recorded peers do not react; nothing is sent again that was not sent again then%s",
+	    "open loop: recorded peers do not react; there are no retransmissions but the recorded ones%s",
 	    flows_recorded(s->flows) ? "; a NAT mapping is made when a question arrives, not when it leaves"
 	                             : "");
 }
@@ -77,25 +77,25 @@ static int simulate(struct simulation *s, const struct command_line *line)
 	status = simulation_feed(s, command_value(line, "write"));
 	if (status || !s->core)
 		return status;
-	tell_passed_over(s);
-	return conclude(s, json);
+	log_notes(s);
+	return write_summary(s, json);
 }
 
 static int run(const struct command_line *line)
 {
 	struct simulation *s = memory_new(1, sizeof(*s));
 	struct complaints *complaints = complaints_new();
-	size_t quiet, verbose, changes, live_files;
+	size_t quiet_count, verbose_count, live_count, live_files_count;
 	int status;
 
 	s->source.file = command_value(line, "config");
-	command_values(line, "live", &changes);
-	s->changes = changes > 0;
-	command_values(line, "live-files", &live_files);
-	s->source.live_files = live_files ? INI_LIVE_ANY : INI_LIVE_REFUSED;
-	command_values(line, "quiet", &quiet);
-	command_values(line, "verbose", &verbose);
-	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
+	command_values(line, "live", &live_count);
+	s->changes = live_count > 0;
+	command_values(line, "live-files", &live_files_count);
+	s->source.live_files = live_files_count ? INI_LIVE_ANY : INI_LIVE_REFUSED;
+	command_values(line, "quiet", &quiet_count);
+	command_values(line, "verbose", &verbose_count);
+	log_set_level(quiet_count ? LOG_QUIET : verbose_count ? LOG_VERBOSE : LOG_NORMAL);
 	s->source.sets = (const char *const *)line->settings;
 	s->source.set_count = line->setting_count;
 	s->names = names_new();
@@ -105,9 +105,9 @@ static int run(const struct command_line *line)
 	status = complaints_count(complaints, COMPLAINT_ERROR) ? EXIT_USAGE : EXIT_DONE;
 	complaints_free(complaints);
 	if (!status && ((!s->source.file && !s->source.set_count) || !command_value(line, "read"))) {
-		log_error("simulate: pass the capture with -r, and what is to happen with -c FILE or options "
-		          "such as "
-		          "--loss; `deadzone help simulate` says more");
+		log_error(
+		    "simulate: pass the capture with -r, and the impairments with -c FILE or options such "
+		    "as --loss; see `deadzone help simulate`");
 		status = EXIT_USAGE;
 	}
 	if (!status)
@@ -122,16 +122,16 @@ static const struct option_row options[] = {
         NULL},
     {'w', "write", "FILE", false, "the annotated capture; - is standard output", NULL},
     {0, "live", NULL, false, "replay the live changes at their original times", NULL},
-    {0, "live-files", NULL, false,
-        "… also where a change names a file, which a stranger's capture may choose", NULL},
+    {0, "live-files", NULL, false, "… even if a change names a file, which whoever wrote the capture chose",
+        NULL},
     COMMAND_LINK_OPTIONS,
     {0, "device", "ADDR[:PORT]", false, "take the flows of this device (or prefix)", NULL},
     {0, "cloud", "ADDR:PORT", false, "take the flows of this cloud", NULL},
     {0, "set", "\"[SECTION] KEY = VALUE\"", true,
-        "replaces all values of that key (`+=` adds one); may be repeated", NULL},
-    {0, "json", "FILE", false, "the summary, for machines; - is standard output", NULL},
-    {'q', "quiet", NULL, false, "only errors", NULL},
-    {'v', "verbose", NULL, true, "events too", NULL},
+        "replace all values of that key (`+=` adds one); may be repeated", NULL},
+    {0, "json", "FILE", false, "write the summary, for machines; - is standard output", NULL},
+    {'q', "quiet", NULL, false, "print only errors", NULL},
+    {'v', "verbose", NULL, true, "also print events", NULL},
 };
 
 const struct command command_simulate_row = {
@@ -142,19 +142,14 @@ const struct command command_simulate_row = {
     .run = run,
     .what = "apply the same rules to a recorded capture, offline, in virtual time",
     .more =
-        "Of one of our own captures it takes what arrived on both interfaces; of others the flows of "
-        "--device\n"
-        "or --cloud; without these the cloud is assumed to have port 5684 or 4433, or to be the receiver of "
-        "the\n"
-        "first ClientHello. Without a seed in the ini file it takes that of the capture. Several captures "
-        "are\n"
-        "parts of one run that was rotated, in any order, or captures of the same time, which are merged; "
-        "they\n"
-        "may be compressed with gzip or zstd.\n\n"
-        "A simulation is open-loop: recorded peers do not react to what happens. What one of them sent in "
-        "the\n"
-        "recording it sends here too, at the same time, even if the question never reached it; nothing is "
-        "sent\n"
-        "again that was not sent again then. In a capture that is not ours an answer may so come before its\n"
-        "question has left the link: a NAT mapping is made when the question arrives, not when it leaves.",
+        "Of a capture written by deadzone it takes what arrived on both interfaces; of any other the flows\n"
+        "of --device or --cloud. Without these, the cloud is assumed to be the side with port 5684 or 4433,\n"
+        "or the receiver of the first ClientHello. Without a seed in the ini file it uses that of the\n"
+        "capture. Several captures are parts of one run that was rotated, in any order, or captures of the\n"
+        "same time, which are merged. They may be compressed with gzip or zstd.\n\n"
+        "A simulation is open-loop: recorded peers do not react to what happens. What a peer sent in the\n"
+        "recording it also sends here, at the same time, even if the request never reached it, and there\n"
+        "are no retransmissions but the recorded ones. In a capture of another program, an answer may thus\n"
+        "come before its request has left the link: a NAT mapping is made when the request arrives, not\n"
+        "when it leaves.",
 };

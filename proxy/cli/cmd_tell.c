@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* tell: steering a run from a shell: the API of proxy/routes.c, one request for each command. */
+/*
+ * tell: steers a run from a shell. Each word after `tell` is one request to the API of proxy/control/routes.c
+ * (`sessions`: one per page), sent over a new connection as HTTP/1.0.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -24,30 +27,30 @@
 enum tell_flags {
 	TELL_TARGET = 1, /* takes --session, --identity, --device */
 	TELL_WAIT = 2,   /* takes --count and --timeout */
-	TELL_SHOW = 4,   /* its answer is what was asked for */
-	TELL_STREAM = 8  /* … line by line, without end */
+	TELL_SHOW = 4,   /* prints its answer */
+	TELL_STREAM = 8  /* prints the events of its answer, which does not end */
 };
 
 struct request;
 
-/* One word behind `tell`, and what it asks. */
+/* One word after `tell`, and the request that it sends. */
 struct verb {
-	const char *word, *takes;  /* NULL: nothing */
-	const char *method, *path; /* %s: what it takes, encoded */
-	const char *key;           /* of the body that holds what it takes; NULL: none */
+	const char *word, *takes;  /* `takes` names its argument; NULL: none */
+	const char *method, *path; /* %s: its argument, encoded */
+	const char *key;           /* of the body, for its argument; NULL: none */
 	unsigned flags;
-	int (*prepare)(struct request *request);
-	void (*show)(const json_t *answer, bool is_first, FILE *out); /* NULL: as it came */
+	int (*prepare)(struct request *request); /* fills path and body if they are not fixed; or NULL */
+	void (*show)(const json_t *answer, bool is_first, FILE *out); /* NULL: prints the answer as it is */
 };
 
 struct request {
 	const struct verb *verb;
-	const char *word; /* what it takes */
+	const char *word; /* argument of the verb; "": none */
 	struct text path;
 	json_t *body;
 	char host[80], token[ENDPOINT_TOKEN_SIZE];
-	unsigned page; /* of the answer: how many were shown */
-	bool more;     /* another one is to be asked for */
+	unsigned page; /* pages of the answer printed so far */
+	bool more;     /* there is another page to request */
 };
 
 /* ---- Verbs ---- */
@@ -55,14 +58,14 @@ struct request {
 static void add_encoded(struct text *out, const char *text)
 {
 	for (; *text; text++) {
-		bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-		             (*text >= '0' && *text <= '9') || strchr("-._", *text);
+		bool is_plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+		                (*text >= '0' && *text <= '9') || strchr("-._", *text);
 
-		text_add(out, plain ? "%c" : "%%%02X", (unsigned char)*text);
+		text_add(out, is_plain ? "%c" : "%%%02X", (unsigned char)*text);
 	}
 }
 
-/* "[link default] up.loss = 5%": which of the two can be changed, and how. */
+/* Fills in a change of one setting, "[link default] up.loss = 5%". */
 static int prepare_set(struct request *request)
 {
 	char kind[8], name[64], key[64];
@@ -75,7 +78,7 @@ static int prepare_set(struct request *request)
 	}
 	if (sscanf(request->word, "[%7[a-z] %63[^]]] %63[a-z._] = %n", kind, name, key, &end) < 3 || !end ||
 	    !request->word[end]) {
-		log_error("tell: `%s` is no setting; one is \"[SECTION] KEY = VALUE\"", request->word);
+		log_error("tell: `%s` is not a setting; one is \"[SECTION] KEY = VALUE\"", request->word);
 		return EXIT_USAGE;
 	}
 	if (strcmp(kind, "link") != 0 && strcmp(kind, "rule") != 0) {
@@ -89,7 +92,7 @@ static int prepare_set(struct request *request)
 	return EXIT_DONE;
 }
 
-/* A key that is given twice has several values. */
+/* Adds a key to the body. If it is there already, its value becomes an array. */
 static void add_value(json_t *body, const char *key, const char *value)
 {
 	json_t *before = json_object_get(body, key), *list;
@@ -108,8 +111,8 @@ static void add_value(json_t *body, const char *key, const char *value)
 	json_object_set_new(body, key, list);
 }
 
-/* A section as it stands in an ini file: "[rule dark]", then lines of `KEY = VALUE`, the first one perhaps
- * behind the header. */
+/* Fills in a new section, written as in an ini file: "[rule dark]", then lines of `KEY = VALUE`, of which the
+ * first may follow the header on its line. */
 static int prepare_add(struct request *request)
 {
 	char kind[8], name[64], key[64], value[256];
@@ -155,7 +158,7 @@ static const struct verb verbs[] = {
 };
 #define VERBS (sizeof(verbs) / sizeof(*verbs))
 
-static const struct verb *verb_find(const char *word)
+static const struct verb *find_verb(const char *word)
 {
 	const char *names[VERBS], *nearest;
 
@@ -174,13 +177,13 @@ static const struct verb *verb_find(const char *word)
 	if (nearest)
 		log_error("tell: there is no `%s`; did you mean `%s`?", word, nearest);
 	else
-		log_error("tell: there is no `%s`; `deadzone help tell` lists what there is", word);
+		log_error("tell: there is no `%s`; `deadzone help tell` lists the commands", word);
 	return NULL;
 }
 
-/* ---- What is said ---- */
+/* ---- Filling in the request ---- */
 
-/* Options that this verb does not take are wrong words, not passed over. */
+/* Refuses options that the verb does not take, and more than one target. */
 static int check_options(const struct command_line *line, const struct verb *verb)
 {
 	static const struct {
@@ -239,7 +242,7 @@ static int add_options(struct request *request, const struct command_line *line)
 	return EXIT_DONE;
 }
 
-static int request_fill(struct request *request, const struct command_line *line)
+static int fill_request(struct request *request, const struct command_line *line)
 {
 	const struct verb *verb = request->verb;
 	const char *percent = verb->path ? strstr(verb->path, "%s") : NULL;
@@ -249,7 +252,7 @@ static int request_fill(struct request *request, const struct command_line *line
 		if (verb->takes)
 			log_error("tell: `%s` takes %s", verb->word, verb->takes);
 		else
-			log_error("tell: `%s` takes no word: `%s`", verb->word, line->words[1]);
+			log_error("tell: `%s` takes no argument: `%s`", verb->word, line->words[1]);
 		return EXIT_USAGE;
 	}
 	request->word = verb->takes ? line->words[1] : "";
@@ -268,7 +271,7 @@ static int request_fill(struct request *request, const struct command_line *line
 	return add_options(request, line);
 }
 
-static int token_fill(struct request *request, const char *path)
+static int read_token(struct request *request, const char *path)
 {
 	struct error error;
 
@@ -278,9 +281,10 @@ static int token_fill(struct request *request, const char *path)
 	return EXIT_USAGE;
 }
 
-/* ---- Over the wire ---- */
+/* ---- Sending and receiving ---- */
 
-/* -1 after it was told; EXIT_USAGE in `*status` where the words are wrong. */
+/* Returns a connected socket and fills `host` for the Host header; or logs an error, sets *status and returns
+ * -1. */
 static int connect_to(const char *to, char *host, size_t cap, int *status)
 {
 	struct sockaddr_storage storage;
@@ -317,7 +321,7 @@ static void send_request(const struct request *request, int fd)
 	struct text out = {0};
 	size_t done = 0;
 
-	/* HTTP/1.0: the answer ends where the connection does. */
+	/* HTTP/1.0: the end of the connection marks the end of the answer. */
 	text_add(
 	    &out, "%s %s HTTP/1.0\r\nHost: %s\r\n", request->verb->method, request->path.at, request->host);
 	if (request->token[0])
@@ -338,7 +342,7 @@ static void send_request(const struct request *request, int fd)
 	text_free(&out);
 }
 
-/* false at the end. */
+/* Appends what can be read. Returns false at the end of the connection. */
 static bool read_more(int fd, struct text *in)
 {
 	char block[65536];
@@ -353,7 +357,7 @@ static bool read_more(int fd, struct text *in)
 	return true;
 }
 
-/* Reads the head; gives the status and where the body begins, or 0. */
+/* Reads the head of the answer. Returns the HTTP status and sets *body to the body's offset; or returns 0. */
 static int read_head(int fd, struct text *in, size_t *body)
 {
 	const char *end;
@@ -366,7 +370,7 @@ static int read_head(int fd, struct text *in, size_t *body)
 	return sscanf(in->at, "HTTP/1.%*d %d", &status) == 1 ? status : 0;
 }
 
-/* A line of the answer: another program wrote it. */
+/* Prints a line of the answer, with control characters made visible: it comes from another program. */
 static void print_visible(const char *bytes, size_t size)
 {
 	struct text line = {0};
@@ -376,7 +380,7 @@ static void print_visible(const char *bytes, size_t size)
 	text_free(&line);
 }
 
-/* The lines behind "data: ", as they come. */
+/* Prints the "data: " lines of an event stream as they come. */
 static void show_events(int fd, struct text *in, size_t body)
 {
 	size_t at = body;
@@ -400,10 +404,10 @@ static void show_events(int fd, struct text *in, size_t body)
 	}
 }
 
-static void tell_error(const char *body, int status)
+static void log_refusal(const char *body, int status)
 {
 	json_t *json = json_loads(body, 0, NULL);
-	const char *words = json_string_value(json_object_get(json, "error"));
+	const char *message = json_string_value(json_object_get(json, "error"));
 
 	if (status == 408)
 		log_error("the time is over: it has fired %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
@@ -411,12 +415,12 @@ static void tell_error(const char *body, int status)
 		    json_integer_value(json_object_get(json, "fired")),
 		    json_integer_value(json_object_get(json, "count")));
 	else
-		log_error("refused (%d): %s", status, words ? words : "no reason was given");
+		log_error("refused (%d): %s", status, message ? message : "no reason was given");
 	json_decref(json);
 }
 
-/* Prints what was asked for. If there is another page, `saying` asks for it next. */
-static int show(struct request *request, const char *body, size_t size)
+/* Prints an answer. If there is another page, prepares the request for it. */
+static int show_answer(struct request *request, const char *body, size_t size)
 {
 	json_t *answer, *next;
 
@@ -426,7 +430,7 @@ static int show(struct request *request, const char *body, size_t size)
 	}
 	answer = json_loadb(body, size, 0, NULL);
 	if (!answer) {
-		log_error("tell: the answer is no JSON");
+		log_error("tell: the answer is not JSON");
 		return EXIT_FAILED;
 	}
 	request->verb->show(answer, request->page == 0, stdout);
@@ -442,7 +446,7 @@ static int show(struct request *request, const char *body, size_t size)
 	return EXIT_DONE;
 }
 
-static int take_answer(struct request *request, int fd)
+static int receive_answer(struct request *request, int fd)
 {
 	struct text in = {0};
 	size_t body = 0;
@@ -457,10 +461,10 @@ static int take_answer(struct request *request, int fd)
 		while (read_more(fd, &in))
 			;
 		if (status >= 300) {
-			tell_error(in.at + body, status);
+			log_refusal(in.at + body, status);
 		} else {
 			result = request->verb->flags & TELL_SHOW
-			             ? show(request, in.at + body, in.size - body)
+			             ? show_answer(request, in.at + body, in.size - body)
 			             : EXIT_DONE;
 			result = fflush(stdout) || ferror(stdout) ? EXIT_FAILED : result;
 		}
@@ -475,17 +479,17 @@ static int run(const struct command_line *line)
 	struct request request = {.body = json_object()};
 	int status = EXIT_USAGE, fd;
 
-	request.verb = verb_find(line->words[0]);
+	request.verb = find_verb(line->words[0]);
 	if (request.verb)
-		status = request_fill(&request, line);
+		status = fill_request(&request, line);
 	if (!status)
-		status = token_fill(&request, command_value(line, "token"));
+		status = read_token(&request, command_value(line, "token"));
 	for (request.more = true; !status && request.more;) {
 		request.more = false;
 		if ((fd = connect_to(to, request.host, sizeof(request.host), &status)) < 0)
 			break;
 		send_request(&request, fd);
-		status = take_answer(&request, fd);
+		status = receive_answer(&request, fd);
 		close(fd);
 	}
 	text_free(&request.path);
@@ -495,12 +499,12 @@ static int run(const struct command_line *line)
 
 static const struct option_row options[] = {
     {0, "to", "ADDR:PORT", false, "where the run listens (" TO_DEFAULT "), or unix:PATH", NULL},
-    {0, "token", "FILE", false, "whose first line is the token", NULL},
-    {0, "session", "N", false, "do, fire: this session alone", NULL},
-    {0, "identity", "NAME", false, "… of this identity, or of this device address", NULL},
-    {0, "device", "SECTION", false, "… of this [device] section", NULL},
-    {0, "count", "N", false, "wait: until the rule has fired COUNT times (1)", NULL},
-    {0, "timeout", "TIME", false, "wait: at most so long (30s)", NULL},
+    {0, "token", "FILE", false, "file whose first line is the token", NULL},
+    {0, "session", "N", false, "do, fire: only this session", NULL},
+    {0, "identity", "NAME", false, "… only sessions of this identity or device address", NULL},
+    {0, "device", "SECTION", false, "… only sessions of this [device] section", NULL},
+    {0, "count", "N", false, "wait: until the rule has fired N times (1)", NULL},
+    {0, "timeout", "TIME", false, "wait: at most this long (30s)", NULL},
 };
 
 const struct command command_tell_row = {
@@ -511,20 +515,17 @@ const struct command command_tell_row = {
     .options = options,
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,
-    .what = "steer a run from a shell, where its ini file has [control]",
-    .more =
-        "WHAT is one of\n"
-        "  do \"blackout 40s\"                    any action that needs no datagram: blackout, rebind, link, "
-        "note\n"
-        "  fire RULE                            that rule's actions\n"
-        "  set \"[link default] up.loss = 5%\"    also of [rule NAME]; changes what arrives from then on\n"
-        "  add \"[rule NAME] …\"                 a new section, [link NAME] or [rule NAME], as it stands in "
-        "an ini "
-        "file\n"
-        "  wait RULE                            until it has fired\n"
-        "  mark TEXT                            an event in the capture\n"
-        "  sessions, config                     a table; the ini text in force\n"
-        "  summary, events                      as JSON; as lines, while they happen\n"
-        "  reload, rotate, stop                 as SIGHUP, SIGUSR2, SIGTERM\n\n"
-        "Exit status: 0 done; 1 refused, the time was over, or nobody answers; 2 usage error.",
+    .what = "steer a run whose ini file has [control]",
+    .more = "WHAT is one of\n"
+            "  do \"blackout 40s\"                    any action that needs no datagram:\n"
+            "                                       blackout, rebind, link, note\n"
+            "  fire RULE                            run the actions of that rule\n"
+            "  set \"[link default] up.loss = 5%\"    change a [link NAME] or [rule NAME] from now on\n"
+            "  add \"[rule NAME] …\"                 add a [link NAME] or [rule NAME], as in an ini file\n"
+            "  wait RULE                            wait until it has fired\n"
+            "  mark TEXT                            write an event to the capture\n"
+            "  sessions, config                     print a table; print the ini text in force\n"
+            "  summary, events                      print as JSON; print lines as they happen\n"
+            "  reload, rotate, stop                 as SIGHUP, SIGUSR2, SIGTERM\n\n"
+            "Exit status: 0 done; 1 refused, the time was over, or nobody answers; 2 usage error.",
 };

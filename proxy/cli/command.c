@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * command_parse walks the words once: values of options are stored by index of the option, and all other
+ * words are moved to the front of the array. Then the options that abbreviate settings, and --set, become
+ * `settings`.
+ */
 #include "proxy/cli/command.h"
 
 #include <stdarg.h>
@@ -17,7 +22,8 @@ const struct command *const command_table[] = {&command_run_row, &command_check_
     &command_help_row};
 const size_t command_count = sizeof(command_table) / sizeof(*command_table);
 
-static size_t row_of(const struct command *command, const char *option)
+/* Returns the index of an option, given by word or letter; option_count if there is none. */
+static size_t find_option(const struct command *command, const char *option)
 {
 	for (size_t i = 0; i < command->option_count; i++) {
 		const struct option_row *row = &command->options[i];
@@ -46,7 +52,7 @@ static void add_setting(struct command_line *line, const char *format, ...)
 
 const char *const *command_values(const struct command_line *line, const char *option, size_t *count)
 {
-	size_t row = row_of(line->command, option);
+	size_t row = find_option(line->command, option);
 
 	*count = row < line->command->option_count ? line->counts[row] : 0;
 	return *count ? line->values[row] : NULL;
@@ -60,7 +66,7 @@ const char *command_value(const struct command_line *line, const char *option)
 	return count ? values[0] : NULL;
 }
 
-/* "40s@75": the rule that begins a blackout of 40 s with the 75th datagram up. */
+/* Adds the rule of "40s@75": a blackout of 40 s that begins with the 75th datagram up. */
 static void add_blackout(struct command_line *line, const char *value)
 {
 	const char *at = strchr(value, '@');
@@ -98,19 +104,19 @@ void command_line_free(struct command_line *line)
 	*line = (struct command_line){0};
 }
 
-static int wrong(const struct command *command, const char *what, const char *about)
+static int usage_error(const struct command *command, const char *what, const char *word)
 {
-	log_error("%s: %s `%s`; `deadzone help %s` says more", command->name, what, about, command->name);
+	log_error("%s: %s `%s`; see `deadzone help %s`", command->name, what, word, command->name);
 	return EXIT_USAGE;
 }
 
-static int needs_value(const struct command *command, const char *word)
+static int missing_value_error(const struct command *command, const char *word)
 {
-	log_error("%s: `%s` needs a value; `deadzone help %s` says more", command->name, word, command->name);
+	log_error("%s: `%s` needs a value; see `deadzone help %s`", command->name, word, command->name);
 	return EXIT_USAGE;
 }
 
-static int unknown_option(const struct command *command, const char *word)
+static int unknown_option_error(const struct command *command, const char *word)
 {
 	const char *names[OPTIONS_MAX] = {0}, *nearest;
 	size_t count = 0;
@@ -120,25 +126,26 @@ static int unknown_option(const struct command *command, const char *word)
 			names[count++] = command->options[i].word;
 	nearest = text_nearest(word + strspn(word, "-"), names, count);
 	if (!nearest)
-		return wrong(command, "there is no option", word);
+		return usage_error(command, "there is no option", word);
 	log_error("%s: there is no option `%s`; did you mean `--%s`?", command->name, word, nearest);
 	return EXIT_USAGE;
 }
 
-static int keep(struct command_line *line, size_t row, const char *value)
+static int store_option(struct command_line *line, size_t row, const char *value)
 {
 	const struct option_row *option = &line->command->options[row];
 
 	if (line->counts[row] && !option->repeated)
-		return wrong(line->command, "given twice:", option->word ? option->word : value);
+		return usage_error(line->command, "given twice:", option->word ? option->word : value);
 	if (line->counts[row] == OPTION_VALUES_MAX)
-		return wrong(line->command, "given too often:", option->word ? option->word : value);
+		return usage_error(
+		    line->command, "given too many times:", option->word ? option->word : value);
 	line->values[row][line->counts[row]++] = value;
 	return 0;
 }
 
-/* "--word", "--word=value" or "--word value". */
-static int take_long(struct command_line *line, int count, char **words, int *at)
+/* Parses "--word", "--word=value" or "--word value". */
+static int parse_long_option(struct command_line *line, int count, char **words, int *at)
 {
 	const struct command *command = line->command;
 	char name[64];
@@ -146,37 +153,38 @@ static int take_long(struct command_line *line, int count, char **words, int *at
 	size_t row;
 
 	snprintf(name, sizeof(name), "%.*s", (int)(equals ? equals - words[*at] - 2 : 60), words[*at] + 2);
-	row = row_of(command, name);
+	row = find_option(command, name);
 	if (row == command->option_count || !name[0] || !name[1])
-		return unknown_option(command, words[*at]);
+		return unknown_option_error(command, words[*at]);
 	if (!command->options[row].takes)
-		return equals ? wrong(command, "takes no value:", words[*at]) : keep(line, row, "");
+		return equals ? usage_error(command, "takes no value:", words[*at])
+		              : store_option(line, row, "");
 	if (equals)
-		return keep(line, row, equals + 1);
+		return store_option(line, row, equals + 1);
 	if (*at + 1 == count)
-		return needs_value(command, words[*at]);
-	return keep(line, row, words[++*at]);
+		return missing_value_error(command, words[*at]);
+	return store_option(line, row, words[++*at]);
 }
 
-/* "-qv", "-cFILE" or "-c FILE". */
-static int take_short(struct command_line *line, int count, char **words, int *at)
+/* Parses "-qv", "-cFILE" or "-c FILE". */
+static int parse_short_option(struct command_line *line, int count, char **words, int *at)
 {
 	const struct command *command = line->command;
 
 	for (const char *c = words[*at] + 1; *c; c++) {
-		size_t row = row_of(command, (char[]){*c, '\0'});
+		size_t row = find_option(command, (char[]){*c, '\0'});
 		int status;
 
 		if (row == command->option_count)
-			return unknown_option(command, words[*at]);
+			return unknown_option_error(command, words[*at]);
 		if (command->options[row].takes) {
 			if (c[1])
-				return keep(line, row, c + 1);
+				return store_option(line, row, c + 1);
 			if (*at + 1 == count)
-				return needs_value(command, words[*at]);
-			return keep(line, row, words[++*at]);
+				return missing_value_error(command, words[*at]);
+			return store_option(line, row, words[++*at]);
 		}
-		if ((status = keep(line, row, "")))
+		if ((status = store_option(line, row, "")))
 			return status;
 	}
 	return 0;
@@ -189,8 +197,8 @@ static bool ends_with(const char *word, const char *end)
 	return size >= end_size && strcmp(word + size - end_size, end) == 0;
 }
 
-/* A word that belongs behind an option, or a setting that the shell has split. */
-static int misplaced(const struct command *command, const char *word)
+/* Reports an argument that lacks its option, or a setting that the shell has split. */
+static int misplaced_argument_error(const struct command *command, const char *word)
 {
 	static const char *const captures[] = {".pcap", ".pcapng", ".cap", ".gz", ".zst"};
 	bool is_capture = false;
@@ -201,7 +209,7 @@ static int misplaced(const struct command *command, const char *word)
 		log_error("%s: unexpected argument `%s`: quote the whole setting, --set \"[link default] "
 		          "loss = 5%%\"",
 		    command->name, word);
-	else if (is_capture && row_of(command, "read") < command->option_count)
+	else if (is_capture && find_option(command, "read") < command->option_count)
 		log_error("%s: unexpected argument `%s`: pass the capture with -r, `-r %s`", command->name,
 		    word, word);
 	else
@@ -220,9 +228,9 @@ int command_parse(const struct command *command, int count, char **words, struct
 			while (++at < count)
 				words[rest++] = words[at];
 		} else if (strncmp(words[at], "--", 2) == 0) {
-			status = take_long(line, count, words, &at);
+			status = parse_long_option(line, count, words, &at);
 		} else if (words[at][0] == '-' && words[at][1]) {
-			status = take_short(line, count, words, &at);
+			status = parse_short_option(line, count, words, &at);
 		} else {
 			words[rest++] = words[at];
 		}
@@ -231,23 +239,23 @@ int command_parse(const struct command *command, int count, char **words, struct
 		return status;
 	line->words = (const char *const *)words;
 	line->word_count = (size_t)rest;
-	if (line->word_count > command->words_max && row_of(command, "config") < command->option_count) {
-		return misplaced(command, words[command->words_max]);
+	if (line->word_count > command->words_max && find_option(command, "config") < command->option_count) {
+		return misplaced_argument_error(command, words[command->words_max]);
 	}
 	if (line->word_count > command->words_max)
-		return wrong(command, "unexpected argument", words[command->words_max]);
+		return usage_error(command, "unexpected argument", words[command->words_max]);
 	if (line->word_count < command->words_min)
-		return wrong(command, "lacks", command->words);
+		return usage_error(command, "lacks", command->words);
 	add_settings(line);
 	return 0;
 }
 
 bool command_same_file(const char *a, const char *b)
 {
-	struct stat one, other;
+	struct stat st_a, st_b;
 
-	return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
-	       one.st_ino == other.st_ino;
+	return stat(a, &st_a) == 0 && stat(b, &st_b) == 0 && st_a.st_dev == st_b.st_dev &&
+	       st_a.st_ino == st_b.st_ino;
 }
 
 int command_check_inputs(const struct command_line *line, const char *const *inputs, size_t input_count,
@@ -263,12 +271,13 @@ int command_check_inputs(const struct command_line *line, const char *const *inp
 	return EXIT_DONE;
 }
 
-static bool names_file(const char *path)
+/* Returns whether writing to `path` creates or replaces a file. Anything else (/dev/null, a terminal) may
+ * take several outputs. */
+static bool is_regular_file_name(const char *path)
 {
-	struct stat facts;
+	struct stat st;
 
-	/* What is no regular file (/dev/null, a terminal) may take several. */
-	return path && strcmp(path, "-") != 0 && (stat(path, &facts) || S_ISREG(facts.st_mode));
+	return path && strcmp(path, "-") != 0 && (stat(path, &st) || S_ISREG(st.st_mode));
 }
 
 int command_check_outputs(const char *command, const struct command_output *outputs, size_t count,
@@ -277,7 +286,7 @@ int command_check_outputs(const char *command, const struct command_output *outp
 	for (size_t i = 0; i < count; i++) {
 		const char *path = outputs[i].path;
 
-		if (!names_file(path))
+		if (!is_regular_file_name(path))
 			continue;
 		if (live_reads(live, setup, path)) {
 			log_error("%s: `%s` is read and cannot be written too; give %s another name", command,
@@ -285,8 +294,9 @@ int command_check_outputs(const char *command, const struct command_output *outp
 			return EXIT_USAGE;
 		}
 		for (size_t k = 0; k < i; k++)
-			if (names_file(outputs[k].path) && (strcmp(outputs[k].path, path) == 0 ||
-			                                       command_same_file(outputs[k].path, path))) {
+			if (is_regular_file_name(outputs[k].path) &&
+			    (strcmp(outputs[k].path, path) == 0 ||
+			        command_same_file(outputs[k].path, path))) {
 				log_error("%s: %s and %s cannot both write `%s`", command, outputs[k].option,
 				    outputs[i].option, path);
 				return EXIT_USAGE;
@@ -323,10 +333,9 @@ void command_print_help(const struct command *command, FILE *out)
 void command_print_all(FILE *out)
 {
 	fputs("deadzone: a network impairment proxy for over-the-air update testing\n\n"
-	      "It stands between devices and their cloud, relays their DTLS datagrams, makes the network "
-	      "between\n"
-	      "them as bad as an ini file says, and writes what it saw and did to a capture that Wireshark "
-	      "opens.\n\n",
+	      "It stands between devices and their cloud, relays their DTLS datagrams, makes the network\n"
+	      "between them as bad as an ini file says, and writes what it saw and did to a capture that\n"
+	      "Wireshark opens.\n\n",
 	    out);
 	for (size_t i = 0; i < command_count; i++)
 		fprintf(out, "  deadzone %-12s %s\n", command_table[i]->name, command_table[i]->what);

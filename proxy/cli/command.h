@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * command: the words after `deadzone`: one table of commands and their options, which dispatch, --help, the
- * man page and the messages about wrong words all read.
+ * command: the command line of `deadzone`. Each cmd_*.c defines one `struct command`; command_table lists
+ * them. Parsing, --help, the man page and the error messages all read that table.
+ *
+ * main() calls command_parse, the command's `run`, and command_line_free.
  */
 #ifndef PROXY_COMMAND_H
 #define PROXY_COMMAND_H
@@ -10,51 +12,53 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* One option of a command; those that take a value name it. */
+/* One option of a command. */
 struct option_row {
-	char letter;      /* 0: none */
-	const char *word; /* NULL: none */
-	const char *takes;
-	bool repeated;
-	const char *what;
-	const char *setting; /* NULL, or what it is short for: "[link default] loss" */
+	char letter;         /* 0: none */
+	const char *word;    /* NULL: none */
+	const char *takes;   /* name of its value; NULL: takes none */
+	bool repeated;       /* may be given several times */
+	const char *what;    /* for help */
+	const char *setting; /* the setting that it abbreviates, as "[link default] loss"; or NULL */
 };
 
-#define OPTIONS_MAX 40 /* of a command */
-#define OPTION_VALUES_MAX 64
-#define COMMAND_FILES_MAX 10000 /* words that name files */
+#define OPTIONS_MAX 40          /* per command */
+#define OPTION_VALUES_MAX 64    /* per option */
+#define COMMAND_FILES_MAX 10000 /* file arguments of a command */
 
-/* What stood on the command line. */
+/* A parsed command line. All strings but the settings belong to argv. */
 struct command_line {
 	const struct command *command;
-	const char *values[OPTIONS_MAX][OPTION_VALUES_MAX]; /* by the option's row */
+	const char *values[OPTIONS_MAX][OPTION_VALUES_MAX]; /* by index of the option */
 	size_t counts[OPTIONS_MAX];
-	const char *const *words; /* what is no option */
+	const char *const *words; /* arguments that are not options */
 	size_t word_count;
-	char **settings; /* those that options are short for, then those of --set */
+	char **settings; /* "[SECTION] KEY = VALUE": from abbreviating options, then from --set */
 	size_t setting_count;
 };
 
+/* Returns the exit status. */
 typedef int command_run(const struct command_line *line);
 
 struct command {
 	const char *name;
-	const char *words; /* what it takes beside options, for help */
+	const char *words; /* its arguments, for help */
 	size_t words_min, words_max;
 	const struct option_row *options;
 	size_t option_count;
 	command_run *run;
-	const char *what;
+	const char *what; /* one line, for the list of commands */
 	const char *more; /* paragraphs for `help COMMAND` and the man page */
 };
 
-/* Options of run and simulate that are short for settings, where an ini file would be too much. */
+/* Options of run and simulate that abbreviate settings, for runs without an ini file. */
 #define COMMAND_LINK_OPTIONS                                                                                 \
 	{0, "latency", "TIME", false, "delay of the default link, one way", "[link default] latency"},       \
 	    {0, "jitter", "TIME", false, "how much that delay varies", "[link default] jitter"},             \
-	    {0, "loss", "SHARE", false, "share of datagrams that are lost, as 5%", "[link default] loss"},   \
-	    {0, "rate", "RATE", false, "bits per second, as 18kbit", "[link default] rate"},                 \
-	    {0, "queue", "AMOUNT", false, "capacity of the queue at the bottleneck, as 20p",                 \
+	    {0, "loss", "SHARE", false, "share of datagrams that are lost, such as 5%",                      \
+	        "[link default] loss"},                                                                      \
+	    {0, "rate", "RATE", false, "bits per second, such as 18kbit", "[link default] rate"},            \
+	    {0, "queue", "AMOUNT", false, "capacity of the queue at the bottleneck, such as 20p",            \
 	        "[link default] queue"},                                                                     \
 	    {0, "duplicate", "SHARE", false, "share that is sent twice", "[link default] duplicate"},        \
 	    {0, "corrupt", "SHARE", false, "share in which a bit is flipped", "[link default] corrupt"},     \
@@ -62,7 +66,7 @@ struct command {
 	    {0, "mtu", "SIZE", false, "larger datagrams are dropped", "[link default] mtu"},                 \
 	    {0, "link", "profile:NAME", false, "profile that the default link follows",                      \
 	        "[link default] like"},                                                                      \
-	    {0, "blackout", "TIME@N", false, "nothing passes for TIME, from the Nth datagram up on",         \
+	    {0, "blackout", "TIME@N", false, "nothing passes for TIME, starting with the Nth datagram up",   \
 	        COMMAND_BLACKOUT},                                                                           \
 	{                                                                                                    \
 		0, "seed", "N", false, "every random choice derives from it", "[proxy] seed"                 \
@@ -75,25 +79,28 @@ extern const size_t command_count;
 extern const struct command command_run_row, command_check_row, command_simulate_row, command_report_row,
     command_replay_rules_row, command_tell_row, command_profiles_row, command_help_row;
 
-/* Value of an option, or NULL; how often it was given. */
+/* Returns the first value of an option, or NULL if it was not given. */
 const char *command_value(const struct command_line *line, const char *option);
+/* Returns all values of an option, or NULL, and sets *count to how often it was given. */
 const char *const *command_values(const struct command_line *line, const char *option, size_t *count);
 
-/* Reads the words; gives 0, or EXIT_USAGE after telling what is wrong. */
+/* Parses the `count` words after the command's name, reordering them. Returns 0, or EXIT_USAGE after logging
+ * an error; command_line_free must be called in both cases. */
 int command_parse(const struct command *command, int count, char **words, struct command_line *line);
 void command_line_free(struct command_line *line);
-/* The two names are of one file: writing it would destroy it before it is read. */
+/* Returns whether both names exist and are the same file, so that writing one would destroy the other. */
 bool command_same_file(const char *a, const char *b);
-/* Outputs of a command that must be neither inputs nor one another; a `path` of NULL or "-" is none. Tells
- * what is wrong and gives EXIT_USAGE. */
 struct live;
 struct setup;
+/* An output file of a command, and the option that names it. A `path` of NULL or "-" is no file. */
 struct command_output {
 	const char *option, *path;
 };
+/* The outputs must differ from each other and from the ini files read. Logs the first that does not and
+ * returns EXIT_USAGE. */
 int command_check_outputs(const char *command, const struct command_output *outputs, size_t count,
     const struct live *live, const struct setup *setup);
-/* The captures that a command reads must not be among its outputs. Reports the first that is and returns
+/* The captures that a command reads must not be among its outputs. Logs the first that is and returns
  * EXIT_USAGE. */
 int command_check_inputs(const struct command_line *line, const char *const *inputs, size_t input_count,
     const struct command_output *outputs, size_t count);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* main: `deadzone COMMAND …`, and what concerns every command. */
+/* main: runs `deadzone COMMAND …`, and sets up what every command needs. */
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,9 +32,10 @@ int main(int count, char **words)
 	struct command_line line;
 	int status;
 
-	json_set_alloc_funcs(memory_get, free); /* a JSON text that lacks a part is no text */
+	/* memory_get never returns NULL, so that no JSON text lacks a part. */
+	json_set_alloc_funcs(memory_get, free);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is as a full disk */
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit is then a write error, like a full disk */
 	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
 		printf("deadzone %s\n", DEADZONE_VERSION);
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;

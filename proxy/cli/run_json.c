@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* run_json: the summary for --json, into a file or to standard output. */
+/* run_json: writes the summary of --json to a file or to standard output. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,9 +11,9 @@
 #include "proxy/run/output.h"
 #include "report/dump.h"
 
-#define JSON_QUEUE_MAX ((size_t)64 << 20) /* bytes that may wait on standard output before the end */
+#define JSON_QUEUE_MAX ((size_t)64 << 20) /* bytes queued for standard output during the run */
 
-/* Standard output may be a pipe that nobody reads: it has a queue, as messages do. */
+/* Queues the summary, because standard output may be a pipe that nobody reads. */
 static int queue_json(struct run *run, json_t *json, bool at_end, struct error *error)
 {
 	struct text text = {0};
@@ -45,7 +45,6 @@ void run_write_json(struct run *run, const struct run_summary *result, bool at_e
 		run->running.status = EXIT_FAILED;
 }
 
-/* A file that the command line names and that cannot be opened is an error at once, not at the end. */
 int run_json_open(struct run *run)
 {
 	const char *capture = run->capture_path ? run->capture_path : run->running.setup->capture.file;
@@ -72,5 +71,5 @@ int run_json_open(struct run *run)
 		return EXIT_USAGE;
 	}
 	fresh_discard(&probe);
-	return EXIT_DONE; /* the reader of a FIFO may come later */
+	return EXIT_DONE; /* ENXIO: the reader of a FIFO may come later */
 }

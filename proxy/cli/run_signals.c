@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * run_signals: the first SIGINT or SIGTERM asks the event loop to stop, by an eventfd; a further one ends the
- * process at once, even while the loop waits for a disk or for standard error. SIGHUP, SIGUSR1 and SIGUSR2
- * are libevent's, which calls back for each signal that came.
+ * run_signals: the first SIGINT or SIGTERM stops the event loop through an eventfd; a further one ends the
+ * process at once, even while the loop is blocked on a disk or on standard error. SIGHUP, SIGUSR1 and SIGUSR2
+ * are handled by libevent, which calls back once for each signal received.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,28 +15,28 @@
 #include "proxy/run/log.h"
 
 static int stop_eventfd = -1;
-static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t stop_requested;
 
-static void die_now(void)
+static void exit_now(void)
 {
 	static const char text[] = "deadzone: stopped at once\n";
 	struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
 
 	if (poll(&standard_error, 1, 0) != 1 || write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		_exit(EXIT_FAILED); /* nobody reads it */
+		_exit(EXIT_FAILED); /* standard error is not read, or closed */
 	_exit(EXIT_FAILED);
 }
 
-static void stop_signalled(int number)
+static void on_stop_signal(int number)
 {
-	int kept = errno;
+	int saved_errno = errno;
 
 	(void)number;
-	if (stop_asked)
-		die_now();
-	stop_asked = 1;
+	if (stop_requested)
+		exit_now();
+	stop_requested = 1;
 	eventfd_write(stop_eventfd, 1);
-	errno = kept;
+	errno = saved_errno;
 }
 
 static void on_stop(evutil_socket_t fd, short what, void *user)
@@ -48,8 +48,8 @@ static void on_stop(evutil_socket_t fd, short what, void *user)
 	running_stop(&run->running);
 }
 
-/* libevent calls back for each signal that came: several SIGHUPs become one reload, done in the loop's next
- * round, so that a SIGTERM among them does not wait for all. */
+/* Defers the reload to the next round of the event loop, so that several SIGHUPs cause one reload, and a
+ * SIGTERM among them does not wait for several. */
 static void on_hangup(evutil_socket_t number, short what, void *user)
 {
 	struct run *run = user;
@@ -65,7 +65,7 @@ static void on_reload(evutil_socket_t fd, short what, void *user)
 
 	(void)fd;
 	(void)what;
-	if (!stop_asked && !running_reload(&run->running, NULL))
+	if (!stop_requested && !running_reload(&run->running, NULL))
 		control_reload(run->control);
 }
 
@@ -96,7 +96,7 @@ static void on_rotate(evutil_socket_t number, short what, void *user)
 
 static int stop_open(struct run *run)
 {
-	struct sigaction asks = {.sa_handler = stop_signalled, .sa_flags = SA_RESTART};
+	struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
 
 	stop_eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (stop_eventfd < 0)
@@ -104,7 +104,7 @@ static int stop_open(struct run *run)
 	run->stop = event_new(run->base, stop_eventfd, EV_READ, on_stop, run);
 	if (!run->stop || event_add(run->stop, NULL))
 		return -1;
-	return sigaction(SIGINT, &asks, NULL) || sigaction(SIGTERM, &asks, NULL) ? -1 : 0;
+	return sigaction(SIGINT, &action, NULL) || sigaction(SIGTERM, &action, NULL) ? -1 : 0;
 }
 
 int run_signals_open(struct run *run)
@@ -118,7 +118,7 @@ int run_signals_open(struct run *run)
 	if (!run->reload)
 		return -1;
 	for (int i = 0; i < RUN_SIGNALS; i++) {
-		signal(rows[i].number, SIG_IGN); /* what libevent leaves behind at the end */
+		signal(rows[i].number, SIG_IGN); /* libevent restores this when the event is freed */
 		run->signals[i] = evsignal_new(run->base, rows[i].number, rows[i].call, run);
 		if (!run->signals[i] || event_add(run->signals[i], NULL))
 			return -1;
@@ -128,7 +128,7 @@ int run_signals_open(struct run *run)
 
 void run_signals_close(struct run *run)
 {
-	stop_asked = 1;
+	stop_requested = 1;
 	if (run->stop)
 		event_free(run->stop);
 	if (run->reload)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* run_ticks: what a run does once a second, in the program's first thread. */
+/* run_ticks: what a run does once a second, in the main thread. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "proxy/run/clock.h"
 
 #define STATUS_EVERY 1         /* seconds */
-#define STEP_MIN (100 * NS_MS) /* of the wall clock; NTP's slewing is at most 0.5 ms in a second */
+#define STEP_MIN (100 * NS_MS) /* of the wall clock; NTP slews it by at most 0.5 ms per second */
 
 static void show_status(struct run *run)
 {
@@ -45,7 +45,6 @@ static void take_sample(struct run *run)
 	summary_now_free(&now);
 }
 
-/* SIGUSR2, rotation or a reload started another. */
 void run_announce_file(struct run *run)
 {
 	char name[4096];
@@ -56,9 +55,9 @@ void run_announce_file(struct run *run)
 	memcpy(run->capture_name, name, sizeof(name));
 }
 
-/* Stamps go on as they were, so that no interval in a capture is torn; that the wall clock did not is an
- * event. */
-static void look_at_the_clock(struct run *run)
+/* Records an event if the wall clock was stepped. Time stamps in the capture are not stepped with it, so that
+ * the intervals between them stay right. */
+static void check_wall_clock(struct run *run)
 {
 	ns_t offset = clock_wall() - clock_now(), step = offset - run->wall_offset;
 	char text[80];
@@ -68,7 +67,7 @@ static void look_at_the_clock(struct run *run)
 		return;
 	snprintf(text, sizeof(text), "clock-stepped %+.3fs", (double)step / 1e9);
 	running_event(&run->running, text);
-	log_notice("%s: stamps go on as before the step", text);
+	log_notice("%s: time stamps continue as before the step", text);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *user)
@@ -78,7 +77,7 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
 
 	(void)fd;
 	(void)what;
-	look_at_the_clock(run);
+	check_wall_clock(run);
 	if (run->running.capture && capture_trouble(run->running.capture, text, sizeof(text)))
 		log_error("capture: %s", text);
 	if (run->running.capture)

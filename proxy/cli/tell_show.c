@@ -6,19 +6,19 @@
 
 #include "base/text.h"
 
-static const char *word_of(const json_t *object, const char *key)
+static const char *get_string(const json_t *object, const char *key)
 {
-	const char *word = json_string_value(json_object_get(object, key));
+	const char *string = json_string_value(json_object_get(object, key));
 
-	return word ? word : "-";
+	return string ? string : "-";
 }
 
-static json_int_t number_of(const json_t *object, const char *key)
+static json_int_t get_integer(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
 }
 
-static json_int_t dropped_of(const json_t *session, const char *way)
+static json_int_t count_dropped(const json_t *session, const char *way)
 {
 	json_int_t sum = 0;
 	const char *reason;
@@ -29,7 +29,7 @@ static json_int_t dropped_of(const json_t *session, const char *way)
 	return sum;
 }
 
-/* Another program wrote it. */
+/* Prints text from another program, with control characters made visible. */
 static void print_visible(const struct text *text, FILE *out)
 {
 	struct text visible = {0};
@@ -53,12 +53,13 @@ void tell_show_sessions(const json_t *answer, bool is_first, FILE *out)
 		text_add(&text,
 		    "%7" JSON_INTEGER_FORMAT "  %-24s  %-16s  %-16s  %9" JSON_INTEGER_FORMAT
 		    "  %9" JSON_INTEGER_FORMAT "  %9" JSON_INTEGER_FORMAT "  %10.1f  %s\n",
-		    number_of(session, "s"), word_of(session, "device"), word_of(session, "section"),
-		    word_of(session, "link"), number_of(json_object_get(session, "up"), "received"),
-		    number_of(json_object_get(session, "down"), "received"),
-		    dropped_of(session, "up") + dropped_of(session, "down"),
+		    get_integer(session, "s"), get_string(session, "device"), get_string(session, "section"),
+		    get_string(session, "link"), get_integer(json_object_get(session, "up"), "received"),
+		    get_integer(json_object_get(session, "down"), "received"),
+		    count_dropped(session, "up") + count_dropped(session, "down"),
 		    json_number_value(json_object_get(session, "seconds")),
-		    json_is_string(json_object_get(session, "ended")) ? word_of(session, "ended") : "active");
+		    json_is_string(json_object_get(session, "ended")) ? get_string(session, "ended")
+		                                                      : "active");
 	}
 	if (text.size)
 		print_visible(&text, out);
@@ -67,16 +68,17 @@ void tell_show_sessions(const json_t *answer, bool is_first, FILE *out)
 
 static void add_names(struct text *text, const json_t *answer, const char *key)
 {
-	const json_t *one;
+	const json_t *element;
 	size_t i;
 
 	if (!json_array_size(json_object_get(answer, key)))
 		return;
 	text_add(text, "; %s:", key);
-	json_array_foreach(json_object_get(answer, key), i, one)
+	json_array_foreach(json_object_get(answer, key), i, element)
 	{
-		const char *name = json_is_string(one) ? json_string_value(one) : word_of(one, "name");
-		bool disabled = json_is_false(json_object_get(one, "enabled"));
+		const char *name = json_is_string(element) ? json_string_value(element)
+		                                           : get_string(element, "name");
+		bool disabled = json_is_false(json_object_get(element, "enabled"));
 
 		text_add(text, "%s %s%s", i ? "," : "", name, disabled ? " (disabled)" : "");
 	}
@@ -89,13 +91,13 @@ void tell_show_config(const json_t *answer, bool is_first, FILE *out)
 
 	(void)is_first;
 	text_add(&text, "; deadzone %s, generation %" JSON_INTEGER_FORMAT ", seed %" JSON_INTEGER_FORMAT "\n",
-	    word_of(answer, "version"), number_of(answer, "generation"), number_of(answer, "seed"));
+	    get_string(answer, "version"), get_integer(answer, "generation"), get_integer(answer, "seed"));
 	add_names(&text, answer, "listen");
-	text_add(&text, "; upstream: %s\n", word_of(answer, "upstream"));
+	text_add(&text, "; upstream: %s\n", get_string(answer, "upstream"));
 	add_names(&text, answer, "links");
 	add_names(&text, answer, "devices");
 	add_names(&text, answer, "rules");
-	text_add(&text, "%s", word_of(answer, "ini"));
+	text_add(&text, "%s", get_string(answer, "ini"));
 	print_visible(&text, out);
 	text_free(&text);
 }

@@ -7,18 +7,18 @@
 #include "proxy/control/inside.h"
 #include "report/dump.h"
 
-static const char *status_words(int status)
+static const char *reason_phrase(int status)
 {
 	static const struct {
 		int status;
-		const char *words;
+		const char *phrase;
 	} rows[] = {{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"}, {401, "Unauthorized"},
 	    {404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
 	    {413, "Content Too Large"}, {503, "Service Unavailable"}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
 		if (rows[i].status == status)
-			return rows[i].words;
+			return rows[i].phrase;
 	return "Error";
 }
 
@@ -45,7 +45,7 @@ void call_send(struct call *call, int status, const char *type, const void *byte
 	if (status == 401)
 		call_header(call, "WWW-Authenticate", "Bearer");
 	clients_await_request(&call->control->clients, call->http);
-	evhttp_send_reply(call->http, status, status_words(status), out);
+	evhttp_send_reply(call->http, status, reason_phrase(status), out);
 	evbuffer_free(out);
 }
 
@@ -56,7 +56,7 @@ void call_give_up(struct call *call)
 	call->answered = true;
 	clients_await_request(&call->control->clients, call->http);
 	call_header(call, "Retry-After", "1");
-	evhttp_send_reply(call->http, 503, status_words(503), NULL);
+	evhttp_send_reply(call->http, 503, reason_phrase(503), NULL);
 }
 
 void call_answer(struct call *call, int status, json_t *json)
@@ -72,13 +72,13 @@ void call_answer(struct call *call, int status, json_t *json)
 void call_refuse(struct call *call, int status, const char *format, ...)
 {
 	struct text text = {0};
-	json_t *words;
+	json_t *message;
 	va_list list;
 
 	va_start(list, format);
 	text_add_list(&text, format, list);
 	va_end(list);
-	words = json_string(text.at);
+	message = json_string(text.at);
 	text_free(&text);
-	call_answer(call, status, json_pack("{s:o}", "error", words ? words : json_string("not UTF-8")));
+	call_answer(call, status, json_pack("{s:o}", "error", message ? message : json_string("not UTF-8")));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * call: one request and its answer. A handler answers once, by one of the functions below, or leaves the call
- * to pending.c.
+ * call: one request and its answer. A handler either answers exactly once, by one of the functions below, or
+ * hands the call to pending.c.
  */
 #ifndef PROXY_CALL_H
 #define PROXY_CALL_H
@@ -16,20 +16,22 @@ struct call {
 	struct control *control;
 	struct running *running;
 	struct evhttp_request *http;
-	const char *name; /* what stands at {…} in the route's path; "" where there is none */
+	const char *name; /* the value of {…} in the route's path; "" if the path has none */
 	struct evkeyvalq *query;
-	json_t *body;  /* NULL: there was none */
-	bool answered; /* or pending */
+	json_t *body;  /* NULL: the request had none */
+	bool answered; /* an answer was sent, or pending.c has the call */
 };
 
-/* A handler ran out of memory: 503, where it has not answered yet. */
+/* Answers 503 unless the call was answered already. For handlers that run out of memory. */
 void call_give_up(struct call *call);
-/* A header of the answer, to be added before it. */
+/* Adds a header to the answer; call it before answering. */
 void call_header(struct call *call, const char *name, const char *value);
-/* These take `json` over. */
+/* Answers with `json` and releases it. */
 void call_answer(struct call *call, int status, json_t *json);
+/* Answers {"error": "…"}. */
 void call_refuse(struct call *call, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Answers with `size` bytes of media type `type`. */
 void call_send(struct call *call, int status, const char *type, const void *bytes, size_t size);
 
 #endif

@@ -10,22 +10,22 @@
 #include "base/memory.h"
 #include "proxy/relay/relay.h"
 
-static ino_t inode_of(int fd)
+static ino_t socket_inode(int fd)
 {
-	struct stat facts;
+	struct stat st;
 
-	return fd >= 0 && fstat(fd, &facts) == 0 ? facts.st_ino : 0;
+	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
 }
 
-static bool is_open(const struct client *client)
+static bool client_is_open(const struct client *client)
 {
-	return client->inode && inode_of(client->fd) == client->inode;
+	return client->inode && socket_inode(client->fd) == client->inode;
 }
 
-static struct client *client_of(struct clients *clients, struct evhttp_request *http)
+static struct client *find_client(struct clients *clients, struct evhttp_request *http)
 {
 	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(evhttp_request_get_connection(http)));
-	ino_t inode = inode_of(fd);
+	ino_t inode = socket_inode(fd);
 
 	for (size_t i = 0; i < SETUP_CONTROL_CLIENTS; i++)
 		if (clients->all[i].inode == inode && clients->all[i].fd == fd)
@@ -33,8 +33,8 @@ static struct client *client_of(struct clients *clients, struct evhttp_request *
 	return NULL;
 }
 
-/* Refuses a connection before its request was read: evhttp sees it end. */
-static void refuse(int fd)
+/* Refuses a connection whose request has not been read yet. evhttp sees only that it was shut down. */
+static void refuse_connection(int fd)
 {
 	static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
 	                             "Content-Type: application/json\r\nContent-Length: 33\r\n"
@@ -45,26 +45,26 @@ static void refuse(int fd)
 	shutdown(fd, SHUT_RDWR);
 }
 
-static void add(struct clients *clients, int fd)
+static void add_client(struct clients *clients, int fd)
 {
 	for (size_t i = 0; i < SETUP_CONTROL_CLIENTS; i++) {
 		struct client *client = &clients->all[i];
 
-		if (is_open(client))
+		if (client_is_open(client))
 			continue;
-		*client = (struct client){.fd = fd, .inode = inode_of(fd), .since = clock_now()};
+		*client = (struct client){.fd = fd, .inode = socket_inode(fd), .since = clock_now()};
 		return;
 	}
-	refuse(fd);
+	refuse_connection(fd);
 }
 
-/* Registers the connection that was accepted last: by now evhttp has given it its socket. */
+/* Registers the connection that was accepted last; evhttp has assigned its socket by now. */
 static void register_accepted(struct clients *clients)
 {
 	if (!clients->accepted)
 		return;
 	if (bufferevent_getfd(clients->accepted) >= 0)
-		add(clients, bufferevent_getfd(clients->accepted));
+		add_client(clients, bufferevent_getfd(clients->accepted));
 	bufferevent_decref(clients->accepted);
 	clients->accepted = NULL;
 }
@@ -75,7 +75,7 @@ void clients_sweep(struct clients *clients, ns_t now)
 	for (size_t i = 0; i < SETUP_CONTROL_CLIENTS; i++) {
 		struct client *client = &clients->all[i];
 
-		if (!is_open(client))
+		if (!client_is_open(client))
 			client->inode = 0;
 		else if (client->since != NS_NEVER && now - client->since > CONTROL_PATIENCE_SECONDS * NS_S)
 			shutdown(client->fd, SHUT_RDWR);
@@ -104,7 +104,7 @@ struct bufferevent *clients_accept(struct clients *clients, struct event_base *b
 
 void clients_await_request(struct clients *clients, struct evhttp_request *http)
 {
-	struct client *client = client_of(clients, http);
+	struct client *client = find_client(clients, http);
 
 	if (client)
 		client->since = clock_now();
@@ -112,7 +112,7 @@ void clients_await_request(struct clients *clients, struct evhttp_request *http)
 
 void clients_serve(struct clients *clients, struct evhttp_request *http)
 {
-	struct client *client = client_of(clients, http);
+	struct client *client = find_client(clients, http);
 
 	if (client)
 		client->since = NS_NEVER;
@@ -120,7 +120,7 @@ void clients_serve(struct clients *clients, struct evhttp_request *http)
 
 void clients_forget(struct clients *clients, struct evhttp_request *http)
 {
-	struct client *client = client_of(clients, http);
+	struct client *client = find_client(clients, http);
 
 	if (client)
 		client->inode = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * clients: the connections of the API: at most SETUP_CONTROL_CLIENTS, and none that keeps us waiting.
+ * clients: the connections of the API. Limits their number to SETUP_CONTROL_CLIENTS and shuts down those that
+ * have not sent a request within CONTROL_PATIENCE_SECONDS.
  *
- * evhttp neither limits its connections nor says when one ends. So each is registered by its socket and that
- * socket's inode: if the descriptor has another inode, the connection is gone. A connection that has not sent
- * its request within CONTROL_PATIENCE_SECONDS is shut down.
+ * evhttp neither limits its connections nor reports when one ends. So each connection is registered by its
+ * descriptor and the inode of its socket: if the descriptor has another inode by now, the connection is gone.
  */
 #ifndef PROXY_CONTROL_CLIENTS_H
 #define PROXY_CONTROL_CLIENTS_H
@@ -23,29 +23,29 @@ struct event_base;
 
 struct client {
 	int fd;
-	ino_t inode; /* 0: this place is free */
-	ns_t since;  /* its request is awaited since then; NS_NEVER while a request is served */
+	ino_t inode; /* 0: this entry is free */
+	ns_t since;  /* when it began to wait for a request; NS_NEVER while a request is served */
 };
 
 struct clients {
 	struct client all[SETUP_CONTROL_CLIENTS];
-	struct bufferevent *accepted; /* the newest, without a socket yet; NULL: none */
+	struct bufferevent *accepted; /* the newest, not yet registered; NULL: none */
 	struct event *registers;
 };
 
 void clients_init(struct clients *clients, struct event_base *base);
 void clients_fini(struct clients *clients);
-/* Returns the buffers of a connection that evhttp accepts; NULL if memory is out. evhttp asks for them just
- * before it gives them their socket. */
+/* Returns the bufferevent of a connection that evhttp is accepting, or NULL if out of memory. evhttp assigns
+ * the socket after this returns, so the connection is registered later. */
 struct bufferevent *clients_accept(struct clients *clients, struct event_base *base);
-/* Frees the places of connections that ended, and shuts down those that kept us waiting for too long. */
+/* Frees the entries of connections that ended, and shuts down those whose request is overdue. */
 void clients_sweep(struct clients *clients, ns_t now);
 
-/* A request of this connection is served, for however long. */
+/* Suspends the time limit of the connection while its request is served. */
 void clients_serve(struct clients *clients, struct evhttp_request *http);
-/* The answer left: its next request is awaited. */
+/* Restarts the time limit: the answer was sent, the next request may come. */
 void clients_await_request(struct clients *clients, struct evhttp_request *http);
-/* Frees its place at once: the connection is about to be closed. */
+/* Frees the entry of a connection that is about to be closed. */
 void clients_forget(struct clients *clients, struct evhttp_request *http);
 
 #endif

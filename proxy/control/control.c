@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Each request that evhttp has read is served at once if the time budget of this tick allows it and no other
+ * request waits; otherwise it is appended to a queue, which on_tick serves with the budgets of later ticks.
+ */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -20,29 +24,29 @@
 #include "proxy/run/log.h"
 #include "proxy/run/clock.h"
 
-#define HEADERS_MAX 16384
-#define BODY_READ_MAX (1 << 20) /* beyond it evhttp answers by itself */
+#define HEADERS_MAX 16384       /* bytes */
+#define BODY_READ_MAX (1 << 20) /* bytes; evhttp itself refuses a longer body */
 #define STOP_TICKS 2
-#define BUDGET (4 * NS_MS) /* of each tick that may go into requests: the rest is the relays' */
+#define BUDGET (4 * NS_MS) /* time per tick for requests; the rest is for relaying */
 
 struct listening {
 	struct listening *next;
 	struct control *control;
 	struct evhttp *http;
 	struct address bound; /* family FAMILY_NONE: a Unix socket */
-	char *path;           /* of it, unlinked at the end */
+	char *path;           /* of the Unix socket, unlinked at the end; else NULL */
 	dev_t device;
-	ino_t inode;
+	ino_t inode; /* with `device`: identifies the socket file that was bound */
 };
 
-/* A request whose turn has not come: too much was spent on others. */
+/* A request that waits because the budget is spent. */
 struct queued {
 	struct queued *next;
 	struct listening *listening;
 	struct evhttp_request *http;
 };
 
-/* ---- Turns ---- */
+/* ---- Serving requests ---- */
 
 static bool is_page(struct evhttp_request *http)
 {
@@ -56,8 +60,8 @@ static void dispatch_task(void *user)
 	dispatch_call(user);
 }
 
-/* A handler halts the workers where it looks at what is theirs. */
-static void dispatch(struct call *call)
+/* Runs the handler; if it runs out of memory, answers 503. */
+static void try_dispatch(struct call *call)
 {
 	if (running_try(call->running, dispatch_task, call))
 		return;
@@ -65,49 +69,49 @@ static void dispatch(struct call *call)
 	call_give_up(call);
 }
 
-static void serve_one(struct listening *listening, struct evhttp_request *http)
+static void serve_request(struct listening *listening, struct evhttp_request *http)
 {
 	struct control *control = listening->control;
 	struct call call = call_of(control, http);
-	const char *why = guard_check_origin(&listening->bound, http);
-	ns_t began = clock_now();
+	const char *refusal = guard_check_origin(&listening->bound, http);
+	ns_t start = clock_now();
 
-	if (why)
-		call_refuse(&call, 400, "%s", why);
+	if (refusal)
+		call_refuse(&call, 400, "%s", refusal);
 	else if (!guard_check_token(control->token, http) && is_page(http))
-		routes_page(&call, 401); /* it holds nothing, and asks for the token */
+		routes_page(&call, 401); /* it holds no data, and prompts for the token */
 	else if (!guard_check_token(control->token, http))
 		call_refuse(&call, 401, "the token is missing or wrong: Authorization: Bearer …");
 	else
-		dispatch(&call);
-	control->spent += clock_now() - began;
+		try_dispatch(&call);
+	control->spent += clock_now() - start;
 }
 
-static void queue_forget(struct control *control, struct queued *queued)
+static void queue_remove(struct control *control, struct queued *queued)
 {
-	struct queued **link = &control->first, *before = NULL;
+	struct queued **link = &control->first, *previous = NULL;
 
 	while (*link != queued) {
-		before = *link;
+		previous = *link;
 		link = &(*link)->next;
 	}
 	*link = queued->next;
 	if (control->last == queued)
-		control->last = before;
+		control->last = previous;
 	free(queued);
 }
 
-static void queue_lost(struct evhttp_connection *connection, void *user)
+static void on_queued_close(struct evhttp_connection *connection, void *user)
 {
 	struct queued *queued = user;
 
 	evhttp_connection_set_closecb(connection, NULL, NULL);
 	if (!evhttp_request_get_connection(queued->http))
 		evhttp_request_free(queued->http);
-	queue_forget(queued->listening->control, queued);
+	queue_remove(queued->listening->control, queued);
 }
 
-static void queue_put(struct listening *listening, struct evhttp_request *http)
+static void queue_append(struct listening *listening, struct evhttp_request *http)
 {
 	struct control *control = listening->control;
 	struct queued *queued = calloc(1, sizeof(*queued));
@@ -119,10 +123,10 @@ static void queue_put(struct listening *listening, struct evhttp_request *http)
 	*(control->last ? &control->last->next : &control->first) = queued;
 	control->last = queued;
 	clients_serve(&control->clients, http);
-	evhttp_connection_set_closecb(evhttp_request_get_connection(http), queue_lost, queued);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(http), on_queued_close, queued);
 }
 
-/* Those whose turn it is, as far as this tick's share of time goes. */
+/* Serves queued requests until this tick's budget is spent. */
 static void queue_serve(struct control *control)
 {
 	control->spent = control->spent > BUDGET ? control->spent - BUDGET : 0;
@@ -131,8 +135,8 @@ static void queue_serve(struct control *control)
 		struct evhttp_request *http = control->first->http;
 
 		evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
-		queue_forget(control, control->first);
-		serve_one(listening, http);
+		queue_remove(control, control->first);
+		serve_request(listening, http);
 	}
 }
 
@@ -142,12 +146,12 @@ static void on_request(struct evhttp_request *http, void *user)
 	struct control *control = listening->control;
 
 	if (control->first || control->spent >= BUDGET)
-		queue_put(listening, http);
+		queue_append(listening, http);
 	else
-		serve_one(listening, http);
+		serve_request(listening, http);
 }
 
-static void tick(evutil_socket_t fd, short what, void *user)
+static void on_tick(evutil_socket_t fd, short what, void *user)
 {
 	struct control *control = user;
 	ns_t now = clock_now();
@@ -164,13 +168,14 @@ static void tick(evutil_socket_t fd, short what, void *user)
 
 /* ---- Opening and closing ---- */
 
-/* A socket that nobody listens on is left from before. Nothing else is ever removed. */
+/* Removes a socket file that an earlier run has left behind. Never removes a socket in use, or another file.
+ */
 static void unlink_stale(const struct sockaddr_un *address)
 {
-	struct stat facts;
+	struct stat st;
 	int fd;
 
-	if (lstat(address->sun_path, &facts) || !S_ISSOCK(facts.st_mode))
+	if (lstat(address->sun_path, &st) || !S_ISSOCK(st.st_mode))
 		return;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -180,52 +185,52 @@ static void unlink_stale(const struct sockaddr_un *address)
 	close(fd);
 }
 
-/* At the end, if it is still the one that was made. */
-static void unlink_own(const struct listening *listening)
+/* Removes the socket file if it is still the one that this listener created. */
+static void unlink_bound(const struct listening *listening)
 {
-	struct stat facts;
+	struct stat st;
 
-	if (lstat(listening->path, &facts) == 0 && facts.st_dev == listening->device &&
-	    facts.st_ino == listening->inode)
+	if (lstat(listening->path, &st) == 0 && st.st_dev == listening->device &&
+	    st.st_ino == listening->inode)
 		unlink(listening->path);
 }
 
 static struct evconnlistener *bind_to(
-    struct listening *listening, const struct endpoint *where, unsigned more_flags)
+    struct listening *listening, const struct endpoint *endpoint, unsigned flags)
 {
 	struct sockaddr_storage storage;
-	socklen_t size = endpoint_to_socket(where, &storage);
+	socklen_t size = endpoint_to_socket(endpoint, &storage);
 
 	return evconnlistener_new_bind(listening->control->base, NULL, NULL,
-	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | more_flags, -1, (struct sockaddr *)&storage,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | flags, -1, (struct sockaddr *)&storage,
 	    (int)size);
 }
 
-static struct evconnlistener *listen_unix(struct listening *listening, const struct endpoint *where)
+static struct evconnlistener *listen_unix(struct listening *listening, const struct endpoint *endpoint)
 {
 	struct evconnlistener *listener;
 	struct sockaddr_storage storage;
-	struct stat facts;
-	mode_t before;
+	struct stat st;
+	mode_t old_mask;
 
-	endpoint_to_socket(where, &storage);
+	endpoint_to_socket(endpoint, &storage);
 	unlink_stale((const struct sockaddr_un *)(const void *)&storage);
-	before = umask(0177); /* mode 0600 from the first moment on */
-	listener = bind_to(listening, where, 0);
-	umask(before);
+	old_mask = umask(0177); /* the socket must have mode 0600 from the start */
+	listener = bind_to(listening, endpoint, 0);
+	umask(old_mask);
 	if (!listener)
 		return NULL;
-	listening->path = memory_text(where->path, strlen(where->path));
-	if (lstat(where->path, &facts) == 0) {
-		listening->device = facts.st_dev;
-		listening->inode = facts.st_ino;
+	listening->path = memory_text(endpoint->path, strlen(endpoint->path));
+	if (lstat(endpoint->path, &st) == 0) {
+		listening->device = st.st_dev;
+		listening->inode = st.st_ino;
 	}
 	return listener;
 }
 
-static struct evconnlistener *listen_address(struct listening *listening, const struct endpoint *where)
+static struct evconnlistener *listen_address(struct listening *listening, const struct endpoint *endpoint)
 {
-	struct evconnlistener *listener = bind_to(listening, where, LEV_OPT_REUSEABLE);
+	struct evconnlistener *listener = bind_to(listening, endpoint, LEV_OPT_REUSEABLE);
 	struct sockaddr_storage storage;
 	socklen_t size = sizeof(storage);
 
@@ -236,7 +241,7 @@ static struct evconnlistener *listen_address(struct listening *listening, const 
 	return listener;
 }
 
-static struct bufferevent *on_accept(struct event_base *base, void *user)
+static struct bufferevent *new_connection(struct event_base *base, void *user)
 {
 	struct listening *listening = user;
 
@@ -247,14 +252,15 @@ static int listening_open(struct control *control, const char *text, struct erro
 {
 	struct listening *listening = memory_new(1, sizeof(*listening));
 	struct evconnlistener *listener;
-	struct endpoint where;
+	struct endpoint endpoint;
 	char bound[ADDRESS_TEXT_SIZE];
 
 	*listening = (struct listening){.control = control, .next = control->listenings};
 	control->listenings = listening;
-	if (endpoint_read(text, &where, error))
+	if (endpoint_read(text, &endpoint, error))
 		return -1;
-	listener = where.is_unix ? listen_unix(listening, &where) : listen_address(listening, &where);
+	listener = endpoint.is_unix ? listen_unix(listening, &endpoint)
+	                            : listen_address(listening, &endpoint);
 	if (!listener)
 		return error_set(
 		    error, "[control] listen: `%s` cannot be listened on: %s", text, strerror(errno));
@@ -263,7 +269,7 @@ static int listening_open(struct control *control, const char *text, struct erro
 		evconnlistener_free(listener);
 		return error_set(error, "[control] listen: `%s` cannot be served", text);
 	}
-	evhttp_set_bevcb(listening->http, on_accept, listening);
+	evhttp_set_bevcb(listening->http, new_connection, listening);
 	evhttp_set_gencb(listening->http, on_request, listening);
 	evhttp_set_allowed_methods(listening->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PATCH |
 	                                                EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_HEAD |
@@ -293,7 +299,7 @@ struct control *control_new(struct running *running, struct event_base *base, st
 
 	control->running = running;
 	control->base = base;
-	control->ticks = event_new(base, -1, EV_PERSIST, tick, control);
+	control->ticks = event_new(base, -1, EV_PERSIST, on_tick, control);
 	if (!control->ticks)
 		memory_out();
 	event_add(control->ticks, &every);
@@ -333,7 +339,7 @@ void control_free(struct control *control)
 	while (control->first) {
 		evhttp_connection_set_closecb(
 		    evhttp_request_get_connection(control->first->http), NULL, NULL);
-		queue_forget(control, control->first);
+		queue_remove(control, control->first);
 	}
 	pending_fini(control);
 	event_free(control->ticks);
@@ -344,7 +350,7 @@ void control_free(struct control *control)
 		if (listening->http)
 			evhttp_free(listening->http);
 		if (listening->path)
-			unlink_own(listening);
+			unlink_bound(listening);
 		free(listening->path);
 		free(listening);
 	}

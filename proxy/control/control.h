@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * control: steering a run over HTTP (libevent's evhttp): listeners, connections, and whose turn it is.
+ * control: the HTTP server (libevent's evhttp) that steers a run: listeners, connections, request queue.
  *
- *   request ── its turn ── Host, Origin, token ── route and method ── body ── handler ── JSON
- *              control.c   guard.c                dispatch.c                 routes.c
+ *   request ── queue ── Host, Origin, token ── route and method ── body ── handler ── JSON
+ *           control.c   guard.c                dispatch.c                  routes.c   call.c
  *
- * All of it runs in the program's first thread. Handlers that read or change what belongs to the workers
- * pause them, never for longer than a piece of work. They answer at once, or leave the call to pending.c. The
- * relays come first: requests take at most a fifth of the time, and those that come faster wait for their
- * turn.
+ * All of it runs in the main thread. Handlers that read or change state of the workers pause them for one
+ * short piece of work at a time. They answer at once, or hand the call to pending.c. Relaying has priority:
+ * requests get a fixed share of each tick (BUDGET in control.c), and those beyond it are queued.
  */
 #ifndef PROXY_CONTROL_H
 #define PROXY_CONTROL_H
@@ -20,12 +19,12 @@
 struct control;
 struct event_base;
 
-/* Binds what [control] listens on; NULL and why where that fails. */
+/* Binds the listeners of [control]. Returns NULL and sets *error if one fails. */
 struct control *control_new(struct running *running, struct event_base *base, struct error *error);
 void control_free(struct control *control);
-/* Re-reads the token after a reload; a file that cannot be read leaves the old one. */
+/* Reads the token file again after a reload. Keeps the old token if the file cannot be read. */
 void control_reload(struct control *control);
-/* Stops the run, once the answers that are on their way have left. */
+/* Stops the run a few ticks from now, so that answers in flight are still sent. */
 void control_stop(struct control *control);
 
 #endif

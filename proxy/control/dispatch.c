@@ -12,27 +12,28 @@
 
 #define BODY_MAX 65536 /* bytes */
 
-/* "/api/v1/rules/{name}/fire" and a path: true, and what stands for the name, decoded; for free. */
+/* Returns whether `path` matches a pattern such as "/api/v1/rules/{name}/fire". Sets *name to what stands for
+ * {name}, not yet decoded, which the caller frees; or to NULL. */
 static bool path_matches(const char *pattern, const char *path, char **name)
 {
 	const char *brace = strchr(pattern, '{');
-	size_t head = brace ? (size_t)(brace - pattern) : 0, size;
-	const char *tail;
+	size_t prefix_size = brace ? (size_t)(brace - pattern) : 0, size;
+	const char *suffix;
 
 	*name = NULL;
 	if (!brace)
 		return strcmp(pattern, path) == 0;
-	tail = strchr(brace, '}') + 1;
-	if (strncmp(pattern, path, head) != 0)
+	suffix = strchr(brace, '}') + 1;
+	if (strncmp(pattern, path, prefix_size) != 0)
 		return false;
-	size = strcspn(path + head, "/");
-	if (!size || strcmp(path + head + size, tail) != 0)
+	size = strcspn(path + prefix_size, "/");
+	if (!size || strcmp(path + prefix_size + size, suffix) != 0)
 		return false;
-	*name = memory_text(path + head, size);
+	*name = memory_text(path + prefix_size, size);
 	return true;
 }
 
-static const char *method_word(struct evhttp_request *http)
+static const char *method_name(struct evhttp_request *http)
 {
 	switch (evhttp_request_get_command(http)) {
 	case EVHTTP_REQ_GET: return "GET";
@@ -48,7 +49,7 @@ static const char *method_word(struct evhttp_request *http)
 	}
 }
 
-/* The body as JSON: an object, or none. false after it was refused. */
+/* Parses the body, if there is one, as a JSON object. Returns false after refusing the call. */
 static bool read_body(struct call *call)
 {
 	struct evbuffer *in = evhttp_request_get_input_buffer(call->http);
@@ -59,7 +60,7 @@ static bool read_body(struct call *call)
 	if (!size)
 		return true;
 	if (size > BODY_MAX) {
-		call_refuse(call, 413, "the body has %zu bytes; %d are the most", size, BODY_MAX);
+		call_refuse(call, 413, "the body has %zu bytes; at most %d are allowed", size, BODY_MAX);
 		return false;
 	}
 	if (!type || strncasecmp(type, "application/json", 16) != 0 ||
@@ -73,11 +74,11 @@ static bool read_body(struct call *call)
 	if (call->body)
 		call_refuse(call, 400, "the body must be a JSON object");
 	else
-		call_refuse(call, 400, "the body is no JSON: %s at byte %d", error.text, error.position);
+		call_refuse(call, 400, "the body is not JSON: %s at byte %d", error.text, error.position);
 	return false;
 }
 
-static const struct route_field *field_of(const struct route_field *fields, const char *name)
+static const struct route_field *find_field(const struct route_field *fields, const char *name)
 {
 	for (size_t i = 0; i < ROUTE_FIELDS_MAX && fields[i].name; i++)
 		if (strcmp(fields[i].name, name) == 0)
@@ -85,13 +86,13 @@ static const struct route_field *field_of(const struct route_field *fields, cons
 	return NULL;
 }
 
-static bool is_of_type(const json_t *value, const char *type)
+static bool value_has_type(const json_t *value, const char *type)
 {
 	return (strcmp(type, "string") == 0 && json_is_string(value)) ||
 	       (strcmp(type, "integer") == 0 && json_is_integer(value));
 }
 
-/* Keys and types as the table has them. */
+/* Checks keys and types against the table. Returns false after refusing the call. */
 static bool check_fields(struct call *call, const struct route *route)
 {
 	struct evkeyval *pair;
@@ -100,18 +101,18 @@ static bool check_fields(struct call *call, const struct route *route)
 
 	json_object_foreach(call->body, key, value)
 	{
-		const struct route_field *field = field_of(route->body, key);
+		const struct route_field *field = find_field(route->body, key);
 
 		if (!field && route->any_keys)
 			continue;
-		if (!field || !is_of_type(value, field->type)) {
+		if (!field || !value_has_type(value, field->type)) {
 			call_refuse(call, 400, field ? "`%s` must be of type %s" : "there is no key `%s`",
 			    key, field ? field->type : "");
 			return false;
 		}
 	}
 	for (pair = call->query->tqh_first; pair; pair = pair->next.tqe_next)
-		if (!field_of(route->query, pair->key)) {
+		if (!find_field(route->query, pair->key)) {
 			call_refuse(call, 400, "there is no parameter `%s`", pair->key);
 			return false;
 		}
@@ -130,10 +131,10 @@ static bool check_fields(struct call *call, const struct route *route)
 	return true;
 }
 
-static void serve(struct call *call, const struct route *route, char *raw_name)
+static void serve_route(struct call *call, const struct route *route, char *raw_name)
 {
 	struct evkeyvalq query = {0};
-	const char *given = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(call->http));
+	const char *query_text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(call->http));
 	size_t size = 0;
 	char *name = raw_name ? evhttp_uridecode(raw_name, 0, &size) : NULL;
 
@@ -141,7 +142,7 @@ static void serve(struct call *call, const struct route *route, char *raw_name)
 	call->query = &query;
 	TAILQ_INIT(&query);
 	if ((raw_name && !name) || (name && strlen(name) != size) ||
-	    evhttp_parse_query_str(given ? given : "", &query))
+	    evhttp_parse_query_str(query_text ? query_text : "", &query))
 		call_refuse(call, 400, "the address is not well formed");
 	else if (read_body(call) && check_fields(call, route))
 		route->handle(call);
@@ -153,7 +154,7 @@ static void serve(struct call *call, const struct route *route, char *raw_name)
 void dispatch_call(struct call *call)
 {
 	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(call->http)),
-	           *method = method_word(call->http);
+	           *method = method_name(call->http);
 	char allowed[64] = "";
 
 	path = path && *path ? path : "/";
@@ -164,7 +165,7 @@ void dispatch_call(struct call *call)
 		if (!path_matches(route->path, path, &name))
 			continue;
 		if (strcmp(route->method, method) == 0) {
-			serve(call, route, name);
+			serve_route(call, route, name);
 			free(name);
 			return;
 		}
@@ -176,6 +177,6 @@ void dispatch_call(struct call *call)
 		call_header(call, "Allow", allowed);
 		call_refuse(call, 405, "`%s` takes %s, not %s", path, allowed, method);
 	} else {
-		call_refuse(call, 404, "there is no `%s`; `deadzone help api` lists what there is", path);
+		call_refuse(call, 404, "there is no `%s`; `deadzone help api` lists all paths", path);
 	}
 }

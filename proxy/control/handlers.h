@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* handlers: of the table of routes, those that stand in other files than routes.c. */
+/* handlers: the handlers in the table of routes that are defined outside routes.c. */
 #ifndef PROXY_CONTROL_HANDLERS_H
 #define PROXY_CONTROL_HANDLERS_H
 

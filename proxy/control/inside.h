@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * inside: what the files of the API's server share: control.c (listeners, whose turn it is), clients.c (its
- * connections), pending.c (calls that are not answered at once), call.c (answers), dispatch.c (finds a call's
- * route).
+ * inside: the state shared by the files of the HTTP server: control.c (listeners, request queue), clients.c
+ * (connections), pending.c (calls that are answered later), call.c (answers), dispatch.c (finds the route of
+ * a call). Private to proxy/control.
  */
 #ifndef PROXY_CONTROL_INSIDE_H
 #define PROXY_CONTROL_INSIDE_H
@@ -21,13 +21,13 @@ struct control {
 	struct running *running;
 	struct event_base *base;
 	struct listening *listenings;
-	char token[ENDPOINT_TOKEN_SIZE]; /* "": none is asked for */
+	char token[ENDPOINT_TOKEN_SIZE]; /* "": no token is required */
 	struct clients clients;
 	struct pending_calls pending;
-	struct queued *first, *last; /* requests whose turn has not come */
-	ns_t spent;                  /* on requests, less what the ticks since have allowed */
+	struct queued *first, *last; /* requests that wait until the budget allows them */
+	ns_t spent;                  /* time spent on requests, less the budgets of the ticks since */
 	struct event *ticks;
-	unsigned ticked, stop_in; /* ticks; 0: not asked to stop */
+	unsigned ticked, stop_in; /* in ticks; stop_in is 0 unless a stop was requested */
 };
 
 static inline struct call call_of(struct control *control, struct evhttp_request *http)

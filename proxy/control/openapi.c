@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* openapi: the description of the API, made from the table of routes. */
+/* openapi: generates the OpenAPI description of the API from the table of routes. */
 #include <string.h>
 
 #include "proxy/control/routes.h"

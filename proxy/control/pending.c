@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pending calls are a list, newest first. Each has the close callback of its connection, so that it is
+ * removed when the client goes away. Waits and streams are polled once per tick; long answers send one piece
+ * per round of the event loop, while the client reads.
+ */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -10,25 +15,25 @@
 #include "proxy/relay/relay.h"
 #include "proxy/run/clock.h"
 
-#define STREAM_BACKLOG ((size_t)256 << 10) /* bytes; a client that reads no faster misses events */
+#define STREAM_BACKLOG ((size_t)256 << 10) /* bytes; a client that reads more slowly misses events */
 #define STREAM_PING_TICKS (5000 / CONTROL_TICK_MS)
 
 enum pending_kind { PENDING_WAIT, PENDING_STREAM, PENDING_PIECES };
 
 struct pending {
-	struct pending *next; /* the call that came before it */
+	struct pending *next; /* the next older call */
 	struct control *control;
 	struct evhttp_request *http;
-	enum pending_kind what;
+	enum pending_kind kind;
 	struct pieces pieces;
-	char *rule;
-	uint64_t count;
-	ns_t until;
-	uint64_t last_sent; /* id of an event */
-	unsigned ticks;
+	char *rule;         /* of a wait */
+	uint64_t count;     /* of a wait: how often the rule has to fire */
+	ns_t until;         /* of a wait: its deadline */
+	uint64_t last_sent; /* of a stream: id of the last event sent */
+	unsigned ticks;     /* of a stream: since it began */
 };
 
-static void forget(struct pending *pending)
+static void remove_pending(struct pending *pending)
 {
 	struct pending **link = &pending->control->pending.newest;
 
@@ -36,14 +41,14 @@ static void forget(struct pending *pending)
 		link = &(*link)->next;
 	*link = pending->next;
 	pending->control->pending.count--;
-	if (pending->what == PENDING_PIECES)
+	if (pending->kind == PENDING_PIECES)
 		pending->pieces.free(pending->pieces.state);
 	free(pending->rule);
 	free(pending);
 }
 
-/* The connection goes. Where the other side ended it, evhttp has left the request to us; else it frees it
- * itself. */
+/* The connection is closing. If the client closed it, evhttp has detached the request, which has to be freed
+ * here; otherwise evhttp frees it. */
 static void on_connection_lost(struct evhttp_connection *connection, void *user)
 {
 	struct pending *pending = user;
@@ -51,12 +56,12 @@ static void on_connection_lost(struct evhttp_connection *connection, void *user)
 	evhttp_connection_set_closecb(connection, NULL, NULL);
 	if (!evhttp_request_get_connection(pending->http))
 		evhttp_request_free(pending->http);
-	forget(pending);
+	remove_pending(pending);
 }
 
-/* The one that waits longest makes room, for a connection too. A stream or a long answer breaks off: ended in
- * order it would look whole. */
-static void evict(struct control *control)
+/* Ends the oldest call, and its connection, to make room. A stream or a long answer is cut off: if it ended
+ * properly, it would look complete. */
+static void evict_oldest(struct control *control)
 {
 	struct evhttp_connection *connection;
 	struct pending *pending = control->pending.newest;
@@ -68,24 +73,24 @@ static void evict(struct control *control)
 	connection = evhttp_request_get_connection(call.http);
 	clients_forget(&control->clients, call.http);
 	evhttp_connection_set_closecb(connection, NULL, NULL);
-	if (pending->what == PENDING_WAIT) {
+	if (pending->kind == PENDING_WAIT) {
 		evhttp_add_header(evhttp_request_get_output_headers(call.http), "Connection", "close");
-		call_refuse(&call, 503, "too many calls wait: this one has waited longest");
+		call_refuse(&call, 503, "too many calls are waiting: this one has waited longest");
 	} else {
 		evhttp_connection_free(connection);
 	}
-	forget(pending);
+	remove_pending(pending);
 }
 
-static struct pending *pending_new(struct call *call, enum pending_kind what)
+static struct pending *pending_new(struct call *call, enum pending_kind kind)
 {
 	struct control *control = call->control;
 	struct pending *pending = memory_new(1, sizeof(*pending));
 
 	while (control->pending.count >= PENDING_MAX)
-		evict(control);
+		evict_oldest(control);
 	*pending = (struct pending){
-	    .control = control, .http = call->http, .what = what, .next = control->pending.newest};
+	    .control = control, .http = call->http, .kind = kind, .next = control->pending.newest};
 	control->pending.newest = pending;
 	control->pending.count++;
 	call->answered = true;
@@ -96,10 +101,10 @@ static struct pending *pending_new(struct call *call, enum pending_kind what)
 
 void pending_wait(struct call *call, const char *rule, uint64_t count, ns_t timeout)
 {
-	char *own = memory_text(rule, strlen(rule));
+	char *rule_copy = memory_text(rule, strlen(rule));
 	struct pending *pending = pending_new(call, PENDING_WAIT);
 
-	pending->rule = own;
+	pending->rule = rule_copy;
 	pending->count = count;
 	pending->until = ns_add(clock_now(), timeout);
 }
@@ -131,13 +136,13 @@ void pending_pieces(struct call *call, const char *type, struct pieces pieces)
 	event_active(call->control->pending.pieces, EV_TIMEOUT, 0);
 }
 
-static size_t backlog(const struct pending *pending)
+static size_t backlog_bytes(const struct pending *pending)
 {
 	return evbuffer_get_length(bufferevent_get_output(
 	    evhttp_connection_get_bufferevent(evhttp_request_get_connection(pending->http))));
 }
 
-struct piece_of {
+struct piece_job {
 	struct pending *pending;
 	struct evbuffer *out;
 	bool more;
@@ -145,28 +150,28 @@ struct piece_of {
 
 static void piece_task(void *user)
 {
-	struct piece_of *piece = user;
+	struct piece_job *piece = user;
 
 	piece->more = piece->pending->pieces.next(piece->pending->pieces.state, piece->out);
 }
 
-/* Sends the next piece; false if it was the last. */
+/* Sends the next piece. Returns false, with `pending` freed, if it was the last. */
 static bool send_piece(struct pending *pending)
 {
-	struct piece_of piece = {.pending = pending, .out = evbuffer_new()};
+	struct piece_job piece = {.pending = pending, .out = evbuffer_new()};
 	struct call call = call_of(pending->control, pending->http);
 	struct evhttp_connection *connection = evhttp_request_get_connection(call.http);
-	bool is_made = piece.out && running_try(pending->control->running, piece_task, &piece);
+	bool has_piece = piece.out && running_try(pending->control->running, piece_task, &piece);
 
-	if (is_made && evbuffer_get_length(piece.out))
+	if (has_piece && evbuffer_get_length(piece.out))
 		evhttp_send_reply_chunk(pending->http, piece.out);
 	if (piece.out)
 		evbuffer_free(piece.out);
-	if (is_made && piece.more)
+	if (has_piece && piece.more)
 		return true;
 	evhttp_connection_set_closecb(connection, NULL, NULL);
-	forget(pending);
-	if (!is_made) { /* out of memory: ended in order it would look whole */
+	remove_pending(pending);
+	if (!has_piece) { /* out of memory: cut off, so that the answer does not look complete */
 		evhttp_connection_free(connection);
 		return false;
 	}
@@ -175,7 +180,7 @@ static bool send_piece(struct pending *pending)
 	return false;
 }
 
-/* One piece of each answer; other events get their turn in between. */
+/* Sends one piece of each long answer, then lets the event loop handle other events. */
 static void on_pieces(evutil_socket_t fd, short what, void *user)
 {
 	struct control *control = user;
@@ -185,20 +190,20 @@ static void on_pieces(evutil_socket_t fd, short what, void *user)
 	(void)what;
 	for (struct pending *pending = control->pending.newest, *next; pending; pending = next) {
 		next = pending->next;
-		if (pending->what == PENDING_PIECES && backlog(pending) < STREAM_BACKLOG)
+		if (pending->kind == PENDING_PIECES && backlog_bytes(pending) < STREAM_BACKLOG)
 			again |= send_piece(pending);
 	}
 	if (again)
 		event_active(control->pending.pieces, EV_TIMEOUT, 0);
 }
 
-/* Answered: from here on the call is evhttp's again. */
-static void end_wait(struct pending *pending, int status, json_t *json)
+/* Answers a wait and removes it. From then on the request belongs to evhttp again. */
+static void answer_wait(struct pending *pending, int status, json_t *json)
 {
 	struct call call = call_of(pending->control, pending->http);
 
 	evhttp_connection_set_closecb(evhttp_request_get_connection(call.http), NULL, NULL);
-	forget(pending);
+	remove_pending(pending);
 	call_answer(&call, status, json);
 }
 
@@ -211,13 +216,13 @@ static void check_wait(struct pending *pending, ns_t now)
 	uint64_t fired;
 
 	if (!rule)
-		return end_wait(pending, 404, json_pack("{s:s}", "error", "the rule is gone"));
+		return answer_wait(pending, 404, json_pack("{s:s}", "error", "the rule is gone"));
 	fired = core_group_rule(cores, rule->index).fired;
 	if (fired >= pending->count)
-		end_wait(
+		answer_wait(
 		    pending, 200, json_pack("{s:s, s:I}", "rule", pending->rule, "fired", (json_int_t)fired));
 	else if (now >= pending->until)
-		end_wait(pending, 408,
+		answer_wait(pending, 408,
 		    json_pack("{s:s, s:I, s:I}", "error", "the time is over", "fired", (json_int_t)fired,
 		        "count", (json_int_t)pending->count));
 }
@@ -236,11 +241,11 @@ static void add_event(struct evbuffer *out, const struct feed_event *event)
 	evbuffer_add(out, "\n", 1);
 }
 
-static void feed_stream(struct pending *pending)
+static void send_events(struct pending *pending)
 {
 	const struct feed *feed = pending->control->running->feed;
 	const struct feed_event *event;
-	struct evbuffer *out = backlog(pending) > STREAM_BACKLOG ? NULL : evbuffer_new();
+	struct evbuffer *out = backlog_bytes(pending) > STREAM_BACKLOG ? NULL : evbuffer_new();
 
 	if (!out)
 		return;
@@ -252,7 +257,7 @@ static void feed_stream(struct pending *pending)
 		pending->last_sent = event->id;
 	}
 	if (++pending->ticks % STREAM_PING_TICKS == 0)
-		evbuffer_add_printf(out, ": here\n\n"); /* so that one that is gone is noticed */
+		evbuffer_add_printf(out, ": here\n\n"); /* without writes, a lost client is not noticed */
 	if (evbuffer_get_length(out))
 		evhttp_send_reply_chunk(pending->http, out);
 	evbuffer_free(out);
@@ -265,13 +270,13 @@ void pending_poll(struct control *control, ns_t now)
 	workers_pause(control->running->workers);
 	for (struct pending *pending = control->pending.newest, *next; pending; pending = next) {
 		next = pending->next;
-		if (pending->what == PENDING_WAIT)
+		if (pending->kind == PENDING_WAIT)
 			check_wait(pending, now);
-		else if (pending->what == PENDING_STREAM)
-			feed_stream(pending);
+		else if (pending->kind == PENDING_STREAM)
+			send_events(pending);
 	}
 	workers_resume(control->running->workers);
-	event_active(control->pending.pieces, EV_TIMEOUT, 0); /* a reader may have made room */
+	event_active(control->pending.pieces, EV_TIMEOUT, 0); /* a client may have read its backlog */
 }
 
 void pending_init(struct control *control)
@@ -288,7 +293,7 @@ void pending_fini(struct control *control)
 		struct pending *pending = control->pending.newest;
 
 		evhttp_connection_set_closecb(evhttp_request_get_connection(pending->http), NULL, NULL);
-		forget(pending);
+		remove_pending(pending);
 	}
 	event_free(control->pending.pieces);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * route_changes: the handlers of the API that change a run: actions, links, rules. Each makes one line of
- * proxy/run/live.h, which does the rest.
+ * route_changes: the handlers of the API that change a run: actions, links, rules. Most translate the request
+ * into one line of the language of proxy/run/live.h, which checks and applies it.
  */
 #include <event2/buffer.h>
 #include <inttypes.h>
@@ -19,7 +19,7 @@
 #define WAIT_MAX NS_HOUR
 #define MARK_MAX 1000 /* bytes */
 
-static bool rule_is_there(struct call *call, const char *name)
+static bool check_rule_exists(struct call *call, const char *name)
 {
 	if (config_rule(call->running->setup->config, name))
 		return true;
@@ -27,7 +27,7 @@ static bool rule_is_there(struct call *call, const char *name)
 	return false;
 }
 
-static bool one_line(struct call *call, const char *key, const char *text)
+static bool check_one_line(struct call *call, const char *key, const char *text)
 {
 	if (!strpbrk(text, "\r\n"))
 		return true;
@@ -51,7 +51,7 @@ static void answer_change(struct call *call, const char *line)
 	text_free(&result.error);
 }
 
-/* "session=3 ", where the body names one; false after it was refused. */
+/* Appends the target, such as "session=3 ", if the body names one. Returns false after refusing the call. */
 static bool add_target(struct call *call, struct text *line)
 {
 	const json_t *session = json_object_get(call->body, "session");
@@ -63,7 +63,7 @@ static bool add_target(struct call *call, struct text *line)
 		return false;
 	}
 	if ((identity && strpbrk(identity, " \r\n")) || (device && strpbrk(device, " \r\n"))) {
-		call_refuse(call, 400, "a name has no blanks");
+		call_refuse(call, 400, "a name must not contain blanks");
 		return false;
 	}
 	if (session)
@@ -81,7 +81,7 @@ void route_post_do(struct call *call)
 	struct text line = {0};
 
 	text_add(&line, "do ");
-	if (one_line(call, "do", action) && add_target(call, &line)) {
+	if (check_one_line(call, "do", action) && add_target(call, &line)) {
 		text_add(&line, "%s", action);
 		answer_change(call, line.at);
 	}
@@ -93,18 +93,18 @@ void route_post_fire(struct call *call)
 	struct text line = {0};
 
 	text_add(&line, "fire ");
-	if (rule_is_there(call, call->name) && add_target(call, &line)) {
+	if (check_rule_exists(call, call->name) && add_target(call, &line)) {
 		text_add(&line, "%s", call->name);
 		answer_change(call, line.at);
 	}
 	text_free(&line);
 }
 
-/* A value as it would stand in an ini file; false where it cannot. */
+/* Appends a JSON value as it would be written in an ini file. Returns false if that is impossible. */
 static bool add_value(struct text *line, const json_t *value)
 {
 	size_t i;
-	json_t *one;
+	json_t *element;
 
 	if (json_is_string(value))
 		text_add(line, "%s", json_string_value(value));
@@ -114,32 +114,33 @@ static bool add_value(struct text *line, const json_t *value)
 		text_add(line, "%s", json_is_true(value) ? "yes" : "no");
 	else if (!json_is_array(value))
 		return false;
-	json_array_foreach(value, i, one)
+	json_array_foreach(value, i, element)
 	{
-		if (json_is_array(one))
+		if (json_is_array(element))
 			return false;
 		text_add(line, "%s", i ? ", " : "");
-		if (!add_value(line, one))
+		if (!add_value(line, element))
 			return false;
 	}
 	return true;
 }
 
-/* "[rule dark] do = drop", one line; false after it was refused. */
+/* Appends one setting, such as "[rule dark] do = drop". Returns false after refusing the call. */
 static bool add_key(struct call *call, const char *title, const char *key, const char *sign,
     const json_t *value, struct text *line)
 {
-	size_t at = line->size;
+	size_t start = line->size;
 
 	text_add(line, "%s[%s] %s %s ", line->size > 3 ? "\n" : " ", title, key, sign);
-	if (add_value(line, value) && !strpbrk(line->at + at + 1, "\r\n"))
+	if (add_value(line, value) && !strpbrk(line->at + start + 1, "\r\n"))
 		return true;
-	call_refuse(call, 400, "[%s] %s: its value is a string, as in the ini file, of one line", title, key);
+	call_refuse(
+	    call, 400, "[%s] %s: the value must be a string of one line, as in the ini file", title, key);
 	return false;
 }
 
-/* Is it a key that may stand several times, each a value of its own? */
-static bool is_repeated(const struct section_kind *kind, const char *key)
+/* Returns whether the key may be given several times, one value each. */
+static bool key_is_repeated(const struct section_kind *kind, const char *key)
 {
 	const struct key *row;
 	int way;
@@ -148,44 +149,44 @@ static bool is_repeated(const struct section_kind *kind, const char *key)
 	return row && row->flags & KEY_REPEATED;
 }
 
-/* Keys into "set [link NAME] KEY = VALUE" lines; false after it was refused. */
+/* Turns the body's keys into "set [link NAME] KEY = VALUE" lines. Returns false after refusing the call. */
 static bool add_keys(struct call *call, const struct section_kind *kind, const char *name, struct text *line)
 {
 	struct text title = {0};
 	const char *key;
-	json_t *value, *one;
-	bool is_right = true;
+	json_t *value, *element;
+	bool is_valid = true;
 	size_t i;
 
 	text_add(&title, "%s %s", kind->name, name);
 	text_add(line, "set");
 	json_object_foreach(call->body, key, value)
 	{
-		if (!is_right || (name != call->name && strcmp(key, "name") == 0)) /* the new section's */
+		if (!is_valid || (name != call->name && strcmp(key, "name") == 0)) /* "name" is no ini key */
 			continue;
-		if (!json_is_array(value) || !is_repeated(kind, key)) {
-			is_right = add_key(call, title.at, key, "=", value, line);
+		if (!json_is_array(value) || !key_is_repeated(kind, key)) {
+			is_valid = add_key(call, title.at, key, "=", value, line);
 			continue;
 		}
-		json_array_foreach(value, i, one)
-		    is_right = is_right && add_key(call, title.at, key, i ? "+=" : "=", one, line);
+		json_array_foreach(value, i, element)
+		    is_valid = is_valid && add_key(call, title.at, key, i ? "+=" : "=", element, line);
 	}
 	text_free(&title);
-	if (is_right && line->size == 3) {
+	if (is_valid && line->size == 3) {
 		call_refuse(call, 400, "the body names no key");
 		return false;
 	}
-	return is_right;
+	return is_valid;
 }
 
-static void post_section(struct call *call, const struct section_kind *kind, bool is_there)
+static void post_section(struct call *call, const struct section_kind *kind, bool exists)
 {
 	const char *name = json_string_value(json_object_get(call->body, "name"));
 	struct text line = {0};
 
 	if (!ini_name_sound(name) || !*name)
-		call_refuse(call, 400, "`name` has letters, digits, `.`, `_` and `-`");
-	else if (is_there)
+		call_refuse(call, 400, "`name` must consist of letters, digits, `.`, `_` and `-`");
+	else if (exists)
 		call_refuse(call, 409, "there is a [%s %s] already; PATCH /api/v1/%ss/%s changes it",
 		    kind->name, name, kind->name, name);
 	else if (add_keys(call, kind, name, &line))
@@ -212,10 +213,10 @@ void route_patch_rule(struct call *call)
 	const json_t *enabled = json_object_get(call->body, "enabled");
 	struct text line = {0};
 
-	if (!rule_is_there(call, call->name))
+	if (!check_rule_exists(call, call->name))
 		return;
 	if (enabled && (json_object_size(call->body) > 1 || !json_is_boolean(enabled))) {
-		call_refuse(call, 400, "`enabled` is true or false, and stands alone");
+		call_refuse(call, 400, "`enabled` must be true or false, and the only key");
 		return;
 	}
 	if (enabled) {
@@ -233,7 +234,7 @@ void route_patch_link(struct call *call)
 	const struct link *link = config_link(config, call->name);
 	struct text line = {0};
 
-	if (!link || link == &config->links[0]) /* the clean link is no section's */
+	if (!link || link == &config->links[0]) /* the clean link has no section */
 		call_refuse(call, 404, "there is no [link %s]", call->name);
 	else if (add_keys(call, &config_link_kind, call->name, &line))
 		answer_change(call, line.at);
@@ -249,7 +250,7 @@ void route_get_wait(struct call *call)
 	ns_t timeout = WAIT_DEFAULT;
 	struct error error;
 
-	if (!rule_is_there(call, rule))
+	if (!check_rule_exists(call, rule))
 		return;
 	if (count_text && units_whole(count_text, &count, &error))
 		call_refuse(call, 400, "count: %s", error.text);
@@ -266,7 +267,7 @@ void route_post_mark(struct call *call)
 	const char *text = json_string_value(json_object_get(call->body, "text"));
 	struct text event = {0};
 
-	if (!one_line(call, "text", text))
+	if (!check_one_line(call, "text", text))
 		return;
 	if (strlen(text) > MARK_MAX) {
 		call_refuse(call, 400, "`text` is longer than %d bytes", MARK_MAX);
@@ -280,16 +281,16 @@ void route_post_mark(struct call *call)
 
 void route_post_reload(struct call *call)
 {
-	struct text told = {0};
-	size_t errors = running_reload(call->running, &told);
+	struct text messages = {0};
+	size_t errors = running_reload(call->running, &messages);
 
 	control_reload(call->control);
 	if (errors)
-		call_refuse(call, 400, "%s", told.at ? told.at : "the files could not be read");
+		call_refuse(call, 400, "%s", messages.at ? messages.at : "the files could not be read");
 	else
 		call_answer(call, 200,
 		    json_pack("{s:b, s:i}", "done", 1, "generation", (int)call->running->generation));
-	text_free(&told);
+	text_free(&messages);
 }
 
 void route_post_rotate(struct call *call)

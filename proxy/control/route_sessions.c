@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* route_sessions: the handlers of the API that are about the summary and its sessions. */
+/* route_sessions: the handlers of the API for the summary and the sessions. */
 #include <event2/buffer.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,16 +12,17 @@
 #include "proxy/control/pending.h"
 #include "proxy/run/clock.h"
 
-#define PAGE_DEFAULT 1000 /* sessions of a page */
+#define PAGE_DEFAULT 1000 /* sessions per page */
 #define PAGE_MAX 10000
-#define PIECE_SESSIONS 50 /* of a long summary that are sent at once */
+#define PIECE_SESSIONS 50 /* sessions per piece of a long summary */
 
-static json_t *json_left(ns_t until, ns_t now)
+/* Returns the seconds from `now` until `until`; null if that has passed. */
+static json_t *json_seconds_left(ns_t until, ns_t now)
 {
 	return until > now ? json_real((double)((until - now) / NS_MS) / 1e3) : json_null();
 }
 
-/* A session with what happened to it last, and what happens to it now. */
+/* Returns a session with its last event and the rest of its blackouts. */
 static json_t *json_session(const struct running *running, const struct run_summary_session *session)
 {
 	ns_t now = session->ended ? NS_NEVER : clock_now();
@@ -33,17 +34,18 @@ static json_t *json_session(const struct running *running, const struct run_summ
 	text_free(&text);
 	json_object_set_new(json, "last_event", event ? event : json_null());
 	json_object_set_new(json, "blackout_seconds_left",
-	    json_pack("{s:o, s:o}", "up", json_left(session->dark_until[WAY_UP], now), "down",
-	        json_left(session->dark_until[WAY_DOWN], now)));
+	    json_pack("{s:o, s:o}", "up", json_seconds_left(session->dark_until[WAY_UP], now), "down",
+	        json_seconds_left(session->dark_until[WAY_DOWN], now)));
 	return json;
 }
 
-static bool read_number(struct call *call, const char *name, uint64_t preset, uint64_t max, uint64_t *number)
+static bool read_number(
+    struct call *call, const char *name, uint64_t default_value, uint64_t max, uint64_t *number)
 {
 	const char *text = evhttp_find_header(call->query, name);
 	struct error error;
 
-	*number = preset;
+	*number = default_value;
 	if (!text)
 		return true;
 	if (units_whole(text, number, &error)) {
@@ -61,9 +63,9 @@ static bool read_number(struct call *call, const char *name, uint64_t preset, ui
 
 struct long_summary {
 	struct run_summary result;
-	struct run_summary_json whole;
-	size_t sent; /* sessions */
-	bool begun;
+	struct run_summary_json whole; /* the JSON without sessions, and the place where they belong */
+	size_t sent;                   /* sessions */
+	bool has_begun;
 };
 
 static void long_summary_free(void *user)
@@ -75,12 +77,12 @@ static void long_summary_free(void *user)
 	free(summary);
 }
 
-static void add_session(struct evbuffer *out, const struct run_summary_session *session, bool first)
+static void add_session(struct evbuffer *out, const struct run_summary_session *session, bool is_first)
 {
 	json_t *json = run_summary_json_session(session);
 	struct text text = {0};
 
-	text_add_word(&text, first ? "" : ",");
+	text_add_word(&text, is_first ? "" : ",");
 	dump_json(json, DUMP_COMPACT, &text);
 	if (evbuffer_add(out, text.at, text.size))
 		memory_out();
@@ -95,9 +97,9 @@ static bool long_summary_next(void *user, struct evbuffer *out)
 	const struct run_summary_json *whole = &summary->whole;
 	size_t end = summary->sent + PIECE_SESSIONS;
 
-	if (!summary->begun)
+	if (!summary->has_begun)
 		evbuffer_add(out, whole->text.at, whole->place);
-	summary->begun = true;
+	summary->has_begun = true;
 	for (; summary->sent < end && summary->sent < result->session_count; summary->sent++)
 		add_session(out, &result->sessions[summary->sent], summary->sent == 0);
 	if (summary->sent < result->session_count)
@@ -106,7 +108,7 @@ static bool long_summary_next(void *user, struct evbuffer *out)
 	return false;
 }
 
-static void answer_in_pieces(struct call *call, const struct run_summary *result)
+static void answer_long_summary(struct call *call, const struct run_summary *result)
 {
 	struct long_summary *summary = memory_new(1, sizeof(*summary));
 
@@ -127,26 +129,26 @@ void route_get_summary(struct call *call)
 	if (result.session_count > max)
 		result.session_count = max;
 	if (result.session_count > PIECE_SESSIONS)
-		return answer_in_pieces(call, &result);
+		return answer_long_summary(call, &result);
 	call_answer(call, 200, run_summary_json(&result));
 	run_summary_fini(&result);
 }
 
 /* ---- Sessions ---- */
 
-/* Which of them, and those that were found. */
+/* The parameters of a page, and the sessions found. */
 struct paging {
 	const struct running *running;
 	uint32_t after;
-	size_t limit; /* one more is looked for, to know whether there are more */
+	size_t limit; /* sessions; one more is gathered to know whether there are more */
 	bool live_only;
 	const char *find; /* NULL: all */
 	struct summary_now now;
-	size_t from_this;     /* found among the sessions of the worker that is being walked */
-	unsigned worker_last; /* number met last: a lower one is another worker's */
+	size_t found_in_worker; /* sessions found in the worker that is being walked */
+	unsigned last_number;   /* of the previous session: a lower number begins another worker */
 };
 
-static bool is_found(const struct paging *paging, const struct run_summary_session *session)
+static bool session_matches(const struct paging *paging, const struct run_summary_session *session)
 {
 	char device[ADDRESS_TEXT_SIZE];
 
@@ -157,26 +159,26 @@ static bool is_found(const struct paging *paging, const struct run_summary_sessi
 	       strcasestr(address_text(&session->device, device, sizeof(device)), paging->find);
 }
 
-static bool page_session(void *user, const struct session *session)
+static bool add_page_session(void *user, const struct session *session)
 {
 	struct paging *paging = user;
 	struct summary_now *now = &paging->now;
 
-	if (session->number < paging->worker_last)
-		paging->from_this = 0;
-	paging->worker_last = session->number;
+	if (session->number < paging->last_number)
+		paging->found_in_worker = 0;
+	paging->last_number = session->number;
 	if (session->number <= paging->after)
 		return true;
 	summary_now_session(now, session);
-	if (is_found(paging, &now->sessions[now->session_count - 1]))
-		paging->from_this++;
+	if (session_matches(paging, &now->sessions[now->session_count - 1]))
+		paging->found_in_worker++;
 	else
 		now->session_count--;
-	return paging->from_this <= paging->limit;
+	return paging->found_in_worker <= paging->limit;
 }
 
-/* The page's sessions, by number; `*more`: there are others behind them. */
-static void page_gather(struct paging *paging, bool *more)
+/* Gathers the sessions of the page in order of number. Sets *has_more if there are others after them. */
+static void gather_page(struct paging *paging, bool *has_more)
 {
 	const struct running *running = paging->running;
 	struct summary_now *now = &paging->now;
@@ -184,16 +186,16 @@ static void page_gather(struct paging *paging, bool *more)
 	size_t kept = 0;
 
 	summary_now_begin(running->summary, true, now);
-	workers_walk(running->workers, page_session, paging);
+	workers_walk(running->workers, add_page_session, paging);
 	workers_pause(running->workers);
 	summary_now_end(running->summary, workers_cores(running->workers), 0, now);
 	workers_resume(running->workers);
 	running_facts(running, &facts);
 	for (size_t i = 0; i < now->session_count; i++)
-		if (is_found(paging, &now->sessions[i]))
+		if (session_matches(paging, &now->sessions[i]))
 			now->sessions[kept++] = now->sessions[i];
-	*more = kept > paging->limit;
-	now->session_count = *more ? paging->limit : kept;
+	*has_more = kept > paging->limit;
+	now->session_count = *has_more ? paging->limit : kept;
 	for (size_t i = 0; i < now->session_count; i++)
 		summary_place(&now->sessions[i], &facts);
 }
@@ -204,7 +206,7 @@ void route_get_sessions(struct call *call)
 	struct paging paging = {.running = call->running, .find = evhttp_find_header(call->query, "find")};
 	json_t *list, *next;
 	uint64_t after, limit;
-	bool more;
+	bool has_more;
 
 	if (!read_number(call, "after", 0, UINT32_MAX, &after) ||
 	    !read_number(call, "limit", PAGE_DEFAULT, PAGE_MAX, &limit))
@@ -214,11 +216,11 @@ void route_get_sessions(struct call *call)
 	paging.after = (uint32_t)after;
 	paging.limit = (size_t)limit;
 	paging.live_only = live && strcmp(live, "yes") == 0;
-	page_gather(&paging, &more);
+	gather_page(&paging, &has_more);
 	list = json_array();
 	for (size_t i = 0; i < paging.now.session_count; i++)
 		json_array_append_new(list, json_session(call->running, &paging.now.sessions[i]));
-	next = more && paging.now.session_count
+	next = has_more && paging.now.session_count
 	           ? json_integer(paging.now.sessions[paging.now.session_count - 1].number)
 	           : json_null();
 	call_answer(call, 200, json_pack("{s:o, s:o}", "sessions", list, "next", next));
@@ -232,16 +234,16 @@ void route_get_session(struct call *call)
 	struct run_summary_session session;
 	char *end;
 	unsigned long number = strtoul(call->name, &end, 10);
-	bool known = false;
+	bool is_known = false;
 
 	if (!*end && number <= UINT32_MAX) {
 		running_facts(running, &facts);
 		workers_pause(running->workers);
-		known = summary_session(
+		is_known = summary_session(
 		    running->summary, workers_cores(running->workers), &facts, (uint32_t)number, &session);
 		workers_resume(running->workers);
 	}
-	if (known)
+	if (is_known)
 		call_answer(call, 200, json_session(running, &session));
 	else
 		call_refuse(call, 404, "there is no session %s", call->name);
