@@ -28,7 +28,7 @@ static inline uint64_t account_dropped(const struct account *account)
 	return sum;
 }
 
-static inline void account_join(struct account *into, const struct account *from)
+static inline void account_merge(struct account *into, const struct account *from)
 {
 	into->received += from->received;
 	into->bytes += from->bytes;

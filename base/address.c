@@ -123,7 +123,7 @@ int address_read_host(const char *text, struct address *address, struct error *e
 	if (!percent)
 		return 0;
 	address->scope = if_nametoindex(percent);
-	if (!address->scope && units_whole(percent, &number, error) == 0 && number <= UINT32_MAX)
+	if (!address->scope && units_integer(percent, &number, error) == 0 && number <= UINT32_MAX)
 		address->scope = (uint32_t)number;
 	if (!address->scope)
 		return error_set(error, "`%s` names no network interface of this machine", percent);
@@ -134,7 +134,7 @@ static int read_port(const char *text, uint16_t *port, struct error *error)
 {
 	uint64_t number;
 
-	if (units_whole(text, &number, error) || number > 65535)
+	if (units_integer(text, &number, error) || number > 65535)
 		return error_set(error, "`%s` is not a port; one is 0 to 65535", text);
 	*port = (uint16_t)number;
 	return 0;
@@ -208,7 +208,7 @@ int address_pattern_read(const char *text, struct address_pattern *pattern, stru
 	snprintf(host, sizeof(host), "%.*s", (int)(slash - text), text);
 	if (address_read_host(host, &pattern->address, error))
 		return -1;
-	if (units_whole(slash + 1, &bits, error) || bits > address_ip_size(&pattern->address) * 8)
+	if (units_integer(slash + 1, &bits, error) || bits > address_ip_size(&pattern->address) * 8)
 		return error_set(error, "`%s` is not a prefix; its length is 0 to %zu", text,
 		    address_ip_size(&pattern->address) * 8);
 	pattern->bits = (unsigned)bits;

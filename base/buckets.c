@@ -41,7 +41,7 @@ void buckets_add(struct buckets *buckets, ns_t value)
 		buckets->greatest = value;
 }
 
-void buckets_join(struct buckets *into, const struct buckets *from)
+void buckets_merge(struct buckets *into, const struct buckets *from)
 {
 	for (unsigned i = 0; i < BUCKETS_COUNT; i++)
 		into->in[i] += from->in[i];
@@ -97,7 +97,7 @@ void sparse_add(struct sparse *sparse, ns_t value)
 		sparse->greatest = value;
 }
 
-void sparse_join(struct buckets *into, const struct sparse *from)
+void sparse_merge(struct buckets *into, const struct sparse *from)
 {
 	for (uint32_t i = 0; i < from->used; i++)
 		into->in[from->all[i].index] += from->all[i].in;

@@ -24,7 +24,7 @@ struct buckets {
 
 /* A value below 0 counts as 0. */
 void buckets_add(struct buckets *buckets, ns_t value);
-void buckets_join(struct buckets *into, const struct buckets *from);
+void buckets_merge(struct buckets *into, const struct buckets *from);
 /* Returns how many values are not above `value`, to the precision of the buckets: all values in its bucket
  * count. */
 uint64_t buckets_below(const struct buckets *buckets, ns_t value);
@@ -42,7 +42,7 @@ struct sparse {
 };
 
 void sparse_add(struct sparse *sparse, ns_t value);
-void sparse_join(struct buckets *into, const struct sparse *from);
+void sparse_merge(struct buckets *into, const struct sparse *from);
 ns_t sparse_percentile(const struct sparse *sparse, double share);
 void sparse_free(struct sparse *sparse);
 

@@ -12,7 +12,7 @@
 
 /* Prefetches, for writing, the cache lines that hold bytes `from` to `end` of `start`, which must begin at
  * a cache line. */
-static inline __attribute__((always_inline)) void cache_fetch(const void *start, size_t from, size_t end)
+static inline __attribute__((always_inline)) void cache_prefetch(const void *start, size_t from, size_t end)
 {
 #pragma GCC unroll 16
 	for (size_t offset = from - from % CACHE_LINE; offset < end; offset += CACHE_LINE)

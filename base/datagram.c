@@ -13,7 +13,7 @@ void datagram_append(struct datagram_list *list, struct datagram *datagram)
 	list->last = datagram;
 }
 
-struct datagram *datagram_take(struct datagram_list *list)
+struct datagram *datagram_pop(struct datagram_list *list)
 {
 	struct datagram *datagram = list->first;
 

@@ -72,7 +72,7 @@ struct datagram_list {
 };
 
 void datagram_append(struct datagram_list *list, struct datagram *datagram);
-struct datagram *datagram_take(struct datagram_list *list);
+struct datagram *datagram_pop(struct datagram_list *list);
 /* Removes `datagram` from the list; does nothing if it is not in it. */
 void datagram_remove(struct datagram_list *list, struct datagram *datagram);
 

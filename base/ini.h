@@ -42,7 +42,7 @@ struct ini_files *ini_files_new(void);
 void ini_files_free(struct ini_files *files);
 void ini_use_files(struct ini *ini, struct ini_files *files);
 /* Returns true if `path` is one of these files. */
-bool ini_files_hold(const struct ini_files *files, const char *path);
+bool ini_files_contain(const struct ini_files *files, const char *path);
 
 void ini_read(struct ini *ini, const char *path);
 /* Reads the profiles that the links, devices and actions read so far refer to as "profile:NAME".
@@ -88,7 +88,7 @@ bool ini_is_profile(const char *value);
 int ini_load(struct reading *reading, const char *path, const char **text, size_t *size);
 
 /* Returns true if `name` consists of letters, digits, `.`, `_` and `-`, as names of sections must. */
-bool ini_name_sound(const char *name);
+bool ini_name_is_valid(const char *name);
 /* Returns true for the file that ini_read was called with, false for one that it includes. */
 bool ini_is_main_file(const struct ini *ini, const char *file);
 

@@ -124,7 +124,7 @@ void ini_use_files(struct ini *ini, struct ini_files *files)
 	ini->files = files;
 }
 
-bool ini_files_hold(const struct ini_files *files, const char *path)
+bool ini_files_contain(const struct ini_files *files, const char *path)
 {
 	struct stat wanted, known;
 

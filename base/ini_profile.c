@@ -76,7 +76,7 @@ const char *ini_profile_path(struct ini *ini, const char *value, const struct pl
 	struct text path = {0};
 
 	text_add(&path, "%s/%s.ini", ini->profile_dir ? ini->profile_dir : ".", name);
-	if (ini_name_sound(name) && access(path.at, F_OK) == 0)
+	if (ini_name_is_valid(name) && access(path.at, F_OK) == 0)
 		result = arena_text(ini->arena, path.at, path.size);
 	else
 		suggest_profile(ini, name, place);

@@ -71,7 +71,7 @@ static void complain_key(struct file *file, const char *key, const char *format,
 
 /* ---- Lines ---- */
 
-bool ini_name_sound(const char *name)
+bool ini_name_is_valid(const char *name)
 {
 	for (; *name; name++)
 		if (!isalnum((unsigned char)*name) && !strchr("._-", *name))
@@ -122,7 +122,7 @@ static const struct section_kind *parse_header(struct file *file, const char *in
 		complain_line(file, "[%s] lacks its name, as in [%s NAME]", word, word);
 	else if (!kind->named && **name)
 		complain_line(file, "[%s] takes no name; it is written [%s]", inside, word);
-	else if (!ini_name_sound(*name))
+	else if (!ini_name_is_valid(*name))
 		complain_line(
 		    file, "[%s] is no good name; names are letters, digits, `.`, `_` and `-`", inside);
 	else

@@ -83,7 +83,7 @@ static void parse_presets(const struct section_kind *kind, void *into, struct re
 			read_value(kind, &kind->keys[i], -1, kind->keys[i].preset, into, reading);
 }
 
-void keys_presets(const struct section_kind *kind, void *into, struct reading *reading)
+void keys_set_defaults(const struct section_kind *kind, void *into, struct reading *reading)
 {
 	const size_t cap = sizeof(reading->presets) / sizeof(*reading->presets);
 	size_t i = 0;
@@ -170,7 +170,7 @@ int keys_read_rate(struct reading *reading, const char *text, void *into)
 
 int keys_read_whole(struct reading *reading, const char *text, void *into)
 {
-	return units_whole(text, into, &reading->error);
+	return units_integer(text, into, &reading->error);
 }
 
 int keys_read_text(struct reading *reading, const char *text, void *into)
@@ -230,7 +230,7 @@ int keys_read_time_above_0(struct reading *reading, const char *text, void *into
 	return 0;
 }
 
-int keys_read_yes(struct reading *reading, const char *text, void *into)
+int keys_read_bool(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"no", "yes"};
 	int choice = keys_choose(reading, text, words, 2);

@@ -74,7 +74,7 @@ const struct section_kind *keys_kind(const struct section_kind *const *kinds, si
 
 /* Fills a section's struct, zeroed by the caller, with the defaults. They are parsed once for each kind
  * and then copied: the memory that they point to is shared and must not be changed. */
-void keys_presets(const struct section_kind *kind, void *into, struct reading *reading);
+void keys_set_defaults(const struct section_kind *kind, void *into, struct reading *reading);
 /* Reads a section's keys over the defaults, those with `up.` and `down.` last, and adds errors to
  * `complaints`. `section` may be NULL: it has no keys. */
 void keys_fill(const struct section_kind *kind, const struct ini_section *section, void *into,
@@ -90,7 +90,7 @@ key_read keys_read_share;      /* double */
 key_read keys_read_size;       /* uint64_t */
 key_read keys_read_rate;       /* uint64_t */
 key_read keys_read_whole;      /* uint64_t */
-key_read keys_read_yes;        /* bool */
+key_read keys_read_bool;       /* bool */
 key_read keys_read_text;       /* const char * */
 
 struct spans {

@@ -47,7 +47,7 @@ void *memory_new(size_t count, size_t size)
 	return memory;
 }
 
-void *memory_get(size_t size)
+void *memory_malloc(size_t size)
 {
 	void *memory = malloc(size ? size : 1);
 
@@ -67,7 +67,7 @@ void *memory_resize(void *old, size_t count, size_t size)
 
 char *memory_text(const char *text, size_t size)
 {
-	char *copy = memory_get(size + 1);
+	char *copy = memory_malloc(size + 1);
 
 	memcpy(copy, text, size);
 	copy[size] = '\0';
@@ -95,12 +95,12 @@ bool memory_try(void (*task)(void *user), void *user)
 	return done;
 }
 
-void memory_go_on(void)
+void memory_set_nonfatal(void)
 {
 	goes_on = true;
 }
 
-bool memory_goes_on(void)
+bool memory_is_nonfatal(void)
 {
 	return goes_on && !innermost;
 }

@@ -17,7 +17,7 @@
 /* Returns zeroed memory; a product that overflows counts as a failed allocation. */
 void *memory_new(size_t count, size_t size);
 /* Returns memory that is not zeroed, for libraries that take a malloc. */
-void *memory_get(size_t size);
+void *memory_malloc(size_t size);
 void *memory_resize(void *old, size_t count, size_t size);
 /* Returns a NUL-terminated copy of the first `size` bytes of `text`. */
 char *memory_text(const char *text, size_t size);
@@ -34,7 +34,7 @@ bool memory_try(void (*task)(void *user), void *user);
 
 /* Marks the calling thread as one that must not end the process: a text (base/text.h) whose allocation
  * fails is marked `failed` instead. */
-void memory_go_on(void);
-bool memory_goes_on(void);
+void memory_set_nonfatal(void);
+bool memory_is_nonfatal(void);
 
 #endif

@@ -20,7 +20,7 @@ static bool make_room(struct text *text, size_t more)
 	if (cap == text->cap)
 		return true;
 	at = realloc(text->at, cap);
-	if (!at && !memory_goes_on())
+	if (!at && !memory_is_nonfatal())
 		memory_out();
 	if (!at) {
 		text->failed = true;
@@ -54,7 +54,7 @@ void text_add_list(struct text *text, const char *format, va_list list)
 	size = vsnprintf(text->at + text->size, left, format, again);
 	va_end(again);
 	if (size < 0) { /* vsnprintf itself ran out of memory */
-		if (!memory_goes_on())
+		if (!memory_is_nonfatal())
 			memory_out();
 		text->failed = true;
 		return;

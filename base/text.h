@@ -2,8 +2,8 @@
 /*
  * text: a string that grows. `at` is NUL-terminated as soon as anything was added; free it with text_free.
  *
- * If memory runs out, the process ends (see base/memory.h). In a thread that called memory_go_on the text is
- * marked `failed` instead: it is incomplete then, and must be treated as lost.
+ * If memory runs out, the process ends (see base/memory.h). In a thread that called memory_set_nonfatal the
+ * text is marked `failed` instead: it is incomplete then, and must be treated as lost.
  */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H

@@ -223,7 +223,7 @@ int units_rate(const char *text, uint64_t *bits_per_second, struct error *error)
 	return to_whole(text, round(value * unit->worth * 1e3) / 1e3, bits_per_second, error);
 }
 
-int units_whole(const char *text, uint64_t *number, struct error *error)
+int units_integer(const char *text, uint64_t *number, struct error *error)
 {
 	const char *unit;
 	double value;
@@ -262,7 +262,7 @@ static int span_read(const char *text, struct span *span, read_number *read, str
 
 int units_span(const char *text, struct span *span, struct error *error)
 {
-	return span_read(text, span, units_whole, error);
+	return span_read(text, span, units_integer, error);
 }
 
 int units_span_of_sizes(const char *text, struct span *span, struct error *error)

@@ -38,7 +38,7 @@ int units_time_range(const char *text, struct time_range *range, struct error *e
 int units_share(const char *text, double *share, struct error *error);
 int units_size(const char *text, uint64_t *bytes, struct error *error);
 int units_rate(const char *text, uint64_t *bits_per_second, struct error *error);
-int units_whole(const char *text, uint64_t *number, struct error *error);
+int units_integer(const char *text, uint64_t *number, struct error *error);
 
 /* Parse `N`, `A-B`, `A-`, `-B`, of plain numbers, or of sizes with or without unit. */
 int units_span(const char *text, struct span *span, struct error *error);

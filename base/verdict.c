@@ -36,8 +36,8 @@ void verdict_by_link(struct verdict *verdict, uint32_t name)
 
 void verdict_add_mutation(struct verdict *verdict, struct mutation mutation)
 {
-	if (verdict->mutation_count < VERDICT_DEEDS_MAX)
+	if (verdict->mutation_count < VERDICT_MUTATIONS_MAX)
 		verdict->mutations[verdict->mutation_count++] = mutation;
 	else
-		verdict->deeds_left_out++;
+		verdict->mutations_left_out++;
 }

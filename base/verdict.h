@@ -54,7 +54,7 @@ enum origin {
 };
 
 /* A change of a datagram's bytes: a flipped bit, a byte that was set, or truncation. */
-enum deed_kind { MUTATION_CORRUPT, MUTATION_SET, MUTATION_TRUNCATE };
+enum mutation_kind { MUTATION_CORRUPT, MUTATION_SET, MUTATION_TRUNCATE };
 
 struct mutation {
 	uint8_t kind;
@@ -64,7 +64,7 @@ struct mutation {
 };
 
 #define VERDICT_BY_MAX 8
-#define VERDICT_DEEDS_MAX 64
+#define VERDICT_MUTATIONS_MAX 64
 #define DTLS_NONE 0x100    /* not a DTLS record */
 #define DTLS_UNIFIED 0x101 /* a DTLS 1.3 ciphertext record, which shows no content type */
 #define DTLS_NUMBER_HIDDEN UINT64_MAX
@@ -84,9 +84,9 @@ struct verdict {
 	uint8_t way, reason, hold;
 	uint8_t by_count, mutation_count;
 	uint8_t by_left_out;         /* links and rules that did not fit into `by`; at most 255 */
-	uint16_t deeds_left_out;     /* mutations that did not fit into `mutations` */
+	uint16_t mutations_left_out; /* mutations that did not fit into `mutations` */
 	uint32_t by[VERDICT_BY_MAX]; /* the link and rules that decided, in order */
-	struct mutation mutations[VERDICT_DEEDS_MAX];
+	struct mutation mutations[VERDICT_MUTATIONS_MAX];
 };
 
 extern const char *const verdict_ways[WAYS];

@@ -189,7 +189,7 @@ void blocks_rotated(struct text *out, const struct blocks_part *part, ns_t at)
 	text_free(&comment);
 }
 
-void blocks_tail(struct text *out, const struct capture_closing *closing, const struct blocks_part *part)
+void blocks_closing(struct text *out, const struct capture_closing *closing, const struct blocks_part *part)
 {
 	for (uint32_t interface = 0; interface < INTERFACE_COUNT; interface++) {
 		size_t start = pcapng_begin(out, PCAPNG_STATISTICS);

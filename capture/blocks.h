@@ -40,7 +40,7 @@ struct blocks_part {
 	ns_t began; /* start of the run's capture */
 	uint64_t lost, part;
 };
-void blocks_tail(struct text *out, const struct capture_closing *closing, const struct blocks_part *part);
+void blocks_closing(struct text *out, const struct capture_closing *closing, const struct blocks_part *part);
 /* Appends the end of a file that another one follows. */
 void blocks_rotated(struct text *out, const struct blocks_part *part, ns_t at);
 

@@ -85,7 +85,7 @@ int capture_rotate(struct capture *capture, const char *ini)
 	return 0;
 }
 
-bool capture_starts_anew(const struct capture *capture)
+bool capture_rotates_on_reload(const struct capture *capture)
 {
 	return !file_is_standard_output(capture->file) &&
 	       (file_has_pattern(capture->file) || capture->options.rotate_size ||
@@ -340,7 +340,7 @@ static void handle_record(struct capture *capture, const struct record *record)
 		return;
 	}
 	if (capture->keylog && record->kind == RECORD_ARRIVED)
-		keylog_see(capture->keylog, record_payload(record), record->kept);
+		keylog_scan_datagram(capture->keylog, record_payload(record), record->kept);
 	capture->latest = record->at;
 	if (capture->classic)
 		classic_record(capture->classic, &capture->out, record);
@@ -416,7 +416,7 @@ static void drain_rings(struct capture *capture, ns_t until)
 
 	if (capture->keylog) {
 		keylog_follow(capture->keylog);
-		note_missing(capture, keylog_is_short(capture->keylog),
+		note_missing(capture, keylog_lost_keys(capture->keylog),
 		    "keys are missing: the key logs hold more than 64 MiB, or memory is out");
 	}
 	check_file(capture);
@@ -424,7 +424,7 @@ static void drain_rings(struct capture *capture, ns_t until)
 		return;
 	while ((record = peek_oldest(capture, &from)) && !is_held_back(capture, record, until)) {
 		handle_record(capture, record);
-		ring_taken(from->ring);
+		ring_pop(from->ring);
 		if (capture->out.size >= BATCH || capture->end_count == BATCH_RECORDS)
 			flush(capture);
 		if (is_rotation_due(capture))
@@ -449,7 +449,7 @@ static void finish_capture(struct capture *capture)
 	}
 	part = current_part(capture);
 	if (!capture->classic && capture->closing)
-		blocks_tail(&capture->out, capture->closing, &part);
+		blocks_closing(&capture->out, capture->closing, &part);
 	capture->retry_at = 0;
 	if (!flush(capture))
 		atomic_fetch_add_explicit(&capture->lost_on_write, 1, memory_order_relaxed);
@@ -459,7 +459,7 @@ static void *run_thread(void *user)
 {
 	struct capture *capture = user;
 
-	memory_go_on();
+	memory_set_nonfatal();
 	while (!atomic_load(&capture->stop)) {
 		drain_rings(capture, stamp_now(capture));
 		nanosleep(&(struct timespec){.tv_nsec = POLL_INTERVAL}, NULL);
@@ -523,7 +523,7 @@ static void end_at_exit(void)
 
 	if (!open_capture)
 		return;
-	file_hurry(open_capture->file);
+	file_stop_waiting(open_capture->file);
 	atomic_store(&open_capture->stop, true);
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += EXIT_WAIT_MAX;
@@ -574,7 +574,7 @@ void capture_close(struct capture *capture, const struct capture_closing *closin
 	open_capture = NULL;
 	capture->closing = closing;
 	if (!capture->options.patient)
-		file_hurry(capture->file);
+		file_stop_waiting(capture->file);
 	atomic_store(&capture->stop, true);
 	pthread_join(capture->thread, NULL);
 }

@@ -97,7 +97,7 @@ void capture_host(struct recorder *recorder, const struct address *address, cons
  * force from now on; NULL: unchanged. Returns -1 if there cannot be a new file (standard output). */
 int capture_rotate(struct capture *capture, const char *ini);
 /* Returns true if a reload starts a new file: the name has a pattern, or rotation is on. */
-bool capture_starts_anew(const struct capture *capture);
+bool capture_rotates_on_reload(const struct capture *capture);
 
 uint64_t capture_written(const struct capture *capture);
 uint64_t capture_lost(const struct capture *capture);

@@ -81,14 +81,14 @@ static void add_mutations(struct text *out, const struct verdict *verdict)
 		const struct mutation *mutation = &verdict->mutations[i];
 
 		text_add(out, i ? "," : " did=");
-		switch ((enum deed_kind)mutation->kind) {
+		switch ((enum mutation_kind)mutation->kind) {
 		case MUTATION_CORRUPT: text_add(out, "corrupt:%u.%u", mutation->byte, mutation->value); break;
 		case MUTATION_SET: text_add(out, "set:%u:%u", mutation->byte, mutation->value); break;
 		case MUTATION_TRUNCATE: text_add(out, "truncate:%u", mutation->byte); break;
 		}
 	}
-	if (verdict->deeds_left_out)
-		text_add(out, ",and:%u", verdict->deeds_left_out);
+	if (verdict->mutations_left_out)
+		text_add(out, ",and:%u", verdict->mutations_left_out);
 }
 
 static void add_datagram(struct text *out, uint32_t session, enum way way, uint32_t n)

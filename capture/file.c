@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define POLL_MS 20 /* interval at which file_hurry is checked while waiting for a reader */
+#define POLL_MS 20 /* interval at which file_stop_waiting is checked while waiting for a reader */
 
 /* A file that this run has written: no other file is ever removed. */
 struct kept_file {
@@ -105,7 +105,7 @@ uint64_t file_size(const struct file *file)
 	return file->size;
 }
 
-void file_hurry(struct file *file)
+void file_stop_waiting(struct file *file)
 {
 	atomic_store(&file->hurry, true);
 }
@@ -316,7 +316,8 @@ static ssize_t write_some(const struct file *file, const char *bytes, size_t siz
 	                       : write(file->fd, bytes, size);
 }
 
-/* Waits until the stream's reader has made room. Returns false if it is stuck and file_hurry was called. */
+/* Waits until the stream's reader has made room. Returns false if it is stuck and file_stop_waiting was
+ * called. */
 static bool wait_for_room(const struct file *file, ns_t since)
 {
 	struct pollfd writable = {.fd = file->fd, .events = POLLOUT};

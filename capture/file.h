@@ -10,7 +10,7 @@
  * ends with a whole block.
  *
  * A stream (standard output, a FIFO) is written without blocking: the caller waits here as long as its reader
- * reads nothing, but after file_hurry only for FILE_STUCK.
+ * reads nothing, but after file_stop_waiting only for FILE_STUCK.
  */
 #ifndef CAPTURE_FILE_H
 #define CAPTURE_FILE_H
@@ -56,7 +56,7 @@ int file_write_blocks(struct file *file, const void *bytes, size_t size, const u
     size_t end_count, size_t *whole, struct error *error);
 void file_close(struct file *file);
 /* Stops waiting for a stream that is stuck. May be called from any thread. */
-void file_hurry(struct file *file);
+void file_stop_waiting(struct file *file);
 
 const char *file_name(const struct file *file); /* of the file that is open or was opened last */
 uint64_t file_size(const struct file *file);

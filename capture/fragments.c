@@ -57,7 +57,7 @@ static struct assembly *find_or_open(struct fragments *fragments, const uint8_t 
 		if (assembly->opened < oldest->opened)
 			oldest = assembly;
 	}
-	bytes = oldest->bytes ? oldest->bytes : memory_get(DATAGRAM_SIZE);
+	bytes = oldest->bytes ? oldest->bytes : memory_malloc(DATAGRAM_SIZE);
 	*oldest = (struct assembly){.opened = ++fragments->count, .cut_at = DATAGRAM_SIZE, .bytes = bytes};
 	memcpy(oldest->key, key, FRAGMENTS_KEY_SIZE);
 	return oldest;

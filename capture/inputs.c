@@ -160,7 +160,7 @@ static bool is_frame(const uint8_t *bytes, size_t size)
 
 static int copy_plain(struct source *source, int to, struct error *error)
 {
-	char *bytes = memory_get(CHUNK);
+	char *bytes = memory_malloc(CHUNK);
 	ssize_t got;
 	int status = 0;
 
@@ -176,7 +176,7 @@ static int copy_plain(struct source *source, int to, struct error *error)
 static int copy_gzip(struct input *input, struct source *source, int to, struct error *error)
 {
 	z_stream stream = {0};
-	Bytef *in = memory_get(2 * CHUNK), *out = in + CHUNK;
+	Bytef *in = memory_malloc(2 * CHUNK), *out = in + CHUNK;
 	int status = inflateInit2(&stream, 15 + 16), result = Z_OK;
 	ssize_t got = 0;
 
@@ -216,7 +216,7 @@ static int copy_gzip(struct input *input, struct source *source, int to, struct 
 static int copy_zstd(struct input *input, struct source *source, int to, struct error *error)
 {
 	ZSTD_DStream *stream = ZSTD_createDStream();
-	char *in = memory_get(2 * CHUNK), *out = in + CHUNK;
+	char *in = memory_malloc(2 * CHUNK), *out = in + CHUNK;
 	ZSTD_inBuffer from = {.src = in};
 	size_t result = 0;
 	ssize_t got = 0;

@@ -76,7 +76,7 @@ void keylog_free(struct keylog *keylog)
 	free(keylog);
 }
 
-bool keylog_is_short(struct keylog *keylog)
+bool keylog_lost_keys(struct keylog *keylog)
 {
 	bool was_short = keylog->is_short;
 
@@ -179,7 +179,7 @@ static void list_by_session(struct keylog *keylog)
 
 /* In a ClientHello, the record and handshake headers of DTLS (RFC 6347 section 4.3.1, 4.2.2) precede the
  * version and the random. */
-void keylog_see(struct keylog *keylog, const uint8_t *bytes, size_t size)
+void keylog_scan_datagram(struct keylog *keylog, const uint8_t *bytes, size_t size)
 {
 	enum { HANDSHAKE = 22, CLIENT_HELLO = 1, TYPE_AT = 13, FRAGMENT_AT = 19, RANDOM_AT = 27 };
 	uint32_t session;

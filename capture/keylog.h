@@ -9,7 +9,7 @@
  *
  * Order of calls for each capture file; the last three until nothing is left:
  *
- *   keylog_begin_file ── keylog_follow, keylog_see … ── keylog_next, write, keylog_written (repeat)
+ *   keylog_begin_file ── keylog_follow, keylog_scan_datagram … ── keylog_next, write, keylog_written (repeat)
  */
 #ifndef CAPTURE_KEYLOG_H
 #define CAPTURE_KEYLOG_H
@@ -30,7 +30,7 @@ void keylog_free(struct keylog *keylog);
 /* Reads the new lines of all files. */
 void keylog_follow(struct keylog *keylog);
 /* Looks for a ClientHello in a datagram that arrived; the lines of its session are then needed. */
-void keylog_see(struct keylog *keylog, const uint8_t *bytes, size_t size);
+void keylog_scan_datagram(struct keylog *keylog, const uint8_t *bytes, size_t size);
 
 /* Starts a new capture file, which holds no lines yet. */
 void keylog_begin_file(struct keylog *keylog);
@@ -41,6 +41,6 @@ void keylog_written(struct keylog *keylog);
 
 /* Returns true if keys are missing since the last call: there were more than KEYLOG_MAX bytes, or memory
  * ran out. */
-bool keylog_is_short(struct keylog *keylog);
+bool keylog_lost_keys(struct keylog *keylog);
 
 #endif

@@ -360,7 +360,7 @@ bool reader_was_cut(const struct reader *reader)
 	return was_cut;
 }
 
-void reader_others(const struct reader *reader, struct text *text)
+void reader_count_others(const struct reader *reader, struct text *text)
 {
 	static const char *const names[DECODE_RESULTS] = {[DECODE_TCP] = "TCP",
 	    [DECODE_ICMP] = "ICMP",

@@ -40,7 +40,7 @@ const struct savefile_closing *reader_closing(const struct reader *reader);
 /* Returns true if a file ended in the middle of a packet. */
 bool reader_was_cut(const struct reader *reader);
 /* Appends counts of packets other than UDP datagrams, such as "12 TCP, 3 ARP"; nothing if there were none. */
-void reader_others(const struct reader *reader, struct text *text);
+void reader_count_others(const struct reader *reader, struct text *text);
 /* Appends a line for everything about the files that the user should know; complete only at the end. */
 void reader_notes(const struct reader *reader, struct text *text);
 

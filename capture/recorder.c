@@ -16,7 +16,7 @@ static struct record *reserve_record(struct recorder *recorder, size_t whole)
 {
 	struct record *record;
 
-	while (!(record = ring_cap(recorder->ring, whole)) && recorder->patient && whole <= RECORD_MAX)
+	while (!(record = ring_reserve(recorder->ring, whole)) && recorder->patient && whole <= RECORD_MAX)
 		nanosleep(&(struct timespec){.tv_nsec = NS_MS / 10}, NULL);
 	if (!record)
 		atomic_fetch_add_explicit(recorder->lost, 1, memory_order_relaxed);
@@ -95,7 +95,7 @@ void capture_arrived(struct recorder *recorder, const struct capture_path *path,
 	    .id = (uint16_t)id};
 	memcpy(record + 1, verdict, verdict_size);
 	set_payload(record, bytes);
-	ring_put(recorder->ring);
+	ring_commit(recorder->ring);
 }
 
 void capture_departed(struct recorder *recorder, const struct capture_path *path,
@@ -122,7 +122,7 @@ void capture_departed(struct recorder *recorder, const struct capture_path *path
 	if (parts_size)
 		memcpy(record + 1, departure->parts, parts_size);
 	set_payload(record, bytes);
-	ring_put(recorder->ring);
+	ring_commit(recorder->ring);
 }
 
 static void put_text(struct recorder *recorder, enum record_kind kind, const struct address *address,
@@ -140,7 +140,7 @@ static void put_text(struct recorder *recorder, enum record_kind kind, const str
 	if (address)
 		record->ends.from = *address;
 	memcpy(record + 1, text, size);
-	ring_put(recorder->ring);
+	ring_commit(recorder->ring);
 }
 
 void capture_event(struct recorder *recorder, const char *text, ns_t at)
@@ -155,12 +155,12 @@ void capture_host(struct recorder *recorder, const struct address *address, cons
 
 bool recorder_rotate(struct recorder *recorder)
 {
-	struct record *record = ring_cap(recorder->ring, sizeof(*record));
+	struct record *record = ring_reserve(recorder->ring, sizeof(*record));
 
 	if (!record)
 		return false;
 	memset(record, 0, sizeof(*record));
 	record->kind = RECORD_ROTATE;
-	ring_put(recorder->ring);
+	ring_commit(recorder->ring);
 	return true;
 }

@@ -14,7 +14,7 @@
 struct ring {
 	_Alignas(64) atomic_size_t head;
 	size_t tail_seen; /* last value of `tail` that the putting thread read */
-	size_t cap;       /* bytes reserved by ring_cap, not yet put */
+	size_t cap;       /* bytes reserved by ring_reserve, not yet put */
 	_Alignas(64) atomic_size_t tail;
 	_Alignas(64) size_t size;
 	uint8_t *bytes;
@@ -27,7 +27,7 @@ struct ring *ring_new(size_t size)
 	assert(size && (size & (size - 1)) == 0);
 	if (!ring)
 		memory_out();
-	*ring = (struct ring){.size = size, .bytes = memory_get(size)};
+	*ring = (struct ring){.size = size, .bytes = memory_malloc(size)};
 	return ring;
 }
 
@@ -45,7 +45,7 @@ static uint64_t *length_at(struct ring *ring, size_t at)
 }
 
 /* A record is its total length, then its bytes, padded to ALIGN; no record wraps around the end. */
-void *ring_cap(struct ring *ring, size_t size)
+void *ring_reserve(struct ring *ring, size_t size)
 {
 	size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 	size_t whole = (ALIGN + size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
@@ -68,7 +68,7 @@ void *ring_cap(struct ring *ring, size_t size)
 	return (uint8_t *)length_at(ring, head) + ALIGN;
 }
 
-void ring_put(struct ring *ring)
+void ring_commit(struct ring *ring)
 {
 	size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 
@@ -89,7 +89,7 @@ void *ring_peek(struct ring *ring)
 	return (uint8_t *)length_at(ring, tail) + ALIGN;
 }
 
-void ring_taken(struct ring *ring)
+void ring_pop(struct ring *ring)
 {
 	size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
 

@@ -16,13 +16,13 @@ struct ring;
 struct ring *ring_new(size_t size);
 void ring_free(struct ring *ring);
 
-/* Reserves room for a record of `size` bytes, to be filled and then published by ring_put. Returns NULL if
+/* Reserves room for a record of `size` bytes, to be filled and then published by ring_commit. Returns NULL if
  * there is no room now. A record larger than half the ring, with its length field, is always refused. */
-void *ring_cap(struct ring *ring, size_t size);
-void ring_put(struct ring *ring);
+void *ring_reserve(struct ring *ring, size_t size);
+void ring_commit(struct ring *ring);
 
-/* Returns the oldest record, or NULL; it is valid until ring_taken. */
+/* Returns the oldest record, or NULL; it is valid until ring_pop. */
 void *ring_peek(struct ring *ring);
-void ring_taken(struct ring *ring);
+void ring_pop(struct ring *ring);
 
 #endif

@@ -100,20 +100,42 @@ static void put_commands(void)
 	puts(".El");
 }
 
-/* Prints paragraphs, which are separated by empty lines. Line breaks within a paragraph are not kept. */
+/* Prints lines that begin with blanks as they are, and joins the others. */
+static void put_paragraph(const char *text, size_t size)
+{
+	bool is_literal = false;
+
+	puts(".Pp");
+	for (const char *end = text + size; text < end;) {
+		size_t length = strcspn(text, "\n");
+		bool is_indented = *text == ' ';
+		char line[512];
+
+		if (length > (size_t)(end - text))
+			length = (size_t)(end - text);
+		assert(length < sizeof(line));
+		snprintf(line, sizeof(line), "%.*s", (int)length, text);
+		if (is_indented != is_literal)
+			puts(is_indented ? ".Bd -literal -offset indent" : ".Ed");
+		is_literal = is_indented;
+		if (is_literal)
+			puts(line + (line[1] == ' ' ? 2 : 1));
+		else
+			put_line(line);
+		text += length + 1;
+	}
+	if (is_literal)
+		puts(".Ed");
+}
+
+/* Prints paragraphs, which are separated by empty lines. */
 static void put_paragraphs(const char *text)
 {
 	while (*text) {
 		const char *end = strstr(text, "\n\n");
 		size_t size = end ? (size_t)(end - text) : strlen(text);
-		char paragraph[2048];
 
-		assert(size < sizeof(paragraph));
-		snprintf(paragraph, sizeof(paragraph), "%.*s", (int)size, text);
-		for (char *at = paragraph; (at = strchr(at, '\n'));)
-			*at = ' ';
-		puts(".Pp");
-		put_line(paragraph);
+		put_paragraph(text, size);
 		text += size + (end ? 2 : 0);
 	}
 }

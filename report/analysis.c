@@ -2,7 +2,7 @@
 /*
  * The readers report arrivals, departures and drops. Each arrival becomes a packet_record, found again by
  * session, direction and ordinal (`by_n`). Per-direction figures are updated as fates become known. A brief
- * analysis puts records whose fate is known on a free list (`free_mark`).
+ * analysis puts records whose fate is known on a free list (`free_record`).
  */
 #include "report/analysis.h"
 
@@ -74,19 +74,22 @@ struct packet_record *analysis_record(
 
 /* ---- Arrivals ---- */
 
+/* Returns the bytes of application data in a datagram: bodies of DTLS records, or all of it if there are no
+ * records. */
 static uint32_t data_size(
     const struct analysis_session *session, enum way way, const uint8_t *bytes, size_t size)
 {
 	struct dtls_walk walk;
 	struct dtls_record record;
+	bool is_dtls = false;
 	size_t sum = 0;
 
 	dtls_walk(&walk, &session->dtls, way, bytes, size);
-	while (dtls_next(&walk, &record))
+	for (; dtls_next(&walk, &record); is_dtls = true)
 		if (record.type == TYPE_APPLICATION_DATA || record.type == TYPE_CID ||
 		    record.type >= TYPE_CID_RESUMED)
 			sum += record.body_size;
-	return (uint32_t)sum;
+	return (uint32_t)(is_dtls ? sum : size);
 }
 
 /* Returns enum dtls_kind plus 1 of the first kind found, or 0. */
@@ -126,7 +129,7 @@ void analysis_inspect(struct analysis *analysis, struct analysis_session *sessio
 	const uint8_t *bytes = padded_payload(analysis, decoded);
 	struct dtls_peek peek;
 
-	dtls_look(&session->dtls, way, bytes, decoded->size, &peek);
+	dtls_parse(&session->dtls, way, bytes, decoded->size, &peek);
 	handshakes_arrived(
 	    &session->handshakes, &session->dtls, way, &peek, bytes, decoded->size, record->at);
 	if (decoded->kept < decoded->size) {
@@ -135,22 +138,21 @@ void analysis_inspect(struct analysis *analysis, struct analysis_session *sessio
 	}
 	counters->cid_records += peek.kinds >> DTLS_KIND_CID & 1;
 	counters->alerts += peek.kinds >> DTLS_KIND_ALERT & 1;
-	record->data = peek.first.type == DTLS_NONE ? 0 : data_size(session, way, bytes, decoded->size);
+	record->data = data_size(session, way, bytes, decoded->size);
 	record->message = message_kind(&peek);
 	record->number = peek.first.type == DTLS_NONE ? DTLS_NUMBER_HIDDEN : peek.first.number;
 }
 
-void analysis_left(struct analysis_session *session, enum way way, const struct decoded *decoded)
+void analysis_count_wire(struct analysis_session *session, enum way way, const struct decoded *decoded)
 {
 	session->ways[way].wire_bytes += decoded->size + session->header;
 }
 
-void analysis_changed(struct analysis *analysis, struct analysis_session *session,
+void analysis_update_data(struct analysis *analysis, struct analysis_session *session,
     struct packet_record *record, const struct decoded *decoded)
 {
-	if (record->data)
-		record->data = data_size(
-		    session, (enum way)record->way, padded_payload(analysis, decoded), decoded->size);
+	record->data = data_size(
+	    session, (enum way)record->way, padded_payload(analysis, decoded), decoded->size);
 }
 
 void analysis_delivered(struct analysis *analysis, struct analysis_session *session, enum way way,
@@ -175,9 +177,9 @@ static struct packet_record *record_new(struct analysis *analysis)
 {
 	struct packet_record *record;
 
-	if (analysis->free_mark) {
-		record = &analysis->records[analysis->free_mark - 1];
-		analysis->free_mark = record->words;
+	if (analysis->free_record) {
+		record = &analysis->records[analysis->free_record - 1];
+		analysis->free_record = record->words;
 		return record;
 	}
 	analysis->records = memory_grow(
@@ -185,16 +187,16 @@ static struct packet_record *record_new(struct analysis *analysis)
 	return &analysis->records[analysis->record_count++];
 }
 
-void analysis_done(struct analysis *analysis, struct packet_record *record)
+void analysis_release_record(struct analysis *analysis, struct packet_record *record)
 {
-	if (!analysis->brief || record->fate == FATE_WAITS || record->copies > record->copies_done)
+	if (!analysis->brief || record->fate == FATE_OPEN || record->copies > record->copies_done)
 		return;
 	index_remove(&analysis->by_n, record_key(record->session, (enum way)record->way, record->n));
-	record->words = analysis->free_mark;
-	analysis->free_mark = (uint32_t)(record - analysis->records) + 1;
+	record->words = analysis->free_record;
+	analysis->free_record = (uint32_t)(record - analysis->records) + 1;
 }
 
-struct packet_record *analysis_arrived(struct analysis *analysis, struct analysis_session *session,
+struct packet_record *analysis_add_arrival(struct analysis *analysis, struct analysis_session *session,
     enum way way, uint32_t n, const struct decoded *decoded, ns_t at)
 {
 	struct account *account = &session->accounts[way];
@@ -211,7 +213,7 @@ struct packet_record *analysis_arrived(struct analysis *analysis, struct analysi
 	    .n = n,
 	    .size = (uint32_t)decoded->size,
 	    .way = (uint8_t)way,
-	    .fate = FATE_WAITS};
+	    .fate = FATE_OPEN};
 	account->received++;
 	account->bytes += decoded->size;
 	account->queued++;
@@ -306,9 +308,12 @@ static void extent_add(struct analysis_way *way, uint32_t n)
 }
 
 /* Notes the first data after the end of each recent blackout. */
+#define RECOVERING_MAX 8 /* blackouts; of older ones no recovery is looked for any more */
+
 static void note_recovery(struct analysis_session *session, enum way way, ns_t at)
 {
-	size_t from = session->blackout_count > 8 ? session->blackout_count - 8 : 0;
+	size_t count = session->blackout_count;
+	size_t from = count > RECOVERING_MAX ? count - RECOVERING_MAX : 0;
 
 	for (size_t i = from; i < session->blackout_count; i++) {
 		struct analysis_blackout *blackout = &session->blackouts[i];
@@ -343,7 +348,7 @@ void analysis_sent(struct analysis *analysis, struct packet_record *record, ns_t
 	way->slowest = at - record->at > way->slowest ? at - record->at : way->slowest;
 }
 
-void analysis_measured(struct analysis *analysis, const struct packet_record *record, bool on_purpose)
+void analysis_add_delay(struct analysis *analysis, const struct packet_record *record, bool on_purpose)
 {
 	struct analysis_way *way = &analysis->sessions[record->session].ways[record->way];
 
@@ -365,7 +370,7 @@ void analysis_copied(struct analysis *analysis, const struct packet_record *reco
 
 void analysis_reader_done(struct analysis *analysis, const struct reader *reader)
 {
-	reader_others(reader, &analysis->others);
+	reader_count_others(reader, &analysis->others);
 	reader_notes(reader, &analysis->notes);
 	if (analysis->cut_datagrams)
 		text_add(&analysis->notes,

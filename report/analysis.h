@@ -26,7 +26,7 @@
 #include "report/runs.h"
 #include "report/run_summary.h"
 
-enum fate { FATE_WAITS, FATE_SENT, FATE_DROPPED };
+enum fate { FATE_OPEN, FATE_SENT, FATE_DROPPED };
 
 /* A datagram that arrived. */
 struct packet_record {
@@ -161,7 +161,7 @@ struct analysis {
 	bool brief; /* a record is freed once its fate is known; enough for text and JSON */
 	struct packet_record *records; /* in order of arrival; if brief, open ones in any order */
 	size_t record_count;
-	uint32_t free_mark; /* head of the list of free records: index plus 1; 0: empty */
+	uint32_t free_record; /* head of the list of free records: index plus 1; 0: empty */
 	struct index by_n;
 	struct analysis_copy *copies;
 	size_t copy_count;

@@ -87,7 +87,7 @@ static struct packet_record *find_arrival(
 
 		if (session && &analysis->sessions[record->session] != session)
 			continue;
-		if (record->fate == FATE_WAITS)
+		if (record->fate == FATE_OPEN)
 			return record;
 		sent_record = record;
 	}
@@ -104,9 +104,9 @@ static void handle_departure(
 		bare->analysis->strange++;
 		return;
 	}
-	if (record->fate == FATE_WAITS) {
+	if (record->fate == FATE_OPEN) {
 		analysis_sent(bare->analysis, record, at);
-		analysis_measured(bare->analysis, record, at - record->at >= NS_MS);
+		analysis_add_delay(bare->analysis, record, at - record->at >= NS_MS);
 		record->delay_us = (at - record->at) / NS_US;
 	} else {
 		account = &bare->analysis->sessions[record->session].accounts[way];
@@ -117,7 +117,7 @@ static void handle_departure(
 		bare->analysis->sessions[record->session].ways[way].copies_sent[ORIGIN_DUPLICATE]++;
 		analysis_copied(bare->analysis, record, at);
 	}
-	analysis_left(&bare->analysis->sessions[record->session], way, decoded);
+	analysis_count_wire(&bare->analysis->sessions[record->session], way, decoded);
 	analysis_delivered(bare->analysis, &bare->analysis->sessions[record->session], way, decoded, at);
 	if (way == WAY_UP && !session) {
 		session = &bare->analysis->sessions[record->session];
@@ -157,7 +157,7 @@ static struct analysis_session *session_of_port(struct bare *bare, const struct 
 static struct packet_record *handle_arrival(
     struct bare *bare, struct analysis_session *session, enum way way, const struct decoded *decoded, ns_t at)
 {
-	struct packet_record *record = analysis_arrived(
+	struct packet_record *record = analysis_add_arrival(
 	    bare->analysis, session, way, ++session->bare_n[way], decoded, at);
 
 	if (session->steps != bare->analysis->steps)
@@ -199,7 +199,7 @@ static void drop_waiting(struct analysis *analysis)
 		ns_t slowest = analysis->sessions[record->session].ways[record->way].slowest;
 		ns_t wait = slowest > WAIT_MIN ? slowest : WAIT_MIN;
 
-		if (record->fate == FATE_WAITS && record->at < analysis->last - wait)
+		if (record->fate == FATE_OPEN && record->at < analysis->last - wait)
 			analysis_dropped(analysis, record, REASON_LOSS, "", 0, record->at);
 	}
 }
@@ -221,13 +221,13 @@ static void handle_packet(
 		return;
 	if (analysis->kind == ANALYSIS_TWO_SIDES) {
 		handle_two_sided(bare, packet, &decoded);
-	} else if (flows_take(flows, packet, &decoded, &flow)) {
+	} else if (flows_match(flows, packet, &decoded, &flow)) {
 		session = session_of_device(bare, &flow.device, &flow.device_side, packet->at);
 		record = handle_arrival(bare, session, flow.way, &decoded, packet->at);
 		analysis_sent(analysis, record, packet->at);
-		analysis_left(session, flow.way, &decoded);
+		analysis_count_wire(session, flow.way, &decoded);
 		analysis_delivered(analysis, session, flow.way, &decoded, packet->at);
-		analysis_done(analysis, record);
+		analysis_release_record(analysis, record);
 	} else {
 		analysis->strange++;
 	}

@@ -17,8 +17,8 @@ static void finish_measurements(struct analysis *analysis)
 
 		for (int way = 0; way < WAYS; way++) {
 			runs_end(&session->ways[way].runs);
-			sparse_join(&totals[way], &session->ways[way].counted);
-			sparse_join(late, &session->ways[way].late);
+			sparse_merge(&totals[way], &session->ways[way].counted);
+			sparse_merge(late, &session->ways[way].late);
 		}
 		handshakes_end(&session->handshakes, session->ended ? session->last : analysis->last,
 		    session->ended != NULL);
@@ -95,7 +95,7 @@ static void fill_summary(struct analysis *analysis)
 	for (int way = 0; way < WAYS; way++) {
 		result->totals[way].account = analysis->refused[way];
 		for (size_t i = 0; i < analysis->session_count; i++)
-			account_join(&result->totals[way].account, &analysis->sessions[i].accounts[way]);
+			account_merge(&result->totals[way].account, &analysis->sessions[i].accounts[way]);
 	}
 	result->capture_written = analysis->kind == ANALYSIS_OURS ? analysis->packets : 0;
 	if (result->session_count)

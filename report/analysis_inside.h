@@ -23,15 +23,15 @@
 /* Returns the session with this number; creates it if needed. */
 struct analysis_session *analysis_session(struct analysis *analysis, uint32_t number, ns_t at);
 /* Records an arrival, whose fate is still open. */
-struct packet_record *analysis_arrived(struct analysis *analysis, struct analysis_session *session,
+struct packet_record *analysis_add_arrival(struct analysis *analysis, struct analysis_session *session,
     enum way way, uint32_t n, const struct decoded *decoded, ns_t at);
 /* Parses the datagram's DTLS records: feeds the handshakes, and fills `record->data` and the like. */
 void analysis_inspect(struct analysis *analysis, struct analysis_session *session,
     struct packet_record *record, const struct decoded *decoded);
 /* Counts the wire bytes of a datagram that left, be it an original, a copy or a joint datagram. */
-void analysis_left(struct analysis_session *session, enum way way, const struct decoded *decoded);
+void analysis_count_wire(struct analysis_session *session, enum way way, const struct decoded *decoded);
 /* Recomputes `record->data` for a datagram that left with altered bytes. */
-void analysis_changed(struct analysis *analysis, struct analysis_session *session,
+void analysis_update_data(struct analysis *analysis, struct analysis_session *session,
     struct packet_record *record, const struct decoded *decoded);
 /* Feeds the handshakes a datagram that left with the bytes of its arrival. */
 void analysis_delivered(struct analysis *analysis, struct analysis_session *session, enum way way,
@@ -42,9 +42,9 @@ struct packet_record *analysis_record(
 /* Records that the original left at `at`. */
 void analysis_sent(struct analysis *analysis, struct packet_record *record, ns_t at);
 /* Adds the actual delay to the summary's delays, which start with the first datagram delayed on purpose. */
-void analysis_measured(struct analysis *analysis, const struct packet_record *record, bool on_purpose);
+void analysis_add_delay(struct analysis *analysis, const struct packet_record *record, bool on_purpose);
 /* Frees the record if the analysis is brief and the fates of the original and all copies are known. */
-void analysis_done(struct analysis *analysis, struct packet_record *record);
+void analysis_release_record(struct analysis *analysis, struct packet_record *record);
 /* Records that the original was dropped at `at`, by `by` ("" for unknown). */
 void analysis_dropped(struct analysis *analysis, struct packet_record *record, enum reason reason,
     const char *by, size_t by_size, ns_t at);

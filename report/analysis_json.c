@@ -141,7 +141,7 @@ static json_t *json_handshake(const struct analysis *analysis, const struct hand
 		json_array_append_new(flights, json_flight(analysis, handshake, i));
 	for (size_t i = 0; i < handshake->message_count; i++)
 		json_array_append_new(messages, json_message(analysis, &handshake->messages[i]));
-	object = json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", handshake_word(handshake), "at",
+	object = json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", handshake_kind_text(handshake), "at",
 	    json_since(analysis, handshake->began), "seconds",
 	    handshake->done && !handshake->is_untimed
 	        ? json_rounded((double)(handshake->done - handshake->began) / 1e9)

@@ -53,7 +53,7 @@ static uint32_t intern_mutations(
 	if (!fields->did.at || analysis->brief)
 		return 0;
 	text_clear(text);
-	bytes = memory_get(decoded->kept + 1);
+	bytes = memory_malloc(decoded->kept + 1);
 	memcpy(bytes, decoded->payload, decoded->kept);
 	while ((mutation = word_first(rest)).size) {
 		unsigned byte = 0, value = 0;
@@ -141,7 +141,7 @@ static void handle_arrival(struct analysis *analysis, struct analysis_session *s
 		analysis->strange++;
 		return;
 	}
-	record = analysis_arrived(analysis, session, fields->way, fields->n, decoded, at);
+	record = analysis_add_arrival(analysis, session, fields->way, fields->n, decoded, at);
 	/* Datagrams dropped for these reasons reach no rule, so the proxy did not parse them either. */
 	if (fields->reason != REASON_OVERLOAD && fields->reason != REASON_NAT_EXPIRED)
 		analysis_inspect(analysis, session, record, decoded);
@@ -163,7 +163,7 @@ static void handle_arrival(struct analysis *analysis, struct analysis_session *s
 		struct word by = word_first(fields->by);
 
 		analysis_dropped(analysis, record, fields->reason, by.at ? by.at : "", by.size, at);
-		analysis_done(analysis, record);
+		analysis_release_record(analysis, record);
 	}
 }
 
@@ -223,7 +223,7 @@ static void handle_copy_departure(struct analysis *analysis, struct analysis_ses
 	} else {
 		account->sent++;
 		way->copies_sent[fields->origin]++;
-		analysis_left(session, fields->way, decoded);
+		analysis_count_wire(session, fields->way, decoded);
 		session->last = at > session->last ? at : session->last;
 		if (record && record->copies_sent < UINT16_MAX)
 			record->copies_sent++;
@@ -234,7 +234,7 @@ static void handle_copy_departure(struct analysis *analysis, struct analysis_ses
 			keep_copy(analysis, record, fields, decoded, at);
 	}
 	if (record)
-		analysis_done(analysis, record);
+		analysis_release_record(analysis, record);
 }
 
 /* Records the departure of an original, with its delay and lateness if the comment has them. */
@@ -246,7 +246,7 @@ static void record_departure(struct analysis *analysis, struct analysis_session 
 	analysis_sent(analysis, record, at);
 	if (fields->delay == NS_UNKNOWN || fields->late == NS_UNKNOWN)
 		return;
-	analysis_measured(analysis, record, fields->delay > 0);
+	analysis_add_delay(analysis, record, fields->delay > 0);
 	record->delay_us = fields->delay / NS_US;
 	record->late_us = (int32_t)(fields->late / NS_US < INT32_MAX ? fields->late / NS_US : INT32_MAX);
 	record->timed = true;
@@ -261,7 +261,7 @@ static bool settle_original(struct analysis *analysis, struct analysis_session *
 	struct packet_record *record = analysis_record(analysis, session, fields->way, n);
 	bool delivered;
 
-	if (!record || record->fate != FATE_WAITS) {
+	if (!record || record->fate != FATE_OPEN) {
 		analysis->strange++;
 		return false;
 	}
@@ -270,7 +270,7 @@ static bool settle_original(struct analysis *analysis, struct analysis_session *
 		analysis_dropped(analysis, record, fields->reason, "", 0, at);
 	else
 		record_departure(analysis, session, record, fields, at);
-	analysis_done(analysis, record);
+	analysis_release_record(analysis, record);
 	return delivered;
 }
 
@@ -287,10 +287,10 @@ static void handle_departure(struct analysis *analysis, struct analysis_session 
 		return;
 	}
 	if (fields->kind == FIELDS_SENT)
-		analysis_left(session, fields->way, decoded);
+		analysis_count_wire(session, fields->way, decoded);
 	record = packed.at ? NULL : analysis_record(analysis, session, fields->way, fields->n);
 	if (record && record->altered)
-		analysis_changed(analysis, session, record, decoded);
+		analysis_update_data(analysis, session, record, decoded);
 	session->accounts[fields->way].corrupted += contains(fields->did, "corrupt");
 	if (packed.at) {
 		analysis->joints++;

@@ -142,7 +142,7 @@ static void print_handshake(const struct handshake *handshake, FILE *out)
 		fprintf(out, "%u record%s missing", handshake->missing,
 		    handshake->missing == 1 ? " is" : "s are");
 	else
-		fputs(handshake_word(handshake), out);
+		fputs(handshake_kind_text(handshake), out);
 	if (handshake->is_untimed)
 		fputs(", time unknown: the clock was stepped", out);
 	else if (handshake->done)

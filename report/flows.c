@@ -87,7 +87,7 @@ static bool is_client_hello(const struct decoded *decoded)
 	struct dtls_peek peek;
 
 	dtls_init(&session);
-	dtls_look(&session, WAY_UP, decoded->payload, decoded->kept, &peek);
+	dtls_parse(&session, WAY_UP, decoded->payload, decoded->kept, &peek);
 	return peek.kinds >> DTLS_KIND_CLIENT_HELLO & 1;
 }
 
@@ -233,7 +233,7 @@ static int error_no_datagrams(const struct reader *reader, struct error *error)
 {
 	struct text text = {0};
 
-	reader_others(reader, &text);
+	reader_count_others(reader, &text);
 	error_set(error, "it holds no UDP datagrams%s%s", text.size ? ", but " : " and no other packets",
 	    text.size ? text.at : "");
 	text_free(&text);
@@ -442,7 +442,7 @@ static bool is_up(const struct flows *flows, const struct decoded *decoded)
 	return is_dtls_port(&decoded->to);
 }
 
-bool flows_take(const struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded,
+bool flows_match(const struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded,
     struct flow *flow)
 {
 	struct decoded back = *decoded;

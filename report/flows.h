@@ -11,7 +11,7 @@
  * A session is identified by the address of the device and the address it sends to.
  *
  * flows_new reads the whole capture once; the caller then reads it again and passes each packet to
- * flows_take.
+ * flows_match.
  */
 #ifndef REPORT_FLOWS_H
 #define REPORT_FLOWS_H
@@ -44,7 +44,7 @@ struct flows *flows_new(struct inputs *inputs, const struct flows_filter *filter
 void flows_free(struct flows *flows);
 
 /* Returns true and fills *flow if the packet is an arrival of one of the flows. */
-bool flows_take(const struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded,
+bool flows_match(const struct flows *flows, const struct saved_packet *packet, const struct decoded *decoded,
     struct flow *flow);
 /* Returns false if the capture has no seed. */
 bool flows_seed(const struct flows *flows, uint64_t *seed);

@@ -256,7 +256,7 @@ void handshakes_delivered(struct handshakes *handshakes, const struct dtls_sessi
 
 	if (!handshake || handshake->done)
 		return;
-	dtls_look(&known, way, bytes, size, &peek);
+	dtls_parse(&known, way, bytes, size, &peek);
 	messages_begin(&messages, dtls, way, &peek, bytes, size);
 	while ((message = messages_next(&messages))) {
 		struct handshake_message *tracked = find_message(handshake, way, message);
@@ -345,7 +345,7 @@ const char *handshake_kind_name(uint32_t kinds)
 	return "handshake";
 }
 
-const char *handshake_word(const struct handshake *handshake)
+const char *handshake_kind_text(const struct handshake *handshake)
 {
 	static const char *const words[] = {
 	    "unfinished", "abandoned", "full", "resumed", "unknown", "DTLS 1.3"};

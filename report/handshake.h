@@ -81,7 +81,7 @@ struct handshakes {
 	size_t count;
 };
 
-/* Handles an arrival. `dtls` and `peek` are the state and the result after dtls_look. */
+/* Handles an arrival. `dtls` and `peek` are the state and the result after dtls_parse. */
 void handshakes_arrived(struct handshakes *handshakes, const struct dtls_session *dtls, enum way way,
     const struct dtls_peek *peek, const uint8_t *bytes, size_t size, ns_t at);
 /* Handles a datagram that left for its receiver with the bytes of its arrival. */
@@ -101,6 +101,6 @@ const struct handshake_message *handshake_flight_max(const struct handshake *han
 /* Returns the name of the most specific of these kinds: "client_hello", "finished", … */
 const char *handshake_kind_name(uint32_t kinds);
 /* Returns the name of its kind: "full", "resumed", … */
-const char *handshake_word(const struct handshake *handshake);
+const char *handshake_kind_text(const struct handshake *handshake);
 
 #endif

@@ -28,7 +28,7 @@ static void grow_slots(struct index *index)
 	struct index old = *index;
 
 	index->cap = old.cap ? 2 * old.cap : CAP_MIN;
-	index->slots = memory_get(index->cap * sizeof(*index->slots));
+	index->slots = memory_malloc(index->cap * sizeof(*index->slots));
 	for (size_t i = 0; i < index->cap; i++)
 		index->slots[i].value = INDEX_NONE;
 	for (size_t i = 0; i < old.cap; i++)

@@ -486,7 +486,7 @@ void pins_write(const struct pins *pins, const bool *is_included, const char *he
 		finish_rule(out, &list, previous);
 }
 
-void pin_tell(const struct analysis *analysis, const struct pin *pin, struct text *out)
+void pin_describe(const struct analysis *analysis, const struct pin *pin, struct text *out)
 {
 	const struct packet_record *record = pin->record;
 	const char *words = record ? analysis->words.all[record->words] : "", *dtls = strstr(words, "dtls="),

@@ -11,7 +11,7 @@
  * came late; joint datagrams (their parts are sent one by one); drops by errors or before there was a
  * session.
  *
- * Call pins_find on an analysis with ANALYSIS_WHOLE, then pins_write or pin_tell, then pins_free.
+ * Call pins_find on an analysis with ANALYSIS_WHOLE, then pins_write or pin_describe, then pins_free.
  */
 #ifndef REPORT_PINS_H
 #define REPORT_PINS_H
@@ -61,6 +61,6 @@ void pins_free(struct pins *pins);
 void pins_write(const struct pins *pins, const bool *is_included, const char *head, struct text *out);
 /* Appends a description: "s=1 dir=down n=69 drop (24.013 s, 557 bytes, application_data/1/61, loss by
  * link:default)". */
-void pin_tell(const struct analysis *analysis, const struct pin *pin, struct text *out);
+void pin_describe(const struct analysis *analysis, const struct pin *pin, struct text *out);
 
 #endif

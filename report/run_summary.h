@@ -30,7 +30,7 @@ struct run_summary_way {
 };
 
 struct run_summary_session {
-	ns_t dark_until[WAYS]; /* end of the blackout, in the time of a running core; in the past: none */
+	ns_t blackout_until[WAYS]; /* end of the blackout, in the time of a running core; in the past: none */
 	uint32_t number;
 	struct address device;
 	char section[64], identity[64], link[64]; /* "" for none */

@@ -29,7 +29,7 @@ static struct rule_state *find_state(struct session *session, unsigned rule)
 static struct restart *get_restart(struct core *core, struct rule_state *state, ns_t now, uint64_t seen)
 {
 	if (!state->restart)
-		state->restart = core_get(core, sizeof(*state->restart));
+		state->restart = core_alloc(core, sizeof(*state->restart));
 	if (!state->restart)
 		return NULL;
 	state->restart->at = now;
@@ -77,7 +77,7 @@ static void restart(struct core *core, struct session *session, const struct rul
 	}
 }
 
-void judge_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now)
+void act_rule_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now)
 {
 	const struct rule *rule = state->rule;
 	struct rule_state *own;
@@ -91,13 +91,13 @@ void judge_fired(struct core *core, struct session *session, struct rule_state *
 		restart(core, session, &core->config->rules[rule->watchers.all[i]], now);
 }
 
-void judge_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now)
+void act_rule_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now)
 {
 	struct rule_state *own = session ? find_state(session, rule->index)
 	                                 : &core->shared_rules[rule->index];
 
 	if (own)
-		judge_fired(core, session, session ? act_state(core, own) : own, now);
+		act_rule_fired(core, session, session ? act_state(core, own) : own, now);
 	else
 		core->totals[rule->index].fired++; /* the rule does not apply to this session */
 }
@@ -114,7 +114,7 @@ static void end_blackouts(struct core *core, struct session *session, const stru
 
 		if (!action->ways[w] || path_state(&session->ways[w], now) == PATH_OPEN)
 			continue;
-		own = way_extra_own(&session->ways[w]);
+		own = way_extra_writable(&session->ways[w]);
 		own->drop_until = own->drop_until > now ? now : own->drop_until;
 		own->hold_until = own->hold_until > now ? now : own->hold_until;
 		ended = true;
@@ -167,8 +167,8 @@ static void change_link(struct core *core, struct session *session, unsigned lin
 	core_event(core, session, now, "link %s by=%s", session->link->name, names_get(core->names, by));
 }
 
-void judge_act(struct core *core, struct session *session, const struct action *action, uint32_t by, ns_t now,
-    size_t index, struct draw draw)
+void act_on_session(struct core *core, struct session *session, const struct action *action, uint32_t by,
+    ns_t now, size_t index, struct draw draw)
 {
 	switch (action->act) {
 	case ACT_BLACKOUT:
@@ -195,7 +195,7 @@ static bool standing_covers(const struct standing_action *standing, const struct
 	return ways && !standing->rule && (!standing->device || standing->device == other->device);
 }
 
-void judge_remember(struct core *core, struct standing_action standing)
+void standing_action_add(struct core *core, struct standing_action standing)
 {
 	bool is_end = standing.action.act == ACT_BLACKOUT && standing.until <= core->now;
 	size_t kept = 0;
@@ -238,18 +238,18 @@ bool standing_action_concerns(
 	return !standing->device || session->section == &core->config->devices[standing->device - 1];
 }
 
-size_t judge_everywhere(struct core *core, const struct standing_action *filter, struct draw draw, ns_t now)
+size_t act_on_all(struct core *core, const struct standing_action *filter, struct draw draw, ns_t now)
 {
 	struct standing_action standing = *filter;
 	size_t count = 0;
 
 	standing.until = ns_add(now, chance_time(draw, rule_draw(filter->index, 0), &filter->action.time));
 	if (filter->action.act == ACT_BLACKOUT || filter->action.act == ACT_LINK)
-		judge_remember(core, standing);
+		standing_action_add(core, standing);
 	for (struct session *session = core->oldest; session; session = session->newer) {
 		if (!standing_action_concerns(core, filter, session))
 			continue;
-		judge_act(core, session, &filter->action, filter->by, now, filter->index, draw);
+		act_on_session(core, session, &filter->action, filter->by, now, filter->index, draw);
 		count++;
 	}
 	return count;
@@ -268,9 +268,9 @@ static void act_in_scope(struct judgement *j, const struct rule *rule, size_t in
 	struct standing_action filter = standing_action_of(rule, index);
 
 	if (rule->scope == SCOPE_SESSION)
-		judge_act(j->core, j->session, &filter.action, rule->id, j->input->now, index, draw);
+		act_on_session(j->core, j->session, &filter.action, rule->id, j->input->now, index, draw);
 	else
-		judge_everywhere(j->core, &filter, draw, j->input->now);
+		act_on_all(j->core, &filter, draw, j->input->now);
 }
 
 /* ---- Actions on a datagram ---- */
@@ -314,7 +314,7 @@ static struct datagram *make_copy(struct judgement *j, const struct copy_source 
 	copy->origin = (uint8_t)from->origin;
 	copy->tos = j->datagram->tos;
 	copy->plan = &plan;
-	if (!path_plan_keep(core, copy)) {
+	if (!path_plan_to_heap(core, copy)) {
 		copy->plan = NULL;
 		core_datagram_free(core, copy);
 		return NULL;

@@ -70,14 +70,14 @@ static bool is_time(const char *word)
 	struct error error;
 	uint64_t number;
 
-	return units_time_range(word, &range, &error) == 0 && units_whole(word, &number, &error) != 0;
+	return units_time_range(word, &range, &error) == 0 && units_integer(word, &number, &error) != 0;
 }
 
 static int read_count(struct reading *reading, const char *word, uint32_t min, uint32_t max, uint32_t *count)
 {
 	uint64_t number;
 
-	if (units_whole(word, &number, &reading->error))
+	if (units_integer(word, &number, &reading->error))
 		return -1;
 	if (number < min || number > max)
 		return error_set(&reading->error, "`%s` is out of range; it is %u to %u", word, min, max);
@@ -361,7 +361,7 @@ int kinds_read(struct reading *reading, const char *text, void *into)
 	int choice;
 
 	if (strncmp(text, "type:", 5) == 0) {
-		if (units_whole(text + 5, &type, &reading->error) || type > 255)
+		if (units_integer(text + 5, &type, &reading->error) || type > 255)
 			return error_set(
 			    &reading->error, "`%s` is no content type; one is type:0 to type:255", text);
 		kinds->types[type / 32] |= UINT32_C(1) << (type % 32);

@@ -129,7 +129,7 @@ static void build_link(struct config *config, const struct ini_section *section,
 
 	config->links = link;
 	link += config->link_count++;
-	keys_presets(&config_link_kind, link, reading);
+	keys_set_defaults(&config_link_kind, link, reading);
 	keys_fill(&config_link_kind, section, link, reading, complaints);
 	link->name = section ? section->name : "clean";
 	link->id = names_add(reading->names, "link:", link->name);
@@ -154,7 +154,7 @@ static void build_device(struct config *config, const struct ini_section *sectio
 	    config->arena, config->devices, config->device_count, sizeof(*device));
 	config->devices = device;
 	device += config->device_count++;
-	keys_presets(&config_device_kind, device, reading);
+	keys_set_defaults(&config_device_kind, device, reading);
 	device->link = config->default_link;
 	keys_fill(&config_device_kind, section, device, reading, complaints);
 	device->name = section->name;
@@ -261,7 +261,7 @@ static void build_rule(struct config *config, const struct ini_section *section,
 
 	config->rules = rule;
 	rule += config->rule_count;
-	keys_presets(&config_rule_kind, rule, reading);
+	keys_set_defaults(&config_rule_kind, rule, reading);
 	rule->name = section->name;
 	rule->index = (unsigned)config->rule_count++;
 	rule->limit = rule->epoch.high = rule->attempt.high = rule->message_seq.high = rule->carried.high =

@@ -137,7 +137,7 @@ static bool parse_options(struct coap *coap, const uint8_t *at, const uint8_t *e
 	return at == end || end - at > 1; /* a marker without a payload is an error */
 }
 
-void coap_look(struct coap *coap, const uint8_t *bytes, size_t size)
+void coap_parse(struct coap *coap, const uint8_t *bytes, size_t size)
 {
 	size_t token = size ? bytes[0] & 15 : 0;
 	unsigned class = size < HEADER ? 1 : bytes[1] >> 5;

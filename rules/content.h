@@ -58,7 +58,7 @@ struct coap {
 /* Returns whether any of the patterns matches. */
 bool bytes_match(const struct byte_patterns *patterns, const uint8_t *bytes, size_t size);
 /* Parses a datagram into *coap; `kinds` is 0 if it is not CoAP. */
-void coap_look(struct coap *coap, const uint8_t *bytes, size_t size);
+void coap_parse(struct coap *coap, const uint8_t *bytes, size_t size);
 /* Returns whether the message is one of `kinds` and, unless `numbers` is NULL, has a block number in
  * `numbers`. If `kinds` names Block1 or Block2, only the number in that option counts. */
 bool coap_match(const struct coap_kinds *kinds, const struct span *numbers, const struct coap *coap);

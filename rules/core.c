@@ -50,10 +50,10 @@ struct core *core_new(
 
 /* ---- Memory ---- */
 
-void *core_get(struct core *core, size_t size)
+void *core_alloc(struct core *core, size_t size)
 {
 	unsigned before = core->reserve.count;
-	void *memory = reserve_get(&core->reserve, size);
+	void *memory = reserve_alloc(&core->reserve, size);
 
 	core->out_of_memory |= !memory || core->reserve.count < before;
 	return memory;
@@ -199,14 +199,14 @@ void core_datagram_free(struct core *core, struct datagram *datagram)
 	core_session_release(core, session);
 }
 
-bool core_holds(struct core *core, uint64_t bytes)
+bool core_may_queue(struct core *core, uint64_t bytes)
 {
 	uint64_t whole = core->queued_bytes + bytes;
 
-	if (whole > core->may_hold)
-		core->may_hold += shared_bytes_take(
-		    core->shared, whole - core->may_hold, core->limits.max_queued);
-	return whole <= core->may_hold;
+	if (whole > core->byte_budget)
+		core->byte_budget += shared_bytes_take(
+		    core->shared, whole - core->byte_budget, core->limits.max_queued);
+	return whole <= core->byte_budget;
 }
 
 /* Returns the unused part of the core's byte budget, except for `keep` bytes. */
@@ -214,13 +214,13 @@ static void return_bytes(struct core *core, uint64_t keep)
 {
 	uint64_t whole = core->queued_bytes + keep;
 
-	if (core->may_hold <= whole)
+	if (core->byte_budget <= whole)
 		return;
-	shared_bytes_give(core->shared, core->may_hold - whole);
-	core->may_hold = whole;
+	shared_bytes_give(core->shared, core->byte_budget - whole);
+	core->byte_budget = whole;
 }
 
-void core_bytes_return(struct core *core)
+void core_release_budget(struct core *core)
 {
 	return_bytes(core, 0);
 }
@@ -230,7 +230,7 @@ static void return_spare_bytes(struct core *core)
 {
 	uint64_t piece = shared_piece(core->limits.max_queued);
 
-	if (core->may_hold > core->queued_bytes + 2 * piece)
+	if (core->byte_budget > core->queued_bytes + 2 * piece)
 		return_bytes(core, piece);
 }
 
@@ -463,7 +463,7 @@ static void free_planned_list(struct core *core, struct datagram_list *list)
 {
 	struct datagram *datagram;
 
-	while ((datagram = datagram_take(list)))
+	while ((datagram = datagram_pop(list)))
 		free_planned(core, datagram);
 }
 
@@ -484,7 +484,7 @@ static void free_queued(struct core *core, struct session *session)
 
 		if (session->ways[w].extra == &way_extra_none)
 			continue;
-		extra = way_extra_own(&session->ways[w]);
+		extra = way_extra_writable(&session->ways[w]);
 		free_planned_list(core, &extra->blackout_held);
 		free_planned_list(core, &extra->asleep);
 		if (extra->pack) {
@@ -552,7 +552,7 @@ void core_free(struct core *core)
 	free(core->outcomes);
 	free(core->told);
 	free(core->hash);
-	shared_bytes_give(core->shared, core->may_hold);
+	shared_bytes_give(core->shared, core->byte_budget);
 	if (core->shared_own)
 		shared_free(core->shared);
 	follow_free(core);

@@ -164,8 +164,8 @@ void core_release(struct core *core, struct datagram *datagram);
 void core_event(struct core *core, struct session *session, ns_t at, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Live commands: core_do carries out an action, core_fire all actions of a rule; none of them may need a
- * datagram. Both return the number of sessions concerned. */
+/* Live commands: core_live_action carries out an action, core_live_fire all actions of a rule; none of them
+ * may need a datagram. Both return the number of sessions concerned. */
 enum live_whom { LIVE_ALL, LIVE_SESSION, LIVE_IDENTITY, LIVE_DEVICE };
 struct live_target {
 	enum live_whom whom;
@@ -176,9 +176,9 @@ struct live_target {
 };
 /* `by` is the requester's name in the capture. With LIVE_ALL and LIVE_DEVICE, blackouts and link changes
  * apply to later sessions too. */
-size_t core_do(
+size_t core_live_action(
     struct core *core, const struct action *action, const struct live_target *target, uint32_t by, ns_t now);
-size_t core_fire(struct core *core, unsigned rule, const struct live_target *target, ns_t now);
+size_t core_live_fire(struct core *core, unsigned rule, const struct live_target *target, ns_t now);
 
 /* Returns whether an allocation has failed since the last call, so that something was refused as overload or
  * skipped (a copy, an event). */

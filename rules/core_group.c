@@ -55,7 +55,7 @@ void core_group_lateness(const struct core_group *cores, struct buckets *into)
 {
 	memset(into, 0, sizeof(*into));
 	for (size_t i = 0; i < cores->count; i++)
-		buckets_join(into, core_lateness(cores->all[i]));
+		buckets_merge(into, core_lateness(cores->all[i]));
 }
 
 size_t core_group_each_failures(const struct core_group *cores, struct each_failure *failures, size_t cap)
@@ -77,7 +77,7 @@ size_t core_group_do(const struct core_group *cores, const struct action *action
 	size_t sum = 0;
 
 	for (size_t i = 0; i < cores->count; i++) {
-		sum += core_do(cores->all[i], action, &each, by, now);
+		sum += core_live_action(cores->all[i], action, &each, by, now);
 		each.echo = true;
 	}
 	return sum;
@@ -90,7 +90,7 @@ size_t core_group_fire(
 	size_t sum = 0;
 
 	for (size_t i = 0; i < cores->count; i++) {
-		sum += core_fire(cores->all[i], rule, &each, now);
+		sum += core_live_fire(cores->all[i], rule, &each, now);
 		each.echo = sum || target->whom == LIVE_ALL;
 	}
 	return sum;

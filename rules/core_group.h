@@ -22,7 +22,7 @@ void core_group_lateness(const struct core_group *cores, struct buckets *into);
 /* Like core_each_failures. */
 size_t core_group_each_failures(const struct core_group *cores, struct each_failure *failures, size_t cap);
 
-/* Like core_do and core_fire; logged and counted once, not once per core. */
+/* Like core_live_action and core_live_fire; logged and counted once, not once per core. */
 size_t core_group_do(const struct core_group *cores, const struct action *action,
     const struct live_target *target, uint32_t by, ns_t now);
 size_t core_group_fire(

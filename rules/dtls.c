@@ -385,7 +385,7 @@ static void parse_messages(struct dtls_session *session, enum way way, const str
 	}
 }
 
-void dtls_look(
+void dtls_parse(
     struct dtls_session *session, enum way way, const uint8_t *bytes, size_t size, struct dtls_peek *peek)
 {
 	struct dtls_walk walk;

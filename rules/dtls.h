@@ -138,7 +138,7 @@ void dtls_walk(struct dtls_walk *walk, const struct dtls_session *session, enum 
     size_t size);
 bool dtls_next(struct dtls_walk *walk, struct dtls_record *record);
 /* Parses a datagram into *peek and updates *session from its hellos. Call it in order of arrival. */
-void dtls_look(
+void dtls_parse(
     struct dtls_session *session, enum way way, const uint8_t *bytes, size_t size, struct dtls_peek *peek);
 
 #endif

@@ -95,7 +95,7 @@ static void see_record(struct core *core, struct session *session, const struct 
 	if (followed)
 		unlink_followed(core->follow, followed);
 	else
-		followed = session->followed = core_get(core, sizeof(*followed));
+		followed = session->followed = core_alloc(core, sizeof(*followed));
 	if (!followed)
 		return;
 	followed->session = session;
@@ -178,7 +178,7 @@ struct session *core_follow(
 	    session_find(core, listener, device))
 		return NULL;
 	dtls_init(&no_hellos);
-	dtls_look(&no_hellos, WAY_UP, arrival->bytes, arrival->size, &peek);
+	dtls_parse(&no_hellos, WAY_UP, arrival->bytes, arrival->size, &peek);
 	if (!(peek.kinds >> DTLS_KIND_CID & 1) || peek.first.type == DTLS_UNIFIED || !peek.first.cid)
 		return NULL;
 	session = find_newer(core->follow, listener, arrival);

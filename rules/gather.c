@@ -18,7 +18,7 @@ bool gather_group_join(struct core *core, struct rule_state *state, const struct
 	struct group *group = state->groups[w];
 
 	if (!group) {
-		group = core_get(core, sizeof(*group));
+		group = core_alloc(core, sizeof(*group));
 		if (!group)
 			return false;
 		state->groups[w] = group;
@@ -68,7 +68,7 @@ void gather_group_send(struct core *core, struct group *group, ns_t now)
 
 static struct pack *pack_new(struct core *core, struct session *session, struct session_way *way, ns_t due)
 {
-	struct pack *pack = core_get(core, sizeof(*pack));
+	struct pack *pack = core_alloc(core, sizeof(*pack));
 
 	if (!pack)
 		return NULL;
@@ -90,7 +90,7 @@ int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, si
 	struct way_extra *extra = core_way_extra(core, way);
 	struct plan *stack_plan = datagram->plan;
 
-	if (!extra || !path_plan_keep(core, datagram))
+	if (!extra || !path_plan_to_heap(core, datagram))
 		return -1;
 	if (!extra->pack) {
 		extra->pack = pack_new(core, datagram->session, way, ns_add(now, wait));
@@ -132,14 +132,14 @@ static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
 	joint->flags = DATAGRAM_JOINED;
 	joint->plan = first->plan;
 	joint->plan->parts = parts;
-	while ((part = datagram_take(&pack->parts))) {
+	while ((part = datagram_pop(&pack->parts))) {
 		memcpy(joint->bytes + at, part->bytes, part->size);
 		at += part->size;
 		parts->all[index++] = (struct part){.arrived = part->arrived, .id = part->id, .n = part->n};
 		if (part != first) {
 			struct datagram *copy;
 
-			while ((copy = datagram_take(&part->plan->copies)))
+			while ((copy = datagram_pop(&part->plan->copies)))
 				datagram_append(&joint->plan->copies, copy);
 			free(part->plan);
 		}
@@ -155,7 +155,7 @@ static void drop_parts(struct core *core, struct pack *pack, ns_t now)
 {
 	struct datagram *part;
 
-	while ((part = datagram_take(&pack->parts))) {
+	while ((part = datagram_pop(&pack->parts))) {
 		struct plan *plan = part->plan;
 
 		path_enter_copies_of_dropped(core, plan, now);
@@ -166,7 +166,7 @@ static void drop_parts(struct core *core, struct pack *pack, ns_t now)
 
 void gather_pack_send(struct core *core, struct session_way *way, ns_t now)
 {
-	struct way_extra *extra = way_extra_own(way);
+	struct way_extra *extra = way_extra_writable(way);
 	struct pack *pack = extra->pack;
 	struct datagram *joint;
 

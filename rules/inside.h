@@ -69,8 +69,8 @@ struct core {
 	struct shared *shared;
 	bool shared_own;
 	uint64_t arrivals, queued_bytes, seen_all;
-	uint64_t queued;   /* datagrams of live sessions */
-	uint64_t may_hold; /* bytes, this core's part of max_queued */
+	uint64_t queued;      /* datagrams of live sessions */
+	uint64_t byte_budget; /* bytes, this core's part of max_queued */
 	bool last_arrived;
 
 	struct slots *memory; /* of sessions, each with the caller's `room` */
@@ -117,7 +117,7 @@ static inline ns_t later(ns_t a, ns_t b)
 
 /* core.c */
 /* Returns zeroed memory from malloc or the reserve, or NULL if both are out. */
-void *core_get(struct core *core, size_t size);
+void *core_alloc(struct core *core, size_t size);
 /* Returns whether the reserve suffices to accept one datagram or to open a session; if not, refuse it. */
 bool core_is_prepared(struct core *core);
 /* Appends an outcome for the caller to fill in; returns NULL if memory is out. */
@@ -130,9 +130,9 @@ void core_datagram_free(struct core *core, struct datagram *datagram);
 /* Drops a datagram whose arrival has already been recorded: counts it and adds OUTCOME_UNSENT. */
 void core_unsent(struct core *core, struct datagram *datagram, enum reason reason, ns_t at);
 /* Returns whether `bytes` more may be queued. */
-bool core_holds(struct core *core, uint64_t bytes);
+bool core_may_queue(struct core *core, uint64_t bytes);
 /* Returns the core's unused part of max_queued, as needed after a change of the limit. */
-void core_bytes_return(struct core *core);
+void core_release_budget(struct core *core);
 /* Counts a datagram as queued. */
 void core_count_queued(struct core *core, struct datagram *datagram);
 /* Takes `count` datagrams off the queued counts. */
@@ -174,15 +174,15 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 
 /* act.c */
 /* Carries out an action that needs no datagram, for one session. `by` is the requester's name. */
-void judge_act(struct core *core, struct session *session, const struct action *action, uint32_t by, ns_t now,
-    size_t index, struct draw draw);
-void judge_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now);
+void act_on_session(struct core *core, struct session *session, const struct action *action, uint32_t by,
+    ns_t now, size_t index, struct draw draw);
+void act_rule_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now);
 /* Counts a firing by a live command, for a session or, if NULL, for all. */
-void judge_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now);
-void judge_remember(struct core *core, struct standing_action standing);
+void act_rule_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now);
+void standing_action_add(struct core *core, struct standing_action standing);
 /* Carries out `filter` for every session that it concerns, and remembers it for later ones. Returns the
  * number of current sessions concerned. */
-size_t judge_everywhere(struct core *core, const struct standing_action *filter, struct draw draw, ns_t now);
+size_t act_on_all(struct core *core, const struct standing_action *filter, struct draw draw, ns_t now);
 bool standing_action_concerns(
     const struct core *core, const struct standing_action *standing, const struct session *session);
 struct standing_action standing_action_of(const struct rule *rule, size_t index);
@@ -231,7 +231,7 @@ enum path_state path_state(const struct session_way *way, ns_t now);
 /* Moves a datagram into the link, or into the blackout that holds it. */
 void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct verdict *verdict);
 /* Fast path of path_enter: across a clean link, with nothing that holds it and no other datagrams waiting. */
-void path_pass(
+void path_fast(
     struct core *core, struct datagram *datagram, struct link_state *link, ns_t now, struct verdict *verdict);
 /* Moves the copies of a datagram into the link: those that go ahead of it, or those that follow. */
 void path_enter_copies(struct core *core, struct datagram_list *copies, bool ahead, ns_t now);
@@ -246,7 +246,7 @@ void path_blackout_end(struct core *core, struct session *session, ns_t now);
 void path_wake(struct core *core, struct session *session, ns_t now);
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now);
 /* Moves the datagram's plan from the stack to the heap; returns NULL if memory is out. */
-struct plan *path_plan_keep(struct core *core, struct datagram *datagram);
+struct plan *path_plan_to_heap(struct core *core, struct datagram *datagram);
 void path_mark_lost_at_exit(struct core *core, struct datagram *datagram, struct verdict *verdict);
 /* Drops everything that an ended session still has queued, before and after the link. */
 void path_drop_all(struct core *core, struct session *session, enum reason reason, ns_t now);

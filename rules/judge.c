@@ -38,7 +38,7 @@ static void apply_rules(struct judgement *j)
 		if (!acted)
 			continue;
 		verdict_by(j->verdict, rule->id);
-		judge_fired(j->core, session, state, j->input->now);
+		act_rule_fired(j->core, session, state, j->input->now);
 	}
 }
 
@@ -121,7 +121,7 @@ static void link_copy(struct judgement *j, struct link_state *link)
 	copy = act_copy(j, ORIGIN_LINK, chance_mix(link->link->draw_key));
 	if (copy)
 		link_decide_copy(link, copy, copy->plan);
-	while ((other = datagram_take(&others)))
+	while ((other = datagram_pop(&others)))
 		datagram_append(&j->plan->copies, other);
 }
 
@@ -135,12 +135,12 @@ static void decide_copies(struct judgement *j, bool in_blackout)
 		return;
 	link = core_link_state(j->core, j->session, j->session->link);
 	j->plan->copies = (struct datagram_list){0};
-	while ((copy = datagram_take(&all))) {
+	while ((copy = datagram_pop(&all))) {
 		struct link_decision decision = {0};
 
 		copy->plan->in_blackout = in_blackout;
 		copy->plan->chained_at = j->session->ways[copy->way].n;
-		if (!core_holds(j->core, 0))
+		if (!core_may_queue(j->core, 0))
 			decision.reason = REASON_OVERLOAD;
 		else if (copy->origin != ORIGIN_LINK)
 			link_decide(link, LINK_COPY, copy, copy->plan, &decision);
@@ -195,7 +195,7 @@ static void enter_copies_of_dropped(struct judgement *j)
 	struct datagram *copy;
 
 	j->plan->copies = (struct datagram_list){0};
-	while ((copy = datagram_take(&copies))) {
+	while ((copy = datagram_pop(&copies))) {
 		if (copy->plan->offset == 0 ||
 		    path_schedule(j->core, copy, SCHEDULE_ENTERS, ns_add(j->input->now, copy->plan->offset)))
 			path_enter(j->core, copy, j->input->now, NULL);
@@ -235,7 +235,7 @@ static void enter_link_or_hold(struct judgement *j)
 	if (j->plan->lost_at_exit && (is_held || j->group))
 		path_mark_lost_at_exit(j->core, j->datagram, verdict);
 	if (j->group) {
-		if (!path_plan_keep(j->core, j->datagram))
+		if (!path_plan_to_heap(j->core, j->datagram))
 			return refuse_late(j);
 		if (!verdict->hold && !verdict->reason) {
 			verdict->hold = HOLD_RULE;
@@ -245,7 +245,7 @@ static void enter_link_or_hold(struct judgement *j)
 		return;
 	}
 	if (is_held && verdict->reason) { /* lost at the exit, but it still occupies the wire */
-		if (path_plan_keep(j->core, j->datagram))
+		if (path_plan_to_heap(j->core, j->datagram))
 			path_enter(j->core, j->datagram, now, NULL);
 		else
 			path_drop(j->core, j->datagram, j->plan, REASON_OVERLOAD, now, NULL);
@@ -357,7 +357,7 @@ static void fill_records(
 	struct dtls_session session = *known;
 	struct dtls_peek peek;
 
-	dtls_look(&session, arrival->way, arrival->bytes, arrival->size, &peek);
+	dtls_parse(&session, arrival->way, arrival->bytes, arrival->size, &peek);
 	verdict->type = peek.first.type;
 	verdict->epoch = peek.first.epoch;
 	verdict->number = peek.first.number;
@@ -383,12 +383,12 @@ void core_refuse(
 static void parse_records(
     struct core *core, struct session *session, const struct arrival *arrival, struct dtls_peek *peek)
 {
-	dtls_look(&session->dtls, arrival->way, arrival->bytes, arrival->size, peek);
+	dtls_parse(&session->dtls, arrival->way, arrival->bytes, arrival->size, peek);
 	if (peek->new_hello) {
 		session->handshakes++;
 		for (int w = 0; w < WAYS; w++) {
 			if (session->ways[w].extra->attempts.count)
-				attempts_clear(&way_extra_own(&session->ways[w])->attempts);
+				attempts_clear(&way_extra_writable(&session->ways[w])->attempts);
 			for (size_t i = 0; i < session->rule_count; i++)
 				if (session->rules[i].restart)
 					attempts_clear(&session->rules[i].restart->attempts[w]);
@@ -478,7 +478,7 @@ static void fast_path(struct core *core, struct session *session, const struct a
 	core_count_queued(core, datagram);
 	verdict_by_link(verdict, link->link->id);
 	core->links[link->link - core->config->links].decided[arrival->way]++;
-	path_pass(core, datagram, link, arrival->at, verdict);
+	path_fast(core, datagram, link, arrival->at, verdict);
 }
 
 /* Drops a datagram that was counted as received but has no struct datagram. */
@@ -496,7 +496,7 @@ static struct datagram *datagram_from_arrival(
 {
 	struct datagram *datagram;
 
-	if (!core_holds(core, pool_weight(arrival->size)) || !core_is_prepared(core))
+	if (!core_may_queue(core, pool_weight(arrival->size)) || !core_is_prepared(core))
 		return NULL;
 	datagram = core_datagram(core, session, arrival->way, arrival->size);
 	if (!datagram)

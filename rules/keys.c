@@ -133,7 +133,7 @@ static int read_amount(struct reading *reading, const char *text, struct amount 
 	ns_t time;
 
 	if (size > 1 && text[size - 1] == 'p') {
-		if (units_whole(arena_text(reading->arena, text, size - 1), &number, &reading->error))
+		if (units_integer(arena_text(reading->arena, text, size - 1), &number, &reading->error))
 			return -1;
 		*amount = (struct amount){.kind = AMOUNT_PACKETS, .value = number};
 		return 0;
@@ -215,7 +215,7 @@ static int read_trace(struct reading *reading, const char *path, void *into)
 		struct error error;
 
 		if (length) {
-			if (units_whole(arena_text(reading->arena, at, length), &stamp, &error) ||
+			if (units_integer(arena_text(reading->arena, at, length), &stamp, &error) ||
 			    stamp > UINT32_MAX)
 				return error_set(&reading->error,
 				    "`%s`, line %d: a trace has one millisecond stamp a line", path, line);
@@ -278,7 +278,7 @@ static int read_record(struct reading *reading, const char *text, void *into)
 	struct record_span record;
 
 	if (!colon ||
-	    units_whole(
+	    units_integer(
 	        arena_text(reading->arena, text, (size_t)(colon - text)), &record.epoch, &reading->error) ||
 	    units_span(colon + 1, &record.numbers, &reading->error))
 		return error_set(
@@ -290,7 +290,7 @@ static int read_record(struct reading *reading, const char *text, void *into)
 /* Reads the period after `every` ("every 5", "5-8 every 8"), which must be above 0. */
 static int read_period(struct reading *reading, const char *text, const char *period, uint64_t *into)
 {
-	if (units_whole(period + strspn(period, " "), into, &reading->error))
+	if (units_integer(period + strspn(period, " "), into, &reading->error))
 		return -1;
 	return *into ? 0 : error_set(&reading->error, "`%s` counts nothing; `every` takes 1 or more", text);
 }
@@ -361,7 +361,7 @@ static const struct key device_keys[] = {
     {"identity", KEY_PLAIN, NULL, offsetof(struct device, identity), keys_read_text, "name",
         "draws derive from this name instead of the address, so they repeat when the address changes",
         "the address"},
-    {"follow_cid", KEY_PLAIN, "no", offsetof(struct device, follow_cid), keys_read_yes, "yes or no",
+    {"follow_cid", KEY_PLAIN, "no", offsetof(struct device, follow_cid), keys_read_bool, "yes or no",
         "a datagram from an unknown address whose DTLS connection ID was seen in a session of this section, "
         "with a higher (epoch, sequence number) than any there, continues it (RFC 9146 section 6)",
         NULL},

@@ -428,7 +428,7 @@ void link_enter(struct link_state *state, enum arrival_kind kind, const struct d
 	}
 }
 
-ns_t link_pass(struct link_state *state, const struct datagram *datagram, ns_t now)
+ns_t link_fast(struct link_state *state, const struct datagram *datagram, ns_t now)
 {
 	struct link_way_state *s = &state->ways[datagram->way];
 

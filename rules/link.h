@@ -126,7 +126,7 @@ void link_enter(struct link_state *state, enum arrival_kind kind, const struct d
     const struct plan *plan, ns_t now, struct passage *passage);
 
 /* Fast path for an original on a clean way: does both steps and returns when it is due. */
-ns_t link_pass(struct link_state *state, const struct datagram *datagram, ns_t now);
+ns_t link_fast(struct link_state *state, const struct datagram *datagram, ns_t now);
 
 /* Tells a link with `wake_delay = next-up` that the device has sent, so the radio is awake. */
 void link_wake(struct link_state *state, ns_t now);

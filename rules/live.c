@@ -47,7 +47,7 @@ static size_t act_on_targets(struct core *core, const struct standing_action *fi
 	for (struct session *session = core->oldest; session; session = session->newer) {
 		if (!is_target(session, target))
 			continue;
-		judge_act(core, session, &filter->action, filter->by, now, filter->index, draw);
+		act_on_session(core, session, &filter->action, filter->by, now, filter->index, draw);
 		count++;
 	}
 	return count;
@@ -66,10 +66,10 @@ static size_t act_live(struct core *core, struct standing_action *filter, const 
 			core_event(core, NULL, now, "note by=%s", names_get(core->names, filter->by));
 		return core->session_count;
 	}
-	return judge_everywhere(core, filter, draw, now);
+	return act_on_all(core, filter, draw, now);
 }
 
-size_t core_do(
+size_t core_live_action(
     struct core *core, const struct action *action, const struct live_target *target, uint32_t by, ns_t now)
 {
 	struct standing_action filter = {.action = *action, .by = by};
@@ -77,7 +77,7 @@ size_t core_do(
 	return act_live(core, &filter, target, live_draw(core, by), now);
 }
 
-size_t core_fire(struct core *core, unsigned index, const struct live_target *target, ns_t now)
+size_t core_live_fire(struct core *core, unsigned index, const struct live_target *target, ns_t now)
 {
 	const struct rule *rule = &core->config->rules[index];
 	struct draw draw = live_draw(core, rule->id);
@@ -89,7 +89,7 @@ size_t core_fire(struct core *core, unsigned index, const struct live_target *ta
 		count = act_live(core, &filter, target, draw, now);
 	}
 	if (count || target->whom == LIVE_ALL)
-		judge_fired_outside(core, find_target(core, target), rule, now);
+		act_rule_fired_outside(core, find_target(core, target), rule, now);
 	if (target->echo && (count || target->whom == LIVE_ALL))
 		core->totals[index].fired--; /* another core has already counted this firing */
 	return count;

@@ -20,9 +20,9 @@ enum path_state path_state(const struct session_way *way, ns_t now)
 }
 
 /* The plan starts on the stack of judge(); a datagram that must wait needs its own. */
-struct plan *path_plan_keep(struct core *core, struct datagram *datagram)
+struct plan *path_plan_to_heap(struct core *core, struct datagram *datagram)
 {
-	struct plan *copy = core_get(core, sizeof(*copy));
+	struct plan *copy = core_alloc(core, sizeof(*copy));
 
 	if (!copy)
 		return NULL;
@@ -93,7 +93,7 @@ static void count_departure(struct core *core, struct session *session, enum way
 			if (d->left_own || d->left_either || !(d->flags & DATAGRAM_DUE))
 				continue;
 			timer_cancel(core, &d->timeout);
-			datagram_remove(&way_extra_own(&session->ways[w])->held, d);
+			datagram_remove(&way_extra_writable(&session->ways[w])->held, d);
 			d->flags &= (uint16_t)~DATAGRAM_HELD;
 			d->due = clamp_to_arrival(d, now);
 			/* Use the schedule, so that several leave in order of arrival. */
@@ -138,7 +138,7 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 			return;
 		}
 		timer_cancel(core, &datagram->timeout);
-		datagram_remove(&way_extra_own(way_of(datagram))->held, datagram);
+		datagram_remove(&way_extra_writable(way_of(datagram))->held, datagram);
 		datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 	}
 	emit_datagram(core, datagram, now);
@@ -146,7 +146,7 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now)
 
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now)
 {
-	datagram_remove(&way_extra_own(way_of(datagram))->held, datagram);
+	datagram_remove(&way_extra_writable(way_of(datagram))->held, datagram);
 	datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 	datagram->due = clamp_to_arrival(datagram, now);
 	path_leave(core, datagram, now);
@@ -170,7 +170,7 @@ static void hold_datagram(
 	datagram->flags |= DATAGRAM_HELD;
 	datagram->left_own = (uint16_t)own;
 	datagram->left_either = (uint16_t)plan->hold_either;
-	datagram_append(&way_extra_own(way_of(datagram))->held, datagram);
+	datagram_append(&way_extra_writable(way_of(datagram))->held, datagram);
 }
 
 /* ---- The link ---- */
@@ -225,7 +225,7 @@ void path_enter_copies(struct core *core, struct datagram_list *copies, bool ahe
 	struct datagram_list rest = {0};
 	struct datagram *copy;
 
-	while ((copy = datagram_take(copies))) {
+	while ((copy = datagram_pop(copies))) {
 		if (copy->plan->ahead != ahead)
 			datagram_append(&rest, copy);
 		else if (copy->plan->offset == 0 || is_lost_at_exit(copy))
@@ -266,11 +266,11 @@ static bool cross_link(struct core *core, struct datagram *datagram, struct plan
 		    plan->link, datagram->copy ? LINK_COPY : LINK_ORIGINAL, datagram, plan, now, &passage);
 	if (passage.outcome == PASSAGE_SLEEPS) {
 		/* A datagram with an open verdict has its plan on the stack. */
-		if (!core_way_extra(core, way) || (verdict && !path_plan_keep(core, datagram))) {
+		if (!core_way_extra(core, way) || (verdict && !path_plan_to_heap(core, datagram))) {
 			path_drop(core, datagram, plan, REASON_OVERLOAD, now, verdict);
 			return true;
 		}
-		datagram_append(&way_extra_own(way)->asleep, datagram);
+		datagram_append(&way_extra_writable(way)->asleep, datagram);
 		if (verdict && plan->lost_at_exit)
 			path_mark_lost_at_exit(core, datagram, verdict);
 		set_hold(verdict, HOLD_SLEEP, 0, 0);
@@ -324,7 +324,7 @@ static void duplicate_late(struct core *core, const struct datagram *original, n
 	copy->tos = original->tos;
 	copy->plan = &plan;
 	link_decide_copy(original->plan->link, copy, &plan);
-	if (!path_plan_keep(core, copy)) {
+	if (!path_plan_to_heap(core, copy)) {
 		copy->plan = NULL;
 		core_datagram_free(core, copy);
 		return;
@@ -379,7 +379,7 @@ static void prepare_copies_for_link(struct core *core, struct datagram_list *cop
 	struct datagram *copy;
 
 	*copies = (struct datagram_list){0};
-	while ((copy = datagram_take(&waiting))) {
+	while ((copy = datagram_pop(&waiting))) {
 		struct plan *plan = copy->plan;
 		enum reason reason = prepare_for_link(core, copy, now);
 
@@ -417,13 +417,13 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 
 	/* Test with the core's time too: if the blackout's end has passed, nothing may wait for it. */
 	if (plan->in_blackout && path_state(way, later(now, core->now)) != PATH_OPEN) {
-		if (!core_way_extra(core, way) || (!has_own_plan && !path_plan_keep(core, datagram))) {
+		if (!core_way_extra(core, way) || (!has_own_plan && !path_plan_to_heap(core, datagram))) {
 			path_drop(core, datagram, plan, REASON_OVERLOAD, now, verdict);
 			if (has_own_plan)
 				free(plan);
 			return;
 		}
-		datagram_append(&way_extra_own(way)->blackout_held, datagram);
+		datagram_append(&way_extra_writable(way)->blackout_held, datagram);
 		set_hold(verdict, HOLD_BLACKOUT, 0, 0);
 		return;
 	}
@@ -439,10 +439,10 @@ void path_enter(struct core *core, struct datagram *datagram, ns_t now, struct v
 		path_enter_copies(core, &copies, false, now);
 }
 
-void path_pass(
+void path_fast(
     struct core *core, struct datagram *datagram, struct link_state *link, ns_t now, struct verdict *verdict)
 {
-	datagram->due = clamp_to_arrival(datagram, link_pass(link, datagram, now));
+	datagram->due = clamp_to_arrival(datagram, link_fast(link, datagram, now));
 	verdict->delay = datagram->due - datagram->arrived;
 	if (datagram->due <= now && schedule_due(core->schedule) > now)
 		emit_datagram(core, datagram, datagram->due);
@@ -458,7 +458,7 @@ static void enter_all(struct core *core, struct datagram_list *list, ns_t now)
 	struct datagram *datagram;
 
 	*list = (struct datagram_list){0};
-	while ((datagram = datagram_take(&waiting)))
+	while ((datagram = datagram_pop(&waiting)))
 		path_enter(core, datagram, now, NULL);
 }
 
@@ -482,7 +482,7 @@ void path_blackout_end(struct core *core, struct session *session, ns_t now)
 	for (int w = 0; w < WAYS; w++)
 		if (path_state(&session->ways[w], now) == PATH_OPEN &&
 		    session->ways[w].extra->blackout_held.first)
-			enter_all(core, &way_extra_own(&session->ways[w])->blackout_held, now);
+			enter_all(core, &way_extra_writable(&session->ways[w])->blackout_held, now);
 }
 
 /* The device has sent: the datagrams asleep until then enter the link. */
@@ -491,7 +491,7 @@ void path_wake(struct core *core, struct session *session, ns_t now)
 	for (struct link_state *state = session->links; state; state = state->next)
 		link_wake(state, now);
 	if (session->ways[WAY_DOWN].extra->asleep.first)
-		enter_all(core, &way_extra_own(&session->ways[WAY_DOWN])->asleep, now);
+		enter_all(core, &way_extra_writable(&session->ways[WAY_DOWN])->asleep, now);
 }
 
 /* ---- End of a session ---- */
@@ -500,7 +500,7 @@ static void drop_list(struct core *core, struct datagram_list *list, enum reason
 {
 	struct datagram *datagram;
 
-	while ((datagram = datagram_take(list))) {
+	while ((datagram = datagram_pop(list))) {
 		struct plan *plan = datagram->plan;
 
 		drop_list(core, &plan->copies, reason, now);
@@ -530,7 +530,7 @@ static void drop_held(struct core *core, struct datagram_list *list, enum reason
 {
 	struct datagram *datagram;
 
-	while ((datagram = datagram_take(list))) {
+	while ((datagram = datagram_pop(list))) {
 		timer_cancel(core, &datagram->timeout);
 		datagram->flags &= (uint16_t)~DATAGRAM_HELD;
 		if (datagram->flags & DATAGRAM_DUE)
@@ -547,7 +547,7 @@ void path_drop_all(struct core *core, struct session *session, enum reason reaso
 			drop_scheduled(core, session->ways[w].scheduled, reason, now);
 			continue;
 		}
-		own = way_extra_own(&session->ways[w]);
+		own = way_extra_writable(&session->ways[w]);
 		drop_list(core, &own->blackout_held, reason, now);
 		drop_list(core, &own->asleep, reason, now);
 		drop_held(core, &own->held, reason, now);

@@ -434,7 +434,7 @@ void core_exchange(struct core *core, struct core_change *change, const struct c
 	shared_reload(core, change, now);
 	standing_reload(core, change);
 	core->limits = *limits;
-	core_bytes_return(core);
+	core_release_budget(core);
 	for (struct session *session = core->oldest; session; session = session->newer)
 		session_reload(core, change, session, &change->sessions[at++], now);
 	free(change->sessions); /* its contents now belong to the sessions */

@@ -17,7 +17,7 @@ bool reserve_fill(struct reserve *reserve)
 	return true;
 }
 
-void *reserve_get(struct reserve *reserve, size_t size)
+void *reserve_alloc(struct reserve *reserve, size_t size)
 {
 	void *memory = calloc(1, size);
 

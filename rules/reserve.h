@@ -28,7 +28,7 @@ static inline bool reserve_is_full(const struct reserve *reserve)
 /* Refills the reserve; returns false if memory is out and it is not full. */
 bool reserve_fill(struct reserve *reserve);
 /* Returns zeroed memory, from malloc or else from the reserve; NULL if both are out. */
-void *reserve_get(struct reserve *reserve, size_t size);
+void *reserve_alloc(struct reserve *reserve, size_t size);
 void reserve_free(struct reserve *reserve);
 
 #endif

@@ -199,7 +199,7 @@ static bool coap_matches(const struct rule *rule, const struct match_input *inpu
 
 	if (input->peek->first.type != DTLS_NONE)
 		return false;
-	coap_look(&coap, input->bytes, input->size);
+	coap_parse(&coap, input->bytes, input->size);
 	return coap_match(&rule->coap, any_number ? NULL : &rule->coap_block, &coap);
 }
 

@@ -25,8 +25,8 @@ struct way_extra *core_way_extra(struct core *core, struct session_way *way)
 	struct way_extra *extra;
 
 	if (way->extra != &way_extra_none)
-		return way_extra_own(way);
-	extra = core_get(core, sizeof(*extra));
+		return way_extra_writable(way);
+	extra = core_alloc(core, sizeof(*extra));
 	if (!extra)
 		return NULL;
 	*extra = way_extra_none;
@@ -110,10 +110,10 @@ static inline void prefetch_sessions(const struct session *session, enum way way
 	size_t link = offsetof(struct session, first_link);
 	size_t links = link + offsetof(struct link_state, ways) + way * sizeof(struct link_way_state);
 
-	cache_fetch(session, 0, offsetof(struct session, ways));
-	cache_fetch(session, way_start, way_start + sizeof(struct session_way));
-	cache_fetch(session, link, link + offsetof(struct link_state, ways));
-	cache_fetch(session, links, links + offsetof(struct link_way_state, awake));
+	cache_prefetch(session, 0, offsetof(struct session, ways));
+	cache_prefetch(session, way_start, way_start + sizeof(struct session_way));
+	cache_prefetch(session, link, link + offsetof(struct link_state, ways));
+	cache_prefetch(session, links, links + offsetof(struct link_way_state, awake));
 }
 
 void core_prefetch_session(const struct session *session)
@@ -223,7 +223,7 @@ struct link_state *core_link_state(struct core *core, struct session *session, c
 		state = state->next;
 	if (state)
 		return state;
-	state = session->links ? core_get(core, sizeof(*state)) : &session->first_link;
+	state = session->links ? core_alloc(core, sizeof(*state)) : &session->first_link;
 	if (!state) /* memory is out: it stays on the link that it used first */
 		return &session->first_link;
 	link_state_init(state, link, &session->user);
@@ -336,7 +336,7 @@ static void apply_standing(struct core *core, struct session *session, ns_t now)
 				continue;
 			rest.time = (struct time_range){s->until - now, s->until - now};
 		}
-		judge_act(core, session, &rest, s->by, now, 0, (struct draw){0});
+		act_on_session(core, session, &rest, s->by, now, 0, (struct draw){0});
 	}
 }
 
@@ -604,7 +604,7 @@ void session_recent_forget(struct core *core, struct session_way *way)
 
 	if (!way->extra->recent)
 		return;
-	extra = way_extra_own(way);
+	extra = way_extra_writable(way);
 	for (unsigned i = 0; i < extra->recent_cap; i++)
 		if (extra->recent[i])
 			pool_put(core->pool, extra->recent[i]);

@@ -104,7 +104,7 @@ struct session_way {
 
 extern const struct way_extra way_extra_none;
 /* Returns `extra` for writing; the way must have its own already. */
-static inline struct way_extra *way_extra_own(struct session_way *way)
+static inline struct way_extra *way_extra_writable(struct session_way *way)
 {
 	return (struct way_extra *)way->extra; /* only way_extra_none is constant */
 }
@@ -150,7 +150,7 @@ struct session {
 	ns_t ended;
 	struct followed *followed; /* its connection ID, for follow_cid */
 	struct timer *timers;      /* all timers of the session */
-	struct timer *idle_timer, *dark_timer, *nat_timer;
+	struct timer *idle_timer, *blackout_timer, *nat_timer;
 	struct datagram **firsts; /* for `replay KIND` */
 	unsigned first_count;
 	bool identity_used; /* its draws derive from the section's identity */

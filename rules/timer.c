@@ -12,7 +12,7 @@
 void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session,
     void *subject, ns_t due)
 {
-	struct timer *timer = core_get(core, sizeof(*timer));
+	struct timer *timer = core_alloc(core, sizeof(*timer));
 
 	assert(!*slot);
 	if (!timer)
@@ -112,9 +112,9 @@ void timer_blackout_set(struct core *core, struct session *session, ns_t now)
 		if (way->hold_until > now && way->hold_until < next)
 			next = way->hold_until;
 	}
-	timer_cancel(core, &session->dark_timer);
+	timer_cancel(core, &session->blackout_timer);
 	if (next != NS_NEVER)
-		timer_set(core, &session->dark_timer, TIMER_BLACKOUT, session, session, next);
+		timer_set(core, &session->blackout_timer, TIMER_BLACKOUT, session, session, next);
 }
 
 static void blackout_run(struct core *core, struct session *session, ns_t now)
@@ -208,7 +208,7 @@ static void act_everywhere(struct core *core, const struct rule_state *state, st
 		if (filter.action.act == ACT_NOTE)
 			core_event(core, NULL, now, "note by=%s", names_get(core->names, rule->id));
 		else
-			judge_everywhere(core, &filter, draw, now);
+			act_on_all(core, &filter, draw, now);
 	}
 }
 
@@ -237,13 +237,14 @@ static void rule_run(struct core *core, struct session *session, struct rule_sta
 	core->totals[rule->index].matched++;
 	if (session) {
 		for (size_t i = 0; i < rule->actions.count; i++)
-			judge_act(core, session, &rule->actions.all[i], rule->id, now, i, draw);
+			act_on_session(core, session, &rule->actions.all[i], rule->id, now, i, draw);
 	} else {
 		act_everywhere(core, state, draw, now);
 	}
-	judge_fired(core, session, state, now);
+	act_rule_fired(core, session, state, now);
 	core->rule_runs += core->limits.real_time;
-	/* If its firing restarted the rule itself (by way of `since`), judge_fired has already set the timer.
+	/* If its firing restarted the rule itself (by way of `since`), act_rule_fired has already set the
+	 * timer.
 	 */
 	if (!state->timer)
 		timer_rule_arm(core, session, state, now, earliest_round(core, now));

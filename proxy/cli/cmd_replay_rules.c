@@ -148,7 +148,7 @@ static void print_pins(const struct pinning *p, const bool *included)
 			omitted++;
 			continue;
 		}
-		pin_tell(p->analysis, &p->pins.all[i], &text);
+		pin_describe(p->analysis, &p->pins.all[i], &text);
 		printf("%s\n", text.at);
 		text_free(&text);
 	}

@@ -94,7 +94,7 @@ static int start_run(struct run *run)
 	    .feed = run->running.feed,
 	    .seed = run->running.seed};
 	struct error error;
-	int status = run_json_open(run);
+	int status = run_check_outputs(run);
 
 	if (status)
 		return status;
@@ -135,14 +135,14 @@ static void close_capture(struct run *run)
 	struct running *running = &run->running;
 	struct capture_closing closing = {.at = running->stopped};
 	struct summary_facts facts;
-	struct summary_now now;
+	struct summary_snapshot now;
 
-	running_now(running, true, &now);
+	running_snapshot(running, true, &now);
 	workers_closing(running->workers, &now, &closing);
 	running_facts(running, &facts);
 	recording_close(running->capture, &closing, &now, workers_cores(running->workers), &facts,
 	    (enum exit_status)running->status);
-	summary_now_free(&now);
+	summary_snapshot_free(&now);
 }
 
 static void finish_run(struct run *run)
@@ -156,7 +156,7 @@ static void finish_run(struct run *run)
 	run_ticks_close(run);
 	if (run->running.capture)
 		close_capture(run);
-	running_sheet(&run->running, true, &result);
+	running_summary(&run->running, true, &result);
 	if (log_level() >= LOG_NORMAL) {
 		summary_print(&result, true);
 		if (run->running.capture) {
@@ -168,9 +168,9 @@ static void finish_run(struct run *run)
 			text_free(&line);
 		}
 	}
-	summary_tell_failures(&result);
+	summary_log_failures(&result);
 	run->running.status = result.exit;
-	run_write_json(run, &result, true);
+	run_json_write(run, &result, true);
 	if (run->junit_path && run_summary_write_junit(&result, run->junit_path, &error)) {
 		log_error("--junit: %s", error.text);
 		run->running.status = EXIT_FAILED;

@@ -12,20 +12,20 @@
 static int write_summary(struct simulation *s, const char *json)
 {
 	struct summary_facts facts;
-	struct summary_now now;
+	struct summary_snapshot now;
 	struct run_summary result;
 	struct error error;
 	int status;
 
 	simulation_finish(s);
 	simulation_facts(s, &facts);
-	summary_now_all(s->summary, &s->cores, s->setup->config->rule_count, &now);
-	summary_sheet(&now, &s->cores, &facts, facts.capture_lost ? EXIT_FAILED : EXIT_DONE, &result);
-	summary_now_free(&now);
+	summary_snapshot_all(s->summary, &s->cores, s->setup->config->rule_count, &now);
+	summary_fill(&now, &s->cores, &facts, facts.capture_lost ? EXIT_FAILED : EXIT_DONE, &result);
+	summary_snapshot_free(&now);
 	status = result.exit;
 	if (log_level() >= LOG_NORMAL && summary_print(&result, true))
 		status = EXIT_FAILED;
-	summary_tell_failures(&result);
+	summary_log_failures(&result);
 	if (json && run_summary_write(run_summary_json(&result), json, &error)) {
 		log_error("--json: %s", error.text);
 		status = EXIT_FAILED;

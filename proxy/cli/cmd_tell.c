@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/address.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "proxy/cli/command.h"
@@ -115,9 +115,10 @@ static void add_value(json_t *body, const char *key, const char *value)
  * first may follow the header on its line. */
 static int prepare_add(struct request *request)
 {
-	char kind[8], name[64], key[64], value[256];
+	char kind[8], name[64], key[64];
 	const char *line = request->word;
-	int end = 0;
+	int end = 0, start;
+	char *value;
 
 	if (sscanf(line, " [%7[a-z] %63[^]]]%n", kind, name, &end) < 2 || !end ||
 	    (strcmp(kind, "link") != 0 && strcmp(kind, "rule") != 0)) {
@@ -131,12 +132,14 @@ static int prepare_add(struct request *request)
 
 		if (strspn(line, " \t\r") >= size)
 			continue;
-		value[0] = '\0';
-		if (sscanf(line, " %63[a-z_.] = %255[^\n]", key, value) < 2) {
+		start = 0;
+		if (sscanf(line, " %63[a-z_.] = %n", key, &start) < 1 || !start || (size_t)start >= size) {
 			log_error("tell: `%.*s` is no `KEY = VALUE`", (int)size, line);
 			return EXIT_USAGE;
 		}
+		value = memory_text(line + start, size - (size_t)start);
 		add_value(request->body, key, value);
+		free(value);
 	}
 	return EXIT_DONE;
 }
@@ -217,7 +220,7 @@ static int add_options(struct request *request, const struct command_line *line)
 	uint64_t number;
 	ns_t time;
 
-	if (session && units_whole(session, &number, &error)) {
+	if (session && units_integer(session, &number, &error)) {
 		log_error("tell: --session: %s", error.text);
 		return EXIT_USAGE;
 	}
@@ -227,7 +230,7 @@ static int add_options(struct request *request, const struct command_line *line)
 		json_object_set_new(request->body, "identity", json_string(command_value(line, "identity")));
 	if (command_value(line, "device"))
 		json_object_set_new(request->body, "device", json_string(command_value(line, "device")));
-	if (count && units_whole(count, &number, &error)) {
+	if (count && units_integer(count, &number, &error)) {
 		log_error("tell: --count: %s", error.text);
 		return EXIT_USAGE;
 	}

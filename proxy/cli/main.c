@@ -32,8 +32,8 @@ int main(int count, char **words)
 	struct command_line line;
 	int status;
 
-	/* memory_get never returns NULL, so that no JSON text lacks a part. */
-	json_set_alloc_funcs(memory_get, free);
+	/* memory_malloc never returns NULL, so that no JSON text lacks a part. */
+	json_set_alloc_funcs(memory_malloc, free);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is then a write error, like a full disk */
 	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {

@@ -48,8 +48,8 @@ void run_announce_file(struct run *run);
 /* run_json.c */
 /* Checks the output files of the command line, so that one that cannot be opened is an error at the start of
  * the run instead of at its end. Returns an exit status. */
-int run_json_open(struct run *run);
+int run_check_outputs(struct run *run);
 /* Writes the summary if --json was given. */
-void run_write_json(struct run *run, const struct run_summary *result, bool at_end);
+void run_json_write(struct run *run, const struct run_summary *result, bool at_end);
 
 #endif

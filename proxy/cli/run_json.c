@@ -27,7 +27,7 @@ static int queue_json(struct run *run, json_t *json, bool at_end, struct error *
 	return queued ? 0 : error_set(error, "standard output is not read: this summary is skipped");
 }
 
-void run_write_json(struct run *run, const struct run_summary *result, bool at_end)
+void run_json_write(struct run *run, const struct run_summary *result, bool at_end)
 {
 	struct error error;
 	int failed;
@@ -45,7 +45,7 @@ void run_write_json(struct run *run, const struct run_summary *result, bool at_e
 		run->running.status = EXIT_FAILED;
 }
 
-int run_json_open(struct run *run)
+int run_check_outputs(struct run *run)
 {
 	const char *capture = run->capture_path ? run->capture_path : run->running.setup->capture.file;
 	const struct command_output outputs[] = {

@@ -76,10 +76,10 @@ static void on_summary(evutil_socket_t number, short what, void *user)
 
 	(void)number;
 	(void)what;
-	running_sheet(&run->running, true, &result);
+	running_summary(&run->running, true, &result);
 	log_status("");
 	summary_print(&result, false);
-	run_write_json(run, &result, false);
+	run_json_write(run, &result, false);
 	run_summary_fini(&result);
 }
 

@@ -16,12 +16,12 @@
 static void show_status(struct run *run)
 {
 	const struct account *totals;
-	struct summary_now now;
+	struct summary_snapshot now;
 	uint64_t received, dropped;
 	size_t sessions;
 	char text[200];
 
-	running_now(&run->running, false, &now);
+	running_snapshot(&run->running, false, &now);
 	sessions = now.live;
 	totals = now.totals;
 	received = totals[WAY_UP].received + totals[WAY_DOWN].received;
@@ -32,17 +32,17 @@ static void show_status(struct run *run)
 	    totals[WAY_UP].queued + totals[WAY_DOWN].queued);
 	run->last_received = received;
 	run->last_dropped = dropped;
-	summary_now_free(&now);
+	summary_snapshot_free(&now);
 	log_status(text);
 }
 
 static void take_sample(struct run *run)
 {
-	struct summary_now now;
+	struct summary_snapshot now;
 
-	running_now(&run->running, false, &now);
+	running_snapshot(&run->running, false, &now);
 	history_add(run->running.history, clock_wall(), &now);
-	summary_now_free(&now);
+	summary_snapshot_free(&now);
 }
 
 void run_announce_file(struct run *run)

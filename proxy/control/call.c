@@ -34,7 +34,7 @@ void call_send(struct call *call, int status, const char *type, const void *byte
 	if (!out || evbuffer_add(out, bytes, size)) {
 		if (out)
 			evbuffer_free(out);
-		return call_give_up(call);
+		return call_out_of_memory(call);
 	}
 	call->answered = true;
 	call_header(call, "Content-Type", type);
@@ -44,17 +44,17 @@ void call_send(struct call *call, int status, const char *type, const void *byte
 		call_header(call, "Retry-After", "1");
 	if (status == 401)
 		call_header(call, "WWW-Authenticate", "Bearer");
-	clients_await_request(&call->control->clients, call->http);
+	clients_restart_timeout(&call->control->clients, call->http);
 	evhttp_send_reply(call->http, status, reason_phrase(status), out);
 	evbuffer_free(out);
 }
 
-void call_give_up(struct call *call)
+void call_out_of_memory(struct call *call)
 {
 	if (call->answered)
 		return;
 	call->answered = true;
-	clients_await_request(&call->control->clients, call->http);
+	clients_restart_timeout(&call->control->clients, call->http);
 	call_header(call, "Retry-After", "1");
 	evhttp_send_reply(call->http, 503, reason_phrase(503), NULL);
 }

@@ -23,7 +23,7 @@ struct call {
 };
 
 /* Answers 503 unless the call was answered already. For handlers that run out of memory. */
-void call_give_up(struct call *call);
+void call_out_of_memory(struct call *call);
 /* Adds a header to the answer; call it before answering. */
 void call_header(struct call *call, const char *name, const char *value);
 /* Answers with `json` and releases it. */

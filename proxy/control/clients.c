@@ -77,7 +77,8 @@ void clients_sweep(struct clients *clients, ns_t now)
 
 		if (!client_is_open(client))
 			client->inode = 0;
-		else if (client->since != NS_NEVER && now - client->since > CONTROL_PATIENCE_SECONDS * NS_S)
+		else if (client->since != NS_NEVER &&
+		         now - client->since > CONTROL_REQUEST_TIMEOUT_SECONDS * NS_S)
 			shutdown(client->fd, SHUT_RDWR);
 	}
 }
@@ -102,7 +103,7 @@ struct bufferevent *clients_accept(struct clients *clients, struct event_base *b
 	return accepted;
 }
 
-void clients_await_request(struct clients *clients, struct evhttp_request *http)
+void clients_restart_timeout(struct clients *clients, struct evhttp_request *http)
 {
 	struct client *client = find_client(clients, http);
 
@@ -110,7 +111,7 @@ void clients_await_request(struct clients *clients, struct evhttp_request *http)
 		client->since = clock_now();
 }
 
-void clients_serve(struct clients *clients, struct evhttp_request *http)
+void clients_suspend_timeout(struct clients *clients, struct evhttp_request *http)
 {
 	struct client *client = find_client(clients, http);
 
@@ -118,7 +119,7 @@ void clients_serve(struct clients *clients, struct evhttp_request *http)
 		client->since = NS_NEVER;
 }
 
-void clients_forget(struct clients *clients, struct evhttp_request *http)
+void clients_remove(struct clients *clients, struct evhttp_request *http)
 {
 	struct client *client = find_client(clients, http);
 

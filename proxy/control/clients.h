@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * clients: the connections of the API. Limits their number to SETUP_CONTROL_CLIENTS and shuts down those that
- * have not sent a request within CONTROL_PATIENCE_SECONDS.
+ * have not sent a request within CONTROL_REQUEST_TIMEOUT_SECONDS.
  *
  * evhttp neither limits its connections nor reports when one ends. So each connection is registered by its
  * descriptor and the inode of its socket: if the descriptor has another inode by now, the connection is gone.
@@ -15,7 +15,7 @@
 #include "base/units.h"
 #include "proxy/run/setup.h"
 
-#define CONTROL_PATIENCE_SECONDS 10
+#define CONTROL_REQUEST_TIMEOUT_SECONDS 10
 
 struct bufferevent;
 struct event;
@@ -42,10 +42,10 @@ struct bufferevent *clients_accept(struct clients *clients, struct event_base *b
 void clients_sweep(struct clients *clients, ns_t now);
 
 /* Suspends the time limit of the connection while its request is served. */
-void clients_serve(struct clients *clients, struct evhttp_request *http);
+void clients_suspend_timeout(struct clients *clients, struct evhttp_request *http);
 /* Restarts the time limit: the answer was sent, the next request may come. */
-void clients_await_request(struct clients *clients, struct evhttp_request *http);
+void clients_restart_timeout(struct clients *clients, struct evhttp_request *http);
 /* Frees the entry of a connection that is about to be closed. */
-void clients_forget(struct clients *clients, struct evhttp_request *http);
+void clients_remove(struct clients *clients, struct evhttp_request *http);
 
 #endif

@@ -29,8 +29,8 @@
 #define STOP_TICKS 2
 #define BUDGET (4 * NS_MS) /* time per tick for requests; the rest is for relaying */
 
-struct listening {
-	struct listening *next;
+struct control_listener {
+	struct control_listener *next;
 	struct control *control;
 	struct evhttp *http;
 	struct address bound; /* family FAMILY_NONE: a Unix socket */
@@ -42,7 +42,7 @@ struct listening {
 /* A request that waits because the budget is spent. */
 struct queued {
 	struct queued *next;
-	struct listening *listening;
+	struct control_listener *control_listener;
 	struct evhttp_request *http;
 };
 
@@ -66,14 +66,14 @@ static void try_dispatch(struct call *call)
 	if (running_try(call->running, dispatch_task, call))
 		return;
 	log_error("a request was refused: out of memory");
-	call_give_up(call);
+	call_out_of_memory(call);
 }
 
-static void serve_request(struct listening *listening, struct evhttp_request *http)
+static void serve_request(struct control_listener *control_listener, struct evhttp_request *http)
 {
-	struct control *control = listening->control;
+	struct control *control = control_listener->control;
 	struct call call = call_of(control, http);
-	const char *refusal = guard_check_origin(&listening->bound, http);
+	const char *refusal = guard_check_origin(&control_listener->bound, http);
 	ns_t start = clock_now();
 
 	if (refusal)
@@ -108,21 +108,21 @@ static void on_queued_close(struct evhttp_connection *connection, void *user)
 	evhttp_connection_set_closecb(connection, NULL, NULL);
 	if (!evhttp_request_get_connection(queued->http))
 		evhttp_request_free(queued->http);
-	queue_remove(queued->listening->control, queued);
+	queue_remove(queued->control_listener->control, queued);
 }
 
-static void queue_append(struct listening *listening, struct evhttp_request *http)
+static void queue_append(struct control_listener *control_listener, struct evhttp_request *http)
 {
-	struct control *control = listening->control;
+	struct control *control = control_listener->control;
 	struct queued *queued = calloc(1, sizeof(*queued));
 	struct call call = call_of(control, http);
 
 	if (!queued)
-		return call_give_up(&call);
-	*queued = (struct queued){.listening = listening, .http = http};
+		return call_out_of_memory(&call);
+	*queued = (struct queued){.control_listener = control_listener, .http = http};
 	*(control->last ? &control->last->next : &control->first) = queued;
 	control->last = queued;
-	clients_serve(&control->clients, http);
+	clients_suspend_timeout(&control->clients, http);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(http), on_queued_close, queued);
 }
 
@@ -131,24 +131,24 @@ static void queue_serve(struct control *control)
 {
 	control->spent = control->spent > BUDGET ? control->spent - BUDGET : 0;
 	while (control->first && control->spent < BUDGET) {
-		struct listening *listening = control->first->listening;
+		struct control_listener *control_listener = control->first->control_listener;
 		struct evhttp_request *http = control->first->http;
 
 		evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
 		queue_remove(control, control->first);
-		serve_request(listening, http);
+		serve_request(control_listener, http);
 	}
 }
 
 static void on_request(struct evhttp_request *http, void *user)
 {
-	struct listening *listening = user;
-	struct control *control = listening->control;
+	struct control_listener *control_listener = user;
+	struct control *control = control_listener->control;
 
 	if (control->first || control->spent >= BUDGET)
-		queue_append(listening, http);
+		queue_append(control_listener, http);
 	else
-		serve_request(listening, http);
+		serve_request(control_listener, http);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *user)
@@ -186,27 +186,28 @@ static void unlink_stale(const struct sockaddr_un *address)
 }
 
 /* Removes the socket file if it is still the one that this listener created. */
-static void unlink_bound(const struct listening *listening)
+static void unlink_bound(const struct control_listener *control_listener)
 {
 	struct stat st;
 
-	if (lstat(listening->path, &st) == 0 && st.st_dev == listening->device &&
-	    st.st_ino == listening->inode)
-		unlink(listening->path);
+	if (lstat(control_listener->path, &st) == 0 && st.st_dev == control_listener->device &&
+	    st.st_ino == control_listener->inode)
+		unlink(control_listener->path);
 }
 
 static struct evconnlistener *bind_to(
-    struct listening *listening, const struct endpoint *endpoint, unsigned flags)
+    struct control_listener *control_listener, const struct endpoint *endpoint, unsigned flags)
 {
 	struct sockaddr_storage storage;
 	socklen_t size = endpoint_to_socket(endpoint, &storage);
 
-	return evconnlistener_new_bind(listening->control->base, NULL, NULL,
+	return evconnlistener_new_bind(control_listener->control->base, NULL, NULL,
 	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | flags, -1, (struct sockaddr *)&storage,
 	    (int)size);
 }
 
-static struct evconnlistener *listen_unix(struct listening *listening, const struct endpoint *endpoint)
+static struct evconnlistener *listen_unix(
+    struct control_listener *control_listener, const struct endpoint *endpoint)
 {
 	struct evconnlistener *listener;
 	struct sockaddr_storage storage;
@@ -216,71 +217,72 @@ static struct evconnlistener *listen_unix(struct listening *listening, const str
 	endpoint_to_socket(endpoint, &storage);
 	unlink_stale((const struct sockaddr_un *)(const void *)&storage);
 	old_mask = umask(0177); /* the socket must have mode 0600 from the start */
-	listener = bind_to(listening, endpoint, 0);
+	listener = bind_to(control_listener, endpoint, 0);
 	umask(old_mask);
 	if (!listener)
 		return NULL;
-	listening->path = memory_text(endpoint->path, strlen(endpoint->path));
+	control_listener->path = memory_text(endpoint->path, strlen(endpoint->path));
 	if (lstat(endpoint->path, &st) == 0) {
-		listening->device = st.st_dev;
-		listening->inode = st.st_ino;
+		control_listener->device = st.st_dev;
+		control_listener->inode = st.st_ino;
 	}
 	return listener;
 }
 
-static struct evconnlistener *listen_address(struct listening *listening, const struct endpoint *endpoint)
+static struct evconnlistener *listen_address(
+    struct control_listener *control_listener, const struct endpoint *endpoint)
 {
-	struct evconnlistener *listener = bind_to(listening, endpoint, LEV_OPT_REUSEABLE);
+	struct evconnlistener *listener = bind_to(control_listener, endpoint, LEV_OPT_REUSEABLE);
 	struct sockaddr_storage storage;
 	socklen_t size = sizeof(storage);
 
 	if (!listener)
 		return NULL;
 	getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&storage, &size);
-	address_from_socket((struct sockaddr *)&storage, &listening->bound);
+	address_from_socket((struct sockaddr *)&storage, &control_listener->bound);
 	return listener;
 }
 
 static struct bufferevent *new_connection(struct event_base *base, void *user)
 {
-	struct listening *listening = user;
+	struct control_listener *control_listener = user;
 
-	return clients_accept(&listening->control->clients, base);
+	return clients_accept(&control_listener->control->clients, base);
 }
 
 static int listening_open(struct control *control, const char *text, struct error *error)
 {
-	struct listening *listening = memory_new(1, sizeof(*listening));
+	struct control_listener *control_listener = memory_new(1, sizeof(*control_listener));
 	struct evconnlistener *listener;
 	struct endpoint endpoint;
 	char bound[ADDRESS_TEXT_SIZE];
 
-	*listening = (struct listening){.control = control, .next = control->listenings};
-	control->listenings = listening;
+	*control_listener = (struct control_listener){.control = control, .next = control->listeners};
+	control->listeners = control_listener;
 	if (endpoint_read(text, &endpoint, error))
 		return -1;
-	listener = endpoint.is_unix ? listen_unix(listening, &endpoint)
-	                            : listen_address(listening, &endpoint);
+	listener = endpoint.is_unix ? listen_unix(control_listener, &endpoint)
+	                            : listen_address(control_listener, &endpoint);
 	if (!listener)
 		return error_set(
 		    error, "[control] listen: `%s` cannot be listened on: %s", text, strerror(errno));
-	listening->http = evhttp_new(control->base);
-	if (!listening->http || !evhttp_bind_listener(listening->http, listener)) {
+	control_listener->http = evhttp_new(control->base);
+	if (!control_listener->http || !evhttp_bind_listener(control_listener->http, listener)) {
 		evconnlistener_free(listener);
 		return error_set(error, "[control] listen: `%s` cannot be served", text);
 	}
-	evhttp_set_bevcb(listening->http, new_connection, listening);
-	evhttp_set_gencb(listening->http, on_request, listening);
-	evhttp_set_allowed_methods(listening->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PATCH |
-	                                                EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_HEAD |
-	                                                EVHTTP_REQ_OPTIONS);
-	evhttp_set_max_headers_size(listening->http, HEADERS_MAX);
-	evhttp_set_max_body_size(listening->http, BODY_READ_MAX);
-	evhttp_set_timeout(listening->http, 2 * CONTROL_PATIENCE_SECONDS);
-	if (listening->path)
-		log_notice("control listen=unix:%s", listening->path);
+	evhttp_set_bevcb(control_listener->http, new_connection, control_listener);
+	evhttp_set_gencb(control_listener->http, on_request, control_listener);
+	evhttp_set_allowed_methods(
+	    control_listener->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PATCH | EVHTTP_REQ_PUT |
+	                                EVHTTP_REQ_DELETE | EVHTTP_REQ_HEAD | EVHTTP_REQ_OPTIONS);
+	evhttp_set_max_headers_size(control_listener->http, HEADERS_MAX);
+	evhttp_set_max_body_size(control_listener->http, BODY_READ_MAX);
+	evhttp_set_timeout(control_listener->http, 2 * CONTROL_REQUEST_TIMEOUT_SECONDS);
+	if (control_listener->path)
+		log_notice("control listen=unix:%s", control_listener->path);
 	else
-		log_notice("control listen=%s", address_text(&listening->bound, bound, sizeof(bound)));
+		log_notice("control listen=%s", address_text(&control_listener->bound, bound, sizeof(bound)));
 	return 0;
 }
 
@@ -343,16 +345,16 @@ void control_free(struct control *control)
 	}
 	pending_fini(control);
 	event_free(control->ticks);
-	while (control->listenings) {
-		struct listening *listening = control->listenings;
+	while (control->listeners) {
+		struct control_listener *control_listener = control->listeners;
 
-		control->listenings = listening->next;
-		if (listening->http)
-			evhttp_free(listening->http);
-		if (listening->path)
-			unlink_bound(listening);
-		free(listening->path);
-		free(listening);
+		control->listeners = control_listener->next;
+		if (control_listener->http)
+			evhttp_free(control_listener->http);
+		if (control_listener->path)
+			unlink_bound(control_listener);
+		free(control_listener->path);
+		free(control_listener);
 	}
 	clients_fini(&control->clients);
 	free(control);

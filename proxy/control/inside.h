@@ -14,13 +14,13 @@
 #include "proxy/control/pending.h"
 #include "proxy/run/endpoint.h"
 
-struct listening;
+struct control_listener;
 struct queued;
 
 struct control {
 	struct running *running;
 	struct event_base *base;
-	struct listening *listenings;
+	struct control_listener *listeners;
 	char token[ENDPOINT_TOKEN_SIZE]; /* "": no token is required */
 	struct clients clients;
 	struct pending_calls pending;

@@ -22,7 +22,7 @@ static void add_by_direction(
 		text_add(out, "%s{direction=\"%s\"} %" PRIu64 "\n", name, verdict_ways[way], values[way]);
 }
 
-static void add_accounts(const struct summary_now *now, struct text *out)
+static void add_accounts(const struct summary_snapshot *now, struct text *out)
 {
 	const struct account *totals = now->totals;
 
@@ -94,7 +94,7 @@ static void add_lateness(const struct buckets *late, struct text *out)
 }
 
 /* Covers all sessions since the start: rate(sum) / rate(count) is the mean delay over any interval. */
-static void add_delays(const struct summary_now *now, struct text *out)
+static void add_delays(const struct summary_snapshot *now, struct text *out)
 {
 	add_header(out, "deadzone_delay_seconds", "summary",
 	    "Time from arrival to sending, of sessions with delays.");
@@ -130,9 +130,9 @@ void metrics_write(const struct running *running, struct text *out)
 	const struct config *config = running->setup->config;
 	struct link_totals *link_totals = link_totals_now(running);
 	struct summary_facts facts;
-	struct summary_now now;
+	struct summary_snapshot now;
 
-	running_now(running, false, &now);
+	running_snapshot(running, false, &now);
 	running_facts(running, &facts);
 	add_header(out, "deadzone_build_info", "gauge", "The program's version.");
 	text_add(out, "deadzone_build_info{version=\"%s\"} 1\n", DEADZONE_VERSION);
@@ -154,6 +154,6 @@ void metrics_write(const struct running *running, struct text *out)
 	    "Records of the capture that could not be written.", facts.capture_lost);
 	add_single(out, "deadzone_icmp_errors_total", "counter", "Network errors reported by ICMP.",
 	    facts.icmp_errors);
-	summary_now_free(&now);
+	summary_snapshot_free(&now);
 	free(link_totals);
 }

@@ -71,7 +71,7 @@ static void evict_oldest(struct control *control)
 		pending = pending->next;
 	call = call_of(control, pending->http);
 	connection = evhttp_request_get_connection(call.http);
-	clients_forget(&control->clients, call.http);
+	clients_remove(&control->clients, call.http);
 	evhttp_connection_set_closecb(connection, NULL, NULL);
 	if (pending->kind == PENDING_WAIT) {
 		evhttp_add_header(evhttp_request_get_output_headers(call.http), "Connection", "close");
@@ -94,7 +94,7 @@ static struct pending *pending_new(struct call *call, enum pending_kind kind)
 	control->pending.newest = pending;
 	control->pending.count++;
 	call->answered = true;
-	clients_serve(&control->clients, call->http);
+	clients_suspend_timeout(&control->clients, call->http);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(call->http), on_connection_lost, pending);
 	return pending;
 }
@@ -175,7 +175,7 @@ static bool send_piece(struct pending *pending)
 		evhttp_connection_free(connection);
 		return false;
 	}
-	clients_await_request(&call.control->clients, call.http);
+	clients_restart_timeout(&call.control->clients, call.http);
 	evhttp_send_reply_end(call.http);
 	return false;
 }

@@ -44,7 +44,7 @@ static void answer_change(struct call *call, const char *line)
 		call_answer(
 		    call, 200, json_pack("{s:b, s:I}", "done", 1, "sessions", (json_int_t)result.sessions));
 		break;
-	case LIVE_WRONG: call_refuse(call, 400, "%s", result.error.at); break;
+	case LIVE_INVALID: call_refuse(call, 400, "%s", result.error.at); break;
 	case LIVE_UNKNOWN: call_refuse(call, 404, "%s", result.error.at); break;
 	case LIVE_CONFLICT: call_refuse(call, 409, "%s", result.error.at); break;
 	}
@@ -184,7 +184,7 @@ static void post_section(struct call *call, const struct section_kind *kind, boo
 	const char *name = json_string_value(json_object_get(call->body, "name"));
 	struct text line = {0};
 
-	if (!ini_name_sound(name) || !*name)
+	if (!ini_name_is_valid(name) || !*name)
 		call_refuse(call, 400, "`name` must consist of letters, digits, `.`, `_` and `-`");
 	else if (exists)
 		call_refuse(call, 409, "there is a [%s %s] already; PATCH /api/v1/%ss/%s changes it",
@@ -252,7 +252,7 @@ void route_get_wait(struct call *call)
 
 	if (!check_rule_exists(call, rule))
 		return;
-	if (count_text && units_whole(count_text, &count, &error))
+	if (count_text && units_integer(count_text, &count, &error))
 		call_refuse(call, 400, "count: %s", error.text);
 	else if (timeout_text && units_time(timeout_text, &timeout, &error))
 		call_refuse(call, 400, "timeout: %s", error.text);

@@ -34,8 +34,8 @@ static json_t *json_session(const struct running *running, const struct run_summ
 	text_free(&text);
 	json_object_set_new(json, "last_event", event ? event : json_null());
 	json_object_set_new(json, "blackout_seconds_left",
-	    json_pack("{s:o, s:o}", "up", json_seconds_left(session->dark_until[WAY_UP], now), "down",
-	        json_seconds_left(session->dark_until[WAY_DOWN], now)));
+	    json_pack("{s:o, s:o}", "up", json_seconds_left(session->blackout_until[WAY_UP], now), "down",
+	        json_seconds_left(session->blackout_until[WAY_DOWN], now)));
 	return json;
 }
 
@@ -48,7 +48,7 @@ static bool read_number(
 	*number = default_value;
 	if (!text)
 		return true;
-	if (units_whole(text, number, &error)) {
+	if (units_integer(text, number, &error)) {
 		call_refuse(call, 400, "%s: %s", name, error.text);
 		return false;
 	}
@@ -125,7 +125,7 @@ void route_get_summary(struct call *call)
 
 	if (!read_number(call, "sessions", UINT32_MAX, UINT32_MAX, &max))
 		return;
-	running_sheet(call->running, max > 0, &result);
+	running_summary(call->running, max > 0, &result);
 	if (result.session_count > max)
 		result.session_count = max;
 	if (result.session_count > PIECE_SESSIONS)
@@ -143,7 +143,7 @@ struct paging {
 	size_t limit; /* sessions; one more is gathered to know whether there are more */
 	bool live_only;
 	const char *find; /* NULL: all */
-	struct summary_now now;
+	struct summary_snapshot now;
 	size_t found_in_worker; /* sessions found in the worker that is being walked */
 	unsigned last_number;   /* of the previous session: a lower number begins another worker */
 };
@@ -162,14 +162,14 @@ static bool session_matches(const struct paging *paging, const struct run_summar
 static bool add_page_session(void *user, const struct session *session)
 {
 	struct paging *paging = user;
-	struct summary_now *now = &paging->now;
+	struct summary_snapshot *now = &paging->now;
 
 	if (session->number < paging->last_number)
 		paging->found_in_worker = 0;
 	paging->last_number = session->number;
 	if (session->number <= paging->after)
 		return true;
-	summary_now_session(now, session);
+	summary_snapshot_session(now, session);
 	if (session_matches(paging, &now->sessions[now->session_count - 1]))
 		paging->found_in_worker++;
 	else
@@ -181,14 +181,14 @@ static bool add_page_session(void *user, const struct session *session)
 static void gather_page(struct paging *paging, bool *has_more)
 {
 	const struct running *running = paging->running;
-	struct summary_now *now = &paging->now;
+	struct summary_snapshot *now = &paging->now;
 	struct summary_facts facts;
 	size_t kept = 0;
 
-	summary_now_begin(running->summary, true, now);
+	summary_snapshot_begin(running->summary, true, now);
 	workers_walk(running->workers, add_page_session, paging);
 	workers_pause(running->workers);
-	summary_now_end(running->summary, workers_cores(running->workers), 0, now);
+	summary_snapshot_end(running->summary, workers_cores(running->workers), 0, now);
 	workers_resume(running->workers);
 	running_facts(running, &facts);
 	for (size_t i = 0; i < now->session_count; i++)
@@ -197,7 +197,7 @@ static void gather_page(struct paging *paging, bool *has_more)
 	*has_more = kept > paging->limit;
 	now->session_count = *has_more ? paging->limit : kept;
 	for (size_t i = 0; i < now->session_count; i++)
-		summary_place(&now->sessions[i], &facts);
+		summary_finish_session(&now->sessions[i], &facts);
 }
 
 void route_get_sessions(struct call *call)
@@ -224,7 +224,7 @@ void route_get_sessions(struct call *call)
 	           ? json_integer(paging.now.sessions[paging.now.session_count - 1].number)
 	           : json_null();
 	call_answer(call, 200, json_pack("{s:o, s:o}", "sessions", list, "next", next));
-	summary_now_free(&paging.now);
+	summary_snapshot_free(&paging.now);
 }
 
 void route_get_session(struct call *call)

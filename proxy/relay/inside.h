@@ -87,7 +87,7 @@ struct used_ports {
 /* Datagrams gathered before they are sent: many if there are few sessions, for long runs of one session;
  * otherwise no more than have been prefetched together and are still in the cache. */
 #define OUTBOX_MAX 256
-#define OUTBOX_MOST_OF_MANY SOCKET_BATCH
+#define OUTBOX_MAX_PREFETCHED SOCKET_BATCH
 
 struct relay {
 	struct source timer;
@@ -115,8 +115,8 @@ struct relay {
 	struct source wakeup; /* written by other threads */
 	int wakeup_fd;
 	atomic_bool paused;
-	relay_rest *rest;
-	void *rest_user;
+	relay_pause_callback *on_pause;
+	void *on_pause_user;
 	ns_t now; /* last reading of the clock */
 	struct stamps stamps;
 	ns_t wall_offset;

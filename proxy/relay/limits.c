@@ -65,7 +65,7 @@ static uint64_t source_addresses(const struct setup *setup)
 	return count[FAMILY_IPV4] > count[FAMILY_IPV6] ? count[FAMILY_IPV4] : count[FAMILY_IPV6];
 }
 
-uint64_t limits_sessions(const struct setup *setup, enum limits_voice voice)
+uint64_t limits_sessions(const struct setup *setup, enum limits_report voice)
 {
 	uint64_t wanted = setup->proxy.max_sessions, allowed = files_allowed(), taken = files_taken(setup);
 	uint64_t by_files = allowed > taken ? allowed - taken : 1, sources = source_addresses(setup);
@@ -74,13 +74,13 @@ uint64_t limits_sessions(const struct setup *setup, enum limits_voice voice)
 
 	if (wanted <= max)
 		return wanted;
-	if (voice == LIMITS_TELL && by_files <= by_ports)
+	if (voice == LIMITS_LOG && by_files <= by_ports)
 		log_error("max_sessions = %" PRIu64 ", but there is room for %" PRIu64
 		          " sessions: a process may have %" PRIu64
 		          " files open; raise it with `ulimit -n`, or "
 		          "LimitNOFILE of systemd",
 		    wanted, max, allowed);
-	else if (voice == LIMITS_TELL)
+	else if (voice == LIMITS_LOG)
 		log_error("max_sessions = %" PRIu64 ", but there is room for %" PRIu64 " sessions: %" PRIu64
 		          " ports (net.ipv4.ip_local_port_range) of %" PRIu64
 		          " source address%s; name more with `source`",

@@ -15,8 +15,8 @@
 
 /* Raises the soft limit of RLIMIT_NOFILE to the hard limit. */
 void limits_raise(void);
-/* Returns max_sessions, or less if the system allows less; LIMITS_TELL logs an error in that case. */
-enum limits_voice { LIMITS_TELL, LIMITS_SILENT };
-uint64_t limits_sessions(const struct setup *setup, enum limits_voice voice);
+/* Returns max_sessions, or less if the system allows less; LIMITS_LOG logs an error in that case. */
+enum limits_report { LIMITS_LOG, LIMITS_QUIET };
+uint64_t limits_sessions(const struct setup *setup, enum limits_report voice);
 
 #endif

@@ -117,7 +117,7 @@ void outlet_send(struct outlet *out)
 		int count = 0, done;
 
 		/* Unlinked first, because sending returns a datagram to the pool. */
-		while (count < SOCKET_BATCH && (run[count] = datagram_take(&out->waiting)))
+		while (count < SOCKET_BATCH && (run[count] = datagram_pop(&out->waiting)))
 			count++;
 		done = send_run(out, run, count);
 		if (done == count)
@@ -138,7 +138,7 @@ void outlet_drop(struct outlet *out, enum reason reason)
 {
 	struct datagram *datagram;
 
-	while ((datagram = datagram_take(&out->waiting)))
+	while ((datagram = datagram_pop(&out->waiting)))
 		relay_unsent(out, datagram, reason, clock_now());
 }
 
@@ -171,7 +171,7 @@ void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping
 	if (!out->gathering)
 		relay->gathering[relay->gathering_count++] = out;
 	out->gathering = true;
-	if (++relay->gathered >= (core_should_prefetch(relay->core) ? OUTBOX_MOST_OF_MANY : OUTBOX_MAX))
+	if (++relay->gathered >= (core_should_prefetch(relay->core) ? OUTBOX_MAX_PREFETCHED : OUTBOX_MAX))
 		outbox_flush(relay);
 }
 

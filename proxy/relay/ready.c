@@ -33,22 +33,22 @@ void ready_free(struct ready *ready)
 }
 
 static int set_control(
-    struct ready *ready, int operation, int fd, struct source *source, enum ready_wish filter)
+    struct ready *ready, int operation, int fd, struct source *source, enum ready_events filter)
 {
 	static const uint32_t events[] = {[READY_READ] = EPOLLIN,
 	    [READY_READ_AND_WRITE] = EPOLLIN | EPOLLOUT,
-	    [READY_RING] = EPOLLIN | EPOLLET};
+	    [READY_EDGE] = EPOLLIN | EPOLLET};
 	struct epoll_event event = {.events = events[filter], .data.ptr = source};
 
 	return epoll_ctl(ready->fd, operation, fd, &event);
 }
 
-int ready_add(struct ready *ready, int fd, struct source *source, enum ready_wish filter)
+int ready_add(struct ready *ready, int fd, struct source *source, enum ready_events filter)
 {
 	return set_control(ready, EPOLL_CTL_ADD, fd, source, filter);
 }
 
-void ready_change(struct ready *ready, int fd, struct source *source, enum ready_wish filter)
+void ready_change(struct ready *ready, int fd, struct source *source, enum ready_events filter)
 {
 	set_control(ready, EPOLL_CTL_MOD, fd, source, filter);
 }
@@ -61,10 +61,10 @@ void ready_forget(struct ready *ready, int fd, struct source *source)
 			ready->events[i].data.ptr = NULL;
 }
 
-int ready_wait(struct ready *ready, enum ready_patience patience)
+int ready_wait(struct ready *ready, enum ready_mode patience)
 {
 	ready->next = 0;
-	ready->count = epoll_wait(ready->fd, ready->events, READY_MAX, patience == READY_SLEEP ? -1 : 0);
+	ready->count = epoll_wait(ready->fd, ready->events, READY_MAX, patience == READY_BLOCK ? -1 : 0);
 	if (ready->count < 0)
 		ready->count = 0;
 	return ready->count;

@@ -25,20 +25,20 @@ struct source {
 struct ready *ready_new(void);
 void ready_free(struct ready *ready);
 
-enum ready_wish { READY_READ, READY_READ_AND_WRITE, READY_RING /* timerfd or eventfd, edge-triggered */ };
+enum ready_events { READY_READ, READY_READ_AND_WRITE, READY_EDGE /* timerfd or eventfd, edge-triggered */ };
 
 /* Returns 0, or -1 with errno set. */
-int ready_add(struct ready *ready, int fd, struct source *source, enum ready_wish filter);
-void ready_change(struct ready *ready, int fd, struct source *source, enum ready_wish filter);
+int ready_add(struct ready *ready, int fd, struct source *source, enum ready_events filter);
+void ready_change(struct ready *ready, int fd, struct source *source, enum ready_events filter);
 /* Removes `fd`, to be called before it is closed. Discards what ready_wait has returned for `source` and
  * ready_next has not delivered yet. */
 void ready_forget(struct ready *ready, int fd, struct source *source);
 
 #define READY_MAX 64
-enum ready_patience { READY_LOOK, READY_SLEEP };
-/* Polls (READY_LOOK), or sleeps until something is ready (READY_SLEEP). Returns the number of ready sources,
+enum ready_mode { READY_POLL, READY_BLOCK };
+/* Polls (READY_POLL), or sleeps until something is ready (READY_BLOCK). Returns the number of ready sources,
  * at most READY_MAX; a signal or an error counts as none. */
-int ready_wait(struct ready *ready, enum ready_patience patience);
+int ready_wait(struct ready *ready, enum ready_mode patience);
 /* Calls the next ready source; returns false if there are no more. */
 bool ready_next(struct ready *ready);
 

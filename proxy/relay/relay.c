@@ -88,7 +88,7 @@ static struct core_limits core_limits_of(const struct setup *setup, uint64_t see
 {
 	return (struct core_limits){.seed = seed,
 	    .idle_timeout = setup->proxy.idle_timeout,
-	    .max_sessions = limits_sessions(setup, LIMITS_SILENT),
+	    .max_sessions = limits_sessions(setup, LIMITS_QUIET),
 	    .max_queued = setup->proxy.max_queued,
 	    .real_time = true,
 	    .transport_size = sizeof(struct transport)};
@@ -125,8 +125,8 @@ static int event_sources_open(struct relay *relay, struct error *error)
 	relay->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	relay->wakeup_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (!relay->ready || relay->timer_fd < 0 || relay->wakeup_fd < 0 ||
-	    ready_add(relay->ready, relay->timer_fd, &relay->timer, READY_RING) ||
-	    ready_add(relay->ready, relay->wakeup_fd, &relay->wakeup, READY_RING))
+	    ready_add(relay->ready, relay->timer_fd, &relay->timer, READY_EDGE) ||
+	    ready_add(relay->ready, relay->wakeup_fd, &relay->wakeup, READY_EDGE))
 		return error_set(error, "no timer can be opened: %s", strerror(errno));
 	return 0;
 }
@@ -142,8 +142,8 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	relay->batch = batch_new();
 	relay->index = options->index;
 	relay->workers = options->workers;
-	relay->rest = options->rest;
-	relay->rest_user = options->rest_user;
+	relay->on_pause = options->on_pause;
+	relay->on_pause_user = options->on_pause_user;
 	relay->wall_offset = options->wall_offset;
 	limits.shared = options->shared;
 	relay->core = core_new(setup->config, options->names, &limits, options->began);

@@ -29,7 +29,7 @@
 struct relay;
 
 /* Called in the relay's thread when it is paused; returns when the relay is to continue. */
-typedef void relay_rest(void *user);
+typedef void relay_pause_callback(void *user);
 
 struct relay_options {
 	const struct names *names;
@@ -41,8 +41,8 @@ struct relay_options {
 	unsigned index, workers;
 	ns_t began;       /* start of the run, monotonic */
 	ns_t wall_offset; /* wall clock minus monotonic */
-	relay_rest *rest;
-	void *rest_user;
+	relay_pause_callback *on_pause;
+	void *on_pause_user;
 };
 
 /* Opens the listeners. Returns NULL and sets *error if one cannot be opened. The caller keeps `setup` valid

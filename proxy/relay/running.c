@@ -30,34 +30,34 @@ void running_facts(const struct running *running, struct summary_facts *facts)
 
 static bool now_add_session(void *user, const struct session *session)
 {
-	struct summary_now *now = user;
+	struct summary_snapshot *now = user;
 
-	summary_now_session(now, session);
+	summary_snapshot_session(now, session);
 	now->kernel_drops += relay_session_drops(session);
 	return true;
 }
 
-void running_now(const struct running *running, bool list, struct summary_now *now)
+void running_snapshot(const struct running *running, bool list, struct summary_snapshot *now)
 {
-	summary_now_begin(running->summary, list, now);
+	summary_snapshot_begin(running->summary, list, now);
 	now->at = clock_now();
 	workers_walk(running->workers, now_add_session, now);
 	workers_pause(running->workers);
-	summary_now_end(
+	summary_snapshot_end(
 	    running->summary, workers_cores(running->workers), running->setup->config->rule_count, now);
 	workers_resume(running->workers);
 }
 
-void running_sheet(const struct running *running, bool list, struct run_summary *result)
+void running_summary(const struct running *running, bool list, struct run_summary *result)
 {
 	struct summary_facts facts;
-	struct summary_now now;
+	struct summary_snapshot now;
 
-	running_now(running, list, &now);
+	running_snapshot(running, list, &now);
 	running_facts(running, &facts);
-	summary_sheet(
+	summary_fill(
 	    &now, workers_cores(running->workers), &facts, (enum exit_status)running->status, result);
-	summary_now_free(&now);
+	summary_snapshot_free(&now);
 }
 
 void running_event(struct running *running, const char *text)
@@ -123,7 +123,7 @@ static void record_reload(struct running *running)
 	struct text text = {0};
 
 	text_add(&text, "reload generation=%u", running->generation);
-	if (running->capture && !capture_starts_anew(running->capture)) {
+	if (running->capture && !capture_rotates_on_reload(running->capture)) {
 		/* A text too long for one packet is split. */
 		for (size_t offset = 0, size = strlen(ini), part = 1; offset < size || part == 1;
 		     offset += EVENT_TEXT_MAX, part++) {
@@ -190,7 +190,7 @@ static size_t reload_files(struct running *running, struct text *error_text)
 	complaints_free(complaints);
 	if (!setup)
 		return reload_failed(running, errors);
-	workers_tell_kept(running->workers, setup);
+	workers_log_kept(running->workers, setup);
 	if (exchange_setup(running, setup, NULL))
 		memory_out();
 	running->generation++;

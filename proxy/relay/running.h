@@ -37,10 +37,10 @@ struct running {
 
 /* Fills `result` with the current accounts, with every session if `list`. To be freed with
  * run_summary_fini. */
-void running_sheet(const struct running *running, bool list, struct run_summary *result);
+void running_summary(const struct running *running, bool list, struct run_summary *result);
 /* Fills `now` from the cores; the workers are paused for some sessions at a time. To be freed with
- * summary_now_free. */
-void running_now(const struct running *running, bool list, struct summary_now *now);
+ * summary_snapshot_free. */
+void running_snapshot(const struct running *running, bool list, struct summary_snapshot *now);
 /* Fills `facts`: what the summary needs from outside the cores. */
 void running_facts(const struct running *running, struct summary_facts *facts);
 /* Writes an event into the capture and into the feed. */

@@ -101,7 +101,7 @@ static void read_control(struct received *received, struct msghdr *header)
 			received->stamp = stamp.tv_sec * NS_S + stamp.tv_nsec;
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
 			memcpy(&received->kernel_drops, CMSG_DATA(c), sizeof(uint32_t));
-			received->drops_told = true;
+			received->has_kernel_drops = true;
 		} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
 			int segment;
 

@@ -28,8 +28,8 @@ struct received {
 	struct address to;     /* local address that it was sent to; FAMILY_NONE if unknown */
 	unsigned interface;    /* index, with `to` */
 	ns_t stamp;            /* when the kernel received it, CLOCK_REALTIME; 0: unknown */
-	uint32_t kernel_drops; /* on this socket so far, if drops_told */
-	bool drops_told;
+	uint32_t kernel_drops; /* on this socket so far, if has_kernel_drops */
+	bool has_kernel_drops;
 	uint8_t tos;
 };
 

@@ -294,7 +294,8 @@ void transport_open(struct relay *relay, struct session *session)
 		capture_host(
 		    relay->recorder, &session->device, session->section->name, relay_wall(relay, now));
 	handle_state(transport,
-	    upstream_ask(transport->upstream, (enum family)session->device.family, now, &transport->cloud),
+	    upstream_resolve(
+	        transport->upstream, (enum family)session->device.family, now, &transport->cloud),
 	    now);
 }
 
@@ -310,7 +311,7 @@ bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now)
 	if (now < transport->retry_at)
 		return false;
 	handle_state(transport,
-	    upstream_ask(
+	    upstream_resolve(
 	        transport->upstream, (enum family)transport->session->device.family, now, &transport->cloud),
 	    now);
 	port->mapping = mapping;
@@ -331,7 +332,7 @@ void transport_on_resolved(void *user, struct upstream *upstream)
 		if (transport->upstream == upstream) {
 			transport->session->unresolved = false;
 			handle_state(transport,
-			    upstream_look(
+			    upstream_peek(
 			        upstream, (enum family)transport->session->device.family, &transport->cloud),
 			    now);
 		} else {

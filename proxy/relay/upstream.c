@@ -31,7 +31,7 @@ struct upstream {
 
 struct upstreams {
 	struct ready *ready;
-	upstream_news *news;
+	upstream_done *news;
 	void *user;
 	struct upstream *first;
 	struct dictionary by_text;
@@ -39,7 +39,7 @@ struct upstreams {
 	size_t listener_count;
 };
 
-struct upstreams *upstreams_new(struct ready *ready, upstream_news *news, void *user)
+struct upstreams *upstreams_new(struct ready *ready, upstream_done *news, void *user)
 {
 	struct upstreams *upstreams = memory_new(1, sizeof(*upstreams));
 
@@ -176,7 +176,7 @@ const char *upstream_host(const struct upstream *upstream)
 	return upstream->literal ? NULL : upstream->host;
 }
 
-enum upstream_state upstream_look(
+enum upstream_state upstream_peek(
     const struct upstream *upstream, enum family family, struct address *address)
 {
 	if (upstream->lookup)
@@ -193,10 +193,10 @@ enum upstream_state upstream_look(
 	return UPSTREAM_KNOWN;
 }
 
-enum upstream_state upstream_ask(
+enum upstream_state upstream_resolve(
     struct upstream *upstream, enum family family, ns_t now, struct address *address)
 {
 	if (!upstream->literal && !upstream->lookup && now - upstream->answered_at >= ANSWER_LIFETIME)
 		start_lookup(upstream);
-	return upstream_look(upstream, family, address);
+	return upstream_peek(upstream, family, address);
 }

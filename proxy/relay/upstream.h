@@ -6,7 +6,7 @@
  * that session waits for the new answer. If a later lookup fails, an error is logged and the addresses known
  * before stay in use. An answer that leads back to one of our own listeners is refused.
  *
- *   upstreams_new ── upstreams_refuse ── upstreams_get … upstream_ask … ── upstreams_free
+ *   upstreams_new ── upstreams_refuse ── upstreams_get … upstream_resolve … ── upstreams_free
  */
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H
@@ -21,10 +21,10 @@ struct upstream;
 struct upstreams;
 
 /* Called when a lookup has succeeded or failed. */
-typedef void upstream_news(void *user, struct upstream *upstream);
+typedef void upstream_done(void *user, struct upstream *upstream);
 
 /* `ready` delivers the results of lookups. */
-struct upstreams *upstreams_new(struct ready *ready, upstream_news *news, void *user);
+struct upstreams *upstreams_new(struct ready *ready, upstream_done *news, void *user);
 void upstreams_free(struct upstreams *upstreams);
 /* Sets the addresses of our own listeners, as bound; answers that lead to them are refused. */
 void upstreams_refuse(struct upstreams *upstreams, const struct address *listeners, size_t count);
@@ -41,10 +41,10 @@ enum upstream_state { UPSTREAM_KNOWN, UPSTREAM_WAITING, UPSTREAM_FAILED };
 /* For a session that begins or tries again. If the answer is too old, starts a lookup. UPSTREAM_KNOWN: sets
  * `*address`, of `family` if there is one. UPSTREAM_WAITING: a lookup is running. UPSTREAM_FAILED: no address
  * is known, and the last lookup was less than a second ago. */
-enum upstream_state upstream_ask(
+enum upstream_state upstream_resolve(
     struct upstream *upstream, enum family family, ns_t now, struct address *address);
 /* The same without starting a lookup. */
-enum upstream_state upstream_look(
+enum upstream_state upstream_peek(
     const struct upstream *upstream, enum family family, struct address *address);
 
 #endif

@@ -75,7 +75,7 @@ static void record_departure(
 	if (!relay->recorder)
 		return;
 	path = path_of(relay, datagram->session, cloud_side_of(out, datagram));
-	recording_departed(relay->recorder, &path, datagram, reason, packet_id(relay, datagram->id), at,
+	recording_add_departure(relay->recorder, &path, datagram, reason, packet_id(relay, datagram->id), at,
 	    relay_wall(relay, at));
 }
 
@@ -349,7 +349,7 @@ static void handle_received(
 	const uint8_t *bytes = received->bytes;
 	size_t left = received->size;
 
-	if (listener && received->drops_told)
+	if (listener && received->has_kernel_drops)
 		listener->kernel_drops = received->kernel_drops;
 	for (; left > received->segment; left -= received->segment, bytes += received->segment) {
 		handle_datagram(relay, listener, port, received, bytes, received->segment);
@@ -382,7 +382,7 @@ static void prefetch_sessions(struct relay *relay, const struct listener *listen
 		return;
 	for (int i = 0; i < count; i++)
 		if (sessions[i])
-			cache_fetch(sessions[i]->room, 0, offsetof(struct transport, used));
+			cache_prefetch(sessions[i]->room, 0, offsetof(struct transport, used));
 }
 
 /* Returns the port of ready source `index`, or NULL if that is not a port. */
@@ -401,7 +401,7 @@ static void prefetch_ports(const struct relay *relay, int count)
 	if (!core_should_prefetch(relay->core))
 		return;
 	for (int i = 0; i < count; i++)
-		cache_fetch(ready_peek(relay->ready, i), 0, offsetof(struct transport, used));
+		cache_prefetch(ready_peek(relay->ready, i), 0, offsetof(struct transport, used));
 	for (int i = 0; i < count; i++)
 		if ((port = ready_port(relay, i)))
 			core_prefetch_session(port->transport->session);
@@ -560,11 +560,11 @@ static int wait_for_sources(struct relay *relay)
 
 	/* Polling costs less than setting the timer and sleeping. */
 	if (must_poll || next_due(relay) != relay->armed)
-		count = ready_wait(relay->ready, READY_LOOK);
+		count = ready_wait(relay->ready, READY_POLL);
 	if (count || must_poll)
 		return count;
 	arm_timer(relay);
-	return ready_wait(relay->ready, READY_SLEEP);
+	return ready_wait(relay->ready, READY_BLOCK);
 }
 
 static void loop_iteration(struct relay *relay)
@@ -587,7 +587,7 @@ void relay_run(struct relay *relay)
 	while (!relay->stopping) {
 		/* Each pause is followed by a round, even if another pause is already requested. */
 		if (atomic_load_explicit(&relay->paused, memory_order_relaxed))
-			relay->rest(relay->rest_user);
+			relay->on_pause(relay->on_pause_user);
 		if (!relay->stopping)
 			loop_iteration(relay);
 	}

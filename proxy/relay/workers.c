@@ -95,7 +95,7 @@ unsigned workers_pause_depth(const struct workers *workers)
 
 static void *worker_thread(void *user)
 {
-	memory_go_on();
+	memory_set_nonfatal();
 	relay_run(user);
 	return NULL;
 }
@@ -113,8 +113,8 @@ static int worker_open(
 	    .workers = (unsigned)workers->count,
 	    .began = workers->began,
 	    .wall_offset = workers->wall_started - workers->began,
-	    .rest = wait_while_paused,
-	    .rest_user = workers};
+	    .on_pause = wait_while_paused,
+	    .on_pause_user = workers};
 
 	workers->workers[index].relay = relay_new(&relay, workers->setup, error);
 	if (!workers->workers[index].relay)
@@ -137,7 +137,7 @@ struct workers *workers_new(
 	workers->setup = setup;
 	workers->wall_started = clock_wall();
 	workers->began = clock_now();
-	limits_sessions(setup, LIMITS_TELL);
+	limits_sessions(setup, LIMITS_LOG);
 	pthread_mutex_init(&workers->lock, NULL);
 	pthread_cond_init(&workers->changed, NULL);
 	for (size_t i = 0; i < workers->count; i++)
@@ -234,7 +234,7 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-void workers_tell_kept(const struct workers *workers, const struct setup *setup)
+void workers_log_kept(const struct workers *workers, const struct setup *setup)
 {
 	const struct setup *old = workers->setup;
 	const struct addresses *before = &old->proxy.listen, *after = &setup->proxy.listen;
@@ -248,7 +248,7 @@ void workers_tell_kept(const struct workers *workers, const struct setup *setup)
 		log_info("reload: `workers` keeps its value until the next start");
 	if (setup->proxy.seed_given && (!old->proxy.seed_given || setup->proxy.seed != old->proxy.seed))
 		log_info("reload: `seed` keeps its value until the next start");
-	limits_sessions(setup, LIMITS_TELL);
+	limits_sessions(setup, LIMITS_LOG);
 }
 
 struct workers_change {
@@ -342,7 +342,8 @@ void workers_facts(struct workers *workers, struct summary_facts *facts)
 	}
 }
 
-void workers_closing(struct workers *workers, const struct summary_now *now, struct capture_closing *closing)
+void workers_closing(
+    struct workers *workers, const struct summary_snapshot *now, struct capture_closing *closing)
 {
 	closing->kernel_drops[WAY_UP] = closing->kernel_drops[WAY_DOWN] = 0;
 	workers_pause(workers);

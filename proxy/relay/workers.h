@@ -71,7 +71,7 @@ struct workers_change *workers_change_new(const struct workers *workers, const s
 int workers_exchange(struct workers *workers, struct workers_change *change, uint64_t seed);
 void workers_change_free(struct workers_change *change);
 /* Logs which values of a new setup only take effect at the next start. */
-void workers_tell_kept(const struct workers *workers, const struct setup *setup);
+void workers_log_kept(const struct workers *workers, const struct setup *setup);
 
 /* To be used while the workers are paused. */
 const struct core_group *workers_cores(const struct workers *workers);
@@ -79,7 +79,8 @@ const struct core_group *workers_cores(const struct workers *workers);
  * of closed sockets only; for those of open ones see relay_session_drops. */
 void workers_facts(struct workers *workers, struct summary_facts *facts);
 /* Fills in the counters of each interface for the capture's closing statistics. */
-void workers_closing(struct workers *workers, const struct summary_now *now, struct capture_closing *closing);
+void workers_closing(
+    struct workers *workers, const struct summary_snapshot *now, struct capture_closing *closing);
 /* Returns the wall-clock time of `at`. */
 ns_t workers_wall(const struct workers *workers, ns_t at);
 

@@ -28,7 +28,7 @@ void history_free(struct history *history)
 	free(history);
 }
 
-void history_add(struct history *history, ns_t at, const struct summary_now *now)
+void history_add(struct history *history, ns_t at, const struct summary_snapshot *now)
 {
 	struct sample *sample = &history->samples[history->next];
 

@@ -19,7 +19,7 @@ struct history;
 struct history *history_new(void);
 void history_free(struct history *history);
 /* Adds a sample, replacing the oldest if there are HISTORY_SECONDS. `at` is the wall clock. */
-void history_add(struct history *history, ns_t at, const struct summary_now *now);
+void history_add(struct history *history, ns_t at, const struct summary_snapshot *now);
 /* Returns the samples, the oldest first: {"columns": […], "samples": [[…], …]}. All columns between the first
  * (time) and the last are counters that only rise. */
 json_t *history_json(const struct history *history);

@@ -69,7 +69,7 @@ static bool is_same_file(const char *a, const char *b)
 
 bool live_reads(const struct live *live, const struct setup *setup, const char *path)
 {
-	if (ini_files_hold(live->files, path))
+	if (ini_files_contain(live->files, path))
 		return true;
 	for (size_t i = 0; i < setup->capture.keylog.count; i++)
 		if (is_same_file(setup->capture.keylog.all[i], path))
@@ -199,9 +199,9 @@ static void apply_do(struct live_result *result, struct live *live, const struct
 	if (!parse_target(result, setup, &line, &target, name, sizeof(name))) {
 		/* the error is set */
 	} else if (action_read(&reading, entry.value = line, &actions)) {
-		set_error(result, LIVE_WRONG, "do: %s", reading.error.text);
+		set_error(result, LIVE_INVALID, "do: %s", reading.error.text);
 	} else if (!action_table[actions.all[0].act].timed) {
-		set_error(result, LIVE_WRONG,
+		set_error(result, LIVE_INVALID,
 		    "do: `%s` needs a datagram; blackout, rebind, link and note need none",
 		    action_table[actions.all[0].act].word);
 	} else {
@@ -229,7 +229,7 @@ static void apply_fire(struct live_result *result, const struct core_group *core
 		const struct action_row *row = &action_table[rule->actions.all[i].act];
 
 		if (!row->timed) {
-			set_error(result, LIVE_WRONG,
+			set_error(result, LIVE_INVALID,
 			    "[rule %s] do: `%s` needs a datagram; it cannot be fired from outside",
 			    rule->name, row->word);
 			return;
@@ -250,13 +250,13 @@ static void apply_set(struct live_result *result, struct live *live, const char 
 		line += size + (line[size] == '\n');
 	}
 	if (*line)
-		set_error(result, LIVE_WRONG, "too many changes; a reload forgets them");
+		set_error(result, LIVE_INVALID, "too many changes; a reload forgets them");
 	else if (!(result->setup = build_setup(live, complaints)))
 		complaints_errors(complaints, &result->error);
 	complaints_free(complaints);
 	if (result->setup)
 		return;
-	result->status = LIVE_WRONG;
+	result->status = LIVE_INVALID;
 	while (live->patch_count > before)
 		free(live->patches[--live->patch_count]);
 }
@@ -336,7 +336,7 @@ struct live_result live_apply(
 	else if (strncmp(line, "disable ", 8) == 0)
 		apply_enabled(&result, live, setup, line + 8, false);
 	else
-		set_error(&result, LIVE_WRONG,
+		set_error(&result, LIVE_INVALID,
 		    "`%s` is not a change; a change begins with do, fire, set, enable or disable", line);
 	return result;
 }

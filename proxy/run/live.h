@@ -35,9 +35,9 @@ bool live_reads(const struct live *live, const struct setup *setup, const char *
 /* Returns how many changes of keys and rules are in effect. */
 size_t live_changes(const struct live *live);
 
-/* LIVE_WRONG: the line is not valid. LIVE_UNKNOWN: it names a session, device or rule that does not exist.
+/* LIVE_INVALID: the line is not valid. LIVE_UNKNOWN: it names a session, device or rule that does not exist.
  * LIVE_CONFLICT: the configuration in force, which was valid when it was read, cannot be built again. */
-enum live_status { LIVE_DONE, LIVE_WRONG, LIVE_UNKNOWN, LIVE_CONFLICT };
+enum live_status { LIVE_DONE, LIVE_INVALID, LIVE_UNKNOWN, LIVE_CONFLICT };
 struct live_result {
 	enum live_status status;
 	struct setup *setup; /* to be swapped in by the caller; NULL if none was built */

@@ -38,8 +38,8 @@ enum exit_status recording_open(const struct recording *recording, struct captur
 	return EXIT_USAGE;
 }
 
-void recording_departed(struct recorder *recorder, const struct capture_path *path, struct datagram *datagram,
-    enum reason reason, uint64_t packet_id, ns_t at, ns_t stamp)
+void recording_add_departure(struct recorder *recorder, const struct capture_path *path,
+    struct datagram *datagram, enum reason reason, uint64_t packet_id, ns_t at, ns_t stamp)
 {
 	struct departure departure;
 
@@ -48,14 +48,14 @@ void recording_departed(struct recorder *recorder, const struct capture_path *pa
 	    recorder, path, &departure, datagram->bytes, datagram->size, datagram->tos, packet_id, stamp);
 }
 
-void recording_close(struct capture *capture, struct capture_closing *closing, struct summary_now *now,
+void recording_close(struct capture *capture, struct capture_closing *closing, struct summary_snapshot *now,
     const struct core_group *cores, const struct summary_facts *facts, enum exit_status status)
 {
 	struct text statistics = {0};
 	struct run_summary result;
 	char trouble[512];
 
-	summary_sheet(now, cores, facts, status, &result);
+	summary_fill(now, cores, facts, status, &result);
 	summary_statistics(&result, &statistics);
 	run_summary_fini(&result);
 	closing->comment = statistics.at;

@@ -25,11 +25,11 @@ enum exit_status recording_open(const struct recording *recording, struct captur
 
 /* Records that a datagram was sent (REASON_NONE) or dropped: at `at` in the core's time, `stamp` in the
  * capture. */
-void recording_departed(struct recorder *recorder, const struct capture_path *path, struct datagram *datagram,
-    enum reason reason, uint64_t packet_id, ns_t at, ns_t stamp);
+void recording_add_departure(struct recorder *recorder, const struct capture_path *path,
+    struct datagram *datagram, enum reason reason, uint64_t packet_id, ns_t at, ns_t stamp);
 
 /* Writes the closing statistics and closes the file; logs an error if the capture had one. */
-void recording_close(struct capture *capture, struct capture_closing *closing, struct summary_now *now,
+void recording_close(struct capture *capture, struct capture_closing *closing, struct summary_snapshot *now,
     const struct core_group *cores, const struct summary_facts *facts, enum exit_status status);
 
 /* Returns the seed of the setup, or a random one if none is given. */

@@ -28,14 +28,14 @@ static int read_seed(struct reading *reading, const char *text, void *into)
 	    (struct proxy_settings *)(void *)((char *)into - offsetof(struct proxy_settings, seed));
 
 	settings->seed_given = true;
-	return units_whole(text, into, &reading->error);
+	return units_integer(text, into, &reading->error);
 }
 
 static int read_max_sessions(struct reading *reading, const char *text, void *into)
 {
 	uint64_t *number = into;
 
-	if (units_whole(text, number, &reading->error))
+	if (units_integer(text, number, &reading->error))
 		return -1;
 	if (*number < 1 || *number > 1000000)
 		return error_set(&reading->error, "`%s` is out of range; it is 1 to 1000000", text);
@@ -46,7 +46,7 @@ static int read_workers(struct reading *reading, const char *text, void *into)
 {
 	uint64_t *number = into;
 
-	if (units_whole(text, number, &reading->error))
+	if (units_integer(text, number, &reading->error))
 		return -1;
 	if (*number < 1 || *number > CORE_GROUP_MAX)
 		return error_set(
@@ -126,7 +126,7 @@ static int read_keep(struct reading *reading, const char *text, void *into)
 {
 	uint64_t *number = into;
 
-	if (units_whole(text, number, &reading->error))
+	if (units_integer(text, number, &reading->error))
 		return -1;
 	if (*number < 1 || *number > 100000)
 		return error_set(&reading->error, "`%s` is out of range; it is 1 to 100000 files", text);
@@ -163,17 +163,17 @@ static const struct key proxy_keys[] = {
         "only these device addresses are served", "all"},
     {"workers", KEY_PLAIN, "1", AT(workers), read_workers, "number",
         "threads; the kernel spreads the devices over them", NULL},
-    {"precise", KEY_PLAIN, "no", AT(precise), keys_read_yes, "yes or no",
+    {"precise", KEY_PLAIN, "no", AT(precise), keys_read_bool, "yes or no",
         "poll through the last stretch before a datagram is due: finer timing for more CPU", NULL},
     {"max_lateness", KEY_PLAIN, NULL, AT(max_lateness), keys_read_time_above_0, "time",
         "a p99 of lateness_us above this gives exit status 3", "none"},
-    {"strict", KEY_PLAIN, "no", AT(strict), keys_read_yes, "yes or no",
+    {"strict", KEY_PLAIN, "no", AT(strict), keys_read_bool, "yes or no",
         "yes: datagrams that the kernel dropped, or a capture that lost records, give exit status 3", NULL},
     {"expect_sessions", KEY_PLAIN, NULL, AT(expect_sessions), read_expect_sessions, "range",
         "how many sessions there must have been, else exit status 3", "none"},
     {"receive_buffer", KEY_PLAIN, "4MiB", AT(receive_buffer), read_receive_buffer, "size",
         "kernel buffer of each socket that receives", NULL},
-    {"offload", KEY_PLAIN, "yes", AT(offload), keys_read_yes, "yes or no",
+    {"offload", KEY_PLAIN, "yes", AT(offload), keys_read_bool, "yes or no",
         "read and send runs of equal size as one (UDP_GRO, UDP_SEGMENT), and what fits its path never cut "
         "(IP_MTU_DISCOVER): the same datagrams for less CPU; no where another tool listens on lo or a veth",
         NULL},
@@ -419,9 +419,9 @@ struct setup *setup_new(
 	reading.arena = setup->arena;
 	reading.ini = setup->ini;
 	proxy = ini_find(setup->ini, "proxy", "");
-	keys_presets(&proxy_kind, &setup->proxy, &reading);
-	keys_presets(&capture_kind, &setup->capture, &reading);
-	keys_presets(&control_kind, &setup->control, &reading);
+	keys_set_defaults(&proxy_kind, &setup->proxy, &reading);
+	keys_set_defaults(&capture_kind, &setup->capture, &reading);
+	keys_set_defaults(&control_kind, &setup->control, &reading);
 	keys_fill(&proxy_kind, proxy, &setup->proxy, &reading, complaints);
 	keys_fill(&capture_kind, ini_find(setup->ini, "capture", ""), &setup->capture, &reading, complaints);
 	if (setup->capture.keylog.count && setup->capture.format == CAPTURE_PCAP)

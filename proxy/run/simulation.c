@@ -39,7 +39,7 @@ static void record_departure(struct simulation *s, struct datagram *datagram, en
 	if (!s->capture)
 		return;
 	path = path_of(datagram->session);
-	recording_departed(s->recorder, &path, datagram, reason, datagram->id, at, at);
+	recording_add_departure(s->recorder, &path, datagram, reason, datagram->id, at, at);
 }
 
 /* Records an event for each mapping that replaces another. The event has the port that was recorded, since no
@@ -278,7 +278,7 @@ static void handle_packet(struct simulation *s, struct reader *reader, const str
 		return;
 	if (strcmp(packet->interface, "events") == 0)
 		return handle_event(s, &decoded, packet->at);
-	if (!flows_take(s->flows, packet, &decoded, &flow))
+	if (!flows_match(s->flows, packet, &decoded, &flow))
 		return;
 	if (packet->at > s->now)
 		s->now = packet->at; /* time does not go back if timestamps are out of order */
@@ -320,7 +320,7 @@ static void log_reader_notes(const struct reader *reader)
 	struct text notes = {0}, others = {0};
 
 	reader_notes(reader, &notes);
-	reader_others(reader, &others);
+	reader_count_others(reader, &others);
 	for (char *line = notes.at; line && *line; line += strcspn(line, "\n") + 1)
 		log_notice("%.*s", (int)strcspn(line, "\n"), line);
 	if (others.size)
@@ -387,16 +387,16 @@ static void capture_finish(struct simulation *s)
 {
 	struct capture_closing closing = {.at = s->now};
 	struct summary_facts facts;
-	struct summary_now now;
+	struct summary_snapshot now;
 
 	if (!s->capture)
 		return;
 	simulation_facts(s, &facts);
-	summary_now_all(s->summary, &s->cores, s->setup->config->rule_count, &now);
+	summary_snapshot_all(s->summary, &s->cores, s->setup->config->rule_count, &now);
 	for (int way = 0; way < WAYS; way++)
 		closing.totals[way] = now.totals[way];
 	recording_close(s->capture, &closing, &now, &s->cores, &facts, EXIT_DONE);
-	summary_now_free(&now);
+	summary_snapshot_free(&now);
 }
 
 void simulation_finish(struct simulation *s)

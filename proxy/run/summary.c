@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * When a session ends, its accounts are added to the totals and its figures go into a ring, which grows up to
- * SUMMARY_ENDED_MAX. A summary_now adds the live sessions and the counters of the cores, and summary_sheet
- * turns it into a run_summary.
+ * SUMMARY_ENDED_MAX. A summary_snapshot adds the live sessions and the counters of the cores, and
+ * summary_fill turns it into a run_summary.
  */
 #include "proxy/run/summary.h"
 
@@ -62,18 +62,18 @@ static void add_way(struct account *into, const struct session_way *way)
 {
 	struct account account = way_account(way);
 
-	account_join(into, &account);
+	account_merge(into, &account);
 }
 
 /* Returns when the last of this way's blackouts ends, in the core's time. */
-static ns_t dark_until(const struct session *session, int way)
+static ns_t blackout_until(const struct session *session, int way)
 {
 	const struct way_extra *extra = session->ways[way].extra;
 
 	return extra->drop_until > extra->hold_until ? extra->drop_until : extra->hold_until;
 }
 
-/* `began` is left in the core's time; summary_place makes it relative. */
+/* `began` is left in the core's time; summary_finish_session makes it relative. */
 static void session_fill(struct run_summary_session *result, const struct session *session)
 {
 	char address[ADDRESS_TEXT_SIZE];
@@ -97,7 +97,7 @@ static void session_fill(struct run_summary_session *result, const struct sessio
 	        : address_host_text(&session->device, address, sizeof(address)));
 	for (int way = 0; way < WAYS; way++) {
 		result->ways[way].account = way_account(&session->ways[way]);
-		result->dark_until[way] = dark_until(session, way);
+		result->blackout_until[way] = blackout_until(session, way);
 		run_summary_way_delays(&result->ways[way], session->ways[way].delays);
 	}
 }
@@ -111,7 +111,7 @@ static void ended_grow(struct summary *summary)
 	if (summary->ended_count < summary->ended_cap || cap == summary->ended_cap || summary->ended_next)
 		return; /* not full, at its maximum, or the oldest have been replaced already */
 	ended = realloc(summary->ended, cap * sizeof(*ended));
-	if (!ended && !memory_goes_on())
+	if (!ended && !memory_is_nonfatal())
 		memory_out();
 	if (!ended)
 		return;
@@ -132,16 +132,16 @@ void summary_session_ended(struct summary *summary, const struct session *sessio
 	for (int way = 0; way < WAYS; way++) {
 		add_way(&summary->totals[way], &session->ways[way]);
 		if (session->ways[way].delays)
-			buckets_join(summary->delays[way], session->ways[way].delays);
+			buckets_merge(summary->delays[way], session->ways[way].delays);
 	}
 	pthread_mutex_unlock(&summary->lock);
 }
 
 /* ---- Snapshots ---- */
 
-void summary_now_begin(struct summary *summary, bool list, struct summary_now *now)
+void summary_snapshot_begin(struct summary *summary, bool list, struct summary_snapshot *now)
 {
-	*now = (struct summary_now){.listed = list};
+	*now = (struct summary_snapshot){.listed = list};
 	pthread_mutex_lock(&summary->lock);
 	now->ended_before = summary->ended_ever;
 	pthread_mutex_unlock(&summary->lock);
@@ -149,20 +149,20 @@ void summary_now_begin(struct summary *summary, bool list, struct summary_now *n
 		now->delays[way] = memory_new(1, sizeof(struct buckets));
 }
 
-static struct run_summary_session *session_add(struct summary_now *now)
+static struct run_summary_session *session_add(struct summary_snapshot *now)
 {
 	now->sessions = memory_grow(now->sessions, now->session_count, sizeof(*now->sessions));
 	return &now->sessions[now->session_count++];
 }
 
-void summary_now_session(struct summary_now *now, const struct session *session)
+void summary_snapshot_session(struct summary_snapshot *now, const struct session *session)
 {
 	now->live++;
-	now->dark += dark_until(session, WAY_UP) > now->at || dark_until(session, WAY_DOWN) > now->at;
+	now->dark += blackout_until(session, WAY_UP) > now->at || blackout_until(session, WAY_DOWN) > now->at;
 	for (int way = 0; way < WAYS; way++) {
 		add_way(&now->totals[way], &session->ways[way]);
 		if (session->ways[way].delays)
-			buckets_join(now->delays[way], session->ways[way].delays);
+			buckets_merge(now->delays[way], session->ways[way].delays);
 	}
 	if (now->listed)
 		session_fill(session_add(now), session);
@@ -191,7 +191,7 @@ static const struct run_summary_session *ended_at(const struct summary *summary,
 }
 
 /* Removes sessions that were collected alive and have ended since: they are listed as ended. */
-static void remove_ended(const struct summary *summary, struct summary_now *now)
+static void remove_ended(const struct summary *summary, struct summary_snapshot *now)
 {
 	uint64_t since = summary->ended_ever - now->ended_before;
 	size_t fresh = since < summary->ended_count ? (size_t)since : summary->ended_count, kept = 0;
@@ -211,14 +211,14 @@ static void remove_ended(const struct summary *summary, struct summary_now *now)
 	free(numbers);
 }
 
-void summary_now_end(
-    const struct summary *summary, const struct core_group *cores, size_t rule_count, struct summary_now *now)
+void summary_snapshot_end(const struct summary *summary, const struct core_group *cores, size_t rule_count,
+    struct summary_snapshot *now)
 {
 	for (int way = 0; way < WAYS; way++) {
-		account_join(&now->totals[way], &summary->totals[way]);
-		buckets_join(now->delays[way], summary->delays[way]);
+		account_merge(&now->totals[way], &summary->totals[way]);
+		buckets_merge(now->delays[way], summary->delays[way]);
 		for (size_t i = 0; i < cores->count; i++)
-			account_join(&now->totals[way], core_refused(cores->all[i], (enum way)way));
+			account_merge(&now->totals[way], core_refused(cores->all[i], (enum way)way));
 	}
 	if (now->listed) {
 		remove_ended(summary, now);
@@ -237,26 +237,26 @@ void summary_now_end(
 		now->rules[i] = core_group_rule(cores, (unsigned)i);
 }
 
-void summary_now_free(struct summary_now *now)
+void summary_snapshot_free(struct summary_snapshot *now)
 {
 	for (int way = 0; way < WAYS; way++)
 		free(now->delays[way]);
 	free(now->sessions);
 	free(now->rules);
-	*now = (struct summary_now){0};
+	*now = (struct summary_snapshot){0};
 }
 
-void summary_now_all(
-    struct summary *summary, const struct core_group *cores, size_t rule_count, struct summary_now *now)
+void summary_snapshot_all(
+    struct summary *summary, const struct core_group *cores, size_t rule_count, struct summary_snapshot *now)
 {
-	summary_now_begin(summary, true, now);
+	summary_snapshot_begin(summary, true, now);
 	for (size_t i = 0; i < cores->count; i++)
 		for (struct session *s = core_oldest(cores->all[i]); s; s = s->newer)
-			summary_now_session(now, s);
-	summary_now_end(summary, cores, rule_count, now);
+			summary_snapshot_session(now, s);
+	summary_snapshot_end(summary, cores, rule_count, now);
 }
 
-void summary_place(struct run_summary_session *session, const struct summary_facts *facts)
+void summary_finish_session(struct run_summary_session *session, const struct summary_facts *facts)
 {
 	session->began -= facts->began;
 	if (!session->ended && facts->is_over)
@@ -271,14 +271,14 @@ bool summary_session(const struct summary *summary, const struct core_group *cor
 			if (s->number != number)
 				continue;
 			session_fill(session, s);
-			summary_place(session, facts);
+			summary_finish_session(session, facts);
 			return true;
 		}
 	for (size_t i = 0; i < summary->ended_count; i++) {
 		if (summary->ended[i].number != number)
 			continue;
 		*session = summary->ended[i];
-		summary_place(session, facts);
+		summary_finish_session(session, facts);
 		return true;
 	}
 	return false;
@@ -323,7 +323,7 @@ static void check_each(
 	result->failures_left_out += count > EACH_MAX ? count - EACH_MAX : 0;
 }
 
-static void check_rules(struct run_summary *result, const struct summary_now *now,
+static void check_rules(struct run_summary *result, const struct summary_snapshot *now,
     const struct core_group *cores, const struct config *config)
 {
 	for (size_t i = 0; i < config->rule_count; i++) {
@@ -406,7 +406,7 @@ static const char *firings_text(const char *range, char *text, size_t cap)
 	return text;
 }
 
-void summary_tell_failures(const struct run_summary *result)
+void summary_log_failures(const struct run_summary *result)
 {
 	size_t logged = result->failure_count < LOGGED_MAX ? result->failure_count : LOGGED_MAX;
 	size_t left_out = result->failure_count - logged + result->failures_left_out;
@@ -445,8 +445,8 @@ static void list_checks(struct run_summary *result, const struct setup *setup)
 
 /* ---- The run_summary ---- */
 
-void summary_sheet(struct summary_now *now, const struct core_group *cores, const struct summary_facts *facts,
-    enum exit_status status, struct run_summary *result)
+void summary_fill(struct summary_snapshot *now, const struct core_group *cores,
+    const struct summary_facts *facts, enum exit_status status, struct run_summary *result)
 {
 	const struct config *config = facts->setup->config;
 
@@ -468,7 +468,7 @@ void summary_sheet(struct summary_now *now, const struct core_group *cores, cons
 	now->session_count = 0;
 	copy_text(result->version, sizeof(result->version), facts->version);
 	for (size_t i = 0; i < result->session_count; i++)
-		summary_place(&result->sessions[i], facts);
+		summary_finish_session(&result->sessions[i], facts);
 	for (int way = 0; way < WAYS; way++) {
 		result->totals[way].account = now->totals[way];
 		run_summary_way_delays(&result->totals[way], now->delays[way]);

@@ -45,11 +45,12 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CHECK = 
 
 /* A snapshot of the cores, collected session by session, so that the workers need not be paused for long.
  *
- *   summary_now_begin ── summary_now_session (per live session) ── summary_now_end ── summary_now_free
+ *   summary_snapshot_begin ── summary_snapshot_session (per live session) ── summary_snapshot_end ──
+ * summary_snapshot_free
  *
  * The workers may run between these calls.
  */
-struct summary_now {
+struct summary_snapshot {
 	struct account totals[WAYS];          /* of all sessions, live and ended, and of refused datagrams */
 	struct buckets *delays[WAYS];         /* of all sessions */
 	struct run_summary_session *sessions; /* by number; NULL if not requested */
@@ -61,37 +62,37 @@ struct summary_now {
 	size_t live, dark; /* live sessions; of these, those in a blackout */
 	uint64_t sessions_ever, sessions_left_out, queued_bytes;
 	uint64_t kernel_drops; /* added up by the caller: on sockets of live sessions */
-	uint64_t ended_before; /* sessions that had ended by summary_now_begin */
+	uint64_t ended_before; /* sessions that had ended by summary_snapshot_begin */
 	bool listed;           /* sessions are collected one by one */
 };
 
 /* `list`: collect the figures of each session too, not only the totals. */
-void summary_now_begin(struct summary *summary, bool list, struct summary_now *now);
-void summary_now_session(struct summary_now *now, const struct session *session);
-void summary_now_end(const struct summary *summary, const struct core_group *cores, size_t rule_count,
-    struct summary_now *now);
-void summary_now_free(struct summary_now *now);
+void summary_snapshot_begin(struct summary *summary, bool list, struct summary_snapshot *now);
+void summary_snapshot_session(struct summary_snapshot *now, const struct session *session);
+void summary_snapshot_end(const struct summary *summary, const struct core_group *cores, size_t rule_count,
+    struct summary_snapshot *now);
+void summary_snapshot_free(struct summary_snapshot *now);
 /* All of the above at once, if no worker is running. */
-void summary_now_all(struct summary *summary, const struct core_group *cores, size_t rule_count,
-    struct summary_now *now);
+void summary_snapshot_all(
+    struct summary *summary, const struct core_group *cores, size_t rule_count, struct summary_snapshot *now);
 
 /* Fills `result`, to be freed with run_summary_fini; takes over the sessions in `now`. Checks are evaluated
  * only once the run is over. Then the exit status is `status`, or that of a failed check if `status` is
  * EXIT_DONE; before, there is none (-1).
  */
-void summary_sheet(struct summary_now *now, const struct core_group *cores, const struct summary_facts *facts,
-    enum exit_status status, struct run_summary *result);
+void summary_fill(struct summary_snapshot *now, const struct core_group *cores,
+    const struct summary_facts *facts, enum exit_status status, struct run_summary *result);
 /* Fills in the figures of session `number`; returns false if it is unknown, or not kept any more. */
 bool summary_session(const struct summary *summary, const struct core_group *cores,
     const struct summary_facts *facts, uint32_t number, struct run_summary_session *session);
-/* Completes the figures of a session in a summary_now: makes `began` relative to the start of the run, and
- * marks a live session as ended if the run is over. */
-void summary_place(struct run_summary_session *session, const struct summary_facts *facts);
+/* Completes the figures of a session in a summary_snapshot: makes `began` relative to the start of the run,
+ * and marks a live session as ended if the run is over. */
+void summary_finish_session(struct run_summary_session *session, const struct summary_facts *facts);
 /* Prints the summary on standard error; `must` as in log_lines. If out of memory, logs that and returns -1.
  */
 int summary_print(const struct run_summary *result, bool must);
 /* Logs each check that has failed. */
-void summary_tell_failures(const struct run_summary *result);
+void summary_log_failures(const struct run_summary *result);
 /* Adds lines of `key=value` for the capture's closing statistics. */
 void summary_statistics(const struct run_summary *result, struct text *out);
 #endif

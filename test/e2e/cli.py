@@ -259,7 +259,7 @@ def what_cannot_be_had_at_start(scene):
         taken = scene.path("taken.ini", f"[proxy]\nlisten = 127.0.0.1:{port}\nupstream = {cloud}\n")
         refused(1, rf"^deadzone: .*127\.0\.0\.1:{port}", "run", "-c", taken)
     foreign = scene.path("foreign.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {cloud}\nsource = 127.0.0.1, 192.0.2.1\n")
-    refused(1, r"source `192\.0\.2\.1` cannot be used: .*no address of this machine", "run", "-c", foreign)
+    refused(1, r"source `192\.0\.2\.1` cannot be used: .*not an address of this machine", "run", "-c", foreign)
     proxy = scene.proxy(upstream=cloud)
     taken = scene.path("taken.ini", f"[proxy]\nlisten = 127.0.0.1:{proxy.port}\nupstream = {cloud}\n")
     refused(1, rf"^deadzone: .*127\.0\.0\.1:{proxy.port}", "run", "-c", taken)

@@ -256,6 +256,17 @@ def overlapping_blackouts_end_each_at_their_own_time(scene):
 
 
 @test
+def data_comes_through_again_without_dtls_too(scene):
+    capture, made = scene.path("asked.pcap"), scene.path("made.pcapng")
+    capture.write_bytes(pcap(RAW, [ip(DEVICE, CLOUD, b"asked"), ip(CLOUD, DEVICE, b"answered")] * 10, step=0.1))
+    ini = scene.path("dark.ini", "[rule dark]\nat = 500ms\ndo = blackout 450ms\n")
+    check_equal(deadzone("simulate", "-c", ini, "-r", capture, "-w", made).returncode, 0)
+    blackout = json.loads(report(made, "--json"))["sessions"][0]["blackouts"][0]
+    again = blackout["data_again_after_seconds"]
+    check_equal({key: round(value, 3) for key, value in again.items()}, {"up": 0.05, "down": 0.15, "both": 0.15})
+
+
+@test
 def an_unfinished_and_a_resumed_handshake(scene):
     told = json.loads(report(h.TOP / "test/data/dtls12-resume-openssl.pcapng", "--json"))
     kinds = [one["kind"] for session in told["sessions"] for one in session["dtls"]["handshakes"]]

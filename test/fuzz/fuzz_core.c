@@ -392,7 +392,7 @@ static void judge(struct fuzz *f, struct session *session, struct arrival *arriv
 	else
 		core_refuse(f->core, REASON_MAX_SESSIONS, arrival, &verdict);
 	assert(verdict.reason < REASON_COUNT && verdict.by_count <= VERDICT_BY_MAX);
-	assert(verdict.mutation_count <= VERDICT_DEEDS_MAX);
+	assert(verdict.mutation_count <= VERDICT_MUTATIONS_MAX);
 	check(f);
 }
 

@@ -51,7 +51,7 @@ static void look(struct dtls_session *session, enum way way, const uint8_t *byte
 	struct dtls_peek peek;
 	size_t count;
 
-	dtls_look(session, way, bytes, size, &peek);
+	dtls_parse(session, way, bytes, size, &peek);
 	assert(peek.kinds < UINT32_C(1) << DTLS_KIND_COUNT);
 	count = walk(&before, way, bytes, size, &first);
 	assert((count == 0) == (peek.first.type == DTLS_NONE));

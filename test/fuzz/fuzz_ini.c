@@ -31,7 +31,7 @@ static void settings_fill(const struct ini *ini, struct names *names, struct com
 		void *into = calloc(1, kind->size + 1);
 
 		assert(into);
-		keys_presets(kind, into, &reading);
+		keys_set_defaults(kind, into, &reading);
 		keys_fill(kind, ini_find(ini, kinds[i], ""), into, &reading, complaints);
 		free(into);
 	}

@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)reader_was_cut(reader);
 	(void)reader_seed(reader, &seed);
 	reader_notes(reader, &notes);
-	reader_others(reader, &notes);
+	reader_count_others(reader, &notes);
 	text_free(&notes);
 	reader_close(reader);
 	inputs_close(inputs);

@@ -93,7 +93,7 @@ static void test_join(void **state)
 		buckets_add(&other, 2 * value);
 	}
 	buckets_add(&other, INT64_MAX);
-	buckets_join(&buckets, &other);
+	buckets_merge(&buckets, &other);
 	for (unsigned i = 0; i < BUCKETS_COUNT; i++)
 		sum += buckets.in[i];
 	assert_int_equal(sum, buckets.count);

@@ -191,7 +191,7 @@ static void test_deeds(void **state)
 	verdict_add_mutation(&verdict, (struct mutation){.kind = MUTATION_SET, .byte = 0, .value = 255});
 	arrived(&verdict, "s=1 dir=up n=1 verdict=send did=corrupt:57.3,truncate:100,set:0:255 dtls=none");
 	/* More than there is room for are counted, not silently left out. */
-	for (int i = 3; i < VERDICT_DEEDS_MAX + 5; i++)
+	for (int i = 3; i < VERDICT_MUTATIONS_MAX + 5; i++)
 		verdict_add_mutation(&verdict, (struct mutation){.kind = MUTATION_CORRUPT, .byte = 1});
 	comment_arrived(&text, &verdict, names);
 	assert_non_null(strstr(text.at, ",corrupt:1.0,and:5 dtls=none"));

@@ -46,7 +46,7 @@ static bool row_matches(const struct row *row)
 	memcpy(exact + 1, bytes, size);
 	if (rule->looks & LOOKS_BYTES)
 		matches &= bytes_match(&rule->bytes, exact + 1, size);
-	coap_look(&coap, exact + 1, size);
+	coap_parse(&coap, exact + 1, size);
 	if (rule->looks & (LOOKS_COAP | LOOKS_COAP_BLOCK))
 		matches &= coap_match(
 		    &rule->coap, rule->looks & LOOKS_COAP_BLOCK ? &rule->coap_block : NULL, &coap);
@@ -176,7 +176,7 @@ static void test_noise(void **state)
 			bytes[1 + k] = (uint8_t)(chance_bits(draw, 1 + (unsigned)k / 8) >> k % 8 * 8);
 		if (size)
 			bytes[1] = (uint8_t)(0x40 | (bytes[1] & 0x3f));
-		coap_look(&coap, bytes + 1, size);
+		coap_parse(&coap, bytes + 1, size);
 		free(bytes);
 	}
 }

@@ -83,7 +83,7 @@ static void test_list(void **state)
 	struct datagram *all[5];
 
 	(void)state;
-	assert_null(datagram_take(&list));
+	assert_null(datagram_pop(&list));
 	for (int i = 0; i < 5; i++) {
 		all[i] = pool_get(pool, 10);
 		datagram_append(&list, all[i]);
@@ -94,10 +94,10 @@ static void test_list(void **state)
 	datagram_remove(&list, all[2]); /* … and one that is not there */
 	assert_ptr_equal(list.last, all[3]);
 	datagram_append(&list, all[4]);
-	assert_ptr_equal(datagram_take(&list), all[1]);
-	assert_ptr_equal(datagram_take(&list), all[3]);
-	assert_ptr_equal(datagram_take(&list), all[4]);
-	assert_null(datagram_take(&list));
+	assert_ptr_equal(datagram_pop(&list), all[1]);
+	assert_ptr_equal(datagram_pop(&list), all[3]);
+	assert_ptr_equal(datagram_pop(&list), all[4]);
+	assert_null(datagram_pop(&list));
 	assert_null(list.last);
 	datagram_append(&list, all[0]);
 	assert_ptr_equal(list.first, all[0]);

@@ -286,7 +286,7 @@ static void test_samples(void **state)
 
 		if (samples[i].what)
 			dtls_init(&session);
-		dtls_look(&session, samples[i].way, bytes, size, &peek);
+		dtls_parse(&session, samples[i].way, bytes, size, &peek);
 		kinds_text(&peek, &kinds);
 		first_text(&peek, &first);
 		if (strcmp(kinds.at, samples[i].kinds) != 0 || strcmp(first.at, samples[i].first) != 0)
@@ -336,11 +336,11 @@ static void test_every_prefix(void **state)
 			assert_non_null(prefix);
 			memcpy(prefix, bytes, part);
 			walk_inside(&copy, samples[i].way, prefix, part);
-			dtls_look(&copy, samples[i].way, prefix, part, &peek);
+			dtls_parse(&copy, samples[i].way, prefix, part, &peek);
 			assert_true(peek.kinds != 0 || peek.first.type != DTLS_NONE);
 			free(prefix);
 		}
-		dtls_look(&session, samples[i].way, bytes, size, &peek);
+		dtls_parse(&session, samples[i].way, bytes, size, &peek);
 		free(bytes);
 	}
 }
@@ -367,7 +367,7 @@ static void test_noise(void **state)
 		assert_non_null(bytes);
 		for (size_t k = 0; k < size; k++)
 			bytes[k] = (uint8_t)(chance_bits(draw, 1 + (unsigned)k / 8) >> k % 8 * 8);
-		dtls_look(&session, WAY_UP, bytes, size, &peek);
+		dtls_parse(&session, WAY_UP, bytes, size, &peek);
 		records += peek.first.type != DTLS_NONE;
 		assert_int_equal(peek.first.type == DTLS_NONE, peek.kinds == UINT32_C(1) << DTLS_KIND_NONE);
 		free(bytes);

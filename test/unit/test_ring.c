@@ -21,9 +21,9 @@ static void test_one_thread(void **state)
 	for (int round = 0; round < 100; round++) {
 		uint8_t *cap;
 
-		while ((cap = ring_cap(ring, 1 + in % 200))) {
+		while ((cap = ring_reserve(ring, 1 + in % 200))) {
 			memset(cap, (int)in, 1 + in % 200);
-			ring_put(ring);
+			ring_commit(ring);
 			in++;
 		}
 		assert_true(in > out);
@@ -34,7 +34,7 @@ static void test_one_thread(void **state)
 			assert_ptr_equal(record, ring_peek(ring)); /* it stays until it is taken */
 			for (unsigned i = 0; i < 1 + out % 200; i++)
 				assert_int_equal(record[i], (uint8_t)out);
-			ring_taken(ring);
+			ring_pop(ring);
 			out++;
 		}
 		assert_null(ring_peek(ring));
@@ -49,12 +49,12 @@ static void test_room_without_put(void **state)
 	struct ring *ring = ring_new(1024);
 
 	(void)state;
-	assert_non_null(ring_cap(ring, 100));
+	assert_non_null(ring_reserve(ring, 100));
 	assert_null(ring_peek(ring));
-	memset(ring_cap(ring, 10), 1, 10);
-	ring_put(ring);
+	memset(ring_reserve(ring, 10), 1, 10);
+	ring_commit(ring);
 	assert_non_null(ring_peek(ring));
-	ring_taken(ring);
+	ring_pop(ring);
 	assert_null(ring_peek(ring));
 	ring_free(ring);
 }
@@ -65,11 +65,11 @@ static void test_too_large(void **state)
 	struct ring *ring = ring_new(1024);
 
 	(void)state;
-	assert_null(ring_cap(ring, 1025));
-	assert_null(ring_cap(ring, 1 << 20));
-	assert_non_null(ring_cap(ring, 100));
-	ring_put(ring);
-	ring_taken(ring);
+	assert_null(ring_reserve(ring, 1025));
+	assert_null(ring_reserve(ring, 1 << 20));
+	assert_non_null(ring_reserve(ring, 100));
+	ring_commit(ring);
+	ring_pop(ring);
 	assert_null(ring_peek(ring));
 	ring_free(ring);
 }
@@ -81,14 +81,14 @@ static void test_half_always_fits(void **state)
 
 	(void)state;
 	for (size_t step = 0; step < 200; step++) {
-		assert_non_null(ring_cap(ring, 1 + step * 37 % 480));
-		ring_put(ring);
+		assert_non_null(ring_reserve(ring, 1 + step * 37 % 480));
+		ring_commit(ring);
 		assert_non_null(ring_peek(ring));
-		ring_taken(ring);
-		assert_non_null(ring_cap(ring, 480));
-		ring_put(ring);
+		ring_pop(ring);
+		assert_non_null(ring_reserve(ring, 480));
+		ring_commit(ring);
 		assert_non_null(ring_peek(ring));
-		ring_taken(ring);
+		ring_pop(ring);
 	}
 	ring_free(ring);
 }
@@ -116,12 +116,12 @@ static void *put_all(void *user)
 		struct record *record;
 		size_t size = size_of(i);
 
-		while (!(record = ring_cap(ring, sizeof(*record) + size)))
+		while (!(record = ring_reserve(ring, sizeof(*record) + size)))
 			sched_yield(); /* full: the other thread takes */
 		record->number = i;
 		record->size = (uint32_t)size;
 		memset(record->bytes, (int)i, size);
-		ring_put(ring);
+		ring_commit(ring);
 	}
 	return NULL;
 }
@@ -144,7 +144,7 @@ static void test_two_threads(void **state)
 		for (uint32_t k = 0; k < record->size; k++)
 			if (record->bytes[k] != (uint8_t)i)
 				fail_msg("record %llu is not whole", (unsigned long long)i);
-		ring_taken(ring);
+		ring_pop(ring);
 	}
 	assert_null(ring_peek(ring));
 	pthread_join(thread, NULL);

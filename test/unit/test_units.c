@@ -143,7 +143,7 @@ static int read_by(enum reader reader, const char *text, struct error *error)
 	case SHARE: return units_share(text, &into.share, error);
 	case SIZE: return units_size(text, &into.number, error);
 	case RATE: return units_rate(text, &into.number, error);
-	case WHOLE: return units_whole(text, &into.number, error);
+	case WHOLE: return units_integer(text, &into.number, error);
 	case SPAN: return units_span(text, &into.span, error);
 	case SIZES: return units_span_of_sizes(text, &into.span, error);
 	}
