@@ -374,3 +374,9 @@ int kinds_read(struct reading *reading, const char *text, void *into)
 	kinds->kinds |= UINT32_C(1) << choice;
 	return 0;
 }
+
+bool kinds_equal(const struct kinds *a, const struct kinds *b)
+{
+	return a->kinds == b->kinds && a->any_types == b->any_types &&
+	       memcmp(a->types, b->types, sizeof(a->types)) == 0;
+}

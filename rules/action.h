@@ -55,6 +55,8 @@ struct kinds {
 	bool any_types;
 };
 
+bool kinds_equal(const struct kinds *a, const struct kinds *b);
+
 struct action {
 	enum act act;
 	struct time_range time; /* delay; duplicate: interval; pack: wait; blackout: duration */

@@ -246,7 +246,7 @@ static void register_replay(struct config *config, struct action *action)
 		return;
 	}
 	for (action->kept = 0; action->kept < config->first_count; action->kept++)
-		if (memcmp(&config->firsts[action->kept], &action->kinds, sizeof(action->kinds)) == 0)
+		if (kinds_equal(&config->firsts[action->kept], &action->kinds))
 			return;
 	config->firsts = arena_grow(
 	    config->arena, config->firsts, config->first_count, sizeof(*config->firsts));

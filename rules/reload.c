@@ -307,7 +307,7 @@ static void firsts_reload(
 		size_t k = 0;
 
 		while (k < after->first_count &&
-		       memcmp(&after->firsts[k], &before->firsts[i], sizeof(struct kinds)) != 0)
+		       !kinds_equal(&after->firsts[k], &before->firsts[i]))
 			k++;
 		if (k < after->first_count)
 			firsts[k] = session->firsts[i];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cloud: what an emulated cloud consists of. It keeps one session for each address and port that it hears
- * from, as Particle's does (test/ota/README.md 3.4): a record from an unknown one is ignored in silence, unless
- * it begins a handshake or is a session move; a moved session goes to its new address only once a record from
- * there was authentic.
+ * from, as Particle's does (test/ota/README.md 3.4): a record from an unknown one is ignored in silence,
+ * unless it begins a handshake or is a session move; a moved session goes to its new address only once a
+ * record from there was authentic.
  *
  * One image is offered to every device that connects, some time after its HELLO or its move, until it has it.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * coap: messages of RFC 7252, as far as Particle's two OTA protocols need them (test/ota/README.md 1.1 and 2).
+ * coap: messages of RFC 7252, as far as Particle's two OTA protocols need them (test/ota/README.md 1.1 and
+ * 2).
  *
  * A message is filled in (coap_add for options, in rising order of number) and encoded, or decoded from
  * bytes; its options and payload point into memory that the caller keeps. Traffic never ends the process:

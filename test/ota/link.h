@@ -9,12 +9,12 @@
  * public keys; the common name carries the device's id. One record a datagram, as the Mbed TLS of Device OS
  * 0.6.4 sent them.
  *
- * Connection IDs (test/ota/README.md 3.5): a device that offers one of no length is given one of 8 bytes, which
- * then stands in every record that it sends (type 25); the cloud's records have none.
+ * Connection IDs (test/ota/README.md 3.5): a device that offers one of no length is given one of 8 bytes,
+ * which then stands in every record that it sends (type 25); the cloud's records have none.
  *
  * A resumed session marks its application records until the first record comes in: with type 254 and the
- * device's id behind them (test/ota/README.md 3.4), or with type 253 where there is a connection ID (3.5). The
- * cloud takes the mark off with link_look before link_receive.
+ * device's id behind them (test/ota/README.md 3.4), or with type 253 where there is a connection ID (3.5).
+ * The cloud takes the mark off with link_look before link_receive.
  *
  * Order of calls: link_receive, then link_read until it gives 0. link_tick when link_due has come.
  */
@@ -38,7 +38,8 @@
 enum link_side { LINK_DEVICE, LINK_CLOUD };
 enum link_state { LINK_HANDSHAKING, LINK_OPEN, LINK_LOST };
 
-/* How a device takes malformed records (test/ota/README.md 3.2): as 0.6.4 did, or as its present library does.
+/* How a device takes malformed records (test/ota/README.md 3.2): as 0.6.4 did, or as its present library
+ * does.
  */
 enum link_manners { LINK_MANNERS_064, LINK_MANNERS_LIBRARY };
 
