@@ -306,8 +306,7 @@ static void firsts_reload(
 	for (size_t i = 0; session->firsts && i < session->first_count; i++) {
 		size_t k = 0;
 
-		while (k < after->first_count &&
-		       !kinds_equal(&after->firsts[k], &before->firsts[i]))
+		while (k < after->first_count && !kinds_equal(&after->firsts[k], &before->firsts[i]))
 			k++;
 		if (k < after->first_count)
 			firsts[k] = session->firsts[i];
