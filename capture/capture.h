@@ -4,7 +4,7 @@
  *
  * A worker thread calls capture_arrived, _departed and _event with its recorder: they copy into the
  * recorder's ring and return without waiting (except with `patient`, which is for simulate). The capture
- * thread takes the oldest record from the rings, makes blocks, and writes at least every 50 ms. Records that
+ * thread takes the oldest record from the rings, makes blocks, and writes at least every 20 ms. Records that
  * do not fit into a ring or onto the disk are counted as lost and reported once.
  *
  * pcapng: one section; interfaces 0 `device`, 1 `cloud`, 2 `events`, all Ethernet. Every packet has one
