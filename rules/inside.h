@@ -15,6 +15,7 @@
 #ifndef RULES_INSIDE_H
 #define RULES_INSIDE_H
 
+#include "base/list.h"
 #include "base/pool.h"
 #include "base/slots.h"
 #include "base/text.h"

@@ -50,11 +50,7 @@ int path_schedule(struct core *core, struct datagram *datagram, enum schedule_ki
 	datagram->flags |= DATAGRAM_SCHEDULED;
 	if (kind == SCHEDULE_ENTERS)
 		datagram->flags |= DATAGRAM_PLANNED;
-	datagram->newer = NULL;
-	datagram->older = way->scheduled;
-	if (way->scheduled)
-		way->scheduled->newer = datagram;
-	way->scheduled = datagram;
+	list_push(way->scheduled, datagram, newer, older);
 	return 0;
 }
 
@@ -62,9 +58,7 @@ bool path_unschedule(struct core *core, struct datagram *datagram)
 {
 	bool is_dropped = datagram->flags & DATAGRAM_DROPPED;
 
-	*(datagram->newer ? &datagram->newer->older : &way_of(datagram)->scheduled) = datagram->older;
-	if (datagram->older)
-		datagram->older->newer = datagram->newer;
+	list_unlink(way_of(datagram)->scheduled, datagram, newer, older);
 	datagram->flags &= (uint16_t) ~(DATAGRAM_SCHEDULED | DATAGRAM_PLANNED);
 	if (is_dropped)
 		core->queued_bytes -= datagram_weight(datagram);

@@ -199,19 +199,13 @@ static void silent_remove(struct core *core, struct session *session)
 {
 	if (!session->silent_listed)
 		return;
-	*(session->silent_older ? &session->silent_older->silent_newer
-	                        : &core->silent_oldest) = session->silent_newer;
-	*(session->silent_newer ? &session->silent_newer->silent_older
-	                        : &core->silent_newest) = session->silent_older;
+	list_remove(core->silent_oldest, core->silent_newest, session, silent_older, silent_newer);
 	session->silent_listed = false;
 }
 
 static void silent_append(struct core *core, struct session *session)
 {
-	session->silent_older = core->silent_newest;
-	session->silent_newer = NULL;
-	*(core->silent_newest ? &core->silent_newest->silent_newer : &core->silent_oldest) = session;
-	core->silent_newest = session;
+	list_append(core->silent_oldest, core->silent_newest, session, silent_older, silent_newer);
 	session->silent_listed = true;
 }
 
@@ -405,9 +399,7 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 	dtls_init(&session->dtls);
 
 	hash_add(core, session);
-	session->older = core->newest;
-	*(core->newest ? &core->newest->newer : &core->oldest) = session;
-	core->newest = session;
+	list_append(core->oldest, core->newest, session, older, newer);
 	core->session_count++;
 	silent_append(core, session);
 
@@ -551,8 +543,7 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 	for (struct core_cursor *cursor = core->cursors; cursor; cursor = cursor->other)
 		if (cursor->next == session)
 			cursor->next = session->newer;
-	*(session->older ? &session->older->newer : &core->oldest) = session->newer;
-	*(session->newer ? &session->newer->older : &core->newest) = session->older;
+	list_remove(core->oldest, core->newest, session, older, newer);
 	silent_remove(core, session);
 	core->session_count--;
 	shared_leave(core->shared);

@@ -28,10 +28,7 @@ void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, str
 	if (!session)
 		return;
 	core_session_hold(session);
-	timer->after = session->timers;
-	if (session->timers)
-		session->timers->before = timer;
-	session->timers = timer;
+	list_push(session->timers, timer, before, after);
 }
 
 /* Unlinks a timer from its owner and its session; free_timer must follow. */
@@ -40,9 +37,7 @@ static void detach_timer(struct timer *timer)
 	*timer->slot = NULL;
 	if (!timer->session)
 		return;
-	*(timer->before ? &timer->before->after : &timer->session->timers) = timer->after;
-	if (timer->after)
-		timer->after->before = timer->before;
+	list_unlink(timer->session->timers, timer, before, after);
 }
 
 /* Frees a detached timer and drops its reference to the session. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/list.h"
 #include "proxy/relay/inside.h"
 #include "proxy/run/log.h"
 #include "proxy/run/clock.h"
@@ -25,17 +26,13 @@ static struct relay *relay_of(const struct transport *transport)
 /* The list of old ports is sorted by `until`. */
 static void expiry_unlink(struct relay *relay, struct port_expiry *port_expiry)
 {
-	*(port_expiry->before ? &port_expiry->before->next : &relay->expiry_first) = port_expiry->next;
-	*(port_expiry->next ? &port_expiry->next->before : &relay->expiry_last) = port_expiry->before;
+	list_remove(relay->expiry_first, relay->expiry_last, port_expiry, before, next);
 }
 
 static void expiry_append(struct relay *relay, struct port_expiry *port_expiry)
 {
 	port_expiry->until = clock_now() + PORTS_OLD;
-	port_expiry->before = relay->expiry_last;
-	port_expiry->next = NULL;
-	*(relay->expiry_last ? &relay->expiry_last->next : &relay->expiry_first) = port_expiry;
-	relay->expiry_last = port_expiry;
+	list_append(relay->expiry_first, relay->expiry_last, port_expiry, before, next);
 }
 
 static void expiry_free(struct relay *relay, struct port_expiry *port_expiry)
