@@ -30,7 +30,7 @@ def many(count, line):
 
 
 CONFIGS = {
-    "rules": (50_000, "[rule r{i}]\nsize = {i}\nsince = r0\ndo = drop\n"),
+    "rules": (50_000, "[rule r{i}]\nsize = {i}\nsince = first\ndo = drop\n"),
     "links": (50_000, "[link l{i}]\nlatency = 5ms\nloss = 1%\n"),
     "devices": (50_000, "[device d{i}]\naddress = {ip}\n"),
     "sections with like": (50_000, "[link k{i}]\nlike = l\n"),
@@ -40,9 +40,7 @@ CONFIGS = {
 
 def config_file(folder, kind, count):
     path = folder / f"{kind.split()[0]}-{count}.ini"
-    path.write_text("[link l]\nlatency = 1ms\n[rule r0]\nnth = 1\ndo = note\n" .replace(
-        "[rule r0]\nnth = 1\ndo = note\n", "" if kind == "rules" else "[rule r0]\nnth = 1\ndo = note\n")
-        + many(count, CONFIGS[kind][1]))
+    path.write_text("[link l]\nlatency = 1ms\n[rule first]\nnth = 1\ndo = note\n" + many(count, CONFIGS[kind][1]))
     return path
 
 
