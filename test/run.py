@@ -7,7 +7,8 @@ the replay tests, the end-to-end modules and the scenarios. Each has a time boun
 planned or a sanitizer's report counts as failed. The last line is `N passed, N failed` over all tests; the exit
 status is 1 where something failed or nothing ran.
 
-    python3 test/run.py [NAME ...]     only the suites whose name contains one of NAME
+    python3 test/run.py [NAME ...]     only these: a suite (replay, e2e/cli), all of a kind (unit, fuzz, e2e) or, where
+                                       nothing is called so, those whose name contains NAME; -NAME leaves out
     python3 test/run.py --browser      the pages in a browser, alone
 """
 
@@ -161,10 +162,24 @@ def all_suites():
 BROWSER = Suite("browser", [sys.executable or "/usr/bin/python3", "test/browser/run.py"], SCENARIOS_BOUND)
 
 
+def named(suites, name):
+    """Those of that name or kind, else those whose name contains it."""
+    exact = [suite for suite in suites if name in (suite.name, suite.name.partition("/")[0])]
+    return exact or [suite for suite in suites if name in suite.name]
+
+
+def chosen(suites, names):
+    """Those of `names`, or all where none is given, without those that `-NAME` leaves out."""
+    wanted = [suite for name in names if not name.startswith("-") for suite in named(suites, name)]
+    unwanted = [suite for name in names if name.startswith("-") for suite in named(suites, name[1:])]
+    all_wanted = all(name.startswith("-") for name in names)
+    return [suite for suite in suites if (all_wanted or suite in wanted) and suite not in unwanted]
+
+
 def main(names):
     every = [BROWSER] if names == ["--browser"] else all_suites()
     names = [] if every == [BROWSER] else names
-    suites = [suite for suite in every if not names or any(name in suite.name for name in names)]
+    suites = chosen(every, names)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with concurrent.futures.ThreadPoolExecutor(SUITES_AT_A_TIME) as pool:
         try:
