@@ -84,12 +84,16 @@ check-browser: deps-browser ## the live page and the report's in headless Chromi
 	    (cd $(BUILD)/browser && npm install --no-save --no-audit --no-fund --silent playwright-core@1.56)
 	@python3 test/run.py --browser
 
-cover: deps-cover ## lines and branches that the tests reach, of a copy in build/cover
+# The relay and the capture count in threads: without atomic counters gcov derives negative ones, which gcovr refuses.
+cover: deps-cover ## lines and branches that the tests reach, by folder, of a copy in build/cover
 	@rm -rf $(BUILD)/cover && mkdir -p $(BUILD)/cover
 	@git ls-files -z | xargs -0 cp --parents -t $(BUILD)/cover
-	@cd $(BUILD)/cover && $(MAKE) --no-print-directory -j2 SANITIZE="--coverage -O0" binaries test-binaries ota
-	@cd $(BUILD)/cover && python3 test/run.py unit fuzz replay e2e || true
-	@cd $(BUILD)/cover && gcovr -r . -f '(base|rules|capture|report|proxy)/' --exclude-throw-branches -s -o cover.txt build/asan
+	@cd $(BUILD)/cover && $(MAKE) --no-print-directory -j2 SANITIZE="--coverage -fprofile-update=atomic -O0" \
+	    binaries test-binaries ota
+	@cd $(BUILD)/cover && python3 test/run.py unit fuzz replay e2e -kills -memory || true
+	@cd $(BUILD)/cover && gcovr -r . -f '(base|rules|capture|report|proxy)/' --gcov-ignore-parse-errors \
+	    --txt cover.txt --csv cover.csv build/asan
+	@awk -f test/cover.awk $(BUILD)/cover/cover.csv
 	@echo "by file: $(BUILD)/cover/cover.txt"
 
 pictures: deps-browser deps-pictures ## pictures of Wireshark and of both pages at three widths and in both themes, in build/pictures
