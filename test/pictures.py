@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
@@ -21,6 +22,13 @@ import harness as h  # noqa: E402
 from harness import test  # noqa: E402
 
 SHOTS = TOP / "build/pictures"
+WINDOW = """
+gui.geometry_main_x: 0
+gui.geometry_main_y: 0
+gui.geometry_main_width: 1300
+gui.geometry_main_height: 850
+gui.geometry_main_maximized: FALSE
+"""
 INI = """
 [control]
 listen = 127.0.0.1:0
@@ -56,18 +64,43 @@ def shoot(url, name, wait="500"):
             h.check_equal(done.returncode, 0, done.stdout + done.stderr)
 
 
-def pictures(scene, sessions):
+def send(devices, number):
+    for device in devices:
+        device.send(b"datagram %03d of a firmware image" % number + bytes(number % 7 * 30))
+        device.pending()
+    time.sleep(0.03)  # a pace for the eye; nothing is judged by it
+
+
+def live(scene, sessions):
+    """While datagrams pass: without these the charts show nothing but how they ended."""
     proxy = scene.proxy(INI, upstream=scene.cloud(), ready=1)
     url = "http://" + re.search(r"control listen=(\S+)", proxy.text)[1] + "/"
     devices = [scene.device(proxy) for _ in range(sessions)]
-    for i in range(70):
-        for device in devices:
-            device.send(b"datagram %03d of a firmware image" % i + bytes(i % 7 * 30))
-            device.pending()
-        time.sleep(0.03)  # a pace for the eye; nothing is judged by it
-    if sessions:
-        proxy.when_received(70 * sessions)
-    shoot(url, f"live-{sessions}", "2500")
+    over = threading.Event()
+
+    def traffic():
+        number = 0
+        while not over.is_set():
+            send(devices, number)
+            number += 1
+
+    sender = threading.Thread(target=traffic)
+    sender.start()
+    try:
+        shoot(url, f"live-{sessions}", "2500")
+    finally:
+        over.set()
+        sender.join()
+    proxy.stop(0 if sessions else 3)
+
+
+def report(scene, sessions):
+    proxy = scene.proxy(INI, upstream=scene.cloud(), ready=1)
+    devices = [scene.device(proxy) for _ in range(sessions)]
+    count = 300 if sessions == 5 else 70  # past the end of the blackout in the picture of the documents
+    for number in range(count):
+        send(devices, number)
+    proxy.when_received(count * sessions)
     proxy.stop(0 if sessions else 3)
     page = scene.path("report.html")
     h.check_equal(h.deadzone("report", proxy.capture, "--html", page).returncode, 0)
@@ -76,7 +109,8 @@ def pictures(scene, sessions):
 
 def add(sessions):
     def shooting(scene):
-        pictures(scene, sessions)
+        live(scene, sessions)
+        report(scene, sessions)
     shooting.__name__ = f"pages_with_{sessions}_sessions"
     test(shooting)
 
@@ -87,7 +121,7 @@ for _count in (0, 5, 100):
 
 @test
 def wireshark_with_the_profile(scene):
-    """In a display of its own, in the window that Wireshark opens by itself."""
+    """In a display of its own, which its window fills; a datagram is selected that was dropped."""
     proxy = scene.proxy(INI, upstream=scene.cloud(), ready=1)
     device = scene.device(proxy)
     for i in range(70):
@@ -97,13 +131,14 @@ def wireshark_with_the_profile(scene):
     proxy.stop()
     home = scene.path("home")
     shutil.copytree(TOP / "wireshark/profile", home / "wireshark/profiles/deadzone")
+    (home / "wireshark/recent_common").write_text(WINDOW)
     display = f":{os.getpid() % 10000 + 100}"
     environment = dict(os.environ, XDG_CONFIG_HOME=str(home), HOME=str(home), DISPLAY=display)
     screen = subprocess.Popen(["Xvfb", display, "-screen", "0", "1300x850x24"], stderr=subprocess.DEVNULL)
     viewer = None
     try:
         h.until(lambda: pathlib.Path(f"/tmp/.X11-unix/X{display[1:]}").exists(), "the display")
-        viewer = subprocess.Popen(["wireshark", "-C", "deadzone", "-X", f"lua_script:{TOP}/wireshark/deadzone.lua", "-r", proxy.capture],
+        viewer = subprocess.Popen(["wireshark", "-C", "deadzone", "-X", f"lua_script:{TOP}/wireshark/deadzone.lua", "-r", proxy.capture, "-g", "11"],
                                   env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         sizes = [0, 0, 0]
         # The window is drawn once the picture is large and stays as it is.
