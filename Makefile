@@ -47,7 +47,7 @@ LINK = $(CC) $(OPTIMIZE) $(HARDENING) $(LINK_HARDENING) $(CFLAGS) $(LDFLAGS)
 COMPILE_TEST = $(CC) $(DEFINES) $(CPPFLAGS) $(C11) -Werror -g $(SANITIZE)
 LINK_TEST = $(CC) -g $(SANITIZE) $(LDFLAGS)
 
-FOLDERS := base rules capture report proxy/run proxy/relay proxy/control proxy/cli
+FOLDERS := base rules capture report campaign proxy/run proxy/relay proxy/control proxy/campaign proxy/cli
 SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 PARTS := $(filter-out proxy/cli/main.c,$(SOURCES))
 FORMATTED := $(wildcard $(FOLDERS:%=%/*.[ch]) test/*/*.[ch] doc/*.c)

@@ -52,6 +52,9 @@ void ini_profiles_read(struct ini *ini);
 void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size);
 /* Applies "[SECTION] KEY = VALUE", which replaces all values of that key. */
 void ini_set(struct ini *ini, const char *assignment);
+/* Reads another file on top: each of its keys replaces the same key, and its `up.` and `down.` forms, of what
+ * was read before. Sections that are new come last. Call it between ini_read and ini_set. */
+void ini_overlay(struct ini *ini, const char *path);
 /* Returns true if the assignment sets the includes of the main file. If so, call ini_replace_includes
  * before reading that file: its own includes are then ignored. */
 bool ini_replaces_includes(const char *assignment);

@@ -255,6 +255,15 @@ static bool check_header(struct file *file, const char *line, char *inside)
 	return true;
 }
 
+/* Returns whether the key, of the current section, takes a shell command. */
+static bool is_command(const struct file *file, const char *name)
+{
+	int way;
+	const struct key *key = file->section ? keys_find(file->section->kind, name, &way) : NULL;
+
+	return key && key->flags & KEY_COMMAND;
+}
+
 /* Checks the syntax of a `key = value` line. Returns false after complaining. */
 static bool check_assignment(struct file *file, const char *line)
 {
@@ -290,6 +299,11 @@ static bool check_assignment(struct file *file, const char *line)
 			complain_key(file, name, "` #` starts no comment after a value; ` ;` does");
 			return false;
 		}
+	}
+	if (comment && is_command(file, name)) {
+		complain_key(file, name,
+		    "holds ` ;`, which starts a comment and would cut the command; use && or a script");
+		return false;
 	}
 	return true;
 }

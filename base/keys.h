@@ -42,6 +42,7 @@ enum key_flags {
 	KEY_LIST = 1,     /* marked + in help: values separated by commas, and the key may be repeated */
 	KEY_REPEATED = 2, /* may be repeated; each occurrence is a value of its own (`do`) */
 	KEY_EACH_WAY = 4, /* may be prefixed with `up.` or `down.` */
+	KEY_COMMAND = 8,  /* a shell command: ` ;` in it is an error, because the ini syntax cuts it there */
 };
 
 struct key {

@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -79,12 +81,45 @@ static enum exit_status start_capture(struct run *run)
 
 static void log_ready(struct run *run)
 {
-	char text[ADDRESS_TEXT_SIZE];
+	char address[ADDRESS_TEXT_SIZE];
+	struct text lines = {0};
 
-	for (size_t i = 0; i < workers_listener_count(run->running.workers); i++)
-		log_notice("ready listen=%s upstream=%s seed=%" PRIu64,
-		    address_text(workers_listener(run->running.workers, i), text, sizeof(text)),
+	for (size_t i = 0; i < workers_listener_count(run->running.workers); i++) {
+		struct text line = {0};
+
+		text_add(&line, "ready listen=%s upstream=%s seed=%" PRIu64,
+		    address_text(workers_listener(run->running.workers, i), address, sizeof(address)),
 		    run->running.setup->proxy.upstream, run->running.seed);
+		log_notice("%s", line.at);
+		text_add(&lines, "%s\n", line.at);
+		text_free(&line);
+	}
+	/* A few short lines fit into any pipe. Whoever reads it sees the end of the file if the run fails. */
+	if (run->ready_fd >= 0) {
+		if (write(run->ready_fd, lines.at, lines.size) < 0)
+			log_error("--ready-fd: %s", strerror(errno));
+		close(run->ready_fd);
+	}
+	text_free(&lines);
+}
+
+/* Reads --ready-fd. Returns -1 after logging an error. */
+static int read_ready_fd(struct run *run, const char *text)
+{
+	struct error error;
+	uint64_t fd;
+
+	run->ready_fd = -1;
+	if (!text)
+		return 0;
+	if (units_integer(text, &fd, &error) || fd < 3 || fd > INT_MAX || fcntl((int)fd, F_GETFD) < 0) {
+		log_error("run: --ready-fd: `%s` is no open file descriptor above 2", text);
+		return -1;
+	}
+	run->ready_fd = (int)fd;
+	fcntl(run->ready_fd, F_SETFD, FD_CLOEXEC);
+	fcntl(run->ready_fd, F_SETFL, O_NONBLOCK);
+	return 0;
 }
 
 static int start_run(struct run *run)
@@ -218,6 +253,8 @@ static int run_relay(const struct command_line *line)
 	run.capture_path = command_value(line, "write");
 	run.json_path = command_value(line, "json");
 	run.junit_path = command_value(line, "junit");
+	if (read_ready_fd(&run, command_value(line, "ready-fd")))
+		return EXIT_USAGE;
 	if (!run.source.file && !run.source.set_count) {
 		log_error(
 		    "run: pass an ini file with -c, or --listen and --upstream; see `deadzone help run`");
@@ -274,6 +311,7 @@ static const struct option_row options[] = {
         "replace all values of that key (`+=` adds one); may be repeated", NULL},
     {0, "json", "FILE", false, "write the summary at the end, for machines; - is standard output", NULL},
     {0, "junit", "FILE", false, "write the outcome of every `expect` and other check, as JUnit XML", NULL},
+    {0, "ready-fd", "N", false, "also write the ready lines to this file descriptor, then close it", NULL},
     {'q', "quiet", NULL, false, "print only errors and the ready line", NULL},
     {'v', "verbose", NULL, true, "also print every verdict", NULL},
 };

@@ -409,6 +409,8 @@ struct setup *setup_new(
 			ini_replace_includes(setup->ini);
 	if (source->file)
 		ini_read(setup->ini, source->file);
+	for (size_t i = 0; i < source->overlay_count; i++)
+		ini_overlay(setup->ini, source->overlays[i]);
 	ini_profiles_read(setup->ini); /* settings may refer to their links */
 	for (size_t i = 0; i < source->set_count; i++)
 		ini_set(setup->ini, source->sets[i]);

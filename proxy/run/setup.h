@@ -62,6 +62,8 @@ struct setup {
 /* What to read, from the command line. The caller owns everything. */
 struct setup_source {
 	const char *file;
+	const char *const *overlays; /* files whose keys replace those of `file`, in order */
+	size_t overlay_count;
 	const char *const *sets;
 	size_t set_count;
 	const char *const *patches; /* further settings, made during the run */

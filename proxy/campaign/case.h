@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * case: one run of the test against one network with one seed.
+ *
+ *   prepare ─→ proxy ─→ test ─→ stop the proxy ─→ cleanup ─→ over
+ *      │         │        │                          ↑
+ *      └─────────┴────────┴── failed, timed out ─────┘
+ *
+ * case_new starts the first step, case_poll goes on from step to step as children end, never blocking. When
+ * the case is over, case_judge reads what the proxy has written and fills the result; the caller stores it.
+ * `cleanup` runs whatever happened.
+ */
+#ifndef PROXY_CAMPAIGN_CASE_H
+#define PROXY_CAMPAIGN_CASE_H
+
+#include <poll.h>
+
+#include "campaign/result.h"
+#include "proxy/campaign/network.h"
+
+#define CASE_FDS 3 /* most descriptors that a case waits for */
+
+/* What all cases of a campaign have in common. */
+struct case_context {
+	const struct campaign_plan *plan;
+	const char *program;       /* path of this program */
+	const char *home;          /* folder of the campaign's file, where commands run */
+	const char *sockets;       /* folder of the control sockets */
+	struct network_source network;
+};
+
+/* Which case. Strings must outlive the case. */
+struct case_task {
+	const char *id;
+	const char *folder; /* absolute; made by the caller, empty */
+	const struct cell *cell;
+	const struct bench_section *bench; /* NULL: none */
+	uint64_t seed;
+	const char *extra;  /* setting of a search, or NULL */
+	const char *figure; /* of a search, or NULL */
+	const char *fault;  /* the rule of a sweep's fault, as ini text, or NULL */
+	const struct sweep_section *places_of; /* a reference of this sweep; else NULL */
+	bool is_clean;      /* a baseline */
+};
+
+struct case_run;
+
+/* Returns NULL and sets *error if the case cannot even begin. */
+struct case_run *case_new(
+    const struct case_context *context, const struct case_task *task, ns_t now, struct error *error);
+void case_free(struct case_run *run);
+void case_poll(struct case_run *run, ns_t now);
+bool case_is_over(const struct case_run *run);
+/* Fills at most CASE_FDS entries; returns how many. */
+size_t case_fds(const struct case_run *run, struct pollfd *fds);
+/* Returns when case_poll must be called at the latest, or 0. */
+ns_t case_due(const struct case_run *run);
+/* Ends the test early and goes on with cleanup. The result is then worth nothing. */
+void case_interrupt(struct case_run *run, ns_t now);
+/* Kills everything at once. */
+void case_kill(struct case_run *run);
+
+/* Fills the result of a case that is over, to be freed with result_fini, and sets *summary to the proxy's
+ * summary (NULL: it wrote none), which the caller owns. */
+void case_judge(struct case_run *run, struct result *result, json_t **summary);
+const struct case_task *case_task(const struct case_run *run);
+/* Returns whether the case was ended early, by case_interrupt or case_kill. */
+bool case_was_interrupted(const struct case_run *run);
+/* Returns the process group that a next invocation must end, or 0. */
+pid_t case_group(const struct case_run *run);
+
+/* Runs a command of the campaign (setup, teardown, change, subject) to its end, with the output in `log`.
+ * Returns its exit status; -1 if it was killed, timed out, or could not be started, with *error set. */
+int case_command(const struct case_context *context, const struct bench_section *bench, const struct cell *cell,
+    const char *command, ns_t timeout, const char *log, struct error *error);
+
+#endif

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The settings of a case are lines "[SECTION] KEY = VALUE", which setup_new applies as --set does. What comes
+ * from includes of axes is laid over the file before (base/ini.h, ini_overlay).
+ */
+#include "proxy/campaign/network.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fresh.h"
+#include "base/memory.h"
+#include "base/regular.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+/* ---- Building ---- */
+
+struct lines {
+	char **all;
+	size_t count;
+};
+
+static void lines_add(struct lines *lines, const char *text, size_t size)
+{
+	lines->all = memory_grow(lines->all, lines->count, sizeof(*lines->all));
+	lines->all[lines->count++] = memory_text(text, size);
+}
+
+/* Adds each line that is neither empty nor a comment. */
+static void lines_split(struct lines *lines, const char *text)
+{
+	for (size_t size; text && *text; text += size + (text[size] == '\n')) {
+		size_t blank = strspn(text, " \t");
+
+		size = strcspn(text, "\n");
+		if (blank < size && !strchr(";#", text[blank]))
+			lines_add(lines, text + blank, size - blank - (size > blank && text[size - 1] == '\r'));
+	}
+}
+
+static void lines_free(struct lines *lines)
+{
+	for (size_t i = 0; i < lines->count; i++)
+		free(lines->all[i]);
+	free(lines->all);
+}
+
+/* `prepare` writes lines as they follow --set, with or without that word and quotes. */
+static const char *setting_of(char *line)
+{
+	static const char option[] = "--set";
+	size_t size;
+
+	if (strncmp(line, option, sizeof(option) - 1) == 0)
+		line += sizeof(option) - 1 + strspn(line + sizeof(option) - 1, " \t=");
+	size = strlen(line);
+	if (size > 1 && strchr("\"'", line[0]) && line[size - 1] == line[0]) {
+		line[size - 1] = '\0';
+		line++;
+	}
+	return line;
+}
+
+static void collect_settings(const struct network_source *source, struct lines *lines)
+{
+	struct text cell = {0};
+	size_t from;
+
+	if (!source->is_clean) {
+		plan_cell_settings(source->plan, source->cell, &cell);
+		lines_split(lines, cell.at);
+		text_free(&cell);
+	}
+	for (size_t i = 0; source->bench && i < source->bench->sets.count; i++)
+		lines_split(lines, source->bench->sets.all[i]);
+	lines_split(lines, source->extra);
+	for (size_t i = 0; i < source->set_count; i++)
+		lines_split(lines, source->sets[i]);
+	from = lines->count;
+	lines_split(lines, source->prepared);
+	for (size_t i = from; i < lines->count; i++) {
+		const char *setting = setting_of(lines->all[i]);
+
+		memmove(lines->all[i], setting, strlen(setting) + 1);
+	}
+}
+
+static void collect_overlays(const struct network_source *source, struct lines *overlays)
+{
+	const struct settings *settings = source->plan->settings;
+
+	for (size_t a = 0; !source->is_clean && a < settings->axis_count; a++) {
+		const char *value = plan_value(source->plan, source->cell, a)->value;
+
+		if (settings->axes[a].is_include && strcmp(value, "none") != 0)
+			lines_add(overlays, value, strlen(value));
+	}
+}
+
+/* A case's proxy needs a listener, and an upstream unless `prepare` gives one. */
+static void require_endpoints(
+    const struct network_source *source, const struct setup *setup, struct complaints *complaints)
+{
+	const struct ini_section *section = ini_find(setup->ini, "proxy", "");
+	struct place place = {.file = source->config, .section = "proxy"};
+
+	if (section)
+		place = ini_place(section, NULL);
+	if (!setup->proxy.listen.count)
+		complaints_add(complaints, COMPLAINT_ERROR, &place, "lacks `listen = …`, which a campaign needs");
+	if (!setup->proxy.upstream && !(source->plan->settings->campaign.prepare && !source->prepared))
+		complaints_add(
+		    complaints, COMPLAINT_ERROR, &place, "lacks `upstream = …`, which a campaign needs");
+}
+
+struct setup *network_build(
+    const struct network_source *source, struct names *names, struct complaints *complaints)
+{
+	struct lines sets = {0}, overlays = {0};
+	struct setup_source setup_source = {.file = source->config};
+	struct setup *setup;
+
+	collect_settings(source, &sets);
+	collect_overlays(source, &overlays);
+	setup_source.sets = (const char *const *)sets.all;
+	setup_source.set_count = sets.count;
+	setup_source.overlays = (const char *const *)overlays.all;
+	setup_source.overlay_count = overlays.count;
+	setup = setup_new(&setup_source, SETUP_CHECK, names, complaints);
+	if (!complaints_count(complaints, COMPLAINT_ERROR)) {
+		require_endpoints(source, setup, complaints);
+		if (config_rule(setup->config, NETWORK_FAULT_RULE))
+			ini_complain(ini_find(setup->ini, "rule", NETWORK_FAULT_RULE), NULL, complaints,
+			    "has the name of the rule that a sweep adds");
+	}
+	lines_free(&sets);
+	lines_free(&overlays);
+	return setup;
+}
+
+/* ---- Writing ---- */
+
+/* What is written while one configuration is. */
+struct writing {
+	const struct network_source *source;
+	const struct setup *setup;
+	const char *folder;
+	struct text *out;
+	unsigned copied; /* tables and traces */
+	struct error *error;
+	int failed;
+};
+
+static bool is_left_out(const struct writing *w, const struct ini_section *section, const struct ini_entry *entry)
+{
+	static const char *const from_capture[] = {
+	    "file", "format", "rotate_size", "rotate_time", "keep", "snaplen"};
+	static const char *const from_clean[] = {"nat_timeout", "nat_timeout_stream", "link"};
+	const char *kind = section->kind->name;
+
+	if (strcmp(entry->key, "like") == 0 || strcmp(entry->key, "include") == 0)
+		return true;
+	if (strcmp(kind, "proxy") == 0)
+		return strcmp(entry->key, "seed") == 0;
+	for (size_t i = 0; strcmp(kind, "capture") == 0 && i < COUNT(from_capture); i++)
+		if (strcmp(entry->key, from_capture[i]) == 0)
+			return true;
+	for (size_t i = 0; w->source->is_clean && i < COUNT(from_clean); i++)
+		if (strcmp(entry->key, from_clean[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool is_section_left_out(const struct writing *w, const struct ini_section *section)
+{
+	const char *kind = section->kind->name;
+
+	if (strcmp(kind, "control") == 0 || ini_is_profile(section->name))
+		return true;
+	return w->source->is_clean && (strcmp(kind, "link") == 0 || strcmp(kind, "rule") == 0);
+}
+
+/* Returns the path that a value names, as the reader of `entry` finds it; NULL if it names none. Sets *prefix
+ * to what goes before it. */
+static const char *path_in_value(const struct ini_entry *entry, const char **prefix)
+{
+	static const char file[] = "file ";
+	const char *dot = strchr(entry->key, '.');
+	const char *key = dot ? dot + 1 : entry->key;
+
+	*prefix = "";
+	if (strcmp(key, "trace") == 0 || strcmp(key, "keylog") == 0)
+		return entry->value;
+	if (strcmp(key, "dist") != 0 || strncmp(entry->value, file, sizeof(file) - 1) != 0)
+		return NULL;
+	*prefix = file;
+	return entry->value + sizeof(file) - 1 + strspn(entry->value + sizeof(file) - 1, " \t");
+}
+
+/* Adds the absolute form of a path that stands in `file`. */
+static void add_absolute(const char *file, const char *path, struct text *out)
+{
+	const char *slash = strrchr(file, '/');
+	struct text joined = {0};
+	char whole[PATH_MAX];
+
+	if (path[0] != '/' && slash)
+		text_add_bytes(&joined, file, (size_t)(slash + 1 - file));
+	text_add_word(&joined, path);
+	text_add_word(out, realpath(joined.at, whole) ? whole : joined.at);
+	text_free(&joined);
+}
+
+/* Copies a table or trace into the folder of the case, and adds its name there. */
+static void copy_file(struct writing *w, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct text bytes = {0}, name = {0}, to = {0};
+	struct output_file file;
+	int fd = regular_open(path, false, w->error);
+
+	text_add(&name, "%u-%s", ++w->copied, slash ? slash + 1 : path);
+	text_add(&to, "%s/%s", w->folder, name.at);
+	if (fd < 0 || regular_read(fd, path, INI_FILE_MAX, &bytes, w->error) ||
+	    output_file_open(&file, to.at, w->error)) {
+		w->failed = -1;
+	} else {
+		if (bytes.size)
+			fwrite(bytes.at, 1, bytes.size, file.out);
+		w->failed = output_file_close(&file, to.at, w->error);
+	}
+	if (fd >= 0)
+		close(fd);
+	text_add_word(w->out, name.at);
+	text_free(&bytes);
+	text_free(&name);
+	text_free(&to);
+}
+
+static void write_value(struct writing *w, const struct ini_entry *entry)
+{
+	const char *prefix, *path = path_in_value(entry, &prefix);
+	struct text absolute = {0};
+
+	if (!path) {
+		const struct ini_section *link =
+		    strcmp(entry->key, "link") == 0 ? ini_find(w->setup->ini, "link", entry->value) : NULL;
+
+		/* A link of an included profile has two names; here it has one. */
+		text_add_word(w->out, link && !ini_is_profile(entry->value) ? link->name : entry->value);
+		return;
+	}
+	text_add_word(w->out, prefix);
+	add_absolute(strcmp(entry->key, "keylog") == 0 ? "" : entry->file, path, &absolute);
+	if (strcmp(entry->key, "keylog") == 0 || !w->folder)
+		text_add_word(w->out, absolute.at);
+	else
+		copy_file(w, absolute.at);
+	text_free(&absolute);
+}
+
+static void write_section(struct writing *w, const struct ini_section *section)
+{
+	if (is_section_left_out(w, section))
+		return;
+	text_add(w->out, "\n[%s]\n", section->title);
+	for (size_t i = 0; i < section->entry_count && !w->failed; i++) {
+		const struct ini_entry *entry = &section->entries[i];
+		size_t start = w->out->size;
+
+		if (is_left_out(w, section, entry))
+			continue;
+		text_add(w->out, "%s = ", entry->key);
+		write_value(w, entry);
+		if (w->out->size - start > INI_LINE_MAX)
+			w->failed = error_set(w->error, "[%s] %s: with its absolute path the line has %zu bytes; %d are the most",
+			    section->title, entry->key, w->out->size - start, INI_LINE_MAX);
+		text_add_word(w->out, "\n");
+	}
+}
+
+int network_write(const struct network_source *source, const struct setup *setup, uint64_t seed,
+    const char *fault, const char *folder, struct text *out, struct error *error)
+{
+	struct writing w = {.source = source, .setup = setup, .folder = folder, .out = out, .error = error};
+	const struct ini_section *proxy = ini_find(setup->ini, "proxy", "");
+
+	text_add(out, "; The network of one case. It repeats by hand: deadzone run -c FILE\n");
+	if (fault)
+		text_add_word(out, fault);
+	if (proxy)
+		write_section(&w, proxy);
+	else
+		text_add_word(out, "\n[proxy]\n");
+	text_add(out, "seed = %" PRIu64 "\n", seed);
+	for (size_t i = 0; i < ini_count(setup->ini) && !w.failed; i++)
+		if (ini_section(setup->ini, i) != proxy)
+			write_section(&w, ini_section(setup->ini, i));
+	return w.failed;
+}
+
+/* ---- Checking ---- */
+
+/* Returns whether a value of the configuration names this section: `link = NAME`, `like = NAME`, `do = link
+ * NAME …`, `device = NAME, …`. */
+static bool is_named(const struct ini *ini, const char *name)
+{
+	size_t size = strlen(name);
+
+	for (size_t i = 0; i < ini_count(ini); i++) {
+		const struct ini_section *section = ini_section(ini, i);
+
+		for (size_t k = 0; k < section->entry_count; k++) {
+			const char *value = section->entries[k].value;
+
+			for (const char *at = strstr(value, name); at; at = strstr(at + 1, name))
+				if ((at == value || strchr(" \t,", at[-1])) &&
+				    (at[size] == '\0' || strchr(" \t,", at[size])))
+					return true;
+		}
+	}
+	return false;
+}
+
+/* Returns the [device] before `device` that takes every session, or NULL. */
+static const struct device *shadowing(const struct config *config, const struct device *device)
+{
+	for (const struct device *other = config->devices; other < device; other++)
+		if (!other->address.count && !other->listener.count)
+			return other;
+	return NULL;
+}
+
+/* Checks one "[SECTION] KEY" that an axis or a search sets. */
+static void check_set(
+    const struct setup *setup, const char *set, const struct place *place, struct complaints *complaints)
+{
+	const char *close = strchr(set, ']'), *key = close + 1 + strspn(close + 1, " \t");
+	char title[INI_SECTION_MAX + 2];
+	size_t size = strcspn(key, " \t=");
+
+	snprintf(title, sizeof(title), "%.*s", (int)(close - set - 1), set + 1);
+	for (size_t i = 0; i < ini_count(setup->ini); i++) {
+		const struct ini_section *section = ini_section(setup->ini, i);
+		const char *kind = section->kind->name;
+
+		if (strcmp(section->title, title) != 0)
+			continue;
+		for (size_t k = 0; k < section->entry_count; k++) {
+			const char *other = section->entries[k].key, *dot = strchr(other, '.');
+
+			if (!section->entries[k].inherited && dot && strlen(dot + 1) == size &&
+			    strncmp(dot + 1, key, size) == 0)
+				complaints_add(complaints, COMPLAINT_ERROR, place,
+				    "`%s` has no effect on that direction: [%s] sets `%s`, which is more specific",
+				    set, title, other);
+		}
+		if (strcmp(kind, "link") == 0 && strcmp(section->name, "default") != 0 &&
+		    !is_named(setup->ini, section->name))
+			complaints_add(complaints, COMPLAINT_ERROR, place,
+			    "`%s`: no session can have [%s]: no [device] and no rule names it", set, title);
+		if (strcmp(kind, "device") == 0 && section->index < setup->config->device_count) {
+			const struct device *first =
+			    shadowing(setup->config, &setup->config->devices[section->index]);
+
+			if (first)
+				complaints_add(complaints, COMPLAINT_ERROR, place,
+				    "`%s`: no session can have [%s]: [device %s] before it takes all", set,
+				    title, first->name);
+		}
+	}
+}
+
+static struct place place_of(const struct campaign_plan *plan, const char *kind, const char *name, const char *key)
+{
+	const struct ini_section *section = ini_find(plan->settings->ini, kind, name);
+	const struct ini_entry *entry = section && key ? ini_entry(section, key) : NULL;
+
+	return section ? ini_place(section, entry) : (struct place){.file = plan->settings->path};
+}
+
+/* Builds one network; after an error, says which cell it was. Returns whether there was an error. */
+static bool check_one(const struct network_source *source, struct names *names, struct complaints *complaints)
+{
+	size_t before = complaints_count(complaints, COMPLAINT_ERROR);
+	struct complaints *own = complaints_new();
+	struct setup *setup = network_build(source, names, own);
+	const struct settings *settings = source->plan->settings;
+	struct text errors = {0};
+	struct place place;
+
+	complaints_errors(own, &errors);
+	place = source->bench ? place_of(source->plan, "bench", source->bench->name, NULL)
+	                      : place_of(source->plan, "campaign", "", "config");
+	for (const char *line = errors.at; line && *line; line += strcspn(line, "\n"), line += *line == '\n')
+		complaints_add(complaints, COMPLAINT_ERROR, &place, "cell `%s`: %.*s", source->cell->id,
+		    (int)strcspn(line, "\n"), line);
+	if (!errors.size) {
+		for (size_t a = 0; a < settings->axis_count; a++)
+			for (size_t i = 0; i < settings->axes[a].set.count; i++) {
+				place = place_of(source->plan, "axis", settings->axes[a].name, "set");
+				check_set(setup, settings->axes[a].set.all[i], &place, complaints);
+			}
+	}
+	text_free(&errors);
+	setup_free(setup);
+	complaints_free(own);
+	return complaints_count(complaints, COMPLAINT_ERROR) > before;
+}
+
+/* Builds the network at both ends of a search. */
+static bool check_search(const struct network_source *from, const struct search_section *search,
+    struct names *names, struct complaints *complaints)
+{
+	double figures[] = {search->settings.from, search->settings.to};
+	struct place place = place_of(from->plan, "search", search->name, "set");
+
+	for (int i = 0; i < 2; i++) {
+		struct network_source source = *from;
+		struct complaints *own = complaints_new();
+		struct text extra = {0}, errors = {0};
+		struct setup *setup;
+
+		plan_search_setting(search, figures[i], &extra);
+		source.extra = extra.at;
+		setup = network_build(&source, names, own);
+		complaints_errors(own, &errors);
+		if (errors.size)
+			complaints_add(complaints, COMPLAINT_ERROR, &place, "cell `%s`: %.*s", source.cell->id,
+			    (int)strcspn(errors.at, "\n"), errors.at);
+		else
+			check_set(setup, search->set, &place, complaints);
+		setup_free(setup);
+		complaints_free(own);
+		text_free(&extra);
+		text_free(&errors);
+		if (complaints_count(complaints, COMPLAINT_ERROR))
+			return true;
+	}
+	return false;
+}
+
+static bool has_fixed_port(const struct setup *setup)
+{
+	for (size_t i = 0; i < setup->proxy.listen.count; i++)
+		if (setup->proxy.listen.all[i].port)
+			return true;
+	return false;
+}
+
+/* Cases that run side by side need ports of their own. */
+static void check_ports(const struct network_source *from, struct names *names, struct complaints *complaints)
+{
+	const struct settings *settings = from->plan->settings;
+	size_t sources = settings->bench_count ? settings->bench_count : 1;
+	struct setup **setups = memory_new(sources, sizeof(*setups));
+	struct place place = place_of(from->plan, "campaign", "", "jobs");
+
+	for (size_t b = 0; b < sources; b++) {
+		struct network_source source = *from;
+		struct complaints *own = complaints_new();
+
+		source.bench = settings->bench_count ? &settings->benches[b] : NULL;
+		setups[b] = network_build(&source, names, own);
+		complaints_free(own);
+	}
+	if (!settings->bench_count && settings->campaign.jobs > 1 && has_fixed_port(setups[0]))
+		complaints_add(complaints, COMPLAINT_ERROR, &place,
+		    "more than one case at a time needs `listen` with port 0, or benches");
+	for (size_t b = 0; b < sources; b++)
+		for (size_t c = 0; c < b; c++)
+			for (size_t i = 0; i < setups[b]->proxy.listen.count; i++)
+				for (size_t k = 0; k < setups[c]->proxy.listen.count; k++) {
+					const struct address *x = &setups[b]->proxy.listen.all[i];
+					const struct address *y = &setups[c]->proxy.listen.all[k];
+
+					if (!x->port || !address_equal(x, y))
+						continue;
+					place = place_of(from->plan, "bench", settings->benches[b].name, "set");
+					complaints_add(complaints, COMPLAINT_ERROR, &place,
+					    "listens where [bench %s] does; each needs a `listen` of its own, or port 0",
+					    settings->benches[c].name);
+				}
+	for (size_t b = 0; b < sources; b++)
+		setup_free(setups[b]);
+	free(setups);
+}
+
+void network_check_all(const struct network_source *from, struct complaints *complaints)
+{
+	const struct settings *settings = from->plan->settings;
+	struct names *names = names_new();
+	bool failed = false;
+
+	for (size_t c = 0; c < from->plan->cell_count && !failed; c++) {
+		struct network_source source = *from;
+
+		source.cell = &from->plan->cells[c];
+		failed = check_one(&source, names, complaints);
+		for (size_t b = 0; b < settings->bench_count && !failed; b++) {
+			source.bench = &settings->benches[b];
+			failed = check_one(&source, names, complaints);
+		}
+		source.bench = NULL;
+		for (size_t s = 0; s < settings->search_count && !failed; s++)
+			failed = check_search(&source, &settings->searches[s], names, complaints);
+	}
+	if (!failed) {
+		struct network_source source = *from;
+
+		source.cell = &from->plan->cells[0];
+		check_ports(&source, names, complaints);
+	}
+	names_free(names);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * network: the configuration of one case: the ini file of the network under test with the values of a cell, a
+ * bench, a search or fault, the settings of the command line and those that `prepare` added, in this order.
+ */
+#ifndef PROXY_CAMPAIGN_NETWORK_H
+#define PROXY_CAMPAIGN_NETWORK_H
+
+#include "base/text.h"
+#include "campaign/plan.h"
+#include "proxy/run/setup.h"
+
+/* The rule that a fault of a sweep is. */
+#define NETWORK_FAULT_RULE "deadzone-fault"
+
+/* What makes the network of a case. Strings belong to the caller; NULL: none. */
+struct network_source {
+	const struct campaign_plan *plan;
+	const char *config; /* path of the network's ini file */
+	const char *const *sets; /* of the command line, for the network */
+	size_t set_count;
+	const struct cell *cell;
+	const struct bench_section *bench;
+	const char *extra;    /* of a search: "[SECTION] KEY = VALUE", one a line */
+	const char *prepared; /* what `prepare` wrote to $DEADZONE_SET */
+	bool is_clean;        /* a baseline: no axes, links without impairment, rules and NAT timeouts off */
+};
+
+/* Reads it, and adds all errors to `complaints`. Never returns NULL; setup_free frees the result. `names`
+ * must outlive it. */
+struct setup *network_build(
+    const struct network_source *source, struct names *names, struct complaints *complaints);
+
+/* Adds the whole configuration as one ini text: includes resolved, with the seed, without [capture] file and
+ * [control]. `fault` is a rule that goes before all others, or NULL. Tables and traces are copied into the
+ * folder `folder` and named relative to it. Returns -1 and sets *error if one cannot be copied, or if a line
+ * would be too long for an ini file. */
+int network_write(const struct network_source *source, const struct setup *setup, uint64_t seed,
+    const char *fault, const char *folder, struct text *out, struct error *error);
+
+/* Checks all cells, with all benches, searches and what --set says. */
+void network_check_all(const struct network_source *source, struct complaints *complaints);
+
+#endif

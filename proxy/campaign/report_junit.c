@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fresh.h"
+#include "base/regular.h"
+#include "proxy/campaign/reports.h"
+
+#define LOG_LINES 20 /* of the first failed case, shown in its failure */
+#define LOG_MAX ((size_t)16 << 20)
+#define CASES_SHOWN 20
+
+/* XML 1.0 knows no other control characters, not even escaped. */
+static void put_escaped(const char *text, size_t size, FILE *out)
+{
+	struct text visible = {0};
+
+	text_add_visible(&visible, text, size);
+	for (const char *c = visible.size ? visible.at : ""; *c; c++) {
+		switch (*c) {
+		case '&': fputs("&amp;", out); break;
+		case '<': fputs("&lt;", out); break;
+		case '>': fputs("&gt;", out); break;
+		case '"': fputs("&quot;", out); break;
+		default: fputc(*c, out);
+		}
+	}
+	text_free(&visible);
+}
+
+static void put_text(const char *text, FILE *out)
+{
+	put_escaped(text ? text : "", text ? strlen(text) : 0, out);
+}
+
+/* Writes the last lines of a case's test.log. */
+static void put_log(const char *folder, const char *id, FILE *out)
+{
+	struct text path = {0}, text = {0};
+	struct error error;
+	int fd;
+
+	text_add(&path, "%s/units/%s/test.log", folder, id);
+	fd = regular_open(path.at, false, &error);
+	if (fd >= 0 && regular_read(fd, path.at, LOG_MAX, &text, &error) == 0 && text.size) {
+		const char *from = text.at + text.size;
+
+		for (int lines = 0; from > text.at && (from[-1] != '\n' || lines++ < LOG_LINES);)
+			from--;
+		fprintf(out, "\nthe end of %s/test.log:\n", id);
+		put_escaped(from, (size_t)(text.at + text.size - from), out);
+	}
+	if (fd >= 0)
+		close(fd);
+	text_free(&path);
+	text_free(&text);
+}
+
+static void put_requirement(
+    const struct findings *findings, const struct requirement *requirement, const char *folder, FILE *out)
+{
+	static const char *const kinds[] = {"cell", "search", "sweep", "measure"};
+
+	fprintf(out, "  <testcase classname=\"deadzone.campaign.%s\" name=\"", kinds[requirement->kind]);
+	put_text(requirement->name, out);
+	fputs("\">\n", out);
+	(void)findings;
+	switch (requirement->state) {
+	case REQUIREMENT_HELD: break;
+	case REQUIREMENT_FAILED:
+		fputs("    <failure message=\"", out);
+		put_text(requirement->message, out);
+		fputs("\">", out);
+		for (size_t i = 0; i < requirement->failed_count && i < CASES_SHOWN; i++) {
+			put_text(requirement->failed[i], out);
+			fputc('\n', out);
+		}
+		if (requirement->failed_count > CASES_SHOWN)
+			fprintf(out, "and %zu more\n", requirement->failed_count - CASES_SHOWN);
+		if (requirement->failed_count)
+			put_log(folder, requirement->failed[0], out);
+		fputs("</failure>\n", out);
+		break;
+	case REQUIREMENT_UNKNOWN:
+		fputs("    <error message=\"", out);
+		put_text(requirement->message, out);
+		fputs("\"/>\n", out);
+		break;
+	case REQUIREMENT_SKIPPED: fputs("    <skipped/>\n", out); break;
+	}
+	fputs("  </testcase>\n", out);
+}
+
+static void put_requirements(const struct findings *findings, const char *folder, FILE *out)
+{
+	unsigned counts[4] = {0};
+
+	for (size_t i = 0; i < findings->requirement_count; i++)
+		counts[findings->requirements[i].state]++;
+	fprintf(out,
+	    "<testsuite name=\"deadzone campaign\" tests=\"%zu\" failures=\"%u\" errors=\"%u\" skipped=\"%u\">\n",
+	    findings->requirement_count, counts[REQUIREMENT_FAILED], counts[REQUIREMENT_UNKNOWN],
+	    counts[REQUIREMENT_SKIPPED]);
+	for (size_t i = 0; i < findings->requirement_count; i++)
+		put_requirement(findings, &findings->requirements[i], folder, out);
+	fputs("</testsuite>\n", out);
+}
+
+static void put_case(const struct result *result, const char *folder, FILE *out)
+{
+	fputs("  <testcase classname=\"deadzone.case\" name=\"", out);
+	put_text(result->id, out);
+	fprintf(out, "\" time=\"%.3f\">\n", isfinite(result->seconds) ? result->seconds : 0);
+	switch (result->outcome) {
+	case OUTCOME_PASS:
+	case OUTCOMES: break;
+	case OUTCOME_SKIP: fputs("    <skipped/>\n", out); break;
+	case OUTCOME_INVALID:
+		fputs("    <error message=\"", out);
+		put_text(result->reason, out);
+		fputs("\"/>\n", out);
+		break;
+	case OUTCOME_FAIL:
+	case OUTCOME_TIMEOUT:
+		fputs("    <failure message=\"", out);
+		put_text(result->reason, out);
+		fputs("\">", out);
+		put_log(folder, result->id, out);
+		fputs("</failure>\n", out);
+	}
+	fputs("  </testcase>\n", out);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return strcmp((*(struct result *const *)a)->id, (*(struct result *const *)b)->id);
+}
+
+static void put_cases(const struct findings *findings, const char *folder, FILE *out)
+{
+	const struct results *results = findings->results;
+	unsigned counts[OUTCOMES] = {0};
+
+	qsort(results->all, results->count, sizeof(*results->all), by_id);
+	for (size_t i = 0; i < results->count; i++)
+		counts[results->all[i]->outcome]++;
+	fprintf(out,
+	    "<testsuite name=\"deadzone campaign\" tests=\"%zu\" failures=\"%u\" errors=\"%u\" skipped=\"%u\">\n",
+	    results->count, counts[OUTCOME_FAIL] + counts[OUTCOME_TIMEOUT], counts[OUTCOME_INVALID],
+	    counts[OUTCOME_SKIP]);
+	for (size_t i = 0; i < results->count; i++)
+		put_case(results->all[i], folder, out);
+	fputs("</testsuite>\n", out);
+}
+
+int report_junit(const struct findings *findings, const char *folder, const char *path, bool by_unit,
+    struct error *error)
+{
+	struct output_file file;
+
+	if (output_file_open(&file, path, error))
+		return -1;
+	fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n", file.out);
+	if (by_unit)
+		put_cases(findings, folder, file.out);
+	else
+		put_requirements(findings, folder, file.out);
+	return output_file_close(&file, path, error);
+}

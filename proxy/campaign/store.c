@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "proxy/campaign/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fresh.h"
+#include "base/memory.h"
+#include "base/regular.h"
+#include "proxy/campaign/child.h"
+#include "proxy/campaign/folder.h"
+
+#define RESULT_FILE "result.json"
+#define RESULT_MAX ((size_t)16 << 20)
+#define CLAIM_MAX 4096
+#define OPEN_AT_A_TIME 16
+#define OLD_MAX 10000
+
+char *store_path(const struct store *store, const char *format, ...)
+{
+	struct text path = {0};
+	va_list list;
+
+	text_add(&path, "%s/", store->folder);
+	va_start(list, format);
+	text_add_list(&path, format, list);
+	va_end(list);
+	return path.at;
+}
+
+static char *absolute(const char *path, struct error *error)
+{
+	char whole[PATH_MAX];
+
+	if (folder_make(path, error))
+		return NULL;
+	if (!realpath(path, whole)) {
+		error_set(error, "`%s`: %s", path, strerror(errno));
+		return NULL;
+	}
+	return memory_text(whole, strlen(whole));
+}
+
+/* Returns "HOST BOOT PID". */
+static char *describe_owner(void)
+{
+	char host[256] = "?", boot[64] = "?";
+	struct text text = {0};
+	FILE *in = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	gethostname(host, sizeof(host) - 1);
+	if (in && fscanf(in, "%63s", boot) != 1)
+		strcpy(boot, "?");
+	if (in)
+		fclose(in);
+	text_add(&text, "%s %s %d", host, boot, (int)getpid());
+	return text.at;
+}
+
+int store_open(struct store *store, const char *folder, const char *scratch, struct error *error)
+{
+	*store = (struct store){.folder = absolute(folder, error), .owner = describe_owner()};
+	if (!store->folder)
+		return -1;
+	if (access(store->folder, W_OK))
+		return error_set(error, "`%s` cannot be written: %s", folder, strerror(errno));
+	if (scratch && !(store->scratch = absolute(scratch, error)))
+		return -1;
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	free(store->folder);
+	free(store->scratch);
+	free(store->owner);
+	*store = (struct store){0};
+}
+
+/* ---- Results ---- */
+
+static json_t *read_json(const char *path, struct error *error)
+{
+	struct text text = {0};
+	json_error_t wrong;
+	json_t *json = NULL;
+	int fd = regular_open(path, false, error);
+
+	if (fd < 0)
+		return NULL;
+	if (regular_read(fd, path, RESULT_MAX, &text, error) == 0) {
+		json = json_loadb(text.size ? text.at : "", text.size, 0, &wrong);
+		if (!json)
+			error_set(error, "`%s` is no JSON: %s", path, wrong.text);
+	}
+	close(fd);
+	text_free(&text);
+	return json;
+}
+
+/* nftw passes no context to its callback. */
+static struct {
+	struct results *results;
+	struct text *odd;
+} loading;
+
+static bool was_replaced(const char *path)
+{
+	const char *old = strstr(path, ".old-");
+
+	return old && strspn(old + 5, "0123456789/") == strcspn(old + 5, "/") + 1;
+}
+
+static void load_result(const char *path, struct results *results, struct text *odd)
+{
+	struct result result;
+	struct error error;
+	json_t *json = read_json(path, &error);
+
+	if (!json || result_read(json, &result, &error))
+		text_add(odd, "%s: %s\n", path, error.text);
+	else
+		results_put(results, &result);
+	json_decref(json);
+}
+
+static int load_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
+{
+	(void)st;
+	if (kind == FTW_F && strcmp(path + walk->base, RESULT_FILE) == 0 && !was_replaced(path))
+		load_result(path, loading.results, loading.odd);
+	return 0;
+}
+
+void store_load_one(const struct store *store, const char *id, struct results *results, struct text *odd)
+{
+	char *path = store_path(store, "units/%s/%s", id, RESULT_FILE);
+
+	if (access(path, F_OK) == 0)
+		load_result(path, results, odd);
+	free(path);
+}
+
+void store_load(const struct store *store, struct results *results, struct text *odd)
+{
+	char *units = store_path(store, "units");
+
+	loading.results = results;
+	loading.odd = odd;
+	nftw(units, load_one, OPEN_AT_A_TIME, FTW_PHYS);
+	free(units);
+}
+
+/* ---- Folders of cases ---- */
+
+static char *running_folder(const struct store *store, const char *id)
+{
+	struct text path = {0};
+
+	text_add(&path, "%s/running/%s", store->scratch ? store->scratch : store->folder, id);
+	return path.at;
+}
+
+char *store_begin(const struct store *store, const char *id, struct error *error)
+{
+	char *folder = running_folder(store, id);
+
+	if (folder_remove(folder, error) == 0 && folder_make(folder, error) == 0)
+		return folder;
+	free(folder);
+	return NULL;
+}
+
+void store_discard(const struct store *store, const char *id, char *folder)
+{
+	struct error error;
+	struct text top = {0};
+
+	(void)id;
+	text_add(&top, "%s", store->scratch ? store->scratch : store->folder);
+	folder_remove(folder, &error);
+	folder_remove_empty(folder, top.at);
+	text_free(&top);
+	free(folder);
+}
+
+int store_finish(
+    const struct store *store, const char *top, const char *id, const char *folder, struct error *error)
+{
+	char *to = store_path(store, "%s/%s", top, id), *beside = NULL;
+	const char *from = folder;
+	int failed = folder_make_above(to, error);
+
+	/* From another file system it is copied beside its place first. */
+	if (!failed && store->scratch) {
+		beside = store_path(store, "%s/%s.new-%d", top, id, (int)getpid());
+		failed = folder_remove(beside, error) || folder_copy(folder, beside, error);
+		from = beside;
+	}
+	if (!failed && rename(from, to)) {
+		if (errno != EEXIST && errno != ENOTEMPTY)
+			failed = error_set(error, "`%s` cannot be renamed to `%s`: %s", from, to, strerror(errno));
+		else
+			failed = folder_remove(from, error); /* another job was first */
+	}
+	if (!failed && store->scratch)
+		failed = folder_remove(folder, error);
+	folder_remove_empty(folder, store->scratch ? store->scratch : store->folder);
+	free(to);
+	free(beside);
+	return failed ? -1 : 0;
+}
+
+int store_retire(const struct store *store, const char *id, struct error *error)
+{
+	char *from = store_path(store, "units/%s", id);
+	int failed = 0;
+
+	if (folder_exists(from)) {
+		failed = -1;
+		for (int n = 1; n < OLD_MAX && failed; n++) {
+			char *to = store_path(store, "units/%s.old-%d", id, n);
+
+			if (!folder_exists(to)) {
+				failed = rename(from, to);
+				if (failed) {
+					error_set(error, "`%s` cannot be renamed: %s", from, strerror(errno));
+					n = OLD_MAX;
+				}
+			}
+			free(to);
+		}
+	}
+	free(from);
+	return failed ? -1 : 0;
+}
+
+/* ---- Claims ---- */
+
+static char *claim_path(const struct store *store, const char *name)
+{
+	return store_path(store, "claims/%s.claim", name);
+}
+
+static bool read_claim(const char *path, char *content, size_t cap)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t size = fd >= 0 ? read(fd, content, cap - 1) : -1;
+
+	content[size > 0 ? size : 0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Writes "OWNER GROUP COUNTER". */
+static int write_claim(struct claim *claim, const struct store *store, int fd)
+{
+	struct text text = {0};
+	ssize_t written;
+
+	text_add(&text, "%s group %d renewed %u\n", store->owner, (int)claim->group, claim->renewed);
+	written = pwrite(fd, text.at, text.size, 0);
+	if (written > 0 && ftruncate(fd, written))
+		written = -1;
+	text_free(&text);
+	return written > 0 ? 0 : -1;
+}
+
+/* Claims of others that were seen, and since when their content has been the same. */
+static struct watched {
+	char *path, *content;
+	ns_t since;
+} *watched;
+static size_t watched_count;
+
+/* Returns whether the claim has not changed for STORE_STALE, by our own clock. */
+static bool has_gone_stale(const char *path, const char *content, ns_t now)
+{
+	struct watched *entry = NULL;
+
+	for (size_t i = 0; i < watched_count && !entry; i++)
+		if (strcmp(watched[i].path, path) == 0)
+			entry = &watched[i];
+	if (!entry) {
+		watched = memory_grow(watched, watched_count, sizeof(*watched));
+		entry = &watched[watched_count++];
+		*entry = (struct watched){memory_text(path, strlen(path)), memory_text("", 0), now};
+	}
+	if (strcmp(entry->content, content) != 0) {
+		free(entry->content);
+		entry->content = memory_text(content, strlen(content));
+		entry->since = now;
+	}
+	return now - entry->since >= STORE_STALE;
+}
+
+/* If the claim is of this host and boot, returns its process, and sets *group; else 0. */
+static pid_t local_process(const struct store *store, const char *content, pid_t *group)
+{
+	char host[256], boot[64], own_host[256], own_boot[64];
+	int pid, of_group;
+
+	if (sscanf(content, "%255s %63s %d group %d", host, boot, &pid, &of_group) != 4 ||
+	    sscanf(store->owner, "%255s %63s", own_host, own_boot) != 2 || strcmp(host, own_host) != 0 ||
+	    strcmp(boot, own_boot) != 0)
+		return 0;
+	*group = of_group;
+	return pid;
+}
+
+/* Returns whether the holder of a claim is gone; ends what it has left of its process group. */
+static bool is_free(const struct store *store, const char *path, const char *content, ns_t now)
+{
+	pid_t group = 0, process = local_process(store, content, &group);
+
+	if (!process)
+		return has_gone_stale(path, content, now);
+	if (process == getpid() || kill(process, 0) == 0 || errno == EPERM)
+		return false;
+	if (group > 1)
+		kill(-group, SIGKILL);
+	return true;
+}
+
+enum claim_result claim_take(
+    const struct store *store, const char *name, ns_t now, struct claim *claim, struct error *error)
+{
+	char content[CLAIM_MAX];
+
+	*claim = (struct claim){.path = claim_path(store, name)};
+	if (folder_make_above(claim->path, error)) {
+		free(claim->path);
+		claim->path = NULL;
+		return CLAIM_FAILED;
+	}
+	for (int try = 0; try < 2; try++) {
+		int fd = open(claim->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+		if (fd >= 0) {
+			int failed = write_claim(claim, store, fd);
+
+			close(fd);
+			if (!failed)
+				return CLAIM_TAKEN;
+			error_set(error, "`%s` cannot be written: %s", claim->path, strerror(errno));
+			unlink(claim->path);
+			break;
+		}
+		if (errno != EEXIST) {
+			error_set(error, "`%s` cannot be made: %s", claim->path, strerror(errno));
+			break;
+		}
+		if (!read_claim(claim->path, content, sizeof(content)))
+			continue; /* it was released just now */
+		if (!is_free(store, claim->path, content, now)) {
+			free(claim->path);
+			claim->path = NULL;
+			return CLAIM_HELD;
+		}
+		unlink(claim->path);
+	}
+	free(claim->path);
+	claim->path = NULL;
+	return CLAIM_FAILED;
+}
+
+void claim_renew(struct claim *claim, const struct store *store)
+{
+	int fd = claim->path ? open(claim->path, O_WRONLY | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return;
+	claim->renewed++;
+	write_claim(claim, store, fd);
+	close(fd);
+}
+
+void claim_release(struct claim *claim, const struct store *store)
+{
+	char *top;
+
+	if (!claim->path)
+		return;
+	unlink(claim->path);
+	top = store_path(store, "claims");
+	folder_remove_empty(claim->path, top);
+	free(top);
+	free(claim->path);
+	*claim = (struct claim){0};
+}
+
+void claims_forget(void)
+{
+	for (size_t i = 0; i < watched_count; i++) {
+		free(watched[i].path);
+		free(watched[i].content);
+	}
+	free(watched);
+	watched = NULL;
+	watched_count = 0;
+}
+
+/* ---- Identity ---- */
+
+int store_write_json(const char *path, const json_t *json, struct error *error)
+{
+	struct output_file file;
+	int failed;
+
+	if (output_file_open(&file, path, error))
+		return -1;
+	failed = json_dumpf(json, file.out, JSON_INDENT(2));
+	fputc('\n', file.out);
+	return output_file_close(&file, path, error) || failed ? -1 : 0;
+}
+
+/* Describes the first line that two texts do not share. */
+static void describe_difference(const char *name, const char *old, const char *now, struct error *error)
+{
+	while (*old && *now) {
+		size_t a = strcspn(old, "\n"), b = strcspn(now, "\n");
+
+		if (a != b || strncmp(old, now, a) != 0)
+			break;
+		old += a + (old[a] == '\n');
+		now += b + (now[b] == '\n');
+	}
+	error_set(error, "%s differs: `%.*s` was `%.*s` when its cases ran", name, (int)strcspn(now, "\n"), now,
+	    (int)strcspn(old, "\n"), old);
+}
+
+int store_identify(const struct store *store, const json_t *identity, struct error *error)
+{
+	char *path = store_path(store, "identity.json");
+	json_t *known = access(path, F_OK) == 0 ? read_json(path, error) : json_object();
+	const char *name;
+	json_t *value;
+	int failed = known ? 0 : -1;
+	bool has_grown = false;
+
+	json_object_foreach((json_t *)identity, name, value) {
+		const char *old = json_string_value(json_object_get(known, name));
+
+		if (failed)
+			break;
+		if (!old) {
+			has_grown = true;
+			json_object_set(known, name, value);
+		} else if (strcmp(old, json_string_value(value)) != 0) {
+			describe_difference(name, old, json_string_value(value), error);
+			failed = -1;
+		}
+	}
+	if (!failed && has_grown)
+		failed = store_write_json(path, known, error);
+	json_decref(known);
+	free(path);
+	return failed;
+}

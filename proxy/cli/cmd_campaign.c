@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * campaign: runs a test over many networks, with many seeds, and tells on which it works, where it breaks, and
+ * which fault breaks it.
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "proxy/campaign/campaign.h"
+#include "proxy/campaign/engine.h"
+#include "proxy/campaign/folder.h"
+#include "proxy/campaign/reports.h"
+#include "proxy/cli/command.h"
+#include "proxy/run/log.h"
+#include "proxy/run/summary.h"
+
+#define UNITS_LINE_MAX 4096
+
+struct campaign_command {
+	const struct command_line *line;
+	struct campaign *campaign;
+	struct store store;
+	char *folder; /* -o, or the default */
+	char *sockets;
+	char *subject;
+	struct {
+		char **all;
+		size_t count;
+	} units; /* --unit */
+	const char *const *only;
+	size_t only_count;
+	unsigned shard, shards; /* 0: no --shard */
+	unsigned jobs;
+	bool again;
+};
+
+static int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int usage_error(const char *format, ...)
+{
+	struct text text = {0};
+	va_list list;
+
+	va_start(list, format);
+	text_add_list(&text, format, list);
+	va_end(list);
+	log_error("campaign: %s", text.at);
+	text_free(&text);
+	return EXIT_USAGE;
+}
+
+/* ---- Which units ---- */
+
+static bool is_listed_unit(const struct campaign_command *command, const char *id)
+{
+	for (size_t i = 0; i < command->units.count; i++)
+		if (strcmp(command->units.all[i], id) == 0)
+			return true;
+	return false;
+}
+
+static bool is_selected(const struct unit *unit, void *user)
+{
+	const struct campaign_command *command = user;
+	bool fits = !command->only_count;
+
+	for (size_t i = 0; i < command->only_count; i++)
+		fits |= fnmatch(command->only[i], unit->id, 0) == 0;
+	if (command->units.count && !is_listed_unit(command, unit->id))
+		return false;
+	return fits && (!command->shards || plan_in_shard(unit->id, command->shard, command->shards));
+}
+
+static void add_unit(struct campaign_command *command, const char *id, size_t size)
+{
+	while (size && strchr(" \t\r\n", id[size - 1]))
+		size--;
+	if (!size)
+		return;
+	command->units.all =
+	    memory_grow(command->units.all, command->units.count, sizeof(*command->units.all));
+	command->units.all[command->units.count++] = memory_text(id, size);
+}
+
+static void read_units(struct campaign_command *command)
+{
+	size_t count;
+	const char *const *values = command_values(command->line, "unit", &count);
+	char line[UNITS_LINE_MAX];
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(values[i], "-") != 0) {
+			add_unit(command, values[i], strlen(values[i]));
+			continue;
+		}
+		while (fgets(line, sizeof(line), stdin))
+			add_unit(command, line, strlen(line));
+	}
+}
+
+/* A unit of a sweep can be named before its references have run: it is added from its name. */
+static int add_named_fault(struct campaign_command *command, const char *id)
+{
+	struct campaign_plan *plan = command->campaign->plan;
+	const struct settings *settings = command->campaign->settings;
+
+	for (size_t s = 0; s < settings->sweep_count; s++)
+		for (size_t c = 0; c < plan->cell_count; c++) {
+			struct text head = {0};
+			size_t size;
+			bool fits;
+
+			text_add(&head, "w/%s/%s/", settings->sweeps[s].name, plan->cells[c].id);
+			size = head.size;
+			fits = strncmp(id, head.at, size) == 0;
+			text_free(&head);
+			for (size_t f = 0; fits && f < settings->sweeps[s].faults.count; f++) {
+				const struct fault *fault = &settings->sweeps[s].faults.all[f];
+				size_t whole = strlen(id), tail = strlen(fault->label);
+				struct sweep_place place;
+				char *name;
+				int failed;
+
+				if (whole <= size + tail + 1 || strcmp(id + whole - tail, fault->label) != 0 ||
+				    id[whole - tail - 1] != '-')
+					continue;
+				name = memory_text(id + size, whole - tail - 1 - size);
+				failed = sweep_place_of(name, &place);
+				if (!failed) {
+					plan_add_fault(plan, s, c, name, fault);
+					sweep_place_fini(&place);
+				}
+				free(name);
+				if (!failed)
+					return 0;
+			}
+		}
+	return -1;
+}
+
+static int check_units(struct campaign_command *command)
+{
+	for (size_t i = 0; i < command->units.count; i++) {
+		const char *id = command->units.all[i];
+
+		if (!plan_unit(command->campaign->plan, id) && add_named_fault(command, id))
+			return usage_error("there is no unit `%s`; --list prints them", id);
+	}
+	return 0;
+}
+
+/* Reads "I/N". */
+static int read_shard(struct campaign_command *command, const char *text)
+{
+	char rest;
+
+	if (!text)
+		return 0;
+	if (sscanf(text, "%u/%u%c", &command->shard, &command->shards, &rest) != 2 || !command->shard ||
+	    command->shard > command->shards)
+		return usage_error("--shard: `%s` is not right; it is I/N, with I from 1 to N", text);
+	return 0;
+}
+
+/* ---- What is planned ---- */
+
+/* Prints how many cells and cases there are, and how long they take at most. */
+static void print_estimate(const struct campaign_command *command)
+{
+	const struct campaign_plan *plan = command->campaign->plan;
+	const struct settings *settings = command->campaign->settings;
+	size_t slots = settings->bench_count ? settings->bench_count
+	               : command->jobs       ? command->jobs
+	                                     : (size_t)settings->campaign.jobs;
+	double cases = 0, hours = 0, known = 0;
+	size_t known_count = 0;
+
+	for (size_t i = 0; i < plan->unit_count; i++) {
+		const struct unit *unit = &plan->units[i];
+		double of_unit = 1;
+
+		if (!is_selected(unit, (void *)command))
+			continue;
+		if (unit->kind == UNIT_SEARCH)
+			of_unit = (double)settings->searches[unit->section].runs;
+		if (unit->kind == UNIT_REFERENCES) {
+			const struct sweep_section *sweep = &settings->sweeps[unit->section];
+
+			of_unit = (double)sweep->references;
+			if (expansion_cell(command->campaign->expansion, unit->section, unit->cell)->state ==
+			    SWEEP_WAITS)
+				of_unit += (double)sweep->limit * (double)sweep->faults.count;
+		}
+		cases += of_unit;
+		hours += of_unit * (double)(plan_timeout(plan, &plan->cells[unit->cell]) +
+		                            (settings->campaign.prepare ? settings->campaign.prepare_timeout : 0) +
+		                            (settings->campaign.cleanup ? settings->campaign.cleanup_timeout : 0)) /
+		         3600e9;
+	}
+	for (size_t i = 0; i < command->campaign->results.count; i++) {
+		known += command->campaign->results.all[i]->seconds;
+		known_count++;
+	}
+	log_info("%zu cell%s, at most %.0f cases, at most %.1f hours by their timeouts", plan->cell_count,
+	    plan->cell_count == 1 ? "" : "s", cases, hours / (double)slots);
+	if (known_count)
+		log_info("about %.1f hours, at %.1f s a case as so far",
+		    cases * known / (double)known_count / 3600 / (double)slots, known / (double)known_count);
+}
+
+static int list_units(struct campaign_command *command)
+{
+	const struct campaign_plan *plan = command->campaign->plan;
+
+	for (size_t i = 0; i < plan->unit_count; i++)
+		if (is_selected(&plan->units[i], command))
+			printf("%s\n", plan->units[i].id);
+	print_estimate(command);
+	return EXIT_DONE;
+}
+
+/* ---- Reports ---- */
+
+static int write_reports(struct campaign_command *command, const struct findings *findings, const char *reason)
+{
+	const char *html = command_value(command->line, "html"), *json_path = command_value(command->line, "json");
+	const char *junit = command_value(command->line, "junit");
+	const char *by_unit = command_value(command->line, "junit-units");
+	char *own_html = store_path(&command->store, "report.html");
+	char *own_json = store_path(&command->store, "campaign.json");
+	char *own_junit = store_path(&command->store, "junit.xml");
+	json_t *json = report_json(findings, command->subject, reason);
+	struct error error;
+	int failed = 0;
+
+	if (store_write_json(json_path ? json_path : own_json, json, &error) ||
+	    report_junit(findings, command->store.folder, junit ? junit : own_junit, false, &error) ||
+	    (by_unit && report_junit(findings, command->store.folder, by_unit, true, &error)) ||
+	    report_page(json, command->store.folder, html ? html : own_html, &error)) {
+		log_error("campaign: %s", error.text);
+		failed = -1;
+	}
+	json_decref(json);
+	free(own_html);
+	free(own_json);
+	free(own_junit);
+	return failed;
+}
+
+static int finish(struct campaign_command *command, const struct engine_end *end)
+{
+	struct campaign *campaign = command->campaign;
+	struct findings *findings;
+	int status;
+
+	expansion_update(campaign->expansion, campaign->plan, &campaign->results);
+	findings = findings_new(campaign->plan, campaign->expansion, &campaign->results);
+	status = findings_exit(findings);
+	if (write_reports(command, findings, end->reason) && !status)
+		status = EXIT_FAILED;
+	report_text(findings, stdout);
+	if (fflush(stdout) && !status)
+		status = EXIT_FAILED;
+	if (end->reason[0] && !status)
+		status = EXIT_FAILED;
+	findings_free(findings);
+	return end->is_usage ? EXIT_USAGE : status;
+}
+
+/* ---- Running ---- */
+
+/* Removes the socket folders of campaigns that were killed. */
+static void remove_old_sockets(const char *top)
+{
+	struct text pattern = {0};
+	struct error error;
+	glob_t found;
+
+	text_add(&pattern, "%s/deadzone-campaign-*-*", top);
+	if (glob(pattern.at, GLOB_NOSORT, NULL, &found) == 0) {
+		for (size_t i = 0; i < found.gl_pathc; i++) {
+			const char *name = strrchr(found.gl_pathv[i], '/') + 1;
+			int pid = atoi(name + strlen("deadzone-campaign-"));
+			struct stat st;
+
+			if (pid > 0 && kill(pid, 0) && errno == ESRCH && lstat(found.gl_pathv[i], &st) == 0 &&
+			    S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+				folder_remove(found.gl_pathv[i], &error);
+		}
+		globfree(&found);
+	}
+	text_free(&pattern);
+}
+
+static int open_sockets(struct campaign_command *command)
+{
+	const char *top = getenv("XDG_RUNTIME_DIR");
+	struct text path = {0};
+
+	if (!top || access(top, W_OK) || strlen(top) > 60)
+		top = "/tmp";
+	remove_old_sockets(top);
+	text_add(&path, "%s/deadzone-campaign-%d-XXXXXX", top, (int)getpid());
+	if (!mkdtemp(path.at)) {
+		log_error("campaign: `%s` cannot be made: %s", path.at, strerror(errno));
+		text_free(&path);
+		return -1;
+	}
+	command->sockets = path.at;
+	command->campaign->context.sockets = path.at;
+	return 0;
+}
+
+/* Whether each selected unit has an outcome, whichever. */
+static bool have_all(const struct campaign_command *command)
+{
+	const struct campaign_plan *plan = command->campaign->plan;
+	const struct results *results = &command->campaign->results;
+
+	for (size_t i = 0; i < plan->unit_count; i++) {
+		const struct unit *unit = &plan->units[i];
+		const struct settings *settings = command->campaign->settings;
+		const struct result *result;
+
+		if (!is_selected(unit, (void *)command))
+			continue;
+		if (unit->kind == UNIT_SEARCH) {
+			struct search *search = search_new(&settings->searches[unit->section].settings);
+			size_t points;
+			unsigned no_points;
+			bool is_open;
+
+			search_replay(unit, results, search, &settings->searches[unit->section], NULL, &points,
+			    &no_points);
+			is_open = search_result(search).state == SEARCH_OPEN;
+			search_free(search);
+			if (is_open)
+				return false;
+		} else if (unit->kind == UNIT_REFERENCES) {
+			if (expansion_cell(command->campaign->expansion, unit->section, unit->cell)->state ==
+			    SWEEP_WAITS)
+				return false;
+		} else {
+			result = results_get(results, unit->id);
+			if (!result || result->outcome == OUTCOME_INVALID)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Writes the command that goes on with the campaign. */
+static void tell_how_to_resume(const struct campaign_command *command)
+{
+	log_notice("to go on: deadzone campaign -c %s -o %s", command->campaign->settings->path, command->folder);
+}
+
+static int run_units(struct campaign_command *command)
+{
+	struct campaign *campaign = command->campaign;
+	bool is_partial = command->units.count || command->shards;
+	struct engine_options options = {
+	    .jobs = command->jobs, .again = command->again, .is_partial = is_partial};
+	struct engine_end end;
+	json_t *identity;
+	struct error error;
+	int failed;
+
+	identity = campaign_identity(campaign, command->subject);
+	failed = store_identify(&command->store, identity, &error);
+	json_decref(identity);
+	if (failed)
+		return usage_error("%s holds another campaign: %s", command->folder, error.text);
+	if (open_sockets(command))
+		return EXIT_FAILED;
+	engine_run(campaign->plan, campaign->expansion, &campaign->results, &command->store, &campaign->context,
+	    &options, is_selected, command, &end);
+	folder_remove(command->sockets, &error);
+	if (end.reason[0]) {
+		log_error("campaign: %s", end.reason);
+		if (!end.is_usage)
+			tell_how_to_resume(command);
+	}
+	if (!is_partial)
+		return finish(command, &end);
+	if (end.held && command->units.count)
+		return EXIT_FAILED;
+	expansion_update(campaign->expansion, campaign->plan, &campaign->results);
+	if (end.reason[0] || (!end.held && !have_all(command)))
+		return EXIT_FAILED;
+	return EXIT_DONE;
+}
+
+/* ---- The command ---- */
+
+static char *default_folder(bool is_temporary)
+{
+	char text[64], path[] = "/tmp/deadzone-unit-XXXXXX";
+	time_t now = time(NULL);
+	struct tm local;
+
+	if (is_temporary)
+		return mkdtemp(path) ? memory_text(path, strlen(path)) : NULL;
+	localtime_r(&now, &local);
+	strftime(text, sizeof(text), "campaign-%Y%m%d-%H%M%S", &local);
+	return memory_text(text, strlen(text));
+}
+
+/* Results that are only in campaign.json, if units/ was not kept. */
+static void load_from_json(struct campaign_command *command)
+{
+	char *path = store_path(&command->store, "campaign.json");
+	json_t *json = json_load_file(path, 0, NULL);
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(json, "cases"), i, item) {
+		struct result result;
+		struct error error;
+
+		if (result_read(item, &result, &error))
+			continue;
+		if (results_get(&command->campaign->results, result.id))
+			result_fini(&result);
+		else
+			results_put(&command->campaign->results, &result);
+	}
+	json_decref(json);
+	free(path);
+}
+
+static int open_store(struct campaign_command *command)
+{
+	const struct campaign_settings *settings = &command->campaign->settings->campaign;
+	struct text odd = {0};
+	struct error error;
+
+	if (store_open(&command->store, command->folder, settings->scratch, &error)) {
+		log_error("campaign: %s", error.text);
+		return EXIT_USAGE;
+	}
+	store_load(&command->store, &command->campaign->results, &odd);
+	if (odd.size)
+		log_lines(odd.at, odd.size, true);
+	text_free(&odd);
+	expansion_update(command->campaign->expansion, command->campaign->plan, &command->campaign->results);
+	return 0;
+}
+
+static int run_campaign(struct campaign_command *command)
+{
+	const struct command_line *line = command->line;
+	bool is_list = command_value(line, "list"), is_report = command_value(line, "report");
+	struct error error;
+	int status;
+
+	if (command->folder) {
+		status = is_list && !folder_exists(command->folder) ? 0 : open_store(command);
+		if (status)
+			return status;
+	}
+	if (is_list)
+		return list_units(command);
+	if (is_report) {
+		struct engine_end end = {0};
+
+		load_from_json(command);
+		return finish(command, &end);
+	}
+	if (check_units(command))
+		return EXIT_USAGE;
+	if (!command->folder) {
+		command->folder = default_folder(command->units.count > 0);
+		if (!command->folder) {
+			log_error("campaign: no temporary folder can be made: %s", strerror(errno));
+			return EXIT_FAILED;
+		}
+		if ((status = open_store(command)))
+			return status;
+	}
+	log_notice("results go to %s", command->folder);
+	command->subject = campaign_subject(command->campaign, &error);
+	if (!command->subject)
+		return usage_error("subject: %s", error.text);
+	if (!command->units.count)
+		print_estimate(command);
+	return run_units(command);
+}
+
+static int read_options(struct campaign_command *command)
+{
+	const struct command_line *line = command->line;
+	const char *jobs = command_value(line, "jobs");
+	const char *folder = command_value(line, "output");
+	struct error error;
+	uint64_t number;
+
+	if (!command_value(line, "config"))
+		return usage_error("pass the campaign's file with -c; see `deadzone help campaign`");
+	if (line->word_count)
+		return usage_error("`%s` is too much; captures of campaigns are compared with --compare", line->words[0]);
+	if (jobs && (units_integer(jobs, &number, &error) || !number || number > SETTINGS_JOBS_MAX))
+		return usage_error("--jobs: `%s` is out of range; it is 1 to %d", jobs, SETTINGS_JOBS_MAX);
+	command->jobs = jobs ? (unsigned)number : 0;
+	command->again = command_value(line, "again") != NULL;
+	command->only = command_values(line, "only", &command->only_count);
+	command->folder = folder ? memory_text(folder, strlen(folder)) : NULL;
+	if (command_value(line, "report") && !folder)
+		return usage_error("--report needs -o DIR");
+	read_units(command);
+	return read_shard(command, command_value(line, "shard"));
+}
+
+static void clean_up(struct campaign_command *command)
+{
+	campaign_free(command->campaign);
+	store_close(&command->store);
+	for (size_t i = 0; i < command->units.count; i++)
+		free(command->units.all[i]);
+	free(command->units.all);
+	free(command->folder);
+	free(command->sockets);
+	free(command->subject);
+}
+
+static int run(const struct command_line *line)
+{
+	struct campaign_command command = {.line = line};
+	struct complaints *complaints = complaints_new();
+	const char *config = command_value(line, "config");
+	size_t quiet, verbose;
+	int status;
+
+	command_values(line, "quiet", &quiet);
+	command_values(line, "verbose", &verbose);
+	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
+	status = read_options(&command);
+	if (!status) {
+		command.campaign = campaign_new(
+		    config, (const char *const *)line->settings, line->setting_count, complaints);
+		log_complaints(complaints);
+		if (complaints_count(complaints, COMPLAINT_ERROR))
+			status = EXIT_USAGE;
+		else
+			status = run_campaign(&command);
+	}
+	if (command.campaign)
+		clean_up(&command);
+	complaints_free(complaints);
+	return status;
+}
+
+static const struct option_row options[] = {
+    {'c', "config", "FILE", false, "the campaign's ini file", NULL},
+    {'o', "output", "DIR", false, "folder of the results; a campaign that was interrupted goes on there", NULL},
+    {0, "list", NULL, false, "print the units, one id a line, and what they take", NULL},
+    {0, "unit", "ID", true, "run this unit only; - reads ids from standard input", NULL},
+    {0, "shard", "I/N", false, "run the Ith of N parts of the units", NULL},
+    {0, "only", "PATTERN", true, "only units whose id fits this shell pattern; * crosses /", NULL},
+    {0, "again", NULL, false, "run also what has an outcome already", NULL},
+    {0, "report", NULL, false, "write the report from what DIR holds so far", NULL},
+    {0, "jobs", "N", false, "cases at a time", NULL},
+    {0, "set", "\"[SECTION] KEY = VALUE\"", true,
+        "change the campaign's file, or the network of every case", NULL},
+    {0, "html", "FILE", false, "where the page goes (DIR/report.html)", NULL},
+    {0, "json", "FILE", false, "where the results go (DIR/campaign.json)", NULL},
+    {0, "junit", "FILE", false, "where the requirements go, as JUnit XML (DIR/junit.xml)", NULL},
+    {0, "junit-units", "FILE", false, "also write one JUnit test case for each case", NULL},
+    {'q', "quiet", NULL, false, "print only errors, and the tables at the end", NULL},
+    {'v', "verbose", NULL, true, "print more", NULL},
+};
+
+const struct command command_campaign_row = {
+    .name = "campaign",
+    .words = "",
+    .words_max = 0,
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .run = run,
+    .what = "run a test on many networks: where it works, where it breaks, what breaks it",
+    .more =
+        "Exit status: 0 all requirements hold, 3 one failed, 1 something could not be judged, 2 wrong use.\n"
+        "With --unit and --shard: 0 if each unit has an outcome, whichever.",
+};
