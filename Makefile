@@ -181,10 +181,11 @@ $(BUILD)/%.html: proxy/web/%.html proxy/web/common.css proxy/web/common.js proxy
 	@mkdir -p $(@D)
 	@DYGRAPHS=$(DYGRAPHS) sh proxy/web/inline.sh $< > $@
 
-$(BUILD)/obj/proxy/web/frame.o: proxy/web/frame.S $(BUILD)/page.html $(BUILD)/live.html
+$(BUILD)/obj/proxy/web/frame.o: proxy/web/frame.S $(BUILD)/page.html $(BUILD)/live.html $(BUILD)/campaign.html
 	@mkdir -p $(@D)
 	@echo "  AS $<"
-	@$(CC) -DPAGE='"$(BUILD)/page.html"' -DLIVE='"$(BUILD)/live.html"' -c $< -o $@
+	@$(CC) -DPAGE='"$(BUILD)/page.html"' -DLIVE='"$(BUILD)/live.html"' \
+	    -DCAMPAIGN='"$(BUILD)/campaign.html"' -c $< -o $@
 
 $(BUILD)/libdeadzone.a: $(PARTS:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/proxy/web/frame.o
 	@rm -f $@

@@ -191,6 +191,18 @@ void results_put(struct results *results, const struct result *result)
 	dictionary_put(&results->by_id, NULL, known->id, known);
 }
 
+/* Numbers in ids are compared as numbers: m/gprs/10 comes after m/gprs/9. */
+static int by_id(const void *a, const void *b)
+{
+	return strverscmp((*(struct result *const *)a)->id, (*(struct result *const *)b)->id);
+}
+
+void results_sort(struct results *results)
+{
+	if (results->count)
+		qsort(results->all, results->count, sizeof(*results->all), by_id);
+}
+
 const struct result *results_get(const struct results *results, const char *id)
 {
 	return dictionary_get(&results->by_id, NULL, id);

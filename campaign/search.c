@@ -25,7 +25,7 @@
 #define CANDIDATES 24 /* points over the whole span, and as many at quantiles of the threshold */
 
 static const double slopes[] = {0.01, 0.03, 0.1, 0.2, 0.35, 0.55, 0.8, 1.1, 1.5, 2};
-static const double slope_priors[] = {0.25, 0.05, 0.06, 0.08, 0.1, 0.11, 0.11, 0.11, 0.08, 0.05};
+static const double slope_priors[] = {0.2, 0.05, 0.06, 0.08, 0.1, 0.11, 0.12, 0.12, 0.1, 0.06};
 static const double lapses[] = {0, 0.01, 0.02, 0.05, 0.1};
 static const double lapse_priors[] = {0.6, 0.18, 0.14, 0.06, 0.02};
 

@@ -746,7 +746,7 @@ void case_judge(struct case_run *run, struct result *result, json_t **summary)
 	    .status = run->status,
 	    .signal = run->signal,
 	    .invalid_status = &run->context->plan->settings->campaign.invalid_status,
-	    .is_fault = task->fault != NULL};
+	    .is_fault = task->fault && !task->is_clean};
 	struct text reason = {0};
 
 	*result = (struct result){.id = memory_text(task->id, strlen(task->id)),

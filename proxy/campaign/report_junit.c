@@ -133,17 +133,11 @@ static void put_case(const struct result *result, const char *folder, FILE *out)
 	fputs("  </testcase>\n", out);
 }
 
-static int by_id(const void *a, const void *b)
-{
-	return strcmp((*(struct result *const *)a)->id, (*(struct result *const *)b)->id);
-}
-
 static void put_cases(const struct findings *findings, const char *folder, FILE *out)
 {
 	const struct results *results = findings->results;
 	unsigned counts[OUTCOMES] = {0};
 
-	qsort(results->all, results->count, sizeof(*results->all), by_id);
 	for (size_t i = 0; i < results->count; i++)
 		counts[results->all[i]->outcome]++;
 	fprintf(out,

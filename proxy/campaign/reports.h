@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "campaign/compare.h"
 #include "campaign/findings.h"
 
 /* Prints tables: the matrix with shares and intervals, searches, sweeps, measures, and requirements that do
@@ -23,7 +24,17 @@ json_t *report_json(
 int report_junit(const struct findings *findings, const char *folder, const char *path, bool by_unit,
     struct error *error);
 
-/* Writes one self-contained HTML page from the campaign's JSON. */
-int report_page(const json_t *campaign, const char *title, const char *path, struct error *error);
+/* Writes a page of `deadzone report` for the first failed cases of each cell whose captures are there. */
+void report_case_pages(const struct findings *findings, const char *folder);
+/* Writes one self-contained HTML page; `campaign` is what report_json returned. Call report_case_pages before,
+ * so that it can link them. */
+int report_page(const struct findings *findings, const json_t *campaign, const char *folder, const char *path,
+    struct error *error);
+
+/* Reports of a comparison. */
+void compare_text(const struct comparison *comparison, FILE *out);
+json_t *compare_json(const struct comparison *comparison);
+int compare_junit(const struct comparison *comparison, const char *path, struct error *error);
+int compare_page(const struct comparison *comparison, const char *path, struct error *error);
 
 #endif

@@ -20,6 +20,7 @@
 #include "proxy/campaign/engine.h"
 #include "proxy/campaign/folder.h"
 #include "proxy/campaign/reports.h"
+#include "proxy/campaign/shrink_case.h"
 #include "proxy/cli/command.h"
 #include "proxy/run/log.h"
 #include "proxy/run/summary.h"
@@ -242,10 +243,11 @@ static int write_reports(struct campaign_command *command, const struct findings
 	struct error error;
 	int failed = 0;
 
+	report_case_pages(findings, command->store.folder);
 	if (store_write_json(json_path ? json_path : own_json, json, &error) ||
 	    report_junit(findings, command->store.folder, junit ? junit : own_junit, false, &error) ||
 	    (by_unit && report_junit(findings, command->store.folder, by_unit, true, &error)) ||
-	    report_page(json, command->store.folder, html ? html : own_html, &error)) {
+	    report_page(findings, json, command->store.folder, html ? html : own_html, &error)) {
 		log_error("campaign: %s", error.text);
 		failed = -1;
 	}
@@ -263,6 +265,7 @@ static int finish(struct campaign_command *command, const struct engine_end *end
 	int status;
 
 	expansion_update(campaign->expansion, campaign->plan, &campaign->results);
+	results_sort(&campaign->results);
 	findings = findings_new(campaign->plan, campaign->expansion, &campaign->results);
 	status = findings_exit(findings);
 	if (write_reports(command, findings, end->reason) && !status)
@@ -400,6 +403,115 @@ static int run_units(struct campaign_command *command)
 	return EXIT_DONE;
 }
 
+/* ---- Comparing ---- */
+
+/* Reads a campaign.json, or that of a folder. Returns NULL after logging an error. */
+static json_t *read_side(const char *path)
+{
+	struct text file = {0};
+	json_error_t wrong;
+	json_t *json;
+
+	text_add(&file, folder_exists(path) ? "%s/campaign.json" : "%s", path);
+	json = json_load_file(file.at, 0, &wrong);
+	if (!json)
+		log_error("campaign: `%s` cannot be read: %s", file.at, wrong.text);
+	else if (!json_is_array(json_object_get(json, "cases"))) {
+		log_error("campaign: `%s` is not the campaign.json of a campaign", file.at);
+		json_decref(json);
+		json = NULL;
+	}
+	text_free(&file);
+	return json;
+}
+
+static int write_comparison(const struct command_line *line, const struct comparison *comparison)
+{
+	const char *html = command_value(line, "html"), *json_path = command_value(line, "json");
+	const char *junit = command_value(line, "junit");
+	json_t *json = compare_json(comparison);
+	struct error error;
+	int failed = (json_path && store_write_json(json_path, json, &error)) ||
+	             (html && compare_page(comparison, html, &error)) ||
+	             (junit && compare_junit(comparison, junit, &error));
+
+	json_decref(json);
+	compare_text(comparison, stdout);
+	if (failed)
+		log_error("campaign: %s", error.text);
+	return failed || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int run_compare(const struct command_line *line)
+{
+	json_t **sides;
+	struct comparison comparison;
+	struct error error;
+	int status = EXIT_DONE;
+
+	if (line->word_count < 2)
+		return usage_error("--compare needs an old and a new campaign: folders or campaign.json files");
+	sides = memory_new(line->word_count, sizeof(*sides));
+	for (size_t i = 0; i < line->word_count; i++)
+		if (!(sides[i] = read_side(line->words[i])))
+			status = EXIT_USAGE;
+	if (!status && compare((const json_t *const *)sides, line->word_count, &comparison, &error)) {
+		status = usage_error("%s", error.text);
+		comparison_free(&comparison);
+	} else if (!status) {
+		status = write_comparison(line, &comparison);
+		if (!status && comparison.is_worse)
+			status = EXIT_CHECK;
+		comparison_free(&comparison);
+	}
+	for (size_t i = 0; i < line->word_count; i++)
+		json_decref(sides[i]);
+	free(sides);
+	return status;
+}
+
+/* ---- Shrinking ---- */
+
+/* Returns the unit that a case belongs to: its own, or the search or references it is a run of. */
+static const struct unit *unit_of_case(const struct campaign_plan *plan, const char *id)
+{
+	const struct unit *unit = plan_unit(plan, id);
+	const char *last = strrchr(id, '/');
+	char *head;
+
+	if (unit || !last)
+		return unit;
+	head = memory_text(id, (size_t)(last - id));
+	unit = plan_unit(plan, head);
+	free(head);
+	return unit;
+}
+
+static int run_shrink(struct campaign_command *command, const char *id)
+{
+	struct campaign *campaign = command->campaign;
+	const struct result *result = results_get(&campaign->results, id);
+	const struct unit *unit = unit_of_case(campaign->plan, id);
+	struct case_task task = {.id = id};
+	struct error error;
+	int status;
+
+	if (!unit || !result)
+		return usage_error("--shrink: %s holds no case `%s`", command->folder, id);
+	if (result->outcome != OUTCOME_FAIL && result->outcome != OUTCOME_TIMEOUT)
+		return usage_error("--shrink: %s did not fail: its outcome is %s", id, outcome_words[result->outcome]);
+	task.cell = &campaign->plan->cells[unit->cell];
+	task.seed = result->seed;
+	for (size_t i = 0; i < campaign->settings->bench_count; i++)
+		if (result->bench && strcmp(campaign->settings->benches[i].name, result->bench) == 0)
+			task.bench = &campaign->settings->benches[i];
+	if (open_sockets(command))
+		return EXIT_FAILED;
+	status = shrink_case(&command->store, &campaign->context, &task);
+	folder_remove(command->sockets, &error);
+	return status;
+}
+
 /* ---- The command ---- */
 
 static char *default_folder(bool is_temporary)
@@ -470,6 +582,8 @@ static int run_campaign(struct campaign_command *command)
 	}
 	if (is_list)
 		return list_units(command);
+	if (command_value(line, "shrink"))
+		return run_shrink(command, command_value(line, "shrink"));
 	if (is_report) {
 		struct engine_end end = {0};
 
@@ -514,8 +628,8 @@ static int read_options(struct campaign_command *command)
 	command->again = command_value(line, "again") != NULL;
 	command->only = command_values(line, "only", &command->only_count);
 	command->folder = folder ? memory_text(folder, strlen(folder)) : NULL;
-	if (command_value(line, "report") && !folder)
-		return usage_error("--report needs -o DIR");
+	if ((command_value(line, "report") || command_value(line, "shrink")) && !folder)
+		return usage_error("--report and --shrink need -o DIR");
 	read_units(command);
 	return read_shard(command, command_value(line, "shard"));
 }
@@ -543,6 +657,10 @@ static int run(const struct command_line *line)
 	command_values(line, "quiet", &quiet);
 	command_values(line, "verbose", &verbose);
 	log_set_level(quiet ? LOG_QUIET : verbose ? LOG_VERBOSE : LOG_NORMAL);
+	if (command_value(line, "compare")) {
+		complaints_free(complaints);
+		return run_compare(line);
+	}
 	status = read_options(&command);
 	if (!status) {
 		command.campaign = campaign_new(
@@ -568,6 +686,8 @@ static const struct option_row options[] = {
     {0, "only", "PATTERN", true, "only units whose id fits this shell pattern; * crosses /", NULL},
     {0, "again", NULL, false, "run also what has an outcome already", NULL},
     {0, "report", NULL, false, "write the report from what DIR holds so far", NULL},
+    {0, "shrink", "ID", false, "run a failed case with ever fewer of its decisions", NULL},
+    {0, "compare", NULL, false, "compare campaigns: OLD... NEW are folders or campaign.json files", NULL},
     {0, "jobs", "N", false, "cases at a time", NULL},
     {0, "set", "\"[SECTION] KEY = VALUE\"", true,
         "change the campaign's file, or the network of every case", NULL},
@@ -581,8 +701,8 @@ static const struct option_row options[] = {
 
 const struct command command_campaign_row = {
     .name = "campaign",
-    .words = "",
-    .words_max = 0,
+    .words = "[OLD... NEW]",
+    .words_max = COMMAND_FILES_MAX,
     .options = options,
     .option_count = sizeof(options) / sizeof(*options),
     .run = run,
