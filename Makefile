@@ -56,7 +56,7 @@ UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
 .PHONY: all release reference check check-fast check-browser cover pictures demo story bench fuzz soak oom layers lint format
-.PHONY: clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
+.PHONY: campaign-proof clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
 .PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover
 .DELETE_ON_ERROR:
 
@@ -120,6 +120,10 @@ bench: ## what it costs and how it keeps time, beside the leanest forwarder (ROW
 soak: ## ten minutes at half the greatest rate, with capture: memory must stay flat (MINUTES=10)
 	@$(MAKE) --no-print-directory -j2 RELEASE=1 binaries $(BUILD)/bench/load
 	@python3 test/bench/soak.py $(MINUTES)
+
+campaign-proof: ## what campaigns promise, on thousands of simulated devices: takes minutes
+	@$(MAKE) --no-print-directory -j2 $(BUILD)/proof_campaign
+	@$(BUILD)/proof_campaign
 
 oom: deps-check ## every allocation fails once, in every command (make check: every 7th)
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/oom/deadzone
@@ -249,6 +253,10 @@ $(BUILD)/deadzone.ini.5: $(BUILD)/manpage doc/deadzone.ini.5.in
 	@$(BUILD)/manpage doc/deadzone.ini.5.in > $@
 
 $(BUILD)/bench_core: $(BUILD)/obj/test/bench/bench_core.o $(BUILD)/libdeadzone.a
+	@echo "  LD $@"
+	@$(LINK) -o $@ $^ $(LIBRARIES)
+
+$(BUILD)/proof_campaign: $(BUILD)/obj/test/bench/proof_campaign.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
 	@$(LINK) -o $@ $^ $(LIBRARIES)
 

@@ -16,13 +16,13 @@
 #include "base/memory.h"
 
 #define THRESHOLDS_MAX 4000
-#define NEGLIGIBLE 1e-9
+#define NEGLIGIBLE 1e-7
 #define BEYOND 0.025  /* of the posterior may lie within the span if the search ends outside it */
 /* Of the posterior, outside the interval at either end. Nominally 2.5 %; less, because what must hold the truth
  * in 95 % of devices is the interval for each slope by itself, not only over all that the prior expects
  * (measured by `make campaign-proof`). */
 #define TAIL 0.015
-#define CANDIDATES 24 /* points over the whole span, and as many at quantiles of the threshold */
+#define CANDIDATES 16 /* points over the whole span, and as many at quantiles of the threshold */
 
 static const double slopes[] = {0.01, 0.03, 0.1, 0.2, 0.35, 0.55, 0.8, 1.1, 1.5, 2};
 static const double slope_priors[] = {0.2, 0.05, 0.06, 0.08, 0.1, 0.11, 0.12, 0.12, 0.1, 0.06};
@@ -68,7 +68,7 @@ struct search *search_new(const struct search_settings *settings)
 	from = coordinate_of(search, settings->from);
 	to = coordinate_of(search, settings->to);
 	width = to - from;
-	fine = search->logarithmic ? log(1 + settings->precision) / 8 : width * settings->precision / 10 / 4;
+	fine = search->logarithmic ? log(1 + settings->precision) / 6 : width * settings->precision / 10 / 4;
 	fine = fmax(fmin(fine, width / 200), 1.5 * width / (THRESHOLDS_MAX - 1));
 	search->start = from - width / 4;
 	search->count = (size_t)(1.5 * width / fine) + 1;

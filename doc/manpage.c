@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "proxy/cli/command.h"
+#include "campaign/settings.h"
 #include "proxy/run/setup.h"
 
 #define LINE_MAX_SIZE 78
@@ -169,12 +170,14 @@ static void put_section_keys(const char *section)
 {
 	const struct section_kind *kind = keys_kind(setup_kinds, setup_kind_count, section);
 
+	if (!kind)
+		kind = keys_kind(settings_kinds, settings_kind_count, section);
 	assert(kind);
 	puts(".Bl -tag -width Ds");
 	for (size_t i = 0; i < kind->key_count; i++) {
 		const struct key *key = &kind->keys[i];
 
-		printf(".It Cm %s%s = Ar ", key->name, key->flags & KEY_LIST ? " No +" : "");
+		printf(".It Cm %s%s = Ar ", key->name, key->flags & (KEY_LIST | KEY_REPEATED) ? " No +" : "");
 		put_quoted(key->takes);
 		putchar('\n');
 		put_text(key->what);

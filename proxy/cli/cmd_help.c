@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "campaign/settings.h"
 #include "proxy/cli/command.h"
 #include "proxy/run/log.h"
 #include "proxy/control/routes.h"
@@ -45,7 +46,7 @@ static void print_key(const struct key *key)
 {
 	struct text what = {0};
 
-	printf("  %s%s = %s\n", key->name, key->flags & KEY_LIST ? " +" : "", key->takes);
+	printf("  %s%s = %s\n", key->name, key->flags & (KEY_LIST | KEY_REPEATED) ? " +" : "", key->takes);
 	text_add_word(&what, key->what);
 	if (key->preset || key->preset_words)
 		text_add(&what, " (%s)", key->preset ? key->preset : key->preset_words);
@@ -97,6 +98,17 @@ static void print_ini(void)
 	print_actions();
 }
 
+static void print_campaign_ini(void)
+{
+	print_wrapped(0,
+	    "A campaign's file is an ini file of its own, for `deadzone campaign -c FILE`. Paths in it are "
+	    "relative to it. A key marked + may be given several times. Below each key: its meaning, and "
+	    "(its default).");
+	putchar('\n');
+	for (size_t i = 0; i < settings_kind_count; i++)
+		print_section(settings_kinds[i]);
+}
+
 static void print_fields(const struct route_field *fields, const char *where)
 {
 	for (size_t i = 0; i < ROUTE_FIELDS_MAX && fields[i].name; i++) {
@@ -139,6 +151,10 @@ static int run(const struct command_line *line)
 		print_ini();
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 	}
+	if (strcmp(topic, "campaign.ini") == 0) {
+		print_campaign_ini();
+		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+	}
 	if (strcmp(topic, "api") == 0) {
 		print_api();
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
@@ -150,16 +166,17 @@ static int run(const struct command_line *line)
 		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 	}
 	log_error("help: there is no command `%s`; `deadzone --help` lists the commands, "
-	          "`deadzone help ini` the ini keys, `deadzone help api` the API",
+	          "`deadzone help ini` the ini keys, `deadzone help campaign.ini` those of campaigns, "
+	          "`deadzone help api` the API",
 	    topic);
 	return EXIT_USAGE;
 }
 
 const struct command command_help_row = {
     .name = "help",
-    .words = "[COMMAND, ini or api]",
+    .words = "[COMMAND, ini, campaign.ini or api]",
     .words_max = 1,
     .run = run,
-    .what = "show help for a command, the ini keys, or the API",
+    .what = "show help for a command, the ini keys, the keys of campaigns, or the API",
     .more = "",
 };
