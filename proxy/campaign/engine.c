@@ -160,24 +160,44 @@ static unsigned first_invalid(const struct engine *engine, const struct unit *un
 	return first;
 }
 
+static bool search_goes_on(const struct work *work)
+{
+	return work->no_points < SEARCH_NO_POINTS_MAX && search_result(work->search).state == SEARCH_OPEN;
+}
+
 /* Feeds the search with its finished points; returns whether it goes on. */
 static bool replay_search(struct engine *engine, struct work *work)
 {
 	const struct unit *unit = unit_of(engine, work);
 	const struct search_section *section = &engine->plan->settings->searches[unit->section];
-	bool is_first = !work->search;
 	size_t points;
 
-	search_free(work->search);
 	work->search = search_new(&section->settings);
 	work->next_run = search_replay(
 	    unit, engine->results, work->search, section, NULL, &points, &work->no_points);
 	/* What an earlier invocation could not have is tried again. */
-	if (is_first && work->no_points) {
+	if (work->no_points) {
 		work->retry_run = first_invalid(engine, unit, work->next_run);
 		work->no_points = work->retry_run ? 0 : work->no_points;
 	}
-	return work->no_points < SEARCH_NO_POINTS_MAX && search_result(work->search).state == SEARCH_OPEN;
+	return search_goes_on(work);
+}
+
+/* Feeds the search with the outcome of one more case. */
+static void answer_search(struct engine *engine, struct work *work, const struct result *result)
+{
+	const struct search_section *section =
+	    &engine->plan->settings->searches[unit_of(engine, work)->section];
+	struct error error;
+	double figure;
+
+	if (!outcome_is_judged(result->outcome) || !result->figure ||
+	    figure_read(result->figure, &section->settings.unit, &figure, &error)) {
+		work->no_points++;
+		return;
+	}
+	work->no_points = 0;
+	search_answer(work->search, figure, result->outcome == OUTCOME_PASS);
 }
 
 /* Returns the first reference without an outcome that stands, from 1; 0: all have one. */
@@ -266,11 +286,11 @@ static bool next_case(struct engine *engine, struct work *work, struct slot *slo
 	case UNIT_SEARCH:
 		if (work->running && engine->slot_count == 1)
 			return false;
-		if (!work->running && !work->retry_run && !replay_search(engine, work)) {
+		if (!work->search && !replay_search(engine, work) && !work->retry_run) {
 			finish_work(engine, work);
 			return false;
 		}
-		if (!work->search || !search_next(work->search, work->running, &figure))
+		if (!search_goes_on(work) || !search_next(work->search, work->running, &figure))
 			return false;
 		slot->run_number = work->retry_run ? work->retry_run : work->next_run++;
 		work->retry_run = 0;
@@ -584,7 +604,8 @@ static void conclude_work(struct engine *engine, struct slot *slot, const struct
 		break;
 	case UNIT_SEARCH:
 		work->invalid = 0;
-		if (!work->running && !replay_search(engine, work))
+		answer_search(engine, work, result);
+		if (!work->running && !search_goes_on(work))
 			finish_work(engine, work);
 		break;
 	}
