@@ -20,14 +20,15 @@ def main():
     device = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     device.connect((os.environ["DEADZONE_HOST"], int(os.environ["DEADZONE_PORT"])))
     device.settimeout(PATIENCE)
-    for i in range(probes):
-        device.send(b"probe %d" % i)
+    sent = {b"probe %d" % i for i in range(probes)}
+    for probe in sorted(sent):
+        device.send(probe)
     came = set()
     for _ in range(TRIES):
         device.send(b"end")
         try:
             while (answer := device.recv(2000)) != b"end":
-                came.add(answer)
+                came |= {answer} & sent
             break
         except (TimeoutError, ConnectionRefusedError):
             continue
