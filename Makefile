@@ -56,7 +56,7 @@ UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
 .PHONY: all release reference check check-fast check-browser cover pictures demo story bench fuzz soak oom layers lint format
-.PHONY: campaign-proof clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
+.PHONY: campaign campaign-proof clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
 .PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover
 .DELETE_ON_ERROR:
 
@@ -120,6 +120,14 @@ bench: ## what it costs and how it keeps time, beside the leanest forwarder (ROW
 soak: ## ten minutes at half the greatest rate, with capture: memory must stay flat (MINUTES=10)
 	@$(MAKE) --no-print-directory -j2 RELEASE=1 binaries $(BUILD)/bench/load
 	@python3 test/bench/soak.py $(MINUTES)
+
+campaign: deps-demo ## the example campaigns, with real peers: networks, an outage, a lost handshake message
+	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
+	@for name in matrix outage handshake; do \
+	    echo "$(BUILD)/deadzone campaign -c doc/examples/campaign/$$name.ini -o $(BUILD)/campaign/$$name"; \
+	    rm -rf $(BUILD)/campaign/$$name; \
+	    $(BUILD)/deadzone campaign -c doc/examples/campaign/$$name.ini -o $(BUILD)/campaign/$$name || exit 1; \
+	    echo "the page: $(BUILD)/campaign/$$name/report.html"; done
 
 campaign-proof: ## what campaigns promise, on thousands of simulated devices: takes minutes
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/proof_campaign

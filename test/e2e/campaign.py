@@ -251,6 +251,13 @@ def errors_are_told_before_anything_runs(scene):
 
 
 @test
+def the_examples_pass_the_check(scene):
+    for name in ("matrix", "outage", "handshake"):
+        done = h.deadzone("check", h.TOP / f"doc/examples/campaign/{name}.ini")
+        check_equal((done.returncode, done.stderr), (0, ""), name)
+
+
+@test
 def networks_as_an_axis(scene):
     scene.path("slow.ini", "[link default]\nlatency = 3ms\n[rule cut]\nnth = 1\ndo = drop\n")
     campaign = Campaign(scene, "[axis net]\ninclude = slow.ini, none, profile:edge-good\n", keys="seeds = 1\n",

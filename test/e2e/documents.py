@@ -26,6 +26,7 @@ def folder_with_files(scene):
     scene.path("field.pcap").write_bytes(pcap(RAW, [ip(DEVICE, CLOUD, b"asked"), ip(CLOUD, DEVICE, b"answered")] * 10))
     for name in ("my.ini", "lab.ini", "proxy.ini"):
         scene.path(name, PROXY)
+    scene.path("campaign.ini", "[campaign]\nconfig = lab.ini\ntest = true\n")
     done = deadzone("simulate", "-r", scene.path("field.pcap"), "--loss", "10%", "--set", "[proxy] seed = 1", "-w",
                     scene.path("run.pcapng"))
     check_equal(done.returncode, 0, done.stderr)
@@ -39,7 +40,9 @@ def ini_texts_pass_the_check(scene):
     texts = fences("ini")
     check(len(texts) >= 15, "the pages have ini texts")
     for page, text in texts:
-        ini = scene.path("page.ini", text if "[proxy]" in text else PROXY + text)
+        is_whole = "[proxy]" in text or "[campaign]" in text
+        scene.path("lab.ini", PROXY + "[rule dead-zone]\nnth = 75\ndo = note\n")
+        ini = scene.path("page.ini", text if is_whole else PROXY + text)
         done = deadzone("check", ini)
         check_equal((done.returncode, done.stdout), (0, ""), f"{page.name}: {done.stderr}\n{text}")
 
@@ -62,7 +65,7 @@ def commands_are_what_they_were(scene):
                 continue
             check_equal(words[0], "deadzone", f"{page.name}: only deadzone's commands stand in a fence of sh: {line}")
             options_exist(words, page)
-            if words[1] in ("run", "tell") or "--shrink" in words:
+            if words[1] in ("run", "tell", "campaign") or "--shrink" in words:
                 continue
             done = h.run(h.BINARY, *words[1:], cwd=folder)
             check_equal(done.returncode, 0, f"{page.name}: {line}: {done.stderr}")
