@@ -118,6 +118,10 @@ static void read_case(struct side *side, const json_t *object, const json_t *mea
 static void read_search(struct side *side, const json_t *search)
 {
 	const json_t *quantiles = json_object_get(search, "quantiles"), *quantile;
+	/* Two campaigns may write the same figure in different units. */
+	double base = json_is_number(json_object_get(search, "unit_base"))
+	                  ? json_number_value(json_object_get(search, "unit_base"))
+	                  : 1;
 	struct item *item;
 	size_t i;
 
@@ -128,7 +132,7 @@ static void read_search(struct side *side, const json_t *search)
 	if (!item->text)
 		item->text = memory_text(word_at(search, "text"), strlen(word_at(search, "text")));
 	json_array_foreach(quantiles, i, quantile)
-		numbers_add(&item->values, json_is_number(quantile) ? json_number_value(quantile) : 0);
+		numbers_add(&item->values, base * (json_is_number(quantile) ? json_number_value(quantile) : 0));
 }
 
 static void read_sweep(struct side *side, const json_t *sweep)

@@ -124,7 +124,8 @@ double figure_above(const struct figure_unit *unit, double figure)
 	return figure_round(unit, figure + step_at(unit, figure));
 }
 
-const char *figure_text(const struct figure_unit *unit, double figure, char *text, size_t cap)
+static const char *write_figure(
+    const struct figure_unit *unit, double figure, const char *between, char *text, size_t cap)
 {
 	double rounded = figure_round(unit, figure), step = step_at(unit, rounded);
 	int decimals = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
@@ -139,6 +140,16 @@ const char *figure_text(const struct figure_unit *unit, double figure, char *tex
 		if (end[-1] == '.')
 			end[-1] = '\0';
 	}
-	snprintf(text, cap, "%s%s", digits, unit->suffix);
+	snprintf(text, cap, "%s%s%s", digits, *unit->suffix ? between : "", unit->suffix);
 	return text;
+}
+
+const char *figure_text(const struct figure_unit *unit, double figure, char *text, size_t cap)
+{
+	return write_figure(unit, figure, "", text, cap);
+}
+
+const char *figure_show(const struct figure_unit *unit, double figure, char *text, size_t cap)
+{
+	return write_figure(unit, figure, " ", text, cap);
 }

@@ -30,6 +30,8 @@ int figure_read_unit(const char *text, struct figure_unit *unit, double *figure,
 int figure_read(const char *text, const struct figure_unit *unit, double *figure, struct error *error);
 /* Writes the figure with its unit, such as "12.5s"; `cap` of FIGURE_TEXT_SIZE is enough. */
 const char *figure_text(const struct figure_unit *unit, double figure, char *text, size_t cap);
+/* The same for people, with a space: "12.5 s". */
+const char *figure_show(const struct figure_unit *unit, double figure, char *text, size_t cap);
 /* Returns the nearest figure that can be written. */
 double figure_round(const struct figure_unit *unit, double figure);
 /* Returns the greatest figure that can be written and is not above this one, or the least not below it. */

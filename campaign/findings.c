@@ -49,6 +49,7 @@ static void conclude(
 	requirement->message = message->at ? message->at : memory_text("", 0);
 	*message = (struct text){0};
 	findings->has_failed |= state == REQUIREMENT_FAILED;
+	findings->is_complete &= state != REQUIREMENT_UNKNOWN;
 }
 
 /* ---- Matrix ---- */
@@ -169,9 +170,9 @@ void findings_figure_text(const struct search_section *search, double figure, st
 
 	if (isinf(figure))
 		text_add(out, figure > 0 ? "> %s" : "< %s",
-		    figure_text(&settings->unit, figure > 0 ? settings->to : settings->from, text, sizeof(text)));
+		    figure_show(&settings->unit, figure > 0 ? settings->to : settings->from, text, sizeof(text)));
 	else
-		text_add_word(out, figure_text(&settings->unit, figure, text, sizeof(text)));
+		text_add_word(out, figure_show(&settings->unit, figure, text, sizeof(text)));
 }
 
 void findings_search_text(
@@ -180,7 +181,9 @@ void findings_search_text(
 	const struct search_result *result = &found->result;
 
 	if (!result->answered) {
-		text_add_word(out, "no point yet");
+		text_add_word(out, found->no_points >= SEARCH_NO_POINTS_MAX
+		                       ? "it ended: three cases in a row were skipped or invalid"
+		                       : "no point yet");
 		return;
 	}
 	findings_figure_text(search, result->threshold, out);
@@ -198,7 +201,42 @@ void findings_search_text(
 			text_add(out, " (%.0f%%)", result->width * 100);
 	}
 	if (found->is_incomplete)
-		text_add_word(out, ", incomplete");
+		text_add_word(out, found->no_points >= SEARCH_NO_POINTS_MAX
+		                       ? ", incomplete: three cases in a row were skipped or invalid"
+		                       : ", incomplete");
+}
+
+static json_t *json_number(double value)
+{
+	return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *search_result_json(
+    const struct search_section *search, const struct search_findings *found, const char *text)
+{
+	static const char *const states[] = {"open", "found", "above", "below", "imprecise"};
+	json_t *object = json_object();
+
+	json_object_set_new(object, "name", json_string(search->name));
+	json_object_set_new(object, "set", json_string(search->set));
+	json_object_set_new(object, "value", json_string(search->value));
+	json_object_set_new(object, "unit", json_string(search->settings.unit.suffix));
+	json_object_set_new(object, "unit_base", json_real(search->settings.unit.base));
+	json_object_set_new(object, "from", json_number(search->settings.from));
+	json_object_set_new(object, "to", json_number(search->settings.to));
+	json_object_set_new(object, "logarithmic", json_boolean(search_is_logarithmic(&search->settings)));
+	json_object_set_new(object, "worse", json_string(search->settings.less ? "less" : "more"));
+	json_object_set_new(object, "target", json_number(search->settings.target));
+	json_object_set_new(object, "state", json_string(states[found->result.state]));
+	json_object_set_new(object, "complete", json_boolean(!found->is_incomplete));
+	json_object_set_new(object, "threshold", json_number(found->result.threshold));
+	json_object_set_new(object, "low", json_number(found->result.low));
+	json_object_set_new(object, "high", json_number(found->result.high));
+	json_object_set_new(object, "slope", json_number(found->result.slope));
+	json_object_set_new(object, "width", json_number(found->result.width));
+	json_object_set_new(object, "runs", json_integer(found->result.answered));
+	json_object_set_new(object, "text", json_string(text));
+	return object;
 }
 
 static const struct unit *find_unit(
@@ -277,13 +315,11 @@ static void judge_searches(struct findings *findings)
 		for (size_t c = 0; c < cells; c++) {
 			struct search_findings *found = &findings->searches[s * cells + c];
 			const struct unit *unit = find_unit(findings, UNIT_SEARCH, s, c);
-			unsigned no_points;
-
 			struct search *search = search_new(&settings->searches[s].settings);
 
 			found->points = memory_new(SEARCH_RUNS_MAX, sizeof(const struct result *));
 			findings->done += search_replay(unit, findings->results, search, &settings->searches[s],
-			                      found->points, &found->point_count, &no_points) -
+			                      found->points, &found->point_count, &found->no_points) -
 			                  1;
 			summarize_search(search, &settings->searches[s].settings, found);
 			search_free(search);
@@ -347,6 +383,12 @@ static void judge_sweep(struct findings *findings, const struct unit *references
 		return;
 	requirement = add_requirement(findings, REQUIREMENT_SWEEP, "w/%s/%s", sweep->name,
 	    findings->plan->cells[references->cell].id);
+	if (found->cell->state == SWEEP_EMPTY) {
+		text_add_word(&message, sweep->at == SWEEP_HANDSHAKE ? "no DTLS handshake was seen in all references"
+		                                                     : "the references share no place");
+		conclude(findings, requirement, REQUIREMENT_UNKNOWN, &message);
+		return;
+	}
 	if (found->cell->state == SWEEP_FAILED) {
 		text_add_word(&message, "the test fails on an untouched network: a reference did not pass");
 		conclude(findings, requirement, REQUIREMENT_UNKNOWN, &message);
@@ -355,7 +397,7 @@ static void judge_sweep(struct findings *findings, const struct unit *references
 	text_add(&message, "%u of %u faults survived", found->survived, found->judged);
 	if (!sweep->require_none)
 		text_add(&message, ", wanted %g%%", sweep->require * 100);
-	if (sweep->max_cost)
+	if (sweep->max_cost && isfinite(found->max_cost))
 		text_add(&message, "; the dearest cost %.3f s, wanted at most %.3f s", found->max_cost, max_cost);
 	if (found->missing || found->invalid)
 		text_add(&message, "; %u have not run, %u are invalid", found->missing, found->invalid);
@@ -392,7 +434,7 @@ static void judge_sweeps(struct findings *findings, const struct expansion *expa
 
 			found->cell = expansion_cell(expansion, s, c);
 			count_sweep(findings, s, c, found);
-			findings->is_complete &= found->cell->state != SWEEP_WAITS && found->cell->state != SWEEP_FAILED;
+			findings->is_complete &= found->cell->state == SWEEP_READY;
 			judge_sweep(findings, find_unit(findings, UNIT_REFERENCES, s, c), found);
 		}
 }

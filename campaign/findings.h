@@ -35,6 +35,7 @@ struct search_findings {
 	double curve[FINDINGS_CURVE]; /* share of passes, evenly over the span (its logarithm, if so searched) */
 	const struct result **points; /* by number; skipped and invalid ones are no points */
 	size_t point_count;
+	unsigned no_points; /* cases in a row, at the end, that were none */
 	bool is_incomplete; /* three cases in a row were no points, or it has not ended yet */
 };
 
@@ -91,9 +92,13 @@ const struct measure_findings *findings_measure(
 /* Returns the extra network seconds that a fault cost; NAN: unknown. */
 double findings_cost(const struct findings *findings, const struct unit *unit);
 
-/* Writes a threshold, "> 300s" and "< 1s" outside the span. */
+/* Writes a threshold, "> 300 s" and "< 1 s" outside the span. */
 void findings_figure_text(const struct search_section *search, double figure, struct text *out);
-/* Writes the result of a search in words: "42.5s (40.1s to 44.8s), 17 runs". */
+/* Returns the result of a search as JSON: state, threshold, interval, slope, runs and `text`, the same in words.
+ * The caller owns it. */
+json_t *search_result_json(
+    const struct search_section *search, const struct search_findings *found, const char *text);
+/* Writes the result of a search in words: "42.5 s (40.1 s to 44.8 s), 17 runs". */
 void findings_search_text(
     const struct search_section *search, const struct search_findings *found, struct text *out);
 

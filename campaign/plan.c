@@ -281,6 +281,20 @@ const struct unit *plan_unit(const struct campaign_plan *plan, const char *id)
 	return place ? &plan->units[place - 1] : NULL;
 }
 
+const struct unit *plan_unit_of_case(const struct campaign_plan *plan, const char *id)
+{
+	const struct unit *unit = plan_unit(plan, id);
+	const char *last = strrchr(id, '/');
+	char *head;
+
+	if (unit || !last || !last[1] || strspn(last + 1, "0123456789") != strlen(last + 1))
+		return unit;
+	head = memory_text(id, (size_t)(last - id));
+	unit = plan_unit(plan, head);
+	free(head);
+	return unit && (unit->kind == UNIT_SEARCH || unit->kind == UNIT_REFERENCES) ? unit : NULL;
+}
+
 void plan_free(struct campaign_plan *plan)
 {
 	if (plan)

@@ -51,6 +51,8 @@ void plan_add_fault(struct campaign_plan *plan, size_t sweep, size_t cell, const
 
 /* Returns the unit with this id, or NULL. */
 const struct unit *plan_unit(const struct campaign_plan *plan, const char *id);
+/* Returns the unit that a case belongs to: its own, or the search or references that it is a run of; or NULL. */
+const struct unit *plan_unit_of_case(const struct campaign_plan *plan, const char *id);
 /* Returns the cell with this id, or NULL. */
 const struct cell *plan_cell(const struct campaign_plan *plan, const char *id);
 

@@ -191,6 +191,25 @@ void results_put(struct results *results, const struct result *result)
 	dictionary_put(&results->by_id, NULL, known->id, known);
 }
 
+void results_remove(struct results *results, const char *id)
+{
+	for (size_t i = 0; i < results->count; i++) {
+		struct result *result = results->all[i];
+
+		if (strcmp(result->id, id) != 0)
+			continue;
+		/* The dictionary cannot forget a name: it is rebuilt. */
+		results->all[i] = results->all[--results->count];
+		dictionary_free(&results->by_id);
+		results->by_id = (struct dictionary){0};
+		for (size_t k = 0; k < results->count; k++)
+			dictionary_put(&results->by_id, NULL, results->all[k]->id, results->all[k]);
+		result_fini(result);
+		free(result);
+		return;
+	}
+}
+
 /* Numbers in ids are compared as numbers: m/gprs/10 comes after m/gprs/9. */
 static int by_id(const void *a, const void *b)
 {

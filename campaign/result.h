@@ -62,6 +62,8 @@ struct results {
 
 /* Takes over the members of `result`. */
 void results_put(struct results *results, const struct result *result);
+/* Forgets a result. */
+void results_remove(struct results *results, const char *id);
 /* Sorts them by id, as reports list them. */
 void results_sort(struct results *results);
 const struct result *results_get(const struct results *results, const char *id);

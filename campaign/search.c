@@ -39,7 +39,7 @@ struct search {
 	size_t count;       /* thresholds */
 	double *log_thresholds;
 	double (*weight)[SLOPES][LAPSES];
-	unsigned answered;
+	unsigned answered, passed;
 };
 
 bool search_is_logarithmic(const struct search_settings *settings)
@@ -159,6 +159,7 @@ void search_answer(struct search *search, double figure, bool passed)
 	double sum = 0, pass[SLOPES];
 
 	search->answered++;
+	search->passed += passed;
 	for (size_t t = 0; t < search->count; t++) {
 		curves_at(&curves, t, pass);
 		for (size_t s = 0; s < SLOPES; s++)
@@ -219,6 +220,12 @@ static bool is_narrow(const struct search *search, double threshold, double low,
 	                      figure_ceil(&settings->unit, high);
 }
 
+/* Returns whether there was a pass and a failure: a narrow span alone finds nothing. */
+static bool has_both(const struct search *search)
+{
+	return search->passed && search->passed < search->answered;
+}
+
 struct search_result search_result(const struct search *search)
 {
 	const struct search_settings *settings = &search->settings;
@@ -236,7 +243,7 @@ struct search_result search_result(const struct search *search)
 	free(weights);
 	result.state = surely_above > settings->to               ? SEARCH_ABOVE
 	               : surely_below < settings->from           ? SEARCH_BELOW
-	               : is_narrow(search, middle, low, high)    ? SEARCH_FOUND
+	               : has_both(search) && is_narrow(search, middle, low, high) ? SEARCH_FOUND
 	               : search->answered >= settings->runs      ? SEARCH_IMPRECISE
 	                                                         : SEARCH_OPEN;
 	result.threshold = infinite_outside(search, middle);
@@ -363,13 +370,21 @@ static double candidate(const struct search *search, const struct sums *sums, si
 	return fmin(fmax(figure, settings->from), settings->to);
 }
 
-bool search_next(const struct search *search, unsigned pending, double *figure)
+static struct search *copy(const struct search *from)
+{
+	struct search *search = search_new(&from->settings);
+
+	memcpy(search->weight, from->weight, search->count * sizeof(*search->weight));
+	search->answered = from->answered;
+	search->passed = from->passed;
+	return search;
+}
+
+static void choose_point(const struct search *search, double *figure)
 {
 	struct sums sums;
 	double least = INFINITY;
 
-	if (search_result(search).state != SEARCH_OPEN || search->answered + pending >= search->settings.runs)
-		return false;
 	sums_init(&sums, search);
 	for (size_t i = 0; i < 2 * CANDIDATES; i++) {
 		double at = candidate(search, &sums, i);
@@ -381,5 +396,23 @@ bool search_next(const struct search *search, unsigned pending, double *figure)
 		}
 	}
 	sums_fini(&sums);
+}
+
+bool search_next(const struct search *search, const double *pending, unsigned pending_count, double *figure)
+{
+	struct search *supposed;
+
+	if (search_result(search).state != SEARCH_OPEN ||
+	    search->answered + pending_count >= search->settings.runs)
+		return false;
+	if (!pending_count) {
+		choose_point(search, figure);
+		return true;
+	}
+	supposed = copy(search);
+	for (unsigned i = 0; i < pending_count; i++)
+		search_answer(supposed, pending[i], search_share(supposed, pending[i]) > 0.5);
+	choose_point(supposed, figure);
+	search_free(supposed);
 	return true;
 }

@@ -56,9 +56,10 @@ struct search;
 
 struct search *search_new(const struct search_settings *settings);
 void search_free(struct search *search);
-/* Sets *figure to the next point and returns true; false if the search is over. `pending` cases whose answer
- * is outstanding count as runs. */
-bool search_next(const struct search *search, unsigned pending, double *figure);
+/* Sets *figure to the next point and returns true; false if the search is over. `pending` are the points of
+ * cases that run: they count as runs, and are taken as if their likelier outcome had come, so that the next
+ * point is another one. */
+bool search_next(const struct search *search, const double *pending, unsigned pending_count, double *figure);
 void search_answer(struct search *search, double figure, bool passed);
 struct search_result search_result(const struct search *search);
 /* Returns whether the span is searched in the logarithm of the figure. */

@@ -847,8 +847,11 @@ static void complete(struct settings *settings, struct complaints *complaints)
 {
 	struct campaign_settings *campaign = &settings->campaign;
 
-	require_key(settings, "campaign", "", "config", campaign->config, complaints);
-	require_key(settings, "campaign", "", "test", campaign->test, complaints);
+	/* A line that is wrong was reported already. */
+	if (!complaints_count(complaints, COMPLAINT_ERROR)) {
+		require_key(settings, "campaign", "", "config", campaign->config, complaints);
+		require_key(settings, "campaign", "", "test", campaign->test, complaints);
+	}
 	for (size_t i = 0; i < settings->axis_count; i++)
 		complete_axis(settings, &settings->axes[i], complaints);
 	for (size_t i = 0; i < settings->search_count; i++)

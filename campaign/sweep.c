@@ -170,6 +170,12 @@ static bool split_place(char *line, char *fields[FIELDS])
 	return !line;
 }
 
+/* Returns whether the text is safe as part of an id and in a rule. */
+static bool is_safe_name(const char *name)
+{
+	return *name && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == strlen(name);
+}
+
 /* Finds the place in a reference; returns its datagram's number, or -1. */
 static long datagram_of(const struct result *reference, const char *name)
 {
@@ -235,7 +241,7 @@ void sweep_plan(const struct result *const *references, size_t count, uint64_t l
 		char *fields[FIELDS];
 		bool is_merged = false;
 
-		if (split_place(line, fields)) {
+		if (split_place(line, fields) && is_safe_name(fields[0]) && !strpbrk(fields[1], "\r\n[]")) {
 			for (size_t k = 0; k < plan->count && !is_merged; k++)
 				is_merged = share_datagram(references, count, plan->all[k].name, fields[0]);
 			if (!is_shared(references, count, fields[0])) {
@@ -275,6 +281,15 @@ static bool is_number(const char *text)
 	return *text && strspn(text, "0123456789") == strlen(text);
 }
 
+/* Returns whether the first `size` bytes name a kind of record. */
+static bool is_kind(const char *word, size_t size)
+{
+	for (int kind = 0; kind < DTLS_KIND_COUNT; kind++)
+		if (strlen(dtls_kinds[kind]) == size && strncmp(dtls_kinds[kind], word, size) == 0)
+			return true;
+	return false;
+}
+
 int sweep_place_of(const char *name, struct sweep_place *place)
 {
 	enum way way = strncmp(name, "up-", 3) == 0 ? WAY_UP : WAY_DOWN;
@@ -283,7 +298,7 @@ int sweep_place_of(const char *name, struct sweep_place *place)
 	unsigned long nth = 1;
 
 	*place = (struct sweep_place){0};
-	if (way == WAY_DOWN && strncmp(name, "down-", 5) != 0)
+	if (!is_safe_name(name) || (way == WAY_DOWN && strncmp(name, "down-", 5) != 0))
 		return -1;
 	rest = name + (way == WAY_UP ? 3 : 5);
 	dash = strrchr(rest, '-');
@@ -296,10 +311,17 @@ int sweep_place_of(const char *name, struct sweep_place *place)
 			size = (size_t)(dash - rest);
 			nth = strtoul(dash + 1, NULL, 10);
 		}
+		if (!is_kind(rest, size)) {
+			text_free(&conditions);
+			return -1;
+		}
 		text_add(&conditions, "direction = %s;dtls = %.*s;scope = all", way_words[way], (int)size, rest);
 		if (strncmp(rest, "unified", size) == 0)
 			text_add_word(&conditions, ";epoch = 2");
-		if (nth > 1)
+		/* A retransmitted ClientHello has the message_seq of the first; the next one counts it up. */
+		if (strncmp(rest, "client_hello", size) == 0 && size == strlen("client_hello"))
+			text_add(&conditions, ";message_seq = %lu", nth - 1);
+		else if (nth > 1)
 			text_add(&conditions, ";nth = %lu", nth);
 	}
 	*place = (struct sweep_place){

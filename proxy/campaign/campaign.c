@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,8 +43,8 @@ static char *beside(const char *home, const char *path)
 	return whole.at;
 }
 
-struct campaign *campaign_new(
-    const char *path, const char *const *sets, size_t set_count, struct complaints *complaints)
+struct campaign *campaign_new(const char *path, const char *const *sets, size_t set_count, unsigned jobs,
+    struct complaints *complaints)
 {
 	struct campaign *campaign = memory_new(1, sizeof(*campaign));
 	size_t network_count = 0;
@@ -69,7 +70,8 @@ struct campaign *campaign_new(
 	        .config = campaign->config,
 	        .sets = campaign->network_sets,
 	        .set_count = network_count}};
-	network_check_all(&campaign->context.network, complaints);
+	network_check_all(
+	    &campaign->context.network, jobs ? jobs : campaign->settings->campaign.jobs, complaints);
 	return campaign;
 }
 
@@ -114,6 +116,8 @@ static void add_cell(const struct campaign *campaign, const struct cell *cell, j
 				text_add(&kept, "%.*s\n", (int)size, line);
 			line += size;
 		}
+		/* Tables and traces stand there by their names only. */
+		text_add(&kept, "; contents %016" PRIx64 "\n", network_contents(setup));
 		set_text(identity, name.at, kept.at);
 	}
 	text_free(&text);
@@ -137,12 +141,41 @@ static void add_search(const struct search_section *search, json_t *identity)
 	text_free(&text);
 }
 
+/* Adds what each label of an axis stands for, and how it is changed. */
+static void add_axis(const struct axis *axis, json_t *identity)
+{
+	struct text name = {0};
+
+	text_add(&name, "change of axis %s", axis->name);
+	set_text(identity, name.at, axis->change);
+	for (size_t i = 0; i < axis->count; i++) {
+		text_clear(&name);
+		text_add(&name, "axis %s, %s", axis->name, axis->all[i].label);
+		set_text(identity, name.at, axis->all[i].value);
+	}
+	text_free(&name);
+}
+
+static void add_statuses(const struct campaign_settings *own, json_t *identity)
+{
+	struct text text = {0};
+	char span[64];
+
+	text_add_word(&text, "");
+	for (size_t i = 0; i < own->invalid_status.count; i++)
+		text_add(&text, "%s ", units_span_text(&own->invalid_status.all[i], span, sizeof(span)));
+	set_text(identity, "invalid_status", text.at);
+	text_free(&text);
+}
+
 static void add_sweep(const struct sweep_section *sweep, json_t *identity)
 {
 	struct text name = {0}, text = {0};
 
 	text_add(&name, "sweep %s", sweep->name);
-	text_add(&text, "at = %d %s\n", (int)sweep->at, sweep->kind ? sweep->kind : "");
+	text_add(&text, "at = %d %s\ndirection = %d %d\nreferences = %ju\n", (int)sweep->at,
+	    sweep->kind ? sweep->kind : "", sweep->ways[WAY_UP], sweep->ways[WAY_DOWN],
+	    (uintmax_t)sweep->references);
 	set_text(identity, name.at, text.at);
 	text_free(&name);
 	text_free(&text);
@@ -153,20 +186,22 @@ json_t *campaign_identity(const struct campaign *campaign, const char *subject)
 	const struct settings *settings = campaign->settings;
 	const struct campaign_settings *own = &settings->campaign;
 	json_t *identity = json_object();
-	struct text seed = {0};
 
 	set_text(identity, "subject", subject);
 	set_text(identity, "test", own->test);
 	set_text(identity, "prepare", own->prepare);
 	set_text(identity, "cleanup", own->cleanup);
 	set_text(identity, "setup", own->setup);
+	set_text(identity, "advertise", own->advertise);
+	add_statuses(own, identity);
+	for (size_t i = 0; i < settings->axis_count; i++)
+		add_axis(&settings->axes[i], identity);
 	for (size_t i = 0; i < campaign->plan->cell_count; i++)
 		add_cell(campaign, &campaign->plan->cells[i], identity);
 	for (size_t i = 0; i < settings->search_count; i++)
 		add_search(&settings->searches[i], identity);
 	for (size_t i = 0; i < settings->sweep_count; i++)
 		add_sweep(&settings->sweeps[i], identity);
-	text_free(&seed);
 	return identity;
 }
 
@@ -186,7 +221,8 @@ char *campaign_subject(const struct campaign *campaign, struct error *error)
 		error_set(error, "no temporary file can be made: %s", strerror(errno));
 		return NULL;
 	}
-	if (case_command(&campaign->context, NULL, NULL, command, SUBJECT_TIMEOUT, path, error) == 0 &&
+	if (case_command(&campaign->context, NULL, &(struct case_command){command, SUBJECT_TIMEOUT}, path, true, NULL,
+	        NULL, error) == 0 &&
 	    regular_read(fd, path, SUBJECT_MAX, &text, error) == 0)
 		subject = memory_text(text.size ? text.at : "", text.size ? strcspn(text.at, "\n") : 0);
 	close(fd);

@@ -21,9 +21,10 @@ struct campaign {
 };
 
 /* Reads the file with the settings of --set, and checks every cell. Errors go to `complaints`; the campaign
- * may be used only if there are none. Never returns NULL. */
-struct campaign *campaign_new(
-    const char *path, const char *const *sets, size_t set_count, struct complaints *complaints);
+ * may be used only if there are none. `jobs` is that of the command line; 0: as the file says. Never returns
+ * NULL. */
+struct campaign *campaign_new(const char *path, const char *const *sets, size_t set_count, unsigned jobs,
+    struct complaints *complaints);
 void campaign_free(struct campaign *campaign);
 
 /* Returns what finished cases depend on, by name; the caller owns it. */

@@ -20,6 +20,7 @@
 #include "base/regular.h"
 #include "campaign/sweep.h"
 #include "proxy/campaign/child.h"
+#include "proxy/campaign/folder.h"
 #include "proxy/campaign/measures.h"
 #include "proxy/run/clock.h"
 #include "proxy/run/summary.h"
@@ -28,9 +29,10 @@
 #define STOP_TIMEOUT (30 * NS_S)  /* of the proxy, which writes its summary and capture */
 #define PREPARED_MAX ((size_t)1 << 20)
 #define READY_MAX 65536
+#define LINES_MAX 1000 /* of $DEADZONE_ENV and $DEADZONE_MEASURES */
 #define POLL_SOON (10 * NS_MS) /* while something is awaited that no descriptor reports */
 
-enum step { STEP_PREPARE, STEP_PROXY, STEP_TEST, STEP_STOP, STEP_CLEANUP, STEP_OVER };
+enum step { STEP_BENCH, STEP_PREPARE, STEP_PROXY, STEP_TEST, STEP_STOP, STEP_CLEANUP, STEP_OVER };
 
 struct case_run {
 	const struct case_context *context;
@@ -50,6 +52,11 @@ struct case_run {
 	ns_t test_began, test_seconds, test_ended_wall;
 	bool test_ran, timed_out, interrupted;
 	int status, signal;
+	size_t bench_done; /* commands of the bench that have run */
+	struct text bench_failure;
+	bool is_judged;
+	struct result result;
+	json_t *summary;
 };
 
 const struct case_task *case_task(const struct case_run *run)
@@ -161,20 +168,24 @@ static char *file_of(const struct case_run *run, const char *name)
 	return path.at;
 }
 
-/* Returns the contents of a small file that a command may have written; "" if there is none. */
+/* Returns the contents of a small file that a command may have written; "" if there is none. NULL: it cannot
+ * be read, and *error says why. */
 static char *read_small(const struct case_run *run, const char *name, struct error *error)
 {
 	char *path = file_of(run, name), *contents = NULL;
 	struct text text = {0};
-	struct error ignored;
-	int fd = regular_open(path, false, &ignored);
+	int fd = access(path, F_OK) && errno == ENOENT ? -1 : regular_open(path, false, error);
 
-	if (fd < 0) {
-		contents = memory_text("", 0);
-	} else {
-		if (regular_read(fd, path, PREPARED_MAX, &text, error) == 0)
-			contents = memory_text(text.size ? text.at : "", text.size);
+	if (fd >= 0) {
+		if (regular_read(fd, path, PREPARED_MAX, &text, error) == 0) {
+			if (text.size && strlen(text.at) != text.size)
+				error_set(error, "`%s` holds a NUL byte", path);
+			else
+				contents = memory_text(text.size ? text.at : "", text.size);
+		}
 		close(fd);
+	} else if (access(path, F_OK) && errno == ENOENT) {
+		contents = memory_text("", 0);
 	}
 	text_free(&text);
 	free(path);
@@ -186,6 +197,9 @@ static int open_log(const struct case_run *run, const char *name, struct error *
 	char *path = file_of(run, name);
 	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 
+	/* The test may have removed its folder; cleanup must run all the same. */
+	if (fd < 0 && errno == ENOENT)
+		fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		error_set(error, "`%s` cannot be written: %s", path, strerror(errno));
 	free(path);
@@ -367,6 +381,62 @@ static bool read_ready(struct case_run *run)
 
 static void begin_step(struct case_run *run, enum step step, ns_t now);
 
+/* Says how a command failed; returns false if it did not. */
+static bool describe_failure(const struct child *child, const char *command, struct text *out)
+{
+	if (child->timed_out)
+		text_add(out, "`%s` ran out of time", command);
+	else if (child->signal)
+		text_add(out, "`%s` was killed by signal %d", command, child->signal);
+	else if (child->status)
+		text_add(out, "`%s` failed with status %d", command, child->status);
+	return child->timed_out || child->signal || child->status;
+}
+
+/* Starts the next command of the bench, or the case itself. */
+static void begin_bench(struct case_run *run, ns_t now)
+{
+	const char *words[] = {"/bin/sh", "-c", NULL, NULL};
+	struct child_options options = {.words = words,
+	    .environment = run->environment.all,
+	    .folder = run->context->home,
+	    .passed = -1,
+	    .keeps_group = true};
+	struct error error;
+	int failed;
+
+	if (run->bench_done == run->task.before_count) {
+		begin_step(run, STEP_PREPARE, now);
+		return;
+	}
+	words[2] = run->task.before[run->bench_done].command;
+	options.timeout = run->task.before[run->bench_done].timeout;
+	options.output = open(run->task.bench_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	failed = options.output < 0 ? error_set(&error, "`%s` cannot be written: %s", run->task.bench_log, strerror(errno))
+	                            : child_start(&run->command, &options, now, &error);
+	if (options.output >= 0)
+		close(options.output);
+	if (failed) {
+		text_add_word(&run->bench_failure, error.text);
+		begin_step(run, STEP_OVER, now);
+	}
+}
+
+static void end_bench(struct case_run *run, ns_t now)
+{
+	const char *command = run->task.before[run->bench_done].command;
+
+	if (run->interrupted) {
+		begin_step(run, STEP_OVER, now);
+	} else if (describe_failure(&run->command, command, &run->bench_failure)) {
+		text_add(&run->bench_failure, "; see %s", run->task.bench_log);
+		begin_step(run, STEP_OVER, now);
+	} else {
+		run->bench_done++;
+		begin_step(run, STEP_BENCH, now);
+	}
+}
+
 static void begin_prepare(struct case_run *run, ns_t now)
 {
 	const struct campaign_settings *campaign = &run->context->plan->settings->campaign;
@@ -380,7 +450,13 @@ static void begin_prepare(struct case_run *run, ns_t now)
 /* Adds the lines of $DEADZONE_ENV to the environment. */
 static void read_prepared_environment(struct case_run *run, char *lines)
 {
+	unsigned count = 0;
+
 	for (char *line = strtok(lines, "\r\n"); line; line = strtok(NULL, "\r\n")) {
+		if (++count > LINES_MAX) {
+			break_case(run, "prepare wrote more than %d lines to $DEADZONE_ENV", LINES_MAX);
+			return;
+		}
 		if (*line == '=' || !strchr(line, '=')) {
 			break_case(run, "prepare wrote `%.100s` to $DEADZONE_ENV; a line is NAME=VALUE", line);
 			return;
@@ -391,17 +467,14 @@ static void read_prepared_environment(struct case_run *run, char *lines)
 
 static void end_prepare(struct case_run *run, ns_t now)
 {
-	const struct child *child = &run->command;
 	struct error error;
+	struct text failure = {0};
 	char *environment;
 
-	run->left_group = child->pid;
-	if (child->timed_out)
-		break_case(run, "prepare ran out of time");
-	else if (child->signal)
-		break_case(run, "prepare was killed by signal %d", child->signal);
-	else if (child->status)
-		break_case(run, "prepare exited with status %d", child->status);
+	run->left_group = run->command.pid;
+	if (describe_failure(&run->command, run->context->plan->settings->campaign.prepare, &failure))
+		break_case(run, "prepare: %s", failure.at);
+	text_free(&failure);
 	if (run->broken.size) {
 		begin_step(run, STEP_STOP, now);
 		return;
@@ -413,7 +486,7 @@ static void end_prepare(struct case_run *run, ns_t now)
 	else
 		read_prepared_environment(run, environment);
 	free(environment);
-	begin_step(run, run->broken.size ? STEP_STOP : STEP_PROXY, now);
+	begin_step(run, run->broken.size || run->interrupted ? STEP_STOP : STEP_PROXY, now);
 }
 
 static void begin_test(struct case_run *run, ns_t now)
@@ -464,23 +537,14 @@ static void end_stop(struct case_run *run, ns_t now)
 	begin_step(run, STEP_CLEANUP, now);
 }
 
-/* What the case will come to, for cleanup; it is judged only afterwards. */
-static const char *likely_outcome(const struct case_run *run)
-{
-	if (run->broken.size || run->interrupted)
-		return outcome_words[OUTCOME_INVALID];
-	if (run->timed_out)
-		return outcome_words[OUTCOME_TIMEOUT];
-	if (run->status == STATUS_SKIP)
-		return outcome_words[OUTCOME_SKIP];
-	return outcome_words[run->status || run->signal ? OUTCOME_FAIL : OUTCOME_PASS];
-}
+static void judge(struct case_run *run);
 
 static void begin_cleanup(struct case_run *run, ns_t now)
 {
 	const struct campaign_settings *campaign = &run->context->plan->settings->campaign;
 
-	environment_set(run, "OUTCOME", "%s", likely_outcome(run));
+	judge(run);
+	environment_set(run, "OUTCOME", "%s", outcome_words[run->result.outcome]);
 	if (!campaign->cleanup || start_command(run, campaign->cleanup, campaign->cleanup_timeout, false, now))
 		begin_step(run, STEP_OVER, now);
 }
@@ -502,6 +566,7 @@ static void begin_step(struct case_run *run, enum step step, ns_t now)
 {
 	run->step = step;
 	switch (step) {
+	case STEP_BENCH: begin_bench(run, now); break;
 	case STEP_PREPARE: begin_prepare(run, now); break;
 	case STEP_PROXY:
 		if (write_case(run) || start_proxy(run, now))
@@ -554,6 +619,10 @@ void case_poll(struct case_run *run, ns_t now)
 		child_poll(&run->command, now);
 		child_poll(&run->proxy, now);
 		switch (run->step) {
+		case STEP_BENCH:
+			if (child_is_over(&run->command))
+				end_bench(run, now);
+			break;
 		case STEP_PREPARE:
 			if (child_is_over(&run->command))
 				end_prepare(run, now);
@@ -604,9 +673,11 @@ ns_t case_due(const struct case_run *run)
 
 void case_interrupt(struct case_run *run, ns_t now)
 {
+	if (run->step >= STEP_STOP)
+		return;
 	run->interrupted = true;
 	break_case(run, "interrupted");
-	if (run->step == STEP_PREPARE || run->step == STEP_TEST)
+	if (run->step != STEP_PROXY)
 		child_stop(&run->command, now);
 	case_poll(run, now);
 }
@@ -620,20 +691,18 @@ void case_kill(struct case_run *run)
 	run->step = STEP_OVER;
 }
 
-struct case_run *case_new(
-    const struct case_context *context, const struct case_task *task, ns_t now, struct error *error)
+struct case_run *case_new(const struct case_context *context, const struct case_task *task, ns_t now)
 {
 	static unsigned number;
 	struct case_run *run = memory_new(1, sizeof(*run));
 	struct text path = {0};
 
-	(void)error;
 	*run = (struct case_run){.context = context, .task = *task, .ready_fd = -1, .status = -1};
 	run->command.fd = run->proxy.fd = -1;
 	text_add(&path, "%s/%u.sock", context->sockets, ++number);
 	run->socket = path.at;
 	fill_environment(run);
-	begin_step(run, STEP_PREPARE, now);
+	begin_step(run, STEP_BENCH, now);
 	return run;
 }
 
@@ -648,6 +717,9 @@ void case_free(struct case_run *run)
 	free(run->socket);
 	text_free(&run->ready);
 	text_free(&run->broken);
+	text_free(&run->bench_failure);
+	result_fini(&run->result);
+	json_decref(run->summary);
 	free(run);
 }
 
@@ -719,11 +791,24 @@ static void read_summary(const json_t *summary, struct outcome_facts *facts, str
 	read_failures(summary, facts, result);
 }
 
-/* Adds the lines "NAME NUMBER" of $DEADZONE_MEASURES. Lines that are none are skipped. */
-static void read_own_measures(const struct case_run *run, struct result *result)
+static bool is_built_in(const char *name)
+{
+	for (size_t i = 0; i < SETTINGS_BUILT_IN; i++)
+		if (strcmp(settings_built_in[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Adds the lines "NAME NUMBER" of $DEADZONE_MEASURES. Lines that are none are skipped, as are the names of
+ * measures that every case has. */
+static void read_own_measures(struct case_run *run, struct result *result)
 {
 	struct error error;
 	char *lines = read_small(run, "measures", &error);
+	unsigned count = 0;
+
+	if (!lines)
+		break_case(run, "%s", error.text);
 
 	for (char *line = lines ? strtok(lines, "\r\n") : NULL; line; line = strtok(NULL, "\r\n")) {
 		char name[64], *end;
@@ -732,15 +817,22 @@ static void read_own_measures(const struct case_run *run, struct result *result)
 
 		if (!size || size >= sizeof(name) || end[strspn(end, " \t")] || !line[size] || !isfinite(value))
 			continue;
+		if (++count > LINES_MAX)
+			break;
 		snprintf(name, sizeof(name), "%.*s", (int)size, line);
+		if (is_built_in(name))
+			continue;
 		result_measure(result, name, value);
 	}
 	free(lines);
 }
 
-void case_judge(struct case_run *run, struct result *result, json_t **summary)
+/* Reads what the proxy and the commands have left, and decides the outcome. */
+static void judge(struct case_run *run)
 {
 	const struct case_task *task = &run->task;
+	struct result *result = &run->result;
+	json_t **summary = &run->summary;
 	char *path = file_of(run, "summary.json"), *capture = file_of(run, "run.pcapng");
 	struct outcome_facts facts = {.timed_out = run->timed_out,
 	    .status = run->status,
@@ -749,6 +841,9 @@ void case_judge(struct case_run *run, struct result *result, json_t **summary)
 	    .is_fault = task->fault && !task->is_clean};
 	struct text reason = {0};
 
+	run->is_judged = true;
+	if (!folder_exists(task->folder))
+		break_case(run, "its folder, $DEADZONE_DIR, was removed");
 	*result = (struct result){.id = memory_text(task->id, strlen(task->id)),
 	    .seconds = (double)run->test_seconds / 1e9,
 	    .status = run->timed_out ? -1 : run->status,
@@ -764,7 +859,7 @@ void case_judge(struct case_run *run, struct result *result, json_t **summary)
 		read_summary(*summary, &facts, result);
 	else
 		break_case(run, "the proxy left no summary; see proxy.log");
-	if (*summary && facts.has_sessions)
+	if (*summary && facts.has_sessions && run->test_ran)
 		measures_read(capture, run->test_ended_wall, task->places_of, result);
 	read_own_measures(run, result);
 	facts.unmet = result->unmet_count ? result->unmet[0] : NULL;
@@ -776,15 +871,36 @@ void case_judge(struct case_run *run, struct result *result, json_t **summary)
 	free(capture);
 }
 
-/* ---- Commands of the campaign ---- */
-
-int case_command(const struct case_context *context, const struct bench_section *bench, const struct cell *cell,
-    const char *command, ns_t timeout, const char *log, struct error *error)
+const char *case_bench_failure(const struct case_run *run)
 {
-	const char *const words[] = {"/bin/sh", "-c", command, NULL};
-	struct case_run environment = {.context = context, .task = {.bench = bench, .cell = cell}};
-	struct child_options options = {
-	    .words = words, .folder = context->home, .passed = -1, .timeout = timeout, .keeps_group = true};
+	return run->bench_failure.size ? run->bench_failure.at : NULL;
+}
+
+void case_take_result(struct case_run *run, struct result *result, json_t **summary)
+{
+	if (!run->is_judged)
+		judge(run);
+	*result = run->result;
+	*summary = run->summary;
+	run->result = (struct result){0};
+	run->summary = NULL;
+}
+
+/* ---- Commands without a case ---- */
+
+int case_command(const struct case_context *context, const struct bench_section *bench,
+    const struct case_command *command, const char *log, bool is_quiet, bool (*tick)(void *user), void *user,
+    struct error *error)
+{
+	const char *const words[] = {"/bin/sh", "-c", command->command, NULL};
+	struct case_run environment = {.context = context, .task = {.bench = bench}};
+	struct child_options options = {.words = words,
+	    .folder = context->home,
+	    .passed = -1,
+	    .timeout = command->timeout,
+	    .keeps_group = true,
+	    .is_quiet = is_quiet};
+	struct text failure = {0};
 	struct child child;
 	int status = -1;
 
@@ -799,17 +915,18 @@ int case_command(const struct case_context *context, const struct bench_section 
 
 			poll(&fd, 1, (int)(POLL_SOON / NS_MS));
 			child_poll(&child, clock_now());
+			if (tick && !tick(user))
+				child_kill(&child);
 		}
-		status = child.timed_out || child.signal ? -1 : child.status;
-		if (child.timed_out)
-			error_set(error, "`%s` ran out of time", command);
-		else if (status)
-			error_set(error, "`%s` failed with status %d; see %s", command, status, log);
+		status = describe_failure(&child, command->command, &failure) ? -1 : 0;
+		if (status)
+			error_set(error, "%s; see %s", failure.at, log);
 	}
 	if (options.output >= 0)
 		close(options.output);
 	for (size_t i = 0; i < environment.environment.count; i++)
 		free(environment.environment.all[i]);
 	free(environment.environment.all);
+	text_free(&failure);
 	return status;
 }

@@ -12,11 +12,42 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+
 
 
 void child_adopt_orphans(void)
 {
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+/* ---- Which children are ours to reap ---- */
+
+/* Processes that were started here and not reaped yet; any other zombie is an orphan's. */
+static pid_t *started;
+static size_t started_count;
+
+static void remember(pid_t pid)
+{
+	started = memory_grow(started, started_count, sizeof(*started));
+	started[started_count++] = pid;
+}
+
+static void forget(pid_t pid)
+{
+	for (size_t i = 0; i < started_count; i++)
+		if (started[i] == pid) {
+			started[i] = started[--started_count];
+			return;
+		}
+}
+
+static bool is_remembered(pid_t pid)
+{
+	for (size_t i = 0; i < started_count; i++)
+		if (started[i] == pid)
+			return true;
+	return false;
 }
 
 /* ---- Start ---- */
@@ -36,7 +67,7 @@ static void become(const struct child_options *options, pid_t parent, int null)
 		signal(number, SIG_DFL);
 	if (options->folder && chdir(options->folder))
 		_exit(CHILD_STATUS_LOST);
-	if (dup2(null, 0) < 0 || dup2(options->output, 1) < 0 || dup2(options->output, 2) < 0)
+	if (dup2(null, 0) < 0 || dup2(options->output, 1) < 0 || dup2(options->is_quiet ? null : options->output, 2) < 0)
 		_exit(CHILD_STATUS_LOST);
 	if (options->passed >= 0) {
 		if (options->passed == 3)
@@ -50,7 +81,7 @@ static void become(const struct child_options *options, pid_t parent, int null)
 
 int child_start(struct child *child, const struct child_options *options, ns_t now, struct error *error)
 {
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	pid_t parent = getpid();
 
 	*child = (struct child){.fd = -1, .keeps_group = options->keeps_group};
@@ -69,6 +100,7 @@ int child_start(struct child *child, const struct child_options *options, ns_t n
 	if (child->fd >= 0)
 		fcntl(child->fd, F_SETFD, FD_CLOEXEC);
 	child->deadline = options->timeout ? now + options->timeout : 0;
+	remember(child->pid);
 	return 0;
 }
 
@@ -86,6 +118,7 @@ static void reap(struct child *child)
 
 	if (child->ended || waitpid(child->pid, &status, WNOHANG) != child->pid)
 		return;
+	forget(child->pid);
 	child->ended = true;
 	child->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	child->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -113,7 +146,8 @@ void child_poll(struct child *child, ns_t now)
 		/* Members of the group that were reparented to us must be reaped before it is empty. */
 		while (waitpid(-child->pid, NULL, WNOHANG) > 0)
 			;
-		child->group_gone = kill(-child->pid, 0) && errno == ESRCH;
+		child->group_gone = (kill(-child->pid, 0) && errno == ESRCH) ||
+		                    (child->kill_at && now >= child->kill_at + CHILD_GIVE_UP);
 		if (child->group_gone)
 			return;
 		terminate(child, now);
@@ -146,6 +180,7 @@ void child_kill(struct child *child)
 	while (waitpid(-child->pid, NULL, 0) > 0 || errno == EINTR)
 		;
 	if (!child->ended) {
+		forget(child->pid);
 		child->ended = true;
 		close(child->fd);
 		child->fd = -1;
@@ -198,9 +233,14 @@ static unsigned kill_once(const char *mark)
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
 	in = fopen(path, "re");
-	while (in && fscanf(in, "%d", &pid) == 1)
+	while (in && fscanf(in, "%d", &pid) == 1) {
+		if (is_remembered(pid))
+			continue;
+		if (waitpid(pid, NULL, WNOHANG) == pid) /* a zombie: nothing tells whose it was */
+			continue;
 		if ((!mark || has_mark(pid, mark)) && kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid)
 			found++;
+	}
 	if (in)
 		fclose(in);
 	return found;

@@ -20,6 +20,9 @@
 #include "base/ns.h"
 
 #define CHILD_GRACE (5 * NS_S)
+/* A process that has become a zombie and whose parent does not reap it keeps its group for ever: so long after
+ * SIGKILL the group counts as gone. */
+#define CHILD_GIVE_UP (2 * NS_S)
 
 /* Exit status of a child that could not become its command, as a shell has it. */
 #define CHILD_STATUS_LOST 126
@@ -39,6 +42,7 @@ struct child_options {
 	char *const *environment;
 	const char *folder;    /* working directory; NULL: as the campaign's */
 	int output;            /* for standard output and error */
+	bool is_quiet;         /* standard error goes to /dev/null */
 	int passed;            /* a descriptor that the child gets as 3; -1: none */
 	ns_t timeout;          /* 0: none */
 	bool keeps_group;      /* what it leaves in its group goes on, until child_kill_group */
@@ -59,8 +63,8 @@ void child_kill(struct child *child);
 ns_t child_due(const struct child *child);
 /* Kills what a child with `keeps_group` has left in its group. */
 void child_kill_group(pid_t group);
-/* Kills the orphans whose environment holds the string `mark` ("NAME=VALUE"), or all children if it is NULL,
- * and reaps them. Returns how many there were. */
+/* Kills the orphans whose environment holds the string `mark` ("NAME=VALUE"), or all if it is NULL, and reaps
+ * them. Returns how many there were. */
 unsigned child_kill_orphans(const char *mark);
 
 #endif

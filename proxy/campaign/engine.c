@@ -7,11 +7,17 @@
  *   references      its cases one after the other; when all have passed, the faults are added to the plan
  *   search          the next point; with one job only after the outcome of the one before
  *
- * A unit's claim is held from its first case to its last.
+ * A unit's claim is held from its first case to its last. What another job holds is looked at again every
+ * LOOK_AGAIN; at the end, claims of which it is not known whether their holder lives are waited for until they
+ * are renewed or stale.
+ *
+ * A bench is `busy` while the commands that concern it (setup, change) run, as the first steps of a case; then
+ * no other case starts on it. Baselines run alone.
  */
 #include "proxy/campaign/engine.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +28,7 @@
 
 #include "base/fresh.h"
 #include "base/memory.h"
+#include "base/regular.h"
 #include "campaign/findings.h"
 #include "proxy/campaign/child.h"
 #include "proxy/campaign/folder.h"
@@ -30,9 +37,9 @@
 
 #define BASELINE_EVERY 50
 #define STATUS_PERIOD NS_S
-#define WAIT_FOR_CLAIM NS_S /* between looks at a bench's claim that another invocation holds */
+#define LOOK_AGAIN NS_S /* at a claim that another job holds */
 
-enum work_state { WORK_OPEN, WORK_DONE, WORK_HELD /* by another job */ };
+enum work_state { WORK_OPEN, WORK_DONE };
 
 struct work {
 	size_t unit;
@@ -40,25 +47,40 @@ struct work {
 	struct claim claim;
 	unsigned running;  /* its cases that run */
 	unsigned invalid;  /* tries of the current case that were invalid */
-	const struct bench_section *avoided; /* where the last try was invalid */
+	const struct bench *avoided; /* where the last try was invalid */
 	struct search *search;
 	unsigned next_run;  /* of a search, from 1 */
 	unsigned retry_run; /* of a search: an invalid run to try again; 0: none */
 	unsigned no_points; /* of a search: cases in a row without an outcome that counts */
+	ns_t look_again;    /* another job holds it; 0: no */
+	bool is_held;       /* its holder is known to live */
+	bool is_reloaded;   /* since the claim was taken */
+	bool was_told;      /* that another job holds it */
+	bool is_fresh;      /* with --again: what was there has been put aside */
 };
 
-struct slot {
-	const struct bench_section *bench; /* NULL: a job without a bench */
-	struct case_run *run;              /* NULL: idle */
-	size_t work;                       /* SIZE_MAX: a baseline */
-	struct text id, extra, figure, fault;
-	char *folder;
-	struct claim claim; /* of the bench */
-	ns_t look_again;    /* at the bench's claim */
-	bool is_set_up, is_out;
-	unsigned invalid; /* cases in a row */
+struct bench {
+	const struct bench_section *section; /* NULL: the only one, without a name */
+	struct claim claim;
+	ns_t look_again; /* at its claim */
+	bool was_told, is_set_up, is_out, is_busy;
+	unsigned running;    /* cases */
+	unsigned invalid;    /* cases in a row */
 	const char **values; /* of each axis with `change`, as last changed here; NULL: never */
-	unsigned run_number; /* of the case, in its search or among its references */
+};
+
+#define BEFORE_MAX 32 /* commands of the bench before one case */
+
+struct slot {
+	struct bench *bench;
+	struct case_run *run; /* NULL: idle */
+	size_t work;          /* SIZE_MAX: a baseline */
+	struct text id, extra, figure, fault;
+	double point; /* of a search */
+	char *folder, *bench_log;
+	unsigned run_number; /* of the case, in its search */
+	struct case_command before[BEFORE_MAX];
+	size_t before_count;
 };
 
 struct engine {
@@ -74,15 +96,16 @@ struct engine {
 	struct work *works;
 	size_t work_count, first_open;
 	size_t planned; /* units of the plan that have been looked at */
+	struct bench *benches;
+	size_t bench_count;
 	struct slot *slots;
 	size_t slot_count;
 	int signals;
 	bool stopping; /* no case starts any more */
 	unsigned signal_count;
 	ns_t began, renewed, shown;
-	unsigned started, done, passed, failed, invalid;
+	unsigned done, passed, failed, invalid;
 	unsigned baselines, baselines_wanted;
-	double seconds; /* of all finished cases */
 };
 
 static void stop(struct engine *engine, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -116,7 +139,9 @@ static void add_works(struct engine *engine)
 	for (; engine->planned < engine->plan->unit_count; engine->planned++) {
 		const struct unit *unit = &engine->plan->units[engine->planned];
 
-		if (!engine->selects(unit, engine->user))
+		/* A shard's faults may have references that are another's. */
+		if (!engine->selects(unit, engine->user) &&
+		    !(engine->options->is_shard && unit->kind == UNIT_REFERENCES))
 			continue;
 		engine->works = memory_grow(engine->works, engine->work_count, sizeof(*engine->works));
 		engine->works[engine->work_count++] = (struct work){.unit = engine->planned, .next_run = 1};
@@ -200,10 +225,13 @@ static void answer_search(struct engine *engine, struct work *work, const struct
 	search_answer(work->search, figure, result->outcome == OUTCOME_PASS);
 }
 
-/* Returns the first reference without an outcome that stands, from 1; 0: all have one. */
+/* Returns the first reference without an outcome that stands, from 1; 0: all have one, or one has failed. */
 static unsigned next_reference(const struct engine *engine, const struct unit *unit)
 {
 	uint64_t wanted = engine->plan->settings->sweeps[unit->section].references;
+
+	if (expansion_cell(engine->expansion, unit->section, unit->cell)->state != SWEEP_WAITS)
+		return 0;
 
 	for (unsigned k = 1; k <= wanted; k++) {
 		struct text id = {0};
@@ -218,99 +246,166 @@ static unsigned next_reference(const struct engine *engine, const struct unit *u
 	return 0;
 }
 
-/* Takes the unit's claim. Returns false if the work cannot go on now. */
+/* Another job may have finished cases of the unit after the results were read. */
+static void reload_unit(struct engine *engine, struct work *work)
+{
+	const struct unit *unit = unit_of(engine, work);
+	struct text odd = {0};
+
+	work->is_reloaded = true;
+	if (unit->kind == UNIT_MATRIX || unit->kind == UNIT_SWEEP) {
+		store_load_one(engine->store, unit->id, engine->results, &odd);
+	} else {
+		size_t before = 0;
+
+		for (unsigned run = 1; run == 1 || engine->results->count > before; run++) {
+			struct text id = {0};
+
+			before = engine->results->count;
+			if (unit->kind == UNIT_SEARCH)
+				search_case_id(unit, run, &id);
+			else
+				reference_id(unit, run, &id);
+			if (results_get(engine->results, id.at))
+				before = 0;
+			else
+				store_load_one(engine->store, id.at, engine->results, &odd);
+			text_free(&id);
+		}
+		expansion_update(engine->expansion, engine->plan, engine->results);
+		search_free(work->search);
+		work->search = NULL;
+	}
+	text_free(&odd);
+}
+
+/* Takes the unit's claim. Returns false if another job has it. */
 static bool claim_work(struct engine *engine, struct work *work, ns_t now)
 {
 	const struct unit *unit = unit_of(engine, work);
 	struct error error;
+	enum claim_result taken;
 
 	if (work->claim.path)
 		return true;
-	switch (claim_take(engine->store, unit->id, now, &work->claim, &error)) {
-	case CLAIM_TAKEN: return true;
-	case CLAIM_HELD:
+	taken = claim_take(engine->store, unit->id, now, &work->claim, &error);
+	work->is_held = taken == CLAIM_HELD;
+	work->look_again = taken == CLAIM_TAKEN ? 0 : now + LOOK_AGAIN;
+	if (taken == CLAIM_FAILED)
+		stop(engine, "%s", error.text);
+	if (taken == CLAIM_HELD && !work->was_told) {
 		log_info("%s: another job runs it", unit->id);
-		engine->end->held++;
-		work->state = WORK_HELD;
-		return false;
-	case CLAIM_FAILED: stop(engine, "%s", error.text); return false;
+		work->was_told = true;
 	}
-	return false;
+	if (taken == CLAIM_WATCHED && !work->was_told) {
+		log_info("%s: another job may run it; its claim is watched", unit->id);
+		work->was_told = true;
+	}
+	return taken == CLAIM_TAKEN;
 }
 
-/* Another job may have finished the unit after its results were read. */
-static void reload_result(struct engine *engine, const char *id)
-{
-	struct text odd = {0};
-
-	store_load_one(engine->store, id, engine->results, &odd);
-	text_free(&odd);
-}
-
-/* Prepares the next case of a work: fills the slot's id, extra, figure and fault. Returns false if there is
- * none now; then the work may be done. */
-static bool next_case(struct engine *engine, struct work *work, struct slot *slot, ns_t now)
+/* With --again, puts aside what the unit has, once. */
+static void put_aside(struct engine *engine, struct work *work)
 {
 	const struct unit *unit = unit_of(engine, work);
-	const struct settings *settings = engine->plan->settings;
-	unsigned reference;
-	double figure;
+	struct error error;
+
+	if (!engine->options->again || work->is_fresh)
+		return;
+	work->is_fresh = true;
+	for (unsigned run = 1;; run++) {
+		struct text id = {0};
+		bool was_there;
+
+		if (unit->kind == UNIT_SEARCH)
+			search_case_id(unit, run, &id);
+		else if (unit->kind == UNIT_REFERENCES)
+			reference_id(unit, run, &id);
+		else
+			text_add_word(&id, unit->id);
+		was_there = results_get(engine->results, id.at) != NULL;
+		if (was_there && store_retire(engine->store, id.at, &error))
+			stop(engine, "%s", error.text);
+		results_remove(engine->results, id.at);
+		text_free(&id);
+		if (!was_there || unit->kind == UNIT_MATRIX || unit->kind == UNIT_SWEEP)
+			break;
+	}
+	search_free(work->search);
+	work->search = NULL;
+}
+
+/* Collects the points of the work's cases that run; returns how many. */
+static unsigned collect_points(const struct engine *engine, const struct work *work, double *points)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < engine->slot_count && count < SETTINGS_JOBS_MAX; i++)
+		if (engine->slots[i].run && engine->slots[i].work == (size_t)(work - engine->works))
+			points[count++] = engine->slots[i].point;
+	return count;
+}
+
+/* Chooses the next point of a search. Returns false if there is none now; then the work may be done. */
+static bool next_point(struct engine *engine, struct work *work, struct slot *slot)
+{
+	const struct unit *unit = unit_of(engine, work);
+	const struct search_section *section = &engine->plan->settings->searches[unit->section];
+	static double points[SETTINGS_JOBS_MAX];
 	char written[FIGURE_TEXT_SIZE];
+	unsigned pending;
+
+	if (work->running && engine->slot_count == 1)
+		return false;
+	if (!work->search && !replay_search(engine, work) && !work->retry_run) {
+		finish_work(engine, work);
+		return false;
+	}
+	pending = collect_points(engine, work, points);
+	if (!search_goes_on(work) || !search_next(work->search, points, pending, &slot->point))
+		return false;
+	slot->run_number = work->retry_run ? work->retry_run : work->next_run++;
+	work->retry_run = 0;
+	search_case_id(unit, slot->run_number, &slot->id);
+	text_add_word(
+	    &slot->figure, figure_text(&section->settings.unit, slot->point, written, sizeof(written)));
+	plan_search_setting(section, slot->point, &slot->extra);
+	return true;
+}
+
+/* Prepares the next case of a work whose claim is held: fills the slot's id, extra, figure and fault. Returns
+ * false if there is none now; then the work may be done. */
+static bool next_case(struct engine *engine, struct work *work, struct slot *slot)
+{
+	const struct unit *unit = unit_of(engine, work);
+	const struct sweep_place *place;
+	struct sweep_place alone = {0};
+	unsigned reference;
 
 	text_clear(&slot->id);
 	text_clear(&slot->extra);
 	text_clear(&slot->figure);
 	text_clear(&slot->fault);
-	switch (unit->kind) {
-	case UNIT_MATRIX:
-	case UNIT_SWEEP:
-		if (work->running)
-			return false;
-		if (!work->invalid && !engine->options->again && stands(engine, unit->id)) {
-			finish_work(engine, work);
-			return false;
-		}
-		text_add_word(&slot->id, unit->id);
-		break;
-	case UNIT_REFERENCES:
-		if (work->running)
-			return false;
+	if (unit->kind == UNIT_SEARCH)
+		return next_point(engine, work, slot);
+	if (work->running)
+		return false;
+	if (unit->kind == UNIT_REFERENCES) {
 		reference = next_reference(engine, unit);
 		if (!reference) {
 			finish_work(engine, work);
 			return false;
 		}
 		reference_id(unit, reference, &slot->id);
-		slot->run_number = reference;
-		break;
-	case UNIT_SEARCH:
-		if (work->running && engine->slot_count == 1)
-			return false;
-		if (!work->search && !replay_search(engine, work) && !work->retry_run) {
-			finish_work(engine, work);
-			return false;
-		}
-		if (!search_goes_on(work) || !search_next(work->search, work->running, &figure))
-			return false;
-		slot->run_number = work->retry_run ? work->retry_run : work->next_run++;
-		work->retry_run = 0;
-		search_case_id(unit, slot->run_number, &slot->id);
-		text_add_word(&slot->figure,
-		    figure_text(&settings->searches[unit->section].settings.unit, figure, written, sizeof(written)));
-		plan_search_setting(&settings->searches[unit->section], figure, &slot->extra);
-		break;
+		return true;
 	}
-	if (!claim_work(engine, work, now))
+	if (!work->invalid && stands(engine, unit->id)) {
+		finish_work(engine, work);
 		return false;
-	if (unit->kind != UNIT_SEARCH && !engine->options->again && !work->invalid) {
-		reload_result(engine, slot->id.at);
-		if (stands(engine, slot->id.at))
-			return false; /* found done at the next look */
 	}
+	text_add_word(&slot->id, unit->id);
 	if (unit->kind == UNIT_SWEEP) {
-		const struct sweep_place *place = expansion_place(engine->expansion, unit);
-		struct sweep_place alone = {0};
-
+		place = expansion_place(engine->expansion, unit);
 		if (!place && sweep_place_of(unit->place, &alone) == 0)
 			place = &alone;
 		if (place)
@@ -320,123 +415,226 @@ static bool next_case(struct engine *engine, struct work *work, struct slot *slo
 	return true;
 }
 
+/* Returns whether the work has a case for this slot, with its claim taken. */
+static bool offer(struct engine *engine, struct work *work, struct slot *slot, ns_t now)
+{
+	const struct unit *unit = unit_of(engine, work);
+
+	if (work->look_again > now)
+		return false;
+	/* Without a claim: what is known to be done is passed quickly. */
+	if (!work->claim.path && !engine->options->again && !work->invalid &&
+	    (unit->kind == UNIT_MATRIX || unit->kind == UNIT_SWEEP) && stands(engine, unit->id)) {
+		finish_work(engine, work);
+		return false;
+	}
+	if (!claim_work(engine, work, now))
+		return false;
+	if (!work->is_reloaded)
+		reload_unit(engine, work);
+	put_aside(engine, work);
+	return next_case(engine, work, slot);
+}
+
 /* ---- Benches ---- */
+
+static const char *bench_name(const struct bench *bench)
+{
+	return bench->section ? bench->section->name : "bench";
+}
+
+static bool fits_cell(const struct engine *engine, const struct bench *bench, const struct cell *cell)
+{
+	if (!bench->section || !bench->section->only.count)
+		return true;
+	for (size_t i = 0; i < bench->section->only.count; i++)
+		if (plan_selects(engine->plan, &bench->section->only.all[i], cell))
+			return true;
+	return false;
+}
 
 static bool may_run(const struct engine *engine, const struct slot *slot, const struct work *work)
 {
-	const struct bench_section *bench = slot->bench;
 	const struct cell *cell = &engine->plan->cells[unit_of(engine, work)->cell];
-	bool is_other_free = false;
 
-	if (!bench)
-		return true;
-	for (size_t i = 0; i < bench->only.count; i++)
-		if (plan_selects(engine->plan, &bench->only.all[i], cell))
-			break;
-		else if (i + 1 == bench->only.count)
-			return false;
+	if (!fits_cell(engine, slot->bench, cell))
+		return false;
 	/* After an invalid case another bench is tried, if there is one. */
-	for (size_t i = 0; work->avoided == bench && i < engine->slot_count; i++)
-		is_other_free |= engine->slots[i].bench != bench && !engine->slots[i].is_out;
-	return !is_other_free;
+	for (size_t i = 0; work->avoided == slot->bench && i < engine->bench_count; i++) {
+		const struct bench *other = &engine->benches[i];
+
+		if (other != slot->bench && !other->is_out && fits_cell(engine, other, cell))
+			return false;
+	}
+	return true;
 }
 
-static void take_out(struct engine *engine, struct slot *slot, const char *why)
+static void take_out(struct engine *engine, struct bench *bench, const char *why)
 {
 	size_t left = 0;
 
-	slot->is_out = true;
-	log_error("bench %s gets no more cases: %s", slot->bench ? slot->bench->name : "(the only one)", why);
-	for (size_t i = 0; i < engine->slot_count; i++)
-		left += !engine->slots[i].is_out;
+	bench->is_out = true;
+	if (engine->bench_count > 1)
+		log_error("bench %s gets no more cases: %s", bench_name(bench), why);
+	for (size_t i = 0; i < engine->bench_count; i++)
+		left += !engine->benches[i].is_out;
 	if (!left)
 		stop(engine, "no bench is left: %s", why);
 }
 
-/* Takes the bench's claim, and sets it up. Returns false if it cannot be used now. */
-static bool ready_bench(struct engine *engine, struct slot *slot, ns_t now)
+/* Takes the bench's claim. Returns false if another invocation has it. */
+static bool claim_bench(struct engine *engine, struct bench *bench, ns_t now)
 {
-	const struct campaign_settings *campaign = settings_of(engine);
-	char *log, *ready;
 	struct text name = {0};
 	struct error error;
 	enum claim_result taken;
 
-	if (slot->is_set_up)
+	if (!bench->section || bench->claim.path)
 		return true;
-	if (slot->bench && !slot->claim.path) {
-		text_add(&name, "bench/%s", slot->bench->name);
-		taken = claim_take(engine->store, name.at, now, &slot->claim, &error);
-		text_free(&name);
-		if (taken == CLAIM_FAILED)
-			stop(engine, "%s", error.text);
-		if (taken == CLAIM_HELD)
-			slot->look_again = now + WAIT_FOR_CLAIM;
-		if (taken != CLAIM_TAKEN)
-			return false;
-	}
-	if (campaign->setup) {
-		log = store_path(engine->store, "benches/%s.log", slot->bench ? slot->bench->name : "bench");
-		ready = store_path(engine->store, "benches/%s.ready", slot->bench ? slot->bench->name : "bench");
-		if (folder_make_above(log, &error) ||
-		    (access(ready, F_OK) && case_command(engine->context, slot->bench, NULL, campaign->setup,
-		                                campaign->setup_timeout, log, &error))) {
-			take_out(engine, slot, error.text);
-		} else {
-			FILE *out = fopen(ready, "we");
+	text_add(&name, "bench/%s", bench->section->name);
+	taken = claim_take(engine->store, name.at, now, &bench->claim, &error);
+	text_free(&name);
+	if (taken == CLAIM_FAILED)
+		stop(engine, "%s", error.text);
+	if (taken == CLAIM_TAKEN)
+		return true;
+	bench->look_again = now + LOOK_AGAIN;
+	if (!bench->was_told)
+		log_info("bench %s is in use by another campaign: waiting for it", bench->section->name);
+	bench->was_told = true;
+	return false;
+}
 
-			if (out) {
-				fprintf(out, "%s\n", engine->store->owner);
-				fclose(out);
-			}
-		}
+/* Returns the path of the file that says that the bench is set up, and for which subject and host. */
+static char *ready_file(const struct engine *engine, const struct bench *bench)
+{
+	return store_path(engine->store, "benches/%s.ready", bench_name(bench));
+}
+
+static void ready_text(const struct engine *engine, struct text *out)
+{
+	text_add(out, "%s %.*s\n", engine->context->subject ? engine->context->subject : "",
+	    (int)strcspn(engine->store->owner, " "), engine->store->owner);
+}
+
+/* Returns whether an earlier invocation has set the bench up, for this subject and on this host. */
+static bool was_set_up(const struct engine *engine, const struct bench *bench)
+{
+	char *path = ready_file(engine, bench);
+	struct text want = {0}, got = {0};
+	struct error error;
+	int fd = regular_open(path, false, &error);
+	bool fits = false;
+
+	ready_text(engine, &want);
+	if (fd >= 0) {
+		fits = regular_read(fd, path, 4096, &got, &error) == 0 && got.size == want.size &&
+		       memcmp(got.at, want.at, want.size) == 0;
+		close(fd);
+	}
+	text_free(&want);
+	text_free(&got);
+	free(path);
+	return fits;
+}
+
+static void note_set_up(struct engine *engine, struct bench *bench)
+{
+	char *path = ready_file(engine, bench);
+	struct text text = {0};
+	struct output_file file;
+	struct error error;
+
+	bench->is_set_up = true;
+	ready_text(engine, &text);
+	if (settings_of(engine)->setup && output_file_open(&file, path, &error) == 0) {
+		fwrite(text.at, 1, text.size, file.out);
+		output_file_close(&file, path, &error);
+	}
+	text_free(&text);
+	free(path);
+}
+
+static void add_before(struct slot *slot, const char *command, ns_t timeout)
+{
+	if (slot->before_count < BEFORE_MAX)
+		slot->before[slot->before_count++] = (struct case_command){command, timeout};
+}
+
+/* Collects the commands that the bench needs before a case of this cell. Returns false if it cannot run one
+ * now: other cases must end first. */
+static bool ready_bench(struct engine *engine, struct slot *slot, const struct cell *cell, ns_t now)
+{
+	const struct settings *settings = engine->plan->settings;
+	struct bench *bench = slot->bench;
+	struct error error;
+
+	slot->before_count = 0;
+	if (!claim_bench(engine, bench, now))
+		return false;
+	if (settings->campaign.setup && !bench->is_set_up && !was_set_up(engine, bench))
+		add_before(slot, settings->campaign.setup, settings->campaign.setup_timeout);
+	for (size_t a = 0; a < settings->axis_count; a++)
+		if (settings->axes[a].change && bench->values[a] != plan_value(engine->plan, cell, a)->label)
+			add_before(slot, settings->axes[a].change, settings->campaign.setup_timeout);
+	if (!slot->before_count)
+		return true;
+	if (bench->running)
+		return false;
+	free(slot->bench_log);
+	slot->bench_log = store_path(engine->store, "benches/%s.log", bench_name(bench));
+	if (folder_make_above(slot->bench_log, &error)) {
+		stop(engine, "%s", error.text);
+		return false;
+	}
+	bench->is_busy = true;
+	return true;
+}
+
+/* The commands of the bench have run: it is set up, and has the values of this cell. */
+static void note_changes(struct engine *engine, struct slot *slot, const struct cell *cell)
+{
+	const struct settings *settings = engine->plan->settings;
+
+	slot->bench->is_busy = false;
+	if (!slot->bench->is_set_up)
+		note_set_up(engine, slot->bench);
+	for (size_t a = 0; a < settings->axis_count; a++)
+		if (settings->axes[a].change)
+			slot->bench->values[a] = plan_value(engine->plan, cell, a)->label;
+}
+
+static void renew_claims(struct engine *engine, ns_t now);
+static void handle_signal(struct engine *engine, ns_t now);
+
+/* While a teardown runs: claims are renewed, and a second signal ends it. */
+static bool tick(void *user)
+{
+	struct engine *engine = user;
+
+	renew_claims(engine, clock_now());
+	handle_signal(engine, clock_now());
+	return engine->signal_count < 2;
+}
+
+static void tear_down(struct engine *engine, struct bench *bench)
+{
+	const struct campaign_settings *campaign = settings_of(engine);
+	struct case_command command = {campaign->teardown, campaign->setup_timeout};
+	struct error error;
+
+	if (campaign->teardown && bench->is_set_up && engine->signal_count < 2) {
+		char *log = store_path(engine->store, "benches/%s.log", bench_name(bench));
+		char *ready = ready_file(engine, bench);
+
+		if (folder_make_above(log, &error) ||
+		    case_command(engine->context, bench->section, &command, log, false, tick, engine, &error))
+			log_error("teardown: %s", error.text);
+		unlink(ready);
 		free(log);
 		free(ready);
 	}
-	slot->is_set_up = !slot->is_out;
-	return slot->is_set_up;
-}
-
-/* Runs the `change` commands of axes whose value is another than the last here. */
-static bool change_axes(struct engine *engine, struct slot *slot, const struct cell *cell)
-{
-	const struct settings *settings = engine->plan->settings;
-	bool failed = false;
-
-	for (size_t a = 0; a < settings->axis_count && !failed; a++) {
-		const char *value = plan_value(engine->plan, cell, a)->label;
-		struct error error;
-		char *log;
-
-		if (!settings->axes[a].change || slot->values[a] == value)
-			continue;
-		log = store_path(engine->store, "benches/%s.log", slot->bench ? slot->bench->name : "bench");
-		failed = folder_make_above(log, &error) ||
-		         case_command(engine->context, slot->bench, cell, settings->axes[a].change,
-		             settings->campaign.setup_timeout, log, &error);
-		if (failed)
-			take_out(engine, slot, error.text);
-		else
-			slot->values[a] = value;
-		free(log);
-	}
-	return !failed;
-}
-
-static void tear_down(struct engine *engine, struct slot *slot)
-{
-	const struct campaign_settings *campaign = settings_of(engine);
-	struct error error;
-
-	if (campaign->teardown && slot->is_set_up) {
-		char *log = store_path(engine->store, "benches/%s.log", slot->bench ? slot->bench->name : "bench");
-
-		if (folder_make_above(log, &error) || case_command(engine->context, slot->bench, NULL, campaign->teardown,
-		                                          campaign->setup_timeout, log, &error))
-			log_error("teardown: %s", error.text);
-		free(log);
-	}
-	claim_release(&slot->claim, engine->store);
+	claim_release(&bench->claim, engine->store);
 }
 
 /* ---- Cases ---- */
@@ -450,9 +648,14 @@ static void start_case(struct engine *engine, struct slot *slot, const struct ca
 		struct case_task full = *task;
 
 		full.folder = slot->folder;
-		slot->run = case_new(engine->context, &full, now, &error);
-		engine->started++;
+		full.bench = slot->bench->section;
+		full.before = slot->before;
+		full.before_count = slot->before_count;
+		full.bench_log = slot->bench_log;
+		slot->run = case_new(engine->context, &full, now);
+		slot->bench->running++;
 	} else {
+		slot->bench->is_busy = false;
 		stop(engine, "%s", error.text);
 	}
 }
@@ -467,7 +670,6 @@ static void start_work(struct engine *engine, struct slot *slot, size_t index, n
 	                                                : unit->seed;
 	struct case_task task = {.id = slot->id.at,
 	    .cell = &engine->plan->cells[unit->cell],
-	    .bench = slot->bench,
 	    .seed = seed,
 	    .extra = slot->extra.size ? slot->extra.at : NULL,
 	    .figure = slot->figure.size ? slot->figure.at : NULL,
@@ -475,8 +677,6 @@ static void start_work(struct engine *engine, struct slot *slot, size_t index, n
 	    .places_of =
 	        unit->kind == UNIT_REFERENCES ? &engine->plan->settings->sweeps[unit->section] : NULL};
 
-	if (!change_axes(engine, slot, task.cell))
-		return;
 	slot->work = index;
 	start_case(engine, slot, &task, now);
 	if (slot->run)
@@ -487,15 +687,33 @@ static void start_baseline(struct engine *engine, struct slot *slot, ns_t now)
 {
 	const struct campaign_settings *campaign = settings_of(engine);
 	struct case_task task = {.cell = &engine->plan->cells[0],
-	    .bench = slot->bench,
 	    .seed = campaign->seeds.count ? campaign->seeds.all[0] : 1,
 	    .is_clean = true};
 
+	if (!ready_bench(engine, slot, task.cell, now))
+		return;
 	text_clear(&slot->id);
 	text_add(&slot->id, "baseline/%u", ++engine->baselines);
 	task.id = slot->id.at;
 	slot->work = SIZE_MAX;
 	start_case(engine, slot, &task, now);
+}
+
+/* Removes the copies of tables and traces, which are named "1-NAME". */
+static void remove_copies(const char *folder)
+{
+	struct text pattern = {0};
+	glob_t found;
+
+	for (const char *c = folder; *c; c++)
+		text_add(&pattern, strchr("*?[\\", *c) ? "\\%c" : "%c", *c);
+	text_add_word(&pattern, "/[0-9]*-*");
+	if (glob(pattern.at, GLOB_NOSORT, NULL, &found) == 0) {
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			unlink(found.gl_pathv[i]);
+		globfree(&found);
+	}
+	text_free(&pattern);
 }
 
 /* Removes what `keep` does not want of a case. */
@@ -517,6 +735,8 @@ static void prune(const struct engine *engine, const char *folder, const struct 
 			unlink(path.at);
 		text_free(&path);
 	}
+	if (!is_kept)
+		remove_copies(folder);
 }
 
 /* Writes result.json, with the axes and the proxy's summary. */
@@ -545,8 +765,6 @@ static void report_case(struct engine *engine, const struct result *result)
 {
 	struct text line = {0};
 
-	engine->done++;
-	engine->seconds += result->seconds;
 	engine->passed += result->outcome == OUTCOME_PASS;
 	engine->failed += result->outcome == OUTCOME_FAIL || result->outcome == OUTCOME_TIMEOUT;
 	engine->invalid += result->outcome == OUTCOME_INVALID;
@@ -565,14 +783,35 @@ static void report_case(struct engine *engine, const struct result *result)
 }
 
 /* Counts invalid cases of the bench. */
-static void judge_bench(struct engine *engine, struct slot *slot, const struct result *result)
+static void judge_bench(struct engine *engine, struct bench *bench, const struct result *result)
 {
 	bool counts = result->outcome == OUTCOME_INVALID &&
 	              !(result->reason && strcmp(result->reason, "the fault never struck") == 0);
 
-	slot->invalid = counts ? slot->invalid + 1 : 0;
-	if (slot->bench && slot->invalid >= settings_of(engine)->bench_out)
-		take_out(engine, slot, result->reason ? result->reason : "its cases are invalid");
+	bench->invalid = counts ? bench->invalid + 1 : 0;
+	if (bench->invalid >= settings_of(engine)->bench_out)
+		take_out(engine, bench, result->reason ? result->reason : "its cases are invalid");
+}
+
+/* Writes search.json beside the cases of a search that has ended. */
+static void write_search(struct engine *engine, const struct work *work)
+{
+	const struct unit *unit = unit_of(engine, work);
+	const struct search_section *section = &engine->plan->settings->searches[unit->section];
+	struct search_findings found = {.result = search_result(work->search), .no_points = work->no_points};
+	char *path = store_path(engine->store, "units/%s/search.json", unit->id);
+	struct text text = {0};
+	struct error error;
+	json_t *json;
+
+	found.is_incomplete = found.result.state == SEARCH_OPEN;
+	findings_search_text(section, &found, &text);
+	json = search_result_json(section, &found, text.at);
+	if (store_write_json(path, json, &error))
+		stop(engine, "%s", error.text);
+	json_decref(json);
+	text_free(&text);
+	free(path);
 }
 
 /* Decides what becomes of the work after one of its cases. */
@@ -595,9 +834,11 @@ static void conclude_work(struct engine *engine, struct slot *slot, const struct
 	case UNIT_REFERENCES:
 		work->invalid = 0;
 		expansion_update(engine->expansion, engine->plan, engine->results);
-		/* A reference that failed or cannot be had ends the sweep in this cell. */
+		/* A reference that did not pass ends the sweep in this cell. */
 		if (result->outcome != OUTCOME_PASS) {
-			log_error("%s: the test fails on an untouched network; the sweep ends", result->id);
+			log_error("%s: %s; the sweep ends", result->id,
+			    outcome_is_judged(result->outcome) ? "the test fails on an untouched network"
+			                                       : "a reference must pass");
 			finish_work(engine, work);
 		}
 		add_works(engine);
@@ -605,8 +846,10 @@ static void conclude_work(struct engine *engine, struct slot *slot, const struct
 	case UNIT_SEARCH:
 		work->invalid = 0;
 		answer_search(engine, work, result);
-		if (!work->running && !search_goes_on(work))
+		if (!work->running && !search_goes_on(work)) {
+			write_search(engine, work);
 			finish_work(engine, work);
+		}
 		break;
 	}
 }
@@ -616,67 +859,101 @@ static void check_first(struct engine *engine, const struct result *result)
 	if (engine->done != 1 || result->outcome != OUTCOME_INVALID ||
 	    (result->status != STATUS_NOT_EXECUTABLE && result->status != STATUS_NOT_FOUND))
 		return;
-	engine->end->is_usage = !engine->options->is_partial;
+	engine->end->is_usage = !engine->options->is_by_unit && !engine->options->is_shard;
 	stop(engine, "the first case exited with status %d: `test` cannot be run", result->status);
 }
 
 static void finish_baseline(struct engine *engine, struct slot *slot, const struct result *result)
 {
+	char *to = store_path(engine->store, "%s", result->id);
 	struct error error;
 
-	if (store_finish(engine->store, "baseline", strchr(slot->id.at, '/') + 1, slot->folder, &error))
+	/* That of an earlier invocation is replaced. */
+	if (folder_remove(to, &error) ||
+	    store_finish(engine->store, "baseline", strchr(slot->id.at, '/') + 1, slot->folder, &error))
 		stop(engine, "%s", error.text);
 	if (result->outcome != OUTCOME_PASS)
 		stop(engine, "a run over a clean network did not pass (%s): the bench is broken",
 		    result->reason ? result->reason : outcome_words[result->outcome]);
+	free(to);
 }
 
-static void finish_case(struct engine *engine, struct slot *slot)
+/* Puts the folder of a case of the plan in its place, and goes on from there. */
+static void finish_unit(struct engine *engine, struct slot *slot, struct result *result)
 {
-	bool is_baseline = slot->work == SIZE_MAX;
 	const struct campaign_settings *campaign = settings_of(engine);
+	const struct result *before = results_get(engine->results, result->id);
+	const struct result *kept;
+	struct error error;
+	char *id;
+
+	/* An invalid one makes room; any other that has come meanwhile stays. */
+	if ((before && before->outcome == OUTCOME_INVALID && store_retire(engine->store, result->id, &error)) ||
+	    store_finish(engine->store, "units", result->id, slot->folder, &error)) {
+		stop(engine, "%s", error.text);
+		result_fini(result);
+		return;
+	}
+	id = memory_text(result->id, strlen(result->id));
+	results_put(engine->results, result);
+	kept = results_get(engine->results, id);
+	free(id);
+	engine->done++;
+	check_first(engine, kept);
+	judge_bench(engine, slot->bench, kept);
+	conclude_work(engine, slot, kept);
+	if (campaign->stop_after && engine->failed >= campaign->stop_after)
+		stop(engine, "stop_after: %u cases failed", engine->failed);
+	if (campaign->baseline && !engine->options->is_by_unit && engine->done % BASELINE_EVERY == 0)
+		engine->baselines_wanted += (unsigned)campaign->baseline;
+}
+
+static void store_case(struct engine *engine, struct slot *slot)
+{
 	struct result result;
 	struct error error;
 	json_t *summary;
 
-	case_judge(slot->run, &result, &summary);
-	if (!is_baseline)
-		engine->works[slot->work].running--;
-	if (case_was_interrupted(slot->run)) {
-		store_discard(engine->store, slot->id.at, slot->folder);
-		slot->folder = NULL;
-		result_fini(&result);
-	} else if (write_result(engine, slot, &result, summary, &error)) {
+	case_take_result(slot->run, &result, &summary);
+	/* A test that has removed its folder is invalid, and its result needs one. */
+	if (folder_make(slot->folder, &error) || write_result(engine, slot, &result, summary, &error)) {
 		stop(engine, "%s: %s", slot->id.at, error.text);
 		result_fini(&result);
 	} else {
 		prune(engine, slot->folder, &result);
 		report_case(engine, &result);
-		if (is_baseline) {
+		if (slot->work == SIZE_MAX) {
 			finish_baseline(engine, slot, &result);
 			result_fini(&result);
-		} else if (store_retire(engine->store, result.id, &error) ||
-		           store_finish(engine->store, "units", result.id, slot->folder, &error)) {
-			stop(engine, "%s", error.text);
-			result_fini(&result);
 		} else {
-			const struct result *kept;
-			char *id = memory_text(result.id, strlen(result.id));
-
-			results_put(engine->results, &result);
-			kept = results_get(engine->results, id);
-			free(id);
-			check_first(engine, kept);
-			judge_bench(engine, slot, kept);
-			conclude_work(engine, slot, kept);
-			if (campaign->stop_after && engine->failed >= campaign->stop_after)
-				stop(engine, "stop_after: %u cases failed", engine->failed);
+			finish_unit(engine, slot, &result);
 		}
-		if (campaign->baseline && !engine->options->is_partial && !is_baseline &&
-		    engine->done % BASELINE_EVERY == 0)
-			engine->baselines_wanted += (unsigned)campaign->baseline;
 	}
 	json_decref(summary);
+}
+
+static void finish_case(struct engine *engine, struct slot *slot)
+{
+	struct work *work = slot->work == SIZE_MAX ? NULL : &engine->works[slot->work];
+	const char *failure = case_bench_failure(slot->run);
+	bool is_retried = work && unit_of(engine, work)->kind == UNIT_SEARCH;
+
+	slot->bench->running--;
+	if (work)
+		work->running--;
+	if (slot->before_count && !failure && !case_was_interrupted(slot->run))
+		note_changes(engine, slot, case_task(slot->run)->cell);
+	slot->bench->is_busy = false;
+	if (failure || case_was_interrupted(slot->run)) {
+		if (failure)
+			take_out(engine, slot->bench, failure);
+		if (is_retried)
+			work->retry_run = slot->run_number;
+		store_discard(engine->store, slot->folder);
+		slot->folder = NULL;
+	} else {
+		store_case(engine, slot);
+	}
 	case_free(slot->run);
 	slot->run = NULL;
 	free(slot->folder);
@@ -684,32 +961,6 @@ static void finish_case(struct engine *engine, struct slot *slot)
 }
 
 /* ---- The loop ---- */
-
-static void fill_slot(struct engine *engine, struct slot *slot, ns_t now)
-{
-	if (slot->run || slot->is_out || engine->stopping || now < slot->look_again)
-		return;
-	if (engine->baselines < engine->baselines_wanted) {
-		if (ready_bench(engine, slot, now))
-			start_baseline(engine, slot, now);
-		return;
-	}
-	for (size_t i = engine->first_open; i < engine->work_count && !engine->stopping; i++) {
-		struct work *work = &engine->works[i];
-
-		if (work->state != WORK_OPEN || !may_run(engine, slot, work))
-			continue;
-		if (!next_case(engine, work, slot, now))
-			continue;
-		if (!ready_bench(engine, slot, now)) {
-			if (unit_of(engine, work)->kind == UNIT_SEARCH)
-				work->retry_run = slot->run_number;
-			return;
-		}
-		start_work(engine, slot, i, now);
-		return;
-	}
-}
 
 static size_t count_running(const struct engine *engine)
 {
@@ -720,14 +971,71 @@ static size_t count_running(const struct engine *engine)
 	return running;
 }
 
-static bool waits_for_bench(const struct engine *engine, ns_t now)
+static bool runs_baseline(const struct engine *engine)
 {
 	for (size_t i = 0; i < engine->slot_count; i++)
-		if (engine->slots[i].look_again > now && !engine->slots[i].is_out)
+		if (engine->slots[i].run && engine->slots[i].work == SIZE_MAX)
 			return true;
 	return false;
 }
 
+static void fill_slot(struct engine *engine, struct slot *slot, ns_t now)
+{
+	struct bench *bench = slot->bench;
+
+	if (slot->run || bench->is_out || bench->is_busy || engine->stopping || now < bench->look_again)
+		return;
+	if (engine->baselines < engine->baselines_wanted) {
+		if (!count_running(engine)) /* they come alone */
+			start_baseline(engine, slot, now);
+		return;
+	}
+	if (runs_baseline(engine))
+		return;
+	for (size_t i = engine->first_open; i < engine->work_count && !engine->stopping; i++) {
+		struct work *work = &engine->works[i];
+
+		if (work->state != WORK_OPEN || !may_run(engine, slot, work))
+			continue;
+		if (!claim_bench(engine, bench, now))
+			return;
+		if (!offer(engine, work, slot, now))
+			continue;
+		work = &engine->works[i]; /* the array may have grown */
+		if (!ready_bench(engine, slot, &engine->plan->cells[unit_of(engine, work)->cell], now)) {
+			if (unit_of(engine, work)->kind == UNIT_SEARCH)
+				work->retry_run = slot->run_number;
+			return;
+		}
+		start_work(engine, slot, i, now);
+		return;
+	}
+}
+
+/* Returns whether something may yet become free: a bench, or a unit whose holder is not known to live. */
+static bool waits_for_claim(const struct engine *engine)
+{
+	if (engine->stopping)
+		return false;
+	for (size_t i = 0; i < engine->bench_count; i++)
+		if (engine->benches[i].look_again && !engine->benches[i].claim.path && !engine->benches[i].is_out &&
+		    engine->first_open < engine->work_count)
+			return true;
+	for (size_t i = engine->first_open; i < engine->work_count && !engine->options->is_by_unit; i++) {
+		const struct work *work = &engine->works[i];
+
+		if (work->state != WORK_OPEN || !work->look_again)
+			continue;
+		if (!work->is_held)
+			return true;
+		/* A shard's faults are not known before the references are done, whoever runs them. */
+		if (engine->options->is_shard && unit_of(engine, work)->kind == UNIT_REFERENCES)
+			return true;
+	}
+	return false;
+}
+
+/* The first signal ends tests and lets cleanup run; the second kills. */
 static void handle_signal(struct engine *engine, ns_t now)
 {
 	struct signalfd_siginfo info;
@@ -759,8 +1067,8 @@ static void show_status(struct engine *engine, ns_t now)
 	engine->shown = now;
 	for (size_t i = engine->first_open; i < engine->work_count; i++)
 		open += engine->works[i].state == WORK_OPEN;
-	text_add(&line, "%u done, %zu left  pass %u  fail %u  invalid %u  running %zu  %d:%02d:%02d", engine->done,
-	    open, engine->passed, engine->failed, engine->invalid, running, (int)elapsed / 3600,
+	text_add(&line, "%u/%zu  pass %u  fail %u  invalid %u  running %zu  %d:%02d:%02d", engine->done,
+	    engine->done + open, engine->passed, engine->failed, engine->invalid, running, (int)elapsed / 3600,
 	    (int)elapsed / 60 % 60, (int)elapsed % 60);
 	if (engine->done) {
 		double left = elapsed / engine->done * (double)open;
@@ -778,8 +1086,23 @@ static void renew_claims(struct engine *engine, ns_t now)
 	engine->renewed = now;
 	for (size_t i = engine->first_open; i < engine->work_count; i++)
 		claim_renew(&engine->works[i].claim, engine->store);
-	for (size_t i = 0; i < engine->slot_count; i++)
-		claim_renew(&engine->slots[i].claim, engine->store);
+	for (size_t i = 0; i < engine->bench_count; i++)
+		claim_renew(&engine->benches[i].claim, engine->store);
+}
+
+/* Notes in the claims which process group works under them. */
+static void note_groups(struct engine *engine)
+{
+	for (size_t i = 0; i < engine->slot_count; i++) {
+		struct slot *slot = &engine->slots[i];
+		pid_t group = slot->run ? case_group(slot->run) : 0;
+
+		if (!group)
+			continue;
+		if (slot->work != SIZE_MAX)
+			claim_set_group(&engine->works[slot->work].claim, engine->store, group);
+		claim_set_group(&slot->bench->claim, engine->store, group);
+	}
 }
 
 /* Waits for the next end of a child, signal or due time. */
@@ -787,7 +1110,7 @@ static void wait_for_event(struct engine *engine)
 {
 	struct pollfd *fds = memory_new(engine->slot_count * CASE_FDS + 1, sizeof(*fds));
 	size_t count = 0;
-	ns_t now = clock_now(), due = now + NS_S;
+	ns_t now = clock_now(), due = now + (count_running(engine) ? NS_S : LOOK_AGAIN / 4);
 
 	fds[count++] = (struct pollfd){.fd = engine->signals, .events = POLLIN};
 	for (size_t i = 0; i < engine->slot_count; i++) {
@@ -828,15 +1151,14 @@ static void loop(struct engine *engine)
 				finish_case(engine, slot);
 			fill_slot(engine, slot, now);
 		}
+		/* A slot that came last may have made work for those before it. */
+		for (size_t i = 0; i < engine->slot_count; i++)
+			fill_slot(engine, &engine->slots[i], now);
+		note_groups(engine);
 		renew_claims(engine, now);
 		show_status(engine, now);
-		if (!count_running(engine) && (engine->stopping || !waits_for_bench(engine, now))) {
-			/* A slot that finished last may have made work for one that came before it. */
-			for (size_t i = 0; i < engine->slot_count && !count_running(engine); i++)
-				fill_slot(engine, &engine->slots[i], now);
-			if (!count_running(engine))
-				return;
-		}
+		if (!count_running(engine) && !waits_for_claim(engine))
+			return;
 		wait_for_event(engine);
 	}
 }
@@ -846,12 +1168,16 @@ static void open_slots(struct engine *engine)
 	const struct settings *settings = engine->plan->settings;
 	size_t jobs = engine->options->jobs ? engine->options->jobs : (size_t)settings->campaign.jobs;
 
+	engine->bench_count = settings->bench_count ? settings->bench_count : 1;
+	engine->benches = memory_new(engine->bench_count, sizeof(*engine->benches));
 	engine->slot_count = settings->bench_count ? settings->bench_count : jobs;
 	engine->slots = memory_new(engine->slot_count, sizeof(*engine->slots));
-	for (size_t i = 0; i < engine->slot_count; i++) {
-		engine->slots[i].bench = settings->bench_count ? &settings->benches[i] : NULL;
-		engine->slots[i].values = memory_new(settings->axis_count + 1, sizeof(const char *));
+	for (size_t i = 0; i < engine->bench_count; i++) {
+		engine->benches[i].section = settings->bench_count ? &settings->benches[i] : NULL;
+		engine->benches[i].values = memory_new(settings->axis_count + 1, sizeof(const char *));
 	}
+	for (size_t i = 0; i < engine->slot_count; i++)
+		engine->slots[i].bench = &engine->benches[settings->bench_count ? i : 0];
 }
 
 static void close_slots(struct engine *engine)
@@ -859,15 +1185,22 @@ static void close_slots(struct engine *engine)
 	for (size_t i = 0; i < engine->slot_count; i++) {
 		struct slot *slot = &engine->slots[i];
 
-		tear_down(engine, slot);
 		text_free(&slot->id);
 		text_free(&slot->extra);
 		text_free(&slot->figure);
 		text_free(&slot->fault);
-		free(slot->values);
+		free(slot->bench_log);
 	}
 	free(engine->slots);
+	engine->slots = NULL;
+	engine->slot_count = 0;
+	for (size_t i = 0; i < engine->bench_count; i++) {
+		tear_down(engine, &engine->benches[i]);
+		free(engine->benches[i].values);
+	}
+	free(engine->benches);
 	for (size_t i = 0; i < engine->work_count; i++) {
+		engine->end->held += engine->works[i].state == WORK_OPEN && engine->works[i].is_held;
 		claim_release(&engine->works[i].claim, engine->store);
 		search_free(engine->works[i].search);
 	}
@@ -904,7 +1237,7 @@ void engine_run(struct campaign_plan *plan, struct expansion *expansion, struct 
 	*end = (struct engine_end){0};
 	child_adopt_orphans();
 	engine.signals = open_signals(&before);
-	engine.baselines_wanted = options->is_partial ? 0 : (unsigned)plan->settings->campaign.baseline;
+	engine.baselines_wanted = options->is_by_unit ? 0 : (unsigned)plan->settings->campaign.baseline;
 	expansion_update(expansion, plan, results);
 	add_works(&engine);
 	open_slots(&engine);

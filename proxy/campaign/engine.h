@@ -3,8 +3,8 @@
  * engine: runs the units of a campaign: which case next, on which bench, again after an invalid one, until all
  * have an outcome, the budget is used up, or a signal comes.
  *
- * It has one thread, which waits for children and signals in poll(2). Each slot runs one case at a time: a
- * slot is a bench, or one of `jobs`.
+ * It has one thread, which waits for children and signals in poll(2) and never blocks. Each slot runs one case
+ * at a time. A slot has a bench: one of its own, or, if there is no [bench], all share one without a name.
  */
 #ifndef PROXY_CAMPAIGN_ENGINE_H
 #define PROXY_CAMPAIGN_ENGINE_H
@@ -16,7 +16,8 @@
 struct engine_options {
 	unsigned jobs;   /* 0: as the campaign says */
 	bool again;      /* run also what has an outcome */
-	bool is_partial; /* --unit and --shard: no baseline; a unit that another job holds is passed over */
+	bool is_by_unit; /* --unit: no baseline; units that are held are not waited for */
+	bool is_shard;   /* --shard: the references of sweeps are run or waited for, whoever's they are */
 };
 
 /* What stopped it, in words for the user; "" if it went to the end. */

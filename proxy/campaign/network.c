@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/chance.h"
 #include "base/fresh.h"
 #include "base/memory.h"
 #include "base/regular.h"
@@ -196,7 +197,7 @@ static const char *path_in_value(const struct ini_entry *entry, const char **pre
 	*prefix = "";
 	if (strcmp(key, "trace") == 0 || strcmp(key, "keylog") == 0)
 		return entry->value;
-	if (strcmp(key, "dist") != 0 || strncmp(entry->value, file, sizeof(file) - 1) != 0)
+	if (strcmp(key, "distribution") != 0 || strncmp(entry->value, file, sizeof(file) - 1) != 0)
 		return NULL;
 	*prefix = file;
 	return entry->value + sizeof(file) - 1 + strspn(entry->value + sizeof(file) - 1, " \t");
@@ -304,6 +305,34 @@ int network_write(const struct network_source *source, const struct setup *setup
 	return w.failed;
 }
 
+uint64_t network_contents(const struct setup *setup)
+{
+	uint64_t hash = 0;
+
+	for (size_t i = 0; i < ini_count(setup->ini); i++) {
+		const struct ini_section *section = ini_section(setup->ini, i);
+
+		for (size_t k = 0; k < section->entry_count; k++) {
+			const char *prefix, *path = path_in_value(&section->entries[k], &prefix);
+			struct text absolute = {0}, bytes = {0};
+			struct error error;
+			int fd;
+
+			if (!path || strcmp(section->entries[k].key, "keylog") == 0)
+				continue;
+			add_absolute(section->entries[k].file, path, &absolute);
+			fd = regular_open(absolute.at, false, &error);
+			if (fd >= 0 && regular_read(fd, absolute.at, INI_FILE_MAX, &bytes, &error) == 0)
+				hash = chance_hash(hash, bytes.size ? bytes.at : "", bytes.size);
+			if (fd >= 0)
+				close(fd);
+			text_free(&absolute);
+			text_free(&bytes);
+		}
+	}
+	return hash;
+}
+
 /* ---- Checking ---- */
 
 /* Returns whether a value of the configuration names this section: `link = NAME`, `like = NAME`, `do = link
@@ -325,6 +354,25 @@ static bool is_named(const struct ini *ini, const char *name)
 		}
 	}
 	return false;
+}
+
+/* Returns whether a session can be on the link: a device or a rule names it, or, of [link default], a session
+ * may have no [device], or one without `link`. */
+static bool is_link_reached(const struct setup *setup, const char *name)
+{
+	const struct config *config = setup->config;
+
+	if (is_named(setup->ini, name))
+		return true;
+	if (strcmp(name, "default") != 0)
+		return false;
+	for (size_t i = 0; i < config->device_count; i++) {
+		if (config->devices[i].link == config->default_link)
+			return true;
+		if (!config->devices[i].address.count && !config->devices[i].listener.count)
+			return false;
+	}
+	return true;
 }
 
 /* Returns the [device] before `device` that takes every session, or NULL. */
@@ -360,8 +408,7 @@ static void check_set(
 				    "`%s` has no effect on that direction: [%s] sets `%s`, which is more specific",
 				    set, title, other);
 		}
-		if (strcmp(kind, "link") == 0 && strcmp(section->name, "default") != 0 &&
-		    !is_named(setup->ini, section->name))
+		if (strcmp(kind, "link") == 0 && !is_link_reached(setup, section->name))
 			complaints_add(complaints, COMPLAINT_ERROR, place,
 			    "`%s`: no session can have [%s]: no [device] and no rule names it", set, title);
 		if (strcmp(kind, "device") == 0 && section->index < setup->config->device_count) {
@@ -384,65 +431,54 @@ static struct place place_of(const struct campaign_plan *plan, const char *kind,
 	return section ? ini_place(section, entry) : (struct place){.file = plan->settings->path};
 }
 
-/* Builds one network; after an error, says which cell it was. Returns whether there was an error. */
-static bool check_one(const struct network_source *source, struct names *names, struct complaints *complaints)
-{
-	size_t before = complaints_count(complaints, COMPLAINT_ERROR);
-	struct complaints *own = complaints_new();
-	struct setup *setup = network_build(source, names, own);
-	const struct settings *settings = source->plan->settings;
-	struct text errors = {0};
-	struct place place;
+/* The state of checking all cells. The same error in many cells is reported for the first. */
+struct checking {
+	const struct network_source *from;
+	struct names *names;
+	struct complaints *complaints;
+	struct arena *arena;
+	struct dictionary told;
+	uint64_t jobs;
+};
 
-	complaints_errors(own, &errors);
-	place = source->bench ? place_of(source->plan, "bench", source->bench->name, NULL)
-	                      : place_of(source->plan, "campaign", "", "config");
-	for (const char *line = errors.at; line && *line; line += strcspn(line, "\n"), line += *line == '\n')
-		complaints_add(complaints, COMPLAINT_ERROR, &place, "cell `%s`: %.*s", source->cell->id,
-		    (int)strcspn(line, "\n"), line);
-	if (!errors.size) {
-		for (size_t a = 0; a < settings->axis_count; a++)
-			for (size_t i = 0; i < settings->axes[a].set.count; i++) {
-				place = place_of(source->plan, "axis", settings->axes[a].name, "set");
-				check_set(setup, settings->axes[a].set.all[i], &place, complaints);
-			}
-	}
-	text_free(&errors);
-	setup_free(setup);
-	complaints_free(own);
-	return complaints_count(complaints, COMPLAINT_ERROR) > before;
+static void report(struct checking *c, const struct place *place, const char *cell, const char *message)
+{
+	const char *text = arena_text(c->arena, message, strlen(message));
+
+	if (dictionary_get(&c->told, NULL, text))
+		return;
+	dictionary_put(&c->told, NULL, text, c);
+	if (cell)
+		complaints_add(c->complaints, COMPLAINT_ERROR, place, "cell `%s`: %s", cell, text);
+	else
+		complaints_add(c->complaints, COMPLAINT_ERROR, place, "%s", text);
 }
 
-/* Builds the network at both ends of a search. */
-static bool check_search(const struct network_source *from, const struct search_section *search,
-    struct names *names, struct complaints *complaints)
+/* Reports the errors of building one network. Returns whether there were any. */
+static bool report_all(
+    struct checking *c, struct complaints *own, const struct place *place, const char *cell)
 {
-	double figures[] = {search->settings.from, search->settings.to};
-	struct place place = place_of(from->plan, "search", search->name, "set");
+	struct text errors = {0};
+	bool any;
 
-	for (int i = 0; i < 2; i++) {
-		struct network_source source = *from;
-		struct complaints *own = complaints_new();
-		struct text extra = {0}, errors = {0};
-		struct setup *setup;
+	complaints_errors(own, &errors);
+	any = errors.size > 0;
+	for (char *rest = errors.at, *line; rest && (line = strsep(&rest, "\n"));)
+		if (*line)
+			report(c, place, cell, line);
+	text_free(&errors);
+	return any;
+}
 
-		plan_search_setting(search, figures[i], &extra);
-		source.extra = extra.at;
-		setup = network_build(&source, names, own);
-		complaints_errors(own, &errors);
-		if (errors.size)
-			complaints_add(complaints, COMPLAINT_ERROR, &place, "cell `%s`: %.*s", source.cell->id,
-			    (int)strcspn(errors.at, "\n"), errors.at);
-		else
-			check_set(setup, search->set, &place, complaints);
-		setup_free(setup);
-		complaints_free(own);
-		text_free(&extra);
-		text_free(&errors);
-		if (complaints_count(complaints, COMPLAINT_ERROR))
-			return true;
-	}
-	return false;
+/* Reports what check_set finds, each message once. */
+static void check_one_set(
+    struct checking *c, const struct setup *setup, const char *set, const struct place *place)
+{
+	struct complaints *own = complaints_new();
+
+	check_set(setup, set, place, own);
+	report_all(c, own, place, NULL);
+	complaints_free(own);
 }
 
 static bool has_fixed_port(const struct setup *setup)
@@ -453,68 +489,140 @@ static bool has_fixed_port(const struct setup *setup)
 	return false;
 }
 
-/* Cases that run side by side need ports of their own. */
-static void check_ports(const struct network_source *from, struct names *names, struct complaints *complaints)
+/* Builds one network and checks it. */
+static void check_one(struct checking *c, const struct network_source *source)
 {
-	const struct settings *settings = from->plan->settings;
-	size_t sources = settings->bench_count ? settings->bench_count : 1;
-	struct setup **setups = memory_new(sources, sizeof(*setups));
-	struct place place = place_of(from->plan, "campaign", "", "jobs");
+	struct complaints *own = complaints_new();
+	struct setup *setup = network_build(source, c->names, own);
+	const struct campaign_plan *plan = source->plan;
+	const struct settings *settings = plan->settings;
+	struct place place = source->bench ? place_of(plan, "bench", source->bench->name, NULL)
+	                                   : place_of(plan, "campaign", "", "config");
 
-	for (size_t b = 0; b < sources; b++) {
+	if (!report_all(c, own, &place, source->cell->id)) {
+		for (size_t a = 0; a < settings->axis_count; a++)
+			for (size_t i = 0; i < settings->axes[a].set.count; i++) {
+				place = place_of(plan, "axis", settings->axes[a].name, "set");
+				check_one_set(c, setup, settings->axes[a].set.all[i], &place);
+			}
+		place = place_of(plan, "campaign", "", "jobs");
+		if (!settings->bench_count && c->jobs > 1 && has_fixed_port(setup))
+			report(c, &place, NULL, "more than one case at a time needs `listen` with port 0, or benches");
+	}
+	setup_free(setup);
+	complaints_free(own);
+}
+
+/* Builds the network at both ends of a search. */
+static void check_search(
+    struct checking *c, const struct network_source *from, const struct search_section *search)
+{
+	double figures[] = {search->settings.from, search->settings.to};
+	struct place place = place_of(from->plan, "search", search->name, "set");
+
+	for (int i = 0; i < 2; i++) {
 		struct network_source source = *from;
 		struct complaints *own = complaints_new();
+		struct text extra = {0};
+		struct setup *setup;
 
-		source.bench = settings->bench_count ? &settings->benches[b] : NULL;
-		setups[b] = network_build(&source, names, own);
+		plan_search_setting(search, figures[i], &extra);
+		source.extra = extra.at;
+		setup = network_build(&source, c->names, own);
+		if (!report_all(c, own, &place, source.cell->id))
+			check_one_set(c, setup, search->set, &place);
+		setup_free(setup);
+		complaints_free(own);
+		text_free(&extra);
+	}
+}
+
+/* Returns whether two listeners cannot be open at the same time. */
+static bool collide(const struct address *x, const struct address *y)
+{
+	return x->port && x->port == y->port && x->family == y->family &&
+	       (address_same_host(x, y) || address_is_any(x) || address_is_any(y));
+}
+
+/* Benches run side by side, so their listeners must differ. */
+static void check_benches(struct checking *c)
+{
+	const struct settings *settings = c->from->plan->settings;
+	struct setup **setups = memory_new(settings->bench_count + 1, sizeof(*setups));
+
+	for (size_t b = 0; b < settings->bench_count; b++) {
+		struct network_source source = *c->from;
+		struct complaints *own = complaints_new();
+
+		source.cell = &c->from->plan->cells[0];
+		source.bench = &settings->benches[b];
+		setups[b] = network_build(&source, c->names, own);
 		complaints_free(own);
 	}
-	if (!settings->bench_count && settings->campaign.jobs > 1 && has_fixed_port(setups[0]))
-		complaints_add(complaints, COMPLAINT_ERROR, &place,
-		    "more than one case at a time needs `listen` with port 0, or benches");
-	for (size_t b = 0; b < sources; b++)
-		for (size_t c = 0; c < b; c++)
+	for (size_t b = 0; b < settings->bench_count; b++)
+		for (size_t other = 0; other < b; other++)
 			for (size_t i = 0; i < setups[b]->proxy.listen.count; i++)
-				for (size_t k = 0; k < setups[c]->proxy.listen.count; k++) {
-					const struct address *x = &setups[b]->proxy.listen.all[i];
-					const struct address *y = &setups[c]->proxy.listen.all[k];
+				for (size_t k = 0; k < setups[other]->proxy.listen.count; k++) {
+					struct place place =
+					    place_of(c->from->plan, "bench", settings->benches[b].name, "set");
 
-					if (!x->port || !address_equal(x, y))
-						continue;
-					place = place_of(from->plan, "bench", settings->benches[b].name, "set");
-					complaints_add(complaints, COMPLAINT_ERROR, &place,
-					    "listens where [bench %s] does; each needs a `listen` of its own, or port 0",
-					    settings->benches[c].name);
+					if (collide(&setups[b]->proxy.listen.all[i], &setups[other]->proxy.listen.all[k]))
+						complaints_add(c->complaints, COMPLAINT_ERROR, &place,
+						    "listens where [bench %s] does; each needs a `listen` of its own, or "
+						    "port 0",
+						    settings->benches[other].name);
 				}
-	for (size_t b = 0; b < sources; b++)
+	for (size_t b = 0; b < settings->bench_count; b++)
 		setup_free(setups[b]);
 	free(setups);
 }
 
-void network_check_all(const struct network_source *from, struct complaints *complaints)
+/* Returns whether a bench may run the cell. */
+static bool may_run(const struct campaign_plan *plan, const struct bench_section *bench, const struct cell *cell)
 {
-	const struct settings *settings = from->plan->settings;
-	struct names *names = names_new();
-	bool failed = false;
+	for (size_t i = 0; i < bench->only.count; i++)
+		if (plan_selects(plan, &bench->only.all[i], cell))
+			return true;
+	return !bench->only.count;
+}
 
-	for (size_t c = 0; c < from->plan->cell_count && !failed; c++) {
-		struct network_source source = *from;
+static void check_cell(struct checking *c, const struct cell *cell)
+{
+	const struct campaign_plan *plan = c->from->plan;
+	const struct settings *settings = plan->settings;
+	struct network_source source = *c->from;
+	struct place place = place_of(plan, "campaign", "", NULL);
+	size_t benches = 0;
 
-		source.cell = &from->plan->cells[c];
-		failed = check_one(&source, names, complaints);
-		for (size_t b = 0; b < settings->bench_count && !failed; b++) {
-			source.bench = &settings->benches[b];
-			failed = check_one(&source, names, complaints);
-		}
-		source.bench = NULL;
-		for (size_t s = 0; s < settings->search_count && !failed; s++)
-			failed = check_search(&source, &settings->searches[s], names, complaints);
+	source.cell = cell;
+	if (!settings->bench_count)
+		check_one(c, &source);
+	for (size_t b = 0; b < settings->bench_count; b++) {
+		if (!may_run(plan, &settings->benches[b], cell))
+			continue;
+		benches++;
+		source.bench = &settings->benches[b];
+		check_one(c, &source);
 	}
-	if (!failed) {
-		struct network_source source = *from;
+	if (settings->bench_count && !benches)
+		complaints_add(c->complaints, COMPLAINT_ERROR, &place, "no [bench] may run the cell `%s`", cell->id);
+	for (size_t s = 0; s < settings->search_count; s++)
+		check_search(c, &source, &settings->searches[s]);
+}
 
-		source.cell = &from->plan->cells[0];
-		check_ports(&source, names, complaints);
-	}
-	names_free(names);
+void network_check_all(const struct network_source *from, uint64_t jobs, struct complaints *complaints)
+{
+	struct checking c = {.from = from,
+	    .names = names_new(),
+	    .complaints = complaints,
+	    .arena = arena_new(),
+	    .jobs = jobs};
+
+	for (size_t i = 0; i < from->plan->cell_count; i++)
+		check_cell(&c, &from->plan->cells[i]);
+	if (!complaints_count(complaints, COMPLAINT_ERROR))
+		check_benches(&c);
+	dictionary_free(&c.told);
+	arena_free(c.arena);
+	names_free(c.names);
 }

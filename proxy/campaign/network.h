@@ -38,7 +38,10 @@ struct setup *network_build(
 int network_write(const struct network_source *source, const struct setup *setup, uint64_t seed,
     const char *fault, const char *folder, struct text *out, struct error *error);
 
-/* Checks all cells, with all benches, searches and what --set says. */
-void network_check_all(const struct network_source *source, struct complaints *complaints);
+/* Returns a hash of the contents of the tables and traces that the configuration names. */
+uint64_t network_contents(const struct setup *setup);
+
+/* Checks all cells, with all benches and searches, for so many cases at a time. */
+void network_check_all(const struct network_source *source, uint64_t jobs, struct complaints *complaints);
 
 #endif

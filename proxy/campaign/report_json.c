@@ -79,11 +79,11 @@ static json_t *cases_json(const struct findings *findings)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < findings->results->count; i++)
-		json_array_append_new(list, result_json(findings->results->all[i]));
+		if (plan_unit_of_case(findings->plan, findings->results->all[i]->id))
+			json_array_append_new(list, result_json(findings->results->all[i]));
 	return list;
 }
 
-/* Which cases belong to which cell: {"m/gprs/1": 0, …} would be long, so cells of the matrix follow from ids. */
 static json_t *points_json(const struct search_section *section, const struct search_findings *found)
 {
 	json_t *list = json_array();
@@ -113,32 +113,14 @@ static json_t *numbers_json(const double *values, size_t count)
 
 static json_t *search_json(const struct findings *findings, size_t s, size_t c)
 {
-	static const char *const states[] = {"open", "found", "above", "below", "imprecise"};
 	const struct search_section *section = &findings->plan->settings->searches[s];
 	const struct search_findings *found = findings_search(findings, s, c);
-	json_t *object = json_object();
 	struct text text = {0};
+	json_t *object;
 
 	findings_search_text(section, found, &text);
-	set_word(object, "name", section->name);
+	object = search_result_json(section, found, text.at);
 	set_word(object, "cell", findings->plan->cells[c].id);
-	set_word(object, "set", section->set);
-	set_word(object, "value", section->value);
-	set_word(object, "unit", section->settings.unit.suffix);
-	set_number(object, "from", section->settings.from);
-	set_number(object, "to", section->settings.to);
-	json_object_set_new(object, "logarithmic", json_boolean(search_is_logarithmic(&section->settings)));
-	set_word(object, "worse", section->settings.less ? "less" : "more");
-	set_number(object, "target", section->settings.target);
-	set_word(object, "state", states[found->result.state]);
-	json_object_set_new(object, "complete", json_boolean(!found->is_incomplete));
-	set_number(object, "threshold", found->result.threshold);
-	set_number(object, "low", found->result.low);
-	set_number(object, "high", found->result.high);
-	set_number(object, "slope", found->result.slope);
-	set_number(object, "width", found->result.width);
-	set_count(object, "runs", found->result.answered);
-	set_word(object, "text", text.at);
 	json_object_set_new(object, "points", points_json(section, found));
 	json_object_set_new(object, "curve", numbers_json(found->curve, FINDINGS_CURVE));
 	json_object_set_new(object, "quantiles", numbers_json(found->quantiles, SEARCH_QUANTILES));
@@ -259,7 +241,6 @@ json_t *report_json(const struct findings *findings, const char *subject, const 
 	set_word(root, "file", settings->path);
 	set_word(root, "subject", subject);
 	set_word(root, "stopped", reason);
-	json_object_set_new(root, "exit", json_integer(findings_exit(findings)));
 	json_object_set_new(root, "complete", json_boolean(findings->is_complete));
 	set_count(root, "done", findings->done);
 	set_count(root, "invalid", findings->invalid);

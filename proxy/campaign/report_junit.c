@@ -8,9 +8,10 @@
 #include "base/regular.h"
 #include "proxy/campaign/reports.h"
 
-#define LOG_LINES 20 /* of the first failed case, shown in its failure */
+#define LOG_LINES 20 /* of a failed case, shown in the failure */
 #define LOG_MAX ((size_t)16 << 20)
 #define CASES_SHOWN 20
+#define LOGS_SHOWN 3
 
 /* XML 1.0 knows no other control characters, not even escaped. */
 static void put_escaped(const char *text, size_t size, FILE *out)
@@ -24,7 +25,14 @@ static void put_escaped(const char *text, size_t size, FILE *out)
 		case '<': fputs("&lt;", out); break;
 		case '>': fputs("&gt;", out); break;
 		case '"': fputs("&quot;", out); break;
-		default: fputc(*c, out);
+		default:
+			/* U+FFFE and U+FFFF are no characters in XML. */
+			if (strncmp(c, "\xef\xbf\xbe", 3) == 0 || strncmp(c, "\xef\xbf\xbf", 3) == 0) {
+				fputs("\xef\xbf\xbd", out);
+				c += 2;
+			} else {
+				fputc(*c, out);
+			}
 		}
 	}
 	text_free(&visible);
@@ -79,8 +87,8 @@ static void put_requirement(
 		}
 		if (requirement->failed_count > CASES_SHOWN)
 			fprintf(out, "and %zu more\n", requirement->failed_count - CASES_SHOWN);
-		if (requirement->failed_count)
-			put_log(folder, requirement->failed[0], out);
+		for (size_t i = 0; i < requirement->failed_count && i < LOGS_SHOWN; i++)
+			put_log(folder, requirement->failed[i], out);
 		fputs("</failure>\n", out);
 		break;
 	case REQUIREMENT_UNKNOWN:
@@ -137,15 +145,20 @@ static void put_cases(const struct findings *findings, const char *folder, FILE 
 {
 	const struct results *results = findings->results;
 	unsigned counts[OUTCOMES] = {0};
+	size_t count = 0;
 
 	for (size_t i = 0; i < results->count; i++)
-		counts[results->all[i]->outcome]++;
+		if (plan_unit_of_case(findings->plan, results->all[i]->id)) {
+			counts[results->all[i]->outcome]++;
+			count++;
+		}
 	fprintf(out,
 	    "<testsuite name=\"deadzone campaign\" tests=\"%zu\" failures=\"%u\" errors=\"%u\" skipped=\"%u\">\n",
-	    results->count, counts[OUTCOME_FAIL] + counts[OUTCOME_TIMEOUT], counts[OUTCOME_INVALID],
+	    count, counts[OUTCOME_FAIL] + counts[OUTCOME_TIMEOUT], counts[OUTCOME_INVALID],
 	    counts[OUTCOME_SKIP]);
 	for (size_t i = 0; i < results->count; i++)
-		put_case(results->all[i], folder, out);
+		if (plan_unit_of_case(findings->plan, results->all[i]->id))
+			put_case(results->all[i], folder, out);
 	fputs("</testsuite>\n", out);
 }
 

@@ -59,16 +59,17 @@ static bool has_failed(const struct result *result)
 void report_case_pages(const struct findings *findings, const char *folder)
 {
 	const struct campaign_plan *plan = findings->plan;
-	unsigned *written = memory_new(plan->cell_count + 1, sizeof(*written));
+	unsigned *written = memory_new(2 * plan->cell_count + 2, sizeof(*written)); /* for matrix and sweeps */
 
 	for (size_t i = 0; i < plan->unit_count; i++) {
 		const struct unit *unit = &plan->units[i];
+		unsigned *of_cell = &written[2 * unit->cell + (unit->kind == UNIT_SWEEP)];
 
 		if ((unit->kind != UNIT_MATRIX && unit->kind != UNIT_SWEEP) ||
 		    !has_failed(results_get(findings->results, unit->id)) ||
-		    written[unit->cell] >= PAGES_OF_CELL)
+		    *of_cell >= PAGES_OF_CELL)
 			continue;
-		written[unit->cell]++;
+		++*of_cell;
 		write_case_page(folder, unit->id);
 	}
 	free(written);
@@ -103,7 +104,8 @@ static json_t *page_data(const struct findings *findings, const json_t *campaign
 	json_t *data = json_copy((json_t *)campaign), *cases = json_array(), *names = json_array();
 
 	for (size_t i = 0; i < findings->results->count; i++)
-		json_array_append_new(cases, case_row(findings, findings->results->all[i], folder));
+		if (plan_unit_of_case(findings->plan, findings->results->all[i]->id))
+			json_array_append_new(cases, case_row(findings, findings->results->all[i], folder));
 	for (size_t m = 0; m < findings->measure_count; m++)
 		json_array_append_new(names, json_string(findings->measure_names[m]));
 	json_object_set_new(data, "cases", cases);

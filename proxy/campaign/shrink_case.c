@@ -29,7 +29,7 @@ struct shrinking {
 	struct case_task task;
 	struct analysis *analysis;
 	struct pins pins;
-	struct text head;
+	struct text head, id; /* `id`: of the folder in which its runs are made */
 	char *path; /* of pinned.ini */
 	int signals;
 	bool interrupted;
@@ -63,7 +63,7 @@ static enum case_outcome run_once(struct shrinking *s, const struct text *rules)
 	struct case_run *run;
 	struct result result;
 	json_t *summary;
-	char *folder = store_begin(s->store, "shrink", &error);
+	char *folder = store_begin(s->store, s->id.at, &error);
 
 	if (!folder) {
 		log_error("campaign: %s", error.text);
@@ -73,7 +73,7 @@ static enum case_outcome run_once(struct shrinking *s, const struct text *rules)
 	s->runs++;
 	task.folder = folder;
 	task.fault = rules->size ? rules->at : "";
-	run = case_new(s->context, &task, clock_now(), &error);
+	run = case_new(s->context, &task, clock_now());
 	while (!case_is_over(run)) {
 		struct pollfd fds[CASE_FDS + 1] = {{.fd = s->signals, .events = POLLIN}};
 		size_t count = 1 + case_fds(run, fds + 1);
@@ -92,7 +92,7 @@ static enum case_outcome run_once(struct shrinking *s, const struct text *rules)
 		}
 		case_poll(run, clock_now());
 	}
-	case_judge(run, &result, &summary);
+	case_take_result(run, &result, &summary);
 	/* The rules may be such that they have nothing to strike. */
 	outcome = result.outcome;
 	if (outcome == OUTCOME_INVALID && result.reason)
@@ -100,7 +100,7 @@ static enum case_outcome run_once(struct shrinking *s, const struct text *rules)
 	json_decref(summary);
 	result_fini(&result);
 	case_free(run);
-	store_discard(s->store, "shrink", folder);
+	store_discard(s->store, folder);
 	return outcome;
 }
 
@@ -205,6 +205,7 @@ int shrink_case(const struct store *store, const struct case_context *context, c
 		log_error("campaign: %s: its capture cannot be read: %s", task->id, error.text);
 	} else {
 		s.task.is_clean = true;
+		text_add(&s.id, "%s.shrink-%d", task->id, (int)getpid());
 		s.path = store_path(store, "units/%s/pinned.ini", task->id);
 		text_add(&s.head, "; By `deadzone campaign --shrink`: the decisions of %s that matter\n", task->id);
 		child_adopt_orphans();
@@ -218,6 +219,7 @@ int shrink_case(const struct store *store, const struct case_context *context, c
 	}
 	analysis_free(s.analysis);
 	text_free(&s.head);
+	text_free(&s.id);
 	free(s.path);
 	free(capture);
 	return status;

@@ -48,19 +48,44 @@ static char *absolute(const char *path, struct error *error)
 	return memory_text(whole, strlen(whole));
 }
 
-/* Returns "HOST BOOT PID". */
+/* Sets *start to when a process began, and returns its state ('Z': a zombie); 0: there is none. */
+static char process_state(pid_t pid, unsigned long long *start)
+{
+	char path[64], text[1024], *after, state = 0;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	in = fopen(path, "re");
+	if (!in)
+		return 0;
+	text[fread(text, 1, sizeof(text) - 1, in)] = '\0';
+	fclose(in);
+	after = strrchr(text, ')'); /* the name before it may hold anything */
+	if (!after || sscanf(after + 1,
+	                  " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
+	                  start) != 2)
+		return 0;
+	return state;
+}
+
+/* Returns "HOST BOOT NAMESPACE PID START": a process id alone is used again, and containers share ids. */
 static char *describe_owner(void)
 {
-	char host[256] = "?", boot[64] = "?";
+	char host[256] = "?", boot[64] = "?", namespace[64] = "?";
 	struct text text = {0};
+	unsigned long long start = 0;
 	FILE *in = fopen("/proc/sys/kernel/random/boot_id", "re");
+	ssize_t size = readlink("/proc/self/ns/pid", namespace, sizeof(namespace) - 1);
+
+	namespace[size > 0 ? size : 1] = '\0';
+	process_state(getpid(), &start);
 
 	gethostname(host, sizeof(host) - 1);
 	if (in && fscanf(in, "%63s", boot) != 1)
 		strcpy(boot, "?");
 	if (in)
 		fclose(in);
-	text_add(&text, "%s %s %d", host, boot, (int)getpid());
+	text_add(&text, "%s %s %s %d %llu", host, boot, namespace, (int)getpid(), start);
 	return text.at;
 }
 
@@ -111,11 +136,30 @@ static struct {
 	struct text *odd;
 } loading;
 
-static bool was_replaced(const char *path)
+/* Returns whether the folder of the file is one that was replaced (ID.old-N), or a copy that never became whole
+ * (ID.new-N). */
+static bool does_not_count(const char *path)
 {
-	const char *old = strstr(path, ".old-");
+	const char *file = strrchr(path, '/'), *dash;
 
-	return old && strspn(old + 5, "0123456789/") == strcspn(old + 5, "/") + 1;
+	if (!file)
+		return true;
+	for (dash = file; dash > path && strchr("0123456789", dash[-1]); dash--)
+		;
+	return dash < file && dash - path > 5 && (memcmp(dash - 5, ".old-", 5) == 0 || memcmp(dash - 5, ".new-", 5) == 0);
+}
+
+/* Returns whether the path is units/ID/result.json. */
+static bool is_at(const char *path, const char *id)
+{
+	struct text want = {0};
+	bool fits;
+	size_t size = strlen(path);
+
+	text_add(&want, "/units/%s/%s", id, RESULT_FILE);
+	fits = size >= want.size && strcmp(path + size - want.size, want.at) == 0;
+	text_free(&want);
+	return fits;
 }
 
 static void load_result(const char *path, struct results *results, struct text *odd)
@@ -124,17 +168,21 @@ static void load_result(const char *path, struct results *results, struct text *
 	struct error error;
 	json_t *json = read_json(path, &error);
 
-	if (!json || result_read(json, &result, &error))
+	if (!json || result_read(json, &result, &error)) {
 		text_add(odd, "%s: %s\n", path, error.text);
-	else
+	} else if (!is_at(path, result.id)) {
+		text_add(odd, "%s: it is the result of another case, `%.200s`\n", path, result.id);
+		result_fini(&result);
+	} else {
 		results_put(results, &result);
+	}
 	json_decref(json);
 }
 
 static int load_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
 {
 	(void)st;
-	if (kind == FTW_F && strcmp(path + walk->base, RESULT_FILE) == 0 && !was_replaced(path))
+	if (kind == FTW_F && strcmp(path + walk->base, RESULT_FILE) == 0 && !does_not_count(path))
 		load_result(path, loading.results, loading.odd);
 	return 0;
 }
@@ -150,7 +198,8 @@ void store_load_one(const struct store *store, const char *id, struct results *r
 
 void store_load(const struct store *store, struct results *results, struct text *odd)
 {
-	char *units = store_path(store, "units");
+	/* With the slash a link is followed. */
+	char *units = store_path(store, "units/");
 
 	loading.results = results;
 	loading.odd = odd;
@@ -178,12 +227,11 @@ char *store_begin(const struct store *store, const char *id, struct error *error
 	return NULL;
 }
 
-void store_discard(const struct store *store, const char *id, char *folder)
+void store_discard(const struct store *store, char *folder)
 {
 	struct error error;
 	struct text top = {0};
 
-	(void)id;
 	text_add(&top, "%s", store->scratch ? store->scratch : store->folder);
 	folder_remove(folder, &error);
 	folder_remove_empty(folder, top.at);
@@ -224,7 +272,7 @@ int store_retire(const struct store *store, const char *id, struct error *error)
 	int failed = 0;
 
 	if (folder_exists(from)) {
-		failed = -1;
+		failed = error_set(error, "`%s` was replaced %d times already", from, OLD_MAX);
 		for (int n = 1; n < OLD_MAX && failed; n++) {
 			char *to = store_path(store, "units/%s.old-%d", id, n);
 
@@ -246,7 +294,7 @@ int store_retire(const struct store *store, const char *id, struct error *error)
 
 static char *claim_path(const struct store *store, const char *name)
 {
-	return store_path(store, "claims/%s.claim", name);
+	return store_path(store, "claims/%s", name);
 }
 
 static bool read_claim(const char *path, char *content, size_t cap)
@@ -278,11 +326,15 @@ static int write_claim(struct claim *claim, const struct store *store, int fd)
 static struct watched {
 	char *path, *content;
 	ns_t since;
+	bool is_renewed; /* it was seen to change */
 } *watched;
 static size_t watched_count;
 
-/* Returns whether the claim has not changed for STORE_STALE, by our own clock. */
-static bool has_gone_stale(const char *path, const char *content, ns_t now)
+enum holder { HOLDER_GONE, HOLDER_LIVES, HOLDER_UNKNOWN };
+
+/* Says what is known of a holder elsewhere, by our own clock: a claim that has changed is renewed, one that has
+ * not for STORE_STALE is stale. */
+static enum holder watch_holder(const char *path, const char *content, ns_t now)
 {
 	struct watched *entry = NULL;
 
@@ -292,55 +344,57 @@ static bool has_gone_stale(const char *path, const char *content, ns_t now)
 	if (!entry) {
 		watched = memory_grow(watched, watched_count, sizeof(*watched));
 		entry = &watched[watched_count++];
-		*entry = (struct watched){memory_text(path, strlen(path)), memory_text("", 0), now};
+		*entry = (struct watched){memory_text(path, strlen(path)), memory_text(content, strlen(content)), now, false};
 	}
 	if (strcmp(entry->content, content) != 0) {
 		free(entry->content);
 		entry->content = memory_text(content, strlen(content));
 		entry->since = now;
+		entry->is_renewed = true;
 	}
-	return now - entry->since >= STORE_STALE;
+	if (now - entry->since >= STORE_STALE) {
+		entry->is_renewed = false;
+		return HOLDER_GONE;
+	}
+	return entry->is_renewed ? HOLDER_LIVES : HOLDER_UNKNOWN;
 }
 
-/* If the claim is of this host and boot, returns its process, and sets *group; else 0. */
-static pid_t local_process(const struct store *store, const char *content, pid_t *group)
+/* If the claim is of this host, boot and namespace, says whether its process lives; a process that is gone has
+ * its group ended. */
+static enum holder find_local_holder(const struct store *store, const char *content)
 {
-	char host[256], boot[64], own_host[256], own_boot[64];
-	int pid, of_group;
+	char host[256], boot[64], namespace[64], own_host[256], own_boot[64], own_namespace[64], state;
+	unsigned long long start, started;
+	int pid, group;
 
-	if (sscanf(content, "%255s %63s %d group %d", host, boot, &pid, &of_group) != 4 ||
-	    sscanf(store->owner, "%255s %63s", own_host, own_boot) != 2 || strcmp(host, own_host) != 0 ||
-	    strcmp(boot, own_boot) != 0)
-		return 0;
-	*group = of_group;
-	return pid;
-}
-
-/* Returns whether the holder of a claim is gone; ends what it has left of its process group. */
-static bool is_free(const struct store *store, const char *path, const char *content, ns_t now)
-{
-	pid_t group = 0, process = local_process(store, content, &group);
-
-	if (!process)
-		return has_gone_stale(path, content, now);
-	if (process == getpid() || kill(process, 0) == 0 || errno == EPERM)
-		return false;
+	if (sscanf(content, "%255s %63s %63s %d %llu group %d", host, boot, namespace, &pid, &start, &group) != 6 ||
+	    sscanf(store->owner, "%255s %63s %63s", own_host, own_boot, own_namespace) != 3 ||
+	    strcmp(host, own_host) != 0 || strcmp(boot, own_boot) != 0 || strcmp(namespace, own_namespace) != 0)
+		return HOLDER_UNKNOWN;
+	state = process_state(pid, &started);
+	if (state && state != 'Z' && started == start && pid != getpid())
+		return HOLDER_LIVES;
 	if (group > 1)
 		kill(-group, SIGKILL);
-	return true;
+	return HOLDER_GONE;
+}
+
+static enum claim_result give_up(struct claim *claim, enum claim_result result)
+{
+	free(claim->path);
+	claim->path = NULL;
+	return result;
 }
 
 enum claim_result claim_take(
     const struct store *store, const char *name, ns_t now, struct claim *claim, struct error *error)
 {
 	char content[CLAIM_MAX];
+	enum holder holder;
 
 	*claim = (struct claim){.path = claim_path(store, name)};
-	if (folder_make_above(claim->path, error)) {
-		free(claim->path);
-		claim->path = NULL;
-		return CLAIM_FAILED;
-	}
+	if (folder_make_above(claim->path, error))
+		return give_up(claim, CLAIM_FAILED);
 	for (int try = 0; try < 2; try++) {
 		int fd = open(claim->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 
@@ -352,24 +406,34 @@ enum claim_result claim_take(
 				return CLAIM_TAKEN;
 			error_set(error, "`%s` cannot be written: %s", claim->path, strerror(errno));
 			unlink(claim->path);
-			break;
+			return give_up(claim, CLAIM_FAILED);
 		}
 		if (errno != EEXIST) {
 			error_set(error, "`%s` cannot be made: %s", claim->path, strerror(errno));
-			break;
+			return give_up(claim, CLAIM_FAILED);
 		}
-		if (!read_claim(claim->path, content, sizeof(content)))
+		if (!read_claim(claim->path, content, sizeof(content)) && errno == ENOENT &&
+		    readlink(claim->path, content, sizeof(content)) < 0)
 			continue; /* it was released just now */
-		if (!is_free(store, claim->path, content, now)) {
-			free(claim->path);
-			claim->path = NULL;
-			return CLAIM_HELD;
+		holder = find_local_holder(store, content);
+		if (holder == HOLDER_UNKNOWN)
+			holder = watch_holder(claim->path, content, now);
+		if (holder != HOLDER_GONE)
+			return give_up(claim, holder == HOLDER_LIVES ? CLAIM_HELD : CLAIM_WATCHED);
+		if (unlink(claim->path)) {
+			error_set(error, "`%s` cannot be removed: %s", claim->path, strerror(errno));
+			return give_up(claim, CLAIM_FAILED);
 		}
-		unlink(claim->path);
 	}
-	free(claim->path);
-	claim->path = NULL;
-	return CLAIM_FAILED;
+	return give_up(claim, CLAIM_WATCHED); /* others were faster, twice */
+}
+
+void claim_set_group(struct claim *claim, const struct store *store, pid_t group)
+{
+	if (!claim->path || claim->group == group)
+		return;
+	claim->group = group;
+	claim_renew(claim, store);
 }
 
 void claim_renew(struct claim *claim, const struct store *store)
@@ -446,11 +510,19 @@ int store_identify(const struct store *store, const json_t *identity, struct err
 	int failed = known ? 0 : -1;
 	bool has_grown = false;
 
+	if (known && !json_is_object(known))
+		failed = error_set(error, "`%s` is damaged; remove it if the results are to be kept", path);
+
 	json_object_foreach((json_t *)identity, name, value) {
-		const char *old = json_string_value(json_object_get(known, name));
+		const json_t *before = json_object_get(known, name);
+		const char *old = json_string_value(before);
 
 		if (failed)
 			break;
+		if (before && !old) {
+			failed = error_set(error, "`%s` is damaged; remove it if the results are to be kept", path);
+			break;
+		}
 		if (!old) {
 			has_grown = true;
 			json_object_set(known, name, value);

@@ -25,7 +25,7 @@
 struct store {
 	char *folder;  /* absolute */
 	char *scratch; /* absolute; NULL: none */
-	char *owner;   /* "HOST BOOT PID", the start of our claims */
+	char *owner;   /* "HOST BOOT NAMESPACE PID START", the start of our claims */
 };
 
 /* Makes the folder if needed. Returns 0, or -1 and sets *error. */
@@ -48,9 +48,9 @@ char *store_begin(const struct store *store, const char *id, struct error *error
  * first, its case stays and this one is removed. Returns 0, or -1 and sets *error. */
 int store_finish(
     const struct store *store, const char *top, const char *id, const char *folder, struct error *error);
-/* Removes the folder of a case that came to nothing. */
-void store_discard(const struct store *store, const char *id, char *folder);
-/* Renames a finished case to ID.old-N. */
+/* Removes the folder of a case that came to nothing, and frees its path. */
+void store_discard(const struct store *store, char *folder);
+/* Renames a finished case to ID.old-N; none is no error. */
 int store_retire(const struct store *store, const char *id, struct error *error);
 
 /* ---- Claims ---- */
@@ -61,12 +61,14 @@ struct claim {
 	pid_t group; /* process group that works under the claim; 0: none */
 };
 
-enum claim_result { CLAIM_TAKEN, CLAIM_HELD, CLAIM_FAILED };
-/* Takes the claim of `name`, or finds that another live job holds it. A claim that may be stale is watched
- * across calls: try again. */
+/* CLAIM_HELD: by a job that lives. CLAIM_WATCHED: by one of which that is not known yet; try again until it is
+ * renewed, or stale after STORE_STALE. */
+enum claim_result { CLAIM_TAKEN, CLAIM_HELD, CLAIM_WATCHED, CLAIM_FAILED };
 enum claim_result claim_take(
     const struct store *store, const char *name, ns_t now, struct claim *claim, struct error *error);
 void claim_renew(struct claim *claim, const struct store *store);
+/* Notes the process group that works under the claim, for whoever takes it over. */
+void claim_set_group(struct claim *claim, const struct store *store, pid_t group);
 void claim_release(struct claim *claim, const struct store *store);
 /* Frees what is remembered of the claims of others. */
 void claims_forget(void);

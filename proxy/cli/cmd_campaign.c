@@ -4,13 +4,14 @@
  * which fault breaks it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <glob.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,8 @@
 #include "proxy/run/summary.h"
 
 #define UNITS_LINE_MAX 4096
+#define SHARDS_MAX 1000000
+#define FLUSH_TIMEOUT (250 * NS_MS) /* at the end, for whoever reads standard error */
 
 struct campaign_command {
 	const struct command_line *line;
@@ -37,7 +40,10 @@ struct campaign_command {
 	struct {
 		char **all;
 		size_t count;
+		struct dictionary known;
 	} units; /* --unit */
+	bool has_units; /* --unit was given, though perhaps no id came */
+	int lock;       /* of the folder of sockets; -1: none */
 	const char *const *only;
 	size_t only_count;
 	unsigned shard, shards; /* 0: no --shard */
@@ -63,10 +69,7 @@ static int usage_error(const char *format, ...)
 
 static bool is_listed_unit(const struct campaign_command *command, const char *id)
 {
-	for (size_t i = 0; i < command->units.count; i++)
-		if (strcmp(command->units.all[i], id) == 0)
-			return true;
-	return false;
+	return dictionary_get(&command->units.known, NULL, id) != NULL;
 }
 
 static bool is_selected(const struct unit *unit, void *user)
@@ -76,7 +79,7 @@ static bool is_selected(const struct unit *unit, void *user)
 
 	for (size_t i = 0; i < command->only_count; i++)
 		fits |= fnmatch(command->only[i], unit->id, 0) == 0;
-	if (command->units.count && !is_listed_unit(command, unit->id))
+	if (command->has_units && !is_listed_unit(command, unit->id))
 		return false;
 	return fits && (!command->shards || plan_in_shard(unit->id, command->shard, command->shards));
 }
@@ -89,7 +92,9 @@ static void add_unit(struct campaign_command *command, const char *id, size_t si
 		return;
 	command->units.all =
 	    memory_grow(command->units.all, command->units.count, sizeof(*command->units.all));
-	command->units.all[command->units.count++] = memory_text(id, size);
+	command->units.all[command->units.count] = memory_text(id, size);
+	dictionary_put(&command->units.known, NULL, command->units.all[command->units.count], command);
+	command->units.count++;
 }
 
 static void read_units(struct campaign_command *command)
@@ -98,6 +103,7 @@ static void read_units(struct campaign_command *command)
 	const char *const *values = command_values(command->line, "unit", &count);
 	char line[UNITS_LINE_MAX];
 
+	command->has_units = count > 0;
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(values[i], "-") != 0) {
 			add_unit(command, values[i], strlen(values[i]));
@@ -148,8 +154,12 @@ static int add_named_fault(struct campaign_command *command, const char *id)
 	return -1;
 }
 
+static bool any_fits(const struct campaign_command *command);
+
 static int check_units(struct campaign_command *command)
 {
+	if (!any_fits(command))
+		return usage_error("no unit fits --only `%s`; --list prints them", command->only[0]);
 	for (size_t i = 0; i < command->units.count; i++) {
 		const char *id = command->units.all[i];
 
@@ -162,13 +172,22 @@ static int check_units(struct campaign_command *command)
 /* Reads "I/N". */
 static int read_shard(struct campaign_command *command, const char *text)
 {
-	char rest;
+	const char *slash = text ? strchr(text, '/') : NULL;
+	struct error error;
+	uint64_t shard, shards;
+	char *first;
+	int failed;
 
 	if (!text)
 		return 0;
-	if (sscanf(text, "%u/%u%c", &command->shard, &command->shards, &rest) != 2 || !command->shard ||
-	    command->shard > command->shards)
+	first = memory_text(text, slash ? (size_t)(slash - text) : 0);
+	failed = !slash || units_integer(first, &shard, &error) || units_integer(slash + 1, &shards, &error) ||
+	         !shard || shard > shards || shards > SHARDS_MAX;
+	free(first);
+	if (failed)
 		return usage_error("--shard: `%s` is not right; it is I/N, with I from 1 to N", text);
+	command->shard = (unsigned)shard;
+	command->shards = (unsigned)shards;
 	return 0;
 }
 
@@ -218,6 +237,20 @@ static void print_estimate(const struct campaign_command *command)
 		    cases * known / (double)known_count / 3600 / (double)slots, known / (double)known_count);
 }
 
+/* Returns whether a unit fits --only; a pattern for the faults of sweeps may fit none yet. */
+static bool any_fits(const struct campaign_command *command)
+{
+	const struct campaign_plan *plan = command->campaign->plan;
+
+	if (!command->only_count || command->campaign->settings->sweep_count)
+		return true;
+	for (size_t i = 0; i < plan->unit_count; i++)
+		for (size_t k = 0; k < command->only_count; k++)
+			if (fnmatch(command->only[k], plan->units[i].id, 0) == 0)
+				return true;
+	return false;
+}
+
 static int list_units(struct campaign_command *command)
 {
 	const struct campaign_plan *plan = command->campaign->plan;
@@ -231,7 +264,8 @@ static int list_units(struct campaign_command *command)
 
 /* ---- Reports ---- */
 
-static int write_reports(struct campaign_command *command, const struct findings *findings, const char *reason)
+static int write_reports(
+    struct campaign_command *command, const struct findings *findings, const char *reason, int status)
 {
 	const char *html = command_value(command->line, "html"), *json_path = command_value(command->line, "json");
 	const char *junit = command_value(command->line, "junit");
@@ -243,6 +277,9 @@ static int write_reports(struct campaign_command *command, const struct findings
 	struct error error;
 	int failed = 0;
 
+	json_object_set_new(json, "exit", json_integer(status));
+	json_object_set_new(json, "folder", json_string(command->store.folder));
+	json_object_set_new(json, "links", json_string(html ? command->store.folder : ""));
 	report_case_pages(findings, command->store.folder);
 	if (store_write_json(json_path ? json_path : own_json, json, &error) ||
 	    report_junit(findings, command->store.folder, junit ? junit : own_junit, false, &error) ||
@@ -262,18 +299,22 @@ static int finish(struct campaign_command *command, const struct engine_end *end
 {
 	struct campaign *campaign = command->campaign;
 	struct findings *findings;
+	struct text odd = {0};
 	int status;
 
+	/* What other invocations have finished meanwhile counts too. */
+	store_load(&command->store, &campaign->results, &odd);
+	text_free(&odd);
 	expansion_update(campaign->expansion, campaign->plan, &campaign->results);
 	results_sort(&campaign->results);
 	findings = findings_new(campaign->plan, campaign->expansion, &campaign->results);
 	status = findings_exit(findings);
-	if (write_reports(command, findings, end->reason) && !status)
+	if (end->reason[0] && !status)
+		status = EXIT_FAILED;
+	if (write_reports(command, findings, end->reason, status) && !status)
 		status = EXIT_FAILED;
 	report_text(findings, stdout);
 	if (fflush(stdout) && !status)
-		status = EXIT_FAILED;
-	if (end->reason[0] && !status)
 		status = EXIT_FAILED;
 	findings_free(findings);
 	return end->is_usage ? EXIT_USAGE : status;
@@ -281,23 +322,30 @@ static int finish(struct campaign_command *command, const struct engine_end *end
 
 /* ---- Running ---- */
 
-/* Removes the socket folders of campaigns that were killed. */
+#define SOCKETS_LOCK "lock" /* locked as long as the campaign lives */
+
+/* Removes the socket folders of campaigns that were killed: those whose lock nobody holds. */
 static void remove_old_sockets(const char *top)
 {
 	struct text pattern = {0};
 	struct error error;
 	glob_t found;
 
-	text_add(&pattern, "%s/deadzone-campaign-*-*", top);
+	text_add(&pattern, "%s/deadzone-campaign-*", top);
 	if (glob(pattern.at, GLOB_NOSORT, NULL, &found) == 0) {
 		for (size_t i = 0; i < found.gl_pathc; i++) {
-			const char *name = strrchr(found.gl_pathv[i], '/') + 1;
-			int pid = atoi(name + strlen("deadzone-campaign-"));
+			struct text lock = {0};
 			struct stat st;
+			int fd = -1;
 
-			if (pid > 0 && kill(pid, 0) && errno == ESRCH && lstat(found.gl_pathv[i], &st) == 0 &&
-			    S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+			text_add(&lock, "%s/" SOCKETS_LOCK, found.gl_pathv[i]);
+			if (lstat(found.gl_pathv[i], &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+				fd = open(lock.at, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+			if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
 				folder_remove(found.gl_pathv[i], &error);
+			if (fd >= 0)
+				close(fd);
+			text_free(&lock);
 		}
 		globfree(&found);
 	}
@@ -307,20 +355,35 @@ static void remove_old_sockets(const char *top)
 static int open_sockets(struct campaign_command *command)
 {
 	const char *top = getenv("XDG_RUNTIME_DIR");
-	struct text path = {0};
+	struct text path = {0}, lock = {0};
 
 	if (!top || access(top, W_OK) || strlen(top) > 60)
 		top = "/tmp";
 	remove_old_sockets(top);
-	text_add(&path, "%s/deadzone-campaign-%d-XXXXXX", top, (int)getpid());
+	text_add(&path, "%s/deadzone-campaign-XXXXXX", top);
 	if (!mkdtemp(path.at)) {
 		log_error("campaign: `%s` cannot be made: %s", path.at, strerror(errno));
 		text_free(&path);
 		return -1;
 	}
+	text_add(&lock, "%s/" SOCKETS_LOCK, path.at);
+	command->lock = open(lock.at, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (command->lock >= 0)
+		flock(command->lock, LOCK_EX);
+	text_free(&lock);
 	command->sockets = path.at;
 	command->campaign->context.sockets = path.at;
+	command->campaign->context.subject = command->subject;
 	return 0;
+}
+
+static void close_sockets(struct campaign_command *command)
+{
+	struct error error;
+
+	folder_remove(command->sockets, &error);
+	if (command->lock >= 0)
+		close(command->lock);
 }
 
 /* Whether each selected unit has an outcome, whichever. */
@@ -334,6 +397,10 @@ static bool have_all(const struct campaign_command *command)
 		const struct settings *settings = command->campaign->settings;
 		const struct result *result;
 
+		/* A shard's faults are not known before the references have run, whoever runs them. */
+		if (command->shards && unit->kind == UNIT_REFERENCES &&
+		    expansion_cell(command->campaign->expansion, unit->section, unit->cell)->state == SWEEP_WAITS)
+			return false;
 		if (!is_selected(unit, (void *)command))
 			continue;
 		if (unit->kind == UNIT_SEARCH) {
@@ -361,18 +428,50 @@ static bool have_all(const struct campaign_command *command)
 	return true;
 }
 
-/* Writes the command that goes on with the campaign. */
+/* Adds a word of a shell command, quoted if needed. */
+static void add_word(struct text *out, const char *word)
+{
+	text_add_word(out, " ");
+	if (*word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+=:,@-") == strlen(word)) {
+		text_add_word(out, word);
+		return;
+	}
+	text_add_word(out, "'");
+	for (const char *c = word; *c; c++)
+		text_add(out, *c == '\'' ? "'\\''" : "%c", *c);
+	text_add_word(out, "'");
+}
+
+/* Logs the command that goes on with the campaign. */
 static void tell_how_to_resume(const struct campaign_command *command)
 {
-	log_notice("to go on: deadzone campaign -c %s -o %s", command->campaign->settings->path, command->folder);
+	struct text text = {0};
+
+	add_word(&text, command->campaign->settings->path);
+	text_add_word(&text, " -o");
+	add_word(&text, command->folder);
+	for (size_t i = 0; i < command->line->setting_count; i++) {
+		text_add_word(&text, " --set");
+		add_word(&text, command->line->settings[i]);
+	}
+	for (size_t i = 0; i < command->only_count; i++) {
+		text_add_word(&text, " --only");
+		add_word(&text, command->only[i]);
+	}
+	if (command->jobs)
+		text_add(&text, " --jobs %u", command->jobs);
+	log_notice("to go on: deadzone campaign -c%s", text.at);
+	text_free(&text);
 }
 
 static int run_units(struct campaign_command *command)
 {
 	struct campaign *campaign = command->campaign;
-	bool is_partial = command->units.count || command->shards;
-	struct engine_options options = {
-	    .jobs = command->jobs, .again = command->again, .is_partial = is_partial};
+	bool is_partial = command->has_units || command->shards;
+	struct engine_options options = {.jobs = command->jobs,
+	    .again = command->again,
+	    .is_by_unit = command->has_units,
+	    .is_shard = command->shards > 0};
 	struct engine_end end;
 	json_t *identity;
 	struct error error;
@@ -387,7 +486,7 @@ static int run_units(struct campaign_command *command)
 		return EXIT_FAILED;
 	engine_run(campaign->plan, campaign->expansion, &campaign->results, &command->store, &campaign->context,
 	    &options, is_selected, command, &end);
-	folder_remove(command->sockets, &error);
+	close_sockets(command);
 	if (end.reason[0]) {
 		log_error("campaign: %s", end.reason);
 		if (!end.is_usage)
@@ -395,7 +494,7 @@ static int run_units(struct campaign_command *command)
 	}
 	if (!is_partial)
 		return finish(command, &end);
-	if (end.held && command->units.count)
+	if (end.held && command->has_units)
 		return EXIT_FAILED;
 	expansion_update(campaign->expansion, campaign->plan, &campaign->results);
 	if (end.reason[0] || (!end.held && !have_all(command)))
@@ -472,28 +571,12 @@ static int run_compare(const struct command_line *line)
 
 /* ---- Shrinking ---- */
 
-/* Returns the unit that a case belongs to: its own, or the search or references it is a run of. */
-static const struct unit *unit_of_case(const struct campaign_plan *plan, const char *id)
-{
-	const struct unit *unit = plan_unit(plan, id);
-	const char *last = strrchr(id, '/');
-	char *head;
-
-	if (unit || !last)
-		return unit;
-	head = memory_text(id, (size_t)(last - id));
-	unit = plan_unit(plan, head);
-	free(head);
-	return unit;
-}
-
 static int run_shrink(struct campaign_command *command, const char *id)
 {
 	struct campaign *campaign = command->campaign;
 	const struct result *result = results_get(&campaign->results, id);
-	const struct unit *unit = unit_of_case(campaign->plan, id);
+	const struct unit *unit = plan_unit_of_case(campaign->plan, id);
 	struct case_task task = {.id = id};
-	struct error error;
 	int status;
 
 	if (!unit || !result)
@@ -508,7 +591,7 @@ static int run_shrink(struct campaign_command *command, const char *id)
 	if (open_sockets(command))
 		return EXIT_FAILED;
 	status = shrink_case(&command->store, &campaign->context, &task);
-	folder_remove(command->sockets, &error);
+	close_sockets(command);
 	return status;
 }
 
@@ -527,14 +610,18 @@ static char *default_folder(bool is_temporary)
 	return memory_text(text, strlen(text));
 }
 
-/* Results that are only in campaign.json, if units/ was not kept. */
+/* Takes from campaign.json what is nowhere else: what was tested, and results if units/ was not kept. */
 static void load_from_json(struct campaign_command *command)
 {
+	const char *subject;
+
 	char *path = store_path(&command->store, "campaign.json");
 	json_t *json = json_load_file(path, 0, NULL);
 	const json_t *item;
 	size_t i;
 
+	subject = json_string_value(json_object_get(json, "subject"));
+	command->subject = subject ? memory_text(subject, strlen(subject)) : NULL;
 	json_array_foreach(json_object_get(json, "cases"), i, item) {
 		struct result result;
 		struct error error;
@@ -556,7 +643,16 @@ static int open_store(struct campaign_command *command)
 	struct text odd = {0};
 	struct error error;
 
-	if (store_open(&command->store, command->folder, settings->scratch, &error)) {
+	struct text scratch = {0};
+	int failed;
+
+	/* As all paths of the file, relative to it. */
+	if (settings->scratch)
+		text_add(&scratch, settings->scratch[0] == '/' ? "%.0s%s" : "%s/%s", command->campaign->home,
+		    settings->scratch);
+	failed = store_open(&command->store, command->folder, scratch.at, &error);
+	text_free(&scratch);
+	if (failed) {
 		log_error("campaign: %s", error.text);
 		return EXIT_USAGE;
 	}
@@ -575,11 +671,15 @@ static int run_campaign(struct campaign_command *command)
 	struct error error;
 	int status;
 
+	if (is_report && !folder_exists(command->folder))
+		return usage_error("--report: there is no folder `%s`", command->folder);
 	if (command->folder) {
 		status = is_list && !folder_exists(command->folder) ? 0 : open_store(command);
 		if (status)
 			return status;
 	}
+	if (check_units(command))
+		return EXIT_USAGE;
 	if (is_list)
 		return list_units(command);
 	if (command_value(line, "shrink"))
@@ -590,10 +690,8 @@ static int run_campaign(struct campaign_command *command)
 		load_from_json(command);
 		return finish(command, &end);
 	}
-	if (check_units(command))
-		return EXIT_USAGE;
 	if (!command->folder) {
-		command->folder = default_folder(command->units.count > 0);
+		command->folder = default_folder(command->has_units);
 		if (!command->folder) {
 			log_error("campaign: no temporary folder can be made: %s", strerror(errno));
 			return EXIT_FAILED;
@@ -601,11 +699,11 @@ static int run_campaign(struct campaign_command *command)
 		if ((status = open_store(command)))
 			return status;
 	}
-	log_notice("results go to %s", command->folder);
+	log_info("results go to %s", command->folder);
 	command->subject = campaign_subject(command->campaign, &error);
 	if (!command->subject)
 		return usage_error("subject: %s", error.text);
-	if (!command->units.count)
+	if (!command->has_units)
 		print_estimate(command);
 	return run_units(command);
 }
@@ -641,14 +739,15 @@ static void clean_up(struct campaign_command *command)
 	for (size_t i = 0; i < command->units.count; i++)
 		free(command->units.all[i]);
 	free(command->units.all);
+	dictionary_free(&command->units.known);
 	free(command->folder);
 	free(command->sockets);
 	free(command->subject);
 }
 
-static int run(const struct command_line *line)
+static int run_whole(const struct command_line *line)
 {
-	struct campaign_command command = {.line = line};
+	struct campaign_command command = {.line = line, .lock = -1};
 	struct complaints *complaints = complaints_new();
 	const char *config = command_value(line, "config");
 	size_t quiet, verbose;
@@ -663,8 +762,8 @@ static int run(const struct command_line *line)
 	}
 	status = read_options(&command);
 	if (!status) {
-		command.campaign = campaign_new(
-		    config, (const char *const *)line->settings, line->setting_count, complaints);
+		command.campaign = campaign_new(config, (const char *const *)line->settings,
+		    line->setting_count, command.jobs, complaints);
 		log_complaints(complaints);
 		if (complaints_count(complaints, COMPLAINT_ERROR))
 			status = EXIT_USAGE;
@@ -674,6 +773,17 @@ static int run(const struct command_line *line)
 	if (command.campaign)
 		clean_up(&command);
 	complaints_free(complaints);
+	return status;
+}
+
+/* Standard error may be a pipe that nobody reads: messages go through a queue. */
+static int run(const struct command_line *line)
+{
+	int status;
+
+	log_start();
+	status = run_whole(line);
+	log_stop(FLUSH_TIMEOUT);
 	return status;
 }
 

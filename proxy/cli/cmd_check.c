@@ -24,7 +24,7 @@ static int run(const struct command_line *line)
 		struct complaints *complaints = complaints_new();
 
 		if (settings_is_campaign(line->words[i]))
-			campaign_free(campaign_new(line->words[i], NULL, 0, complaints));
+			campaign_free(campaign_new(line->words[i], NULL, 0, 0, complaints));
 		else
 			check_network(line->words[i], complaints);
 		log_complaints(complaints);

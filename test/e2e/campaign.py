@@ -334,14 +334,21 @@ def two_at_a_time_do_not_work_twice(scene):
 def a_claim_whose_owner_is_gone(scene):
     campaign = Campaign(scene, keys="seeds = 1\n")
     host, boot = os.uname().nodename, pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    claim = campaign.folder / "claims/m/all/1.claim"
+    start = pathlib.Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]
+    owner = f"{host} {boot} {os.readlink('/proc/self/ns/pid')}"
+    claim = campaign.folder / "claims/m/all/1"
     claim.parent.mkdir(parents=True)
-    claim.write_text(f"{host} {boot} {os.getpid()} group 0 renewed 3\n")
+    claim.write_text(f"{owner} {os.getpid()} {start} group 0 renewed 3\n")
     done = campaign.run("--unit", "m/all/1", status=1)
     check("another job runs it" in done.stderr, done.stderr)
     gone = h.run("sh", "-c", "echo $$").stdout.strip()
-    claim.write_text(f"{host} {boot} {gone} group 0 renewed 3\n")
+    claim.write_text(f"{owner} {gone} {start} group 0 renewed 3\n")
     campaign.run("--unit", "m/all/1")
+    # The same process id, used again by another.
+    claim.parent.mkdir(parents=True, exist_ok=True)
+    claim.write_text(f"{owner} {os.getpid()} {int(start) - 1} group 0 renewed 3\n")
+    campaign.run("--unit", "m/all/1", "--again")
+    check(not claim.exists(), "it is released")
 
 
 # ---- Benches ----
@@ -359,8 +366,13 @@ def benches(scene):
     check_equal(sorted(line for line in said if line.startswith("teardown")), ["teardown left", "teardown right"])
     check_equal({line for line in said if line.startswith("run")} - {"run left l", "run right r"}, set())
     check_equal({campaign.result(f"m/boron/{s}")["bench"] for s in (1, 2, 3)}, {"right"})
-    campaign.run("--again", "--only", "m/argon/1")
-    check_equal(sum(line.startswith("setup") for line in log.read_text().splitlines()), 2, "setup is not run again")
+    campaign.run("--again", "--only", "m/boron/1")
+    check_equal(sum(line.startswith("setup") for line in log.read_text().splitlines()), 3, "after a teardown comes a setup")
+    kept = Campaign(scene, keys=f"seeds = 1-3\njobs = 3\nsetup = echo once >> {scene.path('once')}\n")
+    kept.folder = scene.path("kept")
+    kept.run()
+    kept.run("--again", "--only", "m/all/2")
+    check_equal(scene.path("once").read_text(), "once\n", "without a teardown the bench stays set up")
 
 
 @test
@@ -412,7 +424,8 @@ def a_search(scene):
     check_equal(found["state"], "found")
     # Undisturbed, or killed half way: the same points.
     points = [(p["id"], p["figure"], p["outcome"]) for p in found["points"]]
-    for path in sorted((campaign.folder / "units/s/cut/all").iterdir())[4:]:
+    check_equal(json.loads((campaign.folder / "units/s/cut/all/search.json").read_text())["state"], "found")
+    for path in sorted((campaign.folder / "units/s/cut/all").glob("0*"))[4:]:
         shutil.rmtree(path)
     campaign.run()
     check_equal([(p["id"], p["figure"], p["outcome"]) for p in campaign.json["searches"][0]["points"]], points)

@@ -49,7 +49,7 @@ static inline struct device_runs devices_search(const struct device_kind *kind, 
 		struct search *search = search_new(&settings);
 		struct search_result result;
 
-		while (search_next(search, 0, &figure)) {
+		while (search_next(search, NULL, 0, &figure)) {
 			double share = kind->slope > 0 ? 1 / (1 + pow(figure / threshold, 1 / kind->slope))
 			                               : figure < threshold;
 			bool passed = device_draw(&state) < share;

@@ -26,7 +26,7 @@ static inline json_t *pair_search(uint64_t *state)
 
 	figure_read_unit("1s", &settings.unit, &figure, &error);
 	found = search_new(&settings);
-	while (search_next(found, 0, &figure))
+	while (search_next(found, NULL, 0, &figure))
 		search_answer(found, figure, device_draw(state) < 1 / (1 + pow(figure / 30, 1 / 0.3)));
 	search_quantiles(found, all);
 	search_free(found);

@@ -198,7 +198,7 @@ static unsigned run_search(double threshold, unsigned most)
 	double figure;
 	unsigned run = 0;
 
-	while (run < most && search_next(search, 0, &figure)) {
+	while (run < most && search_next(search, NULL, 0, &figure)) {
 		char id[32], text[FIGURE_TEXT_SIZE];
 		struct result result;
 
@@ -242,7 +242,7 @@ static void test_search(void **state)
 	judge();
 	assert_int_equal(requirement("s/outage/all")->state, REQUIREMENT_HELD);
 	findings_search_text(&settings->searches[0], findings_search(findings, 0, 0), &text);
-	assert_int_equal(strncmp(text.at, "> 300s, ", 8), 0);
+	assert_int_equal(strncmp(text.at, "> 300 s, ", 9), 0);
 	text_free(&text);
 	end();
 	begin(SEARCH);
