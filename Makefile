@@ -23,6 +23,7 @@ STORY_PACKAGES := $(BUILD_PACKAGES) binutils tshark python3
 PICTURE_PACKAGES := wireshark xvfb imagemagick
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
 LINT_PACKAGES := $(BUILD_PACKAGES) clang-format clang-tidy
+CLUSTER_PACKAGES := $(BUILD_PACKAGES) python3 parallel slurm-wlm munge
 COVER_PACKAGES := $(CHECK_PACKAGES) gcovr
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes
@@ -56,7 +57,7 @@ UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
 .PHONY: all release reference check check-fast check-browser cover pictures demo story bench fuzz soak oom layers lint format
-.PHONY: campaign campaign-proof clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
+.PHONY: campaign campaign-proof check-cluster deps-cluster clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
 .PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover
 .DELETE_ON_ERROR:
 
@@ -128,6 +129,11 @@ campaign: deps-demo ## the example campaigns, with real peers: networks, an outa
 	    rm -rf $(BUILD)/campaign/$$name; \
 	    $(BUILD)/deadzone campaign -c doc/examples/campaign/$$name.ini -o $(BUILD)/campaign/$$name || exit 1; \
 	    echo "the page: $(BUILD)/campaign/$$name/report.html"; done
+
+check-cluster: deps-cluster ## a campaign by one process, GNU parallel and Slurm with a node that dies; and killed 50 times
+	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone
+	@python3 test/campaign/cluster.py
+	@KILLS=50 DEADZONE_BINARY=$(BUILD)/deadzone python3 test/e2e/campaign.py killed
 
 campaign-proof: ## what campaigns promise, on thousands of simulated devices: takes minutes
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/proof_campaign
@@ -324,6 +330,8 @@ deps-fuzz:
 	@sh test/deps.sh $(FUZZ_PACKAGES)
 deps-lint:
 	@sh test/deps.sh $(LINT_PACKAGES)
+deps-cluster:
+	@sh test/deps.sh $(CLUSTER_PACKAGES)
 deps-cover:
 	@sh test/deps.sh $(COVER_PACKAGES)
 

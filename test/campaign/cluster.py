@@ -21,7 +21,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY, DEVICE = TOP / "build/deadzone", TOP / "test/campaign/device.py"
-SEEDS, SHARDS, PATIENCE = 12, 8, 180
+SEEDS, SHARDS, PATIENCE = 12, 8, 100
 CLOUD = """import os, socket, sys
 cloud = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); cloud.bind(("127.0.0.1", 0))
 with open(os.environ["DEADZONE_SET"], "a") as out: out.write("[proxy] upstream = 127.0.0.1:%d\\n" % cloud.getsockname()[1])
@@ -205,6 +205,7 @@ def by_slurm(lab):
 
 def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="deadzone-cluster-"))
+    folder.chmod(0o755)  # munged runs as another user
     ways = {"alone": by_itself, "parallel": by_parallel, "cluster": by_slurm}
     print(f"1..{len(ways)}", flush=True)
     lab, first, failed = Lab(folder), None, 0

@@ -5,9 +5,11 @@
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import sys
+import time
 import xml.etree.ElementTree as xml
 
 import dtls
@@ -305,19 +307,26 @@ def an_interrupted_campaign_cleans_up(scene):
 
 @test
 def killed_and_resumed(scene):
-    campaign = Campaign(scene, MATRIX, keys="seeds = 1-3\n")
-    for kill in range(1, 6):
-        program = campaign.start()
-        # The first after one more case, the next after one more …
-        h.until(lambda k=kill: len(list(campaign.folder.glob("units/m/*/*/result.json"))) >= k
-                or program.process.poll() is not None, "a case more", 60)
+    """Killed at random moments, then resumed with one job: the same as undisturbed. KILLS=50 kills more often."""
+    more = MATRIX + "[search cut]\nset = [rule cut] do\nvalue = truncate {}\nfrom = 1\nto = 40\nworse = less\nruns = 12\n"
+    network = NETWORK.replace("9999", "2")
+    kills = int(os.environ.get("KILLS", "6"))
+    seeds = f"seeds = 1-{3 + kills}\n"
+    whole = Campaign(scene, more, keys=seeds, network=network)
+    whole.folder = scene.path("whole")
+    whole.run("--jobs", "1", status=3)
+    campaign = Campaign(scene, more, keys=seeds, network=network)
+    chance = random.Random(7)
+    for _ in range(kills):
+        program = campaign.start("--jobs", "1")
+        time.sleep(chance.uniform(0, 0.5))  # a random moment; which one does not matter
         program.process.kill()
         program.wait()
-        check_equal(len(h.until(lambda: [processes_with(f"{campaign.folder}/running")] if not processes_with(
-            f"{campaign.folder}/running") else None, "the proxies to die with it")[0]), 0)
-    campaign.run(status=3)
-    check_equal(campaign.outcomes, {f"m/{c}/{s}": "fail" if c == "cut" else "pass" for c in ("clean", "cut") for s in (1, 2, 3)})
-    check(not list(campaign.folder.glob("running/*")), "nothing is left running")
+        h.until(lambda: not processes_with(f"{campaign.folder}/running"), "the proxy to die with it")
+    campaign.run("--jobs", "1", status=3)
+    check_equal(campaign.outcomes, whole.outcomes)
+    check_equal([s["text"] for s in campaign.json["searches"]], [s["text"] for s in whole.json["searches"]])
+    check(not list(campaign.folder.glob("running/*")) and not list(campaign.folder.glob("claims/*")), "nothing is left")
 
 
 @test
@@ -349,6 +358,120 @@ def a_claim_whose_owner_is_gone(scene):
     claim.write_text(f"{owner} {os.getpid()} {int(start) - 1} group 0 renewed 3\n")
     campaign.run("--unit", "m/all/1", "--again")
     check(not claim.exists(), "it is released")
+
+
+@test
+def shards_share_the_references_of_a_sweep(scene):
+    campaign = Campaign(scene, "[sweep each]\nat = datagrams\nlimit = 4\nreferences = 2\nrequire = none\n", keys="seeds = none\n",
+                        device=f"{DEVICE} 3")
+    for shard in (1, 2, 3):
+        campaign.run("--shard", f"{shard}/3")
+    campaign.run("--report")
+    faults = campaign.json["sweeps"][0]["faults"]
+    check(len(faults) == 8 and all(f["outcome"] for f in faults) or len(faults) == 4 and all(f["outcome"] for f in faults),
+          f"each fault has an outcome: {faults}")
+
+
+@test
+def reports_count_what_others_have_finished(scene):
+    campaign = Campaign(scene, MATRIX, keys="seeds = 1-4\n")
+    programs = [campaign.start() for _ in range(3)]
+    check(3 in [program.wait() for program in programs], "the last to end sees all")
+    campaign.run("--report", status=3)
+    check_equal(len(campaign.outcomes), 8)
+
+
+@test
+def two_signals_end_it_at_once(scene):
+    campaign = Campaign(scene, keys=f"seeds = 1\nsetup = echo x > {scene.path('began')} && sleep 600\n")
+    program = campaign.start()
+    h.until(lambda: scene.path("began").exists(), "the setup to begin", 60)
+    program.signal(signal.SIGINT)
+    program.signal(signal.SIGTERM)
+    check_equal(program.wait(), 1)
+    check_equal(processes_with(f"{scene.folder}"), [], "nothing is left")
+
+
+@test
+def what_a_test_does_to_its_folder(scene):
+    log = scene.path("log")
+    campaign = Campaign(scene, "[axis what]\nvalues = rm -rf $DEADZONE_DIR, true\nnames = removes, nothing\n",
+                        device=f"{DEVICE} && eval $DEADZONE_AXIS_WHAT", keys=f"seeds = 1\nretry = 0\ncleanup = echo $DEADZONE_OUTCOME >> {log}\n")
+    campaign.run(status=1)
+    check_equal(campaign.outcomes, {"m/removes/1": "invalid", "m/nothing/1": "pass"})
+    check_equal(sorted(log.read_text().split()), ["invalid", "pass"], "cleanup ran for both")
+
+
+@test
+def what_prepare_leaves_must_be_readable(scene):
+    scene.path("prepare.sh", '''case $DEADZONE_AXIS_HOW in
+fifo) mkfifo "$DEADZONE_SET";;
+folder) mkdir "$DEADZONE_SET";;
+zero) ln -s /dev/zero "$DEADZONE_ENV";;
+nul) printf '[rule cut] nth = 9999\\0\\n' > "$DEADZONE_SET";;
+noname) echo =3 > "$DEADZONE_ENV";;
+esac
+''')
+    campaign = Campaign(scene, "[axis how]\nvalues = fifo, folder, zero, nul, noname, well\n", keys="seeds = 1\nretry = 0\nbench_out = 9\nprepare = sh prepare.sh\n")
+    campaign.run(status=1)
+    check_equal({u.split("/")[1]: o for u, o in campaign.outcomes.items()},
+                {"fifo": "invalid", "folder": "invalid", "zero": "invalid", "nul": "invalid", "noname": "invalid", "well": "pass"})
+
+
+@test
+def a_group_with_a_zombie_does_not_block(scene):
+    scene.path("zombie.py", f"""import os, subprocess, sys, time
+subprocess.check_call(["{DEVICE}"])
+if os.fork() == 0:
+    if os.fork() == 0: os._exit(0)     # stays a zombie in the test's group
+    os.setsid(); time.sleep(600)
+time.sleep(0.3)
+""")
+    campaign = Campaign(scene, keys="seeds = 1\n", device=f"{sys.executable} zombie.py {scene.folder}")
+    campaign.run()
+    check_equal(processes_with(f"zombie.py\0{scene.folder}"), [])
+
+
+@test
+def ids_stay_in_the_folder(scene):
+    campaign = Campaign(scene, "[sweep each]\nat = datagrams\n", keys="seeds = none\n")
+    for unit in ("w/each/all/up-x/../../../../../../ESCAPED-drop", "w/each/all/up-1\ndo = drop-drop", "w/each/all/down-zzz-drop"):
+        check("there is no unit" in campaign.run("--unit", unit, status=2).stderr, unit)
+    reference = campaign.folder / "units/r/each/all/1"
+    reference.mkdir(parents=True)
+    for number in (1, 2, 3):
+        reference.with_name(str(number)).mkdir(exist_ok=True)
+        (reference.with_name(str(number)) / "result.json").write_text(json.dumps(
+            {"id": f"r/each/all/{number}", "outcome": "pass", "places": ["up-../../../../../../ESC2|direction = up;nth = 1|1|0", "up-1|x|1|1"]}))
+    listed = campaign.run("--list").stdout.split()
+    check_equal([unit for unit in listed if ".." in unit], [])
+    campaign.run("--unit", "-", input="", stdin=None)
+    check(not list(campaign.folder.glob("units/w")), "no id, no case")
+
+
+@test
+def results_that_do_not_count(scene):
+    campaign = Campaign(scene, MATRIX, keys="seeds = 1\n")
+    campaign.folder = scene.path("out.old-1")
+    campaign.run(status=3)
+    units = campaign.folder / "units/m"
+    shutil.copytree(units / "cut/1", units / "clean/1.new-77")
+    shutil.copytree(units / "cut/1", units / "clean/1.old-2")
+    for name, text in (("2", "{"), ("3", "[]"), ("4", "3" * 100000), ("5", json.dumps({"id": "m/clean/1", "outcome": "fail"}))):
+        (units / f"clean/{name}").mkdir()
+        (units / f"clean/{name}/result.json").write_text(text)
+    campaign.run("--report", status=3)
+    check_equal(campaign.outcomes, {"m/clean/1": "pass", "m/cut/1": "fail"})
+
+
+@test
+def other_values_under_the_same_names(scene):
+    campaign = Campaign(scene, "[axis firmware]\nvalues = a.bin, b.bin\nnames = old, new\n", keys="seeds = 1\n")
+    campaign.run()
+    done = campaign.run("--set", "[axis firmware] values = a.bin, c.bin", status=2)
+    check("b.bin" in done.stderr and "c.bin" in done.stderr, done.stderr)
+    (campaign.folder / "identity.json").write_text("[]")
+    check("damaged" in campaign.run(status=2).stderr, "an identity that is none")
 
 
 # ---- Benches ----
@@ -430,6 +553,17 @@ def a_search(scene):
     campaign.run()
     check_equal([(p["id"], p["figure"], p["outcome"]) for p in campaign.json["searches"][0]["points"]], points)
     check_equal(h.deadzone("campaign", "--compare", campaign.folder, campaign.folder).returncode, 0)
+
+
+@test
+def a_search_with_several_jobs(scene):
+    campaign = Campaign(scene, "[search cut]\nset = [rule cut] do\nvalue = truncate {}\nfrom = 1\nto = 40\nworse = less\nruns = 30\n",
+                        keys="seeds = none\njobs = 3\n", network=NETWORK.replace("9999", "2"))
+    campaign.run()
+    found = campaign.json["searches"][0]
+    check(found["state"] == "found" and 6 <= found["threshold"] <= 7 and found["runs"] <= 30, found["text"])
+    campaign.run("--again", "--only", "s/*")
+    check((campaign.folder / "units/s/cut/all/001.old-1").is_dir(), "the old points are put aside")
 
 
 @test
