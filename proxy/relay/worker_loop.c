@@ -27,6 +27,7 @@
 #define POLLED_EMPTY 8
 /* `precise`: wake up this much early, then poll; polling for longer would use up the time slice. */
 #define PRECISE_LEAD (150 * NS_US)
+#define DRAIN_ROUNDS 64 /* after the stop; each reads a batch of every socket that is ready */
 #define EVENTS_EACH_SECOND 50 /* lines on standard error; the capture has all events */
 
 ns_t relay_wall(const struct relay *relay, ns_t at)
@@ -567,9 +568,9 @@ static int wait_for_sources(struct relay *relay)
 	return ready_wait(relay->ready, READY_BLOCK);
 }
 
-static void loop_iteration(struct relay *relay)
+/* Handles what is ready: `count` sources, and the polled listeners. */
+static void handle_ready(struct relay *relay, int count)
 {
-	int count = wait_for_sources(relay);
 	ns_t before = clock_now(), wall = clock_wall();
 
 	relay->now = clock_now(); /* after the wall clock, so that no arrival is dated too early */
@@ -582,6 +583,23 @@ static void loop_iteration(struct relay *relay)
 	flush_due(relay, relay->now);
 }
 
+static void loop_iteration(struct relay *relay)
+{
+	handle_ready(relay, wait_for_sources(relay));
+}
+
+/* Judges, records and relays what had arrived when the run was stopped. A flood must not keep it going. */
+static void drain(struct relay *relay)
+{
+	for (int round = 0; round < DRAIN_ROUNDS; round++) {
+		int count = ready_wait(relay->ready, READY_POLL);
+
+		if (!count && !relay->polled)
+			return;
+		handle_ready(relay, count);
+	}
+}
+
 void relay_run(struct relay *relay)
 {
 	while (!relay->stopping) {
@@ -591,4 +609,5 @@ void relay_run(struct relay *relay)
 		if (!relay->stopping)
 			loop_iteration(relay);
 	}
+	drain(relay);
 }

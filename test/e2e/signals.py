@@ -71,6 +71,21 @@ def signals_that_were_ignored_at_start_work(scene):
 
 
 @test
+def what_had_arrived_before_the_stop_is_counted(scene):
+    """Held by SIGSTOP, so that datagrams and SIGTERM are both there when it goes on."""
+    proxy = scene.proxy(upstream=scene.cloud())
+    device = scene.device(proxy)
+    device.ask(b"hello")
+    proxy.signal(signal.SIGSTOP)
+    for i in range(300):
+        device.send(b"last %d" % i)
+    proxy.signal(signal.SIGTERM)
+    proxy.signal(signal.SIGCONT)
+    check_equal(proxy.wait(), 0, proxy.text)
+    check_equal(proxy.summary["totals"]["up"]["received"], 301)
+
+
+@test
 def a_capture_that_nobody_reads_does_not_keep_it_from_ending(scene):
     """`-w -` into a full pipe, and into a FIFO without a reader: what could not be written is counted and told."""
     reading, writing = os.pipe()
