@@ -57,7 +57,7 @@ UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
 .PHONY: all release reference check check-fast check-browser cover pictures demo story bench fuzz soak oom layers lint format
-.PHONY: campaign campaign-proof check-cluster deps-cluster clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
+.PHONY: campaign story-campaign campaign-proof check-cluster deps-cluster clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
 .PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover
 .DELETE_ON_ERROR:
 
@@ -109,6 +109,10 @@ demo: deps-demo ## install what is missing, build, and run the main job end to e
 story: deps-story ## a failed flash reproduced: thirteen cases of an emulated OTA update (ARGS=--full-speed)
 	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone ota
 	@python3 test/ota/story.py $(ARGS)
+
+story-campaign: deps-story ## the story as a campaign: two sizes, four devices, four seeds, and the page
+	@$(MAKE) --no-print-directory -j2 $(BUILD)/deadzone ota
+	@python3 test/ota/campaign.py $(ARGS)
 
 ota:
 	@$(MAKE) --no-print-directory -f test/ota/Makefile
