@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Each side is read into items by key ("m/gprs", "s/outage/gprs", …); then each key that both sides have makes
- * one test.
+ * Each side is read into items by key ("m/gprs", "s/outage/gprs", …); then each key that both sides have
+ * makes one test.
  */
 #include "campaign/compare.h"
 
@@ -25,10 +25,10 @@ struct item {
 	char *key;
 	enum compared_kind kind;
 	struct passes passes;
-	struct numbers values;        /* of a measure; quantiles of a threshold */
-	bool less_is_worse;           /* of a threshold */
-	int better;                   /* of a measure: 1 less, 2 more, 0 unknown */
-	char *text;                   /* of a threshold */
+	struct numbers values; /* of a measure; quantiles of a threshold */
+	bool less_is_worse;    /* of a threshold */
+	int better;            /* of a measure: 1 less, 2 more, 0 unknown */
+	char *text;            /* of a threshold */
 	struct item_case {
 		char *id; /* of a matrix case or a fault */
 		bool passed;
@@ -104,7 +104,8 @@ static void read_case(struct side *side, const json_t *object, const json_t *mea
 	add_case(item, id, outcome == OUTCOME_PASS);
 	if (outcome != OUTCOME_PASS)
 		return;
-	json_object_foreach(json_object_get(object, "measures"), name, value) {
+	json_object_foreach(json_object_get(object, "measures"), name, value)
+	{
 		const json_t *better = json_object_get(measures, name);
 
 		if (!json_is_number(value) || !better)
@@ -125,14 +126,15 @@ static void read_search(struct side *side, const json_t *search)
 	struct item *item;
 	size_t i;
 
-	if (json_array_size(quantiles) != SEARCH_QUANTILES || !json_integer_value(json_object_get(search, "runs")))
+	if (json_array_size(quantiles) != SEARCH_QUANTILES ||
+	    !json_integer_value(json_object_get(search, "runs")))
 		return;
 	item = item_of(side, COMPARED_THRESHOLD, "s/%s/%s", word_at(search, "name"), word_at(search, "cell"));
 	item->less_is_worse = strcmp(word_at(search, "worse"), "less") == 0;
 	if (!item->text)
 		item->text = memory_text(word_at(search, "text"), strlen(word_at(search, "text")));
 	json_array_foreach(quantiles, i, quantile)
-		numbers_add(&item->values, base * (json_is_number(quantile) ? json_number_value(quantile) : 0));
+	    numbers_add(&item->values, base * (json_is_number(quantile) ? json_number_value(quantile) : 0));
 }
 
 static void read_sweep(struct side *side, const json_t *sweep)
@@ -140,13 +142,15 @@ static void read_sweep(struct side *side, const json_t *sweep)
 	const json_t *fault;
 	size_t i;
 
-	json_array_foreach(json_object_get(sweep, "faults"), i, fault) {
+	json_array_foreach(json_object_get(sweep, "faults"), i, fault)
+	{
 		int outcome = outcome_read(word_at(fault, "outcome"));
 		struct item *item;
 
 		if (outcome < 0 || !outcome_is_judged((enum case_outcome)outcome))
 			continue;
-		item = item_of(side, COMPARED_SWEEP, "w/%s/%s", word_at(sweep, "name"), word_at(sweep, "cell"));
+		item = item_of(
+		    side, COMPARED_SWEEP, "w/%s/%s", word_at(sweep, "name"), word_at(sweep, "cell"));
 		add_case(item, word_at(fault, "id"), outcome == OUTCOME_PASS);
 		item->passes.count++;
 		item->passes.passed += outcome == OUTCOME_PASS;
@@ -159,15 +163,11 @@ static void read_side(struct side *side, const json_t *campaign)
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(campaign, "measures"), i, item)
-		if (*word_at(item, "better"))
-			json_object_set_new(better, word_at(item, "name"), json_string(word_at(item, "better")));
-	json_array_foreach(json_object_get(campaign, "cases"), i, item)
-		read_case(side, item, better);
-	json_array_foreach(json_object_get(campaign, "searches"), i, item)
-		read_search(side, item);
-	json_array_foreach(json_object_get(campaign, "sweeps"), i, item)
-		read_sweep(side, item);
+	json_array_foreach(json_object_get(campaign, "measures"), i, item) if (*word_at(item, "better"))
+	    json_object_set_new(better, word_at(item, "name"), json_string(word_at(item, "better")));
+	json_array_foreach(json_object_get(campaign, "cases"), i, item) read_case(side, item, better);
+	json_array_foreach(json_object_get(campaign, "searches"), i, item) read_search(side, item);
+	json_array_foreach(json_object_get(campaign, "sweeps"), i, item) read_sweep(side, item);
 	json_decref(better);
 }
 
@@ -190,7 +190,8 @@ static void side_free(struct side *side)
 
 /* ---- Tests ---- */
 
-static void add_note(struct comparison *comparison, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add_note(struct comparison *comparison, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static void add_note(struct comparison *comparison, const char *format, ...)
 {
 	struct text text = {0};
@@ -199,7 +200,8 @@ static void add_note(struct comparison *comparison, const char *format, ...)
 	va_start(list, format);
 	text_add_list(&text, format, list);
 	va_end(list);
-	comparison->notes = memory_grow(comparison->notes, comparison->note_count, sizeof(*comparison->notes));
+	comparison->notes = memory_grow(
+	    comparison->notes, comparison->note_count, sizeof(*comparison->notes));
 	comparison->notes[comparison->note_count++] = text.at;
 }
 

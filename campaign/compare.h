@@ -25,20 +25,20 @@ enum compared_kind { COMPARED_CELL, COMPARED_THRESHOLD, COMPARED_MEASURE, COMPAR
 /* One test. */
 struct compared {
 	enum compared_kind kind;
-	char *name;           /* "gprs+2pct", "s/outage/gprs", "gprs flash_seconds", "w/lost/gprs" */
-	char *text;           /* both sides, in words */
-	double p, adjusted;   /* two-sided, before and after Holm */
-	int direction;        /* -1: the new one is worse, 1: better, 0: neither */
+	char *name;             /* "gprs+2pct", "s/outage/gprs", "gprs flash_seconds", "w/lost/gprs" */
+	char *text;             /* both sides, in words */
+	double p, adjusted;     /* two-sided, before and after Holm */
+	int direction;          /* -1: the new one is worse, 1: better, 0: neither */
 	struct passes old, new; /* of COMPARED_CELL */
-	int largest;          /* COMPARED_CELL: passes that would have been significantly worse; -1: none */
+	int largest;            /* COMPARED_CELL: passes that would have been significantly worse; -1: none */
 };
 
 struct comparison {
 	struct compared *all;
 	size_t count;
-	double overall;        /* p over all cells; 1 if there are none */
+	double overall; /* p over all cells; 1 if there are none */
 	int overall_direction;
-	char **notes;          /* places that went from pass to fail, pairs by seed */
+	char **notes; /* places that went from pass to fail, pairs by seed */
 	size_t note_count;
 	bool is_worse, is_better;
 };

@@ -14,8 +14,8 @@ struct expansion *expansion_new(const struct campaign_plan *plan)
 
 	expansion->settings = plan->settings;
 	expansion->cell_count = plan->cell_count;
-	expansion->all =
-	    memory_new(plan->settings->sweep_count * plan->cell_count + 1, sizeof(*expansion->all));
+	expansion->all = memory_new(
+	    plan->settings->sweep_count * plan->cell_count + 1, sizeof(*expansion->all));
 	return expansion;
 }
 

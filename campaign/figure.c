@@ -53,7 +53,8 @@ int figure_read_unit(const char *text, struct figure_unit *unit, double *figure,
 	struct error ignored;
 
 	if (suffix == text || strlen(suffix) >= sizeof(unit->suffix))
-		return error_set(error, "`%s` is no figure; it is a number with its unit, such as 300s or 5%%", text);
+		return error_set(
+		    error, "`%s` is no figure; it is a number with its unit, such as 300s or 5%%", text);
 	*unit = (struct figure_unit){.base = 1};
 	strcpy(unit->suffix, suffix);
 	*figure = strtod(text, NULL);
@@ -68,8 +69,8 @@ int figure_read_unit(const char *text, struct figure_unit *unit, double *figure,
 			unit->kind = kinds[i];
 			return 0;
 		}
-	return error_set(error, "`%s` has no unit that is known: us ms s m h, %%, B KiB MiB, bit kbit Mbit Gbit, p",
-	    text);
+	return error_set(
+	    error, "`%s` has no unit that is known: us ms s m h, %%, B KiB MiB, bit kbit Mbit Gbit, p", text);
 }
 
 int figure_read(const char *text, const struct figure_unit *unit, double *figure, struct error *error)

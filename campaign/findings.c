@@ -15,9 +15,8 @@
 
 /* ---- Requirements ---- */
 
-static struct requirement *add_requirement(
-    struct findings *findings, enum requirement_kind kind, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+static struct requirement *add_requirement(struct findings *findings, enum requirement_kind kind,
+    const char *format, ...) __attribute__((format(printf, 3, 4)));
 static struct requirement *add_requirement(
     struct findings *findings, enum requirement_kind kind, const char *format, ...)
 {
@@ -28,8 +27,8 @@ static struct requirement *add_requirement(
 	va_start(list, format);
 	text_add_list(&name, format, list);
 	va_end(list);
-	findings->requirements =
-	    memory_grow(findings->requirements, findings->requirement_count, sizeof(*requirement));
+	findings->requirements = memory_grow(
+	    findings->requirements, findings->requirement_count, sizeof(*requirement));
 	requirement = &findings->requirements[findings->requirement_count++];
 	*requirement = (struct requirement){.kind = kind, .name = name.at};
 	return requirement;
@@ -37,13 +36,13 @@ static struct requirement *add_requirement(
 
 static void add_failed(struct requirement *requirement, const char *id)
 {
-	requirement->failed =
-	    memory_grow(requirement->failed, requirement->failed_count, sizeof(*requirement->failed));
+	requirement->failed = memory_grow(
+	    requirement->failed, requirement->failed_count, sizeof(*requirement->failed));
 	requirement->failed[requirement->failed_count++] = id;
 }
 
-static void conclude(
-    struct findings *findings, struct requirement *requirement, enum requirement_state state, struct text *message)
+static void conclude(struct findings *findings, struct requirement *requirement, enum requirement_state state,
+    struct text *message)
 {
 	requirement->state = state;
 	requirement->message = message->at ? message->at : memory_text("", 0);
@@ -170,7 +169,8 @@ void findings_figure_text(const struct search_section *search, double figure, st
 
 	if (isinf(figure))
 		text_add(out, figure > 0 ? "> %s" : "< %s",
-		    figure_show(&settings->unit, figure > 0 ? settings->to : settings->from, text, sizeof(text)));
+		    figure_show(
+		        &settings->unit, figure > 0 ? settings->to : settings->from, text, sizeof(text)));
 	else
 		text_add_word(out, figure_show(&settings->unit, figure, text, sizeof(text)));
 }
@@ -245,7 +245,8 @@ static const struct unit *find_unit(
 	const struct campaign_plan *plan = findings->plan;
 
 	for (size_t i = 0; i < plan->unit_count; i++)
-		if (plan->units[i].kind == kind && plan->units[i].section == section && plan->units[i].cell == cell)
+		if (plan->units[i].kind == kind && plan->units[i].section == section &&
+		    plan->units[i].cell == cell)
 			return &plan->units[i];
 	return NULL;
 }
@@ -264,7 +265,8 @@ static bool search_holds(const struct search_section *section, const struct sear
 	return threshold >= section->require_low && threshold <= section->require_high;
 }
 
-static void judge_search(struct findings *findings, const struct unit *unit, const struct search_findings *found)
+static void judge_search(
+    struct findings *findings, const struct unit *unit, const struct search_findings *found)
 {
 	const struct search_section *section = &findings->plan->settings->searches[unit->section];
 	const struct search_result *result = &found->result;
@@ -277,11 +279,12 @@ static void judge_search(struct findings *findings, const struct unit *unit, con
 	requirement = add_requirement(findings, REQUIREMENT_SEARCH, "%s", unit->id);
 	findings_search_text(section, found, &message);
 	text_add(&message, ", wanted %s", section->require);
-	state = found->is_incomplete                 ? REQUIREMENT_UNKNOWN
+	state = found->is_incomplete            ? REQUIREMENT_UNKNOWN
 	        : search_holds(section, result) ? REQUIREMENT_HELD
-	                                             : REQUIREMENT_FAILED;
-	if (!found->is_incomplete && ((result->low < section->require_low && result->high > section->require_low) ||
-	                                 (result->low < section->require_high && result->high > section->require_high)))
+	                                        : REQUIREMENT_FAILED;
+	if (!found->is_incomplete &&
+	    ((result->low < section->require_low && result->high > section->require_low) ||
+	        (result->low < section->require_high && result->high > section->require_high)))
 		text_add_word(&message, "; the interval reaches across the limit");
 	for (size_t i = 0; i < found->point_count && state == REQUIREMENT_FAILED; i++)
 		if (found->points[i]->outcome != OUTCOME_PASS)
@@ -290,8 +293,8 @@ static void judge_search(struct findings *findings, const struct unit *unit, con
 }
 
 /* Keeps what reports show of a search, which itself takes much more memory. */
-static void summarize_search(const struct search *search, const struct search_settings *span,
-    struct search_findings *found)
+static void summarize_search(
+    const struct search *search, const struct search_settings *span, struct search_findings *found)
 {
 	bool is_log = search_is_logarithmic(span);
 	double from = is_log ? log(span->from) : span->from, to = is_log ? log(span->to) : span->to;
@@ -318,8 +321,9 @@ static void judge_searches(struct findings *findings)
 			struct search *search = search_new(&settings->searches[s].settings);
 
 			found->points = memory_new(SEARCH_RUNS_MAX, sizeof(const struct result *));
-			findings->done += search_replay(unit, findings->results, search, &settings->searches[s],
-			                      found->points, &found->point_count, &found->no_points) -
+			findings->done += search_replay(unit, findings->results, search,
+			                      &settings->searches[s], found->points, &found->point_count,
+			                      &found->no_points) -
 			                  1;
 			summarize_search(search, &settings->searches[s].settings, found);
 			search_free(search);
@@ -370,7 +374,8 @@ static void count_sweep(struct findings *findings, size_t sweep, size_t index, s
 	}
 }
 
-static void judge_sweep(struct findings *findings, const struct unit *references, const struct sweep_findings *found)
+static void judge_sweep(
+    struct findings *findings, const struct unit *references, const struct sweep_findings *found)
 {
 	const struct sweep_section *sweep = &findings->plan->settings->sweeps[references->section];
 	struct requirement *requirement;
@@ -381,11 +386,12 @@ static void judge_sweep(struct findings *findings, const struct unit *references
 
 	if (sweep->require_none && !sweep->max_cost)
 		return;
-	requirement = add_requirement(findings, REQUIREMENT_SWEEP, "w/%s/%s", sweep->name,
-	    findings->plan->cells[references->cell].id);
+	requirement = add_requirement(
+	    findings, REQUIREMENT_SWEEP, "w/%s/%s", sweep->name, findings->plan->cells[references->cell].id);
 	if (found->cell->state == SWEEP_EMPTY) {
-		text_add_word(&message, sweep->at == SWEEP_HANDSHAKE ? "no DTLS handshake was seen in all references"
-		                                                     : "the references share no place");
+		text_add_word(&message, sweep->at == SWEEP_HANDSHAKE
+		                            ? "no DTLS handshake was seen in all references"
+		                            : "the references share no place");
 		conclude(findings, requirement, REQUIREMENT_UNKNOWN, &message);
 		return;
 	}
@@ -398,7 +404,8 @@ static void judge_sweep(struct findings *findings, const struct unit *references
 	if (!sweep->require_none)
 		text_add(&message, ", wanted %g%%", sweep->require * 100);
 	if (sweep->max_cost && isfinite(found->max_cost))
-		text_add(&message, "; the dearest cost %.3f s, wanted at most %.3f s", found->max_cost, max_cost);
+		text_add(
+		    &message, "; the dearest cost %.3f s, wanted at most %.3f s", found->max_cost, max_cost);
 	if (found->missing || found->invalid)
 		text_add(&message, "; %u have not run, %u are invalid", found->missing, found->invalid);
 	if (!sweep->require_none && found->judged &&
@@ -407,7 +414,9 @@ static void judge_sweep(struct findings *findings, const struct unit *references
 	else if (sweep->max_cost && found->max_cost > max_cost)
 		state = REQUIREMENT_FAILED;
 	else
-		state = is_open ? REQUIREMENT_UNKNOWN : found->judged ? REQUIREMENT_HELD : REQUIREMENT_SKIPPED;
+		state = is_open         ? REQUIREMENT_UNKNOWN
+		        : found->judged ? REQUIREMENT_HELD
+		                        : REQUIREMENT_SKIPPED;
 	for (size_t i = 0; i < findings->plan->unit_count && state == REQUIREMENT_FAILED; i++) {
 		const struct unit *unit = &findings->plan->units[i];
 		const struct result *result;
@@ -445,8 +454,8 @@ static void name_measures(struct findings *findings)
 {
 	const struct settings *settings = findings->plan->settings;
 
-	findings->measure_names =
-	    memory_new(SETTINGS_BUILT_IN + settings->measure_count + 1, sizeof(const char *));
+	findings->measure_names = memory_new(
+	    SETTINGS_BUILT_IN + settings->measure_count + 1, sizeof(const char *));
 	for (size_t i = 0; i < SETTINGS_BUILT_IN; i++)
 		findings->measure_names[findings->measure_count++] = settings_built_in[i];
 	for (size_t i = 0; i < settings->measure_count; i++) {
@@ -468,8 +477,9 @@ static void count_measures(struct findings *findings)
 	findings->measures = memory_new(findings->measure_count * cells + 1, sizeof(*findings->measures));
 	for (size_t i = 0; i < plan->unit_count; i++) {
 		const struct unit *unit = &plan->units[i];
-		const struct result *result =
-		    unit->kind == UNIT_MATRIX ? results_get(findings->results, unit->id) : NULL;
+		const struct result *result = unit->kind == UNIT_MATRIX
+		                                  ? results_get(findings->results, unit->id)
+		                                  : NULL;
 
 		if (!result || result->outcome != OUTCOME_PASS)
 			continue;
@@ -506,8 +516,8 @@ static void judge_measure(struct findings *findings, const struct measure_sectio
 	for (size_t m = 0; m < findings->measure_count; m++)
 		if (strcmp(findings->measure_names[m], section->name) == 0)
 			found = findings_measure(findings, m, cell);
-	requirement = add_requirement(findings, REQUIREMENT_MEASURE, "%s %s", findings->plan->cells[cell].id,
-	    section->name);
+	requirement = add_requirement(
+	    findings, REQUIREMENT_MEASURE, "%s %s", findings->plan->cells[cell].id, section->name);
 	if (found && found->count) {
 		text_add(&message, "the median of %zu passing cases is %g, wanted %s", found->count,
 		    found->median, section->require);
@@ -533,8 +543,8 @@ static void judge_measures(struct findings *findings)
 
 /* ---- The whole ---- */
 
-struct findings *findings_new(const struct campaign_plan *plan, const struct expansion *expansion,
-    const struct results *results)
+struct findings *findings_new(
+    const struct campaign_plan *plan, const struct expansion *expansion, const struct results *results)
 {
 	const struct settings *settings = plan->settings;
 	struct findings *findings = memory_new(1, sizeof(*findings));

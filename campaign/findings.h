@@ -32,7 +32,8 @@ struct measure_findings {
 struct search_findings {
 	struct search_result result;
 	double quantiles[SEARCH_QUANTILES]; /* of the posterior of the threshold */
-	double curve[FINDINGS_CURVE]; /* share of passes, evenly over the span (its logarithm, if so searched) */
+	double
+	    curve[FINDINGS_CURVE]; /* share of passes, evenly over the span (its logarithm, if so searched) */
 	const struct result **points; /* by number; skipped and invalid ones are no points */
 	size_t point_count;
 	unsigned no_points; /* cases in a row, at the end, that were none */
@@ -56,8 +57,8 @@ enum requirement_kind { REQUIREMENT_CELL, REQUIREMENT_SEARCH, REQUIREMENT_SWEEP,
 
 struct requirement {
 	enum requirement_kind kind;
-	char *name;       /* "m/gprs", "s/outage/gprs", "w/lost/gprs", "gprs flash_seconds" */
-	char *message;    /* what was wanted and what came */
+	char *name;    /* "m/gprs", "s/outage/gprs", "w/lost/gprs", "gprs flash_seconds" */
+	char *message; /* what was wanted and what came */
 	enum requirement_state state;
 	const char **failed; /* ids of the cases that failed */
 	size_t failed_count;
@@ -66,36 +67,35 @@ struct requirement {
 struct findings {
 	const struct campaign_plan *plan;
 	const struct results *results;
-	struct cell_findings *cells;        /* by cell */
-	struct search_findings *searches;   /* by search, then by cell */
-	struct sweep_findings *sweeps;      /* by sweep, then by cell */
-	struct measure_findings *measures;  /* by measure, then by cell */
-	const char **measure_names;         /* built in, then those of [measure] sections */
+	struct cell_findings *cells;       /* by cell */
+	struct search_findings *searches;  /* by search, then by cell */
+	struct sweep_findings *sweeps;     /* by sweep, then by cell */
+	struct measure_findings *measures; /* by measure, then by cell */
+	const char **measure_names;        /* built in, then those of [measure] sections */
 	size_t measure_count;
 	struct requirement *requirements;
 	size_t requirement_count;
 	unsigned done, invalid, missing; /* cases */
-	bool has_failed;   /* a requirement failed */
-	bool is_complete;  /* every unit has an outcome */
+	bool has_failed;                 /* a requirement failed */
+	bool is_complete;                /* every unit has an outcome */
 };
 
-struct findings *findings_new(const struct campaign_plan *plan, const struct expansion *expansion,
-    const struct results *results);
+struct findings *findings_new(
+    const struct campaign_plan *plan, const struct expansion *expansion, const struct results *results);
 void findings_free(struct findings *findings);
 /* Returns the exit status: 3 a requirement failed, else 1 incomplete, else 0. */
 int findings_exit(const struct findings *findings);
 
 const struct search_findings *findings_search(const struct findings *findings, size_t search, size_t cell);
 const struct sweep_findings *findings_sweep(const struct findings *findings, size_t sweep, size_t cell);
-const struct measure_findings *findings_measure(
-    const struct findings *findings, size_t measure, size_t cell);
+const struct measure_findings *findings_measure(const struct findings *findings, size_t measure, size_t cell);
 /* Returns the extra network seconds that a fault cost; NAN: unknown. */
 double findings_cost(const struct findings *findings, const struct unit *unit);
 
 /* Writes a threshold, "> 300 s" and "< 1 s" outside the span. */
 void findings_figure_text(const struct search_section *search, double figure, struct text *out);
-/* Returns the result of a search as JSON: state, threshold, interval, slope, runs and `text`, the same in words.
- * The caller owns it. */
+/* Returns the result of a search as JSON: state, threshold, interval, slope, runs and `text`, the same in
+ * words. The caller owns it. */
 json_t *search_result_json(
     const struct search_section *search, const struct search_findings *found, const char *text);
 /* Writes the result of a search in words: "42.5 s (40.1 s to 44.8 s), 17 runs". */

@@ -36,10 +36,10 @@ struct outcome_facts {
 	bool timed_out;
 	int status, signal; /* of `test`; signal 0: it exited */
 	const struct spans *invalid_status;
-	bool is_late, is_lossy;  /* max_lateness or strict did not hold */
-	bool has_sessions;       /* at least one was opened */
+	bool is_late, is_lossy;   /* max_lateness or strict did not hold */
+	bool has_sessions;        /* at least one was opened */
 	bool is_fault, is_struck; /* the case has a fault, and it struck */
-	const char *unmet; /* the first `expect` that was not met, in words; NULL: none */
+	const char *unmet;        /* the first `expect` that was not met, in words; NULL: none */
 };
 
 /* Returns the outcome, and adds the reason in words unless the case passed. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The matrix is the product of the axes, the first axis slowest. Its cases run seed by seed; within a seed the
- * cells are ordered by a hash of seed and cell, which is a draw that needs no state. If an axis has a `change`
- * command, cases are grouped by its value first.
+ * The matrix is the product of the axes, the first axis slowest. Its cases run seed by seed; within a seed
+ * the cells are ordered by a hash of seed and cell, which is a draw that needs no state. If an axis has a
+ * `change` command, cases are grouped by its value first.
  */
 #include "campaign/plan.h"
 
@@ -59,7 +59,8 @@ double plan_requirement(const struct campaign_plan *plan, const struct cell *cel
 	return share;
 }
 
-static void complain(const struct campaign_plan *plan, struct complaints *complaints, const char *format, const char *what)
+static void complain(
+    const struct campaign_plan *plan, struct complaints *complaints, const char *format, const char *what)
 {
 	const struct ini_section *section = ini_find(plan->settings->ini, "campaign", "");
 
@@ -87,7 +88,8 @@ static void add_cell(struct campaign_plan *plan, const size_t *values, struct co
 	const struct campaign_settings *campaign = &plan->settings->campaign;
 	struct arena *arena = plan->settings->arena;
 	size_t axes = plan->settings->axis_count;
-	struct cell cell = {.index = plan->cell_count, .values = arena_get(arena, (axes + 1) * sizeof(size_t))};
+	struct cell cell = {
+	    .index = plan->cell_count, .values = arena_get(arena, (axes + 1) * sizeof(size_t))};
 
 	memcpy(cell.values, values, axes * sizeof(size_t));
 	for (size_t i = 0; i < campaign->excluded.count; i++)
@@ -144,7 +146,8 @@ static void add_unit(struct campaign_plan *plan, const struct unit *unit)
 	dictionary_put(&plan->by_id, NULL, unit->id, (void *)(uintptr_t)plan->unit_count);
 }
 
-static const char *unit_id(struct campaign_plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static const char *unit_id(struct campaign_plan *plan, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static const char *unit_id(struct campaign_plan *plan, const char *format, ...)
 {
 	struct text text = {0};
@@ -181,7 +184,8 @@ static int compare_ordered(const void *a, const void *b)
 	return x->cell < y->cell ? -1 : x->cell > y->cell;
 }
 
-static void order_case(const struct campaign_plan *plan, size_t cell, size_t seed_index, struct ordered *ordered)
+static void order_case(
+    const struct campaign_plan *plan, size_t cell, size_t seed_index, struct ordered *ordered)
 {
 	const struct settings *settings = plan->settings;
 	const struct cell *c = &plan->cells[cell];
@@ -189,8 +193,8 @@ static void order_case(const struct campaign_plan *plan, size_t cell, size_t see
 
 	*ordered = (struct ordered){.seed_index = seed_index, .cell = cell};
 	if (settings->campaign.order == ORDER_SHUFFLED)
-		ordered->draw =
-		    chance_hash(chance_mix(settings->campaign.seeds.all[seed_index]), c->id, strlen(c->id));
+		ordered->draw = chance_hash(
+		    chance_mix(settings->campaign.seeds.all[seed_index]), c->id, strlen(c->id));
 	for (size_t a = 0; a < settings->axis_count; a++)
 		if (settings->axes[a].change && groups < sizeof(ordered->group) / sizeof(*ordered->group))
 			ordered->group[groups++] = c->values[a];
@@ -245,8 +249,8 @@ struct campaign_plan *plan_new(struct settings *settings, struct complaints *com
 	plan->settings = settings;
 	if (make_cells(plan, complaints))
 		return NULL;
-	if (__builtin_mul_overflow(plan->cell_count, campaign->seeds.count + settings->search_count + settings->sweep_count,
-	        &units) ||
+	if (__builtin_mul_overflow(plan->cell_count,
+	        campaign->seeds.count + settings->search_count + settings->sweep_count, &units) ||
 	    units > UNITS_MAX) {
 		complain(plan, complaints, "%s", "there are more than 1000000 cases");
 		return NULL;
@@ -254,11 +258,13 @@ struct campaign_plan *plan_new(struct settings *settings, struct complaints *com
 	add_matrix(plan);
 	add_sections(plan);
 	if (!plan->unit_count)
-		complain(plan, complaints, "%s", "there is nothing to run: `seeds = none`, no [search], no [sweep]");
+		complain(plan, complaints, "%s",
+		    "there is nothing to run: `seeds = none`, no [search], no [sweep]");
 	return plan;
 }
 
-void plan_add_fault(struct campaign_plan *plan, size_t sweep, size_t cell, const char *place, const struct fault *fault)
+void plan_add_fault(
+    struct campaign_plan *plan, size_t sweep, size_t cell, const char *place, const struct fault *fault)
 {
 	const struct campaign_settings *campaign = &plan->settings->campaign;
 	struct unit unit = {.kind = UNIT_SWEEP,
@@ -268,8 +274,8 @@ void plan_add_fault(struct campaign_plan *plan, size_t sweep, size_t cell, const
 	    .place = arena_text(plan->settings->arena, place, strlen(place)),
 	    .fault = fault};
 
-	unit.id = unit_id(plan, "w/%s/%s/%s-%s", plan->settings->sweeps[sweep].name, plan->cells[cell].id, place,
-	    fault->label);
+	unit.id = unit_id(plan, "w/%s/%s/%s-%s", plan->settings->sweeps[sweep].name, plan->cells[cell].id,
+	    place, fault->label);
 	if (!plan_unit(plan, unit.id))
 		add_unit(plan, &unit);
 }
@@ -309,7 +315,8 @@ void plan_cell_settings(const struct campaign_plan *plan, const struct cell *cel
 
 	for (size_t a = 0; a < settings->axis_count; a++)
 		for (size_t i = 0; i < settings->axes[a].set.count; i++)
-			text_add(out, "%s = %s\n", settings->axes[a].set.all[i], plan_value(plan, cell, a)->value);
+			text_add(
+			    out, "%s = %s\n", settings->axes[a].set.all[i], plan_value(plan, cell, a)->value);
 }
 
 void plan_search_setting(const struct search_section *search, double figure, struct text *out)

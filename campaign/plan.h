@@ -26,9 +26,9 @@ struct unit {
 	enum unit_kind kind;
 	const char *id;
 	size_t cell;
-	uint64_t seed;      /* of UNIT_MATRIX and UNIT_SWEEP */
-	size_t section;     /* index of the search or sweep */
-	const char *place;  /* of UNIT_SWEEP: "down-finished" */
+	uint64_t seed;     /* of UNIT_MATRIX and UNIT_SWEEP */
+	size_t section;    /* index of the search or sweep */
+	const char *place; /* of UNIT_SWEEP: "down-finished" */
 	const struct fault *fault;
 };
 
@@ -47,11 +47,13 @@ struct campaign_plan *plan_new(struct settings *settings, struct complaints *com
 void plan_free(struct campaign_plan *plan);
 
 /* Adds one fault of a sweep. `place` is copied. */
-void plan_add_fault(struct campaign_plan *plan, size_t sweep, size_t cell, const char *place, const struct fault *fault);
+void plan_add_fault(
+    struct campaign_plan *plan, size_t sweep, size_t cell, const char *place, const struct fault *fault);
 
 /* Returns the unit with this id, or NULL. */
 const struct unit *plan_unit(const struct campaign_plan *plan, const char *id);
-/* Returns the unit that a case belongs to: its own, or the search or references that it is a run of; or NULL. */
+/* Returns the unit that a case belongs to: its own, or the search or references that it is a run of; or NULL.
+ */
 const struct unit *plan_unit_of_case(const struct campaign_plan *plan, const char *id);
 /* Returns the cell with this id, or NULL. */
 const struct cell *plan_cell(const struct campaign_plan *plan, const char *id);
@@ -69,9 +71,11 @@ void plan_cell_settings(const struct campaign_plan *plan, const struct cell *cel
 /* Adds the setting for a figure of a search. */
 void plan_search_setting(const struct search_section *search, double figure, struct text *out);
 
-/* Returns the seed of run `run` (from 1) of a search: the seeds in turn, then counting on from the greatest. */
+/* Returns the seed of run `run` (from 1) of a search: the seeds in turn, then counting on from the greatest.
+ */
 uint64_t plan_search_seed(const struct campaign_plan *plan, unsigned run);
-/* Returns whether a unit belongs to shard `shard` of `shards`, counted from 1: by the FNV-1a hash of its id. */
+/* Returns whether a unit belongs to shard `shard` of `shards`, counted from 1: by the FNV-1a hash of its id.
+ */
 bool plan_in_shard(const char *id, unsigned shard, unsigned shards);
 
 #endif

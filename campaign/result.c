@@ -94,8 +94,7 @@ json_t *result_json(const struct result *result)
 	if (result->struck)
 		json_object_set_new(object, "struck", json_integer((json_int_t)result->struck));
 	for (size_t i = 0; i < result->measure_count; i++)
-		json_object_set_new(
-		    measures, result->measures[i].name, json_real(result->measures[i].value));
+		json_object_set_new(measures, result->measures[i].name, json_real(result->measures[i].value));
 	json_object_set_new(object, "measures", measures);
 	if (result->unmet_count)
 		json_object_set_new(object, "unmet", strings_json(result->unmet, result->unmet_count));
@@ -154,15 +153,12 @@ int result_read(const json_t *json, struct result *result, struct error *error)
 	result->struck = get_count(json, "struck");
 	result->is_resumed = json_is_true(json_object_get(json, "resumed"));
 	result->lateness_p99_us = json_is_number(late) ? json_number_value(late) : NAN;
-	json_object_foreach(json_object_get(json, "measures"), name, value)
-		if (json_is_number(value))
-			result_measure(result, name, json_number_value(value));
-	json_array_foreach(json_object_get(json, "unmet"), i, item)
-		if (json_is_string(item))
-			result_unmet(result, json_string_value(item));
-	json_array_foreach(json_object_get(json, "places"), i, item)
-		if (json_is_string(item))
-			result_place(result, json_string_value(item));
+	json_object_foreach(json_object_get(json, "measures"), name, value) if (json_is_number(value))
+	    result_measure(result, name, json_number_value(value));
+	json_array_foreach(json_object_get(json, "unmet"), i, item) if (json_is_string(item))
+	    result_unmet(result, json_string_value(item));
+	json_array_foreach(json_object_get(json, "places"), i, item) if (json_is_string(item))
+	    result_place(result, json_string_value(item));
 	return 0;
 }
 

@@ -28,8 +28,8 @@ struct result {
 	double seconds;
 	int status, signal; /* of `test`; status -1: it was not started or timed out */
 	uint64_t seed;
-	char *bench;   /* NULL: none */
-	char *figure;  /* of a search, with its unit; NULL: none */
+	char *bench;     /* NULL: none */
+	char *figure;    /* of a search, with its unit; NULL: none */
 	uint64_t struck; /* how often the fault of a sweep acted */
 	struct measured *measures;
 	size_t measure_count;
@@ -37,8 +37,8 @@ struct result {
 	size_t unmet_count;
 	char **places; /* of a reference: places of a sweep (campaign/sweep.h) */
 	size_t place_count;
-	bool is_resumed;         /* of a reference: its handshake was a resumed one */
-	double lateness_p99_us;  /* of the proxy; NAN: unknown */
+	bool is_resumed;        /* of a reference: its handshake was a resumed one */
+	double lateness_p99_us; /* of the proxy; NAN: unknown */
 };
 
 void result_fini(struct result *result);

@@ -17,9 +17,9 @@
 
 #define THRESHOLDS_MAX 4000
 #define NEGLIGIBLE 1e-7
-#define BEYOND 0.025  /* of the posterior may lie within the span if the search ends outside it */
-/* Of the posterior, outside the interval at either end. Nominally 2.5 %; less, because what must hold the truth
- * in 95 % of devices is the interval for each slope by itself, not only over all that the prior expects
+#define BEYOND 0.025 /* of the posterior may lie within the span if the search ends outside it */
+/* Of the posterior, outside the interval at either end. Nominally 2.5 %; less, because what must hold the
+ * truth in 95 % of devices is the interval for each slope by itself, not only over all that the prior expects
  * (measured by `make campaign-proof`). */
 #define TAIL 0.015
 #define CANDIDATES 16 /* points over the whole span, and as many at quantiles of the threshold */
@@ -80,8 +80,8 @@ struct search *search_new(const struct search_settings *settings)
 	for (size_t t = 0; t < search->count; t++)
 		for (size_t s = 0; s < SLOPES; s++)
 			for (size_t l = 0; l < LAPSES; l++)
-				search->weight[t][s][l] =
-				    slope_priors[s] * lapse_priors[l] / (double)search->count;
+				search->weight[t][s][l] = slope_priors[s] * lapse_priors[l] /
+				                          (double)search->count;
 	return search;
 }
 
@@ -241,11 +241,11 @@ struct search_result search_result(const struct search *search)
 			for (size_t l = 0; l < LAPSES; l++)
 				slope += slopes[s] * search->weight[t][s][l];
 	free(weights);
-	result.state = surely_above > settings->to               ? SEARCH_ABOVE
-	               : surely_below < settings->from           ? SEARCH_BELOW
+	result.state = surely_above > settings->to                                ? SEARCH_ABOVE
+	               : surely_below < settings->from                            ? SEARCH_BELOW
 	               : has_both(search) && is_narrow(search, middle, low, high) ? SEARCH_FOUND
-	               : search->answered >= settings->runs      ? SEARCH_IMPRECISE
-	                                                         : SEARCH_OPEN;
+	               : search->answered >= settings->runs                       ? SEARCH_IMPRECISE
+	                                                                          : SEARCH_OPEN;
 	result.threshold = infinite_outside(search, middle);
 	result.low = infinite_outside(search, low);
 	result.high = infinite_outside(search, high);
@@ -295,8 +295,9 @@ double search_probability_below(const double a[SEARCH_QUANTILES], const double b
 struct sums {
 	size_t *thresholds;
 	size_t count;
-	double (*all)[SLOPES], (*lapsed)[SLOPES]; /* sums of the weights, and of the weights times the lapse */
-	double *weights;                          /* of all thresholds */
+	double (*all)[SLOPES],
+	    (*lapsed)[SLOPES]; /* sums of the weights, and of the weights times the lapse */
+	double *weights;       /* of all thresholds */
 };
 
 static void sums_init(struct sums *sums, const struct search *search)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tables describe the keys of each section, as in rules/keys.c. settings_new reads the file, fills the structs
- * by the tables, then completes what needs several keys: the values of axes, the spans of searches; and checks
- * that selectors name axes and labels that exist.
+ * Tables describe the keys of each section, as in rules/keys.c. settings_new reads the file, fills the
+ * structs by the tables, then completes what needs several keys: the values of axes, the spans of searches;
+ * and checks that selectors name axes and labels that exist.
  */
 #include "campaign/settings.h"
 
@@ -21,8 +21,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
-const char *const settings_built_in[SETTINGS_BUILT_IN] = {"seconds", "network_seconds", "bytes_up",
-    "bytes_down", "datagrams", "handshakes", "retransmissions"};
+const char *const settings_built_in[SETTINGS_BUILT_IN] = {
+    "seconds", "network_seconds", "bytes_up", "bytes_down", "datagrams", "handshakes", "retransmissions"};
 
 const char *settings_label(struct arena *arena, const char *value)
 {
@@ -55,8 +55,8 @@ static const char *read_terms(struct arena *arena, const char *text, struct sele
 
 		if (!equals)
 			return text;
-		selector->terms =
-		    arena_grow(arena, selector->terms, selector->term_count, sizeof(*selector->terms));
+		selector->terms = arena_grow(
+		    arena, selector->terms, selector->term_count, sizeof(*selector->terms));
 		selector->terms[selector->term_count++] = (struct selector_term){
 		    .axis = arena_text(arena, text, (size_t)(equals - text)),
 		    .label = settings_label(
@@ -75,17 +75,16 @@ static int read_timeouts(struct reading *reading, const char *text, void *into)
 	text = read_terms(reading->arena, text, &timeout.selector);
 	if (keys_read_time_above_0(reading, text, &timeout.time))
 		return -1;
-	*(struct selected_time *)keys_append(reading, &settings->timeouts.all, &settings->timeouts.count,
-	    sizeof(timeout)) = timeout;
+	*(struct selected_time *)keys_append(
+	    reading, &settings->timeouts.all, &settings->timeouts.count, sizeof(timeout)) = timeout;
 	return 0;
 }
 
 static int read_requirements(struct reading *reading, const char *text, void *into)
 {
-	struct campaign_settings *settings = (struct campaign_settings *)(void *)((char *)into -
-	                                                                          offsetof(
-	                                                                              struct campaign_settings,
-	                                                                              requirements));
+	struct campaign_settings *settings =
+	    (struct campaign_settings *)(void *)((char *)into -
+	                                         offsetof(struct campaign_settings, requirements));
 	struct selected_share requirement = {0};
 
 	text = read_terms(reading->arena, text, &requirement.selector);
@@ -125,18 +124,20 @@ static int read_seeds(struct reading *reading, const char *text, void *into)
 	if (units_span(text, &span, &reading->error))
 		return -1;
 	if (span.high == UNITS_NO_LIMIT || span.period)
-		return error_set(&reading->error, "`%s` has no end; seeds are numbers or ranges such as 1-20", text);
+		return error_set(
+		    &reading->error, "`%s` has no end; seeds are numbers or ranges such as 1-20", text);
 	if (span.high > (UINT64_C(1) << 53))
 		return error_set(&reading->error, "`%s` is out of range; a seed is at most 2^53", text);
 	if (span.high - span.low >= SETTINGS_SEEDS_MAX ||
 	    settings->seeds.count + (span.high - span.low) >= SETTINGS_SEEDS_MAX)
-		return error_set(&reading->error, "`%s` are too many; %d seeds are the most", text, SETTINGS_SEEDS_MAX);
+		return error_set(
+		    &reading->error, "`%s` are too many; %d seeds are the most", text, SETTINGS_SEEDS_MAX);
 	for (uint64_t seed = span.low; seed <= span.high; seed++) {
 		for (size_t i = 0; i < settings->seeds.count; i++)
 			if (settings->seeds.all[i] == seed)
 				return error_set(&reading->error, "`%s` names a seed a second time", text);
-		*(uint64_t *)keys_append(reading, &settings->seeds.all, &settings->seeds.count, sizeof(seed)) =
-		    seed;
+		*(uint64_t *)keys_append(
+		    reading, &settings->seeds.all, &settings->seeds.count, sizeof(seed)) = seed;
 	}
 	return 0;
 }
@@ -209,15 +210,16 @@ static int read_open_share(struct reading *reading, const char *text, void *into
 	if (units_share(text, share, &reading->error))
 		return -1;
 	if (*share <= 0 || *share >= 1)
-		return error_set(&reading->error, "`%s` is out of range; it is above 0%% and below 100%%", text);
+		return error_set(
+		    &reading->error, "`%s` is out of range; it is above 0%% and below 100%%", text);
 	return 0;
 }
 
 static int read_sweep_at(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"handshake", "datagrams"};
-	struct sweep_section *sweep =
-	    (struct sweep_section *)(void *)((char *)into - offsetof(struct sweep_section, at));
+	struct sweep_section *sweep = (struct sweep_section *)(void *)((char *)into -
+	                                                               offsetof(struct sweep_section, at));
 	struct kinds kinds;
 	int choice;
 
@@ -232,7 +234,8 @@ static int read_sweep_at(struct reading *reading, const char *text, void *into)
 	}
 	choice = keys_choose(reading, text, words, COUNT(words));
 	if (choice < 0)
-		return error_set(&reading->error, "`%s` is unknown; it is handshake, datagrams or dtls KIND", text);
+		return error_set(
+		    &reading->error, "`%s` is unknown; it is handshake, datagrams or dtls KIND", text);
 	sweep->at = (enum sweep_at)choice;
 	return 0;
 }
@@ -277,7 +280,8 @@ static int read_fault(struct reading *reading, const char *text, void *into)
 	} else if (action_read(reading, fault.kind == FAULT_DROP ? "drop" : text, &actions)) {
 		return -1;
 	}
-	*(struct fault *)keys_append(reading, &sweep->faults.all, &sweep->faults.count, sizeof(fault)) = fault;
+	*(struct fault *)keys_append(
+	    reading, &sweep->faults.all, &sweep->faults.count, sizeof(fault)) = fault;
 	return 0;
 }
 
@@ -303,8 +307,8 @@ static const struct key campaign_keys[] = {
         "shell command, started when the proxy is ready; exit status 0 passes, 77 skips, 125 to 127 say "
         "nothing about the device, any other fails",
         "required"},
-    {"setup", KEY_COMMAND, NULL, AT(setup), keys_read_text, "command", "run once on each bench, before its first case",
-        "none"},
+    {"setup", KEY_COMMAND, NULL, AT(setup), keys_read_text, "command",
+        "run once on each bench, before its first case", "none"},
     {"teardown", KEY_COMMAND, NULL, AT(teardown), keys_read_text, "command",
         "run once on each bench, after its last case", "none"},
     {"prepare", KEY_COMMAND, NULL, AT(prepare), keys_read_text, "command",
@@ -329,7 +333,8 @@ static const struct key campaign_keys[] = {
     {"order", KEY_PLAIN, "shuffled", AT(order), read_order, "shuffled or listed",
         "seed by seed, with the cells in an order drawn for each seed, or in the order listed", NULL},
     {"baseline", KEY_PLAIN, "0", AT(baseline), read_count, "number",
-        "so many runs over clean links first, and again after every 50 cases; one that fails ends the campaign",
+        "so many runs over clean links first, and again after every 50 cases; one that fails ends the "
+        "campaign",
         NULL},
     {"require", KEY_LIST, "100%", AT(requirements), read_requirements, "share, or `AXIS=LABEL SHARE`",
         "least share of passes of a cell; `none` to only measure; the last that fits counts", NULL},
@@ -350,8 +355,8 @@ static const struct key campaign_keys[] = {
     {"subject", KEY_COMMAND, NULL, AT(subject), keys_read_text, "command",
         "its output names what is tested (git describe); another subject is refused in the same folder",
         "none"},
-    {"exclude", KEY_LIST, NULL, AT(excluded), read_selectors, "`AXIS=LABEL AXIS=LABEL`",
-        "cells to leave out", "none"},
+    {"exclude", KEY_LIST, NULL, AT(excluded), read_selectors, "`AXIS=LABEL AXIS=LABEL`", "cells to leave out",
+        "none"},
 };
 
 #undef AT
@@ -360,11 +365,12 @@ static const struct key campaign_keys[] = {
 static const struct key axis_keys[] = {
     {"set", KEY_LIST, NULL, AT(set), keys_read_texts, "[SECTION] KEY",
         "the key that takes the values; several take the same value", "the environment only"},
-    {"values", KEY_LIST, NULL, AT(values), keys_read_texts, "list", "the values, separated by commas", "none"},
+    {"values", KEY_LIST, NULL, AT(values), keys_read_texts, "list", "the values, separated by commas",
+        "none"},
     {"value", KEY_REPEATED, NULL, AT(single_values), keys_read_texts, "value",
         "one value, which may hold commas", "none"},
-    {"names", KEY_LIST, NULL, AT(names), keys_read_texts, "list", "the labels of the values, in the same order",
-        "made from the values"},
+    {"names", KEY_LIST, NULL, AT(names), keys_read_texts, "list",
+        "the labels of the values, in the same order", "made from the values"},
     {"include", KEY_LIST, NULL, AT(includes), keys_read_texts, "file, pattern, profile:NAME or none",
         "in place of `set`: each file is a value; its keys replace those of `config`", "none"},
     {"change", KEY_COMMAND, NULL, AT(change), keys_read_text, "command",
@@ -375,11 +381,14 @@ static const struct key axis_keys[] = {
 #define AT(field) offsetof(struct search_section, field)
 
 static const struct key search_keys[] = {
-    {"set", KEY_PLAIN, NULL, AT(set), keys_read_text, "[SECTION] KEY", "the key that takes the figure", "required"},
-    {"value", KEY_PLAIN, "{}", AT(value), keys_read_text, "text", "its value; {} stands for the figure", NULL},
+    {"set", KEY_PLAIN, NULL, AT(set), keys_read_text, "[SECTION] KEY", "the key that takes the figure",
+        "required"},
+    {"value", KEY_PLAIN, "{}", AT(value), keys_read_text, "text", "its value; {} stands for the figure",
+        NULL},
     {"from", KEY_PLAIN, NULL, AT(from), keys_read_text, "figure", "the least figure to try", "required"},
     {"to", KEY_PLAIN, NULL, AT(to), keys_read_text, "figure",
-        "the greatest; the span is searched in its logarithm if it is at least 10 times the least", "required"},
+        "the greatest; the span is searched in its logarithm if it is at least 10 times the least",
+        "required"},
     {"worse", KEY_PLAIN, NULL, AT(worse), read_worse, "more or less", "in which direction the test fails",
         "by the key"},
     {"target", KEY_PLAIN, "50%", AT(target), read_open_share, "share",
@@ -439,14 +448,14 @@ static const struct key bench_keys[] = {
 
 static const struct section_kind campaign_kind = KIND("campaign", false, campaign_keys,
     struct campaign_settings, "what is run, how often, and what must come of it");
-static const struct section_kind axis_kind = KIND("axis", true, axis_keys, struct axis,
-    "one dimension of the matrix");
+static const struct section_kind axis_kind = KIND(
+    "axis", true, axis_keys, struct axis, "one dimension of the matrix");
 static const struct section_kind search_kind = KIND("search", true, search_keys, struct search_section,
     "in every cell, the figure at which the test starts to fail");
-static const struct section_kind sweep_kind = KIND("sweep", true, sweep_keys, struct sweep_section,
-    "in every cell, each fault once at each place");
-static const struct section_kind measure_kind = KIND("measure", true, measure_keys,
-    struct measure_section, "a figure of each case: built in, or from $DEADZONE_MEASURES");
+static const struct section_kind sweep_kind = KIND(
+    "sweep", true, sweep_keys, struct sweep_section, "in every cell, each fault once at each place");
+static const struct section_kind measure_kind = KIND("measure", true, measure_keys, struct measure_section,
+    "a figure of each case: built in, or from $DEADZONE_MEASURES");
 static const struct section_kind bench_kind = KIND("bench", true, bench_keys, struct bench_section,
     "a device under test with its cable and power switch: one case at a time");
 
@@ -554,7 +563,8 @@ static void add_include(
 			    arena_text(settings->arena, found.gl_pathv[i], strlen(found.gl_pathv[i])));
 		globfree(&found);
 	} else {
-		complain(settings, "axis", axis->name, "include", complaints, "`%s`: there is no such file", written);
+		complain(settings, "axis", axis->name, "include", complaints, "`%s`: there is no such file",
+		    written);
 	}
 	text_free(&path);
 }
@@ -597,7 +607,8 @@ static void complete_axis(struct settings *settings, struct axis *axis, struct c
 		complain(settings, "axis", axis->name, NULL, complaints,
 		    "has no values; they are given by `values`, `value` or `include`");
 	for (size_t i = 0; i < axis->set.count; i++)
-		if (axis->set.all[i][0] != '[' || !strchr(axis->set.all[i], ']') || strchr(axis->set.all[i], '='))
+		if (axis->set.all[i][0] != '[' || !strchr(axis->set.all[i], ']') ||
+		    strchr(axis->set.all[i], '='))
 			complain(settings, "axis", axis->name, "set", complaints,
 			    "`%s` names no key; one is `[link default] loss`", axis->set.all[i]);
 	label_values(settings, axis, complaints);
@@ -674,7 +685,8 @@ int settings_range(
 	return 0;
 }
 
-static void complete_span(struct settings *settings, struct search_section *search, struct complaints *complaints)
+static void complete_span(
+    struct settings *settings, struct search_section *search, struct complaints *complaints)
 {
 	struct search_settings *span = &search->settings;
 	const char *bare_from = search->from;
@@ -690,9 +702,8 @@ static void complete_span(struct settings *settings, struct search_section *sear
 		complain(settings, "search", search->name, "to", complaints, "%s", error.text);
 	else if (span->from >= span->to)
 		complain(settings, "search", search->name, "to", complaints, "is not above `from`");
-	else if (search->require &&
-	         settings_range(search->require, &span->unit, &search->require_low, &search->require_high,
-	             &error))
+	else if (search->require && settings_range(search->require, &span->unit, &search->require_low,
+	                                &search->require_high, &error))
 		complain(settings, "search", search->name, "require", complaints, "%s", error.text);
 	if (strstr(search->set, "loss_run"))
 		span->unit.whole = false;
@@ -733,8 +744,8 @@ static void complete_measure(
 
 	measure->require_low = -(double)INFINITY;
 	measure->require_high = INFINITY;
-	if (measure->require && settings_range(measure->require, NULL, &measure->require_low,
-	                            &measure->require_high, &error))
+	if (measure->require &&
+	    settings_range(measure->require, NULL, &measure->require_low, &measure->require_high, &error))
 		complain(settings, "measure", measure->name, "require", complaints, "%s", error.text);
 }
 
@@ -889,11 +900,13 @@ struct settings *settings_new(
 		complaints_add(complaints, COMPLAINT_ERROR, &place, "there is no [campaign]");
 	}
 	settings->axes = read_sections(settings, &axis_kind, &reading, complaints, &settings->axis_count);
-	settings->searches = read_sections(settings, &search_kind, &reading, complaints, &settings->search_count);
+	settings->searches = read_sections(
+	    settings, &search_kind, &reading, complaints, &settings->search_count);
 	settings->sweeps = read_sections(settings, &sweep_kind, &reading, complaints, &settings->sweep_count);
-	settings->measures =
-	    read_sections(settings, &measure_kind, &reading, complaints, &settings->measure_count);
-	settings->benches = read_sections(settings, &bench_kind, &reading, complaints, &settings->bench_count);
+	settings->measures = read_sections(
+	    settings, &measure_kind, &reading, complaints, &settings->measure_count);
+	settings->benches = read_sections(
+	    settings, &bench_kind, &reading, complaints, &settings->bench_count);
 	if (count)
 		complete(settings, complaints);
 	return settings;

@@ -19,7 +19,7 @@
 
 #define SETTINGS_JOBS_MAX 1000
 #define SETTINGS_SEEDS_MAX 10000 /* of one campaign */
-#define SETTINGS_LABEL_MAX 200    /* bytes of a cell's id */
+#define SETTINGS_LABEL_MAX 200   /* bytes of a cell's id */
 
 /* "network=gprs loss=10%": an axis and one of its labels, both of which must be those of a cell. */
 struct selector {

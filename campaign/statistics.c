@@ -123,9 +123,9 @@ static int by_value(const void *x, const void *y)
 
 /* Returns the probability that U, of `a` and `b` values without ties, is at most `u`.
  *
- * The number of arrangements with U = k is the coefficient of q^k in the Gaussian binomial: the product over i
- * from 1 to `a` of (1 - q^(b+i)) / (1 - q^i). A coefficient depends on lower ones only, so those above `u` are
- * not computed. */
+ * The number of arrangements with U = k is the coefficient of q^k in the Gaussian binomial: the product over
+ * i from 1 to `a` of (1 - q^(b+i)) / (1 - q^i). A coefficient depends on lower ones only, so those above `u`
+ * are not computed. */
 static double exact_at_most(size_t a, size_t b, size_t u)
 {
 	double *ways = memory_new(u + 1, sizeof(*ways));

@@ -37,8 +37,7 @@ double statistics_cmh(const struct stratum *strata, size_t count, int *higher);
 /* The rank test of Mann and Whitney (1947): exact if there are fewer than 50 values on either side and no
  * two are equal, else by the normal approximation with corrections for ties and continuity. Sets *higher to
  * the sign of "a tends to be larger than b". */
-double statistics_mann_whitney(
-    const double *a, size_t a_count, const double *b, size_t b_count, int *higher);
+double statistics_mann_whitney(const double *a, size_t a_count, const double *b, size_t b_count, int *higher);
 
 /* The exact sign test: `more` of `more` + `less` differences are positive. */
 double statistics_sign(unsigned more, unsigned less);

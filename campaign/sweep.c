@@ -13,8 +13,8 @@ static const char *const way_words[WAYS] = {"up", "down"};
 
 /* ---- Places of a reference ---- */
 
-static void add_place(struct result *result, const char *name, const char *conditions, unsigned datagrams,
-    size_t datagram)
+static void add_place(
+    struct result *result, const char *name, const char *conditions, unsigned datagrams, size_t datagram)
 {
 	struct text line = {0};
 
@@ -142,8 +142,8 @@ void sweep_places(const struct analysis *analysis, const struct sweep_seen *seen
 			text_add_word(&conditions, "session = 1");
 		if (sweep->ways[way])
 			add_numbered(result, (enum way)way, sweep->at == SWEEP_DTLS ? sweep->kind : NULL,
-			    conditions.at, sweep->at == SWEEP_DTLS ? seen->with_kind[way] : seen->datagrams[way],
-			    &datagram);
+			    conditions.at,
+			    sweep->at == SWEEP_DTLS ? seen->with_kind[way] : seen->datagrams[way], &datagram);
 		text_free(&conditions);
 	}
 	if (sweep->at != SWEEP_HANDSHAKE || !handshake)
@@ -191,8 +191,7 @@ static long datagram_of(const struct result *reference, const char *name)
 }
 
 /* Returns whether two places travel in the same datagram in every reference. */
-static bool share_datagram(
-    const struct result *const *references, size_t count, const char *a, const char *b)
+static bool share_datagram(const struct result *const *references, size_t count, const char *a, const char *b)
 {
 	for (size_t i = 0; i < count; i++)
 		if (datagram_of(references[i], a) != datagram_of(references[i], b))
@@ -230,9 +229,11 @@ void sweep_plan(const struct result *const *references, size_t count, uint64_t l
 	for (size_t r = 0; r < count; r++) {
 		plan->is_resumed |= references[r]->is_resumed;
 		for (size_t i = 0; r && i < references[r]->place_count; i++) {
-			char *name = memory_text(references[r]->places[i], strcspn(references[r]->places[i], "|"));
+			char *name = memory_text(
+			    references[r]->places[i], strcspn(references[r]->places[i], "|"));
 
-			plan->unshared += !is_shared(references, count, name) && datagram_of(references[0], name) < 0;
+			plan->unshared += !is_shared(references, count, name) &&
+			                  datagram_of(references[0], name) < 0;
 			free(name);
 		}
 	}
@@ -315,7 +316,8 @@ int sweep_place_of(const char *name, struct sweep_place *place)
 			text_free(&conditions);
 			return -1;
 		}
-		text_add(&conditions, "direction = %s;dtls = %.*s;scope = all", way_words[way], (int)size, rest);
+		text_add(
+		    &conditions, "direction = %s;dtls = %.*s;scope = all", way_words[way], (int)size, rest);
 		if (strncmp(rest, "unified", size) == 0)
 			text_add_word(&conditions, ";epoch = 2");
 		/* A retransmitted ClientHello has the message_seq of the first; the next one counts it up. */

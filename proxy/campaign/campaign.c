@@ -43,8 +43,8 @@ static char *beside(const char *home, const char *path)
 	return whole.at;
 }
 
-struct campaign *campaign_new(const char *path, const char *const *sets, size_t set_count, unsigned jobs,
-    struct complaints *complaints)
+struct campaign *campaign_new(
+    const char *path, const char *const *sets, size_t set_count, unsigned jobs, struct complaints *complaints)
 {
 	struct campaign *campaign = memory_new(1, sizeof(*campaign));
 	size_t network_count = 0;
@@ -221,8 +221,8 @@ char *campaign_subject(const struct campaign *campaign, struct error *error)
 		error_set(error, "no temporary file can be made: %s", strerror(errno));
 		return NULL;
 	}
-	if (case_command(&campaign->context, NULL, &(struct case_command){command, SUBJECT_TIMEOUT}, path, true, NULL,
-	        NULL, error) == 0 &&
+	if (case_command(&campaign->context, NULL, &(struct case_command){command, SUBJECT_TIMEOUT}, path,
+	        true, NULL, NULL, error) == 0 &&
 	    regular_read(fd, path, SUBJECT_MAX, &text, error) == 0)
 		subject = memory_text(text.size ? text.at : "", text.size ? strcspn(text.at, "\n") : 0);
 	close(fd);

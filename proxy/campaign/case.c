@@ -29,7 +29,7 @@
 #define STOP_TIMEOUT (30 * NS_S)  /* of the proxy, which writes its summary and capture */
 #define PREPARED_MAX ((size_t)1 << 20)
 #define READY_MAX 65536
-#define LINES_MAX 1000 /* of $DEADZONE_ENV and $DEADZONE_MEASURES */
+#define LINES_MAX 1000         /* of $DEADZONE_ENV and $DEADZONE_MEASURES */
 #define POLL_SOON (10 * NS_MS) /* while something is awaited that no descriptor reports */
 
 enum step { STEP_BENCH, STEP_PREPARE, STEP_PROXY, STEP_TEST, STEP_STOP, STEP_CLEANUP, STEP_OVER };
@@ -47,7 +47,7 @@ struct case_run {
 	struct {
 		char **all;
 		size_t count;
-	} environment; /* NULL-terminated */
+	} environment;  /* NULL-terminated */
 	char *prepared; /* contents of $DEADZONE_SET */
 	ns_t test_began, test_seconds, test_ended_wall;
 	bool test_ran, timed_out, interrupted;
@@ -98,8 +98,8 @@ static void environment_put(struct case_run *run, const char *variable)
 			run->environment.all[i] = memory_text(variable, strlen(variable));
 			return;
 		}
-	run->environment.all =
-	    memory_resize(run->environment.all, run->environment.count + 2, sizeof(*run->environment.all));
+	run->environment.all = memory_resize(
+	    run->environment.all, run->environment.count + 2, sizeof(*run->environment.all));
 	run->environment.all[run->environment.count++] = memory_text(variable, strlen(variable));
 	run->environment.all[run->environment.count] = NULL;
 }
@@ -131,7 +131,8 @@ static void set_axes(struct case_run *run)
 		text_add(&name, "AXIS_%s", settings->axes[a].name);
 		for (char *c = name.at; *c; c++)
 			*c = (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : strchr(".-", *c) ? '_' : *c);
-		environment_set(run, name.at, "%s", settings->axes[a].is_include ? value->label : value->value);
+		environment_set(
+		    run, name.at, "%s", settings->axes[a].is_include ? value->label : value->value);
 		text_free(&name);
 	}
 }
@@ -331,8 +332,8 @@ static int start_proxy(struct case_run *run, ns_t now)
 	int pipes[2] = {-1, -1}, failed;
 
 	text_add(&control, "[control] listen = unix:%s", run->socket);
-	options.words = (const char *const[]){run->context->program, "run", "-c", ini, "-w", capture, "--json",
-	    summary, "--ready-fd", "3", "--set", control.at, NULL};
+	options.words = (const char *const[]){run->context->program, "run", "-c", ini, "-w", capture,
+	    "--json", summary, "--ready-fd", "3", "--set", control.at, NULL};
 	failed = pipe2(pipes, O_CLOEXEC);
 	if (failed)
 		error_set(&error, "no pipe can be made: %s", strerror(errno));
@@ -412,8 +413,9 @@ static void begin_bench(struct case_run *run, ns_t now)
 	words[2] = run->task.before[run->bench_done].command;
 	options.timeout = run->task.before[run->bench_done].timeout;
 	options.output = open(run->task.bench_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-	failed = options.output < 0 ? error_set(&error, "`%s` cannot be written: %s", run->task.bench_log, strerror(errno))
-	                            : child_start(&run->command, &options, now, &error);
+	failed = options.output < 0
+	             ? error_set(&error, "`%s` cannot be written: %s", run->task.bench_log, strerror(errno))
+	             : child_start(&run->command, &options, now, &error);
 	if (options.output >= 0)
 		close(options.output);
 	if (failed) {
@@ -458,7 +460,8 @@ static void read_prepared_environment(struct case_run *run, char *lines)
 			return;
 		}
 		if (*line == '=' || !strchr(line, '=')) {
-			break_case(run, "prepare wrote `%.100s` to $DEADZONE_ENV; a line is NAME=VALUE", line);
+			break_case(
+			    run, "prepare wrote `%.100s` to $DEADZONE_ENV; a line is NAME=VALUE", line);
 			return;
 		}
 		environment_put(run, line);
@@ -545,7 +548,8 @@ static void begin_cleanup(struct case_run *run, ns_t now)
 
 	judge(run);
 	environment_set(run, "OUTCOME", "%s", outcome_words[run->result.outcome]);
-	if (!campaign->cleanup || start_command(run, campaign->cleanup, campaign->cleanup_timeout, false, now))
+	if (!campaign->cleanup ||
+	    start_command(run, campaign->cleanup, campaign->cleanup_timeout, false, now))
 		begin_step(run, STEP_OVER, now);
 }
 
@@ -731,7 +735,8 @@ static void read_failures(const json_t *summary, struct outcome_facts *facts, st
 	const json_t *failure;
 	size_t i;
 
-	json_array_foreach(json_object_get(summary, "failed"), i, failure) {
+	json_array_foreach(json_object_get(summary, "failed"), i, failure)
+	{
 		const char *rule = json_string_value(json_object_get(failure, "rule"));
 		const char *check = json_string_value(json_object_get(failure, "check"));
 		const char *want = json_string_value(json_object_get(failure, "want"));
@@ -782,7 +787,7 @@ static void read_summary(const json_t *summary, struct outcome_facts *facts, str
 	result->struck = fired > 0 ? (uint64_t)fired : 0;
 	result->lateness_p99_us = number_at(summary, "lateness_us/p99");
 	json_array_foreach(json_object_get(summary, "sessions"), i, session)
-		handshakes += json_number_value(json_object_get(session, "handshakes"));
+	    handshakes += json_number_value(json_object_get(session, "handshakes"));
 	result_measure(result, "bytes_up", number_at(summary, "totals/up/bytes"));
 	result_measure(result, "bytes_down", number_at(summary, "totals/down/bytes"));
 	result_measure(result, "datagrams",
@@ -815,7 +820,8 @@ static void read_own_measures(struct case_run *run, struct result *result)
 		size_t size = strcspn(line, " \t=");
 		double value = strtod(line + size + strspn(line + size, " \t="), &end);
 
-		if (!size || size >= sizeof(name) || end[strspn(end, " \t")] || !line[size] || !isfinite(value))
+		if (!size || size >= sizeof(name) || end[strspn(end, " \t")] || !line[size] ||
+		    !isfinite(value))
 			continue;
 		if (++count > LINES_MAX)
 			break;

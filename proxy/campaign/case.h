@@ -24,10 +24,10 @@
 /* What all cases of a campaign have in common. */
 struct case_context {
 	const struct campaign_plan *plan;
-	const char *program;       /* path of this program */
-	const char *home;          /* folder of the campaign's file, where commands run */
-	const char *sockets;       /* folder of the control sockets */
-	const char *subject;       /* what is tested; NULL or "": unnamed */
+	const char *program; /* path of this program */
+	const char *home;    /* folder of the campaign's file, where commands run */
+	const char *sockets; /* folder of the control sockets */
+	const char *subject; /* what is tested; NULL or "": unnamed */
 	struct network_source network;
 };
 
@@ -44,11 +44,11 @@ struct case_task {
 	const struct cell *cell;
 	const struct bench_section *bench; /* NULL: none */
 	uint64_t seed;
-	const char *extra;  /* setting of a search, or NULL */
-	const char *figure; /* of a search, or NULL */
-	const char *fault;  /* the rule of a sweep's fault, as ini text, or NULL */
+	const char *extra;                     /* setting of a search, or NULL */
+	const char *figure;                    /* of a search, or NULL */
+	const char *fault;                     /* the rule of a sweep's fault, as ini text, or NULL */
 	const struct sweep_section *places_of; /* a reference of this sweep; else NULL */
-	bool is_clean;      /* a baseline */
+	bool is_clean;                         /* a baseline */
 	const struct case_command *before;
 	size_t before_count;
 	const char *bench_log; /* where their output goes */
@@ -64,16 +64,16 @@ bool case_is_over(const struct case_run *run);
 size_t case_fds(const struct case_run *run, struct pollfd *fds);
 /* Returns when case_poll must be called at the latest, or 0. */
 ns_t case_due(const struct case_run *run);
-/* Ends the test early and goes on with cleanup; the result is then worth nothing. If the test is over already,
- * the case ends as any other. */
+/* Ends the test early and goes on with cleanup; the result is then worth nothing. If the test is over
+ * already, the case ends as any other. */
 void case_interrupt(struct case_run *run, ns_t now);
 /* Kills everything at once. */
 void case_kill(struct case_run *run);
 
 /* Once the case is over: returns why a command of the bench failed, or NULL. Then there is no result. */
 const char *case_bench_failure(const struct case_run *run);
-/* Hands out the result of a case that is over, to be freed with result_fini, and the proxy's summary (NULL: it
- * wrote none), which the caller owns. */
+/* Hands out the result of a case that is over, to be freed with result_fini, and the proxy's summary (NULL:
+ * it wrote none), which the caller owns. */
 void case_take_result(struct case_run *run, struct result *result, json_t **summary);
 const struct case_task *case_task(const struct case_run *run);
 /* Returns whether the case was ended early, by case_interrupt or case_kill. */
@@ -81,9 +81,9 @@ bool case_was_interrupted(const struct case_run *run);
 /* Returns the process group that a next invocation must end, or 0. */
 pid_t case_group(const struct case_run *run);
 
-/* Runs a command that belongs to no case (teardown, subject) to its end, with the output in `log`; `is_quiet`:
- * only its standard output. `tick` is called again and again meanwhile; if it returns false, the command is
- * killed. Returns its exit status, or -1; unless that is 0, *error says why. */
+/* Runs a command that belongs to no case (teardown, subject) to its end, with the output in `log`;
+ * `is_quiet`: only its standard output. `tick` is called again and again meanwhile; if it returns false, the
+ * command is killed. Returns its exit status, or -1; unless that is 0, *error says why. */
 int case_command(const struct case_context *context, const struct bench_section *bench,
     const struct case_command *command, const char *log, bool is_quiet, bool (*tick)(void *user), void *user,
     struct error *error);

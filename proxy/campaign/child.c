@@ -14,8 +14,6 @@
 
 #include "base/memory.h"
 
-
-
 void child_adopt_orphans(void)
 {
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -67,7 +65,8 @@ static void become(const struct child_options *options, pid_t parent, int null)
 		signal(number, SIG_DFL);
 	if (options->folder && chdir(options->folder))
 		_exit(CHILD_STATUS_LOST);
-	if (dup2(null, 0) < 0 || dup2(options->output, 1) < 0 || dup2(options->is_quiet ? null : options->output, 2) < 0)
+	if (dup2(null, 0) < 0 || dup2(options->output, 1) < 0 ||
+	    dup2(options->is_quiet ? null : options->output, 2) < 0)
 		_exit(CHILD_STATUS_LOST);
 	if (options->passed >= 0) {
 		if (options->passed == 3)

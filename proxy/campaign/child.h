@@ -20,8 +20,8 @@
 #include "base/ns.h"
 
 #define CHILD_GRACE (5 * NS_S)
-/* A process that has become a zombie and whose parent does not reap it keeps its group for ever: so long after
- * SIGKILL the group counts as gone. */
+/* A process that has become a zombie and whose parent does not reap it keeps its group for ever: so long
+ * after SIGKILL the group counts as gone. */
 #define CHILD_GIVE_UP (2 * NS_S)
 
 /* Exit status of a child that could not become its command, as a shell has it. */
@@ -29,8 +29,8 @@
 #define CHILD_STATUS_MISSING 127
 
 struct child {
-	pid_t pid; /* 0: not running */
-	int fd;    /* pidfd: readable when it has ended; -1: not running */
+	pid_t pid;              /* 0: not running */
+	int fd;                 /* pidfd: readable when it has ended; -1: not running */
 	ns_t deadline, kill_at; /* 0: none */
 	bool ended, group_gone, timed_out, stopped;
 	bool keeps_group;
@@ -40,12 +40,12 @@ struct child {
 struct child_options {
 	const char *const *words; /* argv */
 	char *const *environment;
-	const char *folder;    /* working directory; NULL: as the campaign's */
-	int output;            /* for standard output and error */
-	bool is_quiet;         /* standard error goes to /dev/null */
-	int passed;            /* a descriptor that the child gets as 3; -1: none */
-	ns_t timeout;          /* 0: none */
-	bool keeps_group;      /* what it leaves in its group goes on, until child_kill_group */
+	const char *folder; /* working directory; NULL: as the campaign's */
+	int output;         /* for standard output and error */
+	bool is_quiet;      /* standard error goes to /dev/null */
+	int passed;         /* a descriptor that the child gets as 3; -1: none */
+	ns_t timeout;       /* 0: none */
+	bool keeps_group;   /* what it leaves in its group goes on, until child_kill_group */
 };
 
 /* Once, before the first child: makes the campaign the parent of orphaned grandchildren. */

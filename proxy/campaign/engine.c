@@ -8,11 +8,11 @@
  *   search          the next point; with one job only after the outcome of the one before
  *
  * A unit's claim is held from its first case to its last. What another job holds is looked at again every
- * LOOK_AGAIN; at the end, claims of which it is not known whether their holder lives are waited for until they
- * are renewed or stale.
+ * LOOK_AGAIN; at the end, claims of which it is not known whether their holder lives are waited for until
+ * they are renewed or stale.
  *
- * A bench is `busy` while the commands that concern it (setup, change) run, as the first steps of a case; then
- * no other case starts on it. Baselines run alone.
+ * A bench is `busy` while the commands that concern it (setup, change) run, as the first steps of a case;
+ * then no other case starts on it. Baselines run alone.
  */
 #include "proxy/campaign/engine.h"
 
@@ -45,8 +45,8 @@ struct work {
 	size_t unit;
 	enum work_state state;
 	struct claim claim;
-	unsigned running;  /* its cases that run */
-	unsigned invalid;  /* tries of the current case that were invalid */
+	unsigned running;            /* its cases that run */
+	unsigned invalid;            /* tries of the current case that were invalid */
 	const struct bench *avoided; /* where the last try was invalid */
 	struct search *search;
 	unsigned next_run;  /* of a search, from 1 */
@@ -162,7 +162,8 @@ static void finish_work(struct engine *engine, struct work *work)
 	claim_release(&work->claim, engine->store);
 	search_free(work->search);
 	work->search = NULL;
-	while (engine->first_open < engine->work_count && engine->works[engine->first_open].state != WORK_OPEN)
+	while (
+	    engine->first_open < engine->work_count && engine->works[engine->first_open].state != WORK_OPEN)
 		engine->first_open++;
 }
 
@@ -674,8 +675,8 @@ static void start_work(struct engine *engine, struct slot *slot, size_t index, n
 	    .extra = slot->extra.size ? slot->extra.at : NULL,
 	    .figure = slot->figure.size ? slot->figure.at : NULL,
 	    .fault = slot->fault.size ? slot->fault.at : NULL,
-	    .places_of =
-	        unit->kind == UNIT_REFERENCES ? &engine->plan->settings->sweeps[unit->section] : NULL};
+	    .places_of = unit->kind == UNIT_REFERENCES ? &engine->plan->settings->sweeps[unit->section]
+	                                               : NULL};
 
 	slot->work = index;
 	start_case(engine, slot, &task, now);
@@ -719,8 +720,8 @@ static void remove_copies(const char *folder)
 /* Removes what `keep` does not want of a case. */
 static void prune(const struct engine *engine, const char *folder, const struct result *result)
 {
-	static const char *const files[] = {
-	    "run.pcapng", "test.log", "proxy.log", "summary.json", "prepared.set", "prepared.env", "measures"};
+	static const char *const files[] = {"run.pcapng", "test.log", "proxy.log", "summary.json",
+	    "prepared.set", "prepared.env", "measures"};
 	enum campaign_keep keep = settings_of(engine)->keep;
 	bool has_failed = result->outcome == OUTCOME_FAIL || result->outcome == OUTCOME_TIMEOUT ||
 	                  result->outcome == OUTCOME_INVALID;
@@ -750,8 +751,8 @@ static int write_result(struct engine *engine, const struct slot *slot, const st
 	int failed;
 
 	for (size_t a = 0; a < settings->axis_count; a++)
-		json_object_set_new(
-		    axes, settings->axes[a].name, json_string(plan_value(engine->plan, task->cell, a)->label));
+		json_object_set_new(axes, settings->axes[a].name,
+		    json_string(plan_value(engine->plan, task->cell, a)->label));
 	json_object_set_new(json, "axes", axes);
 	json_object_set(json, "summary", summary ? summary : json_null());
 	text_add(&path, "%s/result.json", slot->folder);
@@ -888,7 +889,8 @@ static void finish_unit(struct engine *engine, struct slot *slot, struct result 
 	char *id;
 
 	/* An invalid one makes room; any other that has come meanwhile stays. */
-	if ((before && before->outcome == OUTCOME_INVALID && store_retire(engine->store, result->id, &error)) ||
+	if ((before && before->outcome == OUTCOME_INVALID &&
+	        store_retire(engine->store, result->id, &error)) ||
 	    store_finish(engine->store, "units", result->id, slot->folder, &error)) {
 		stop(engine, "%s", error.text);
 		result_fini(result);
@@ -1018,8 +1020,8 @@ static bool waits_for_claim(const struct engine *engine)
 	if (engine->stopping)
 		return false;
 	for (size_t i = 0; i < engine->bench_count; i++)
-		if (engine->benches[i].look_again && !engine->benches[i].claim.path && !engine->benches[i].is_out &&
-		    engine->first_open < engine->work_count)
+		if (engine->benches[i].look_again && !engine->benches[i].claim.path &&
+		    !engine->benches[i].is_out && engine->first_open < engine->work_count)
 			return true;
 	for (size_t i = engine->first_open; i < engine->work_count && !engine->options->is_by_unit; i++) {
 		const struct work *work = &engine->works[i];
@@ -1068,12 +1070,13 @@ static void show_status(struct engine *engine, ns_t now)
 	for (size_t i = engine->first_open; i < engine->work_count; i++)
 		open += engine->works[i].state == WORK_OPEN;
 	text_add(&line, "%u/%zu  pass %u  fail %u  invalid %u  running %zu  %d:%02d:%02d", engine->done,
-	    engine->done + open, engine->passed, engine->failed, engine->invalid, running, (int)elapsed / 3600,
-	    (int)elapsed / 60 % 60, (int)elapsed % 60);
+	    engine->done + open, engine->passed, engine->failed, engine->invalid, running,
+	    (int)elapsed / 3600, (int)elapsed / 60 % 60, (int)elapsed % 60);
 	if (engine->done) {
 		double left = elapsed / engine->done * (double)open;
 
-		text_add(&line, ", about %d:%02d:%02d to go", (int)left / 3600, (int)left / 60 % 60, (int)left % 60);
+		text_add(&line, ", about %d:%02d:%02d to go", (int)left / 3600, (int)left / 60 % 60,
+		    (int)left % 60);
 	}
 	log_status(line.at);
 	text_free(&line);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * engine: runs the units of a campaign: which case next, on which bench, again after an invalid one, until all
- * have an outcome, the budget is used up, or a signal comes.
+ * engine: runs the units of a campaign: which case next, on which bench, again after an invalid one, until
+ * all have an outcome, the budget is used up, or a signal comes.
  *
- * It has one thread, which waits for children and signals in poll(2) and never blocks. Each slot runs one case
- * at a time. A slot has a bench: one of its own, or, if there is no [bench], all share one without a name.
+ * It has one thread, which waits for children and signals in poll(2) and never blocks. Each slot runs one
+ * case at a time. A slot has a bench: one of its own, or, if there is no [bench], all share one without a
+ * name.
  */
 #ifndef PROXY_CAMPAIGN_ENGINE_H
 #define PROXY_CAMPAIGN_ENGINE_H
@@ -23,8 +24,8 @@ struct engine_options {
 /* What stopped it, in words for the user; "" if it went to the end. */
 struct engine_end {
 	char reason[400];
-	bool is_usage;  /* the first case could not be executed: exit status 2 */
-	unsigned held;  /* units that other live jobs hold */
+	bool is_usage; /* the first case could not be executed: exit status 2 */
+	unsigned held; /* units that other live jobs hold */
 };
 
 /* Runs those of the plan's units whose `selected` is true (by index; units that are added later, faults of

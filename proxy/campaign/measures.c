@@ -33,8 +33,8 @@ static void scan_coap(struct scan *scan, const struct fields *fields, const stru
 	coap_parse(&coap, decoded->payload, decoded->kept);
 	if (!(coap.kinds & 1u << COAP_CON) || !coap.code)
 		return;
-	key = (uint64_t)fields->session << 32 | (uint64_t)fields->way << 16 | (uint64_t)decoded->payload[2] << 8 |
-	      decoded->payload[3];
+	key = (uint64_t)fields->session << 32 | (uint64_t)fields->way << 16 |
+	      (uint64_t)decoded->payload[2] << 8 | decoded->payload[3];
 	if (index_find(&scan->confirmable, key) != INDEX_NONE)
 		scan->confirmable_again++;
 	else

@@ -40,7 +40,8 @@ static void lines_split(struct lines *lines, const char *text)
 
 		size = strcspn(text, "\n");
 		if (blank < size && !strchr(";#", text[blank]))
-			lines_add(lines, text + blank, size - blank - (size > blank && text[size - 1] == '\r'));
+			lines_add(
+			    lines, text + blank, size - blank - (size > blank && text[size - 1] == '\r'));
 	}
 }
 
@@ -113,7 +114,8 @@ static void require_endpoints(
 	if (section)
 		place = ini_place(section, NULL);
 	if (!setup->proxy.listen.count)
-		complaints_add(complaints, COMPLAINT_ERROR, &place, "lacks `listen = …`, which a campaign needs");
+		complaints_add(
+		    complaints, COMPLAINT_ERROR, &place, "lacks `listen = …`, which a campaign needs");
 	if (!setup->proxy.upstream && !(source->plan->settings->campaign.prepare && !source->prepared))
 		complaints_add(
 		    complaints, COMPLAINT_ERROR, &place, "lacks `upstream = …`, which a campaign needs");
@@ -157,7 +159,8 @@ struct writing {
 	int failed;
 };
 
-static bool is_left_out(const struct writing *w, const struct ini_section *section, const struct ini_entry *entry)
+static bool is_left_out(
+    const struct writing *w, const struct ini_section *section, const struct ini_entry *entry)
 {
 	static const char *const from_capture[] = {
 	    "file", "format", "rotate_size", "rotate_time", "keep", "snaplen"};
@@ -249,8 +252,9 @@ static void write_value(struct writing *w, const struct ini_entry *entry)
 	struct text absolute = {0};
 
 	if (!path) {
-		const struct ini_section *link =
-		    strcmp(entry->key, "link") == 0 ? ini_find(w->setup->ini, "link", entry->value) : NULL;
+		const struct ini_section *link = strcmp(entry->key, "link") == 0
+		                                     ? ini_find(w->setup->ini, "link", entry->value)
+		                                     : NULL;
 
 		/* A link of an included profile has two names; here it has one. */
 		text_add_word(w->out, link && !ini_is_profile(entry->value) ? link->name : entry->value);
@@ -279,7 +283,8 @@ static void write_section(struct writing *w, const struct ini_section *section)
 		text_add(w->out, "%s = ", entry->key);
 		write_value(w, entry);
 		if (w->out->size - start > INI_LINE_MAX)
-			w->failed = error_set(w->error, "[%s] %s: with its absolute path the line has %zu bytes; %d are the most",
+			w->failed = error_set(w->error,
+			    "[%s] %s: with its absolute path the line has %zu bytes; %d are the most",
 			    section->title, entry->key, w->out->size - start, INI_LINE_MAX);
 		text_add_word(w->out, "\n");
 	}
@@ -405,15 +410,16 @@ static void check_set(
 			if (!section->entries[k].inherited && dot && strlen(dot + 1) == size &&
 			    strncmp(dot + 1, key, size) == 0)
 				complaints_add(complaints, COMPLAINT_ERROR, place,
-				    "`%s` has no effect on that direction: [%s] sets `%s`, which is more specific",
+				    "`%s` has no effect on that direction: [%s] sets `%s`, which is more "
+				    "specific",
 				    set, title, other);
 		}
 		if (strcmp(kind, "link") == 0 && !is_link_reached(setup, section->name))
 			complaints_add(complaints, COMPLAINT_ERROR, place,
 			    "`%s`: no session can have [%s]: no [device] and no rule names it", set, title);
 		if (strcmp(kind, "device") == 0 && section->index < setup->config->device_count) {
-			const struct device *first =
-			    shadowing(setup->config, &setup->config->devices[section->index]);
+			const struct device *first = shadowing(
+			    setup->config, &setup->config->devices[section->index]);
 
 			if (first)
 				complaints_add(complaints, COMPLAINT_ERROR, place,
@@ -423,7 +429,8 @@ static void check_set(
 	}
 }
 
-static struct place place_of(const struct campaign_plan *plan, const char *kind, const char *name, const char *key)
+static struct place place_of(
+    const struct campaign_plan *plan, const char *kind, const char *name, const char *key)
 {
 	const struct ini_section *section = ini_find(plan->settings->ini, kind, name);
 	const struct ini_entry *entry = section && key ? ini_entry(section, key) : NULL;
@@ -507,7 +514,8 @@ static void check_one(struct checking *c, const struct network_source *source)
 			}
 		place = place_of(plan, "campaign", "", "jobs");
 		if (!settings->bench_count && c->jobs > 1 && has_fixed_port(setup))
-			report(c, &place, NULL, "more than one case at a time needs `listen` with port 0, or benches");
+			report(c, &place, NULL,
+			    "more than one case at a time needs `listen` with port 0, or benches");
 	}
 	setup_free(setup);
 	complaints_free(own);
@@ -563,12 +571,14 @@ static void check_benches(struct checking *c)
 		for (size_t other = 0; other < b; other++)
 			for (size_t i = 0; i < setups[b]->proxy.listen.count; i++)
 				for (size_t k = 0; k < setups[other]->proxy.listen.count; k++) {
-					struct place place =
-					    place_of(c->from->plan, "bench", settings->benches[b].name, "set");
+					struct place place = place_of(
+					    c->from->plan, "bench", settings->benches[b].name, "set");
 
-					if (collide(&setups[b]->proxy.listen.all[i], &setups[other]->proxy.listen.all[k]))
+					if (collide(&setups[b]->proxy.listen.all[i],
+					        &setups[other]->proxy.listen.all[k]))
 						complaints_add(c->complaints, COMPLAINT_ERROR, &place,
-						    "listens where [bench %s] does; each needs a `listen` of its own, or "
+						    "listens where [bench %s] does; each needs a `listen` of "
+						    "its own, or "
 						    "port 0",
 						    settings->benches[other].name);
 				}
@@ -578,7 +588,8 @@ static void check_benches(struct checking *c)
 }
 
 /* Returns whether a bench may run the cell. */
-static bool may_run(const struct campaign_plan *plan, const struct bench_section *bench, const struct cell *cell)
+static bool may_run(
+    const struct campaign_plan *plan, const struct bench_section *bench, const struct cell *cell)
 {
 	for (size_t i = 0; i < bench->only.count; i++)
 		if (plan_selects(plan, &bench->only.all[i], cell))
@@ -605,18 +616,16 @@ static void check_cell(struct checking *c, const struct cell *cell)
 		check_one(c, &source);
 	}
 	if (settings->bench_count && !benches)
-		complaints_add(c->complaints, COMPLAINT_ERROR, &place, "no [bench] may run the cell `%s`", cell->id);
+		complaints_add(
+		    c->complaints, COMPLAINT_ERROR, &place, "no [bench] may run the cell `%s`", cell->id);
 	for (size_t s = 0; s < settings->search_count; s++)
 		check_search(c, &source, &settings->searches[s]);
 }
 
 void network_check_all(const struct network_source *from, uint64_t jobs, struct complaints *complaints)
 {
-	struct checking c = {.from = from,
-	    .names = names_new(),
-	    .complaints = complaints,
-	    .arena = arena_new(),
-	    .jobs = jobs};
+	struct checking c = {
+	    .from = from, .names = names_new(), .complaints = complaints, .arena = arena_new(), .jobs = jobs};
 
 	for (size_t i = 0; i < from->plan->cell_count; i++)
 		check_cell(&c, &from->plan->cells[i]);

@@ -16,7 +16,7 @@
 /* What makes the network of a case. Strings belong to the caller; NULL: none. */
 struct network_source {
 	const struct campaign_plan *plan;
-	const char *config; /* path of the network's ini file */
+	const char *config;      /* path of the network's ini file */
 	const char *const *sets; /* of the command line, for the network */
 	size_t set_count;
 	const struct cell *cell;

@@ -33,18 +33,20 @@ void compare_text(const struct comparison *comparison, FILE *out)
 	for (size_t i = 0; i < comparison->count; i++) {
 		const struct compared *compared = &comparison->all[i];
 
-		fprintf(out, "%-6s  %-30s  %s  p = %.3g (corrected %.3g)", verdict_word(compared_verdict(compared)),
-		    compared->name, compared->text, compared->p, compared->adjusted);
+		fprintf(out, "%-6s  %-30s  %s  p = %.3g (corrected %.3g)",
+		    verdict_word(compared_verdict(compared)), compared->name, compared->text, compared->p,
+		    compared->adjusted);
 		if (compared->kind == COMPARED_CELL) {
 			if (compared->largest >= 0)
-				fprintf(out, "; worse would be %d of %u", compared->largest, compared->new.count);
+				fprintf(
+				    out, "; worse would be %d of %u", compared->largest, compared->new.count);
 			else
 				fprintf(out, "; too few cases to tell any difference");
 		}
 		fputc('\n', out);
 	}
-	fprintf(out, "%-6s  %-30s  p = %.3g\n", verdict_word(overall_verdict(comparison)), "all cells together",
-	    comparison->overall);
+	fprintf(out, "%-6s  %-30s  p = %.3g\n", verdict_word(overall_verdict(comparison)),
+	    "all cells together", comparison->overall);
 	for (size_t i = 0; i < comparison->note_count; i++)
 		fprintf(out, "        %s\n", comparison->notes[i]);
 	fprintf(out, "%s\n", conclusion(comparison));
@@ -67,8 +69,10 @@ json_t *compare_json(const struct comparison *comparison)
 		json_object_set_new(test, "direction", json_string(words[compared->direction + 1]));
 		json_object_set_new(test, "verdict", json_string(words[compared_verdict(compared) + 1]));
 		if (compared->kind == COMPARED_CELL) {
-			json_object_set_new(test, "old", json_pack("[ii]", (int)compared->old.passed, (int)compared->old.count));
-			json_object_set_new(test, "new", json_pack("[ii]", (int)compared->new.passed, (int)compared->new.count));
+			json_object_set_new(test, "old",
+			    json_pack("[ii]", (int)compared->old.passed, (int)compared->old.count));
+			json_object_set_new(test, "new",
+			    json_pack("[ii]", (int)compared->new.passed, (int)compared->new.count));
 			json_object_set_new(test, "largest_significant",
 			    compared->largest >= 0 ? json_integer(compared->largest) : json_null());
 		}
@@ -125,7 +129,8 @@ int compare_junit(const struct comparison *comparison, const char *path, struct 
 		if (verdict < 0) {
 			fputs("<failure message=\"worse: ", file.out);
 			put_escaped(compared ? compared->text : "", file.out);
-			fprintf(file.out, " p = %.3g\"/>", compared ? compared->adjusted : comparison->overall);
+			fprintf(
+			    file.out, " p = %.3g\"/>", compared ? compared->adjusted : comparison->overall);
 		}
 		fputs("</testcase>\n", file.out);
 	}
@@ -141,22 +146,29 @@ int compare_page(const struct comparison *comparison, const char *path, struct e
 	if (output_file_open(&file, path, error))
 		return -1;
 	fputs("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-	      "content=\"width=device-width, initial-scale=1\"><title>deadzone: two campaigns compared</title><style>"
+	      "content=\"width=device-width, initial-scale=1\"><title>deadzone: two campaigns "
+	      "compared</title><style>"
 	      ":root{color-scheme:light dark}body{font:15px/1.45 system-ui,sans-serif;margin:1rem auto;"
-	      "max-width:1300px;padding:0 1rem}table{border-collapse:collapse}td,th{padding:.25rem .7rem .25rem 0;"
+	      "max-width:1300px;padding:0 1rem}table{border-collapse:collapse}td,th{padding:.25rem .7rem "
+	      ".25rem 0;"
 	      "text-align:left;border-bottom:1px solid #8886;overflow-wrap:anywhere}.worse{font-weight:700}"
-	      ".worse::before{content:'✗ '}.better::before{content:'✓ '}div{overflow-x:auto}</style></head><body><h1>",
+	      ".worse::before{content:'✗ '}.better::before{content:'✓ "
+	      "'}div{overflow-x:auto}</style></head><body><h1>",
 	    file.out);
 	put_escaped(conclusion(comparison), file.out);
-	fputs("</h1><div><table><thead><tr><th></th><th>what</th><th>old → new</th><th>p</th><th>corrected</th>"
-	      "<th>worse from</th></tr></thead><tbody>\n",
+	fputs(
+	    "</h1><div><table><thead><tr><th></th><th>what</th><th>old → new</th><th>p</th><th>corrected</th>"
+	    "<th>worse from</th></tr></thead><tbody>\n",
 	    file.out);
 	for (size_t i = 0; i < comparison->count; i++) {
 		const struct compared *compared = &comparison->all[i];
 		int verdict = compared_verdict(compared);
 
 		fprintf(file.out, "<tr><td class=\"%s\">%s</td><td>",
-		    verdict < 0 ? "worse" : verdict > 0 ? "better" : "", verdict < 0 ? "worse" : verdict_word(verdict));
+		    verdict < 0   ? "worse"
+		    : verdict > 0 ? "better"
+		                  : "",
+		    verdict < 0 ? "worse" : verdict_word(verdict));
 		put_escaped(compared->name, file.out);
 		fputs("</td><td>", file.out);
 		put_escaped(compared->text, file.out);
@@ -165,8 +177,9 @@ int compare_page(const struct comparison *comparison, const char *path, struct e
 			fprintf(file.out, "%d of %u", compared->largest, compared->new.count);
 		fputs("</td></tr>\n", file.out);
 	}
-	fprintf(file.out, "<tr><td class=\"%s\">%s</td><td>all cells together</td><td></td><td>%.3g</td><td></td><td></td>"
-	                  "</tr></tbody></table></div><ul>\n",
+	fprintf(file.out,
+	    "<tr><td class=\"%s\">%s</td><td>all cells together</td><td></td><td>%.3g</td><td></td><td></td>"
+	    "</tr></tbody></table></div><ul>\n",
 	    overall_verdict(comparison) < 0 ? "worse" : "", overall_verdict(comparison) < 0 ? "worse" : "",
 	    comparison->overall);
 	for (size_t i = 0; i < comparison->note_count; i++) {

@@ -56,7 +56,8 @@ static json_t *cells_json(const struct findings *findings)
 		json_t *object = json_object(), *labels = json_array(), *outcomes = json_object();
 
 		for (size_t a = 0; a < plan->settings->axis_count; a++)
-			json_array_append_new(labels, json_string(plan_value(plan, &plan->cells[c], a)->label));
+			json_array_append_new(
+			    labels, json_string(plan_value(plan, &plan->cells[c], a)->label));
 		for (int i = 0; i < OUTCOMES; i++)
 			set_count(outcomes, outcome_words[i], cell->outcomes[i]);
 		set_word(object, "id", plan->cells[c].id);
@@ -68,7 +69,8 @@ static json_t *cells_json(const struct findings *findings)
 		json_object_set_new(object, "outcomes", outcomes);
 		set_count(object, "missing", cell->missing);
 		set_number(object, "required",
-		    plan_requirement(plan, &plan->cells[c]) < 0 ? NAN : plan_requirement(plan, &plan->cells[c]));
+		    plan_requirement(plan, &plan->cells[c]) < 0 ? NAN
+		                                                : plan_requirement(plan, &plan->cells[c]));
 		json_array_append_new(list, object);
 	}
 	return list;

@@ -108,7 +108,8 @@ static void put_requirements(const struct findings *findings, const char *folder
 	for (size_t i = 0; i < findings->requirement_count; i++)
 		counts[findings->requirements[i].state]++;
 	fprintf(out,
-	    "<testsuite name=\"deadzone campaign\" tests=\"%zu\" failures=\"%u\" errors=\"%u\" skipped=\"%u\">\n",
+	    "<testsuite name=\"deadzone campaign\" tests=\"%zu\" failures=\"%u\" errors=\"%u\" "
+	    "skipped=\"%u\">\n",
 	    findings->requirement_count, counts[REQUIREMENT_FAILED], counts[REQUIREMENT_UNKNOWN],
 	    counts[REQUIREMENT_SKIPPED]);
 	for (size_t i = 0; i < findings->requirement_count; i++)
@@ -153,7 +154,8 @@ static void put_cases(const struct findings *findings, const char *folder, FILE 
 			count++;
 		}
 	fprintf(out,
-	    "<testsuite name=\"deadzone campaign\" tests=\"%zu\" failures=\"%u\" errors=\"%u\" skipped=\"%u\">\n",
+	    "<testsuite name=\"deadzone campaign\" tests=\"%zu\" failures=\"%u\" errors=\"%u\" "
+	    "skipped=\"%u\">\n",
 	    count, counts[OUTCOME_FAIL] + counts[OUTCOME_TIMEOUT], counts[OUTCOME_INVALID],
 	    counts[OUTCOME_SKIP]);
 	for (size_t i = 0; i < results->count; i++)
@@ -162,8 +164,8 @@ static void put_cases(const struct findings *findings, const char *folder, FILE 
 	fputs("</testsuite>\n", out);
 }
 
-int report_junit(const struct findings *findings, const char *folder, const char *path, bool by_unit,
-    struct error *error)
+int report_junit(
+    const struct findings *findings, const char *folder, const char *path, bool by_unit, struct error *error)
 {
 	struct output_file file;
 

@@ -39,8 +39,8 @@ static void write_case_page(const char *folder, const char *id)
 	if (access(page, F_OK) && access(capture, R_OK) == 0) {
 		const char *paths[] = {capture};
 		struct inputs *inputs = inputs_open(paths, 1, &error);
-		struct analysis *analysis =
-		    inputs ? analysis_read(inputs, &filter, ANALYSIS_WHOLE, &error) : NULL;
+		struct analysis *analysis = inputs ? analysis_read(inputs, &filter, ANALYSIS_WHOLE, &error)
+		                                   : NULL;
 
 		if (analysis)
 			analysis_page(analysis, id, page, &error);
@@ -59,15 +59,15 @@ static bool has_failed(const struct result *result)
 void report_case_pages(const struct findings *findings, const char *folder)
 {
 	const struct campaign_plan *plan = findings->plan;
-	unsigned *written = memory_new(2 * plan->cell_count + 2, sizeof(*written)); /* for matrix and sweeps */
+	unsigned *written = memory_new(
+	    2 * plan->cell_count + 2, sizeof(*written)); /* for matrix and sweeps */
 
 	for (size_t i = 0; i < plan->unit_count; i++) {
 		const struct unit *unit = &plan->units[i];
 		unsigned *of_cell = &written[2 * unit->cell + (unit->kind == UNIT_SWEEP)];
 
 		if ((unit->kind != UNIT_MATRIX && unit->kind != UNIT_SWEEP) ||
-		    !has_failed(results_get(findings->results, unit->id)) ||
-		    *of_cell >= PAGES_OF_CELL)
+		    !has_failed(results_get(findings->results, unit->id)) || *of_cell >= PAGES_OF_CELL)
 			continue;
 		++*of_cell;
 		write_case_page(folder, unit->id);

@@ -5,7 +5,7 @@
 #include "proxy/campaign/reports.h"
 
 #define CELL_COLUMNS_MAX 48 /* columns of a cell's name before it pushes the table apart */
-#define CASES_SHOWN 5 /* failed cases named for a requirement */
+#define CASES_SHOWN 5       /* failed cases named for a requirement */
 
 static int widest_cell(const struct campaign_plan *plan)
 {
@@ -22,20 +22,22 @@ static void print_matrix(const struct findings *findings, int width, FILE *out)
 
 	if (!plan->settings->campaign.seeds.count)
 		return;
-	fprintf(out, "%-*s  passed        share  95 %% interval   fail  timeout  skip  invalid  not run\n", width, "cell");
+	fprintf(out, "%-*s  passed        share  95 %% interval   fail  timeout  skip  invalid  not run\n",
+	    width, "cell");
 	for (size_t i = 0; i < plan->cell_count; i++) {
 		const struct cell_findings *cell = &findings->cells[i];
 		double share = cell->passes.count ? 100.0 * cell->passes.passed / cell->passes.count : NAN;
 
-		fprintf(out, "%-*s  %4u of %-4u", width, plan->cells[i].id, cell->passes.passed, cell->passes.count);
+		fprintf(out, "%-*s  %4u of %-4u", width, plan->cells[i].id, cell->passes.passed,
+		    cell->passes.count);
 		if (cell->passes.count)
 			fprintf(out, "  %4.0f %%  %3.0f to %3.0f %%  ", share, cell->interval.low * 100,
 			    cell->interval.high * 100);
 		else
 			fprintf(out, "       -              -  ");
 		fprintf(out, "  %4u  %7u  %4u  %7u  %7u\n", cell->outcomes[OUTCOME_FAIL],
-		    cell->outcomes[OUTCOME_TIMEOUT], cell->outcomes[OUTCOME_SKIP], cell->outcomes[OUTCOME_INVALID],
-		    cell->missing);
+		    cell->outcomes[OUTCOME_TIMEOUT], cell->outcomes[OUTCOME_SKIP],
+		    cell->outcomes[OUTCOME_INVALID], cell->missing);
 	}
 }
 
@@ -70,7 +72,8 @@ static void print_fault(const struct findings *findings, const struct unit *unit
 static void print_sweep(const struct findings *findings, size_t sweep, size_t cell, FILE *out)
 {
 	static const char *const states[] = {"its references have not all run",
-	    "a reference did not pass: the test fails on an untouched network", "its references share no place", ""};
+	    "a reference did not pass: the test fails on an untouched network",
+	    "its references share no place", ""};
 	const struct campaign_plan *plan = findings->plan;
 	const struct sweep_findings *found = findings_sweep(findings, sweep, cell);
 
@@ -82,7 +85,8 @@ static void print_sweep(const struct findings *findings, size_t sweep, size_t ce
 	if (found->cell->places.is_resumed)
 		fputs("; the references resume a session, which has fewer messages", out);
 	if (found->cell->places.unshared)
-		fprintf(out, "; %zu places are left out, which not all references share", found->cell->places.unshared);
+		fprintf(out, "; %zu places are left out, which not all references share",
+		    found->cell->places.unshared);
 	if (found->cell->places.over_limit)
 		fprintf(out, "; %zu places are left out by `limit`", found->cell->places.over_limit);
 	fputc('\n', out);
@@ -102,8 +106,8 @@ static void print_measures(const struct findings *findings, int width, FILE *out
 			is_any |= findings_measure(findings, m, c)->count > 0;
 	if (!is_any)
 		return;
-	fprintf(out, "\n%-*s  %-18s  %12s  %12s  %12s   of passing cases\n", width, "cell", "measure", "median",
-	    "5 %", "95 %");
+	fprintf(out, "\n%-*s  %-18s  %12s  %12s  %12s   of passing cases\n", width, "cell", "measure",
+	    "median", "5 %", "95 %");
 	for (size_t c = 0; c < plan->cell_count; c++)
 		for (size_t m = 0; m < findings->measure_count; m++) {
 			const struct measure_findings *found = findings_measure(findings, m, c);
@@ -126,7 +130,8 @@ static void print_requirements(const struct findings *findings, FILE *out)
 		unknown += requirement->state == REQUIREMENT_UNKNOWN;
 		if (!*states[requirement->state])
 			continue;
-		fprintf(out, "\n%s  %s: %s\n", states[requirement->state], requirement->name, requirement->message);
+		fprintf(out, "\n%s  %s: %s\n", states[requirement->state], requirement->name,
+		    requirement->message);
 		for (size_t k = 0; k < requirement->failed_count && k < CASES_SHOWN; k++)
 			fprintf(out, "    %s\n", requirement->failed[k]);
 		if (requirement->failed_count > CASES_SHOWN)

@@ -16,18 +16,17 @@ void report_text(const struct findings *findings, FILE *out);
 
 /* Returns the findings as JSON (schema 1), enough for --compare and --report; the caller owns it. `subject`
  * and `reason` (why the campaign stopped) may be NULL or "". */
-json_t *report_json(
-    const struct findings *findings, const char *subject, const char *reason);
+json_t *report_json(const struct findings *findings, const char *subject, const char *reason);
 
 /* Writes one test case for each requirement, or, with `by_unit`, for each case. `folder` is the campaign's,
  * for the last lines of logs. Returns 0, or -1 and sets *error. */
-int report_junit(const struct findings *findings, const char *folder, const char *path, bool by_unit,
-    struct error *error);
+int report_junit(
+    const struct findings *findings, const char *folder, const char *path, bool by_unit, struct error *error);
 
 /* Writes a page of `deadzone report` for the first failed cases of each cell whose captures are there. */
 void report_case_pages(const struct findings *findings, const char *folder);
-/* Writes one self-contained HTML page; `campaign` is what report_json returned. Call report_case_pages before,
- * so that it can link them. */
+/* Writes one self-contained HTML page; `campaign` is what report_json returned. Call report_case_pages
+ * before, so that it can link them. */
 int report_page(const struct findings *findings, const json_t *campaign, const char *folder, const char *path,
     struct error *error);
 

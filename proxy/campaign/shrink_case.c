@@ -30,7 +30,7 @@ struct shrinking {
 	struct analysis *analysis;
 	struct pins pins;
 	struct text head, id; /* `id`: of the folder in which its runs are made */
-	char *path; /* of pinned.ini */
+	char *path;           /* of pinned.ini */
 	int signals;
 	bool interrupted;
 	unsigned runs;
@@ -125,11 +125,12 @@ static int check_ends(struct shrinking *s)
 
 	if (!fails_with(s, NULL)) {
 		if (!s->interrupted)
-			log_error("campaign: %s does not fail again with all of its %zu decisions", s->task.id,
-			    s->pins.count);
+			log_error("campaign: %s does not fail again with all of its %zu decisions",
+			    s->task.id, s->pins.count);
 		status = EXIT_FAILED;
 	} else if (fails_with(s, none)) {
-		log_error("campaign: %s fails without any of its decisions too: they are not the cause", s->task.id);
+		log_error("campaign: %s fails without any of its decisions too: they are not the cause",
+		    s->task.id);
 		status = EXIT_FAILED;
 	}
 	free(none);
@@ -207,7 +208,8 @@ int shrink_case(const struct store *store, const struct case_context *context, c
 		s.task.is_clean = true;
 		text_add(&s.id, "%s.shrink-%d", task->id, (int)getpid());
 		s.path = store_path(store, "units/%s/pinned.ini", task->id);
-		text_add(&s.head, "; By `deadzone campaign --shrink`: the decisions of %s that matter\n", task->id);
+		text_add(&s.head, "; By `deadzone campaign --shrink`: the decisions of %s that matter\n",
+		    task->id);
 		child_adopt_orphans();
 		s.signals = open_signals(&before);
 		pins_find(&s.pins, s.analysis, NS_MS);

@@ -10,9 +10,9 @@
 #include "proxy/campaign/case.h"
 #include "proxy/campaign/store.h"
 
-/* `task` is the case, without folder and fault; `id` its id. The rules that are left go to units/ID/pinned.ini
- * and are printed on standard output. Returns an exit status: 0 it was shrunk, 1 the failure did not come
- * again, or something else was in the way, which is logged. */
+/* `task` is the case, without folder and fault; `id` its id. The rules that are left go to
+ * units/ID/pinned.ini and are printed on standard output. Returns an exit status: 0 it was shrunk, 1 the
+ * failure did not come again, or something else was in the way, which is logged. */
 int shrink_case(const struct store *store, const struct case_context *context, const struct case_task *task);
 
 #endif

@@ -62,8 +62,8 @@ static char process_state(pid_t pid, unsigned long long *start)
 	fclose(in);
 	after = strrchr(text, ')'); /* the name before it may hold anything */
 	if (!after || sscanf(after + 1,
-	                  " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
-	                  start) != 2)
+	                  " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+	                  &state, start) != 2)
 		return 0;
 	return state;
 }
@@ -136,8 +136,8 @@ static struct {
 	struct text *odd;
 } loading;
 
-/* Returns whether the folder of the file is one that was replaced (ID.old-N), or a copy that never became whole
- * (ID.new-N). */
+/* Returns whether the folder of the file is one that was replaced (ID.old-N), or a copy that never became
+ * whole (ID.new-N). */
 static bool does_not_count(const char *path)
 {
 	const char *file = strrchr(path, '/'), *dash;
@@ -146,7 +146,8 @@ static bool does_not_count(const char *path)
 		return true;
 	for (dash = file; dash > path && strchr("0123456789", dash[-1]); dash--)
 		;
-	return dash < file && dash - path > 5 && (memcmp(dash - 5, ".old-", 5) == 0 || memcmp(dash - 5, ".new-", 5) == 0);
+	return dash < file && dash - path > 5 &&
+	       (memcmp(dash - 5, ".old-", 5) == 0 || memcmp(dash - 5, ".new-", 5) == 0);
 }
 
 /* Returns whether the path is units/ID/result.json. */
@@ -254,7 +255,8 @@ int store_finish(
 	}
 	if (!failed && rename(from, to)) {
 		if (errno != EEXIST && errno != ENOTEMPTY)
-			failed = error_set(error, "`%s` cannot be renamed to `%s`: %s", from, to, strerror(errno));
+			failed = error_set(
+			    error, "`%s` cannot be renamed to `%s`: %s", from, to, strerror(errno));
 		else
 			failed = folder_remove(from, error); /* another job was first */
 	}
@@ -327,13 +329,13 @@ static struct watched {
 	char *path, *content;
 	ns_t since;
 	bool is_renewed; /* it was seen to change */
-} *watched;
+} * watched;
 static size_t watched_count;
 
 enum holder { HOLDER_GONE, HOLDER_LIVES, HOLDER_UNKNOWN };
 
-/* Says what is known of a holder elsewhere, by our own clock: a claim that has changed is renewed, one that has
- * not for STORE_STALE is stale. */
+/* Says what is known of a holder elsewhere, by our own clock: a claim that has changed is renewed, one that
+ * has not for STORE_STALE is stale. */
 static enum holder watch_holder(const char *path, const char *content, ns_t now)
 {
 	struct watched *entry = NULL;
@@ -344,7 +346,8 @@ static enum holder watch_holder(const char *path, const char *content, ns_t now)
 	if (!entry) {
 		watched = memory_grow(watched, watched_count, sizeof(*watched));
 		entry = &watched[watched_count++];
-		*entry = (struct watched){memory_text(path, strlen(path)), memory_text(content, strlen(content)), now, false};
+		*entry = (struct watched){
+		    memory_text(path, strlen(path)), memory_text(content, strlen(content)), now, false};
 	}
 	if (strcmp(entry->content, content) != 0) {
 		free(entry->content);
@@ -359,17 +362,19 @@ static enum holder watch_holder(const char *path, const char *content, ns_t now)
 	return entry->is_renewed ? HOLDER_LIVES : HOLDER_UNKNOWN;
 }
 
-/* If the claim is of this host, boot and namespace, says whether its process lives; a process that is gone has
- * its group ended. */
+/* If the claim is of this host, boot and namespace, says whether its process lives; a process that is gone
+ * has its group ended. */
 static enum holder find_local_holder(const struct store *store, const char *content)
 {
 	char host[256], boot[64], namespace[64], own_host[256], own_boot[64], own_namespace[64], state;
 	unsigned long long start, started;
 	int pid, group;
 
-	if (sscanf(content, "%255s %63s %63s %d %llu group %d", host, boot, namespace, &pid, &start, &group) != 6 ||
+	if (sscanf(content, "%255s %63s %63s %d %llu group %d", host, boot, namespace, &pid, &start,
+	        &group) != 6 ||
 	    sscanf(store->owner, "%255s %63s %63s", own_host, own_boot, own_namespace) != 3 ||
-	    strcmp(host, own_host) != 0 || strcmp(boot, own_boot) != 0 || strcmp(namespace, own_namespace) != 0)
+	    strcmp(host, own_host) != 0 || strcmp(boot, own_boot) != 0 ||
+	    strcmp(namespace, own_namespace) != 0)
 		return HOLDER_UNKNOWN;
 	state = process_state(pid, &started);
 	if (state && state != 'Z' && started == start && pid != getpid())
@@ -497,8 +502,8 @@ static void describe_difference(const char *name, const char *old, const char *n
 		old += a + (old[a] == '\n');
 		now += b + (now[b] == '\n');
 	}
-	error_set(error, "%s differs: `%.*s` was `%.*s` when its cases ran", name, (int)strcspn(now, "\n"), now,
-	    (int)strcspn(old, "\n"), old);
+	error_set(error, "%s differs: `%.*s` was `%.*s` when its cases ran", name, (int)strcspn(now, "\n"),
+	    now, (int)strcspn(old, "\n"), old);
 }
 
 int store_identify(const struct store *store, const json_t *identity, struct error *error)
@@ -513,14 +518,16 @@ int store_identify(const struct store *store, const json_t *identity, struct err
 	if (known && !json_is_object(known))
 		failed = error_set(error, "`%s` is damaged; remove it if the results are to be kept", path);
 
-	json_object_foreach((json_t *)identity, name, value) {
+	json_object_foreach((json_t *)identity, name, value)
+	{
 		const json_t *before = json_object_get(known, name);
 		const char *old = json_string_value(before);
 
 		if (failed)
 			break;
 		if (before && !old) {
-			failed = error_set(error, "`%s` is damaged; remove it if the results are to be kept", path);
+			failed = error_set(
+			    error, "`%s` is damaged; remove it if the results are to be kept", path);
 			break;
 		}
 		if (!old) {

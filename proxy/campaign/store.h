@@ -61,8 +61,8 @@ struct claim {
 	pid_t group; /* process group that works under the claim; 0: none */
 };
 
-/* CLAIM_HELD: by a job that lives. CLAIM_WATCHED: by one of which that is not known yet; try again until it is
- * renewed, or stale after STORE_STALE. */
+/* CLAIM_HELD: by a job that lives. CLAIM_WATCHED: by one of which that is not known yet; try again until it
+ * is renewed, or stale after STORE_STALE. */
 enum claim_result { CLAIM_TAKEN, CLAIM_HELD, CLAIM_WATCHED, CLAIM_FAILED };
 enum claim_result claim_take(
     const struct store *store, const char *name, ns_t now, struct claim *claim, struct error *error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * campaign: runs a test over many networks, with many seeds, and tells on which it works, where it breaks, and
- * which fault breaks it.
+ * campaign: runs a test over many networks, with many seeds, and tells on which it works, where it breaks,
+ * and which fault breaks it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ struct campaign_command {
 		char **all;
 		size_t count;
 		struct dictionary known;
-	} units; /* --unit */
+	} units;        /* --unit */
 	bool has_units; /* --unit was given, though perhaps no id came */
 	int lock;       /* of the folder of sockets; -1: none */
 	const char *const *only;
@@ -90,8 +90,8 @@ static void add_unit(struct campaign_command *command, const char *id, size_t si
 		size--;
 	if (!size)
 		return;
-	command->units.all =
-	    memory_grow(command->units.all, command->units.count, sizeof(*command->units.all));
+	command->units.all = memory_grow(
+	    command->units.all, command->units.count, sizeof(*command->units.all));
 	command->units.all[command->units.count] = memory_text(id, size);
 	dictionary_put(&command->units.known, NULL, command->units.all[command->units.count], command);
 	command->units.count++;
@@ -137,7 +137,8 @@ static int add_named_fault(struct campaign_command *command, const char *id)
 				char *name;
 				int failed;
 
-				if (whole <= size + tail + 1 || strcmp(id + whole - tail, fault->label) != 0 ||
+				if (whole <= size + tail + 1 ||
+				    strcmp(id + whole - tail, fault->label) != 0 ||
 				    id[whole - tail - 1] != '-')
 					continue;
 				name = memory_text(id + size, whole - tail - 1 - size);
@@ -181,8 +182,8 @@ static int read_shard(struct campaign_command *command, const char *text)
 	if (!text)
 		return 0;
 	first = memory_text(text, slash ? (size_t)(slash - text) : 0);
-	failed = !slash || units_integer(first, &shard, &error) || units_integer(slash + 1, &shards, &error) ||
-	         !shard || shard > shards || shards > SHARDS_MAX;
+	failed = !slash || units_integer(first, &shard, &error) ||
+	         units_integer(slash + 1, &shards, &error) || !shard || shard > shards || shards > SHARDS_MAX;
 	free(first);
 	if (failed)
 		return usage_error("--shard: `%s` is not right; it is I/N, with I from 1 to N", text);
@@ -221,9 +222,10 @@ static void print_estimate(const struct campaign_command *command)
 				of_unit += (double)sweep->limit * (double)sweep->faults.count;
 		}
 		cases += of_unit;
-		hours += of_unit * (double)(plan_timeout(plan, &plan->cells[unit->cell]) +
-		                            (settings->campaign.prepare ? settings->campaign.prepare_timeout : 0) +
-		                            (settings->campaign.cleanup ? settings->campaign.cleanup_timeout : 0)) /
+		hours += of_unit *
+		         (double)(plan_timeout(plan, &plan->cells[unit->cell]) +
+		                  (settings->campaign.prepare ? settings->campaign.prepare_timeout : 0) +
+		                  (settings->campaign.cleanup ? settings->campaign.cleanup_timeout : 0)) /
 		         3600e9;
 	}
 	for (size_t i = 0; i < command->campaign->results.count; i++) {
@@ -267,7 +269,8 @@ static int list_units(struct campaign_command *command)
 static int write_reports(
     struct campaign_command *command, const struct findings *findings, const char *reason, int status)
 {
-	const char *html = command_value(command->line, "html"), *json_path = command_value(command->line, "json");
+	const char *html = command_value(command->line, "html"),
+	           *json_path = command_value(command->line, "json");
 	const char *junit = command_value(command->line, "junit");
 	const char *by_unit = command_value(command->line, "junit-units");
 	char *own_html = store_path(&command->store, "report.html");
@@ -339,7 +342,8 @@ static void remove_old_sockets(const char *top)
 			int fd = -1;
 
 			text_add(&lock, "%s/" SOCKETS_LOCK, found.gl_pathv[i]);
-			if (lstat(found.gl_pathv[i], &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+			if (lstat(found.gl_pathv[i], &st) == 0 && S_ISDIR(st.st_mode) &&
+			    st.st_uid == geteuid())
 				fd = open(lock.at, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 			if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
 				folder_remove(found.gl_pathv[i], &error);
@@ -399,7 +403,8 @@ static bool have_all(const struct campaign_command *command)
 
 		/* A shard's faults are not known before the references have run, whoever runs them. */
 		if (command->shards && unit->kind == UNIT_REFERENCES &&
-		    expansion_cell(command->campaign->expansion, unit->section, unit->cell)->state == SWEEP_WAITS)
+		    expansion_cell(command->campaign->expansion, unit->section, unit->cell)->state ==
+		        SWEEP_WAITS)
 			return false;
 		if (!is_selected(unit, (void *)command))
 			continue;
@@ -409,8 +414,8 @@ static bool have_all(const struct campaign_command *command)
 			unsigned no_points;
 			bool is_open;
 
-			search_replay(unit, results, search, &settings->searches[unit->section], NULL, &points,
-			    &no_points);
+			search_replay(unit, results, search, &settings->searches[unit->section], NULL,
+			    &points, &no_points);
 			is_open = search_result(search).state == SEARCH_OPEN;
 			search_free(search);
 			if (is_open)
@@ -432,7 +437,9 @@ static bool have_all(const struct campaign_command *command)
 static void add_word(struct text *out, const char *word)
 {
 	text_add_word(out, " ");
-	if (*word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+=:,@-") == strlen(word)) {
+	if (*word &&
+	    strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+=:,@-") ==
+	        strlen(word)) {
 		text_add_word(out, word);
 		return;
 	}
@@ -484,8 +491,8 @@ static int run_units(struct campaign_command *command)
 		return usage_error("%s holds another campaign: %s", command->folder, error.text);
 	if (open_sockets(command))
 		return EXIT_FAILED;
-	engine_run(campaign->plan, campaign->expansion, &campaign->results, &command->store, &campaign->context,
-	    &options, is_selected, command, &end);
+	engine_run(campaign->plan, campaign->expansion, &campaign->results, &command->store,
+	    &campaign->context, &options, is_selected, command, &end);
 	close_sockets(command);
 	if (end.reason[0]) {
 		log_error("campaign: %s", end.reason);
@@ -549,7 +556,8 @@ static int run_compare(const struct command_line *line)
 	int status = EXIT_DONE;
 
 	if (line->word_count < 2)
-		return usage_error("--compare needs an old and a new campaign: folders or campaign.json files");
+		return usage_error(
+		    "--compare needs an old and a new campaign: folders or campaign.json files");
 	sides = memory_new(line->word_count, sizeof(*sides));
 	for (size_t i = 0; i < line->word_count; i++)
 		if (!(sides[i] = read_side(line->words[i])))
@@ -582,7 +590,8 @@ static int run_shrink(struct campaign_command *command, const char *id)
 	if (!unit || !result)
 		return usage_error("--shrink: %s holds no case `%s`", command->folder, id);
 	if (result->outcome != OUTCOME_FAIL && result->outcome != OUTCOME_TIMEOUT)
-		return usage_error("--shrink: %s did not fail: its outcome is %s", id, outcome_words[result->outcome]);
+		return usage_error(
+		    "--shrink: %s did not fail: its outcome is %s", id, outcome_words[result->outcome]);
 	task.cell = &campaign->plan->cells[unit->cell];
 	task.seed = result->seed;
 	for (size_t i = 0; i < campaign->settings->bench_count; i++)
@@ -622,7 +631,8 @@ static void load_from_json(struct campaign_command *command)
 
 	subject = json_string_value(json_object_get(json, "subject"));
 	command->subject = subject ? memory_text(subject, strlen(subject)) : NULL;
-	json_array_foreach(json_object_get(json, "cases"), i, item) {
+	json_array_foreach(json_object_get(json, "cases"), i, item)
+	{
 		struct result result;
 		struct error error;
 
@@ -719,7 +729,8 @@ static int read_options(struct campaign_command *command)
 	if (!command_value(line, "config"))
 		return usage_error("pass the campaign's file with -c; see `deadzone help campaign`");
 	if (line->word_count)
-		return usage_error("`%s` is too much; captures of campaigns are compared with --compare", line->words[0]);
+		return usage_error(
+		    "`%s` is too much; captures of campaigns are compared with --compare", line->words[0]);
 	if (jobs && (units_integer(jobs, &number, &error) || !number || number > SETTINGS_JOBS_MAX))
 		return usage_error("--jobs: `%s` is out of range; it is 1 to %d", jobs, SETTINGS_JOBS_MAX);
 	command->jobs = jobs ? (unsigned)number : 0;
@@ -789,7 +800,8 @@ static int run(const struct command_line *line)
 
 static const struct option_row options[] = {
     {'c', "config", "FILE", false, "the campaign's ini file", NULL},
-    {'o', "output", "DIR", false, "folder of the results; a campaign that was interrupted goes on there", NULL},
+    {'o', "output", "DIR", false, "folder of the results; a campaign that was interrupted goes on there",
+        NULL},
     {0, "list", NULL, false, "print the units, one id a line, and what they take", NULL},
     {0, "unit", "ID", true, "run this unit only; - reads ids from standard input", NULL},
     {0, "shard", "I/N", false, "run the Ith of N parts of the units", NULL},
@@ -799,8 +811,8 @@ static const struct option_row options[] = {
     {0, "shrink", "ID", false, "run a failed case with ever fewer of its decisions", NULL},
     {0, "compare", NULL, false, "compare campaigns: OLD... NEW are folders or campaign.json files", NULL},
     {0, "jobs", "N", false, "cases at a time", NULL},
-    {0, "set", "\"[SECTION] KEY = VALUE\"", true,
-        "change the campaign's file, or the network of every case", NULL},
+    {0, "set", "\"[SECTION] KEY = VALUE\"", true, "change the campaign's file, or the network of every case",
+        NULL},
     {0, "html", "FILE", false, "where the page goes (DIR/report.html)", NULL},
     {0, "json", "FILE", false, "where the results go (DIR/campaign.json)", NULL},
     {0, "junit", "FILE", false, "where the requirements go, as JUnit XML (DIR/junit.xml)", NULL},

@@ -20,7 +20,7 @@ struct run {
 	struct running running;
 	struct setup_source source;
 	const char *capture_path, *json_path, *junit_path;
-	int ready_fd; /* gets the ready lines and is then closed; -1: none */
+	int ready_fd;                   /* gets the ready lines and is then closed; -1: none */
 	struct output *standard_output; /* for `--json -`; else NULL */
 	struct event_base *base;
 	struct control *control;

@@ -27,7 +27,7 @@
 #define POLLED_EMPTY 8
 /* `precise`: wake up this much early, then poll; polling for longer would use up the time slice. */
 #define PRECISE_LEAD (150 * NS_US)
-#define DRAIN_ROUNDS 64 /* after the stop; each reads a batch of every socket that is ready */
+#define DRAIN_ROUNDS 64       /* after the stop; each reads a batch of every socket that is ready */
 #define EVENTS_EACH_SECOND 50 /* lines on standard error; the capture has all events */
 
 ns_t relay_wall(const struct relay *relay, ns_t at)

@@ -19,11 +19,11 @@ struct device_kind {
 	double slope, lapse; /* slope 0: a sharp edge */
 };
 
-static const struct device_kind device_kinds[] = {
-    {"sharp", 0, 0}, {"s = 0.25", 0.25, 0}, {"s = 0.5", 0.5, 0}, {"s = 1.0", 1, 0}, {"sharp, 2 % lapses", 0, 0.02}};
+static const struct device_kind device_kinds[] = {{"sharp", 0, 0}, {"s = 0.25", 0.25, 0}, {"s = 0.5", 0.5, 0},
+    {"s = 1.0", 1, 0}, {"sharp, 2 % lapses", 0, 0.02}};
 
 struct device_runs {
-	unsigned held;       /* devices whose threshold lies in the interval as printed */
+	unsigned held; /* devices whose threshold lies in the interval as printed */
 	double median_runs;
 };
 

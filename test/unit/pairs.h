@@ -71,8 +71,9 @@ static inline json_t *pair_campaign(uint64_t *state, double health, bool has_sea
 			char id[64];
 
 			snprintf(id, sizeof(id), "m/cell-%d/%d", cell, seed);
-			json_array_append_new(cases, json_pack("{ssss s{sf}}", "id", id, "outcome",
-			                                 passed ? "pass" : "fail", "measures", "flash", seconds));
+			json_array_append_new(
+			    cases, json_pack("{ssss s{sf}}", "id", id, "outcome", passed ? "pass" : "fail",
+			               "measures", "flash", seconds));
 		}
 	if (has_search)
 		json_array_append_new(searches, pair_search(state));
@@ -91,7 +92,8 @@ static inline unsigned pairs_worse(unsigned count, uint64_t seed)
 
 	for (unsigned i = 0; i < count; i++) {
 		/* One in ten has a search, which takes far longer than all else. */
-		json_t *sides[2] = {pair_campaign(&state, 1, i % 10 == 0), pair_campaign(&state, 1, i % 10 == 0)};
+		json_t *sides[2] = {
+		    pair_campaign(&state, 1, i % 10 == 0), pair_campaign(&state, 1, i % 10 == 0)};
 		struct comparison comparison;
 		struct error error;
 

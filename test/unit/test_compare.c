@@ -26,7 +26,8 @@ static json_t *one_cell(unsigned passed, unsigned count)
 		char id[32];
 
 		snprintf(id, sizeof(id), "m/gprs/%u", i + 1);
-		json_array_append_new(cases, json_pack("{ssss}", "id", id, "outcome", i < passed ? "pass" : "timeout"));
+		json_array_append_new(
+		    cases, json_pack("{ssss}", "id", id, "outcome", i < passed ? "pass" : "timeout"));
 	}
 	return json_pack("{so}", "cases", cases);
 }
@@ -85,8 +86,7 @@ static void test_thresholds(void **state)
 
 	(void)state;
 	quantiles = json_object_get(json_array_get(json_object_get(new, "searches"), 0), "quantiles");
-	json_array_foreach(quantiles, i, value)
-		json_real_set(value, json_real_value(value) / 100);
+	json_array_foreach(quantiles, i, value) json_real_set(value, json_real_value(value) / 100);
 	compare_two(old, new, &comparison);
 	assert_int_equal(comparison.count, 1);
 	assert_int_equal(comparison.all[0].kind, COMPARED_THRESHOLD);
@@ -137,7 +137,8 @@ static void test_pooled(void **state)
 /* Whatever the file holds, nothing is read beyond it. */
 static void test_strange(void **state)
 {
-	static const char *const texts[] = {"{}", "[]", "{\"cases\": 3}", "{\"cases\": [1, null, {}, {\"id\": \"m\"}]}",
+	static const char *const texts[] = {"{}", "[]", "{\"cases\": 3}",
+	    "{\"cases\": [1, null, {}, {\"id\": \"m\"}]}",
 	    "{\"cases\": [{\"id\": \"m/\", \"outcome\": \"pass\"}, {\"id\": 3, \"outcome\": \"pass\"}]}",
 	    "{\"searches\": [{\"quantiles\": [1], \"runs\": 3}], \"sweeps\": [{}], \"measures\": [[]]}"};
 	json_t *good = one_cell(3, 3);

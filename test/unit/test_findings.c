@@ -164,7 +164,8 @@ static void test_matrix(void **state)
 static void test_measures(void **state)
 {
 	(void)state;
-	begin("[campaign]\nconfig = n\ntest = true\nseeds = 1-4\n[axis a]\nvalues = x\n[measure flash]\nrequire = -300\n[measure bytes_up]\nbetter = less\n");
+	begin("[campaign]\nconfig = n\ntest = true\nseeds = 1-4\n[axis a]\nvalues = x\n[measure "
+	      "flash]\nrequire = -300\n[measure bytes_up]\nbetter = less\n");
 	for (int seed = 1; seed <= 4; seed++) {
 		char id[16];
 		struct result result;
@@ -204,7 +205,8 @@ static unsigned run_search(double threshold, unsigned most)
 
 		snprintf(id, sizeof(id), "s/outage/all/%03u", ++run);
 		result = made(id, figure < threshold ? OUTCOME_PASS : OUTCOME_FAIL);
-		result.figure = strdup(figure_text(&settings->searches[0].settings.unit, figure, text, sizeof(text)));
+		result.figure = strdup(
+		    figure_text(&settings->searches[0].settings.unit, figure, text, sizeof(text)));
 		results_put(&results, &result);
 		search_answer(search, figure, figure < threshold);
 	}
@@ -277,7 +279,9 @@ static void test_no_points(void **state)
 
 /* ---- Sweeps ---- */
 
-#define SWEEP "[campaign]\nconfig = n\ntest = true\nseeds = none\n[sweep lost]\nreferences = 2\nfault = drop, delay 2s\nmax_cost = 5s\n"
+#define SWEEP                                                                                                \
+	"[campaign]\nconfig = n\ntest = true\nseeds = none\n[sweep lost]\nreferences = 2\nfault = drop, "    \
+	"delay 2s\nmax_cost = 5s\n"
 
 static void add_reference(unsigned number, enum case_outcome outcome, const char *const *places, size_t count)
 {
@@ -292,11 +296,13 @@ static void add_reference(unsigned number, enum case_outcome outcome, const char
 	results_put(&results, &result);
 }
 
-static const char *const places_a[] = {"up-client_hello|direction = up;dtls = client_hello;message_seq = 0|1|0",
+static const char *const places_a[] = {
+    "up-client_hello|direction = up;dtls = client_hello;message_seq = 0|1|0",
     "down-server_hello|direction = down;dtls = server_hello;message_seq = 1|1|1",
     "down-server_hello_done|direction = down;dtls = server_hello_done;message_seq = 2|1|1",
     "up-finished|direction = up;dtls = finished|1|3", "up-only_a|direction = up|1|4"};
-static const char *const places_b[] = {"up-client_hello|direction = up;dtls = client_hello;message_seq = 0|1|0",
+static const char *const places_b[] = {
+    "up-client_hello|direction = up;dtls = client_hello;message_seq = 0|1|0",
     "down-server_hello|direction = down;dtls = server_hello;message_seq = 1|1|7",
     "down-server_hello_done|direction = down;dtls = server_hello_done;message_seq = 2|1|7",
     "up-finished|direction = up;dtls = finished|1|8", "up-only_b|direction = up|1|9"};
@@ -400,14 +406,16 @@ static void test_rules(void **state)
 
 	(void)state;
 	assert_rule("down-finished", &drop_3,
-	    "\n[rule deadzone-fault]\ndirection = down\ndtls = finished\nscope = all\nattempt = 1-3\nlimit = 3\n"
+	    "\n[rule deadzone-fault]\ndirection = down\ndtls = finished\nscope = all\nattempt = 1-3\nlimit = "
+	    "3\n"
 	    "do = drop\n");
 	assert_rule("up-17", &drop,
 	    "\n[rule deadzone-fault]\ndirection = up\nnth = 17\nsession = 1\nlimit = 1\ndo = drop\n");
 	assert_rule("up-17", &drop_3,
 	    "\n[rule deadzone-fault]\ndirection = up\nnth = 17-19\nsession = 1\nlimit = 3\ndo = drop\n");
 	assert_rule("down-application_data-2", &swap,
-	    "\n[rule deadzone-fault]\ndirection = down\ndtls = application_data\nscope = all\nnth = 2\nlimit = 1\n"
+	    "\n[rule deadzone-fault]\ndirection = down\ndtls = application_data\nscope = all\nnth = 2\nlimit "
+	    "= 1\n"
 	    "do = hold 1\n");
 	assert_rule("up-finished", &dark,
 	    "\n[rule deadzone-fault]\ndirection = up\ndtls = finished\nscope = all\nattempt = 1\nlimit = 1\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * settings, plan: a campaign's file, its errors, cells and their labels, the order of units, selectors, shards,
- * settings of a cell and of a search; outcomes.
+ * settings, plan: a campaign's file, its errors, cells and their labels, the order of units, selectors,
+ * shards, settings of a cell and of a search; outcomes.
  */
 #include "test/unit/unit.h"
 
@@ -77,7 +77,8 @@ static void test_errors(void **state)
 	    {HEAD "[search s]\nset = [link default] loss\nfrom = 5%\nto = 2%\n", "is not above `from`"},
 	    {HEAD "[search s]\nset = [link default] loss\nfrom = 5%\nto = 2s\n", "another kind of unit"},
 	    {HEAD "[search s]\nset = [link default] wifi\nfrom = 1\nto = 2\n", "lacks `worse = more`"},
-	    {HEAD "[search s]\nset = [rule r] do\nvalue = blackout 5s\nfrom = 1s\nto = 2s\n", "does not hold {}"},
+	    {HEAD "[search s]\nset = [rule r] do\nvalue = blackout 5s\nfrom = 1s\nto = 2s\n",
+	        "does not hold {}"},
 	    {HEAD "[search s]\nset = [rule r] do\nvalue = blackout {}\nfrom = 1s\nto = 2s\nrequire = 50s\n",
 	        "is no range"},
 	    {HEAD "[search s]\nset = [link default] loss\n", "lacks `from = …`"},
@@ -137,7 +138,8 @@ static void test_cells(void **state)
 
 static void test_listed_order(void **state)
 {
-	static const char *const ids[] = {"m/0pct+fast/1", "m/0pct+slow/1", "m/10pct+slow/1", "m/0pct+fast/2"};
+	static const char *const ids[] = {
+	    "m/0pct+fast/1", "m/0pct+slow/1", "m/10pct+slow/1", "m/0pct+fast/2"};
 	struct campaign_file file;
 
 	(void)state;
@@ -176,7 +178,8 @@ static void test_change_groups(void **state)
 	struct campaign_file file;
 
 	(void)state;
-	file_read(&file, HEAD "seeds = 1-3\n[axis net]\nvalues = x, y\n[axis fw]\nvalues = old, new\nchange = true\n");
+	file_read(&file,
+	    HEAD "seeds = 1-3\n[axis net]\nvalues = x, y\n[axis fw]\nvalues = old, new\nchange = true\n");
 	for (size_t i = 0; i < file.plan->unit_count; i++) {
 		const struct cell *cell = &file.plan->cells[file.plan->units[i].cell];
 
@@ -192,8 +195,9 @@ static void test_other_units(void **state)
 	const struct sweep_section *sweep;
 
 	(void)state;
-	file_read(&file, HEAD "[search outage]\nset = [rule r] do\nvalue = blackout {} up\nfrom = 1s\nto = 5m\n"
-	                      "[sweep lost]\nfault = drop 2, delay 1s\n");
+	file_read(&file,
+	    HEAD "[search outage]\nset = [rule r] do\nvalue = blackout {} up\nfrom = 1s\nto = 5m\n"
+	         "[sweep lost]\nfault = drop 2, delay 1s\n");
 	assert_non_null(file.plan);
 	assert_int_equal(file.plan->unit_count, 3);
 	assert_string_equal(file.plan->units[0].id, "m/all/1");
@@ -215,7 +219,8 @@ static void test_search_seeds(void **state)
 	struct text setting = {0};
 
 	(void)state;
-	file_read(&file, HEAD "seeds = 7, 3\n[search s]\nset = [link default] rate\nvalue = {}\nfrom = 1kbit\nto = 1Mbit\n");
+	file_read(&file, HEAD
+	    "seeds = 7, 3\n[search s]\nset = [link default] rate\nvalue = {}\nfrom = 1kbit\nto = 1Mbit\n");
 	assert_int_equal(plan_search_seed(file.plan, 1), 7);
 	assert_int_equal(plan_search_seed(file.plan, 2), 3);
 	assert_int_equal(plan_search_seed(file.plan, 3), 8);
@@ -253,8 +258,8 @@ static void test_shards(void **state)
 
 static void test_labels(void **state)
 {
-	static const char *const rows[][2] = {
-	    {"10%", "10pct"}, {"blackout 5s up", "blackout-5s-up"}, {"a/b//c", "a-b-c"}, {"x_y.z-1", "x_y.z-1"}, {"ü", "-"}};
+	static const char *const rows[][2] = {{"10%", "10pct"}, {"blackout 5s up", "blackout-5s-up"},
+	    {"a/b//c", "a-b-c"}, {"x_y.z-1", "x_y.z-1"}, {"ü", "-"}};
 	struct arena *arena = arena_new();
 
 	(void)state;

@@ -130,8 +130,8 @@ static void test_spans(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct search_settings settings =
-		    settings_of(strcmp(rows[i].from, "0") == 0 ? rows[i].to : rows[i].from, rows[i].to);
+		struct search_settings settings = settings_of(
+		    strcmp(rows[i].from, "0") == 0 ? rows[i].to : rows[i].from, rows[i].to);
 		struct search_result result;
 
 		if (strcmp(rows[i].from, "0") == 0)
@@ -139,8 +139,8 @@ static void test_spans(void **state)
 		settings.less = rows[i].less;
 		result = search_sharp(&settings, rows[i].threshold);
 		if (result.state != SEARCH_FOUND)
-			fail_msg("row %zu: state %d after %u runs, %g to %g", i, result.state, result.answered,
-			    result.low, result.high);
+			fail_msg("row %zu: state %d after %u runs, %g to %g", i, result.state,
+			    result.answered, result.low, result.high);
 		assert_near(result.threshold, rows[i].threshold, rows[i].tolerance);
 		assert_true(result.low <= rows[i].threshold && rows[i].threshold <= result.high);
 	}
@@ -161,7 +161,8 @@ static void test_target(void **state)
 		double figure;
 
 		while (search_next(search, NULL, 0, &figure))
-			search_answer(search, figure, device_draw(&draws) < 1 / (1 + pow(figure / 30, 1 / 0.5)));
+			search_answer(
+			    search, figure, device_draw(&draws) < 1 / (1 + pow(figure / 30, 1 / 0.5)));
 		held += search_result(search).low <= want && want <= search_result(search).high;
 		below += search_result(search).threshold < 30;
 		search_free(search);
@@ -223,7 +224,8 @@ static void test_promises(void **state)
 		struct device_runs runs = devices_search(&device_kinds[i], DEVICES, 20261129);
 
 		if (runs.held < DEVICES * (0.95 - share_bound(0.95, DEVICES)))
-			fail_msg("%s: %u of %d intervals hold the truth", device_kinds[i].name, runs.held, DEVICES);
+			fail_msg("%s: %u of %d intervals hold the truth", device_kinds[i].name, runs.held,
+			    DEVICES);
 		if (i == 0)
 			assert_true(runs.median_runs <= 20);
 	}

@@ -92,11 +92,11 @@ static void test_mann_whitney(void **state)
 	int higher;
 
 	(void)state;
-	assert_near(statistics_mann_whitney(few, COUNT(few), more, COUNT(more), &higher), 0.06349206349206349,
-	    CLOSE);
+	assert_near(
+	    statistics_mann_whitney(few, COUNT(few), more, COUNT(more), &higher), 0.06349206349206349, CLOSE);
 	assert_int_equal(higher, -1);
-	assert_near(statistics_mann_whitney(more, COUNT(more), few, COUNT(few), &higher), 0.06349206349206349,
-	    CLOSE);
+	assert_near(
+	    statistics_mann_whitney(more, COUNT(more), few, COUNT(few), &higher), 0.06349206349206349, CLOSE);
 	assert_int_equal(higher, 1);
 	assert_near(statistics_mann_whitney(tied_a, COUNT(tied_a), tied_b, COUNT(tied_b), &higher),
 	    0.03175895714806371, CLOSE);
