@@ -177,6 +177,8 @@ bool settings_is_campaign(const char *path);
  * characters outside A-Z a-z 0-9 . - _ become `-`. */
 const char *settings_label(struct arena *arena, const char *value);
 
+/* The kinds of sections, in this order. */
+enum settings_kind { KIND_CAMPAIGN, KIND_AXIS, KIND_SEARCH, KIND_SWEEP, KIND_MEASURE, KIND_BENCH };
 extern const struct section_kind *const settings_kinds[];
 extern const size_t settings_kind_count;
 /* The measures that every case has. */

@@ -139,7 +139,6 @@ static void set_axes(struct case_run *run)
 
 static void fill_environment(struct case_run *run)
 {
-	extern char **environ;
 	const struct case_task *task = &run->task;
 
 	for (char **variable = environ; *variable; variable++)
@@ -323,7 +322,6 @@ static int write_case(struct case_run *run)
 
 static int start_proxy(struct case_run *run, ns_t now)
 {
-	extern char **environ;
 	char *ini = file_of(run, "case.ini"), *capture = file_of(run, "run.pcapng");
 	char *summary = file_of(run, "summary.json");
 	struct text control = {0};

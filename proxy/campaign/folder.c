@@ -13,8 +13,6 @@
 
 #define OPEN_AT_A_TIME 16
 
-extern char **environ;
-
 bool folder_exists(const char *path)
 {
 	struct stat st;
