@@ -298,6 +298,7 @@ bool work_offer(struct engine *engine, struct work *work, struct slot *slot, ns_
 	/* Without a claim: what is known to be done is passed quickly. */
 	if (!work->claim.path && !engine->options->again && !work->invalid &&
 	    (unit->kind == UNIT_MATRIX || unit->kind == UNIT_SWEEP) && stands(engine, unit->id)) {
+		claim_clear(engine->store, unit->id, now);
 		work_finish(engine, work);
 		return false;
 	}

@@ -433,6 +433,17 @@ enum claim_result claim_take(
 	return give_up(claim, CLAIM_WATCHED); /* others were faster, twice */
 }
 
+void claim_clear(const struct store *store, const char *name, ns_t now)
+{
+	char *path = claim_path(store, name);
+	struct claim claim;
+	struct error error;
+
+	if (access(path, F_OK) == 0 && claim_take(store, name, now, &claim, &error) == CLAIM_TAKEN)
+		claim_release(&claim, store);
+	free(path);
+}
+
 void claim_set_group(struct claim *claim, const struct store *store, pid_t group)
 {
 	if (!claim->path || claim->group == group)

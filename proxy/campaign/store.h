@@ -66,6 +66,8 @@ struct claim {
 enum claim_result { CLAIM_TAKEN, CLAIM_HELD, CLAIM_WATCHED, CLAIM_FAILED };
 enum claim_result claim_take(
     const struct store *store, const char *name, ns_t now, struct claim *claim, struct error *error);
+/* Removes the claim of a unit that is done, if its holder is gone. */
+void claim_clear(const struct store *store, const char *name, ns_t now);
 void claim_renew(struct claim *claim, const struct store *store);
 /* Notes the process group that works under the claim, for whoever takes it over. */
 void claim_set_group(struct claim *claim, const struct store *store, pid_t group);

@@ -787,11 +787,23 @@ static int run_whole(const struct command_line *line)
 	return status;
 }
 
+/* Without these three, files and pipes would get their numbers. */
+static void open_standard_files(void)
+{
+	int fd;
+
+	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+		;
+	if (fd >= 0)
+		close(fd);
+}
+
 /* Standard error may be a pipe that nobody reads: messages go through a queue. */
 static int run(const struct command_line *line)
 {
 	int status;
 
+	open_standard_files();
 	log_start();
 	status = run_whole(line);
 	log_stop(FLUSH_TIMEOUT);

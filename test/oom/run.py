@@ -25,6 +25,7 @@ TOP = HERE.parent.parent
 BINARY = TOP / "build/oom/deadzone"
 CAPTURE = TOP / "test/data/dtls12-cid-mbedtls.pcapng"
 INI = HERE / "oom.ini"
+CAMPAIGN = HERE / "campaign.ini"
 STEP = 1 if "--all" in sys.argv else 7
 AT_A_TIME = 2
 BOUND = 60  # seconds for one command
@@ -164,6 +165,20 @@ class Run:
                 raise Wrong("the capture is damaged")
 
 
+def campaigns(folder):
+    """Two files as campaigns leave them."""
+    paths = [folder / "old.json", folder / "new.json"]
+    for path, outcome in zip(paths, ("pass", "fail")):
+        cases = [{"id": f"m/all/{seed}", "outcome": outcome if seed < 9 else "pass", "measures": {"energy": seed * 1.5}}
+                 for seed in range(1, 13)]
+        search = {"name": "outage", "cell": "all", "worse": "more", "runs": 20, "text": "30 s", "unit_base": 1e9,
+                  "quantiles": [30 + i / 100 for i in range(200)]}
+        sweep = {"name": "lost", "cell": "all", "faults": [{"id": f"w/lost/all/up-{i}-drop", "outcome": outcome} for i in range(9)]}
+        path.write_text(json.dumps({"cases": cases, "searches": [search], "sweeps": [sweep],
+                                    "measures": [{"name": "energy", "better": "less"}]}))
+    return paths
+
+
 def scenarios(annotated):
     return [
         Offline("check", "check", INI),
@@ -172,6 +187,10 @@ def scenarios(annotated):
         Offline("report", "report", annotated),
         Offline("report --json", "report", "--json", annotated),
         Offline("report --html", "report", "--html", "@/page.html", annotated, outputs=("page.html",)),
+        Offline("check, campaign", "check", CAMPAIGN),
+        Offline("campaign --list", "campaign", "-q", "-c", CAMPAIGN, "--list"),
+        Offline("campaign --compare", "campaign", "-q", "--compare", *campaigns(annotated.parent), "--json", "@/out.json",
+                outputs=("out.json",)),
         Offline("replay-rules", "replay-rules", annotated, "-o", "@/rules.ini", outputs=("rules.ini",)),
         Run(),
     ]
