@@ -120,6 +120,34 @@ for _count in (0, 5, 100):
 
 
 @test
+def a_campaign(scene):
+    """Losses by the number of datagrams that must come through, a search, and the faults of a transfer."""
+    scene.path("net.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n[link default]\nlatency = 5ms\n"
+               "[rule cut]\ndirection = up\nnth = 2\ndo = truncate 9\n")
+    ini = scene.path("campaign.ini", f"""[campaign]
+config = net.ini
+test = {TOP}/test/campaign/device.py $DEADZONE_AXIS_DATAGRAMS
+seeds = 1-5
+jobs = 4
+require = 80%
+[axis loss]
+set = [link default] up.loss
+values = 0%, 1%, 2%, 5%
+[axis datagrams]
+values = 5, 20, 60
+[search longest]
+set = [rule cut] do
+value = truncate {{}}
+from = 1
+to = 40
+worse = less
+""")
+    done = h.deadzone("campaign", "-q", "-c", ini, "-o", scene.path("out"), "--only", "m/*", "--only", "s/*/0pct+5", patience=200)
+    h.check_equal(done.returncode, 3, done.stderr)
+    shoot(scene.path("out/report.html").as_uri(), "campaign")
+
+
+@test
 def wireshark_with_the_profile(scene):
     """In a display of its own, which its window fills; a datagram is selected that was dropped."""
     proxy = scene.proxy(INI, upstream=scene.cloud(), ready=1)
@@ -157,7 +185,8 @@ def wireshark_with_the_profile(scene):
 @test
 def pictures_of_the_documents(scene):
     """Those that README.md shows, with few colours, into doc/pictures/."""
-    for name, shot in (("report", "report-5-1300-light"), ("live", "live-5-1300-light"), ("wireshark", "wireshark")):
+    for name, shot in (("report", "report-5-1300-light"), ("live", "live-5-1300-light"),
+                       ("campaign", "campaign-1300-light"), ("wireshark", "wireshark")):
         picture = TOP / f"doc/pictures/{name}.png"
         done = h.run("convert", SHOTS / f"{shot}.png", "-strip", "-colors", "128", f"PNG8:{picture}")
         h.check_equal(done.returncode, 0, done.stderr)

@@ -33,6 +33,7 @@ static char *file_of(const char *folder, const char *id, const char *name)
 static void write_case_page(const char *folder, const char *id)
 {
 	char *capture = file_of(folder, id, "run.pcapng"), *page = file_of(folder, id, "report.html");
+	char *title = memory_text(id, strlen(id));
 	struct analysis_filter filter = {0};
 	struct error error;
 
@@ -42,13 +43,16 @@ static void write_case_page(const char *folder, const char *id)
 		struct analysis *analysis = inputs ? analysis_read(inputs, &filter, ANALYSIS_WHOLE, &error)
 		                                   : NULL;
 
+		for (char *slash = strchr(title, '/'); slash; slash = strchr(slash, '/'))
+			*slash = ' '; /* the page shows the last part of a path */
 		if (analysis)
-			analysis_page(analysis, id, page, &error);
+			analysis_page(analysis, title, page, &error);
 		analysis_free(analysis);
 		inputs_close(inputs);
 	}
 	free(capture);
 	free(page);
+	free(title);
 }
 
 static bool has_failed(const struct result *result)

@@ -15,6 +15,18 @@ async function open(options = {}) {
 }
 const text = (page, selector) => page.locator(selector).innerText();
 const steps = {
+  // A campaign's page: squares of the heat map, the cases of one that failed, and its report; a search and a sweep.
+  async campaign() {
+    const page = await open();
+    const squares = await page.locator('.square').count(), curves = await page.locator('#searches svg').count();
+    const faults = await page.locator('.ladder tbody tr').count(), verdict = await text(page, '#verdict');
+    await page.click('.square.none');
+    const cases = await text(page, '#cases');
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
+    await page.click('#cases a');
+    await page.waitForLoadState();
+    return {squares, curves, faults, verdict, cases, wide, report: await page.title()};
+  },
   // A blackout is pressed once the session is there; the event must come by itself.
   async blackout() {
     const page = await open();

@@ -104,6 +104,39 @@ def a_page_that_is_opened_late_shows_what_was_and_ends_a_blackout(scene):
 
 
 @test
+def a_campaign_leads_from_a_square_to_the_report_of_a_failed_case(scene):
+    scene.path("net.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n[rule cut]\ndirection = up\nnth = 9999\ndo = drop\n")
+    ini = scene.path("campaign.ini", f"""[campaign]
+config = net.ini
+test = {TOP}/test/campaign/device.py 3
+seeds = 1-2
+[axis cut]
+set = [rule cut] nth
+values = 9999, 2
+names = clean, cut
+[axis board]
+values = argon, boron
+[search cut]
+set = [rule cut] do
+value = truncate {{}}
+from = 1
+to = 40
+worse = less
+runs = 4
+[sweep each]
+at = datagrams
+limit = 2
+references = 1
+""")
+    done = h.deadzone("campaign", "-q", "-c", ini, "-o", scene.path("out"), "--only", "m/*", "--only", "*/*/clean+argon*", patience=90)
+    check_equal(done.returncode, 3, done.stderr)
+    found = page("campaign", scene.path("out/report.html").as_uri())
+    check_equal((found["squares"], found["curves"], found["faults"], found["wide"]), (4, 1, 2, False), str(found))
+    check("requirements failed" in found["verdict"] and "0 of 2 passed" in found["cases"] and "--shrink m/cut+" in found["cases"], str(found))
+    check("m cut+argon" in found["report"], str(found))
+
+
+@test
 def the_report_draws_a_handshake_as_a_ladder(scene):
     dtls.need("openssl")
     server = dtls.openssl_psk_server(scene, dtls.PSK_CIPHERS[0])
