@@ -34,6 +34,14 @@ const struct sweep_cell *expansion_cell(const struct expansion *expansion, size_
 	return &expansion->all[sweep * expansion->cell_count + cell];
 }
 
+void expansion_reset(struct expansion *expansion, size_t sweep, size_t cell)
+{
+	struct sweep_cell *found = &expansion->all[sweep * expansion->cell_count + cell];
+
+	sweep_plan_free(&found->places);
+	*found = (struct sweep_cell){.state = SWEEP_WAITS};
+}
+
 void reference_id(const struct unit *references, unsigned number, struct text *id)
 {
 	text_add(id, "%s/%u", references->id, number);

@@ -33,6 +33,8 @@ struct expansion *expansion_new(const struct campaign_plan *plan);
 void expansion_free(struct expansion *expansion);
 /* Looks at the results of references, and adds the units of sweeps that are ready now. */
 void expansion_update(struct expansion *expansion, struct campaign_plan *plan, const struct results *results);
+/* Forgets what the references of a sweep in a cell came to: they are to run again. */
+void expansion_reset(struct expansion *expansion, size_t sweep, size_t cell);
 const struct sweep_cell *expansion_cell(const struct expansion *expansion, size_t sweep, size_t cell);
 /* Returns the place of a sweep's unit, or NULL. */
 const struct sweep_place *expansion_place(const struct expansion *expansion, const struct unit *unit);

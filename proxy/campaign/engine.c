@@ -78,7 +78,6 @@ static void fill_slot(struct engine *engine, struct slot *slot, ns_t now)
 			return;
 		if (!work_offer(engine, work, slot, now))
 			continue;
-		work = &engine->works[i]; /* the array may have grown */
 		if (!bench_ready(engine, slot, &engine->plan->cells[engine_unit(engine, work)->cell], now)) {
 			if (engine_unit(engine, work)->kind == UNIT_SEARCH)
 				work->retry_run = slot->run_number;
@@ -234,6 +233,9 @@ static void loop(struct engine *engine)
 		note_groups(engine);
 		engine_renew_claims(engine, now);
 		show_status(engine, now);
+		/* References that another job has run bring faults, too. */
+		if (works_add(engine))
+			continue;
 		if (!count_running(engine) && !waits_for_claim(engine))
 			return;
 		wait_for_event(engine);

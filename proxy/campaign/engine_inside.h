@@ -107,8 +107,9 @@ void engine_renew_claims(struct engine *engine, ns_t now);
 void engine_handle_signal(struct engine *engine, ns_t now);
 
 /* engine_works.c */
-/* Adds works for units that the plan has got since the last call. */
-void works_add(struct engine *engine);
+/* Adds works for units that the plan has got since the last call; returns whether there were any. Pointers to
+ * works are invalid afterwards. */
+bool works_add(struct engine *engine);
 /* Takes the work's claim and prepares its next case: the slot's id, extra, figure and fault. Returns false if
  * there is none for this slot now; then the work may be done. */
 bool work_offer(struct engine *engine, struct work *work, struct slot *slot, ns_t now);

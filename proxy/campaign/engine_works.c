@@ -8,8 +8,10 @@
 #include "campaign/findings.h"
 #include "proxy/run/log.h"
 
-void works_add(struct engine *engine)
+bool works_add(struct engine *engine)
 {
+	size_t before = engine->work_count;
+
 	for (; engine->planned < engine->plan->unit_count; engine->planned++) {
 		const struct unit *unit = &engine->plan->units[engine->planned];
 
@@ -20,6 +22,7 @@ void works_add(struct engine *engine)
 		engine->works = memory_grow(engine->works, engine->work_count, sizeof(*engine->works));
 		engine->works[engine->work_count++] = (struct work){.unit = engine->planned, .next_run = 1};
 	}
+	return engine->work_count > before;
 }
 
 /* Returns whether a stored outcome stands: it is not tried again. */
@@ -106,7 +109,6 @@ static unsigned next_reference(const struct engine *engine, const struct unit *u
 
 	if (expansion_cell(engine->expansion, unit->section, unit->cell)->state != SWEEP_WAITS)
 		return 0;
-
 	for (unsigned k = 1; k <= wanted; k++) {
 		struct text id = {0};
 		bool done;
@@ -205,6 +207,8 @@ static void put_aside(struct engine *engine, struct work *work)
 		if (!was_there || unit->kind == UNIT_MATRIX || unit->kind == UNIT_SWEEP)
 			break;
 	}
+	if (unit->kind == UNIT_REFERENCES)
+		expansion_reset(engine->expansion, unit->section, unit->cell);
 	search_free(work->search);
 	work->search = NULL;
 }

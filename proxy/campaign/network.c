@@ -186,6 +186,8 @@ static bool is_section_left_out(const struct writing *w, const struct ini_sectio
 
 	if (strcmp(kind, "control") == 0 || ini_is_profile(section->name))
 		return true;
+	if (strcmp(kind, "capture") == 0 && !ini_entry(section, "keylog"))
+		return true; /* nothing else of it is kept */
 	return w->source->is_clean && (strcmp(kind, "link") == 0 || strcmp(kind, "rule") == 0);
 }
 

@@ -137,7 +137,8 @@ static void print_requirements(const struct findings *findings, FILE *out)
 		if (requirement->failed_count > CASES_SHOWN)
 			fprintf(out, "    and %zu more\n", requirement->failed_count - CASES_SHOWN);
 	}
-	fprintf(out, "\n%zu requirements: %zu hold, %u failed, %u unknown\n", findings->requirement_count,
+	fprintf(out, "\n%zu requirement%s: %zu held, %u failed, %u unknown\n", findings->requirement_count,
+	    findings->requirement_count == 1 ? "" : "s",
 	    findings->requirement_count - failed - unknown, failed, unknown);
 }
 

@@ -579,6 +579,8 @@ def a_sweep_over_datagrams(scene):
     check_equal({outcome for (_, fault), outcome in faults.items() if fault == "duplicate"}, {"pass"})
     check_equal(campaign.result("w/each/all/up-2-drop")["struck"], 1)
     check("w/each/all/up-2-drop" in campaign.run("--list").stdout.split(), "afterwards the cases")
+    campaign.run("--again", "--only", "r/*")
+    check((campaign.folder / "units/r/each/all/1.old-1").is_dir() and campaign.result("r/each/all/1"), "references again")
     done = campaign.run("--unit", "w/each/all/up-1-drop", folder=False)
     folder = pathlib.Path(done.stderr.split("results go to ")[1].split()[0])
     check_equal(json.loads((folder / "units/w/each/all/up-1-drop/result.json").read_text())["outcome"], "fail")
