@@ -81,7 +81,7 @@ static void add_message(struct result *result, const struct handshake *handshake
 	text_add(&name, "%s-%s", way_words[message->way], kind);
 	if (before)
 		text_add(&name, "-%u", before + 1);
-	text_add(&conditions, "direction = %s;dtls = %s;scope = all", way_words[message->way], kind);
+	text_add(&conditions, "direction = %s;dtls = %s;scope = first", way_words[message->way], kind);
 	if (message->message.type && message->message.sequence != DTLS_SEQUENCE_HIDDEN)
 		text_add(&conditions, ";message_seq = %u", message->message.sequence);
 	else if (before)
@@ -137,7 +137,7 @@ void sweep_places(const struct analysis *analysis, const struct sweep_seen *seen
 		struct text conditions = {0};
 
 		if (sweep->at == SWEEP_DTLS)
-			text_add(&conditions, "dtls = %s;scope = all", sweep->kind);
+			text_add(&conditions, "dtls = %s;scope = first", sweep->kind);
 		else
 			text_add_word(&conditions, "session = 1");
 		if (sweep->ways[way])
@@ -155,7 +155,7 @@ void sweep_places(const struct analysis *analysis, const struct sweep_seen *seen
 	/* DTLS 1.3 hides what its encrypted handshake records are: they count up. */
 	for (int way = 0; way < WAYS && handshake->is_1_3; way++)
 		if (sweep->ways[way])
-			add_numbered(result, (enum way)way, "unified", "dtls = unified;epoch = 2;scope = all",
+			add_numbered(result, (enum way)way, "unified", "dtls = unified;epoch = 2;scope = first",
 			    seen->encrypted[way], &datagram);
 }
 
@@ -317,7 +317,7 @@ int sweep_place_of(const char *name, struct sweep_place *place)
 			return -1;
 		}
 		text_add(
-		    &conditions, "direction = %s;dtls = %.*s;scope = all", way_words[way], (int)size, rest);
+		    &conditions, "direction = %s;dtls = %.*s;scope = first", way_words[way], (int)size, rest);
 		if (strncmp(rest, "unified", size) == 0)
 			text_add_word(&conditions, ";epoch = 2");
 		/* A retransmitted ClientHello has the message_seq of the first; the next one counts it up. */

@@ -7,7 +7,7 @@
  * its places as one line: the name, the conditions of a rule that meet it alone, how many datagrams it
  * travels in (a fragmented message: several), and a number that places in one datagram share:
  *
- *   up-client_hello-2|dtls = client_hello;message_seq = 1;direction = up;scope = all|1|3
+ *   up-client_hello-2|dtls = client_hello;message_seq = 1;direction = up;scope = first|1|3
  */
 #ifndef CAMPAIGN_SWEEP_H
 #define CAMPAIGN_SWEEP_H

@@ -221,6 +221,9 @@ static void check_timed(
 			    "looks at a datagram, and a rule with `at` or `every` has none; beside them "
 			    "stand device, session, since, limit, expect and scope");
 	}
+	if (rule->first)
+		ini_complain(section, ini_entry(section, "scope"), complaints,
+		    "is first, which looks at datagrams, and a rule with `at` or `every` has none");
 	for (size_t i = 0, k = 0; i < section->entry_count; i++) {
 		if (strcmp(section->entries[i].key, "do") != 0 || k >= rule->actions.count)
 			continue;

@@ -101,7 +101,8 @@ struct device {
 
 #define RULE_EVERY_MIN NS_MS /* a shorter period would leave no time for datagrams */
 
-enum scope { SCOPE_SESSION, SCOPE_ALL };
+/* SCOPE_FIRST is read only: such a rule has SCOPE_ALL and `first`. */
+enum scope { SCOPE_SESSION, SCOPE_ALL, SCOPE_FIRST };
 enum rule_way { RULE_BOTH, RULE_UP, RULE_DOWN, RULE_EITHER };
 
 struct record_span {
@@ -142,6 +143,7 @@ struct rule {
 	unsigned looks; /* enum looks */
 	bool disabled;  /* by the API: it matches nothing, and its timer runs without effect */
 	bool timed;
+	bool first; /* it matches in one handshake of one session only, the first that it meets */
 	enum scope scope;
 	enum rule_way way;
 	unsigned index;

@@ -266,9 +266,15 @@ static int read_way(struct reading *reading, const char *text, void *into)
 
 static int read_scope(struct reading *reading, const char *text, void *into)
 {
-	static const char *const words[] = {"session", "all"};
+	static const char *const words[] = {"session", "all", "first"};
+	struct rule *rule = (struct rule *)(void *)((char *)into - offsetof(struct rule, scope));
 
-	return keys_read_word(reading, text, words, 2, into);
+	if (keys_read_word(reading, text, words, 3, into))
+		return -1;
+	rule->first = rule->scope == SCOPE_FIRST;
+	if (rule->first)
+		rule->scope = SCOPE_ALL;
+	return 0;
 }
 
 static int read_record(struct reading *reading, const char *text, void *into)
@@ -487,8 +493,10 @@ static const struct key rule_keys[] = {
         "how often it must have fired by the end of the run (each: in every session of its device); else the "
         "exit status is 3",
         "none"},
-    {"scope", KEY_PLAIN, "session", AT(scope), read_scope, "session or all",
-        "where nth and limit are counted and at and every run", NULL},
+    {"scope", KEY_PLAIN, "session", AT(scope), read_scope, "session, all or first",
+        "where nth and limit are counted and at and every run; first: counted as all, but only the first "
+        "session and handshake in which the rule matches count",
+        NULL},
     {"do", KEY_REPEATED, NULL, AT(actions), action_read, "an action", "what is done; see below", "required"},
 };
 

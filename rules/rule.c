@@ -235,6 +235,17 @@ static bool conditions_hold(
 	return !(rule->looks & LOOKS_CARRIED) || carried_matches(own, input);
 }
 
+/* Of a rule with scope = first: returns whether this is the session and handshake that it matched first, which
+ * it notes. */
+static bool is_first_handshake(struct rule_state *state, const struct session *session)
+{
+	if (!state->first_session) {
+		state->first_session = session->number;
+		state->first_handshake = session->handshakes;
+	}
+	return state->first_session == session->number && state->first_handshake == session->handshakes;
+}
+
 bool rule_matches(
     struct rule_state *state, struct rule_state *own, const struct match_input *input, ns_t began)
 {
@@ -243,6 +254,8 @@ bool rule_matches(
 	if (!(rule->looks & 1u << input->way) || rule->disabled)
 		return false;
 	if ((rule->looks & ~(unsigned)(LOOKS_UP | LOOKS_DOWN)) && !conditions_hold(state, own, input, began))
+		return false;
+	if (rule->first && !is_first_handshake(state, input->session))
 		return false;
 	state->matched[rule->way == RULE_EITHER ? 0 : input->way]++;
 	return true;

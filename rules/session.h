@@ -57,8 +57,15 @@ struct rule_state {
 	uint32_t matched[WAYS]; /* counted by `nth`; RULE_EITHER uses the first only */
 	uint32_t fired;         /* counted by `limit` */
 	uint32_t fired_ever;    /* since the session began; counted by `expect … each` */
-	uint32_t rounds;        /* timer rounds since it (re)started, … */
-	uint32_t rounds_ever;   /* … and in all: the ordinal of its draws */
+	union {
+		struct { /* of a rule with a timer */
+			uint32_t rounds;      /* since it (re)started, … */
+			uint32_t rounds_ever; /* … and in all: the ordinal of its draws */
+		};
+		struct { /* of a rule with scope = first: what it matched first; 0: nothing yet */
+			uint32_t first_session, first_handshake;
+		};
+	};
 	struct restart *restart;
 	struct group *groups[WAYS];
 	struct timer *timer;
