@@ -235,8 +235,8 @@ static bool conditions_hold(
 	return !(rule->looks & LOOKS_CARRIED) || carried_matches(own, input);
 }
 
-/* Of a rule with scope = first: returns whether this is the session and handshake that it matched first, which
- * it notes. */
+/* Of a rule with scope = first: returns whether this is the session and handshake that it matched first,
+ * which it notes. */
 static bool is_first_handshake(struct rule_state *state, const struct session *session)
 {
 	if (!state->first_session) {

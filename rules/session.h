@@ -58,7 +58,7 @@ struct rule_state {
 	uint32_t fired;         /* counted by `limit` */
 	uint32_t fired_ever;    /* since the session began; counted by `expect … each` */
 	union {
-		struct { /* of a rule with a timer */
+		struct {                      /* of a rule with a timer */
 			uint32_t rounds;      /* since it (re)started, … */
 			uint32_t rounds_ever; /* … and in all: the ordinal of its draws */
 		};

@@ -204,11 +204,27 @@ static void wait_for_event(struct engine *engine)
 	free(fds);
 }
 
+/* Returns whether there is a case that could start, now or later. */
+static bool may_start(const struct engine *engine)
+{
+	for (size_t i = engine->first_open; i < engine->work_count; i++) {
+		const struct work *work = &engine->works[i];
+
+		if (work->state == WORK_OPEN && (!work->running || engine_unit(engine, work)->kind == UNIT_SEARCH ||
+		                                    engine_unit(engine, work)->kind == UNIT_REFERENCES))
+			return true;
+	}
+	return false;
+}
+
 static void check_budget(struct engine *engine, ns_t now)
 {
 	ns_t budget = engine_settings(engine)->budget;
 
-	if (budget && now - engine->began >= budget && !engine->stopping)
+	bool is_left = engine->first_open < engine->work_count;
+
+	/* Cases that run go on; if nothing else is left, the campaign is complete all the same. */
+	if (budget && now - engine->began >= budget && !engine->stopping && is_left && may_start(engine))
 		engine_stop(engine, "the budget is used up");
 }
 

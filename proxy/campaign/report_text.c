@@ -138,8 +138,8 @@ static void print_requirements(const struct findings *findings, FILE *out)
 			fprintf(out, "    and %zu more\n", requirement->failed_count - CASES_SHOWN);
 	}
 	fprintf(out, "\n%zu requirement%s: %zu held, %u failed, %u unknown\n", findings->requirement_count,
-	    findings->requirement_count == 1 ? "" : "s",
-	    findings->requirement_count - failed - unknown, failed, unknown);
+	    findings->requirement_count == 1 ? "" : "s", findings->requirement_count - failed - unknown,
+	    failed, unknown);
 }
 
 void report_text(const struct findings *findings, FILE *out)

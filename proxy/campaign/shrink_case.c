@@ -14,6 +14,7 @@
 #include "base/fresh.h"
 #include "base/memory.h"
 #include "proxy/campaign/child.h"
+#include "proxy/campaign/folder.h"
 #include "proxy/run/clock.h"
 #include "proxy/run/log.h"
 #include "proxy/run/summary.h"
@@ -34,6 +35,10 @@ struct shrinking {
 	int signals;
 	bool interrupted;
 	unsigned runs;
+	struct case_command *before;
+	char *log; /* of the bench */
+	struct claim claim;
+	ns_t renewed;
 };
 
 static int write_pinned(struct shrinking *s, const bool *included)
@@ -54,6 +59,51 @@ static int write_pinned(struct shrinking *s, const bool *included)
 	return failed;
 }
 
+/* Adds the commands that the bench needs before a case: setup, unless it is set up, and each axis's change.
+ */
+static void prepare_bench(struct shrinking *s)
+{
+	const struct settings *settings = s->context->plan->settings;
+	const struct campaign_settings *campaign = &settings->campaign;
+	char *ready = store_path(s->store, "benches/%s.ready", s->task.bench ? s->task.bench->name : "bench");
+	struct error error;
+	size_t count = 0;
+
+	s->before = memory_new(settings->axis_count + 1, sizeof(*s->before));
+	if (campaign->setup && access(ready, F_OK))
+		s->before[count++] = (struct case_command){campaign->setup, campaign->setup_timeout};
+	for (size_t a = 0; a < settings->axis_count; a++)
+		if (settings->axes[a].change)
+			s->before[count++] = (struct case_command){
+			    settings->axes[a].change, campaign->setup_timeout};
+	s->log = store_path(s->store, "benches/%s.log", s->task.bench ? s->task.bench->name : "bench");
+	if (count && folder_make_above(s->log, &error))
+		log_error("campaign: %s", error.text);
+	s->task.before = s->before;
+	s->task.before_count = count;
+	s->task.bench_log = s->log;
+	free(ready);
+}
+
+/* Takes the bench for itself. Returns false after logging who has it. */
+static bool claim_bench(struct shrinking *s)
+{
+	struct text name = {0};
+	struct error error;
+	enum claim_result taken = CLAIM_TAKEN;
+
+	if (s->task.bench) {
+		text_add(&name, "bench/%s", s->task.bench->name);
+		taken = claim_take(s->store, name.at, clock_now(), &s->claim, &error);
+		text_free(&name);
+	}
+	if (taken == CLAIM_FAILED)
+		log_error("campaign: %s", error.text);
+	else if (taken != CLAIM_TAKEN)
+		log_error("campaign: bench %s is in use by another campaign", s->task.bench->name);
+	return taken == CLAIM_TAKEN;
+}
+
 /* Runs the case once, to its end. Returns its outcome; OUTCOME_INVALID also if it cannot be run. */
 static enum case_outcome run_once(struct shrinking *s, const struct text *rules)
 {
@@ -70,7 +120,9 @@ static enum case_outcome run_once(struct shrinking *s, const struct text *rules)
 		s->interrupted = true;
 		return OUTCOME_INVALID;
 	}
-	s->runs++;
+	/* The bench is prepared once, before the first run. */
+	if (s->runs++)
+		task.before_count = 0;
 	task.folder = folder;
 	task.fault = rules->size ? rules->at : "";
 	run = case_new(s->context, &task, clock_now());
@@ -91,6 +143,14 @@ static enum case_outcome run_once(struct shrinking *s, const struct text *rules)
 			s->interrupted = true;
 		}
 		case_poll(run, clock_now());
+		if (clock_now() > s->renewed + STORE_RENEWAL) {
+			s->renewed = clock_now();
+			claim_renew(&s->claim, s->store);
+		}
+	}
+	if (case_bench_failure(run)) {
+		log_error("campaign: %s", case_bench_failure(run));
+		s->interrupted = true;
 	}
 	case_take_result(run, &result, &summary);
 	/* The rules may be such that they have nothing to strike. */
@@ -204,8 +264,9 @@ int shrink_case(const struct store *store, const struct case_context *context, c
 	inputs_close(inputs);
 	if (!s.analysis) {
 		log_error("campaign: %s: its capture cannot be read: %s", task->id, error.text);
-	} else {
+	} else if (claim_bench(&s)) {
 		s.task.is_clean = true;
+		prepare_bench(&s);
 		text_add(&s.id, "%s.shrink-%d", task->id, (int)getpid());
 		s.path = store_path(store, "units/%s/pinned.ini", task->id);
 		text_add(&s.head, "; By `deadzone campaign --shrink`: the decisions of %s that matter\n",
@@ -220,6 +281,9 @@ int shrink_case(const struct store *store, const struct case_context *context, c
 		pins_free(&s.pins);
 	}
 	analysis_free(s.analysis);
+	claim_release(&s.claim, store);
+	free(s.before);
+	free(s.log);
 	text_free(&s.head);
 	text_free(&s.id);
 	free(s.path);
