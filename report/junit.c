@@ -6,27 +6,15 @@
 
 #include "base/fresh.h"
 #include "report/run_summary.h"
-
-static void put_escaped(const char *text, FILE *out)
-{
-	for (; *text; text++) {
-		switch (*text) {
-		case '&': fputs("&amp;", out); break;
-		case '<': fputs("&lt;", out); break;
-		case '>': fputs("&gt;", out); break;
-		case '"': fputs("&quot;", out); break;
-		default: fputc(*text, out);
-		}
-	}
-}
+#include "report/xml.h"
 
 static void put_failure(const struct run_summary_failure *failure, FILE *out)
 {
 	fputs("    <failure type=\"expectation\" message=\"wanted ", out);
-	put_escaped(failure->want, out);
+	xml_put(failure->want, out);
 	fputs(failure->is_rule ? " firings, got " : ", got ", out);
 	if (failure->got[0])
-		put_escaped(failure->got, out);
+		xml_put(failure->got, out);
 	else
 		fprintf(out, "%" PRId64, failure->number);
 	if (failure->session)
@@ -37,7 +25,7 @@ static void put_failure(const struct run_summary_failure *failure, FILE *out)
 static void put_case(const struct run_summary *result, const struct run_summary_check *check, FILE *out)
 {
 	fprintf(out, "  <testcase classname=\"deadzone.%s\" name=\"", check->is_rule ? "rule" : "check");
-	put_escaped(check->subject, out);
+	xml_put(check->subject, out);
 	fputs("\">\n", out);
 	for (size_t i = 0; i < result->failure_count; i++) {
 		const struct run_summary_failure *failure = &result->failures[i];

@@ -210,8 +210,9 @@ static bool may_start(const struct engine *engine)
 	for (size_t i = engine->first_open; i < engine->work_count; i++) {
 		const struct work *work = &engine->works[i];
 
-		if (work->state == WORK_OPEN && (!work->running || engine_unit(engine, work)->kind == UNIT_SEARCH ||
-		                                    engine_unit(engine, work)->kind == UNIT_REFERENCES))
+		if (work->state == WORK_OPEN &&
+		    (!work->running || engine_unit(engine, work)->kind == UNIT_SEARCH ||
+		        engine_unit(engine, work)->kind == UNIT_REFERENCES))
 			return true;
 	}
 	return false;
@@ -302,17 +303,6 @@ static void close_slots(struct engine *engine)
 	free(engine->works);
 }
 
-static int open_signals(sigset_t *before)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, before);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 void engine_run(struct campaign_plan *plan, struct expansion *expansion, struct results *results,
     const struct store *store, const struct case_context *context, const struct engine_options *options,
     engine_selects *selects, void *user, struct engine_end *end)
@@ -331,7 +321,7 @@ void engine_run(struct campaign_plan *plan, struct expansion *expansion, struct 
 
 	*end = (struct engine_end){0};
 	child_adopt_orphans();
-	engine.signals = open_signals(&before);
+	engine.signals = child_signals(&before);
 	engine.baselines_wanted = options->is_by_unit ? 0 : (unsigned)plan->settings->campaign.baseline;
 	expansion_update(expansion, plan, results);
 	works_add(&engine);

@@ -7,6 +7,7 @@
 #include "base/fresh.h"
 #include "proxy/campaign/reports.h"
 #include "proxy/campaign/store.h"
+#include "report/xml.h"
 
 static const char *const kinds[] = {"cell", "threshold", "measure", "sweep"};
 static const char *const verdicts[] = {"WORSE", "", "better"};
@@ -90,21 +91,6 @@ json_t *compare_json(const struct comparison *comparison)
 	return root;
 }
 
-static void put_escaped(const char *text, FILE *out)
-{
-	for (; *text; text++) {
-		switch (*text) {
-		case '&': fputs("&amp;", out); break;
-		case '<': fputs("&lt;", out); break;
-		case '>': fputs("&gt;", out); break;
-		case '"': fputs("&quot;", out); break;
-		default:
-			if ((unsigned char)*text >= ' ')
-				fputc(*text, out);
-		}
-	}
-}
-
 int compare_junit(const struct comparison *comparison, const char *path, struct error *error)
 {
 	struct output_file file;
@@ -124,11 +110,11 @@ int compare_junit(const struct comparison *comparison, const char *path, struct 
 
 		fprintf(file.out, "  <testcase classname=\"deadzone.compare.%s\" name=\"",
 		    compared ? kinds[compared->kind] : "overall");
-		put_escaped(compared ? compared->name : "all cells together", file.out);
+		xml_put(compared ? compared->name : "all cells together", file.out);
 		fputs("\">", file.out);
 		if (verdict < 0) {
 			fputs("<failure message=\"worse: ", file.out);
-			put_escaped(compared ? compared->text : "", file.out);
+			xml_put(compared ? compared->text : "", file.out);
 			fprintf(
 			    file.out, " p = %.3g\"/>", compared ? compared->adjusted : comparison->overall);
 		}
@@ -155,7 +141,7 @@ int compare_page(const struct comparison *comparison, const char *path, struct e
 	      ".worse::before{content:'✗ '}.better::before{content:'✓ "
 	      "'}div{overflow-x:auto}</style></head><body><h1>",
 	    file.out);
-	put_escaped(conclusion(comparison), file.out);
+	xml_put(conclusion(comparison), file.out);
 	fputs(
 	    "</h1><div><table><thead><tr><th></th><th>what</th><th>old → new</th><th>p</th><th>corrected</th>"
 	    "<th>worse from</th></tr></thead><tbody>\n",
@@ -169,9 +155,9 @@ int compare_page(const struct comparison *comparison, const char *path, struct e
 		    : verdict > 0 ? "better"
 		                  : "",
 		    verdict < 0 ? "worse" : verdict_word(verdict));
-		put_escaped(compared->name, file.out);
+		xml_put(compared->name, file.out);
 		fputs("</td><td>", file.out);
-		put_escaped(compared->text, file.out);
+		xml_put(compared->text, file.out);
 		fprintf(file.out, "</td><td>%.3g</td><td>%.3g</td><td>", compared->p, compared->adjusted);
 		if (compared->kind == COMPARED_CELL && compared->largest >= 0)
 			fprintf(file.out, "%d of %u", compared->largest, compared->new.count);
@@ -184,7 +170,7 @@ int compare_page(const struct comparison *comparison, const char *path, struct e
 	    comparison->overall);
 	for (size_t i = 0; i < comparison->note_count; i++) {
 		fputs("<li>", file.out);
-		put_escaped(comparison->notes[i], file.out);
+		xml_put(comparison->notes[i], file.out);
 		fputs("</li>\n", file.out);
 	}
 	fputs("</ul></body></html>\n", file.out);

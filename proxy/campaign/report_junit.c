@@ -7,41 +7,12 @@
 #include "base/fresh.h"
 #include "base/regular.h"
 #include "proxy/campaign/reports.h"
+#include "report/xml.h"
 
 #define LOG_LINES 20 /* of a failed case, shown in the failure */
 #define LOG_MAX ((size_t)16 << 20)
 #define CASES_SHOWN 20
 #define LOGS_SHOWN 3
-
-/* XML 1.0 knows no other control characters, not even escaped. */
-static void put_escaped(const char *text, size_t size, FILE *out)
-{
-	struct text visible = {0};
-
-	text_add_visible(&visible, text, size);
-	for (const char *c = visible.size ? visible.at : ""; *c; c++) {
-		switch (*c) {
-		case '&': fputs("&amp;", out); break;
-		case '<': fputs("&lt;", out); break;
-		case '>': fputs("&gt;", out); break;
-		case '"': fputs("&quot;", out); break;
-		default:
-			/* U+FFFE and U+FFFF are no characters in XML. */
-			if (strncmp(c, "\xef\xbf\xbe", 3) == 0 || strncmp(c, "\xef\xbf\xbf", 3) == 0) {
-				fputs("\xef\xbf\xbd", out);
-				c += 2;
-			} else {
-				fputc(*c, out);
-			}
-		}
-	}
-	text_free(&visible);
-}
-
-static void put_text(const char *text, FILE *out)
-{
-	put_escaped(text ? text : "", text ? strlen(text) : 0, out);
-}
 
 /* Writes the last lines of a case's test.log. */
 static void put_log(const char *folder, const char *id, FILE *out)
@@ -58,7 +29,7 @@ static void put_log(const char *folder, const char *id, FILE *out)
 		for (int lines = 0; from > text.at && (from[-1] != '\n' || lines++ < LOG_LINES);)
 			from--;
 		fprintf(out, "\nthe end of %s/test.log:\n", id);
-		put_escaped(from, (size_t)(text.at + text.size - from), out);
+		xml_put_bytes(from, (size_t)(text.at + text.size - from), out);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -72,17 +43,17 @@ static void put_requirement(
 	static const char *const kinds[] = {"cell", "search", "sweep", "measure"};
 
 	fprintf(out, "  <testcase classname=\"deadzone.campaign.%s\" name=\"", kinds[requirement->kind]);
-	put_text(requirement->name, out);
+	xml_put(requirement->name, out);
 	fputs("\">\n", out);
 	(void)findings;
 	switch (requirement->state) {
 	case REQUIREMENT_HELD: break;
 	case REQUIREMENT_FAILED:
 		fputs("    <failure message=\"", out);
-		put_text(requirement->message, out);
+		xml_put(requirement->message, out);
 		fputs("\">", out);
 		for (size_t i = 0; i < requirement->failed_count && i < CASES_SHOWN; i++) {
-			put_text(requirement->failed[i], out);
+			xml_put(requirement->failed[i], out);
 			fputc('\n', out);
 		}
 		if (requirement->failed_count > CASES_SHOWN)
@@ -93,7 +64,7 @@ static void put_requirement(
 		break;
 	case REQUIREMENT_UNKNOWN:
 		fputs("    <error message=\"", out);
-		put_text(requirement->message, out);
+		xml_put(requirement->message, out);
 		fputs("\"/>\n", out);
 		break;
 	case REQUIREMENT_SKIPPED: fputs("    <skipped/>\n", out); break;
@@ -120,7 +91,7 @@ static void put_requirements(const struct findings *findings, const char *folder
 static void put_case(const struct result *result, const char *folder, FILE *out)
 {
 	fputs("  <testcase classname=\"deadzone.case\" name=\"", out);
-	put_text(result->id, out);
+	xml_put(result->id, out);
 	fprintf(out, "\" time=\"%.3f\">\n", isfinite(result->seconds) ? result->seconds : 0);
 	switch (result->outcome) {
 	case OUTCOME_PASS:
@@ -128,13 +99,13 @@ static void put_case(const struct result *result, const char *folder, FILE *out)
 	case OUTCOME_SKIP: fputs("    <skipped/>\n", out); break;
 	case OUTCOME_INVALID:
 		fputs("    <error message=\"", out);
-		put_text(result->reason, out);
+		xml_put(result->reason, out);
 		fputs("\"/>\n", out);
 		break;
 	case OUTCOME_FAIL:
 	case OUTCOME_TIMEOUT:
 		fputs("    <failure message=\"", out);
-		put_text(result->reason, out);
+		xml_put(result->reason, out);
 		fputs("\">", out);
 		put_log(folder, result->id, out);
 		fputs("</failure>\n", out);

@@ -238,17 +238,6 @@ static int shrink_all(struct shrinking *s)
 	return status;
 }
 
-static int open_signals(sigset_t *before)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, before);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 int shrink_case(const struct store *store, const struct case_context *context, const struct case_task *task)
 {
 	struct shrinking s = {.store = store, .context = context, .task = *task};
@@ -272,7 +261,7 @@ int shrink_case(const struct store *store, const struct case_context *context, c
 		text_add(&s.head, "; By `deadzone campaign --shrink`: the decisions of %s that matter\n",
 		    task->id);
 		child_adopt_orphans();
-		s.signals = open_signals(&before);
+		s.signals = child_signals(&before);
 		pins_find(&s.pins, s.analysis, NS_MS);
 		status = shrink_all(&s);
 		child_kill_orphans(NULL);
