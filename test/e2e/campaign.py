@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import sys
@@ -257,6 +258,33 @@ def the_examples_pass_the_check(scene):
     for name in ("matrix", "outage", "handshake"):
         done = h.deadzone("check", h.TOP / f"doc/examples/campaign/{name}.ini")
         check_equal((done.returncode, done.stderr), (0, ""), name)
+
+
+@test
+def pytest_over_the_units(scene):
+    campaign = Campaign(scene, MATRIX, keys="seeds = 1\n")
+    environment = dict(os.environ, CAMPAIGN=str(campaign.file), RESULTS=str(campaign.folder),
+                       PATH=f"{pathlib.Path(h.BINARY).resolve().parent}:{os.environ['PATH']}")
+    done = h.run("/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", h.TOP / "doc/examples/cluster/test_units.py",
+                 env=environment, cwd=scene.folder)
+    if "No module named pytest" in done.stderr:
+        raise h.Skip("pytest is not installed")
+    check("1 failed, 1 passed" in done.stdout and "m/cut/1" in done.stdout and "exited with status 1" in done.stdout, done.stdout)
+
+
+@test
+def files_for_clusters_are_well_formed(scene):
+    """YAML is read by PyYAML; commands in all files have options that there are."""
+    folder, known = h.TOP / "doc/examples/cluster", h.deadzone("help", "campaign").stdout
+    for name, need in (("job.yaml", ["Indexed", "JOB_COMPLETION_INDEX"]), ("github.yml", ["matrix", "shard"])):
+        done = h.run("/usr/bin/python3", "-c", "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1])), default=str))", folder / name)
+        check_equal(done.returncode, 0, done.stderr)
+        check(json.loads(done.stdout) and all(word in done.stdout for word in need), done.stdout)
+    for path in folder.iterdir():
+        for line in path.read_text().splitlines():
+            if "deadzone campaign" in line:
+                for word in re.findall(r" (--[a-z-]+)", line.split("deadzone campaign", 1)[1]):
+                    check(f"{word} " in known, f"{path.name}: there is no {word}")
 
 
 @test
