@@ -130,27 +130,51 @@ void search_case_id(const struct unit *unit, unsigned run, struct text *id)
 	text_add(id, "%s/%03u", unit->id, run);
 }
 
+unsigned search_last_run(const struct unit *unit, const struct results *results)
+{
+	size_t size = strlen(unit->id);
+	unsigned last = 0;
+
+	for (size_t i = 0; i < results->count; i++) {
+		const char *id = results->all[i]->id;
+
+		if (strncmp(id, unit->id, size) == 0 && id[size] == '/' &&
+		    strtoul(id + size + 1, NULL, 10) > last)
+			last = (unsigned)strtoul(id + size + 1, NULL, 10);
+	}
+	return last < SEARCH_CASES_MAX ? last : SEARCH_CASES_MAX;
+}
+
+const struct result *search_run(const struct unit *unit, const struct results *results, unsigned run)
+{
+	struct text id = {0};
+	const struct result *result;
+
+	search_case_id(unit, run, &id);
+	result = results_get(results, id.at);
+	text_free(&id);
+	return result;
+}
+
 unsigned search_replay(const struct unit *unit, const struct results *results, struct search *search,
     const struct search_section *section, const struct result **points, size_t *point_count,
     unsigned *no_points)
 {
-	unsigned run = 1;
+	unsigned last = search_last_run(unit, results), count = 0;
 
 	*no_points = 0;
 	*point_count = 0;
-	for (;; run++) {
-		struct text id = {0};
-		const struct result *result;
+	for (unsigned run = 1; run <= last; run++) {
+		const struct result *result = search_run(unit, results, run);
 		struct error error;
 		double figure;
 
-		search_case_id(unit, run, &id);
-		result = results_get(results, id.at);
-		text_free(&id);
 		if (!result)
-			return run;
+			continue; /* it was under way when an earlier invocation ended */
+		count++;
 		if (!result->figure || !outcome_is_judged(result->outcome) ||
 		    figure_read(result->figure, &section->settings.unit, &figure, &error)) {
+			search_skip(search);
 			++*no_points;
 			continue;
 		}
@@ -160,6 +184,7 @@ unsigned search_replay(const struct unit *unit, const struct results *results, s
 			points[*point_count] = result;
 		++*point_count;
 	}
+	return count;
 }
 
 void findings_figure_text(const struct search_section *search, double figure, struct text *out)
@@ -528,6 +553,8 @@ static void judge_measure(struct findings *findings, const struct measure_sectio
 			                                                               : REQUIREMENT_HELD;
 	} else {
 		text_add(&message, "no passing case has a value, wanted %s", section->require);
+		if (!counted->missing && !counted->outcomes[OUTCOME_INVALID] && !counted->passes.count)
+			state = REQUIREMENT_SKIPPED; /* a cell of nothing but skips */
 	}
 	conclude(findings, requirement, state, &message);
 }

@@ -102,11 +102,16 @@ json_t *search_result_json(
 void findings_search_text(
     const struct search_section *search, const struct search_findings *found, struct text *out);
 
-/* Feeds a search with the finished points of its unit. Returns the number of the next run, from 1; sets
- * *no_points to how many runs in a row at the end were no points. Ids are UNIT/NNN. */
+/* Feeds a search with the finished runs of its unit, in the order of their numbers; a number may be missing.
+ * Returns how many there are; sets *no_points to how many in a row at the end were no points. */
 unsigned search_replay(const struct unit *unit, const struct results *results, struct search *search,
     const struct search_section *section, const struct result **points, size_t *point_count,
     unsigned *no_points);
+#define SEARCH_CASES_MAX 10000 /* greatest number of a run; a greater one is a stranger's */
+/* Returns the greatest number of a run that has a result, and the result of one (NULL: none). */
+unsigned search_last_run(const struct unit *unit, const struct results *results);
+const struct result *search_run(const struct unit *unit, const struct results *results, unsigned run);
+/* Ids are UNIT/NNN. */
 void search_case_id(const struct unit *unit, unsigned run, struct text *id);
 #define SEARCH_NO_POINTS_MAX 3 /* in a row: the search ends as incomplete */
 

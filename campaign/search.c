@@ -22,7 +22,8 @@
  * truth in 95 % of devices is the interval for each slope by itself, not only over all that the prior expects
  * (measured by `make campaign-proof`). */
 #define TAIL 0.015
-#define CANDIDATES 16 /* points over the whole span, and as many at quantiles of the threshold */
+#define PENDING_PENALTY 1e6 /* more than any entropy */
+#define CANDIDATES 16       /* points over the whole span, and as many at quantiles of the threshold */
 
 static const double slopes[] = {0.01, 0.03, 0.1, 0.2, 0.35, 0.55, 0.8, 1.1, 1.5, 2};
 static const double slope_priors[] = {0.2, 0.05, 0.06, 0.08, 0.1, 0.11, 0.12, 0.12, 0.1, 0.06};
@@ -39,7 +40,7 @@ struct search {
 	size_t count;       /* thresholds */
 	double *log_thresholds;
 	double (*weight)[SLOPES][LAPSES];
-	unsigned answered, passed;
+	unsigned answered, passed, skipped;
 };
 
 bool search_is_logarithmic(const struct search_settings *settings)
@@ -143,6 +144,11 @@ static void curves_at(struct curves *curves, size_t t, double pass[SLOPES])
 	curves->next = t + 1;
 }
 
+void search_skip(struct search *search)
+{
+	search->skipped++;
+}
+
 static double threshold_weight(const struct search *search, size_t t)
 {
 	double sum = 0;
@@ -244,7 +250,7 @@ struct search_result search_result(const struct search *search)
 	result.state = surely_above > settings->to                                ? SEARCH_ABOVE
 	               : surely_below < settings->from                            ? SEARCH_BELOW
 	               : has_both(search) && is_narrow(search, middle, low, high) ? SEARCH_FOUND
-	               : search->answered >= settings->runs                       ? SEARCH_IMPRECISE
+	               : search->answered + search->skipped >= settings->runs     ? SEARCH_IMPRECISE
 	                                                                          : SEARCH_OPEN;
 	result.threshold = infinite_outside(search, middle);
 	result.low = infinite_outside(search, low);
@@ -381,7 +387,17 @@ static struct search *copy(const struct search *from)
 	return search;
 }
 
-static void choose_point(const struct search *search, double *figure)
+static bool is_pending(double figure, const double *pending, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!(figure < pending[i]) && !(figure > pending[i]))
+			return true;
+	return false;
+}
+
+/* Chooses the best point that no running case has, or, if they have all, the best. */
+static void choose_point(
+    const struct search *search, const double *pending, unsigned pending_count, double *figure)
 {
 	struct sums sums;
 	double least = INFINITY;
@@ -391,6 +407,8 @@ static void choose_point(const struct search *search, double *figure)
 		double at = candidate(search, &sums, i);
 		double entropy = expected_entropy(search, &sums, at);
 
+		if (is_pending(at, pending, pending_count))
+			entropy += PENDING_PENALTY;
 		if (entropy < least) {
 			least = entropy;
 			*figure = at;
@@ -404,16 +422,16 @@ bool search_next(const struct search *search, const double *pending, unsigned pe
 	struct search *supposed;
 
 	if (search_result(search).state != SEARCH_OPEN ||
-	    search->answered + pending_count >= search->settings.runs)
+	    search->answered + search->skipped + pending_count >= search->settings.runs)
 		return false;
 	if (!pending_count) {
-		choose_point(search, figure);
+		choose_point(search, NULL, 0, figure);
 		return true;
 	}
 	supposed = copy(search);
 	for (unsigned i = 0; i < pending_count; i++)
 		search_answer(supposed, pending[i], search_share(supposed, pending[i]) > 0.5);
-	choose_point(supposed, figure);
+	choose_point(supposed, pending, pending_count, figure);
 	search_free(supposed);
 	return true;
 }

@@ -61,6 +61,8 @@ void search_free(struct search *search);
  * point is another one. */
 bool search_next(const struct search *search, const double *pending, unsigned pending_count, double *figure);
 void search_answer(struct search *search, double figure, bool passed);
+/* A case that was no point (skipped, or invalid) counts as a run. */
+void search_skip(struct search *search);
 struct search_result search_result(const struct search *search);
 /* Returns whether the span is searched in the logarithm of the figure. */
 bool search_is_logarithmic(const struct search_settings *settings);

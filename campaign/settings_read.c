@@ -54,6 +54,8 @@ static void *read_sections(struct settings *settings, const struct section_kind 
 
 		if (section->kind != kind)
 			continue;
+		if (section->name[0] == '.')
+			ini_complain(section, NULL, complaints, "has a name that begins with `.`");
 		keys_set_defaults(kind, into, reading);
 		/* A default list is replaced, not extended. */
 		if (kind == settings_kinds[KIND_CAMPAIGN] && ini_entry(section, "seeds"))

@@ -155,8 +155,8 @@ void sweep_places(const struct analysis *analysis, const struct sweep_seen *seen
 	/* DTLS 1.3 hides what its encrypted handshake records are: they count up. */
 	for (int way = 0; way < WAYS && handshake->is_1_3; way++)
 		if (sweep->ways[way])
-			add_numbered(result, (enum way)way, "unified", "dtls = unified;epoch = 2;scope = first",
-			    seen->encrypted[way], &datagram);
+			add_numbered(result, (enum way)way, "unified",
+			    "dtls = unified;epoch = 2;scope = first", seen->encrypted[way], &datagram);
 }
 
 /* ---- What references share ---- */

@@ -108,7 +108,7 @@ static void add_cell(const struct campaign *campaign, const struct cell *cell, j
 	source.cell = cell;
 	setup = network_build(&source, names, complaints);
 	text_add(&name, "cell %s", cell->id);
-	if (network_write(&source, setup, 0, NULL, NULL, &text, &error) == 0) {
+	if (network_write(&source, setup, 0, NULL, &text, &error) == 0) {
 		for (const char *line = text.at; *line; line += *line == '\n') {
 			size_t size = strcspn(line, "\n");
 

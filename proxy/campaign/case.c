@@ -34,6 +34,12 @@
 
 enum step { STEP_BENCH, STEP_PREPARE, STEP_PROXY, STEP_TEST, STEP_STOP, STEP_CLEANUP, STEP_OVER };
 
+/* Variables, with a NULL at the end. */
+struct environment {
+	char **all;
+	size_t count;
+};
+
 struct case_run {
 	const struct case_context *context;
 	struct case_task task;
@@ -44,11 +50,8 @@ struct case_run {
 	struct text ready;
 	char *socket; /* of the control API */
 	struct text broken;
-	struct {
-		char **all;
-		size_t count;
-	} environment;  /* NULL-terminated */
-	char *prepared; /* contents of $DEADZONE_SET */
+	struct environment environment, bench_environment; /* the latter for the commands of the bench */
+	char *prepared;                                    /* contents of $DEADZONE_SET */
 	ns_t test_began, test_seconds, test_ended_wall;
 	bool test_ran, timed_out, interrupted;
 	int status, signal;
@@ -137,6 +140,20 @@ static void set_axes(struct case_run *run)
 	}
 }
 
+static void environment_copy(struct environment *to, const struct environment *from)
+{
+	to->all = memory_new(from->count + 1, sizeof(*to->all));
+	for (to->count = 0; to->count < from->count; to->count++)
+		to->all[to->count] = memory_text(from->all[to->count], strlen(from->all[to->count]));
+}
+
+static void environment_free(struct environment *environment)
+{
+	for (size_t i = 0; i < environment->count; i++)
+		free(environment->all[i]);
+	free(environment->all);
+}
+
 static void fill_environment(struct case_run *run)
 {
 	const struct case_task *task = &run->task;
@@ -147,6 +164,8 @@ static void fill_environment(struct case_run *run)
 		environment_put(run, task->bench->environment.all[i]);
 	environment_set(run, "BENCH", "%s", task->bench ? task->bench->name : "");
 	set_axes(run);
+	/* What setup leaves running is no part of the case, and must not carry its folder's name. */
+	environment_copy(&run->bench_environment, &run->environment);
 	if (!task->id)
 		return;
 	environment_set(run, "SEED", "%" PRIu64, task->seed);
@@ -300,8 +319,7 @@ static int write_case(struct case_run *run)
 	if (errors.size) {
 		break_case(run, "the configuration is wrong: %.*s", (int)strcspn(errors.at, "\n"), errors.at);
 		failed = -1;
-	} else if (network_write(
-	               &source, setup, run->task.seed, run->task.fault, run->task.folder, &text, &error) ||
+	} else if (network_write(&source, setup, run->task.seed, run->task.fault, &text, &error) ||
 	           output_file_open(&file, path, &error)) {
 		break_case(run, "%s", error.text);
 		failed = -1;
@@ -397,7 +415,7 @@ static void begin_bench(struct case_run *run, ns_t now)
 {
 	const char *words[] = {"/bin/sh", "-c", NULL, NULL};
 	struct child_options options = {.words = words,
-	    .environment = run->environment.all,
+	    .environment = run->bench_environment.all,
 	    .folder = run->context->home,
 	    .passed = -1,
 	    .keeps_group = true};
@@ -513,6 +531,8 @@ static void end_test(struct case_run *run, ns_t now)
 
 static void begin_stop(struct case_run *run, ns_t now)
 {
+	if (!folder_exists(run->task.folder))
+		break_case(run, "its folder, $DEADZONE_DIR, was removed");
 	if (run->ready_fd >= 0) {
 		close(run->ready_fd);
 		run->ready_fd = -1;
@@ -712,9 +732,8 @@ void case_free(struct case_run *run)
 {
 	if (!run)
 		return;
-	for (size_t i = 0; i < run->environment.count; i++)
-		free(run->environment.all[i]);
-	free(run->environment.all);
+	environment_free(&run->environment);
+	environment_free(&run->bench_environment);
 	free(run->prepared);
 	free(run->socket);
 	text_free(&run->ready);
@@ -875,6 +894,11 @@ static void judge(struct case_run *run)
 	free(capture);
 }
 
+size_t case_bench_done(const struct case_run *run)
+{
+	return run->bench_done;
+}
+
 const char *case_bench_failure(const struct case_run *run)
 {
 	return run->bench_failure.size ? run->bench_failure.at : NULL;
@@ -928,9 +952,8 @@ int case_command(const struct case_context *context, const struct bench_section 
 	}
 	if (options.output >= 0)
 		close(options.output);
-	for (size_t i = 0; i < environment.environment.count; i++)
-		free(environment.environment.all[i]);
-	free(environment.environment.all);
+	environment_free(&environment.environment);
+	environment_free(&environment.bench_environment);
 	text_free(&failure);
 	return status;
 }

@@ -70,6 +70,8 @@ void case_interrupt(struct case_run *run, ns_t now);
 /* Kills everything at once. */
 void case_kill(struct case_run *run);
 
+/* Returns how many commands of the bench have run. */
+size_t case_bench_done(const struct case_run *run);
 /* Once the case is over: returns why a command of the bench failed, or NULL. Then there is no result. */
 const char *case_bench_failure(const struct case_run *run);
 /* Hands out the result of a case that is over, to be freed with result_fini, and the proxy's summary (NULL:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/campaign/child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -217,7 +218,7 @@ ns_t child_due(const struct child *child)
 
 /* ---- Orphans ---- */
 
-/* Returns whether the environment of a process holds the string. */
+/* Returns whether the environment of a process holds a string that begins with `mark`. */
 static bool has_mark(pid_t pid, const char *mark)
 {
 	char path[64], *line = NULL;
@@ -228,11 +229,26 @@ static bool has_mark(pid_t pid, const char *mark)
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
 	in = fopen(path, "re");
 	while (in && !found && getdelim(&line, &cap, '\0', in) > 0)
-		found = strcmp(line, mark) == 0;
+		found = strncmp(line, mark, strlen(mark)) == 0;
 	if (in)
 		fclose(in);
 	free(line);
 	return found;
+}
+
+void child_kill_marked(pid_t group, const char *mark)
+{
+	DIR *folder = opendir("/proc");
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder))) {
+		pid_t pid = atoi(entry->d_name);
+
+		if (pid > 1 && getpgid(pid) == group && has_mark(pid, mark))
+			kill(pid, SIGKILL);
+	}
+	if (folder)
+		closedir(folder);
 }
 
 static unsigned kill_once(const char *mark)

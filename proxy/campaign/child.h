@@ -67,6 +67,9 @@ void child_kill(struct child *child);
 ns_t child_due(const struct child *child);
 /* Kills what a child with `keeps_group` has left in its group. */
 void child_kill_group(pid_t group);
+/* Kills the members of a process group of an earlier invocation whose environment holds a string that begins
+ * with `mark`. */
+void child_kill_marked(pid_t group, const char *mark);
 /* Kills the orphans whose environment holds the string `mark` ("NAME=VALUE"), or all if it is NULL, and reaps
  * them. Returns how many there were. */
 unsigned child_kill_orphans(const char *mark);

@@ -74,13 +74,15 @@ static void fill_slot(struct engine *engine, struct slot *slot, ns_t now)
 
 		if (work->state != WORK_OPEN || !bench_may_run(engine, slot, work))
 			continue;
+		if (work->running && engine_unit(engine, work)->kind != UNIT_SEARCH)
+			continue; /* its bench need not be claimed for nothing */
 		if (!bench_claim(engine, bench, now))
 			return;
 		if (!work_offer(engine, work, slot, now))
 			continue;
 		if (!bench_ready(engine, slot, &engine->plan->cells[engine_unit(engine, work)->cell], now)) {
 			if (engine_unit(engine, work)->kind == UNIT_SEARCH)
-				work->retry_run = slot->run_number;
+				work_retry(work, slot->run_number, slot->tries);
 			return;
 		}
 		engine_start_work(engine, slot, i, now);
@@ -238,8 +240,10 @@ static void loop(struct engine *engine)
 		for (size_t i = 0; i < engine->slot_count; i++) {
 			struct slot *slot = &engine->slots[i];
 
-			if (slot->run)
+			if (slot->run) {
 				case_poll(slot->run, now);
+				bench_progress(engine, slot);
+			}
 			if (slot->run && case_is_over(slot->run))
 				engine_finish_case(engine, slot);
 			fill_slot(engine, slot, now);
@@ -299,6 +303,7 @@ static void close_slots(struct engine *engine)
 		engine->end->held += engine->works[i].state == WORK_OPEN && engine->works[i].is_held;
 		claim_release(&engine->works[i].claim, engine->store);
 		search_free(engine->works[i].search);
+		free(engine->works[i].retries);
 	}
 	free(engine->works);
 }

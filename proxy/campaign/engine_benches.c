@@ -17,7 +17,7 @@ static const char *bench_name(const struct bench *bench)
 	return bench->section ? bench->section->name : "bench";
 }
 
-static bool fits_cell(const struct engine *engine, const struct bench *bench, const struct cell *cell)
+bool bench_fits(const struct engine *engine, const struct bench *bench, const struct cell *cell)
 {
 	if (!bench->section || !bench->section->only.count)
 		return true;
@@ -31,13 +31,15 @@ bool bench_may_run(const struct engine *engine, const struct slot *slot, const s
 {
 	const struct cell *cell = &engine->plan->cells[engine_unit(engine, work)->cell];
 
-	if (!fits_cell(engine, slot->bench, cell))
+	if (!bench_fits(engine, slot->bench, cell))
 		return false;
 	/* After an invalid case another bench is tried, if there is one. */
 	for (size_t i = 0; work->avoided == slot->bench && i < engine->bench_count; i++) {
 		const struct bench *other = &engine->benches[i];
 
-		if (other != slot->bench && !other->is_out && fits_cell(engine, other, cell))
+		/* One that another invocation holds is none: it may be waiting for ours. */
+		if (other != slot->bench && !other->is_out && (other->claim.path || !other->look_again) &&
+		    bench_fits(engine, other, cell))
 			return false;
 	}
 	return true;
@@ -118,6 +120,10 @@ static void note_set_up(struct engine *engine, struct bench *bench)
 	struct output_file file;
 	struct error error;
 
+	if (bench->is_set_up) {
+		free(path);
+		return;
+	}
 	bench->is_set_up = true;
 	ready_text(engine, &text);
 	if (engine_settings(engine)->setup && output_file_open(&file, path, &error) == 0) {
@@ -162,16 +168,21 @@ bool bench_ready(struct engine *engine, struct slot *slot, const struct cell *ce
 	return true;
 }
 
-void bench_note_changes(struct engine *engine, struct slot *slot, const struct cell *cell)
+void bench_progress(struct engine *engine, struct slot *slot)
 {
 	const struct settings *settings = engine->plan->settings;
+	struct bench *bench = slot->bench;
+	size_t done = case_bench_done(slot->run);
 
-	slot->bench->is_busy = false;
-	if (!slot->bench->is_set_up)
-		note_set_up(engine, slot->bench);
+	if (done && slot->before[0].command == settings->campaign.setup)
+		note_set_up(engine, bench);
+	if (done < slot->before_count)
+		return;
 	for (size_t a = 0; a < settings->axis_count; a++)
 		if (settings->axes[a].change)
-			slot->bench->values[a] = plan_value(engine->plan, cell, a)->label;
+			bench->values[a] = plan_value(engine->plan, case_task(slot->run)->cell, a)->label;
+	slot->before_count = 0; /* noted */
+	bench->is_busy = false;
 }
 
 /* While a teardown runs: claims are renewed, and a second signal ends it. */
@@ -190,7 +201,7 @@ void bench_tear_down(struct engine *engine, struct bench *bench)
 	struct case_command command = {campaign->teardown, campaign->setup_timeout};
 	struct error error;
 
-	if (campaign->teardown && bench->is_set_up && engine->signal_count < 2) {
+	if (campaign->teardown && bench->is_used && engine->signal_count < 2) {
 		char *log = store_path(engine->store, "benches/%s.log", bench_name(bench));
 		char *ready = ready_file(engine, bench);
 

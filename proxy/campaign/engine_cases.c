@@ -2,7 +2,6 @@
 /* Cases: how one begins, what is stored of it, and what follows from its outcome. */
 #include "proxy/campaign/engine_inside.h"
 
-#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,11 +13,13 @@
 
 #define BASELINE_EVERY 50 /* cases */
 
-static void start_case(struct engine *engine, struct slot *slot, const struct case_task *task, ns_t now)
+/* `place`: of the case's folder while it runs. */
+static void start_case(
+    struct engine *engine, struct slot *slot, const struct case_task *task, const char *place, ns_t now)
 {
 	struct error error;
 
-	slot->folder = store_begin(engine->store, task->id, &error);
+	slot->folder = store_begin(engine->store, place, &error);
 	if (slot->folder) {
 		struct case_task full = *task;
 
@@ -29,6 +30,7 @@ static void start_case(struct engine *engine, struct slot *slot, const struct ca
 		full.bench_log = slot->bench_log;
 		slot->run = case_new(engine->context, &full, now);
 		slot->bench->running++;
+		slot->bench->is_used = true;
 	} else {
 		slot->bench->is_busy = false;
 		engine_stop(engine, "%s", error.text);
@@ -53,7 +55,7 @@ void engine_start_work(struct engine *engine, struct slot *slot, size_t index, n
 	                                               : NULL};
 
 	slot->work = index;
-	start_case(engine, slot, &task, now);
+	start_case(engine, slot, &task, task.id, now);
 	if (slot->run)
 		work->running++;
 }
@@ -61,37 +63,26 @@ void engine_start_work(struct engine *engine, struct slot *slot, size_t index, n
 void engine_start_baseline(struct engine *engine, struct slot *slot, ns_t now)
 {
 	const struct campaign_settings *campaign = engine_settings(engine);
-	struct case_task task = {.cell = &engine->plan->cells[0],
-	    .seed = campaign->seeds.count ? campaign->seeds.all[0] : 1,
-	    .is_clean = true};
+	struct case_task task = {
+	    .seed = campaign->seeds.count ? campaign->seeds.all[0] : 1, .is_clean = true};
+	struct text place = {0};
 
-	if (!bench_ready(engine, slot, task.cell, now))
+	for (size_t i = 0; i < engine->plan->cell_count && !task.cell; i++)
+		if (bench_fits(engine, slot->bench, &engine->plan->cells[i]))
+			task.cell = &engine->plan->cells[i];
+	if (!task.cell || !bench_ready(engine, slot, task.cell, now))
 		return;
 	text_clear(&slot->id);
 	text_add(&slot->id, "baseline/%u", ++engine->baselines);
 	task.id = slot->id.at;
 	slot->work = SIZE_MAX;
-	start_case(engine, slot, &task, now);
+	/* Another invocation may run its own at the same time. */
+	text_add(&place, "baseline-%d/%u", (int)getpid(), engine->baselines);
+	start_case(engine, slot, &task, place.at, now);
+	text_free(&place);
 }
 
-/* Removes the copies of tables and traces, which are named "1-NAME". */
-static void remove_copies(const char *folder)
-{
-	struct text pattern = {0};
-	glob_t found;
-
-	for (const char *c = folder; *c; c++)
-		text_add(&pattern, strchr("*?[\\", *c) ? "\\%c" : "%c", *c);
-	text_add_word(&pattern, "/[0-9]*-*");
-	if (glob(pattern.at, GLOB_NOSORT, NULL, &found) == 0) {
-		for (size_t i = 0; i < found.gl_pathc; i++)
-			unlink(found.gl_pathv[i]);
-		globfree(&found);
-	}
-	text_free(&pattern);
-}
-
-/* Removes what `keep` does not want of a case. */
+/* Removes what `keep` does not want of a case; what is kept gets its tables and traces beside it. */
 static void prune(const struct engine *engine, const char *folder, const struct result *result)
 {
 	static const char *const files[] = {"run.pcapng", "test.log", "proxy.log", "summary.json",
@@ -99,6 +90,7 @@ static void prune(const struct engine *engine, const char *folder, const struct 
 	enum campaign_keep keep = engine_settings(engine)->keep;
 	bool has_failed = result->outcome == OUTCOME_FAIL || result->outcome == OUTCOME_TIMEOUT ||
 	                  result->outcome == OUTCOME_INVALID;
+	struct error error;
 	bool is_kept = keep == KEEP_ALL || (keep == KEEP_FAILED && has_failed);
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
@@ -110,8 +102,8 @@ static void prune(const struct engine *engine, const char *folder, const struct 
 			unlink(path.at);
 		text_free(&path);
 	}
-	if (!is_kept)
-		remove_copies(folder);
+	if (is_kept && network_keep(folder, &error))
+		log_error("%s: %s", result->id, error.text);
 }
 
 /* Writes result.json, with the axes and the proxy's summary. */
@@ -168,39 +160,19 @@ static void judge_bench(struct engine *engine, struct bench *bench, const struct
 		bench_take_out(engine, bench, result->reason ? result->reason : "its cases are invalid");
 }
 
-/* Writes search.json beside the cases of a search that has ended. */
-static void write_search(struct engine *engine, const struct work *work)
-{
-	const struct unit *unit = engine_unit(engine, work);
-	const struct search_section *section = &engine->plan->settings->searches[unit->section];
-	struct search_findings found = {.result = search_result(work->search), .no_points = work->no_points};
-	char *path = store_path(engine->store, "units/%s/search.json", unit->id);
-	struct text text = {0};
-	struct error error;
-	json_t *json;
-
-	found.is_incomplete = found.result.state == SEARCH_OPEN;
-	findings_search_text(section, &found, &text);
-	json = search_result_json(section, &found, text.at);
-	if (store_write_json(path, json, &error))
-		engine_stop(engine, "%s", error.text);
-	json_decref(json);
-	text_free(&text);
-	free(path);
-}
-
 /* Decides what becomes of the work after one of its cases. */
 static void conclude_work(struct engine *engine, struct slot *slot, const struct result *result)
 {
 	struct work *work = &engine->works[slot->work];
 	const struct unit *unit = engine_unit(engine, work);
 	bool is_invalid = result->outcome == OUTCOME_INVALID;
+	unsigned tries = is_invalid ? (unit->kind == UNIT_SEARCH ? slot->tries : work->invalid) + 1 : 0;
 
-	work->invalid = is_invalid ? work->invalid + 1 : 0;
+	work->invalid = tries;
 	work->avoided = is_invalid ? slot->bench : NULL;
-	if (is_invalid && work->invalid <= engine_settings(engine)->retry && !engine->stopping) {
+	if (is_invalid && tries <= engine_settings(engine)->retry && !engine->stopping) {
 		if (unit->kind == UNIT_SEARCH)
-			work->retry_run = slot->run_number;
+			work_retry(work, slot->run_number, tries);
 		return;
 	}
 	switch (unit->kind) {
@@ -219,12 +191,9 @@ static void conclude_work(struct engine *engine, struct slot *slot, const struct
 		works_add(engine);
 		break;
 	case UNIT_SEARCH:
+		/* The next offer finds out whether it goes on. */
 		work->invalid = 0;
 		work_answer(engine, work, result);
-		if (!work->running && !work_goes_on(work)) {
-			write_search(engine, work);
-			work_finish(engine, work);
-		}
 		break;
 	}
 }
@@ -317,14 +286,13 @@ void engine_finish_case(struct engine *engine, struct slot *slot)
 	slot->bench->running--;
 	if (work)
 		work->running--;
-	if (slot->before_count && !failure && !case_was_interrupted(slot->run))
-		bench_note_changes(engine, slot, case_task(slot->run)->cell);
-	slot->bench->is_busy = false;
+	bench_progress(engine, slot);
+	slot->bench->is_busy &= !slot->before_count; /* its commands did not come to their end */
 	if (failure || case_was_interrupted(slot->run)) {
 		if (failure)
 			bench_take_out(engine, slot->bench, failure);
 		if (is_retried)
-			work->retry_run = slot->run_number;
+			work_retry(work, slot->run_number, slot->tries);
 		store_discard(engine->store, slot->folder);
 		slot->folder = NULL;
 	} else {

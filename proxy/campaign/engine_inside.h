@@ -38,8 +38,10 @@ struct work {
 	unsigned invalid;            /* tries of the current case that were invalid */
 	const struct bench *avoided; /* where the last try was invalid */
 	struct search *search;
-	unsigned next_run;  /* of a search, from 1 */
-	unsigned retry_run; /* of a search: an invalid run to try again; 0: none */
+	struct retry {
+		unsigned run, tries; /* number, and how often it was invalid in this invocation */
+	} * retries;                 /* of a search: runs to try again */
+	size_t retry_count;
 	unsigned no_points; /* of a search: cases in a row without an outcome that counts */
 	ns_t look_again;    /* another job holds it; 0: no */
 	bool is_held;       /* its holder is known to live */
@@ -53,6 +55,7 @@ struct bench {
 	struct claim claim;
 	ns_t look_again; /* at its claim */
 	bool was_told, is_set_up, is_out, is_busy;
+	bool is_used;        /* a case has begun on it: teardown runs in the end */
 	unsigned running;    /* cases */
 	unsigned invalid;    /* cases in a row */
 	const char **values; /* of each axis with `change`, as last changed here; NULL: never */
@@ -68,6 +71,7 @@ struct slot {
 	double point; /* of a search */
 	char *folder, *bench_log;
 	unsigned run_number; /* of the case, in its search */
+	unsigned tries;      /* of that number that were invalid */
 	struct case_command before[BEFORE_MAX];
 	size_t before_count;
 };
@@ -114,12 +118,16 @@ bool works_add(struct engine *engine);
  * there is none for this slot now; then the work may be done. */
 bool work_offer(struct engine *engine, struct work *work, struct slot *slot, ns_t now);
 void work_finish(struct engine *engine, struct work *work);
+/* Notes that a run of a search, which was invalid `tries` times, is to be tried again. */
+void work_retry(struct work *work, unsigned run, unsigned tries);
 /* Feeds a search with the outcome of one more case. */
 void work_answer(struct engine *engine, struct work *work, const struct result *result);
 /* Returns whether a search needs more points. */
 bool work_goes_on(const struct work *work);
 
 /* engine_benches.c */
+/* Returns whether the bench may run cases of this cell. */
+bool bench_fits(const struct engine *engine, const struct bench *bench, const struct cell *cell);
 /* Returns whether the slot's bench may run cases of the work. */
 bool bench_may_run(const struct engine *engine, const struct slot *slot, const struct work *work);
 /* The bench gets no more cases; without any bench left, the campaign ends. */
@@ -129,8 +137,9 @@ bool bench_claim(struct engine *engine, struct bench *bench, ns_t now);
 /* Collects the commands that the bench needs before a case of this cell. Returns false if it cannot run one
  * now: other cases must end first. */
 bool bench_ready(struct engine *engine, struct slot *slot, const struct cell *cell, ns_t now);
-/* The commands of the bench have run: it is set up, and has the values of this cell. */
-void bench_note_changes(struct engine *engine, struct slot *slot, const struct cell *cell);
+/* Notes which of the commands that bench_ready has collected have run; after the last one, the bench is free
+ * for other cases. */
+void bench_progress(struct engine *engine, struct slot *slot);
 /* Runs `teardown` and releases the claim. */
 void bench_tear_down(struct engine *engine, struct bench *bench);
 

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "campaign/findings.h"
+#include "proxy/campaign/folder.h"
 #include "proxy/run/log.h"
 
 bool works_add(struct engine *engine)
@@ -20,7 +21,7 @@ bool works_add(struct engine *engine)
 		    !(engine->options->is_shard && unit->kind == UNIT_REFERENCES))
 			continue;
 		engine->works = memory_grow(engine->works, engine->work_count, sizeof(*engine->works));
-		engine->works[engine->work_count++] = (struct work){.unit = engine->planned, .next_run = 1};
+		engine->works[engine->work_count++] = (struct work){.unit = engine->planned};
 	}
 	return engine->work_count > before;
 }
@@ -44,46 +45,32 @@ void work_finish(struct engine *engine, struct work *work)
 		engine->first_open++;
 }
 
-/* Returns the first of the invalid runs just before run `next` of a search, or 0. */
-static unsigned first_invalid(const struct engine *engine, const struct unit *unit, unsigned next)
-{
-	unsigned first = 0;
-
-	for (unsigned run = next - 1; run > 0; run--) {
-		struct text id = {0};
-		const struct result *result;
-
-		search_case_id(unit, run, &id);
-		result = results_get(engine->results, id.at);
-		text_free(&id);
-		if (!result || result->outcome != OUTCOME_INVALID)
-			break;
-		first = run;
-	}
-	return first;
-}
-
 bool work_goes_on(const struct work *work)
 {
 	return work->no_points < SEARCH_NO_POINTS_MAX && search_result(work->search).state == SEARCH_OPEN;
 }
 
-/* Feeds the search with its finished points; returns whether it goes on. */
-static bool replay_search(struct engine *engine, struct work *work)
+void work_retry(struct work *work, unsigned run, unsigned tries)
+{
+	work->retries = memory_grow(work->retries, work->retry_count, sizeof(*work->retries));
+	work->retries[work->retry_count++] = (struct retry){run, tries};
+}
+
+/* Feeds the search with its finished runs; invalid ones, of earlier invocations, are tried again. */
+static void replay_search(struct engine *engine, struct work *work)
 {
 	const struct unit *unit = engine_unit(engine, work);
-	const struct search_section *section = &engine->plan->settings->searches[unit->section];
-	size_t points;
+	unsigned last = search_last_run(unit, engine->results);
 
-	work->search = search_new(&section->settings);
-	work->next_run = search_replay(
-	    unit, engine->results, work->search, section, NULL, &points, &work->no_points);
-	/* What an earlier invocation could not have is tried again. */
-	if (work->no_points) {
-		work->retry_run = first_invalid(engine, unit, work->next_run);
-		work->no_points = work->retry_run ? 0 : work->no_points;
+	work->search = search_new(&engine->plan->settings->searches[unit->section].settings);
+	for (unsigned run = 1; run <= last; run++) {
+		const struct result *result = search_run(unit, engine->results, run);
+
+		if (result && result->outcome == OUTCOME_INVALID)
+			work_retry(work, run, 0);
+		else if (result)
+			work_answer(engine, work, result);
 	}
-	return work_goes_on(work);
 }
 
 void work_answer(struct engine *engine, struct work *work, const struct result *result)
@@ -95,6 +82,7 @@ void work_answer(struct engine *engine, struct work *work, const struct result *
 
 	if (!outcome_is_judged(result->outcome) || !result->figure ||
 	    figure_read(result->figure, &section->settings.unit, &figure, &error)) {
+		search_skip(work->search);
 		work->no_points++;
 		return;
 	}
@@ -186,7 +174,8 @@ static void put_aside(struct engine *engine, struct work *work)
 	const struct unit *unit = engine_unit(engine, work);
 	struct error error;
 
-	if (!engine->options->again || work->is_fresh)
+	/* The references of a sweep may be another shard's. */
+	if (!engine->options->again || work->is_fresh || !engine->selects(unit, engine->user))
 		return;
 	work->is_fresh = true;
 	for (unsigned run = 1;; run++) {
@@ -224,6 +213,44 @@ static unsigned collect_points(const struct engine *engine, const struct work *w
 	return count;
 }
 
+/* Returns the least number of a run that has no result and is not under way. */
+static unsigned free_run(const struct engine *engine, const struct work *work)
+{
+	const struct unit *unit = engine_unit(engine, work);
+
+	for (unsigned run = 1;; run++) {
+		bool is_used = search_run(unit, engine->results, run) != NULL;
+
+		for (size_t i = 0; i < engine->slot_count; i++)
+			is_used |= engine->slots[i].run &&
+			           engine->slots[i].work == (size_t)(work - engine->works) &&
+			           engine->slots[i].run_number == run;
+		if (!is_used)
+			return run;
+	}
+}
+
+/* Writes search.json beside the cases of a search that has ended. */
+static void write_search(struct engine *engine, const struct work *work)
+{
+	const struct unit *unit = engine_unit(engine, work);
+	const struct search_section *section = &engine->plan->settings->searches[unit->section];
+	struct search_findings found = {.result = search_result(work->search), .no_points = work->no_points};
+	char *path = store_path(engine->store, "units/%s/search.json", unit->id);
+	struct text text = {0};
+	struct error error;
+	json_t *json;
+
+	found.is_incomplete = found.result.state == SEARCH_OPEN;
+	findings_search_text(section, &found, &text);
+	json = search_result_json(section, &found, text.at);
+	if (folder_make_above(path, &error) || store_write_json(path, json, &error))
+		engine_stop(engine, "%s", error.text);
+	json_decref(json);
+	text_free(&text);
+	free(path);
+}
+
 /* Chooses the next point of a search. Returns false if there is none now; then the work may be done. */
 static bool next_point(struct engine *engine, struct work *work, struct slot *slot)
 {
@@ -235,15 +262,23 @@ static bool next_point(struct engine *engine, struct work *work, struct slot *sl
 
 	if (work->running && engine->slot_count == 1)
 		return false;
-	if (!work->search && !replay_search(engine, work) && !work->retry_run) {
-		work_finish(engine, work);
+	if (!work->search)
+		replay_search(engine, work);
+	pending = collect_points(engine, work, points);
+	if (!work_goes_on(work) || !search_next(work->search, points, pending, &slot->point)) {
+		if (!work->running) {
+			write_search(engine, work);
+			work_finish(engine, work);
+		}
 		return false;
 	}
-	pending = collect_points(engine, work, points);
-	if (!work_goes_on(work) || !search_next(work->search, points, pending, &slot->point))
-		return false;
-	slot->run_number = work->retry_run ? work->retry_run : work->next_run++;
-	work->retry_run = 0;
+	slot->tries = 0;
+	if (work->retry_count) {
+		slot->run_number = work->retries[--work->retry_count].run;
+		slot->tries = work->retries[work->retry_count].tries;
+	} else {
+		slot->run_number = free_run(engine, work);
+	}
 	search_case_id(unit, slot->run_number, &slot->id);
 	text_add_word(
 	    &slot->figure, figure_text(&section->settings.unit, slot->point, written, sizeof(written)));

@@ -152,9 +152,7 @@ struct setup *network_build(
 struct writing {
 	const struct network_source *source;
 	const struct setup *setup;
-	const char *folder;
 	struct text *out;
-	unsigned copied; /* tables and traces */
 	struct error *error;
 	int failed;
 };
@@ -222,32 +220,6 @@ static void add_absolute(const char *file, const char *path, struct text *out)
 	text_free(&joined);
 }
 
-/* Copies a table or trace into the folder of the case, and adds its name there. */
-static void copy_file(struct writing *w, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	struct text bytes = {0}, name = {0}, to = {0};
-	struct output_file file;
-	int fd = regular_open(path, false, w->error);
-
-	text_add(&name, "%u-%s", ++w->copied, slash ? slash + 1 : path);
-	text_add(&to, "%s/%s", w->folder, name.at);
-	if (fd < 0 || regular_read(fd, path, INI_FILE_MAX, &bytes, w->error) ||
-	    output_file_open(&file, to.at, w->error)) {
-		w->failed = -1;
-	} else {
-		if (bytes.size)
-			fwrite(bytes.at, 1, bytes.size, file.out);
-		w->failed = output_file_close(&file, to.at, w->error);
-	}
-	if (fd >= 0)
-		close(fd);
-	text_add_word(w->out, name.at);
-	text_free(&bytes);
-	text_free(&name);
-	text_free(&to);
-}
-
 static void write_value(struct writing *w, const struct ini_entry *entry)
 {
 	const char *prefix, *path = path_in_value(entry, &prefix);
@@ -264,10 +236,7 @@ static void write_value(struct writing *w, const struct ini_entry *entry)
 	}
 	text_add_word(w->out, prefix);
 	add_absolute(strcmp(entry->key, "keylog") == 0 ? "" : entry->file, path, &absolute);
-	if (strcmp(entry->key, "keylog") == 0 || !w->folder)
-		text_add_word(w->out, absolute.at);
-	else
-		copy_file(w, absolute.at);
+	text_add_word(w->out, absolute.at);
 	text_free(&absolute);
 }
 
@@ -293,9 +262,9 @@ static void write_section(struct writing *w, const struct ini_section *section)
 }
 
 int network_write(const struct network_source *source, const struct setup *setup, uint64_t seed,
-    const char *fault, const char *folder, struct text *out, struct error *error)
+    const char *fault, struct text *out, struct error *error)
 {
-	struct writing w = {.source = source, .setup = setup, .folder = folder, .out = out, .error = error};
+	struct writing w = {.source = source, .setup = setup, .out = out, .error = error};
 	const struct ini_section *proxy = ini_find(setup->ini, "proxy", "");
 
 	text_add(out, "; The network of one case. It repeats by hand: deadzone run -c FILE\n");
@@ -310,6 +279,79 @@ int network_write(const struct network_source *source, const struct setup *setup
 		if (ini_section(setup->ini, i) != proxy)
 			write_section(&w, ini_section(setup->ini, i));
 	return w.failed;
+}
+
+/* ---- Keeping ---- */
+
+static int copy_file(const char *from, const char *to, struct error *error)
+{
+	struct text bytes = {0};
+	struct output_file file;
+	int fd = regular_open(from, false, error);
+	int failed = fd < 0 || regular_read(fd, from, INI_FILE_MAX, &bytes, error) ||
+	             output_file_open(&file, to, error);
+
+	if (!failed) {
+		if (bytes.size)
+			fwrite(bytes.at, 1, bytes.size, file.out);
+		failed = output_file_close(&file, to, error);
+	}
+	if (fd >= 0)
+		close(fd);
+	text_free(&bytes);
+	return failed;
+}
+
+/* Adds a line of case.ini. If it names a table or trace, that is copied beside, and named relative to it. */
+static int keep_line(const char *folder, char *line, unsigned *copied, struct text *out, struct error *error)
+{
+	char *equals = strstr(line, " = ");
+	struct ini_entry entry = {.key = line, .value = equals ? equals + 3 : ""};
+	const char *prefix, *path = NULL, *slash;
+	struct text name = {0}, to = {0};
+	int failed = 0;
+
+	if (equals) {
+		*equals = '\0';
+		path = strcmp(entry.key, "keylog") == 0 ? NULL : path_in_value(&entry, &prefix);
+	}
+	if (!path) {
+		text_add(out, equals ? "%s = %s\n" : "%s%s\n", entry.key, entry.value);
+		return 0;
+	}
+	slash = strrchr(path, '/');
+	text_add(&name, "%u-%s", ++*copied, slash ? slash + 1 : path);
+	text_add(&to, "%s/%s", folder, name.at);
+	failed = copy_file(path, to.at, error);
+	text_add(out, "%s = %s%s\n", entry.key, prefix, name.at);
+	text_free(&name);
+	text_free(&to);
+	return failed;
+}
+
+int network_keep(const char *folder, struct error *error)
+{
+	struct text path = {0}, whole = {0}, out = {0};
+	struct output_file file;
+	unsigned copied = 0;
+	int fd, failed;
+
+	text_add(&path, "%s/case.ini", folder);
+	fd = regular_open(path.at, false, error);
+	failed = fd < 0 || regular_read(fd, path.at, INI_FILE_MAX, &whole, error);
+	for (char *rest = whole.at, *line; !failed && (line = strsep(&rest, "\n"));)
+		if (rest || *line)
+			failed = keep_line(folder, line, &copied, &out, error);
+	if (!failed && copied && (failed = output_file_open(&file, path.at, error)) == 0) {
+		fwrite(out.at, 1, out.size, file.out);
+		failed = output_file_close(&file, path.at, error);
+	}
+	if (fd >= 0)
+		close(fd);
+	text_free(&path);
+	text_free(&whole);
+	text_free(&out);
+	return failed ? -1 : 0;
 }
 
 uint64_t network_contents(const struct setup *setup)

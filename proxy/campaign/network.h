@@ -32,11 +32,14 @@ struct setup *network_build(
     const struct network_source *source, struct names *names, struct complaints *complaints);
 
 /* Adds the whole configuration as one ini text: includes resolved, with the seed, without [capture] file and
- * [control]. `fault` is a rule that goes before all others, or NULL. Tables and traces are copied into the
- * folder `folder` and named relative to it. Returns -1 and sets *error if one cannot be copied, or if a line
- * would be too long for an ini file. */
+ * [control], with absolute paths. `fault` is a rule that goes before all others, or NULL. Returns -1 and sets
+ * *error if a line would be too long for an ini file. */
 int network_write(const struct network_source *source, const struct setup *setup, uint64_t seed,
-    const char *fault, const char *folder, struct text *out, struct error *error);
+    const char *fault, struct text *out, struct error *error);
+
+/* Of a case that is kept: copies the tables and traces that its case.ini names into its folder, and names
+ * them relative to it. Returns -1 and sets *error if one cannot be copied. */
+int network_keep(const char *folder, struct error *error);
 
 /* Returns a hash of the contents of the tables and traces that the configuration names. */
 uint64_t network_contents(const struct setup *setup);

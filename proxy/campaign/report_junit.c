@@ -13,6 +13,7 @@
 #define LOG_MAX ((size_t)16 << 20)
 #define CASES_SHOWN 20
 #define LOGS_SHOWN 3
+#define STATUS_INCOMPLETE 1 /* exit status */
 
 /* Writes the last lines of a case's test.log. */
 static void put_log(const char *folder, const char *id, FILE *out)
@@ -72,19 +73,32 @@ static void put_requirement(
 	fputs("  </testcase>\n", out);
 }
 
-static void put_requirements(const struct findings *findings, const char *folder, FILE *out)
+static void put_requirements(
+    const struct findings *findings, const char *folder, int status, const char *reason, FILE *out)
 {
 	unsigned counts[4] = {0};
+	bool is_more;
 
 	for (size_t i = 0; i < findings->requirement_count; i++)
 		counts[findings->requirements[i].state]++;
+	is_more = status == STATUS_INCOMPLETE && !counts[REQUIREMENT_UNKNOWN];
 	fprintf(out,
 	    "<testsuite name=\"deadzone campaign\" tests=\"%zu\" failures=\"%u\" errors=\"%u\" "
 	    "skipped=\"%u\">\n",
-	    findings->requirement_count, counts[REQUIREMENT_FAILED], counts[REQUIREMENT_UNKNOWN],
-	    counts[REQUIREMENT_SKIPPED]);
+	    findings->requirement_count + is_more, counts[REQUIREMENT_FAILED],
+	    counts[REQUIREMENT_UNKNOWN] + is_more, counts[REQUIREMENT_SKIPPED]);
 	for (size_t i = 0; i < findings->requirement_count; i++)
 		put_requirement(findings, &findings->requirements[i], folder, out);
+	if (is_more) {
+		fputs("  <testcase classname=\"deadzone.campaign\" name=\"campaign\">\n    <error message=\"",
+		    out);
+		if (reason && *reason)
+			xml_put(reason, out);
+		else
+			fprintf(out, "not complete: %u cases have not run, %u are invalid", findings->missing,
+			    findings->invalid);
+		fputs("\"/>\n  </testcase>\n", out);
+	}
 	fputs("</testsuite>\n", out);
 }
 
@@ -135,17 +149,26 @@ static void put_cases(const struct findings *findings, const char *folder, FILE 
 	fputs("</testsuite>\n", out);
 }
 
-int report_junit(
-    const struct findings *findings, const char *folder, const char *path, bool by_unit, struct error *error)
+int report_junit(const struct findings *findings, const char *folder, const char *path, int status,
+    const char *reason, struct error *error)
 {
 	struct output_file file;
 
 	if (output_file_open(&file, path, error))
 		return -1;
 	fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n", file.out);
-	if (by_unit)
-		put_cases(findings, folder, file.out);
-	else
-		put_requirements(findings, folder, file.out);
+	put_requirements(findings, folder, status, reason, file.out);
+	return output_file_close(&file, path, error);
+}
+
+int report_junit_cases(
+    const struct findings *findings, const char *folder, const char *path, struct error *error)
+{
+	struct output_file file;
+
+	if (output_file_open(&file, path, error))
+		return -1;
+	fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n", file.out);
+	put_cases(findings, folder, file.out);
 	return output_file_close(&file, path, error);
 }

@@ -18,10 +18,14 @@ void report_text(const struct findings *findings, FILE *out);
  * and `reason` (why the campaign stopped) may be NULL or "". */
 json_t *report_json(const struct findings *findings, const char *subject, const char *reason);
 
-/* Writes one test case for each requirement, or, with `by_unit`, for each case. `folder` is the campaign's,
- * for the last lines of logs. Returns 0, or -1 and sets *error. */
-int report_junit(
-    const struct findings *findings, const char *folder, const char *path, bool by_unit, struct error *error);
+/* Writes one test case for each requirement. An exit `status` of 1 that no requirement explains becomes an
+ * error with `reason`, which may be NULL or "". `folder` is the campaign's, for the last lines of logs.
+ * Returns 0, or -1 and sets *error. */
+int report_junit(const struct findings *findings, const char *folder, const char *path, int status,
+    const char *reason, struct error *error);
+/* Writes one test case for each case of the plan. Returns 0, or -1 and sets *error. */
+int report_junit_cases(
+    const struct findings *findings, const char *folder, const char *path, struct error *error);
 
 /* Writes a page of `deadzone report` for the first failed cases of each cell whose captures are there. */
 void report_case_pages(const struct findings *findings, const char *folder);

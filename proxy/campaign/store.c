@@ -17,6 +17,7 @@
 #include "proxy/campaign/child.h"
 #include "proxy/campaign/folder.h"
 
+#define SCRATCH_RANDOM "XXXXXX" /* as mkdtemp wants it */
 #define RESULT_FILE "result.json"
 #define RESULT_MAX ((size_t)16 << 20)
 #define CLAIM_MAX 4096
@@ -89,6 +90,25 @@ static char *describe_owner(void)
 	return text.at;
 }
 
+/* Makes a folder of our own there: other campaigns may use the same one. */
+static int open_scratch(struct store *store, const char *folder, struct error *error)
+{
+	char *top = absolute(folder, error);
+	struct text path = {0};
+
+	if (!top)
+		return -1;
+	text_add(&path, "%s/deadzone-" SCRATCH_RANDOM, top);
+	free(top);
+	if (!mkdtemp(path.at)) {
+		error_set(error, "`%s` cannot be made: %s", path.at, strerror(errno));
+		text_free(&path);
+		return -1;
+	}
+	store->scratch = path.at;
+	return 0;
+}
+
 int store_open(struct store *store, const char *folder, const char *scratch, struct error *error)
 {
 	*store = (struct store){.folder = absolute(folder, error), .owner = describe_owner()};
@@ -96,13 +116,13 @@ int store_open(struct store *store, const char *folder, const char *scratch, str
 		return -1;
 	if (access(store->folder, W_OK))
 		return error_set(error, "`%s` cannot be written: %s", folder, strerror(errno));
-	if (scratch && !(store->scratch = absolute(scratch, error)))
-		return -1;
-	return 0;
+	return scratch ? open_scratch(store, scratch, error) : 0;
 }
 
 void store_close(struct store *store)
 {
+	if (store->scratch)
+		rmdir(store->scratch);
 	free(store->folder);
 	free(store->scratch);
 	free(store->owner);
@@ -379,8 +399,18 @@ static enum holder find_local_holder(const struct store *store, const char *cont
 	state = process_state(pid, &started);
 	if (state && state != 'Z' && started == start && pid != getpid())
 		return HOLDER_LIVES;
-	if (group > 1)
-		kill(-group, SIGKILL);
+	/* Only what carries the mark of a case here: process ids are used again. */
+	if (group > 1) {
+		struct text mark = {0};
+
+		if (store->scratch) /* another invocation's differs in its last characters */
+			text_add(&mark, "DEADZONE_DIR=%.*s",
+			    (int)(strlen(store->scratch) - strlen(SCRATCH_RANDOM)), store->scratch);
+		else
+			text_add(&mark, "DEADZONE_DIR=%s/", store->folder);
+		child_kill_marked(group, mark.at);
+		text_free(&mark);
+	}
 	return HOLDER_GONE;
 }
 
@@ -425,7 +455,9 @@ enum claim_result claim_take(
 			holder = watch_holder(claim->path, content, now);
 		if (holder != HOLDER_GONE)
 			return give_up(claim, holder == HOLDER_LIVES ? CLAIM_HELD : CLAIM_WATCHED);
-		if (unlink(claim->path)) {
+		if (unlink(claim->path) && errno == EISDIR)
+			return give_up(claim, CLAIM_HELD); /* somebody's folder: the unit is passed over */
+		if (access(claim->path, F_OK) == 0) {
 			error_set(error, "`%s` cannot be removed: %s", claim->path, strerror(errno));
 			return give_up(claim, CLAIM_FAILED);
 		}
@@ -452,9 +484,19 @@ void claim_set_group(struct claim *claim, const struct store *store, pid_t group
 	claim_renew(claim, store);
 }
 
+/* Returns whether the claim is still ours: after a long pause, another may have taken it over. */
+static bool is_ours(const struct claim *claim, const struct store *store)
+{
+	char content[CLAIM_MAX];
+	size_t size = strlen(store->owner);
+
+	return claim->path && read_claim(claim->path, content, sizeof(content)) &&
+	       strncmp(content, store->owner, size) == 0 && content[size] == ' ';
+}
+
 void claim_renew(struct claim *claim, const struct store *store)
 {
-	int fd = claim->path ? open(claim->path, O_WRONLY | O_CLOEXEC) : -1;
+	int fd = is_ours(claim, store) ? open(claim->path, O_WRONLY | O_CLOEXEC) : -1;
 
 	if (fd < 0)
 		return;
@@ -469,7 +511,8 @@ void claim_release(struct claim *claim, const struct store *store)
 
 	if (!claim->path)
 		return;
-	unlink(claim->path);
+	if (is_ours(claim, store))
+		unlink(claim->path);
 	top = store_path(store, "claims");
 	folder_remove_empty(claim->path, top);
 	free(top);

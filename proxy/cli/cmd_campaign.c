@@ -285,8 +285,9 @@ static int write_reports(
 	json_object_set_new(json, "links", json_string(html ? command->store.folder : ""));
 	report_case_pages(findings, command->store.folder);
 	if (store_write_json(json_path ? json_path : own_json, json, &error) ||
-	    report_junit(findings, command->store.folder, junit ? junit : own_junit, false, &error) ||
-	    (by_unit && report_junit(findings, command->store.folder, by_unit, true, &error)) ||
+	    report_junit(
+	        findings, command->store.folder, junit ? junit : own_junit, status, reason, &error) ||
+	    (by_unit && report_junit_cases(findings, command->store.folder, by_unit, &error)) ||
 	    report_page(findings, json, command->store.folder, html ? html : own_html, &error)) {
 		log_error("campaign: %s", error.text);
 		failed = -1;
@@ -359,7 +360,7 @@ static void remove_old_sockets(const char *top)
 static int open_sockets(struct campaign_command *command)
 {
 	const char *top = getenv("XDG_RUNTIME_DIR");
-	struct text path = {0}, lock = {0};
+	struct text path = {0}, lock = {0}, named = {0};
 
 	if (!top || access(top, W_OK) || strlen(top) > 60)
 		top = "/tmp";
@@ -370,11 +371,14 @@ static int open_sockets(struct campaign_command *command)
 		text_free(&path);
 		return -1;
 	}
-	text_add(&lock, "%s/" SOCKETS_LOCK, path.at);
+	/* It gets its name once it is locked: whoever looks for old folders finds it held. */
+	text_add(&lock, "%s/new", path.at);
+	text_add(&named, "%s/" SOCKETS_LOCK, path.at);
 	command->lock = open(lock.at, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (command->lock >= 0)
-		flock(command->lock, LOCK_EX);
+	if (command->lock >= 0 && flock(command->lock, LOCK_EX) == 0)
+		rename(lock.at, named.at);
 	text_free(&lock);
+	text_free(&named);
 	command->sockets = path.at;
 	command->campaign->context.sockets = path.at;
 	command->campaign->context.subject = command->subject;
@@ -467,6 +471,12 @@ static void tell_how_to_resume(const struct campaign_command *command)
 	}
 	if (command->jobs)
 		text_add(&text, " --jobs %u", command->jobs);
+	if (command->shards)
+		text_add(&text, " --shard %u/%u", command->shard, command->shards);
+	for (size_t i = 0; i < command->units.count; i++) {
+		text_add_word(&text, " --unit");
+		add_word(&text, command->units.all[i]);
+	}
 	log_notice("to go on: deadzone campaign -c%s", text.at);
 	text_free(&text);
 }
@@ -622,15 +632,17 @@ static char *default_folder(bool is_temporary)
 /* Takes from campaign.json what is nowhere else: what was tested, and results if units/ was not kept. */
 static void load_from_json(struct campaign_command *command)
 {
-	const char *subject;
-
 	char *path = store_path(&command->store, "campaign.json");
+	char *units = store_path(&command->store, "units");
+	const char *subject;
 	json_t *json = json_load_file(path, 0, NULL);
 	const json_t *item;
 	size_t i;
 
 	subject = json_string_value(json_object_get(json, "subject"));
 	command->subject = subject ? memory_text(subject, strlen(subject)) : NULL;
+	if (folder_exists(units)) /* a result that was deleted there is to run again */
+		json_object_del(json, "cases");
 	json_array_foreach(json_object_get(json, "cases"), i, item)
 	{
 		struct result result;
@@ -644,16 +656,15 @@ static void load_from_json(struct campaign_command *command)
 			results_put(&command->campaign->results, &result);
 	}
 	json_decref(json);
+	free(units);
 	free(path);
 }
 
 static int open_store(struct campaign_command *command)
 {
 	const struct campaign_settings *settings = &command->campaign->settings->campaign;
-	struct text odd = {0};
+	struct text odd = {0}, scratch = {0};
 	struct error error;
-
-	struct text scratch = {0};
 	int failed;
 
 	/* As all paths of the file, relative to it. */

@@ -106,6 +106,21 @@ def a_case_is_repeated_by_its_ini_file(scene):
 
 
 @test
+def tables_and_traces_are_kept_beside_a_case(scene):
+    scene.path("cell.trace", "\n".join(str(ms) for ms in range(1, 50)) + "\n")
+    scene.path("table.txt", "-8192 0 8192\n")
+    campaign = Campaign(scene, MATRIX, keys="seeds = 1\n", network=NETWORK +
+                        "[link default]\nup.trace = cell.trace\njitter = 1ms\ndistribution = file table.txt\nlatency = 2ms\n")
+    campaign.run(status=3)
+    kept, passed = (campaign.folder / f"units/m/{name}/1" for name in ("cut", "clean"))
+    check_equal(sorted(path.name for path in kept.glob("[12]-*")), ["1-cell.trace", "2-table.txt"])
+    check("trace = 1-cell.trace" in (kept / "case.ini").read_text() and "file 2-table.txt" in (kept / "case.ini").read_text(), kept)
+    check_equal(sorted(path.name for path in passed.iterdir()), ["case.ini", "result.json"])
+    for folder in (kept, passed):
+        check_equal(h.deadzone("check", folder / "case.ini").stderr, "", f"{folder.name} repeats")
+
+
+@test
 def junit_agrees_with_the_exit_status(scene):
     campaign = Campaign(scene, MATRIX)
     campaign.run("--only", "m/clean/*", "--junit-units", scene.path("units.xml"), status=1)
@@ -355,6 +370,29 @@ def killed_and_resumed(scene):
     check_equal(campaign.outcomes, whole.outcomes)
     check_equal([s["text"] for s in campaign.json["searches"]], [s["text"] for s in whole.json["searches"]])
     check(not list(campaign.folder.glob("running/*")) and not list(campaign.folder.glob("claims/*")), "nothing is left")
+
+
+@test
+def what_a_killed_campaign_left_running_is_killed(scene):
+    for keys in ("", "scratch = scratch\n"):
+        hangs = scene.path("hangs")
+        hangs.unlink(missing_ok=True)
+        scene.path("hang.py", f"""import os, subprocess, sys, time
+if os.path.exists("{hangs}"): sys.exit(subprocess.call("{DEVICE}".split()))
+for i in range(2):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "{scene.folder}"])
+open("{hangs}", "w").close()
+time.sleep(600)
+""")
+        campaign = Campaign(scene, keys=f"seeds = 1\n{keys}", device=f"{sys.executable} hang.py")
+        campaign.folder = scene.path(f"out-{bool(keys)}")
+        program = campaign.start()
+        h.until(hangs.exists, "the test to hang", 60)
+        program.process.kill()
+        program.wait()
+        check(processes_with(f"time.sleep(600)\0{scene.folder}"), "what it started lives on")
+        campaign.run()
+        check_equal(processes_with(f"time.sleep(600)\0{scene.folder}"), [], "processes that are left")
 
 
 @test

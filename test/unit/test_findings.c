@@ -270,7 +270,7 @@ static void test_no_points(void **state)
 	unit = plan_unit(plan, "s/outage/all");
 	search = search_new(&settings->searches[0].settings);
 	assert_int_equal(
-	    search_replay(unit, &results, search, &settings->searches[0], NULL, &points, &no_points), 5);
+	    search_replay(unit, &results, search, &settings->searches[0], NULL, &points, &no_points), 4);
 	assert_int_equal(points, 2);
 	assert_int_equal(no_points, 2);
 	search_free(search);
