@@ -406,7 +406,8 @@ static void test_rules(void **state)
 
 	(void)state;
 	assert_rule("down-finished", &drop_3,
-	    "\n[rule deadzone-fault]\ndirection = down\ndtls = finished\nscope = first\nattempt = 1-3\nlimit = "
+	    "\n[rule deadzone-fault]\ndirection = down\ndtls = finished\nscope = first\nattempt = 1-3\nlimit "
+	    "= "
 	    "3\n"
 	    "do = drop\n");
 	assert_rule("up-17", &drop,
@@ -414,11 +415,13 @@ static void test_rules(void **state)
 	assert_rule("up-17", &drop_3,
 	    "\n[rule deadzone-fault]\ndirection = up\nnth = 17-19\nsession = 1\nlimit = 3\ndo = drop\n");
 	assert_rule("down-application_data-2", &swap,
-	    "\n[rule deadzone-fault]\ndirection = down\ndtls = application_data\nscope = first\nnth = 2\nlimit "
+	    "\n[rule deadzone-fault]\ndirection = down\ndtls = application_data\nscope = first\nnth = "
+	    "2\nlimit "
 	    "= 1\n"
 	    "do = hold 1\n");
 	assert_rule("up-finished", &dark,
-	    "\n[rule deadzone-fault]\ndirection = up\ndtls = finished\nscope = first\nattempt = 1\nlimit = 1\n"
+	    "\n[rule deadzone-fault]\ndirection = up\ndtls = finished\nscope = first\nattempt = 1\nlimit = "
+	    "1\n"
 	    "do = blackout 5s up\n");
 	assert_int_equal(sweep_place_of("sideways-finished", &place), -1);
 }
