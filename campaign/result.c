@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Results are kept in the order in which they come, until they are sorted, with a dictionary from ids to
+ * them. result_read reads what result_json writes.
+ */
 #include "campaign/result.h"
 
 #include <math.h>
@@ -189,21 +193,18 @@ void results_put(struct results *results, const struct result *result)
 
 void results_remove(struct results *results, const char *id)
 {
-	for (size_t i = 0; i < results->count; i++) {
-		struct result *result = results->all[i];
+	struct result *result = dictionary_get(&results->by_id, NULL, id);
+	size_t i = 0;
 
-		if (strcmp(result->id, id) != 0)
-			continue;
-		/* The dictionary cannot forget a name: it is rebuilt. */
-		results->all[i] = results->all[--results->count];
-		dictionary_free(&results->by_id);
-		results->by_id = (struct dictionary){0};
-		for (size_t k = 0; k < results->count; k++)
-			dictionary_put(&results->by_id, NULL, results->all[k]->id, results->all[k]);
-		result_fini(result);
-		free(result);
+	if (!result)
 		return;
-	}
+	while (results->all[i] != result)
+		i++;
+	results->all[i] = results->all[--results->count];
+	/* The dictionary cannot forget a name, which must live on. */
+	dictionary_put(&results->by_id, NULL, result->id, NULL);
+	results->removed = memory_grow(results->removed, results->removed_count, sizeof(*results->removed));
+	results->removed[results->removed_count++] = result;
 }
 
 /* Numbers in ids are compared as numbers: m/gprs/10 comes after m/gprs/9. */
@@ -229,6 +230,11 @@ void results_free(struct results *results)
 		result_fini(results->all[i]);
 		free(results->all[i]);
 	}
+	for (size_t i = 0; i < results->removed_count; i++) {
+		result_fini(results->removed[i]);
+		free(results->removed[i]);
+	}
+	free(results->removed);
 	free(results->all);
 	dictionary_free(&results->by_id);
 	*results = (struct results){0};

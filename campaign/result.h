@@ -58,6 +58,8 @@ struct results {
 	struct result **all;
 	size_t count;
 	struct dictionary by_id;
+	struct result **removed;
+	size_t removed_count;
 };
 
 /* Takes over the members of `result`. */

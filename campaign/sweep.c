@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Three steps: the places of each reference are read from the analysis of its capture; what all references
+ * share becomes the plan (a place that some lack is not swept); each place and kind of fault becomes a rule.
+ */
 #include "campaign/sweep.h"
 
 #include <inttypes.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A campaign is read once, and each cell's network is built to find mistakes before anything runs. The
+ * identity is what outcomes depend on: commands, settings, and the whole configuration of each cell.
+ */
 #include "proxy/campaign/campaign.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A child is over only when its group is empty, and a group is not reported by a signal, so child_poll looks
+ * at it each time. Orphans are reaped by id, never by waitpid(-1), which would take other children's
+ * statuses.
+ */
 #include "proxy/campaign/child.h"
 
 #include <dirent.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A claim is made with O_EXCL, so that one of many wins. Whether the owner of one that exists lives is known
+ * by its process id and start time, if it is of this host and boot; of another host's it is only known
+ * whether the claim is renewed. One whose owner is gone is removed, and made anew by whoever comes first.
+ */
 #include "proxy/campaign/store.h"
 
 #include <errno.h>
@@ -455,12 +460,12 @@ enum claim_result claim_take(
 			holder = watch_holder(claim->path, content, now);
 		if (holder != HOLDER_GONE)
 			return give_up(claim, holder == HOLDER_LIVES ? CLAIM_HELD : CLAIM_WATCHED);
-		if (unlink(claim->path) && errno == EISDIR)
+		if (unlink(claim->path) == 0 || errno == ENOENT)
+			continue;
+		if (errno == EISDIR)
 			return give_up(claim, CLAIM_HELD); /* somebody's folder: the unit is passed over */
-		if (access(claim->path, F_OK) == 0) {
-			error_set(error, "`%s` cannot be removed: %s", claim->path, strerror(errno));
-			return give_up(claim, CLAIM_FAILED);
-		}
+		error_set(error, "`%s` cannot be removed: %s", claim->path, strerror(errno));
+		return give_up(claim, CLAIM_FAILED);
 	}
 	return give_up(claim, CLAIM_WATCHED); /* others were faster, twice */
 }

@@ -123,6 +123,28 @@ static void test_strange_results(void **state)
 	}
 }
 
+static void test_results(void **state)
+{
+	(void)state;
+	results_remove(&results, "m/all/1"); /* there is none */
+	for (int round = 0; round < 3; round++) {
+		add("m/all/10", OUTCOME_PASS);
+		add("m/all/9", OUTCOME_FAIL);
+		add("m/all/9", OUTCOME_SKIP);
+		assert_int_equal(results.count, 2);
+		assert_int_equal(results_get(&results, "m/all/9")->outcome, OUTCOME_SKIP);
+		results_sort(&results);
+		assert_string_equal(results.all[0]->id, "m/all/9");
+		results_remove(&results, "m/all/9");
+		results_remove(&results, "m/all/9");
+		assert_null(results_get(&results, "m/all/9"));
+		assert_int_equal(results_get(&results, "m/all/10")->outcome, OUTCOME_PASS);
+		assert_int_equal(results.count, 1);
+	}
+	results_free(&results);
+	assert_int_equal(results.count, 0);
+}
+
 /* ---- Matrix ---- */
 
 #define MATRIX "[campaign]\nconfig = n\ntest = true\nseeds = 1-4\nrequire = 75%\n[axis a]\nvalues = x, y\n"
@@ -431,6 +453,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_result_json),
 	    cmocka_unit_test(test_strange_results),
+	    cmocka_unit_test(test_results),
 	    cmocka_unit_test(test_matrix),
 	    cmocka_unit_test(test_measures),
 	    cmocka_unit_test(test_search),
