@@ -64,6 +64,13 @@ static int open_temporary(struct fresh *fresh, mode_t mode)
 	return fresh->fd;
 }
 
+const char *temporary_folder(void)
+{
+	const char *folder = getenv("TMPDIR");
+
+	return folder && *folder ? folder : "/tmp";
+}
+
 int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error *error)
 {
 	struct stat old;

@@ -31,6 +31,9 @@ int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error 
 int fresh_publish(struct fresh *fresh, struct error *error);
 void fresh_discard(struct fresh *fresh);
 
+/* Returns the folder for temporary files: $TMPDIR, or /tmp. */
+const char *temporary_folder(void);
+
 /* An output file of a command, written through stdio; "-" is standard output. */
 struct output_file {
 	FILE *out;

@@ -20,7 +20,7 @@ struct numbers {
 	size_t count;
 };
 
-/* What a side knows under one key. */
+/* The results of one side under one key. */
 struct item {
 	char *key;
 	enum compared_kind kind;

@@ -30,7 +30,7 @@ static inline bool outcome_is_judged(enum case_outcome outcome)
 #define STATUS_NOT_EXECUTABLE 126
 #define STATUS_NOT_FOUND 127
 
-/* What happened in a case. */
+/* The facts of a case from which its outcome follows. */
 struct outcome_facts {
 	const char *broken; /* `prepare` or the proxy failed, in words; NULL: no */
 	bool timed_out;

@@ -37,6 +37,17 @@ bool plan_selects(const struct campaign_plan *plan, const struct selector *selec
 	return true;
 }
 
+bool plan_bench_fits(
+    const struct campaign_plan *plan, const struct bench_section *bench, const struct cell *cell)
+{
+	if (!bench || !bench->only.count)
+		return true;
+	for (size_t i = 0; i < bench->only.count; i++)
+		if (plan_selects(plan, &bench->only.all[i], cell))
+			return true;
+	return false;
+}
+
 ns_t plan_timeout(const struct campaign_plan *plan, const struct cell *cell)
 {
 	const struct campaign_settings *campaign = &plan->settings->campaign;

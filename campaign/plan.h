@@ -60,6 +60,9 @@ const struct cell *plan_cell(const struct campaign_plan *plan, const char *id);
 
 /* Returns whether the selector fits the cell. */
 bool plan_selects(const struct campaign_plan *plan, const struct selector *selector, const struct cell *cell);
+/* Returns whether a bench, or what stands for it if there are none (NULL), may run the cell. */
+bool plan_bench_fits(
+    const struct campaign_plan *plan, const struct bench_section *bench, const struct cell *cell);
 ns_t plan_timeout(const struct campaign_plan *plan, const struct cell *cell);
 /* Returns the least share of passes of a cell, or -1 if nothing is required. */
 double plan_requirement(const struct campaign_plan *plan, const struct cell *cell);

@@ -18,9 +18,9 @@
 #define THRESHOLDS_MAX 4000
 #define NEGLIGIBLE 1e-7
 #define BEYOND 0.025 /* of the posterior may lie within the span if the search ends outside it */
-/* Of the posterior, outside the interval at either end. Nominally 2.5 %; less, because what must hold the
- * truth in 95 % of devices is the interval for each slope by itself, not only over all that the prior expects
- * (measured by `make campaign-proof`). */
+/* The share of the posterior outside the interval at either end. A 95 % interval would have 2.5 %. It is
+ * less, because the interval must hold the truth for 95 % of the devices of each slope, not only for 95 % of
+ * all that the prior expects (measured by `make campaign-proof`). */
 #define TAIL 0.015
 #define PENDING_PENALTY 1e6 /* more than any entropy */
 #define CANDIDATES 16       /* points over the whole span, and as many at quantiles of the threshold */
@@ -182,7 +182,7 @@ void search_answer(struct search *search, double figure, bool passed)
 				search->weight[t][s][l] /= sum;
 }
 
-/* ---- What is known ---- */
+/* ---- The posterior ---- */
 
 /* Returns the figure below which this share of the posterior of the threshold lies. */
 static double quantile(const struct search *search, const double *weights, double share)
@@ -356,7 +356,7 @@ static double expected_entropy(const struct search *search, const struct sums *s
 		pass_sum += plogp(pass);
 		fail_sum += plogp(all - pass);
 	}
-	/* Of weights w with the sum W: W log W minus the sum of w log w is W times the entropy of w / W. */
+	/* Weights w with the sum W have the entropy (W log W - sum of w log w) / W. */
 	return plogp(passes) - pass_sum + plogp(fails) - fail_sum;
 }
 

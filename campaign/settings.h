@@ -29,7 +29,8 @@ struct selector {
 	size_t term_count; /* 0: every cell */
 };
 
-/* What holds for the cells of a selector; of several that fit, the last counts. */
+/* The requirement or timeout of the cells that a selector fits; if several fit a cell, the last one counts.
+ */
 struct selected_time {
 	struct selector selector;
 	ns_t time;

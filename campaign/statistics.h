@@ -14,7 +14,7 @@ struct interval {
 	double low, high;
 };
 
-/* Of one group: how many cases passed, of how many. */
+/* The passes of one group, and its cases. */
 struct passes {
 	unsigned passed, count;
 };

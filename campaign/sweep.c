@@ -163,7 +163,7 @@ void sweep_places(const struct analysis *analysis, const struct sweep_seen *seen
 			    "dtls = unified;epoch = 2;scope = first", seen->encrypted[way], &datagram);
 }
 
-/* ---- What references share ---- */
+/* ---- Places that all references have ---- */
 
 /* Splits a stored place, whose parts point into `line`. Returns false if it is malformed. */
 static bool split_place(char *line, char *fields[FIELDS])

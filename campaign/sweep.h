@@ -17,9 +17,9 @@
 #include "campaign/settings.h"
 #include "report/analysis.h"
 
-#define SWEEP_RULE "deadzone-fault"
+#define SWEEP_RULE "deadzone-fault" /* name of the rule that is a fault */
 
-/* What a reference's first session holds beside its handshakes. */
+/* Datagrams of a reference's first session that are no handshake messages. */
 struct sweep_seen {
 	uint64_t datagrams[WAYS];
 	uint64_t with_kind[WAYS]; /* datagrams with a record of the kind of `dtls KIND` */
@@ -35,7 +35,7 @@ struct sweep_place {
 	unsigned datagrams;
 };
 
-/* What the references of a sweep in a cell come to. */
+/* The references of a sweep in one cell, taken together. */
 struct sweep_plan {
 	struct sweep_place *all;
 	size_t count;

@@ -11,6 +11,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/fresh.h"
 #include "base/memory.h"
 
 #define CHUNK ((size_t)256 << 10) /* bytes copied at a time */
@@ -45,11 +46,10 @@ struct inputs {
 /* Opens a temporary file without a name. Returns its descriptor, or -1 and sets *error. */
 static int open_temporary(struct error *error)
 {
-	const char *folder = getenv("TMPDIR");
+	const char *folder = temporary_folder();
 	char name[4096];
 	int fd;
 
-	folder = folder && *folder ? folder : "/tmp";
 	fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		return fd;

@@ -235,8 +235,8 @@ static bool conditions_hold(
 	return !(rule->looks & LOOKS_CARRIED) || carried_matches(own, input);
 }
 
-/* Of a rule with scope = first: returns whether this is the session and handshake that it matched first,
- * which it notes. */
+/* For a rule with scope = first: returns whether this is the session and handshake in which it first matched,
+ * and notes the first one. */
 static bool is_first_handshake(struct rule_state *state, const struct session *session)
 {
 	if (!state->first_session) {

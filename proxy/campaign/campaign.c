@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fresh.h"
 #include "base/memory.h"
 #include "base/regular.h"
 
@@ -214,23 +215,26 @@ json_t *campaign_identity(const struct campaign *campaign, const char *subject)
 char *campaign_subject(const struct campaign *campaign, struct error *error)
 {
 	const char *command = campaign->settings->campaign.subject;
-	char path[] = "/tmp/deadzone-subject-XXXXXX", *subject = NULL;
-	struct text text = {0};
+	struct text path = {0}, text = {0};
+	char *subject = NULL;
 	int fd;
 
 	if (!command)
 		return memory_text("", 0);
-	fd = mkstemp(path);
+	text_add(&path, "%s/deadzone-subject-XXXXXX", temporary_folder());
+	fd = mkostemp(path.at, O_CLOEXEC);
 	if (fd < 0) {
 		error_set(error, "no temporary file can be made: %s", strerror(errno));
-		return NULL;
+	} else {
+		if (case_command(&campaign->context, NULL, &(struct case_command){command, SUBJECT_TIMEOUT},
+		        path.at, true, NULL, NULL, error) == 0 &&
+		    regular_read(fd, path.at, SUBJECT_MAX, &text, error) == 0)
+			subject = memory_text(
+			    text.size ? text.at : "", text.size ? strcspn(text.at, "\n") : 0);
+		close(fd);
+		unlink(path.at);
 	}
-	if (case_command(&campaign->context, NULL, &(struct case_command){command, SUBJECT_TIMEOUT}, path,
-	        true, NULL, NULL, error) == 0 &&
-	    regular_read(fd, path, SUBJECT_MAX, &text, error) == 0)
-		subject = memory_text(text.size ? text.at : "", text.size ? strcspn(text.at, "\n") : 0);
-	close(fd);
-	unlink(path);
+	text_free(&path);
 	text_free(&text);
 	return subject;
 }

@@ -164,7 +164,8 @@ static void fill_environment(struct case_run *run)
 		environment_put(run, task->bench->environment.all[i]);
 	environment_set(run, "BENCH", "%s", task->bench ? task->bench->name : "");
 	set_axes(run);
-	/* What setup leaves running is no part of the case, and must not carry its folder's name. */
+	/* A process that setup leaves running does not belong to the case, so it must not have its folder in
+	 * its environment: the case would kill it at its end. */
 	environment_copy(&run->bench_environment, &run->environment);
 	if (!task->id)
 		return;
@@ -193,7 +194,8 @@ static char *read_small(const struct case_run *run, const char *name, struct err
 {
 	char *path = file_of(run, name), *contents = NULL;
 	struct text text = {0};
-	int fd = access(path, F_OK) && errno == ENOENT ? -1 : regular_open(path, false, error);
+	bool is_missing = access(path, F_OK) && errno == ENOENT;
+	int fd = is_missing ? -1 : regular_open(path, false, error);
 
 	if (fd >= 0) {
 		if (regular_read(fd, path, PREPARED_MAX, &text, error) == 0) {
@@ -203,7 +205,7 @@ static char *read_small(const struct case_run *run, const char *name, struct err
 				contents = memory_text(text.size ? text.at : "", text.size);
 		}
 		close(fd);
-	} else if (access(path, F_OK) && errno == ENOENT) {
+	} else if (is_missing) {
 		contents = memory_text("", 0);
 	}
 	text_free(&text);
@@ -689,7 +691,7 @@ ns_t case_due(const struct case_run *run)
 	for (size_t i = 0; i < 3; i++)
 		if (times[i] && (!due || times[i] < due))
 			due = times[i];
-	/* What is overdue was done already, and waits for a group to end. */
+	/* A due time in the past was handled already: the case waits for a group to end. */
 	return due && due <= clock_now() ? clock_now() + POLL_SOON : due;
 }
 
@@ -795,7 +797,7 @@ static double number_at(const json_t *root, const char *path)
 
 static void read_summary(const json_t *summary, struct outcome_facts *facts, struct result *result)
 {
-	double fired = number_at(summary, "rules/" NETWORK_FAULT_RULE "/fired"), handshakes = 0;
+	double fired = number_at(summary, "rules/" SWEEP_RULE "/fired"), handshakes = 0;
 	const json_t *session;
 	size_t i;
 
@@ -831,7 +833,6 @@ static void read_own_measures(struct case_run *run, struct result *result)
 
 	if (!lines)
 		break_case(run, "%s", error.text);
-
 	for (char *line = lines ? strtok(lines, "\r\n") : NULL; line; line = strtok(NULL, "\r\n")) {
 		char name[64], *end;
 		size_t size = strcspn(line, " \t=");
@@ -865,8 +866,6 @@ static void judge(struct case_run *run)
 	struct text reason = {0};
 
 	run->is_judged = true;
-	if (!folder_exists(task->folder))
-		break_case(run, "its folder, $DEADZONE_DIR, was removed");
 	*result = (struct result){.id = memory_text(task->id, strlen(task->id)),
 	    .seconds = (double)run->test_seconds / 1e9,
 	    .status = run->timed_out ? -1 : run->status,
@@ -948,7 +947,7 @@ int case_command(const struct case_context *context, const struct bench_section 
 		}
 		status = describe_failure(&child, command->command, &failure) ? -1 : 0;
 		if (status)
-			error_set(error, "%s; see %s", failure.at, log);
+			error_set(error, is_quiet ? "%s" : "%s; see %s", failure.at, log);
 	}
 	if (options.output >= 0)
 		close(options.output);

@@ -21,7 +21,7 @@
 
 #define CASE_FDS 3 /* most descriptors that a case waits for */
 
-/* What all cases of a campaign have in common. */
+/* The context that all cases of a campaign share. */
 struct case_context {
 	const struct campaign_plan *plan;
 	const char *program; /* path of this program */
@@ -37,7 +37,7 @@ struct case_command {
 	ns_t timeout;
 };
 
-/* Which case. Strings must outlive the case. */
+/* Describes one case. Strings must outlive it. */
 struct case_task {
 	const char *id;
 	const char *folder; /* absolute; made by the caller, empty */

@@ -37,7 +37,7 @@ int child_signals(sigset_t *before)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* ---- Which children are ours to reap ---- */
+/* ---- Our children ---- */
 
 /* Processes that were started here and not reaped yet; any other zombie is an orphan's. */
 static pid_t *started;

@@ -21,7 +21,7 @@ struct engine_options {
 	bool is_shard;   /* --shard: the references of sweeps are run or waited for, whoever's they are */
 };
 
-/* What stopped it, in words for the user; "" if it went to the end. */
+/* The reason why the campaign stopped, for the user; "" if it went to the end. */
 struct engine_end {
 	char reason[400];
 	bool is_usage; /* the first case could not be executed: exit status 2 */

@@ -17,21 +17,11 @@ static const char *bench_name(const struct bench *bench)
 	return bench->section ? bench->section->name : "bench";
 }
 
-bool bench_fits(const struct engine *engine, const struct bench *bench, const struct cell *cell)
-{
-	if (!bench->section || !bench->section->only.count)
-		return true;
-	for (size_t i = 0; i < bench->section->only.count; i++)
-		if (plan_selects(engine->plan, &bench->section->only.all[i], cell))
-			return true;
-	return false;
-}
-
 bool bench_may_run(const struct engine *engine, const struct slot *slot, const struct work *work)
 {
 	const struct cell *cell = &engine->plan->cells[engine_unit(engine, work)->cell];
 
-	if (!bench_fits(engine, slot->bench, cell))
+	if (!plan_bench_fits(engine->plan, slot->bench->section, cell))
 		return false;
 	/* After an invalid case another bench is tried, if there is one. */
 	for (size_t i = 0; work->avoided == slot->bench && i < engine->bench_count; i++) {
@@ -39,7 +29,7 @@ bool bench_may_run(const struct engine *engine, const struct slot *slot, const s
 
 		/* One that another invocation holds is none: it may be waiting for ours. */
 		if (other != slot->bench && !other->is_out && (other->claim.path || !other->look_again) &&
-		    bench_fits(engine, other, cell))
+		    plan_bench_fits(engine->plan, other->section, cell))
 			return false;
 	}
 	return true;

@@ -68,7 +68,7 @@ void engine_start_baseline(struct engine *engine, struct slot *slot, ns_t now)
 	struct text place = {0};
 
 	for (size_t i = 0; i < engine->plan->cell_count && !task.cell; i++)
-		if (bench_fits(engine, slot->bench, &engine->plan->cells[i]))
+		if (plan_bench_fits(engine->plan, slot->bench->section, &engine->plan->cells[i]))
 			task.cell = &engine->plan->cells[i];
 	if (!task.cell || !bench_ready(engine, slot, task.cell, now))
 		return;

@@ -126,8 +126,6 @@ void work_answer(struct engine *engine, struct work *work, const struct result *
 bool work_goes_on(const struct work *work);
 
 /* engine_benches.c */
-/* Returns whether the bench may run cases of this cell. */
-bool bench_fits(const struct engine *engine, const struct bench *bench, const struct cell *cell);
 /* Returns whether the slot's bench may run cases of the work. */
 bool bench_may_run(const struct engine *engine, const struct slot *slot, const struct work *work);
 /* The bench gets no more cases; without any bench left, the campaign ends. */

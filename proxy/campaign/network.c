@@ -16,6 +16,7 @@
 #include "base/fresh.h"
 #include "base/memory.h"
 #include "base/regular.h"
+#include "campaign/sweep.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
@@ -137,8 +138,8 @@ struct setup *network_build(
 	setup = setup_new(&setup_source, SETUP_CHECK, names, complaints);
 	if (!complaints_count(complaints, COMPLAINT_ERROR)) {
 		require_endpoints(source, setup, complaints);
-		if (config_rule(setup->config, NETWORK_FAULT_RULE))
-			ini_complain(ini_find(setup->ini, "rule", NETWORK_FAULT_RULE), NULL, complaints,
+		if (config_rule(setup->config, SWEEP_RULE))
+			ini_complain(ini_find(setup->ini, "rule", SWEEP_RULE), NULL, complaints,
 			    "has the name of the rule that a sweep adds");
 	}
 	lines_free(&sets);
@@ -148,7 +149,7 @@ struct setup *network_build(
 
 /* ---- Writing ---- */
 
-/* What is written while one configuration is. */
+/* The state of writing one configuration. */
 struct writing {
 	const struct network_source *source;
 	const struct setup *setup;
@@ -189,16 +190,15 @@ static bool is_section_left_out(const struct writing *w, const struct ini_sectio
 	return w->source->is_clean && (strcmp(kind, "link") == 0 || strcmp(kind, "rule") == 0);
 }
 
-/* Returns the path that a value names, as the reader of `entry` finds it; NULL if it names none. Sets *prefix
- * to what goes before it. */
-static const char *path_in_value(const struct ini_entry *entry, const char **prefix)
+/* Returns the path of the table or trace that a value names, or NULL. Sets *prefix to what goes before it. */
+static const char *table_in_value(const struct ini_entry *entry, const char **prefix)
 {
 	static const char file[] = "file ";
 	const char *dot = strchr(entry->key, '.');
 	const char *key = dot ? dot + 1 : entry->key;
 
 	*prefix = "";
-	if (strcmp(key, "trace") == 0 || strcmp(key, "keylog") == 0)
+	if (strcmp(key, "trace") == 0)
 		return entry->value;
 	if (strcmp(key, "distribution") != 0 || strncmp(entry->value, file, sizeof(file) - 1) != 0)
 		return NULL;
@@ -222,10 +222,12 @@ static void add_absolute(const char *file, const char *path, struct text *out)
 
 static void write_value(struct writing *w, const struct ini_entry *entry)
 {
-	const char *prefix, *path = path_in_value(entry, &prefix);
+	const char *prefix, *path = table_in_value(entry, &prefix);
+	bool is_keylog = strcmp(entry->key, "keylog") ==
+	                 0; /* relative to the current folder, not to the file */
 	struct text absolute = {0};
 
-	if (!path) {
+	if (!path && !is_keylog) {
 		const struct ini_section *link = strcmp(entry->key, "link") == 0
 		                                     ? ini_find(w->setup->ini, "link", entry->value)
 		                                     : NULL;
@@ -235,7 +237,7 @@ static void write_value(struct writing *w, const struct ini_entry *entry)
 		return;
 	}
 	text_add_word(w->out, prefix);
-	add_absolute(strcmp(entry->key, "keylog") == 0 ? "" : entry->file, path, &absolute);
+	add_absolute(is_keylog ? "" : entry->file, is_keylog ? entry->value : path, &absolute);
 	text_add_word(w->out, absolute.at);
 	text_free(&absolute);
 }
@@ -313,7 +315,7 @@ static int keep_line(const char *folder, char *line, unsigned *copied, struct te
 
 	if (equals) {
 		*equals = '\0';
-		path = strcmp(entry.key, "keylog") == 0 ? NULL : path_in_value(&entry, &prefix);
+		path = table_in_value(&entry, &prefix);
 	}
 	if (!path) {
 		text_add(out, equals ? "%s = %s\n" : "%s%s\n", entry.key, entry.value);
@@ -362,12 +364,12 @@ uint64_t network_contents(const struct setup *setup)
 		const struct ini_section *section = ini_section(setup->ini, i);
 
 		for (size_t k = 0; k < section->entry_count; k++) {
-			const char *prefix, *path = path_in_value(&section->entries[k], &prefix);
+			const char *prefix, *path = table_in_value(&section->entries[k], &prefix);
 			struct text absolute = {0}, bytes = {0};
 			struct error error;
 			int fd;
 
-			if (!path || strcmp(section->entries[k].key, "keylog") == 0)
+			if (!path)
 				continue;
 			add_absolute(section->entries[k].file, path, &absolute);
 			fd = regular_open(absolute.at, false, &error);
@@ -631,16 +633,6 @@ static void check_benches(struct checking *c)
 	free(setups);
 }
 
-/* Returns whether a bench may run the cell. */
-static bool may_run(
-    const struct campaign_plan *plan, const struct bench_section *bench, const struct cell *cell)
-{
-	for (size_t i = 0; i < bench->only.count; i++)
-		if (plan_selects(plan, &bench->only.all[i], cell))
-			return true;
-	return !bench->only.count;
-}
-
 static void check_cell(struct checking *c, const struct cell *cell)
 {
 	const struct campaign_plan *plan = c->from->plan;
@@ -653,7 +645,7 @@ static void check_cell(struct checking *c, const struct cell *cell)
 	if (!settings->bench_count)
 		check_one(c, &source);
 	for (size_t b = 0; b < settings->bench_count; b++) {
-		if (!may_run(plan, &settings->benches[b], cell))
+		if (!plan_bench_fits(plan, &settings->benches[b], cell))
 			continue;
 		benches++;
 		source.bench = &settings->benches[b];

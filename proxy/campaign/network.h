@@ -10,10 +10,7 @@
 #include "campaign/plan.h"
 #include "proxy/run/setup.h"
 
-/* The rule that a fault of a sweep is. */
-#define NETWORK_FAULT_RULE "deadzone-fault"
-
-/* What makes the network of a case. Strings belong to the caller; NULL: none. */
+/* The parts that make the network of a case. Strings belong to the caller; NULL: none. */
 struct network_source {
 	const struct campaign_plan *plan;
 	const char *config;      /* path of the network's ini file */
@@ -37,8 +34,8 @@ struct setup *network_build(
 int network_write(const struct network_source *source, const struct setup *setup, uint64_t seed,
     const char *fault, struct text *out, struct error *error);
 
-/* Of a case that is kept: copies the tables and traces that its case.ini names into its folder, and names
- * them relative to it. Returns -1 and sets *error if one cannot be copied. */
+/* Makes the folder of a case that is kept complete: copies the tables and traces that its case.ini names into
+ * its folder, and names them relative to it. Returns -1 and sets *error if one cannot be copied. */
 int network_keep(const char *folder, struct error *error);
 
 /* Returns a hash of the contents of the tables and traces that the configuration names. */

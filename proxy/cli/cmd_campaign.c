@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fresh.h"
 #include "base/memory.h"
 #include "proxy/campaign/campaign.h"
 #include "proxy/campaign/engine.h"
@@ -65,7 +66,7 @@ static int usage_error(const char *format, ...)
 	return EXIT_USAGE;
 }
 
-/* ---- Which units ---- */
+/* ---- Selecting units ---- */
 
 static bool is_listed_unit(const struct campaign_command *command, const char *id)
 {
@@ -192,7 +193,7 @@ static int read_shard(struct campaign_command *command, const char *text)
 	return 0;
 }
 
-/* ---- What is planned ---- */
+/* ---- Estimate ---- */
 
 /* Prints how many cells and cases there are, and how long they take at most. */
 static void print_estimate(const struct campaign_command *command)
@@ -306,7 +307,7 @@ static int finish(struct campaign_command *command, const struct engine_end *end
 	struct text odd = {0};
 	int status;
 
-	/* What other invocations have finished meanwhile counts too. */
+	/* Cases that other invocations have finished meanwhile count too. */
 	store_load(&command->store, &campaign->results, &odd);
 	text_free(&odd);
 	expansion_update(campaign->expansion, campaign->plan, &campaign->results);
@@ -394,7 +395,7 @@ static void close_sockets(struct campaign_command *command)
 		close(command->lock);
 }
 
-/* Whether each selected unit has an outcome, whichever. */
+/* Returns whether each selected unit has an outcome, whichever. */
 static bool have_all(const struct campaign_command *command)
 {
 	const struct campaign_plan *plan = command->campaign->plan;
@@ -402,33 +403,33 @@ static bool have_all(const struct campaign_command *command)
 
 	for (size_t i = 0; i < plan->unit_count; i++) {
 		const struct unit *unit = &plan->units[i];
-		const struct settings *settings = command->campaign->settings;
+		const struct search_section *section;
 		const struct result *result;
+		struct search *search;
+		size_t points;
+		unsigned no_points;
+		bool is_open;
 
 		/* A shard's faults are not known before the references have run, whoever runs them. */
-		if (command->shards && unit->kind == UNIT_REFERENCES &&
-		    expansion_cell(command->campaign->expansion, unit->section, unit->cell)->state ==
-		        SWEEP_WAITS)
-			return false;
-		if (!is_selected(unit, (void *)command))
+		if (!is_selected(unit, (void *)command) &&
+		    !(command->shards && unit->kind == UNIT_REFERENCES))
 			continue;
-		if (unit->kind == UNIT_SEARCH) {
-			struct search *search = search_new(&settings->searches[unit->section].settings);
-			size_t points;
-			unsigned no_points;
-			bool is_open;
-
-			search_replay(unit, results, search, &settings->searches[unit->section], NULL,
-			    &points, &no_points);
+		switch (unit->kind) {
+		case UNIT_REFERENCES:
+			if (expansion_cell(command->campaign->expansion, unit->section, unit->cell)->state ==
+			    SWEEP_WAITS)
+				return false;
+			break;
+		case UNIT_SEARCH:
+			section = &command->campaign->settings->searches[unit->section];
+			search = search_new(&section->settings);
+			search_replay(unit, results, search, section, NULL, &points, &no_points);
 			is_open = search_result(search).state == SEARCH_OPEN;
 			search_free(search);
 			if (is_open)
 				return false;
-		} else if (unit->kind == UNIT_REFERENCES) {
-			if (expansion_cell(command->campaign->expansion, unit->section, unit->cell)->state ==
-			    SWEEP_WAITS)
-				return false;
-		} else {
+			break;
+		default:
 			result = results_get(results, unit->id);
 			if (!result || result->outcome == OUTCOME_INVALID)
 				return false;
@@ -618,12 +619,17 @@ static int run_shrink(struct campaign_command *command, const char *id)
 
 static char *default_folder(bool is_temporary)
 {
-	char text[64], path[] = "/tmp/deadzone-unit-XXXXXX";
+	struct text path = {0};
+	char text[64];
 	time_t now = time(NULL);
 	struct tm local;
 
-	if (is_temporary)
-		return mkdtemp(path) ? memory_text(path, strlen(path)) : NULL;
+	if (is_temporary) {
+		text_add(&path, "%s/deadzone-unit-XXXXXX", temporary_folder());
+		if (!mkdtemp(path.at))
+			text_free(&path);
+		return path.at;
+	}
 	localtime_r(&now, &local);
 	strftime(text, sizeof(text), "campaign-%Y%m%d-%H%M%S", &local);
 	return memory_text(text, strlen(text));

@@ -252,6 +252,20 @@ def an_expectation_that_is_not_met(scene):
 
 
 @test
+def another_subject_is_refused(scene):
+    version = scene.path("version", "v1\n")
+    campaign = Campaign(scene, keys=f"seeds = 1\nsubject = cat {version}\n")
+    campaign.run()
+    check_equal(campaign.json["subject"], "v1")
+    version.write_text("v2\n")
+    done = campaign.run(status=2)
+    check("v1" in done.stderr and "v2" in done.stderr, done.stderr)
+    version.unlink()
+    done = campaign.run(status=2)
+    check(f"subject: `cat {version}` failed with status 1\n" in done.stderr, done.stderr)
+
+
+@test
 def errors_are_told_before_anything_runs(scene):
     campaign = Campaign(scene, "[axis loss]\nset = [link default] loss\nvalues = 1%, lots\n")
     done = campaign.run(status=2)
