@@ -159,13 +159,13 @@ static void show_status(struct engine *engine, ns_t now)
 
 void engine_renew_claims(struct engine *engine, ns_t now)
 {
-	if (now < engine->renewed + STORE_RENEWAL)
+	if (now < engine->renewed + CLAIM_RENEWAL)
 		return;
 	engine->renewed = now;
 	for (size_t i = engine->first_open; i < engine->work_count; i++)
-		claim_renew(&engine->works[i].claim, engine->store);
+		claim_renew(&engine->works[i].claim);
 	for (size_t i = 0; i < engine->bench_count; i++)
-		claim_renew(&engine->benches[i].claim, engine->store);
+		claim_renew(&engine->benches[i].claim);
 }
 
 /* Notes in the claims which process group works under them. */
@@ -178,8 +178,8 @@ static void note_groups(struct engine *engine)
 		if (!group)
 			continue;
 		if (slot->work != SIZE_MAX)
-			claim_set_group(&engine->works[slot->work].claim, engine->store, group);
-		claim_set_group(&slot->bench->claim, engine->store, group);
+			claim_set_group(&engine->works[slot->work].claim, group);
+		claim_set_group(&slot->bench->claim, group);
 	}
 }
 

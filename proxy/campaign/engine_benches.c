@@ -79,7 +79,7 @@ static char *ready_file(const struct engine *engine, const struct bench *bench)
 static void ready_text(const struct engine *engine, struct text *out)
 {
 	text_add(out, "%s %.*s\n", engine->context->subject ? engine->context->subject : "",
-	    (int)strcspn(engine->store->owner, " "), engine->store->owner);
+	    (int)strcspn(claims_owner(), " "), claims_owner());
 }
 
 /* Returns whether an earlier invocation has set the bench up, for this subject and on this host. */

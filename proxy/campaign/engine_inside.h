@@ -24,6 +24,7 @@
 #ifndef PROXY_CAMPAIGN_ENGINE_INSIDE_H
 #define PROXY_CAMPAIGN_ENGINE_INSIDE_H
 
+#include "proxy/campaign/claims.h"
 #include "proxy/campaign/engine.h"
 
 #define ENGINE_LOOK_AGAIN NS_S /* at a claim that another job holds */

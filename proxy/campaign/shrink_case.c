@@ -14,6 +14,7 @@
 #include "base/fresh.h"
 #include "base/memory.h"
 #include "proxy/campaign/child.h"
+#include "proxy/campaign/claims.h"
 #include "proxy/campaign/folder.h"
 #include "proxy/run/clock.h"
 #include "proxy/run/log.h"
@@ -143,9 +144,9 @@ static enum case_outcome run_once(struct shrinking *s, const struct text *rules)
 			s->interrupted = true;
 		}
 		case_poll(run, clock_now());
-		if (clock_now() > s->renewed + STORE_RENEWAL) {
+		if (clock_now() > s->renewed + CLAIM_RENEWAL) {
 			s->renewed = clock_now();
-			claim_renew(&s->claim, s->store);
+			claim_renew(&s->claim);
 		}
 	}
 	if (case_bench_failure(run)) {
@@ -271,6 +272,7 @@ int shrink_case(const struct store *store, const struct case_context *context, c
 	}
 	analysis_free(s.analysis);
 	claim_release(&s.claim, store);
+	claims_forget();
 	free(s.before);
 	free(s.log);
 	text_free(&s.head);

@@ -5,7 +5,7 @@
  *   DIR/identity.json       what finished cases depend on: a resumed campaign must have the same
  *   DIR/units/ID/           a finished case; ID.old-N: one that was replaced
  *   DIR/running/ID/         a case that runs (or in `scratch`)
- *   DIR/claims/ID           who runs a unit, renewed every STORE_RENEWAL
+ *   DIR/claims/ID           who runs a unit (claims.h)
  *   DIR/benches/, baseline/ logs and clean runs
  *
  * A case gets its name under units/ by one rename, when it is whole: whoever reads sees all of it or nothing,
@@ -14,18 +14,11 @@
 #ifndef PROXY_CAMPAIGN_STORE_H
 #define PROXY_CAMPAIGN_STORE_H
 
-#include <sys/types.h>
-
-#include "base/ns.h"
 #include "campaign/result.h"
-
-#define STORE_RENEWAL (10 * NS_S)
-#define STORE_STALE (60 * NS_S) /* a claim whose content has not changed for so long is free */
 
 struct store {
 	char *folder;  /* absolute */
 	char *scratch; /* absolute; NULL: none */
-	char *owner;   /* "HOST BOOT NAMESPACE PID START", the start of our claims */
 };
 
 /* Makes the folder if needed. Returns 0, or -1 and sets *error. */
@@ -50,30 +43,10 @@ int store_finish(
     const struct store *store, const char *top, const char *id, const char *folder, struct error *error);
 /* Removes the folder of a case that came to nothing, and frees its path. */
 void store_discard(const struct store *store, char *folder);
+/* Returns how the folders of running cases begin, those of other invocations too; the caller frees it. */
+char *store_running_prefix(const struct store *store);
 /* Renames a finished case to ID.old-N; none is no error. */
 int store_retire(const struct store *store, const char *id, struct error *error);
-
-/* ---- Claims ---- */
-
-struct claim {
-	char *path;
-	unsigned renewed;
-	pid_t group; /* process group that works under the claim; 0: none */
-};
-
-/* CLAIM_HELD: by a job that lives. CLAIM_WATCHED: by one of which that is not known yet; try again until it
- * is renewed, or stale after STORE_STALE. */
-enum claim_result { CLAIM_TAKEN, CLAIM_HELD, CLAIM_WATCHED, CLAIM_FAILED };
-enum claim_result claim_take(
-    const struct store *store, const char *name, ns_t now, struct claim *claim, struct error *error);
-/* Removes the claim of a unit that is done, if its holder is gone. */
-void claim_clear(const struct store *store, const char *name, ns_t now);
-void claim_renew(struct claim *claim, const struct store *store);
-/* Notes the process group that works under the claim, for whoever takes it over. */
-void claim_set_group(struct claim *claim, const struct store *store, pid_t group);
-void claim_release(struct claim *claim, const struct store *store);
-/* Frees what is remembered of the claims of others. */
-void claims_forget(void);
 
 /* ---- Identity ---- */
 

@@ -6,13 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <glob.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +20,7 @@
 #include "proxy/campaign/folder.h"
 #include "proxy/campaign/reports.h"
 #include "proxy/campaign/shrink_case.h"
+#include "proxy/campaign/sockets.h"
 #include "proxy/cli/command.h"
 #include "proxy/run/log.h"
 #include "proxy/run/summary.h"
@@ -36,7 +34,6 @@ struct campaign_command {
 	struct campaign *campaign;
 	struct store store;
 	char *folder; /* -o, or the default */
-	char *sockets;
 	char *subject;
 	struct {
 		char **all;
@@ -44,7 +41,6 @@ struct campaign_command {
 		struct dictionary known;
 	} units;        /* --unit */
 	bool has_units; /* --unit was given, though perhaps no id came */
-	int lock;       /* of the folder of sockets; -1: none */
 	const char *const *only;
 	size_t only_count;
 	unsigned shard, shards; /* 0: no --shard */
@@ -327,74 +323,6 @@ static int finish(struct campaign_command *command, const struct engine_end *end
 
 /* ---- Running ---- */
 
-#define SOCKETS_LOCK "lock" /* locked as long as the campaign lives */
-
-/* Removes the socket folders of campaigns that were killed: those whose lock nobody holds. */
-static void remove_old_sockets(const char *top)
-{
-	struct text pattern = {0};
-	struct error error;
-	glob_t found;
-
-	text_add(&pattern, "%s/deadzone-campaign-*", top);
-	if (glob(pattern.at, GLOB_NOSORT, NULL, &found) == 0) {
-		for (size_t i = 0; i < found.gl_pathc; i++) {
-			struct text lock = {0};
-			struct stat st;
-			int fd = -1;
-
-			text_add(&lock, "%s/" SOCKETS_LOCK, found.gl_pathv[i]);
-			if (lstat(found.gl_pathv[i], &st) == 0 && S_ISDIR(st.st_mode) &&
-			    st.st_uid == geteuid())
-				fd = open(lock.at, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-			if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-				folder_remove(found.gl_pathv[i], &error);
-			if (fd >= 0)
-				close(fd);
-			text_free(&lock);
-		}
-		globfree(&found);
-	}
-	text_free(&pattern);
-}
-
-static int open_sockets(struct campaign_command *command)
-{
-	const char *top = getenv("XDG_RUNTIME_DIR");
-	struct text path = {0}, lock = {0}, named = {0};
-
-	if (!top || access(top, W_OK) || strlen(top) > 60)
-		top = "/tmp";
-	remove_old_sockets(top);
-	text_add(&path, "%s/deadzone-campaign-XXXXXX", top);
-	if (!mkdtemp(path.at)) {
-		log_error("campaign: `%s` cannot be made: %s", path.at, strerror(errno));
-		text_free(&path);
-		return -1;
-	}
-	/* It gets its name once it is locked: whoever looks for old folders finds it held. */
-	text_add(&lock, "%s/new", path.at);
-	text_add(&named, "%s/" SOCKETS_LOCK, path.at);
-	command->lock = open(lock.at, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (command->lock >= 0 && flock(command->lock, LOCK_EX) == 0)
-		rename(lock.at, named.at);
-	text_free(&lock);
-	text_free(&named);
-	command->sockets = path.at;
-	command->campaign->context.sockets = path.at;
-	command->campaign->context.subject = command->subject;
-	return 0;
-}
-
-static void close_sockets(struct campaign_command *command)
-{
-	struct error error;
-
-	folder_remove(command->sockets, &error);
-	if (command->lock >= 0)
-		close(command->lock);
-}
-
 /* Returns whether each selected unit has an outcome, whichever. */
 static bool have_all(const struct campaign_command *command)
 {
@@ -491,6 +419,7 @@ static int run_units(struct campaign_command *command)
 	    .is_by_unit = command->has_units,
 	    .is_shard = command->shards > 0};
 	struct engine_end end;
+	struct sockets sockets;
 	json_t *identity;
 	struct error error;
 	int failed;
@@ -500,11 +429,15 @@ static int run_units(struct campaign_command *command)
 	json_decref(identity);
 	if (failed)
 		return usage_error("%s holds another campaign: %s", command->folder, error.text);
-	if (open_sockets(command))
+	if (sockets_open(&sockets, &error)) {
+		log_error("campaign: %s", error.text);
 		return EXIT_FAILED;
+	}
+	campaign->context.sockets = sockets.folder;
+	campaign->context.subject = command->subject;
 	engine_run(campaign->plan, campaign->expansion, &campaign->results, &command->store,
 	    &campaign->context, &options, is_selected, command, &end);
-	close_sockets(command);
+	sockets_close(&sockets);
 	if (end.reason[0]) {
 		log_error("campaign: %s", end.reason);
 		if (!end.is_usage)
@@ -596,6 +529,8 @@ static int run_shrink(struct campaign_command *command, const char *id)
 	const struct result *result = results_get(&campaign->results, id);
 	const struct unit *unit = plan_unit_of_case(campaign->plan, id);
 	struct case_task task = {.id = id};
+	struct sockets sockets;
+	struct error error;
 	int status;
 
 	if (!unit || !result)
@@ -608,10 +543,14 @@ static int run_shrink(struct campaign_command *command, const char *id)
 	for (size_t i = 0; i < campaign->settings->bench_count; i++)
 		if (result->bench && strcmp(campaign->settings->benches[i].name, result->bench) == 0)
 			task.bench = &campaign->settings->benches[i];
-	if (open_sockets(command))
+	if (sockets_open(&sockets, &error)) {
+		log_error("campaign: %s", error.text);
 		return EXIT_FAILED;
+	}
+	campaign->context.sockets = sockets.folder;
+	campaign->context.subject = command->subject;
 	status = shrink_case(&command->store, &campaign->context, &task);
-	close_sockets(command);
+	sockets_close(&sockets);
 	return status;
 }
 
@@ -769,13 +708,12 @@ static void clean_up(struct campaign_command *command)
 	free(command->units.all);
 	dictionary_free(&command->units.known);
 	free(command->folder);
-	free(command->sockets);
 	free(command->subject);
 }
 
 static int run_whole(const struct command_line *line)
 {
-	struct campaign_command command = {.line = line, .lock = -1};
+	struct campaign_command command = {.line = line};
 	struct complaints *complaints = complaints_new();
 	const char *config = command_value(line, "config");
 	size_t quiet, verbose;
