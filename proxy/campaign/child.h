@@ -13,7 +13,6 @@
 #ifndef PROXY_CAMPAIGN_CHILD_H
 #define PROXY_CAMPAIGN_CHILD_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -51,9 +50,9 @@ struct child_options {
 
 /* Once, before the first child: makes the campaign the parent of orphaned grandchildren. */
 void child_adopt_orphans(void);
-/* Blocks SIGINT and SIGTERM, stores the mask of before, and returns a descriptor that they can be read from
- * (signalfd). Children have the usual mask. */
-int child_signals(sigset_t *before);
+/* Blocks SIGINT and SIGTERM and returns a descriptor that they can be read from (signalfd). They stay blocked
+ * after it is closed, so that a second signal does not cut off the reports. Children have the usual mask. */
+int child_signals(void);
 /* Returns 0, or -1 and sets *error. */
 int child_start(struct child *child, const struct child_options *options, ns_t now, struct error *error);
 /* Notices its end, and ends what has run out of time. */

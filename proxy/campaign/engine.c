@@ -322,11 +322,10 @@ void engine_run(struct campaign_plan *plan, struct expansion *expansion, struct 
 	    .user = user,
 	    .end = end,
 	    .began = clock_now()};
-	sigset_t before;
 
 	*end = (struct engine_end){0};
 	child_adopt_orphans();
-	engine.signals = child_signals(&before);
+	engine.signals = child_signals();
 	engine.baselines_wanted = options->is_by_unit ? 0 : (unsigned)plan->settings->campaign.baseline;
 	expansion_update(expansion, plan, results);
 	works_add(&engine);
@@ -336,6 +335,5 @@ void engine_run(struct campaign_plan *plan, struct expansion *expansion, struct 
 	log_status("");
 	child_kill_orphans(NULL);
 	close(engine.signals);
-	sigprocmask(SIG_SETMASK, &before, NULL);
 	claims_forget();
 }

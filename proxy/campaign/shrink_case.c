@@ -247,7 +247,6 @@ int shrink_case(const struct store *store, const struct case_context *context, c
 	struct analysis_filter filter = {0};
 	struct error error;
 	struct inputs *inputs = inputs_open(paths, 1, &error);
-	sigset_t before;
 	int status = EXIT_FAILED;
 
 	s.analysis = inputs ? analysis_read(inputs, &filter, ANALYSIS_WHOLE, &error) : NULL;
@@ -262,12 +261,11 @@ int shrink_case(const struct store *store, const struct case_context *context, c
 		text_add(&s.head, "; By `deadzone campaign --shrink`: the decisions of %s that matter\n",
 		    task->id);
 		child_adopt_orphans();
-		s.signals = child_signals(&before);
+		s.signals = child_signals();
 		pins_find(&s.pins, s.analysis, NS_MS);
 		status = shrink_all(&s);
 		child_kill_orphans(NULL);
 		close(s.signals);
-		sigprocmask(SIG_SETMASK, &before, NULL);
 		pins_free(&s.pins);
 	}
 	analysis_free(s.analysis);
