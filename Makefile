@@ -14,10 +14,10 @@ STRICT ?= # 1: a warning is an error, as it always is in what the tests build
 RELEASE ?= # 1: link-time optimization, which takes three times as long to build
 
 BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev zlib1g-dev libzstd-dev \
-    libjs-dygraphs
+    libjs-dygraphs libnftables-dev libmnl-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils \
-    python3-pytest python3-yaml prometheus libfaketime
+    python3-pytest python3-yaml prometheus libfaketime nftables dnsmasq-base
 BROWSER_PACKAGES := $(BUILD_PACKAGES) chromium libcoap3-bin python3 tshark
 STORY_PACKAGES := $(BUILD_PACKAGES) binutils tshark python3
 PICTURE_PACKAGES := wireshark xvfb imagemagick

@@ -185,11 +185,37 @@ int address_read(const char *text, struct address *address, struct error *error)
 	return 0;
 }
 
+/* Reads "10.0.0.0/8", "10.0.0.0/8:5684" or "[2001:db8::/32]:5684"; `slash` points into `text`. */
+static int prefix_read(
+    const char *text, const char *slash, struct address_pattern *pattern, struct error *error)
+{
+	bool is_bracketed = text[0] == '[';
+	char host[ADDRESS_TEXT_SIZE], length[8];
+	const char *end = slash + 1 + strspn(slash + 1, "0123456789."), *port = end;
+	uint64_t bits;
+
+	snprintf(host, sizeof(host), "%.*s", (int)(slash - text - is_bracketed), text + is_bracketed);
+	snprintf(length, sizeof(length), "%.*s", (int)(end - slash - 1), slash + 1);
+	if (address_read_host(host, &pattern->address, error))
+		return -1;
+	if (is_bracketed && *port == ']')
+		port++;
+	if ((is_bracketed && port == end) || (*port && *port != ':') || units_integer(length, &bits, error) ||
+	    bits > address_ip_size(&pattern->address) * 8)
+		return error_set(error, "`%s` is not a prefix; its length is 0 to %zu", text,
+		    address_ip_size(&pattern->address) * 8);
+	pattern->bits = (unsigned)bits;
+	if (!*port)
+		return 0;
+	if (units_integer(port + 1, &bits, error) || bits < 1 || bits > UINT16_MAX)
+		return error_set(error, "`%s` has no port after its prefix; a port is 1 to 65535", text);
+	pattern->port = (uint16_t)bits;
+	return 0;
+}
+
 int address_pattern_read(const char *text, struct address_pattern *pattern, struct error *error)
 {
-	char host[ADDRESS_TEXT_SIZE];
 	const char *slash = strchr(text, '/');
-	uint64_t bits;
 
 	*pattern = (struct address_pattern){0};
 	if (!slash) {
@@ -205,14 +231,7 @@ int address_pattern_read(const char *text, struct address_pattern *pattern, stru
 			return error_set(error, "`%s` has port 0, which no datagram has", text);
 		return 0;
 	}
-	snprintf(host, sizeof(host), "%.*s", (int)(slash - text), text);
-	if (address_read_host(host, &pattern->address, error))
-		return -1;
-	if (units_integer(slash + 1, &bits, error) || bits > address_ip_size(&pattern->address) * 8)
-		return error_set(error, "`%s` is not a prefix; its length is 0 to %zu", text,
-		    address_ip_size(&pattern->address) * 8);
-	pattern->bits = (unsigned)bits;
-	return 0;
+	return prefix_read(text, slash, pattern, error);
 }
 
 static bool same_prefix(const struct address *a, const struct address *b, unsigned bits)

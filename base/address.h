@@ -3,6 +3,7 @@
  * address: an IPv4 or IPv6 address with a port, and the patterns that match one.
  *
  *   192.0.2.7  192.0.2.7:5684  [2001:db8::7]:5684  [fe80::1%eth0]:5684  10.0.0.0/8  2001:db8::/32
+ *   10.0.0.0/8:5684  [2001:db8::/32]:5684
  */
 #ifndef BASE_ADDRESS_H
 #define BASE_ADDRESS_H

@@ -127,6 +127,7 @@ struct analysis_session {
 	uint32_t sent_n[WAYS];
 	uint32_t number;
 	struct address device;
+	struct address cloud;
 	uint16_t cloud_port;
 	uint32_t rebinds, old_ports, header;
 	char section[64], identity[64], link[64];

@@ -124,6 +124,7 @@ static void handle_departure(
 		index_add(&bare->by_port, address_hash(&decoded->from), session->number);
 		session->rebinds += session->cloud_port != 0;
 		session->cloud_port = decoded->from.port;
+		session->cloud = decoded->to;
 	}
 }
 
@@ -223,6 +224,7 @@ static void handle_packet(
 		handle_two_sided(bare, packet, &decoded);
 	} else if (flows_match(flows, packet, &decoded, &flow)) {
 		session = session_of_device(bare, &flow.device, &flow.device_side, packet->at);
+		session->cloud = flow.cloud;
 		record = handle_arrival(bare, session, flow.way, &decoded, packet->at);
 		analysis_sent(analysis, record, packet->at);
 		analysis_count_wire(session, flow.way, &decoded);

@@ -47,6 +47,7 @@ static void fill_session(
 
 	*result = (struct run_summary_session){.number = session->number,
 	    .device = session->device,
+	    .cloud = session->cloud,
 	    .handshakes = (uint32_t)session->handshakes.count,
 	    .rebinds = session->rebinds,
 	    .port = session->cloud_port,

@@ -204,15 +204,21 @@ static void read_waiting(struct analysis *analysis, const char *line, size_t siz
 		analysis->sessions[index].accounts[way] = account;
 }
 
-/* Reads "s=3 port=40112 old_ports=1", for a session whose last packets do not show its port. */
+/* Reads "s=3 port=40112 old_ports=1 cloud=192.0.2.1:5684", for a session whose packets do not show its
+ * sockets. */
 static void read_sockets(struct analysis *analysis, const char *line, size_t size)
 {
 	uint32_t index = index_find(&analysis->by_number, field_number(line, size, "s"));
+	char cloud[ADDRESS_TEXT_SIZE];
+	struct error error;
 
 	if (index == INDEX_NONE)
 		return;
 	analysis->sessions[index].cloud_port = (uint16_t)field_number(line, size, "port");
 	analysis->sessions[index].old_ports = (uint32_t)field_number(line, size, "old_ports");
+	analysis_copy_word(cloud, sizeof(cloud), line_field(line, size, "cloud"));
+	if (cloud[0])
+		address_read(cloud, &analysis->sessions[index].cloud, &error);
 }
 
 /* Reads a line: "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us …" */

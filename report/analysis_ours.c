@@ -128,6 +128,7 @@ static void note_addresses(
 		session->header = session->device.family == FAMILY_IPV6 ? ANALYSIS_HEADER_IPV6
 		                                                        : ANALYSIS_HEADER_IPV4;
 	} else if (fields->kind != FIELDS_ARRIVED || !session->cloud_port) {
+		session->cloud = from_proxy ? decoded->to : decoded->from;
 		session->cloud_port = from_proxy ? decoded->from.port : decoded->to.port;
 	}
 }

@@ -107,11 +107,13 @@ void run_summary_print_way(const char *name, const struct run_summary_way *way, 
 
 static void print_session(const struct run_summary_session *session, FILE *out)
 {
-	char device[ADDRESS_TEXT_SIZE];
+	char device[ADDRESS_TEXT_SIZE], cloud[ADDRESS_TEXT_SIZE];
 
 	fprintf(out, "session %u  device %s%s%s", session->number,
 	    run_summary_device(session, device, sizeof(device)), session->section[0] ? "  section " : "",
 	    session->section);
+	if (session->cloud.family)
+		fprintf(out, "  cloud %s", address_text(&session->cloud, cloud, sizeof(cloud)));
 	if (session->link[0])
 		fprintf(out, "  link %s", session->link);
 	fprintf(out, "  %.1f s  handshakes %u", (double)session->seconds / 1e9, session->handshakes);

@@ -32,7 +32,7 @@ struct run_summary_way {
 struct run_summary_session {
 	ns_t blackout_until[WAYS]; /* end of the blackout, in the time of a running core; in the past: none */
 	uint32_t number;
-	struct address device;
+	struct address device, cloud;             /* FAMILY_NONE: unknown */
 	char section[64], identity[64], link[64]; /* "" for none */
 	struct run_summary_way ways[WAYS];
 	uint32_t handshakes, rebinds;

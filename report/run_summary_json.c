@@ -71,12 +71,15 @@ static json_t *json_way(const struct run_summary_way *from)
 json_t *run_summary_json_session(const struct run_summary_session *session)
 {
 	json_t *object = json_object();
-	char device[ADDRESS_TEXT_SIZE];
+	char device[ADDRESS_TEXT_SIZE], cloud[ADDRESS_TEXT_SIZE];
 
 	json_object_set_new(object, "s", json_integer(session->number));
 	json_object_set_new(object, "device",
 	    session->device.family ? json_string(address_text(&session->device, device, sizeof(device)))
 	                           : json_null());
+	json_object_set_new(object, "cloud",
+	    session->cloud.family ? json_string(address_text(&session->cloud, cloud, sizeof(cloud)))
+	                          : json_null());
 	json_object_set_new(object, "section", json_word(session->section));
 	json_object_set_new(object, "identity", json_word(session->identity));
 	json_object_set_new(object, "link", json_word(session->link));

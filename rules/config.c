@@ -177,9 +177,9 @@ static void index_devices(struct config *config, const struct ini *ini, struct c
 }
 
 const struct device *config_device(
-    const struct config *config, const struct address *device, const struct address *listener)
+    const struct config *config, const struct address *device, const struct entrance *entrance)
 {
-	return sections_find(config->sections, device, listener);
+	return sections_find(config->sections, device, entrance);
 }
 
 /* ---- Rules ---- */

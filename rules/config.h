@@ -91,6 +91,7 @@ struct device {
 	uint32_t id; /* of "dev=NAME" in `names` */
 	struct patterns address;
 	struct addresses listener;
+	struct patterns destination;          /* where the device sends to, if intercepted */
 	unsigned link;                        /* index; 0 is the clean link */
 	const char *upstream;                 /* NULL: use [proxy] upstream */
 	const char *identity;                 /* NULL: use its address */
@@ -207,8 +208,15 @@ const struct link *config_link(const struct config *config, const char *name);
 const struct device *config_section(const struct config *config, const char *name);
 const struct rule *config_rule(const struct config *config, const char *name);
 
-/* Returns the [device] section for an address at a listener, or NULL. */
+/* Where a device's datagrams come in. The caller of a core numbers its entrances; a session belongs to one.
+ */
+struct entrance {
+	struct address listener;    /* as configured */
+	struct address destination; /* `upstream = original`: where the device sent them; else FAMILY_NONE */
+};
+
+/* Returns the [device] section of a device at an entrance, or NULL. */
 const struct device *config_device(
-    const struct config *config, const struct address *device, const struct address *listener);
+    const struct config *config, const struct address *device, const struct entrance *entrance);
 
 #endif

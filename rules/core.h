@@ -96,24 +96,23 @@ void core_free(struct core *core);
 /* Replaces the configuration. Sessions, counters and queued datagrams are kept; sessions are matched anew
  * against the [device] sections. core_change_new may run beside the core; core_prepare and core_exchange need
  * it idle. core_prepare returns -1 without changing anything if memory is out. The old configuration is not
- * read after core_change_free. `listening` holds the listeners' configured addresses, by index. */
+ * read after core_change_free. `entrances` are the caller's, by index. */
 struct core_change;
 struct core_change *core_change_new(const struct config *before, const struct config *after);
-int core_prepare(struct core *core, struct core_change *change, const struct address *listening);
+int core_prepare(struct core *core, struct core_change *change, const struct entrance *entrances);
 void core_exchange(struct core *core, struct core_change *change, const struct core_limits *limits, ns_t now);
 void core_change_free(struct core_change *change);
 /* Performs all of these steps at once, for a caller that runs nothing else meanwhile. Aborts if memory is
  * out. */
 void core_reload(struct core *core, const struct config *config, const struct core_limits *limits,
-    const struct address *listening, ns_t now);
+    const struct entrance *entrances, ns_t now);
 
-/* Finds the session of a device at a listener, or opens one. Returns NULL (and sets *opened to false) if no
- * session can be opened; core_refusal then returns the reason, REASON_MAX_SESSIONS or REASON_OVERLOAD.
- * `listening` is the listener's address as configured. */
-struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
+/* Finds the session of a device at an entrance, or opens one. Returns NULL (and sets *opened to false) if no
+ * session can be opened; core_refusal then returns the reason, REASON_MAX_SESSIONS or REASON_OVERLOAD. */
+struct session *core_session(struct core *core, unsigned entrance, const struct entrance *where,
     const struct address *device, ns_t now, bool *opened);
-/* Returns the open session of a device at a listener, or NULL. */
-struct session *core_find(const struct core *core, unsigned listener, const struct address *device);
+/* Returns the open session of a device at an entrance, or NULL. */
+struct session *core_find(const struct core *core, unsigned entrance, const struct address *device);
 enum reason core_refusal(const struct core *core);
 /* Loop protection: proxies that forward to one another would open sessions without end, each with the same
  * datagram. Returns false once CORE_OPENED_ALIKE sessions per second from one address have begun with this
@@ -125,8 +124,8 @@ bool core_may_open(
  * device has, or NULL, in `sessions`. Returns false, without storing anything, if there are too few sessions
  * for prefetching to pay. */
 #define CORE_PREFETCH_MAX 64 /* devices per call */
-bool core_prefetch_batch(const struct core *core, unsigned listener, const struct address *const *devices,
-    struct session **sessions, size_t count);
+bool core_prefetch_batch(const struct core *core, const unsigned *entrances,
+    const struct address *const *devices, struct session **sessions, size_t count);
 /* Prefetches a session whose next datagram comes from its cloud. */
 void core_prefetch_session(const struct session *session);
 bool core_should_prefetch(const struct core *core);
@@ -134,7 +133,7 @@ bool core_should_prefetch(const struct core *core);
  * and a record number above all seen there, moves that session to the new address and returns it; else
  * returns NULL. Call it before core_session. */
 struct session *core_follow(
-    struct core *core, unsigned listener, const struct address *device, const struct arrival *arrival);
+    struct core *core, unsigned entrance, const struct address *device, const struct arrival *arrival);
 /* Restarts the session's idle time, since `arrival` came from its device or cloud. core_arrive does this
  * itself. */
 void core_session_touch(struct core *core, struct session *session, const struct arrival *arrival);

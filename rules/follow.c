@@ -31,18 +31,18 @@ struct follow {
 	uint32_t sizes[256]; /* number of IDs of each length */
 };
 
-static uint64_t followed_key(unsigned listener, const uint8_t *cid, size_t size)
+static uint64_t followed_key(unsigned entrance, const uint8_t *cid, size_t size)
 {
-	return chance_hash(listener, cid, size);
+	return chance_hash(entrance, cid, size);
 }
 
 static struct followed *find_followed(
-    const struct follow *follow, unsigned listener, const uint8_t *cid, size_t size)
+    const struct follow *follow, unsigned entrance, const uint8_t *cid, size_t size)
 {
-	uint64_t key = followed_key(listener, cid, size);
+	uint64_t key = followed_key(entrance, cid, size);
 	struct followed *at = follow->buckets[key % BUCKETS];
 
-	while (at && !(at->key == key && at->size == size && at->session->listener == listener &&
+	while (at && !(at->key == key && at->size == size && at->session->entrance == entrance &&
 	                 memcmp(at->cid, cid, size) == 0))
 		at = at->next;
 	return at;
@@ -89,7 +89,7 @@ static void see_record(struct core *core, struct session *session, const struct 
 		return;
 	}
 	/* An ID maps to one session only, the one that used it last. */
-	other = find_followed(core->follow, session->listener, record->cid, record->cid_size);
+	other = find_followed(core->follow, session->entrance, record->cid, record->cid_size);
 	if (other)
 		follow_forget(core, other->session);
 	if (followed)
@@ -102,7 +102,7 @@ static void see_record(struct core *core, struct session *session, const struct 
 	followed->highest = full_number(record);
 	followed->size = record->cid_size;
 	memcpy(followed->cid, record->cid, followed->size);
-	followed->key = followed_key(session->listener, followed->cid, followed->size);
+	followed->key = followed_key(session->entrance, followed->cid, followed->size);
 	link_followed(core->follow, followed);
 }
 
@@ -150,12 +150,12 @@ static uint64_t highest_number(const struct followed *followed, const struct arr
 /* Returns the session of a connection ID, of any known length, that the datagram carries with a record newer
  * than all seen in that session; or NULL. */
 static struct session *find_newer(
-    const struct follow *follow, unsigned listener, const struct arrival *arrival)
+    const struct follow *follow, unsigned entrance, const struct arrival *arrival)
 {
 	const uint8_t *cid = arrival->bytes + HEADER_TO_CID;
 
 	for (size_t size = 1; size < 256 && arrival->size >= HEADER_TO_CID + size + HEADER_BEHIND; size++) {
-		struct followed *followed = follow->sizes[size] ? find_followed(follow, listener, cid, size)
+		struct followed *followed = follow->sizes[size] ? find_followed(follow, entrance, cid, size)
 		                                                : NULL;
 
 		/* A reload may have turned follow_cid off. */
@@ -167,7 +167,7 @@ static struct session *find_newer(
 }
 
 struct session *core_follow(
-    struct core *core, unsigned listener, const struct address *device, const struct arrival *arrival)
+    struct core *core, unsigned entrance, const struct address *device, const struct arrival *arrival)
 {
 	struct dtls_session no_hellos;
 	struct dtls_peek peek;
@@ -175,13 +175,13 @@ struct session *core_follow(
 	char text[ADDRESS_TEXT_SIZE];
 
 	if (!core->follow || arrival->size < HEADER_TO_CID + HEADER_BEHIND ||
-	    session_find(core, listener, device))
+	    session_find(core, entrance, device))
 		return NULL;
 	dtls_init(&no_hellos);
 	dtls_parse(&no_hellos, WAY_UP, arrival->bytes, arrival->size, &peek);
 	if (!(peek.kinds >> DTLS_KIND_CID & 1) || peek.first.type == DTLS_UNIFIED || !peek.first.cid)
 		return NULL;
-	session = find_newer(core->follow, listener, arrival);
+	session = find_newer(core->follow, entrance, arrival);
 	if (!session)
 		return NULL;
 	session_move(core, session, device);

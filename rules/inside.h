@@ -157,7 +157,7 @@ void follow_forget(struct core *core, struct session *session);
 void follow_free(struct core *core);
 
 /* session.c */
-struct session *session_find(const struct core *core, unsigned listener, const struct address *device);
+struct session *session_find(const struct core *core, unsigned entrance, const struct address *device);
 /* Changes the session's device address to one that no session has. */
 void session_move(struct core *core, struct session *session, const struct address *device);
 /* Returns fresh states for the rules of `config` that apply to a session of this section and number, in file

@@ -135,11 +135,11 @@ static const struct link *link_after(const struct core_change *change, const str
 /* ---- Allocation ---- */
 
 static bool session_prepare(const struct core_change *change, const struct session *session,
-    const struct address *listening, struct session_change *prepared)
+    const struct entrance *entrance, struct session_change *prepared)
 {
 	const struct config *after = change->after;
 
-	prepared->section = config_device(after, &session->device, listening);
+	prepared->section = config_device(after, &session->device, entrance);
 	prepared->rules = session_rules_new(after, prepared->section, session->number, &prepared->rule_count);
 	if (prepared->rule_count && !prepared->rules)
 		return false;
@@ -147,7 +147,7 @@ static bool session_prepare(const struct core_change *change, const struct sessi
 	return prepared->firsts || !after->first_count;
 }
 
-static bool sessions_prepare(struct core *core, struct core_change *change, const struct address *listening)
+static bool sessions_prepare(struct core *core, struct core_change *change, const struct entrance *entrances)
 {
 	size_t at = 0;
 
@@ -156,7 +156,7 @@ static bool sessions_prepare(struct core *core, struct core_change *change, cons
 		return false;
 	for (struct session *session = core->oldest; session; session = session->newer)
 		if (!session_prepare(
-		        change, session, &listening[session->listener], &change->sessions[at++])) {
+		        change, session, &entrances[session->entrance], &change->sessions[at++])) {
 			free_prepared(change, at);
 			return false;
 		}
@@ -418,9 +418,9 @@ static void standing_reload(struct core *core, const struct core_change *change)
 
 /* ---- The steps ---- */
 
-int core_prepare(struct core *core, struct core_change *change, const struct address *listening)
+int core_prepare(struct core *core, struct core_change *change, const struct entrance *entrances)
 {
-	return core_is_prepared(core) && sessions_prepare(core, change, listening) ? 0 : -1;
+	return core_is_prepared(core) && sessions_prepare(core, change, entrances) ? 0 : -1;
 }
 
 void core_exchange(struct core *core, struct core_change *change, const struct core_limits *limits, ns_t now)
@@ -441,11 +441,11 @@ void core_exchange(struct core *core, struct core_change *change, const struct c
 }
 
 void core_reload(struct core *core, const struct config *config, const struct core_limits *limits,
-    const struct address *listening, ns_t now)
+    const struct entrance *entrances, ns_t now)
 {
 	struct core_change *change = core_change_new(core->config, config);
 
-	if (core_prepare(core, change, listening))
+	if (core_prepare(core, change, entrances))
 		memory_out();
 	core_exchange(core, change, limits, now);
 	core_change_free(change);

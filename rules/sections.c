@@ -136,21 +136,30 @@ static bool address_among(const struct addresses *all, const struct address *add
 }
 
 struct endpoints {
-	const struct address *device, *listener;
+	const struct address *device;
+	const struct entrance *entrance;
 };
+
+/* A destination that is not known matches no condition. */
+static bool destination_matches(const struct patterns *patterns, const struct address *destination)
+{
+	return !patterns->count || (destination->family && patterns_match(patterns, destination));
+}
 
 static bool section_matches(const struct device *candidate, const void *query)
 {
 	const struct endpoints *endpoints = query;
 
-	return (!candidate->listener.count || address_among(&candidate->listener, endpoints->listener)) &&
+	return (!candidate->listener.count ||
+	           address_among(&candidate->listener, &endpoints->entrance->listener)) &&
+	       destination_matches(&candidate->destination, &endpoints->entrance->destination) &&
 	       patterns_match(&candidate->address, endpoints->device);
 }
 
 const struct device *sections_find(
-    const struct sections *sections, const struct address *device, const struct address *listener)
+    const struct sections *sections, const struct address *device, const struct entrance *entrance)
 {
-	struct endpoints endpoints = {device, listener};
+	struct endpoints endpoints = {device, entrance};
 	size_t found = search(sections, device, (unsigned)address_ip_size(device) * 8, device->port,
 	    section_matches, &endpoints, SIZE_MAX);
 
@@ -167,16 +176,24 @@ static bool pattern_covered(const struct patterns *outer, const struct address_p
 	return false;
 }
 
+static bool patterns_cover(const struct patterns *outer, const struct patterns *inner)
+{
+	bool covered = !outer->count || inner->count;
+
+	for (size_t i = 0; outer->count && covered && i < inner->count; i++)
+		covered = pattern_covered(outer, &inner->all[i]);
+	return covered;
+}
+
 /* Returns whether `candidate` matches all sessions of the section `query`. A condition without values matches
  * everything. */
 static bool section_covers(const struct device *candidate, const void *query)
 {
 	const struct device *device = query;
-	bool covered = (!candidate->address.count || device->address.count) &&
+	bool covered = patterns_cover(&candidate->address, &device->address) &&
+	               patterns_cover(&candidate->destination, &device->destination) &&
 	               (!candidate->listener.count || device->listener.count);
 
-	for (size_t i = 0; candidate->address.count && covered && i < device->address.count; i++)
-		covered = pattern_covered(&candidate->address, &device->address.all[i]);
 	for (size_t i = 0; candidate->listener.count && covered && i < device->listener.count; i++)
 		covered = address_among(&candidate->listener, &device->listener.all[i]);
 	return covered;

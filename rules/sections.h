@@ -14,9 +14,9 @@
 
 /* Builds the index of all devices; it is allocated from `arena`. */
 struct sections *sections_new(struct arena *arena, const struct device *devices, size_t count);
-/* Returns the section of a device at a listener, or NULL. */
+/* Returns the section of a device at an entrance, or NULL. */
 const struct device *sections_find(
-    const struct sections *sections, const struct address *device, const struct address *listener);
+    const struct sections *sections, const struct address *device, const struct entrance *entrance);
 /* Returns the first section before `device` that matches all of its sessions, or NULL. */
 const struct device *sections_shadow(const struct sections *sections, const struct device *device);
 

@@ -2,7 +2,7 @@
 /*
  * session: opens, finds, moves and ends sessions.
  *
- * Live sessions are in a hash table by listener and device address, in a list by age and, until the cloud has
+ * Live sessions are in a hash table by entrance and device address, in a list by age and, until the cloud has
  * answered, in a list by silence, from which max_sessions evicts. An ended session leaves all three at once;
  * it is freed when its last reference is dropped.
  */
@@ -81,22 +81,22 @@ static void free_way_extra(struct session_way *way)
 
 /* ---- Sessions ---- */
 
-static size_t hash_of(const struct core *core, unsigned listener, const struct address *device)
+static size_t hash_of(const struct core *core, unsigned entrance, const struct address *device)
 {
-	return (address_hash(device) ^ chance_mix(listener)) & (core->hash_size - 1);
+	return (address_hash(device) ^ chance_mix(entrance)) & (core->hash_size - 1);
 }
 
 /* Finds the session of a device in a hash chain. */
-static struct session *chain_find(struct session *session, unsigned listener, const struct address *device)
+static struct session *chain_find(struct session *session, unsigned entrance, const struct address *device)
 {
-	while (session && !(session->listener == listener && address_equal(&session->device, device)))
+	while (session && !(session->entrance == entrance && address_equal(&session->device, device)))
 		session = session->hash_next;
 	return session;
 }
 
-struct session *session_find(const struct core *core, unsigned listener, const struct address *device)
+struct session *session_find(const struct core *core, unsigned entrance, const struct address *device)
 {
-	return chain_find(core->hash[hash_of(core, listener, device)], listener, device);
+	return chain_find(core->hash[hash_of(core, entrance, device)], entrance, device);
 }
 
 bool core_should_prefetch(const struct core *core)
@@ -123,8 +123,8 @@ void core_prefetch_session(const struct session *session)
 
 /* Prefetches in passes (bucket, session, list neighbours), so that each pass hits the cache lines that the
  * previous one requested. */
-bool core_prefetch_batch(const struct core *core, unsigned listener, const struct address *const *devices,
-    struct session **sessions, size_t count)
+bool core_prefetch_batch(const struct core *core, const unsigned *entrances,
+    const struct address *const *devices, struct session **sessions, size_t count)
 {
 	size_t at[CORE_PREFETCH_MAX];
 
@@ -132,7 +132,7 @@ bool core_prefetch_batch(const struct core *core, unsigned listener, const struc
 		return false;
 	assert(count <= CORE_PREFETCH_MAX);
 	for (size_t i = 0; i < count; i++) {
-		at[i] = hash_of(core, listener, devices[i]);
+		at[i] = hash_of(core, entrances[i], devices[i]);
 		__builtin_prefetch(&core->hash[at[i]]);
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -141,7 +141,7 @@ bool core_prefetch_batch(const struct core *core, unsigned listener, const struc
 			__builtin_prefetch(sessions[i]);
 	}
 	for (size_t i = 0; i < count; i++) {
-		sessions[i] = chain_find(sessions[i], listener, devices[i]);
+		sessions[i] = chain_find(sessions[i], entrances[i], devices[i]);
 		if (sessions[i])
 			prefetch_sessions(sessions[i], WAY_UP);
 	}
@@ -156,9 +156,9 @@ bool core_prefetch_batch(const struct core *core, unsigned listener, const struc
 	return true;
 }
 
-struct session *core_find(const struct core *core, unsigned listener, const struct address *device)
+struct session *core_find(const struct core *core, unsigned entrance, const struct address *device)
 {
-	return session_find(core, listener, device);
+	return session_find(core, entrance, device);
 }
 
 static void hash_grow(struct core *core)
@@ -171,7 +171,7 @@ static void hash_grow(struct core *core)
 	core->hash = hash;
 	core->hash_size *= 2;
 	for (struct session *s = core->oldest; s; s = s->newer) {
-		size_t at = hash_of(core, s->listener, &s->device);
+		size_t at = hash_of(core, s->entrance, &s->device);
 
 		s->hash_next = core->hash[at];
 		core->hash[at] = s;
@@ -180,7 +180,7 @@ static void hash_grow(struct core *core)
 
 static void hash_remove(struct core *core, struct session *session)
 {
-	struct session **link = &core->hash[hash_of(core, session->listener, &session->device)];
+	struct session **link = &core->hash[hash_of(core, session->entrance, &session->device)];
 
 	while (*link != session)
 		link = &(*link)->hash_next;
@@ -189,7 +189,7 @@ static void hash_remove(struct core *core, struct session *session)
 
 static void hash_add(struct core *core, struct session *session)
 {
-	size_t at = hash_of(core, session->listener, &session->device);
+	size_t at = hash_of(core, session->entrance, &session->device);
 
 	session->hash_next = core->hash[at];
 	core->hash[at] = session;
@@ -226,10 +226,14 @@ struct link_state *core_link_state(struct core *core, struct session *session, c
 	return state;
 }
 
-/* Returns the key under which sessions of this identity or address at this listener are counted. */
+/* Returns the key under which sessions of this identity or address are counted: for each listener, or for
+ * each port that devices send to, so that it does not matter whether DNS or DTLS comes first. */
 static uint64_t opened_key(const struct session *session)
 {
-	return session->identity_key ^ chance_mix(session->listener + 1);
+	uint64_t where = session->destination_port ? UINT64_C(1) << 32 | session->destination_port
+	                                           : session->entrance + UINT64_C(1);
+
+	return session->identity_key ^ chance_mix(where);
 }
 
 static size_t keys_remembered(const struct core *core)
@@ -375,10 +379,10 @@ static struct session *session_new(struct core *core, const struct device *secti
 	return NULL;
 }
 
-static struct session *session_open(struct core *core, unsigned listener, const struct address *listening,
+static struct session *session_open(struct core *core, unsigned entrance, const struct entrance *where,
     const struct address *device, ns_t now)
 {
-	struct session *session = session_new(core, config_device(core->config, device, listening));
+	struct session *session = session_new(core, config_device(core->config, device, where));
 
 	if (!session) {
 		core->out_of_memory = true;
@@ -387,7 +391,8 @@ static struct session *session_open(struct core *core, unsigned listener, const 
 	if (core->session_count >= core->hash_size)
 		hash_grow(core);
 	session->device = *device;
-	session->listener = listener;
+	session->entrance = entrance;
+	session->destination_port = where->destination.port;
 	session->user.header = device->family == FAMILY_IPV6 ? 48 : 28;
 	session->user.began = session->last = now;
 	session->link =
@@ -455,10 +460,10 @@ enum reason core_refusal(const struct core *core)
 	return core->refusal;
 }
 
-struct session *core_session(struct core *core, unsigned listener, const struct address *listening,
+struct session *core_session(struct core *core, unsigned entrance, const struct entrance *where,
     const struct address *device, ns_t now, bool *opened)
 {
-	struct session *session = session_find(core, listener, device);
+	struct session *session = session_find(core, entrance, device);
 
 	*opened = false;
 	if (session)
@@ -470,7 +475,7 @@ struct session *core_session(struct core *core, unsigned listener, const struct 
 		core_session_end(core, core->silent_oldest, SESSION_EVICTED, now);
 	}
 	core->refusal = REASON_OVERLOAD;
-	session = session_open(core, listener, listening, device, now);
+	session = session_open(core, entrance, where, device, now);
 	*opened = session != NULL;
 	if (!session)
 		shared_leave(core->shared);

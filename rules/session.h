@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * session: the traffic of one device address and port at one listener, with the state of its links and rules.
+ * session: the traffic of one device address and port at one entrance (a listener, or one destination at it),
+ * with the state of its links and rules.
  *
  * The core opens and ends sessions; proxy/ keeps its sockets in `transport` and reads the accounts. A session
  * that has ended stays in memory until its reference count is 0: queued datagrams, timers and the caller hold
@@ -124,7 +125,7 @@ struct session {
 	struct session *hash_next;
 	struct address device;
 	void *transport;   /* owned by the caller; points to `room` once in use */
-	unsigned listener; /* the caller's index */
+	unsigned entrance; /* the caller's index */
 	uint32_t refs;
 
 	ns_t last;
@@ -160,10 +161,12 @@ struct session {
 	struct timer *idle_timer, *blackout_timer, *nat_timer;
 	struct datagram **firsts; /* for `replay KIND` */
 	unsigned first_count;
-	bool identity_used; /* its draws derive from the section's identity */
+	bool identity_used;        /* its draws derive from the section's identity */
+	uint16_t destination_port; /* of its entrance; 0: it has no destination */
 	/* Set by the caller: */
 	uint8_t old_ports; /* source ports of earlier NAT mappings that are still open */
 	uint16_t port;     /* current source port towards the cloud; 0: none */
+	struct address cloud; /* FAMILY_NONE: not known yet */
 
 	/* core_limits.transport_size bytes for the caller, initially zero */
 	_Alignas(CACHE_LINE) uint8_t room[];

@@ -22,7 +22,7 @@ import sys
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-HELPERS = ("api", "checks", "dtls", "harness", "packets", "shark", "sockets", "summaries")  # in test/e2e, no tests of their own
+HELPERS = ("api", "checks", "dtls", "harness", "lab", "packets", "shark", "sockets", "summaries")  # in test/e2e, no tests of their own
 SUITES_AT_A_TIME = 2
 UNIT_BOUND, LAYERS_BOUND, REPLAY_BOUND, E2E_BOUND, SCENARIOS_BOUND = 120, 60, 120, 300, 300  # seconds
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:")

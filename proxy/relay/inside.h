@@ -2,7 +2,8 @@
 /*
  * inside: what the files of the relay share: relay.c (open, reload, close, counters), worker_loop.c (reads,
  * judges and records datagrams; the timer), transport.c (a session's sockets towards its cloud, and waiting
- * for the cloud's address), outbox.c (sends in batches; queues of full sockets).
+ * for the cloud's address), outbox.c (sends in batches; queues of full sockets), inlets.c (where devices'
+ * datagrams come in and answers leave).
  */
 #ifndef PROXY_INSIDE_H
 #define PROXY_INSIDE_H
@@ -15,8 +16,8 @@
 #include "proxy/relay/stamps.h"
 #include "proxy/relay/upstream.h"
 
-/* A socket and its send queue; first member of struct listener and struct port. Datagrams are queued to be
- * sent in a batch, or while the socket is full, or while there is none (`fd` is -1). */
+/* A socket and its send queue; first member of struct listener, struct port and struct answers. Datagrams are
+ * queued to be sent in a batch, or while the socket is full, or while there is none (`fd` is -1). */
 struct outlet {
 	struct source source;
 	struct relay *relay;
@@ -32,10 +33,24 @@ struct listener {
 	struct outlet out;
 	unsigned index;
 	struct address configured, bound; /* they differ if the configured port is 0 */
-	bool everywhere; /* bound to all addresses; transport->device_side is the one a device sends to */
+	bool everywhere;     /* bound to all addresses; transport->device_side is the one a device sends to */
+	bool is_transparent; /* takes datagrams for any destination, which received->to says */
 	uint8_t empty_rounds; /* in a row, while polled */
 	uint32_t kernel_drops;
 };
+
+/* Where devices' datagrams come in: a listener, or (`upstream = original`) one destination at it. Its index
+ * is that of the core's entrance. */
+struct answers;
+struct inlet {
+	struct listener *listener;
+	struct answers *answers; /* where answers leave; NULL: by the listener */
+	uint32_t sessions;       /* that came in here; counted for destinations only */
+	uint32_t next;           /* in its bucket, or free */
+};
+
+#define INLET_NONE UINT32_MAX
+#define RELAY_ANSWERS_BUCKETS 256
 
 /* A source port towards the cloud; a session opens one for each NAT mapping. */
 struct port {
@@ -65,11 +80,10 @@ struct port_expiry {
 struct transport {
 	struct port first_port; /* most sessions have no other */
 	struct session *session;
-	struct port *port; /* the current one, linked to the older ones */
-	struct upstream *upstream;
-	struct used_ports *used; /* from the second mapping on */
-	struct address cloud;
-	struct address device_side; /* local address that the device sends to */
+	struct port *port;          /* the current one, linked to the older ones */
+	struct upstream *upstream;  /* NULL: the cloud is `device_side`, the original destination */
+	struct used_ports *used;    /* from the second mapping on */
+	struct address device_side; /* local address that the device sends to, or its destination */
 	unsigned interface;         /* index, with `device_side` */
 	unsigned source;            /* index of the source address to try first */
 	union {
@@ -98,11 +112,18 @@ struct relay {
 	struct summary *summary;
 	struct feed *feed;
 	struct upstreams *upstreams;
-	struct upstream *upstream; /* [proxy] upstream */
+	struct upstream *upstream; /* [proxy] upstream; NULL: original */
 	struct listener *listeners;
-	struct address *configured; /* addresses of the listeners, by index */
 	size_t listener_count;
-	struct ready *ready; /* listeners, ports, lookups, timer, wakeup */
+	struct inlet *inlets;       /* the first are the listeners */
+	struct entrance *entrances; /* the same, as the core knows them */
+	uint32_t *inlet_buckets;    /* of those with a destination */
+	uint32_t inlet_count;       /* used so far */
+	uint32_t inlet_free;        /* list of those that can be used again */
+	uint32_t inlet_last;        /* found last */
+	size_t inlet_cap;
+	struct answers *answers[RELAY_ANSWERS_BUCKETS]; /* by port */
+	struct ready *ready;                            /* listeners, ports, lookups, timer, wakeup */
 	struct batch *batch;
 	struct socket_options socket_options;
 	struct outlet *gathering[OUTBOX_MAX]; /* outlets with gathered datagrams */
@@ -127,7 +148,8 @@ struct relay {
 	unsigned event_lines, event_lines_left_out; /* on standard error */
 	unsigned polled;                            /* number of polled listeners */
 	bool opened;                                /* the datagram being handled has opened a session */
-	bool stopping, warned_full, warned_refused, warned_socket, warned_memory;
+	bool is_original;                           /* [proxy] upstream = original */
+	bool stopping, warned_full, warned_refused, warned_socket, warned_memory, warned_answers;
 };
 
 /* worker_loop.c */
@@ -142,6 +164,17 @@ void loop_wait_for(struct listener *listener);
 /* Settle a datagram that was sent, or that could not be sent. */
 void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at);
 void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);
+
+/* inlets.c */
+void inlets_open(struct relay *relay);
+void inlets_close(struct relay *relay);
+/* Returns the index of the inlet of a datagram that came to `listener`, or INLET_NONE. */
+uint32_t inlet_find(struct relay *relay, const struct listener *listener, const struct address *destination);
+/* The same for a session that begins; adds it if needed. Returns INLET_NONE if memory is out. inlet_release
+ * is to follow at the session's end. */
+uint32_t inlet_take(struct relay *relay, struct listener *listener, const struct address *destination);
+void inlet_release(struct relay *relay, uint32_t index);
+struct outlet *inlet_outlet(const struct inlet *inlet);
 
 /* transport.c */
 void transport_open(struct relay *relay, struct session *session);

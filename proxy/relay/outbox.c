@@ -22,13 +22,13 @@ static void outgoing_init(
 {
 	const struct session *session = datagram->session;
 	const struct transport *transport = session->transport;
-	const struct listener *listener = &relay->listeners[session->listener];
+	const struct inlet *inlet = &relay->inlets[session->entrance];
 
 	*outgoing = (struct outgoing){.bytes = datagram->bytes, .size = datagram->size, .tos = datagram->tos};
 	if (datagram->way == WAY_UP)
 		return;
 	outgoing->to = &session->device;
-	if (listener->everywhere) {
+	if (inlet->listener->everywhere || inlet->answers) {
 		outgoing->from = &transport->device_side;
 		outgoing->interface = transport->interface;
 	}
@@ -157,7 +157,7 @@ void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping
 {
 	struct session *session = datagram->session;
 	struct transport *transport = session->transport;
-	struct outlet *out = &relay->listeners[session->listener].out;
+	struct outlet *out = inlet_outlet(&relay->inlets[session->entrance]);
 
 	if (datagram->way == WAY_UP) {
 		if (!transport_ready(transport, mapping, datagram->due)) {

@@ -45,6 +45,7 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 	if (listener->out.fd < 0)
 		return -1;
 	listener->everywhere = address_is_any(&listener->bound);
+	listener->is_transparent = relay->is_original;
 	if (!index && !first) /* it is the same for all sockets */
 		check_buffer(relay, listener->out.fd);
 	if (ready_add(relay->ready, listener->out.fd, &listener->out.source, READY_READ))
@@ -58,7 +59,6 @@ static int listeners_open(struct relay *relay, const struct relay *first, struct
 	struct address *bound = memory_new(count, sizeof(*bound));
 
 	relay->listeners = memory_new(count, sizeof(*relay->listeners));
-	relay->configured = memory_new(count, sizeof(*relay->configured));
 	for (size_t i = 0; i < count; i++) {
 		relay->listener_count = i + 1;
 		if (listener_open(relay, (unsigned)i, first, error)) {
@@ -66,9 +66,9 @@ static int listeners_open(struct relay *relay, const struct relay *first, struct
 			return -1;
 		}
 		bound[i] = relay->listeners[i].bound;
-		relay->configured[i] = relay->listeners[i].configured;
 	}
 	upstreams_refuse(relay->upstreams, bound, count);
+	inlets_open(relay);
 	free(bound);
 	return 0;
 }
@@ -96,7 +96,9 @@ static struct core_limits core_limits_of(const struct setup *setup, uint64_t see
 
 static void upstreams_add_configured(struct relay *relay)
 {
-	relay->upstream = upstreams_get(relay->upstreams, relay->setup->proxy.upstream);
+	/* Whether it is original cannot change during the run. */
+	if (!relay->is_original && !relay->setup->proxy.is_original)
+		relay->upstream = upstreams_get(relay->upstreams, relay->setup->proxy.upstream);
 	for (size_t i = 0; i < relay->setup->config->device_count; i++)
 		if (relay->setup->config->devices[i].upstream)
 			upstreams_get(relay->upstreams, relay->setup->config->devices[i].upstream);
@@ -106,7 +108,8 @@ static struct socket_options socket_options_of(const struct setup *setup)
 {
 	return (struct socket_options){.receive_buffer = setup->proxy.receive_buffer,
 	    .offload = setup->proxy.offload && socket_can_offload() ? OFFLOAD_YES : OFFLOAD_NO,
-	    .whole = setup->proxy.offload && socket_discovers_mtu()};
+	    .whole = setup->proxy.offload && socket_discovers_mtu(),
+	    .is_transparent = setup->proxy.is_original};
 }
 
 /* The eventfd only wakes the thread, which then checks whether it is paused. */
@@ -139,6 +142,7 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	relay->summary = options->summary;
 	relay->feed = options->feed;
 	relay->setup = setup;
+	relay->is_original = setup->proxy.is_original;
 	relay->batch = batch_new();
 	relay->index = options->index;
 	relay->workers = options->workers;
@@ -204,7 +208,7 @@ void relay_stop(struct relay *relay)
 
 int relay_prepare(struct relay *relay, struct core_change *change)
 {
-	return core_prepare(relay->core, change, relay->configured);
+	return core_prepare(relay->core, change, relay->entrances);
 }
 
 void relay_reload(struct relay *relay, struct core_change *change, const struct setup *setup, uint64_t seed)
@@ -267,6 +271,7 @@ void relay_free(struct relay *relay)
 			transport_close(relay, s->transport);
 	for (size_t i = 0; i < relay->listener_count; i++)
 		outlet_close(&relay->listeners[i].out);
+	inlets_close(relay);
 	upstreams_free(relay->upstreams);
 	if (relay->timer_fd >= 0)
 		close(relay->timer_fd);
@@ -276,6 +281,5 @@ void relay_free(struct relay *relay)
 	core_free(relay->core);
 	batch_free(relay->batch);
 	free(relay->listeners);
-	free(relay->configured);
 	free(relay);
 }

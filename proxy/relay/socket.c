@@ -128,6 +128,12 @@ static void read_control(struct received *received, struct msghdr *header)
 			received->to.family = FAMILY_IPV6;
 			memcpy(received->to.ip, &info.ipi6_addr, 16);
 			received->interface = info.ipi6_ifindex;
+		} else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_ORIGDSTADDR) ||
+		           (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR)) {
+			struct sockaddr_storage to = {0};
+
+			memcpy(&to, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+			address_from_socket((struct sockaddr *)&to, &received->to);
 		}
 	}
 }
@@ -386,6 +392,20 @@ static int bind_listener(int fd, const struct address *address, struct error *er
 	    strerror(errno));
 }
 
+static int make_transparent(int fd, enum family family, struct error *error)
+{
+	const int on = 1;
+	int status = family == FAMILY_IPV6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on))
+	                                   : setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
+
+	if (!status)
+		return 0;
+	return error_set(error, "a socket cannot be made transparent (IP_TRANSPARENT): %s%s", strerror(errno),
+	    errno == EPERM ? "; `upstream = original` needs CAP_NET_RAW: run as root, or `setcap "
+	                     "cap_net_raw,cap_net_admin+ep` the program"
+	                   : "");
+}
+
 int socket_listen(const struct address *address, const struct socket_options *options, enum listen how,
     struct address *bound, struct error *error)
 {
@@ -395,8 +415,15 @@ int socket_listen(const struct address *address, const struct socket_options *op
 		return -1;
 	socket_enable_offload(fd, (enum family)address->family, options);
 	set_on(fd, SOL_SOCKET, SO_RXQ_OVFL);
+	if (options->is_transparent && make_transparent(fd, (enum family)address->family, error)) {
+		close(fd);
+		return -1;
+	}
 	/* Needed only if bound to all addresses; otherwise the local address of a datagram is known. */
-	if (address_is_any(address) && address->family == FAMILY_IPV6)
+	if (options->is_transparent)
+		set_on(fd, address->family == FAMILY_IPV6 ? IPPROTO_IPV6 : IPPROTO_IP,
+		    address->family == FAMILY_IPV6 ? IPV6_RECVORIGDSTADDR : IP_RECVORIGDSTADDR);
+	else if (address_is_any(address) && address->family == FAMILY_IPV6)
 		set_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
 	else if (address_is_any(address))
 		set_on(fd, IPPROTO_IP, IP_PKTINFO);
@@ -410,6 +437,30 @@ int socket_listen(const struct address *address, const struct socket_options *op
 	if (how == LISTEN_FIRST)
 		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
 	local_address(fd, bound);
+	return fd;
+}
+
+/* The address that it is bound to is one that nobody uses: of the loopback network, or of the prefix for
+ * discarding (RFC 6666). Several workers, or programs, may have the same port there. */
+int socket_answer(
+    enum family family, uint16_t port, const struct socket_options *options, struct error *error)
+{
+	struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+	struct sock_fprog program = {.len = 1, .filter = nothing};
+	struct address address = {.family = (uint16_t)family, .port = port, .ip = {127, 100, 0, 1}};
+	const int on = 1;
+	int fd = socket_open(family, options, error);
+
+	if (family == FAMILY_IPV6)
+		memcpy(address.ip, (const uint8_t[16]){0x01, [15] = 1}, 16); /* 100::1 */
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (make_transparent(fd, family, error) || bind_listener(fd, &address, error)) {
+		close(fd);
+		return -1;
+	}
 	return fd;
 }
 

@@ -25,7 +25,8 @@ struct received {
 	size_t size;
 	size_t segment;        /* at least 1 */
 	struct address from;   /* with BATCH_UNCONNECTED only */
-	struct address to;     /* local address that it was sent to; FAMILY_NONE if unknown */
+	struct address to;     /* address that it was sent to, of a transparent listener with its port;
+	                          FAMILY_NONE: unknown */
 	unsigned interface;    /* index, with `to` */
 	ns_t stamp;            /* when the kernel received it, CLOCK_REALTIME; 0: unknown */
 	uint32_t kernel_drops; /* on this socket so far, if has_kernel_drops */
@@ -67,6 +68,7 @@ int batch_send(int fd, const struct outgoing *sendings, int count, enum offload 
 struct socket_options {
 	uint64_t receive_buffer; /* bytes, as the kernel counts them */
 	enum offload offload;    /* UDP_GRO, see socket_enable_offload */
+	bool is_transparent;     /* listeners: take datagrams for any destination (IP_TRANSPARENT) */
 	bool whole;              /* IPv4: do not fragment until a datagram does not fit (IP_MTU_DISCOVER) */
 };
 
@@ -83,6 +85,11 @@ void socket_spread(int fd, enum family family, unsigned count);
  * -1 and sets *error on failure. */
 int socket_listen(const struct address *address, const struct socket_options *options, enum listen how,
     struct address *bound, struct error *error);
+/* Opens a socket whose answers have `port` as their source port, and the address of outgoing.from, which need
+ * not be one of this machine's (IP_TRANSPARENT). It receives nothing. Returns -1 and sets *error on failure.
+ */
+int socket_answer(
+    enum family family, uint16_t port, const struct socket_options *options, struct error *error);
 /* True since Linux 4.18; an older kernel would send a run as one large datagram. */
 bool socket_can_offload(void);
 /* True if the kernel does path MTU discovery (RFC 1191), its default. Then `whole` reduces cost and changes

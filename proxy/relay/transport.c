@@ -115,7 +115,7 @@ static const struct address *source_of(const struct transport *transport)
 	for (size_t tries = 0; tries < source->count; tries++) {
 		const struct address *candidate = &source->all[(wanted + tries) % source->count];
 
-		if (candidate->family == transport->cloud.family)
+		if (candidate->family == transport->session->cloud.family)
 			return candidate;
 	}
 	return &any;
@@ -143,7 +143,7 @@ static int connect_reclaiming(struct transport *transport, struct address *local
 
 	for (;;) {
 		int fd = socket_connect(
-		    &transport->cloud, source_of(transport), &relay->socket_options, local, error);
+		    &transport->session->cloud, source_of(transport), &relay->socket_options, local, error);
 
 		if (fd >= 0 || !is_scarce(errno) || !relay->expiry_first)
 			return fd;
@@ -192,8 +192,8 @@ static void port_connect(struct transport *transport, ns_t now)
 		return;
 	}
 	transport->session->port = port->out.local.port;
-	if (relay->recorder && upstream_host(transport->upstream))
-		capture_host(relay->recorder, &transport->cloud, upstream_host(transport->upstream),
+	if (relay->recorder && transport->upstream && upstream_host(transport->upstream))
+		capture_host(relay->recorder, &transport->session->cloud, upstream_host(transport->upstream),
 		    relay_wall(relay, now));
 	/* The wait for the address is not part of the link's delay. */
 	for (struct datagram *d = port->out.waiting.first; d; d = d->next) {
@@ -273,6 +273,16 @@ static void handle_state(struct transport *transport, enum upstream_state state,
 	}
 }
 
+static enum upstream_state resolve(struct transport *transport, ns_t now)
+{
+	enum family family = (enum family)transport->session->device.family;
+
+	if (transport->upstream)
+		return upstream_resolve(transport->upstream, family, now, &transport->session->cloud);
+	transport->session->cloud = transport->device_side;
+	return UPSTREAM_KNOWN;
+}
+
 void transport_open(struct relay *relay, struct session *session)
 {
 	struct transport *transport = (struct transport *)session->room;
@@ -283,17 +293,15 @@ void transport_open(struct relay *relay, struct session *session)
 	transport->port = &transport->first_port;
 	port_init(transport->port, relay, transport, 1);
 	transport->source = relay->next_source++;
-	transport->device_side = relay->listeners[session->listener].bound;
+	transport->device_side = relay->is_original ? relay->entrances[session->entrance].destination
+	                                            : relay->listeners[session->entrance].bound;
 	transport->upstream = section_upstream ? upstreams_get(relay->upstreams, section_upstream)
 	                                       : relay->upstream;
 	session->transport = transport;
 	if (relay->recorder && session->section)
 		capture_host(
 		    relay->recorder, &session->device, session->section->name, relay_wall(relay, now));
-	handle_state(transport,
-	    upstream_resolve(
-	        transport->upstream, (enum family)session->device.family, now, &transport->cloud),
-	    now);
+	handle_state(transport, resolve(transport, now), now);
 }
 
 bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now)
@@ -307,10 +315,7 @@ bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now)
 		return true;
 	if (now < transport->retry_at)
 		return false;
-	handle_state(transport,
-	    upstream_resolve(
-	        transport->upstream, (enum family)transport->session->device.family, now, &transport->cloud),
-	    now);
+	handle_state(transport, resolve(transport, now), now);
 	port->mapping = mapping;
 	return port->out.fd >= 0 || transport->session->unresolved;
 }
@@ -329,8 +334,8 @@ void transport_on_resolved(void *user, struct upstream *upstream)
 		if (transport->upstream == upstream) {
 			transport->session->unresolved = false;
 			handle_state(transport,
-			    upstream_peek(
-			        upstream, (enum family)transport->session->device.family, &transport->cloud),
+			    upstream_peek(upstream, (enum family)transport->session->device.family,
+			        &transport->session->cloud),
 			    now);
 		} else {
 			transport->waiting_next = others;

@@ -89,7 +89,7 @@ static bool is_local_address(const struct address *address)
 	return found;
 }
 
-static bool leads_back(const struct upstreams *upstreams, const struct address *address)
+bool upstreams_are_own(const struct upstreams *upstreams, const struct address *address)
 {
 	for (size_t i = 0; i < upstreams->listener_count; i++) {
 		const struct address *listener = &upstreams->listeners[i];
@@ -110,7 +110,7 @@ static size_t store_answer(struct upstream *upstream, const struct address *addr
 	struct address good[LOOKUP_ADDRESSES];
 
 	for (size_t i = 0; i < count; i++)
-		if (!leads_back(upstream->all, &addresses[i]))
+		if (!upstreams_are_own(upstream->all, &addresses[i]))
 			good[kept++] = addresses[i];
 	if (kept < count)
 		log_error(

@@ -29,6 +29,9 @@ void upstreams_free(struct upstreams *upstreams);
 /* Sets the addresses of our own listeners, as bound; answers that lead to them are refused. */
 void upstreams_refuse(struct upstreams *upstreams, const struct address *listeners, size_t count);
 
+/* Returns whether the address is one of our listeners', also if they listen on all local addresses. */
+bool upstreams_are_own(const struct upstreams *upstreams, const struct address *address);
+
 /* Returns the cloud named "HOST:PORT"; the first call starts a lookup if HOST is a name. It is valid until
  * upstreams_free. */
 struct upstream *upstreams_get(struct upstreams *upstreams, const char *text);

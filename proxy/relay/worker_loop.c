@@ -46,15 +46,16 @@ static uint64_t packet_id(const struct relay *relay, uint64_t arrival)
 static const struct address unknown_address;
 
 /* `cloud_side`: the upstream socket's address that the datagram came to or left from. */
-static struct capture_path path_of(
-    const struct relay *relay, const struct session *session, const struct address *cloud_side)
+static struct capture_path path_of(const struct session *session, const struct address *cloud_side)
 {
 	const struct transport *transport = session->transport;
+	/* What was on its way when the session ended keeps the address that it came to. */
+	const struct transport *latest = (const struct transport *)session->room;
 
 	return (struct capture_path){.device = &session->device,
-	    .device_side = transport ? &transport->device_side : &relay->listeners[session->listener].bound,
+	    .device_side = &latest->device_side,
 	    .cloud_side = cloud_side,
-	    .cloud = transport ? &transport->cloud : &unknown_address};
+	    .cloud = transport ? &session->cloud : &unknown_address};
 }
 
 /* Returns the cloud side to record for a departure. A datagram on its way down, or one that never reached an
@@ -75,7 +76,7 @@ static void record_departure(
 
 	if (!relay->recorder)
 		return;
-	path = path_of(relay, datagram->session, cloud_side_of(out, datagram));
+	path = path_of(datagram->session, cloud_side_of(out, datagram));
 	recording_add_departure(relay->recorder, &path, datagram, reason, packet_id(relay, datagram->id), at,
 	    relay_wall(relay, at));
 }
@@ -128,6 +129,7 @@ static void session_ended(struct relay *relay, struct session *session)
 	outbox_flush(relay); /* no gathered datagram may refer to a socket that is closed */
 	if (session->transport)
 		transport_close(relay, session->transport);
+	inlet_release(relay, session->entrance);
 	core_session_release(relay->core, session);
 }
 
@@ -205,6 +207,8 @@ static struct address local_address_of(const struct listener *listener, const st
 {
 	struct address address = listener->bound;
 
+	if (listener->is_transparent && received->to.family)
+		return received->to;
 	if (listener->everywhere && received->to.family) {
 		address = received->to;
 		address.port = listener->bound.port;
@@ -235,28 +239,44 @@ static void refuse_datagram(struct relay *relay, enum reason reason, const char 
 static struct session *session_open(struct relay *relay, struct listener *listener,
     const struct received *received, const struct arrival *arrival)
 {
-	struct session *session = core_follow(relay->core, listener->index, &received->from, arrival);
+	uint32_t index = inlet_take(relay, listener, &received->to);
+	struct session *session = index == INLET_NONE
+	                              ? NULL
+	                              : core_follow(relay->core, index, &received->from, arrival);
 	enum reason reason = REASON_OVERLOAD;
 	const char *why =
 	    "more than 1000 sessions a second from its address begin with the same datagram: do two "
 	    "proxies lead to each other?";
 	bool opened = false;
 
-	if (!session &&
-	    core_may_open(relay->core, &received->from, arrival->bytes, arrival->size, arrival->at)) {
+	if (index == INLET_NONE) {
+		why = "out of memory";
+	} else if (!session &&
+	           core_may_open(relay->core, &received->from, arrival->bytes, arrival->size, arrival->at)) {
 		/* Opening a session may end another one, whose gathered datagrams are sent first. */
 		if (core_is_full(relay->core))
 			outbox_flush(relay);
-		session = core_session(relay->core, listener->index, &listener->configured, &received->from,
-		    arrival->at, &opened);
+		session = core_session(
+		    relay->core, index, &relay->entrances[index], &received->from, arrival->at, &opened);
 		reason = core_refusal(relay->core);
 		why = reason == REASON_OVERLOAD ? "out of memory" : "max_sessions is reached";
 	}
 	relay->opened |= opened;
 	handle_outcomes(relay);
+	if (!opened && index != INLET_NONE)
+		inlet_release(relay, index);
 	if (!session)
 		refuse_datagram(relay, reason, why, listener, received, arrival);
 	return session;
+}
+
+/* True if a datagram was sent to deadzone's own address: nothing says to which cloud it is to go. */
+static bool is_for_itself(
+    struct relay *relay, const struct listener *listener, const struct received *received)
+{
+	return listener->is_transparent &&
+	       (!received->to.family || (received->to.port == listener->bound.port &&
+	                                    upstreams_are_own(relay->upstreams, &received->to)));
 }
 
 /* Returns the session of a datagram from a device, or NULL if it was refused. */
@@ -265,13 +285,23 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 {
 	struct session *session;
 	struct transport *transport;
+	uint32_t index;
 
 	if (!patterns_match(&relay->setup->proxy.allow, &received->from)) {
 		refuse_datagram(
 		    relay, REASON_NOT_ALLOWED, "`allow` does not list it", listener, received, arrival);
 		return NULL;
 	}
-	session = core_find(relay->core, listener->index, &received->from);
+	index = inlet_find(relay, listener, &received->to);
+	session = index == INLET_NONE ? NULL : core_find(relay->core, index, &received->from);
+	if (!session && is_for_itself(relay, listener, received)) {
+		refuse_datagram(relay, REASON_NOT_ALLOWED,
+		    "it sends to deadzone itself, and not to a cloud that could be its upstream; with "
+		    "`upstream = "
+		    "original`, have the kernel redirect its datagrams (nft tproxy), or use [gateway]",
+		    listener, received, arrival);
+		return NULL;
+	}
 	if (!session)
 		session = session_open(relay, listener, received, arrival);
 	if (!session)
@@ -279,7 +309,7 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	if (!session->transport)
 		transport_open(relay, session);
 	transport = session->transport;
-	if (listener->everywhere && received->to.family) {
+	if (listener->everywhere && !listener->is_transparent && received->to.family) {
 		transport->device_side = local_address_of(listener, received);
 		transport->interface = received->interface;
 	}
@@ -333,7 +363,7 @@ static void handle_datagram(struct relay *relay, struct listener *listener, stru
 	log_verdict(&verdict);
 	if (relay->recorder) {
 		transport = session->transport;
-		path = path_of(relay, session, port ? &local : &transport->port->out.local);
+		path = path_of(session, port ? &local : &transport->port->out.local);
 		capture_arrived(relay->recorder, &path, &verdict, bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival.at));
 	}
@@ -376,10 +406,17 @@ static void prefetch_sessions(struct relay *relay, const struct listener *listen
 {
 	const struct address *devices[SOCKET_BATCH] = {0};
 	struct session *sessions[SOCKET_BATCH];
+	unsigned entrances[SOCKET_BATCH];
 
-	for (int i = 0; i < count; i++)
-		devices[i] = &batch_get(relay->batch, i)->from;
-	if (!core_prefetch_batch(relay->core, listener->index, devices, sessions, (size_t)count))
+	if (!core_should_prefetch(relay->core))
+		return;
+	for (int i = 0; i < count; i++) {
+		const struct received *received = batch_get(relay->batch, i);
+
+		devices[i] = &received->from;
+		entrances[i] = inlet_find(relay, listener, &received->to);
+	}
+	if (!core_prefetch_batch(relay->core, entrances, devices, sessions, (size_t)count))
 		return;
 	for (int i = 0; i < count; i++)
 		if (sessions[i])

@@ -244,6 +244,9 @@ void workers_log_kept(const struct workers *workers, const struct setup *setup)
 		log_info("reload: `listen` keeps its value until the next start");
 	if (!same_text(setup->capture.file, old->capture.file))
 		log_info("reload: [capture] keeps its values until the next start");
+	if (setup->proxy.is_original != old->proxy.is_original)
+		log_info("reload: `upstream` keeps its value until the next start: original and an address "
+		         "cannot be exchanged");
 	if (setup->proxy.workers != old->proxy.workers)
 		log_info("reload: `workers` keeps its value until the next start");
 	if (setup->proxy.seed_given && (!old->proxy.seed_given || setup->proxy.seed != old->proxy.seed))

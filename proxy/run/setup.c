@@ -31,6 +31,16 @@ static int read_seed(struct reading *reading, const char *text, void *into)
 	return units_integer(text, into, &reading->error);
 }
 
+static int read_upstream(struct reading *reading, const char *text, void *into)
+{
+	struct proxy_settings *settings =
+	    (struct proxy_settings *)(void *)((char *)into - offsetof(struct proxy_settings, upstream));
+
+	settings->is_original = strcmp(text, "original") == 0;
+	return settings->is_original ? keys_read_text(reading, text, into)
+	                             : keys_read_endpoint(reading, text, into);
+}
+
 static int read_max_sessions(struct reading *reading, const char *text, void *into)
 {
 	uint64_t *number = into;
@@ -140,9 +150,11 @@ static const struct key proxy_keys[] = {
     {"listen", KEY_LIST, NULL, AT(listen), keys_read_address, "address and port",
         "address and port that devices talk to; IPv4 or IPv6 (V6ONLY); port 0 takes a free one",
         "required by run"},
-    {"upstream", KEY_PLAIN, NULL, AT(upstream), keys_read_endpoint, "host and port",
+    {"upstream", KEY_PLAIN, NULL, AT(upstream), read_upstream, "host and port, or original",
         "the cloud: host name or address, and port; looked up without blocking the relay, again for later "
-        "sessions",
+        "sessions. original: each session goes where its device sent it (datagrams that the kernel "
+        "redirects, "
+        "see [gateway])",
         "required by run"},
     {"include", KEY_LIST, NULL, 0, NULL, "file, or profile:NAME",
         "another ini file, its path relative to the file that names it; its sections come before those of "
@@ -344,7 +356,7 @@ static void listen_check(struct setup *setup, struct complaints *complaints)
 				ini_complain(section, ini_entry(section, "listen"), complaints,
 				    "`%s` is listed twice",
 				    address_text(&listen->all[i], text, sizeof(text)));
-	if (setup->proxy.upstream)
+	if (setup->proxy.upstream && !setup->proxy.is_original)
 		upstream_check(setup, section, setup->proxy.upstream, complaints);
 	for (size_t i = 0; i < setup->config->device_count; i++)
 		if (setup->config->devices[i].upstream)
@@ -366,6 +378,20 @@ static void control_check(const struct setup *setup, struct complaints *complain
 		    !address_is_loopback(&endpoint.address))
 			ini_complain(section, ini_entry(section, "listen"), complaints,
 			    "`%s` is reached from other machines: it needs `token = FILE`", text);
+	}
+}
+
+static void destination_check(const struct setup *setup, struct complaints *complaints)
+{
+	for (size_t i = 0; i < setup->config->device_count; i++) {
+		const struct ini_section *section = ini_find(
+		    setup->ini, "device", setup->config->devices[i].name);
+
+		if (setup->config->devices[i].destination.count && setup->proxy.upstream &&
+		    !setup->proxy.is_original)
+			ini_complain(section, ini_entry(section, "destination"), complaints,
+			    "needs `[proxy] upstream = original`: only then do devices send to their own "
+			    "clouds");
 	}
 }
 
@@ -443,6 +469,7 @@ struct setup *setup_new(
 		listeners_check(setup, complaints);
 	if (proxy)
 		listen_check(setup, complaints);
+	destination_check(setup, complaints);
 	workers_check(setup, source, complaints);
 	return setup;
 }

@@ -16,7 +16,8 @@
 /* [proxy] */
 struct proxy_settings {
 	struct addresses listen;
-	const char *upstream;
+	const char *upstream; /* HOST:PORT, or "original" */
+	bool is_original;
 	uint64_t seed;
 	bool seed_given;
 	ns_t idle_timeout;

@@ -16,7 +16,7 @@
 
 /* The session's `transport`: its addresses in the capture. */
 struct path_ends {
-	struct address device_side, cloud_side, cloud;
+	struct address device_side, cloud_side;
 	uint32_t mapping; /* of the NAT, the last one recorded */
 };
 
@@ -29,7 +29,7 @@ static struct capture_path path_of(const struct session *session)
 	return (struct capture_path){.device = &session->device,
 	    .device_side = &path_ends->device_side,
 	    .cloud_side = &path_ends->cloud_side,
-	    .cloud = &path_ends->cloud};
+	    .cloud = &session->cloud};
 }
 
 static void record_departure(struct simulation *s, struct datagram *datagram, enum reason reason, ns_t at)
@@ -103,17 +103,17 @@ static void advance_core(struct simulation *s, ns_t now)
 
 /* ---- Arrivals ---- */
 
-static unsigned listener_of(struct simulation *s, const struct address *side)
+static unsigned entrance_number(struct simulation *s, const struct address *side)
 {
 	uint64_t key = address_hash(side);
-	uint32_t index = index_find(&s->by_listener, key);
+	uint32_t index = index_find(&s->by_entrance, key);
 
 	if (index != INDEX_NONE)
 		return index;
-	s->listeners = memory_grow(s->listeners, s->listener_count, sizeof(*side));
-	s->listeners[s->listener_count] = *side;
-	index_add(&s->by_listener, key, (uint32_t)s->listener_count);
-	return (unsigned)s->listener_count++;
+	s->entrances = memory_grow(s->entrances, s->entrance_count, sizeof(*side));
+	s->entrances[s->entrance_count] = *side;
+	index_add(&s->by_entrance, key, (uint32_t)s->entrance_count);
+	return (unsigned)s->entrance_count++;
 }
 
 /* Returns the [proxy] listen address for a local address that a device sent to: the same, or the wildcard
@@ -133,22 +133,38 @@ static struct address configured_listener(const struct simulation *s, const stru
 	return listen->count == 1 && listen->all[0].port == 0 ? listen->all[0] : *side;
 }
 
+/* Returns where a device came in that sent to `side`. */
+static struct entrance entrance_of(const struct simulation *s, const struct address *side)
+{
+	const struct addresses *listen = &s->setup->proxy.listen;
+	struct entrance entrance = {.listener = configured_listener(s, side)};
+
+	if (!s->setup->proxy.is_original)
+		return entrance;
+	entrance.destination = *side;
+	for (size_t i = listen->count; i; i--)
+		if (listen->all[i - 1].family == side->family)
+			entrance.listener = listen->all[i - 1];
+	return entrance;
+}
+
 static struct session *session_for(
     struct simulation *s, const struct flow *flow, const struct arrival *arrival)
 {
-	struct address listening = configured_listener(s, &flow->device_side);
-	unsigned listener = listener_of(s, &flow->device_side);
+	struct entrance where = entrance_of(s, &flow->device_side);
+	unsigned entrance = entrance_number(s, &flow->device_side);
 	struct session *session;
 	bool opened;
 
-	session = arrival->way == WAY_UP ? core_follow(s->core, listener, &flow->device, arrival) : NULL;
+	session = arrival->way == WAY_UP ? core_follow(s->core, entrance, &flow->device, arrival) : NULL;
 	if (!session)
-		session = core_session(s->core, listener, &listening, &flow->device, arrival->at, &opened);
+		session = core_session(s->core, entrance, &where, &flow->device, arrival->at, &opened);
 	if (session && !session->transport) {
 		struct path_ends *path_ends = (struct path_ends *)session->room;
 
 		*path_ends = (struct path_ends){
-		    .device_side = flow->device_side, .cloud_side = flow->cloud_side, .cloud = flow->cloud};
+		    .device_side = flow->device_side, .cloud_side = flow->cloud_side};
+		session->cloud = flow->cloud;
 		session->transport = path_ends;
 		if (s->capture && session->section)
 			capture_host(s->recorder, &session->device, session->section->name, arrival->at);
@@ -218,17 +234,17 @@ static void start_core(struct simulation *s, ns_t now)
 
 static void exchange_setup(struct simulation *s, struct setup *setup, ns_t now)
 {
-	struct address *listening = memory_new(s->listener_count + 1, sizeof(*listening));
+	struct entrance *entrances = memory_new(s->entrance_count + 1, sizeof(*entrances));
 	struct setup *before = s->setup;
 	struct core_limits limits;
 
 	s->setup = setup;
 	limits = core_limits_of(s);
-	for (size_t i = 0; i < s->listener_count; i++)
-		listening[i] = configured_listener(s, &s->listeners[i]);
-	core_reload(s->core, setup->config, &limits, listening, now);
+	for (size_t i = 0; i < s->entrance_count; i++)
+		entrances[i] = entrance_of(s, &s->entrances[i]);
+	core_reload(s->core, setup->config, &limits, entrances, now);
 	setup_free(before);
-	free(listening);
+	free(entrances);
 }
 
 static void record_change(struct simulation *s, const char *change, ns_t at)
@@ -413,8 +429,8 @@ void simulation_free(struct simulation *s)
 	if (s->flows)
 		flows_free(s->flows);
 	inputs_close(s->inputs);
-	free(s->listeners);
-	index_free(&s->by_listener);
+	free(s->entrances);
+	index_free(&s->by_entrance);
 	setup_free(s->setup);
 	live_free(s->live);
 	names_free(s->names);

@@ -33,9 +33,9 @@ struct simulation {
 	struct capture *capture;
 	struct recorder *recorder;
 	struct summary *summary;
-	struct address *listeners; /* addresses that devices sent to, by index */
-	struct index by_listener;
-	size_t listener_count;
+	struct address *entrances; /* addresses that devices sent to, by index */
+	struct index by_entrance;
+	size_t entrance_count;
 	uint64_t seed;
 	ns_t began, now;                  /* timestamps of the capture */
 	uint64_t taken, cut;              /* datagrams fed; of these, those that the capture had truncated */

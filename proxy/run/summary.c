@@ -80,6 +80,7 @@ static void session_fill(struct run_summary_session *result, const struct sessio
 
 	*result = (struct run_summary_session){.number = session->number,
 	    .device = session->device,
+	    .cloud = session->cloud,
 	    .handshakes = session->handshakes,
 	    .rebinds = session->rebinds,
 	    .port = session->port,
@@ -492,6 +493,8 @@ void summary_fill(struct summary_snapshot *now, const struct core_group *cores,
 
 void summary_statistics(const struct run_summary *result, struct text *out)
 {
+	char address[ADDRESS_TEXT_SIZE];
+
 	text_add(out, "started=%" PRId64 " exit=%d icmp_errors=%" PRIu64 "\n", result->started, result->exit,
 	    result->icmp_errors);
 	for (size_t i = 0; i < result->rule_count; i++)
@@ -511,10 +514,16 @@ void summary_statistics(const struct run_summary *result, struct text *out)
 	for (size_t i = 0; i < result->session_count; i++) {
 		const struct run_summary_session *session = &result->sessions[i];
 
-		/* Not visible in packets: a port from which nothing was sent, and old ports that are open. */
-		if (session->old_ports || (session->port && !session->ways[WAY_UP].account.sent))
-			text_add(out, "sockets s=%u port=%u old_ports=%u\n", session->number, session->port,
+		/* Not visible in packets: sockets from which nothing was sent, and old ports that are open.
+		 */
+		if (session->old_ports || (session->cloud.family && !session->ways[WAY_UP].account.sent)) {
+			text_add(out, "sockets s=%u port=%u old_ports=%u", session->number, session->port,
 			    session->old_ports);
+			if (session->cloud.family)
+				text_add(out, " cloud=%s",
+				    address_text(&session->cloud, address, sizeof(address)));
+			text_add(out, "\n");
+		}
 		for (int way = 0; way < WAYS; way++) {
 			const struct account *account = &result->sessions[i].ways[way].account;
 

@@ -83,7 +83,7 @@ static void run(const char *ini)
 	    .max_sessions = 1000,
 	    .max_queued = setup->proxy.max_queued};
 	struct core *core = core_new(setup->config, names, &limits, 0);
-	struct address listening = {.family = FAMILY_IPV4, .port = 5684};
+	struct entrance entrance = {.listener = {.family = FAMILY_IPV4, .port = 5684}};
 	struct address device = {.family = FAMILY_IPV4, .ip = {192, 0, 2, 1}};
 	struct verdict verdict;
 	uint64_t sent = 0, max = 0;
@@ -97,7 +97,7 @@ static void run(const char *ini)
 		device.port = (uint16_t)(1000 + i % SESSIONS);
 		arrival.way = i / SESSIONS % 2 ? WAY_DOWN : WAY_UP;
 		core_advance(core, arrival.at);
-		core_arrive(core, core_session(core, 0, &listening, &device, arrival.at, &opened), &arrival,
+		core_arrive(core, core_session(core, 0, &entrance, &device, arrival.at, &opened), &arrival,
 		    &verdict);
 		core_advance(core, arrival.at);
 		sent += take_outcomes(core);

@@ -197,8 +197,9 @@ struct fuzz {
 	size_t ended_count;
 };
 
-static const struct address listeners[] = {{.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 100}},
-    {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 200}}};
+static const struct entrance entrances[] = {
+    {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 100}}},
+    {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 200}}}};
 
 static struct config *config_build(struct fuzz *f, unsigned which)
 {
@@ -415,7 +416,7 @@ static void arrive(struct fuzz *f, unsigned op)
 		memcpy(exact, cap, arrival.size);
 	arrival.bytes = exact;
 	outcomes(f, op); /* what left at once stands among them, and this one may have come earlier */
-	session = core_session(f->core, listener, &listeners[listener], &device, arrival.at, &opened);
+	session = core_session(f->core, listener, &entrances[listener], &device, arrival.at, &opened);
 	check(f);
 	if (opened)
 		outcomes(f, op); /* opening one lets time come, and its stamp may be behind the last */
@@ -434,7 +435,7 @@ static void reload(struct fuzz *f)
 
 	config_build(f, take(&f->in));
 	limits = limits_of(take(&f->in));
-	core_reload(f->core, f->config, &limits, listeners, f->now);
+	core_reload(f->core, f->config, &limits, entrances, f->now);
 	config_free(config);
 	ini_free(ini);
 	complaints_free(complaints);

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define ARRIVALS 20
 
-static const struct address listening = {.family = FAMILY_IPV4, .port = 5684, .ip = {127, 0, 0, 1}};
+static const struct entrance entrance = {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {127, 0, 0, 1}}};
 static const struct address device = {.family = FAMILY_IPV4, .port = 40000, .ip = {192, 0, 2, 7}};
 
 static void settings_fill(const struct ini *ini, struct names *names, struct complaints *complaints)
@@ -61,7 +61,7 @@ static void run(const struct config *config, const struct names *names)
 	uint8_t bytes[ARRIVALS] = {0};
 	struct verdict verdict;
 	bool opened;
-	struct session *session = core_session(core, 0, &listening, &device, 0, &opened);
+	struct session *session = core_session(core, 0, &entrance, &device, 0, &opened);
 
 	for (size_t i = 0; i < ARRIVALS; i++) {
 		struct arrival arrival = {.way = i % 3 ? WAY_UP : WAY_DOWN, .bytes = bytes, .size = i};

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char ini[] =
     "[device d]\nidentity = bench\n[link default]\nlatency = 5ms\n[link other]\nloss = 10%\n"
     "[rule a]\ndo = blackout 1s-2s hold\ndo = link other\n[rule b]\nsize = 3\ndo = drop\n";
-static const struct address listening = {.family = FAMILY_IPV4, .port = 5684, .ip = {127, 0, 0, 1}};
+static const struct entrance entrance = {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {127, 0, 0, 1}}};
 static const struct address device = {.family = FAMILY_IPV4, .port = 40000, .ip = {127, 0, 0, 1}};
 
 static const char *ini_path(void)
@@ -50,7 +50,7 @@ static void take(struct core *core)
 static void arrive(struct core *core, ns_t at)
 {
 	bool opened;
-	struct session *session = core_session(core, 0, &listening, &device, at, &opened);
+	struct session *session = core_session(core, 0, &entrance, &device, at, &opened);
 	struct verdict verdict;
 
 	for (enum way way = WAY_UP; way <= WAY_DOWN; way++) {
@@ -93,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert((result.status == LIVE_DONE) == !result.error.size);
 	assert(!result.setup || result.status == LIVE_DONE);
 	if (result.setup) {
-		core_reload(core, result.setup->config, &limits, &listening, 2 * NS_MS);
+		core_reload(core, result.setup->config, &limits, &entrance, 2 * NS_MS);
 		setup_free(setup);
 		setup = result.setup;
 	}

@@ -23,7 +23,7 @@
 
 #define SEED 1
 
-static const struct address listening = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}};
+static const struct entrance entrance = {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}}};
 
 struct replay {
 	struct names *names;
@@ -112,7 +112,7 @@ static void arrive(
 	advance(r, at);
 	session = way == WAY_UP ? core_follow(r->core, 0, &from, &arrival) : NULL;
 	if (!session)
-		session = core_session(r->core, 0, &listening, &from, at, &opened);
+		session = core_session(r->core, 0, &entrance, &from, at, &opened);
 	outcomes(r);
 	if (session)
 		core_arrive(r->core, session, &arrival, &verdict);

@@ -25,8 +25,9 @@ struct stage {
 	size_t left; /* datagrams kept for replays: still in memory at the end */
 };
 
-static const struct address listeners[] = {{.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}},
-    {.family = FAMILY_IPV4, .port = 5685, .ip = {192, 0, 2, 1}}};
+static const struct entrance entrances[] = {
+    {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}}},
+    {.listener = {.family = FAMILY_IPV4, .port = 5685, .ip = {192, 0, 2, 1}}}};
 
 static inline struct address device_at(unsigned host, unsigned port)
 {
@@ -81,7 +82,7 @@ static inline void stage_reload(struct stage *stage, const char *ini, ns_t now)
 	struct given next;
 
 	given_open(&next, ini, stage->names);
-	core_reload(stage->core, next.config, &stage->limits, listeners, now);
+	core_reload(stage->core, next.config, &stage->limits, entrances, now);
 	given_close(&stage->given); /* a look at the old one is a use after free */
 	stage->given = next;
 }
@@ -167,7 +168,7 @@ static inline struct session *session_of(struct stage *stage, unsigned host, uns
 	struct address device = device_at(host, port);
 	bool opened;
 
-	return core_session(stage->core, 0, &listeners[0], &device, now, &opened);
+	return core_session(stage->core, 0, &entrances[0], &device, now, &opened);
 }
 
 static inline struct verdict arrive_at(
@@ -206,8 +207,8 @@ static inline uint64_t draw_key(struct stage *stage, struct session *session)
 	return lost;
 }
 
-/* Of the `nth` session of one address at a listener, in a core of its own. */
-static inline uint64_t luck_of(const char *ini, unsigned listener, unsigned host, unsigned port, unsigned nth)
+/* Of the `nth` session of one address at an entrance, in a core of its own. */
+static inline uint64_t luck_of(const char *ini, unsigned entrance, unsigned host, unsigned port, unsigned nth)
 {
 	struct stage stage = {0};
 	struct session *session = NULL;
@@ -218,7 +219,7 @@ static inline uint64_t luck_of(const char *ini, unsigned listener, unsigned host
 	for (unsigned i = 0; i < nth; i++) {
 		struct address device = device_at(host, port + i);
 
-		session = core_session(stage.core, listener, &listeners[listener], &device, 0, &opened);
+		session = core_session(stage.core, entrance, &entrances[entrance], &device, 0, &opened);
 	}
 	lost = draw_key(&stage, session);
 	stage_close(&stage);

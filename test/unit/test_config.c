@@ -183,7 +183,7 @@ static void test_device(void **state)
 
 		assert_int_equal(address_read(rows[i].device, &device, &error), 0);
 		assert_int_equal(address_read(rows[i].listener, &listener, &error), 0);
-		found = config_device(given.config, &device, &listener);
+		found = config_device(given.config, &device, &(struct entrance){.listener = listener});
 		if (rows[i].section)
 			assert_string_equal(found->name, rows[i].section);
 		else

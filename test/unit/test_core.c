@@ -26,7 +26,7 @@ static void test_session_numbers(void **state)
 	for (size_t i = 0; i < COUNT(steps); i++) {
 		struct address device = device_at(steps[i].host, steps[i].port);
 		struct session *session = core_session(
-		    stage.core, steps[i].listener, &listeners[steps[i].listener], &device, 0, &opened);
+		    stage.core, steps[i].listener, &entrances[steps[i].listener], &device, 0, &opened);
 
 		assert_int_equal(session->number, steps[i].number);
 		assert_int_equal(opened, steps[i].opened);
@@ -246,7 +246,7 @@ static void test_no_eviction(void **state)
 	arrive(&stage, 1, WAY_DOWN, 10, 0);
 	arrive(&stage, 2, WAY_DOWN, 10, 0);
 	unsaid(&stage);
-	assert_null(core_session(stage.core, 0, &listeners[0], &third, NS_MS, &opened));
+	assert_null(core_session(stage.core, 0, &entrances[0], &third, NS_MS, &opened));
 	assert_false(opened);
 	assert_int_equal(core_sessions_ever(stage.core), 2);
 	stage_advance(&stage, 999 * NS_MS);

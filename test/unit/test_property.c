@@ -78,7 +78,7 @@ struct run {
 	unsigned copies[SESSIONS_MAX][WAYS]; /* that were handed out */
 };
 
-static const struct address listening = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}};
+static const struct entrance entrance = {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}}};
 
 static unsigned device_of(const struct session *session)
 {
@@ -212,7 +212,7 @@ static void arrive(struct run *run, const struct packet *packet, ns_t at)
 	bool opened;
 
 	advance(run, at);
-	session = core_session(run->core, 0, &listening, &device, at, &opened);
+	session = core_session(run->core, 0, &entrance, &device, at, &opened);
 	if (session) {
 		assert_in_range(session->number, 1, SESSIONS_MAX - 1);
 		core_arrive(run->core, session, &arrival, &verdict);

@@ -33,6 +33,11 @@ static void add_section(struct text *ini, struct dice *dice, unsigned number)
 	}
 	if (once_in(dice, 4))
 		text_add(ini, "listener = 192.0.2.1:%u\n", 5684 + roll(dice, 2));
+	if (once_in(dice, 3)) {
+		text_add(ini, "destination = ");
+		add_pattern(ini, dice);
+		text_add(ini, "\n");
+	}
 }
 
 static struct address drawn_device(struct dice *dice)
@@ -48,13 +53,27 @@ static struct address drawn_device(struct dice *dice)
 	return device;
 }
 
-static bool takes(const struct device *section, const struct address *device, const struct address *listener)
+static struct entrance drawn_entrance(struct dice *dice)
 {
-	bool local_address_of = !section->listener.count;
+	struct entrance entrance = {.listener = {.family = FAMILY_IPV4,
+	                                .port = (uint16_t)(5684 + roll(dice, 3)),
+	                                .ip = {192, 0, 2, 1}}};
+
+	if (once_in(dice, 2))
+		entrance.destination = drawn_device(dice);
+	return entrance;
+}
+
+static bool takes(const struct device *section, const struct address *device, const struct entrance *entrance)
+{
+	bool is_listener = !section->listener.count;
 
 	for (size_t i = 0; i < section->listener.count; i++)
-		local_address_of |= address_equal(&section->listener.all[i], listener);
-	return local_address_of && patterns_match(&section->address, device);
+		is_listener |= address_equal(&section->listener.all[i], &entrance->listener);
+	return is_listener && patterns_match(&section->address, device) &&
+	       (!section->destination.count ||
+	           (entrance->destination.family &&
+	               patterns_match(&section->destination, &entrance->destination)));
 }
 
 static void test_find(void **state)
@@ -72,16 +91,14 @@ static void test_find(void **state)
 		given_read(&given, ini.at);
 		assert_int_equal(complaints_count(given.complaints, COMPLAINT_ERROR), 0);
 		for (unsigned i = 0; i < 200; i++) {
-			struct address device = drawn_device(&dice),
-			               listener = {.family = FAMILY_IPV4,
-			                   .port = (uint16_t)(5684 + roll(&dice, 3)),
-			                   .ip = {192, 0, 2, 1}};
+			struct address device = drawn_device(&dice);
+			struct entrance entrance = drawn_entrance(&dice);
 			const struct device *first = NULL;
 
 			for (unsigned k = 0; k < count && !first; k++)
-				if (takes(&given.config->devices[k], &device, &listener))
+				if (takes(&given.config->devices[k], &device, &entrance))
 					first = &given.config->devices[k];
-			assert_ptr_equal(sections_find(given.config->sections, &device, &listener), first);
+			assert_ptr_equal(sections_find(given.config->sections, &device, &entrance), first);
 		}
 		given_free(&given);
 		text_free(&ini);
@@ -109,13 +126,11 @@ static void test_shadow(void **state)
 			shadowed += shadow != NULL;
 			assert_true(!shadow || shadow < section);
 			for (unsigned k = 0; shadow && k < 100; k++) {
-				struct address device = drawn_device(&dice),
-				               listener = {.family = FAMILY_IPV4,
-				                   .port = (uint16_t)(5684 + roll(&dice, 3)),
-				                   .ip = {192, 0, 2, 1}};
+				struct address device = drawn_device(&dice);
+				struct entrance entrance = drawn_entrance(&dice);
 
 				assert_ptr_not_equal(
-				    sections_find(given.config->sections, &device, &listener), section);
+				    sections_find(given.config->sections, &device, &entrance), section);
 			}
 		}
 		given_free(&given);
