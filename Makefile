@@ -39,7 +39,7 @@ endif
 # Those that the compiler knows are used; probed once (build/probed.mk).
 HARDENING_TRIED := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -D_FORTIFY_SOURCE=3
 LINK_HARDENING := -pie -Wl,-z,relro,-z,now
-LIBRARIES := -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lz -lzstd -lpthread -lm
+LIBRARIES = -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lz -lzstd -lpthread -lm $(GATEWAY_LIBRARIES)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 
 C11 := -std=gnu11 $(WARNINGS) -MMD -MP
@@ -48,7 +48,7 @@ LINK = $(CC) $(OPTIMIZE) $(HARDENING) $(LINK_HARDENING) $(CFLAGS) $(LDFLAGS)
 COMPILE_TEST = $(CC) $(DEFINES) $(CPPFLAGS) $(C11) -Werror -g $(SANITIZE)
 LINK_TEST = $(CC) -g $(SANITIZE) $(LDFLAGS)
 
-FOLDERS := base rules capture report campaign proxy/run proxy/relay proxy/control proxy/campaign proxy/cli
+FOLDERS := base rules capture report campaign proxy/run proxy/relay proxy/gateway proxy/control proxy/campaign proxy/cli
 SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 PARTS := $(filter-out proxy/cli/main.c,$(SOURCES))
 FORMATTED := $(wildcard $(FOLDERS:%=%/*.[ch]) test/*/*.[ch] doc/*.c)
@@ -177,7 +177,9 @@ $(BUILD)/probed.mk: Makefile
 	@mkdir -p $(@D)
 	@printf '#include <%s>\n' event2/event.h pcap/pcap.h ini.h jansson.h zlib.h zstd.h | \
 	    $(CC) $(CPPFLAGS) -E -x c - -o /dev/null || { echo "These libraries are missing: \`make bootstrap' installs them (Debian)." >&2; exit 1; }
-	@printf 'HARDENING :=' > $@
+	@echo 'int main(void) { return 0; }' | $(CC) -x c - -lmnl -o /dev/null 2>/dev/null && \
+	    echo 'GATEWAY_LIBRARIES := -lmnl' > $@ || : > $@
+	@printf 'HARDENING :=' >> $@
 	@for flag in $(HARDENING_TRIED); do \
 	    echo '#include <stdio.h>' | $(CC) -O2 -Werror -U_FORTIFY_SOURCE $$flag -x c -c - -o /dev/null 2>/dev/null && \
 	        printf ' %s' "$$flag" >> $@; done; echo >> $@

@@ -221,6 +221,22 @@ static void read_sockets(struct analysis *analysis, const char *line, size_t siz
 		address_read(cloud, &analysis->sessions[index].cloud, &error);
 }
 
+/* Reads "interface=wlan0 intercepted=12 udp=3 tcp=40". */
+static void read_gateway(struct analysis *analysis, const char *line, size_t size)
+{
+	struct run_summary *result = &analysis->result;
+	struct run_summary_gateway *gateway = &result->gateways[result->gateway_count];
+
+	if (result->gateway_count == RUN_SUMMARY_GATEWAYS_MAX)
+		return;
+	result->gateway_count++;
+	analysis_copy_word(
+	    gateway->interface, sizeof(gateway->interface), line_field(line, size, "interface"));
+	gateway->intercepted = field_number(line, size, "intercepted");
+	gateway->udp = field_number(line, size, "udp");
+	gateway->tcp = field_number(line, size, "tcp");
+}
+
 /* Reads a line: "rule=NAME matched=N fired=N", "failed rule=NAME s=N got=N want=TEXT", "lateness_us …" */
 static void read_closing_line(struct analysis *analysis, const char *line, size_t size)
 {
@@ -233,6 +249,8 @@ static void read_closing_line(struct analysis *analysis, const char *line, size_
 		return read_waiting(analysis, line, size);
 	if (skip_prefix(&line, &size, "sockets "))
 		return read_sockets(analysis, line, size);
+	if (skip_prefix(&line, &size, "gateway "))
+		return read_gateway(analysis, line, size);
 	if (skip_prefix(&line, &size, "failed ")) {
 		struct run_summary_failure *failure;
 

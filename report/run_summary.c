@@ -137,6 +137,11 @@ static void print_closing(const struct run_summary *result, FILE *out)
 	for (size_t i = 0; i < result->change_count; i++)
 		fprintf(out, "changed at %.3f s: %s\n", (double)result->changes[i].at / 1e9,
 		    result->changes[i].text);
+	for (size_t i = 0; i < result->gateway_count; i++)
+		fprintf(out,
+		    "gateway %s  intercepted %" PRIu64 "  passed by: UDP %" PRIu64 ", TCP %" PRIu64 "\n",
+		    result->gateways[i].interface, result->gateways[i].intercepted, result->gateways[i].udp,
+		    result->gateways[i].tcp);
 	if (result->late_known)
 		fprintf(out, "lateness p50 %.0f p99 %.0f p99.9 %.0f max %.0f us\n",
 		    (double)result->late[0] / 1e3, (double)result->late[1] / 1e3,

@@ -52,6 +52,13 @@ struct run_summary_failure {
 	bool is_rule;
 };
 
+/* What the kernel's table of [gateway] has counted on an interface. */
+#define RUN_SUMMARY_GATEWAYS_MAX 16
+struct run_summary_gateway {
+	char interface[16];             /* IFNAMSIZ */
+	uint64_t intercepted, udp, tcp; /* the last two passed by */
+};
+
 struct run_summary_rule {
 	char *name;
 	uint64_t matched, fired;
@@ -88,6 +95,8 @@ struct run_summary {
 	size_t change_count;
 	struct run_summary_rule *rules;
 	size_t rule_count;
+	struct run_summary_gateway gateways[RUN_SUMMARY_GATEWAYS_MAX];
+	size_t gateway_count;
 	bool closed;     /* rules, lateness, capture_lost, kernel_drops and icmp_errors are known */
 	ns_t late[4];    /* p50, p99, p999, max */
 	bool late_known; /* `late` is set: at least one datagram had a due time */

@@ -152,6 +152,22 @@ static json_t *json_changes(const struct run_summary *result)
 	return list;
 }
 
+static json_t *json_gateways(const struct run_summary *result)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < result->gateway_count; i++) {
+		const struct run_summary_gateway *gateway = &result->gateways[i];
+		json_t *counts = json_object();
+
+		json_object_set_new(counts, "intercepted", json_count(gateway->intercepted));
+		json_object_set_new(counts, "udp", json_count(gateway->udp));
+		json_object_set_new(counts, "tcp", json_count(gateway->tcp));
+		json_object_set_new(object, gateway->interface, counts);
+	}
+	return object;
+}
+
 static json_t *json_lines(const char *lines)
 {
 	json_t *list = json_array();
@@ -192,6 +208,8 @@ json_t *run_summary_json(const struct run_summary *result)
 	json_object_set_new(root, "rules", result->closed ? json_rules(result) : json_null());
 	json_object_set_new(root, "lateness_us", result->closed ? json_lateness(result) : json_null());
 	json_object_set_new(root, "changes", json_changes(result));
+	if (result->gateway_count)
+		json_object_set_new(root, "gateway", json_gateways(result));
 	json_object_set_new(root, "capture", capture);
 	if (result->notes)
 		json_object_set_new(root, "notes", json_lines(result->notes));

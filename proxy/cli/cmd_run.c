@@ -24,6 +24,7 @@
 #include "proxy/run/output.h"
 #include "proxy/run/recording.h"
 #include "proxy/relay/relay.h"
+#include "proxy/relay/socket.h"
 #include "proxy/cli/run.h"
 #include "proxy/run/clock.h"
 
@@ -122,6 +123,85 @@ static int read_ready_fd(struct run *run, const char *text)
 	return 0;
 }
 
+/* Without its helper nothing is intercepted any more. */
+static void on_gateway_ended(evutil_socket_t fd, short what, void *user)
+{
+	struct run *run = user;
+
+	(void)fd;
+	(void)what;
+	if (!gateway_has_ended(run->running.gateway))
+		return;
+	log_error("gateway: the helper process has ended: nothing is intercepted any more");
+	event_del(run->gateway_ended);
+	run->running.status = EXIT_FAILED;
+	running_stop(&run->running);
+}
+
+static void on_gateway_dark(evutil_socket_t fd, short what, void *user)
+{
+	struct run *run = user;
+
+	(void)fd;
+	(void)what;
+	gateway_dark_send(run->running.gateway);
+}
+
+#define PORTS_TRIED                                                                                          \
+	1024 /* of large ranges, ports that cannot be answered from are told when they are needed */
+
+/* Returns 0 if answers can be sent from all ports that are to be intercepted, or else -1 and sets *error. */
+static int check_answers(const struct setup *setup, struct error *error)
+{
+	static const struct port_range coaps = {5684, 5684};
+	const struct port_range *ranges = setup->gateway.ports.count ? setup->gateway.ports.all : &coaps;
+	size_t count = setup->gateway.ports.count ? setup->gateway.ports.count : 1, tried = 0;
+	const struct socket_options options = {.receive_buffer = 4096};
+
+	for (size_t i = 0; i < count; i++)
+		for (unsigned port = ranges[i].low; port <= ranges[i].high && tried < PORTS_TRIED;
+		     port++, tried++)
+			for (size_t k = 0; k < setup->proxy.listen.count; k++) {
+				int fd = socket_answer((enum family)setup->proxy.listen.all[k].family,
+				    (uint16_t)port, &options, error);
+
+				if (fd < 0)
+					return -1;
+				close(fd);
+			}
+	return 0;
+}
+
+/* Begins interception, once the listeners' ports are known. */
+static int start_gateway(struct run *run)
+{
+	struct running *running = &run->running;
+	size_t count = workers_listener_count(running->workers);
+	struct address *listeners = memory_new(count, sizeof(*listeners));
+	struct error error;
+	int status;
+
+	for (size_t i = 0; i < count; i++)
+		listeners[i] = *workers_listener(running->workers, i);
+	status = check_answers(running->setup, &error)
+	             ? -1
+	             : gateway_up(running->gateway, running->setup, listeners, count, &error);
+	free(listeners);
+	if (status) {
+		log_error("%s", error.text);
+		return EXIT_FAILED;
+	}
+	run->gateway_ended = event_new(
+	    run->base, gateway_fd(running->gateway), EV_READ | EV_PERSIST, on_gateway_ended, run);
+	run->gateway_dark = event_new(
+	    run->base, gateway_dark_fd(running->gateway), EV_READ | EV_PERSIST, on_gateway_dark, run);
+	if (run->gateway_ended && run->gateway_dark && event_add(run->gateway_ended, NULL) == 0 &&
+	    event_add(run->gateway_dark, NULL) == 0)
+		return EXIT_DONE;
+	log_error("the event loop cannot be set up");
+	return EXIT_FAILED;
+}
+
 static int start_run(struct run *run)
 {
 	struct workers_options options = {.names = run->running.names,
@@ -144,6 +224,9 @@ static int start_run(struct run *run)
 		log_error("%s", error.text);
 		return EXIT_FAILED;
 	}
+	if (run->running.gateway && (status = start_gateway(run)))
+		return status;
+	log_start(); /* its thread must not have what the gateway's helper has */
 	status = start_capture(run);
 	if (status)
 		return status;
@@ -221,6 +304,11 @@ static void finish_run(struct run *run)
 static void clean_up(struct run *run)
 {
 	control_free(run->control);
+	if (run->gateway_ended)
+		event_free(run->gateway_ended);
+	if (run->gateway_dark)
+		event_free(run->gateway_dark);
+	gateway_free(run->running.gateway);
 	workers_free(run->running.workers);
 	capture_free(run->running.capture);
 	if (run->base)
@@ -242,7 +330,7 @@ static int run_relay(const struct command_line *line)
 {
 	struct run run = {.running = {.generation = 1}};
 	struct running *running = &run.running;
-	size_t quiet_count, verbose_count;
+	size_t quiet_count, verbose_count, print_count;
 
 	command_values(line, "quiet", &quiet_count);
 	command_values(line, "verbose", &verbose_count);
@@ -267,6 +355,25 @@ static int run_relay(const struct command_line *line)
 		live_free(running->live);
 		names_free(running->names);
 		return EXIT_USAGE;
+	}
+	command_values(line, "print-gateway", &print_count);
+	if (print_count) {
+		if (running->setup->gateway.given)
+			gateway_print(running->setup);
+		else
+			log_error("run: --print-gateway: there is no [gateway] section");
+		running->status = running->setup->gateway.given ? EXIT_DONE : EXIT_USAGE;
+		setup_free(running->setup);
+		live_free(running->live);
+		names_free(running->names);
+		return running->status;
+	}
+	/* The helper process is forked while there is no thread yet. */
+	if (running->setup->gateway.given && !(running->gateway = gateway_new(running->setup))) {
+		setup_free(running->setup);
+		live_free(running->live);
+		names_free(running->names);
+		return EXIT_FAILED;
 	}
 	run.source.workers = (unsigned)running->setup->proxy.workers;
 	running->summary = summary_new();
@@ -293,10 +400,8 @@ static int run_relay(const struct command_line *line)
 
 static int run(const struct command_line *line)
 {
-	int status;
+	int status = run_relay(line);
 
-	log_start();
-	status = run_relay(line);
 	log_stop(FLUSH_TIMEOUT);
 	return status;
 }
@@ -312,6 +417,8 @@ static const struct option_row options[] = {
     {0, "json", "FILE", false, "write the summary at the end, for machines; - is standard output", NULL},
     {0, "junit", "FILE", false, "write the outcome of every `expect` and other check, as JUnit XML", NULL},
     {0, "ready-fd", "N", false, "also write the ready lines to this file descriptor, then close it", NULL},
+    {0, "print-gateway", NULL, false,
+        "print the nft and ip commands that [gateway] stands for, and do nothing", NULL},
     {'q', "quiet", NULL, false, "print only errors and the ready line", NULL},
     {'v', "verbose", NULL, true, "also print every verdict", NULL},
 };

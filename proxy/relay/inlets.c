@@ -32,11 +32,6 @@ struct answers {
 	ns_t retry_at;
 };
 
-struct outlet *inlet_outlet(const struct inlet *inlet)
-{
-	return inlet->answers ? &inlet->answers->out : &inlet->listener->out;
-}
-
 /* ---- The sockets for answers ---- */
 
 static void on_answers(struct source *source, bool readable, bool writable)
@@ -72,6 +67,14 @@ static void answers_try(struct answers *answers, ns_t now)
 	if (!relay->warned_answers)
 		log_error("answers from port %u cannot be sent: %s (logged once)", answers->port, error.text);
 	relay->warned_answers = true;
+}
+
+struct outlet *inlet_outlet(const struct inlet *inlet, ns_t now)
+{
+	if (!inlet->answers)
+		return &inlet->listener->out;
+	answers_try(inlet->answers, now);
+	return inlet->answers->out.fd >= 0 ? &inlet->answers->out : NULL;
 }
 
 /* Returns NULL if memory is out. */

@@ -149,6 +149,7 @@ struct relay {
 	unsigned polled;                            /* number of polled listeners */
 	bool opened;                                /* the datagram being handled has opened a session */
 	bool is_original;                           /* [proxy] upstream = original */
+	bool is_by_device;                          /* [gateway] source = device */
 	bool stopping, warned_full, warned_refused, warned_socket, warned_memory, warned_answers;
 };
 
@@ -174,7 +175,8 @@ uint32_t inlet_find(struct relay *relay, const struct listener *listener, const 
  * is to follow at the session's end. */
 uint32_t inlet_take(struct relay *relay, struct listener *listener, const struct address *destination);
 void inlet_release(struct relay *relay, uint32_t index);
-struct outlet *inlet_outlet(const struct inlet *inlet);
+/* Returns where answers leave; NULL if they cannot. */
+struct outlet *inlet_outlet(const struct inlet *inlet, ns_t now);
 
 /* transport.c */
 void transport_open(struct relay *relay, struct session *session);

@@ -157,7 +157,7 @@ void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping
 {
 	struct session *session = datagram->session;
 	struct transport *transport = session->transport;
-	struct outlet *out = inlet_outlet(&relay->inlets[session->entrance]);
+	struct outlet *out;
 
 	if (datagram->way == WAY_UP) {
 		if (!transport_ready(transport, mapping, datagram->due)) {
@@ -165,6 +165,10 @@ void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping
 			return;
 		}
 		out = &transport->port->out;
+	} else if (!(out = inlet_outlet(&relay->inlets[session->entrance], datagram->due))) {
+		relay_unsent(
+		    &relay->inlets[session->entrance].listener->out, datagram, REASON_ERROR, clock_now());
+		return;
 	}
 	/* The core no longer uses `next` of a datagram that it has handed over. */
 	datagram_append(&out->waiting, datagram);

@@ -143,6 +143,7 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	relay->feed = options->feed;
 	relay->setup = setup;
 	relay->is_original = setup->proxy.is_original;
+	relay->is_by_device = setup->gateway.given && setup->gateway.source == GATEWAY_SOURCE_DEVICE;
 	relay->batch = batch_new();
 	relay->index = options->index;
 	relay->workers = options->workers;

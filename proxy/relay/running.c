@@ -24,6 +24,8 @@ void running_facts(const struct running *running, struct summary_facts *facts)
 	    .changes = running->changes,
 	    .change_count = running->change_count};
 	workers_facts(running->workers, facts);
+	if (running->gateway)
+		facts->gateway_count = gateway_count(running->gateway, &facts->gateways);
 	facts->ended = running->stopped;
 	facts->is_over = running->stopped != 0;
 }
@@ -74,6 +76,9 @@ void running_event(struct running *running, const char *text)
 
 void running_stop(struct running *running)
 {
+	/* What devices send from now on passes by; what has arrived is still relayed. */
+	if (running->gateway)
+		gateway_pass(running->gateway);
 	workers_stop(running->workers);
 	running->on_stop(running->on_stop_user);
 }
@@ -181,6 +186,7 @@ static size_t reload_files(struct running *running, struct text *error_text)
 	struct complaints *complaints = complaints_new();
 	size_t changes = live_changes(running->live), errors;
 	struct setup *setup = load_setup(running, complaints);
+	struct error error;
 
 	log_status(""); /* the messages below get lines of their own */
 	log_complaints(complaints);
@@ -190,6 +196,15 @@ static size_t reload_files(struct running *running, struct text *error_text)
 	complaints_free(complaints);
 	if (!setup)
 		return reload_failed(running, errors);
+	if (running->gateway && gateway_change(running->gateway, setup, &error)) {
+		log_error("reload: %s: the configuration in force stays", error.text);
+		if (error_text)
+			text_add(error_text, "%s\n", error.text);
+		setup_free(setup);
+		return reload_failed(running, 1);
+	}
+	if (!running->gateway && setup->gateway.given)
+		log_info("reload: [gateway] has no effect until the next start");
 	workers_log_kept(running->workers, setup);
 	if (exchange_setup(running, setup, NULL))
 		memory_out();

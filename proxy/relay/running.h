@@ -7,6 +7,7 @@
 #define PROXY_RUNNING_H
 
 #include "proxy/relay/workers.h"
+#include "proxy/gateway/gateway.h"
 #include "proxy/run/feed.h"
 #include "proxy/run/live.h"
 #include "proxy/run/summary.h"
@@ -18,6 +19,7 @@ struct running {
 	struct setup *setup; /* in force */
 	struct live *live;
 	struct feed *feed;
+	struct gateway *gateway; /* NULL without [gateway] */
 	struct history *history; /* NULL without [control] */
 	struct workers *workers;
 	struct capture *capture; /* NULL without a capture */

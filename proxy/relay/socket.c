@@ -392,6 +392,16 @@ static int bind_listener(int fd, const struct address *address, struct error *er
 	    strerror(errno));
 }
 
+/* Closes the socket; errno stays. */
+static int close_failed(int fd)
+{
+	int saved_errno = errno;
+
+	close(fd);
+	errno = saved_errno;
+	return -1;
+}
+
 static int make_transparent(int fd, enum family family, struct error *error)
 {
 	const int on = 1;
@@ -415,10 +425,8 @@ int socket_listen(const struct address *address, const struct socket_options *op
 		return -1;
 	socket_enable_offload(fd, (enum family)address->family, options);
 	set_on(fd, SOL_SOCKET, SO_RXQ_OVFL);
-	if (options->is_transparent && make_transparent(fd, (enum family)address->family, error)) {
-		close(fd);
-		return -1;
-	}
+	if (options->is_transparent && make_transparent(fd, (enum family)address->family, error))
+		return close_failed(fd);
 	/* Needed only if bound to all addresses; otherwise the local address of a datagram is known. */
 	if (options->is_transparent)
 		set_on(fd, address->family == FAMILY_IPV6 ? IPPROTO_IPV6 : IPPROTO_IP,
@@ -429,10 +437,8 @@ int socket_listen(const struct address *address, const struct socket_options *op
 		set_on(fd, IPPROTO_IP, IP_PKTINFO);
 	if (how == LISTEN_JOINED)
 		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
-	if (bind_listener(fd, address, error)) {
-		close(fd);
-		return -1;
-	}
+	if (bind_listener(fd, address, error))
+		return close_failed(fd);
 	/* Set after bind, so that bind fails if any other socket has the address, even one that shares it. */
 	if (how == LISTEN_FIRST)
 		set_on(fd, SOL_SOCKET, SO_REUSEPORT);
@@ -448,6 +454,8 @@ int socket_answer(
 	struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
 	struct sock_fprog program = {.len = 1, .filter = nothing};
 	struct address address = {.family = (uint16_t)family, .port = port, .ip = {127, 100, 0, 1}};
+	struct sockaddr_storage storage;
+	socklen_t size;
 	const int on = 1;
 	int fd = socket_open(family, options, error);
 
@@ -457,11 +465,22 @@ int socket_answer(
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (make_transparent(fd, family, error) || bind_listener(fd, &address, error)) {
-		close(fd);
-		return -1;
-	}
-	return fd;
+	if (make_transparent(fd, family, error))
+		return close_failed(fd);
+	size = address_to_socket(&address, &storage);
+	if (bind(fd, (struct sockaddr *)&storage, size) == 0)
+		return fd;
+	if (errno == EADDRINUSE)
+		error_set(error,
+		    "a service of this machine has port %u on all addresses (without SO_REUSEADDR), so "
+		    "answers cannot "
+		    "leave from it: bind that service to the addresses that it serves, or take the port out "
+		    "of `ports`",
+		    port);
+	else
+		error_set(error, "no socket can be bound to port %u, to answer from it: %s%s", port,
+		    strerror(errno), errno == EACCES ? "; ports below 1024 need CAP_NET_BIND_SERVICE" : "");
+	return close_failed(fd);
 }
 
 /* A reuseport program sees the payload; SKF_NET_OFF reaches the headers before it (linux/filter.h). Sockets
@@ -518,35 +537,47 @@ int socket_check_source(
 	return status;
 }
 
-int socket_connect(const struct address *cloud, const struct address *source,
-    const struct socket_options *options, struct address *local, struct error *error)
+static int connect_from(int fd, const struct address *cloud, const struct address *source,
+    struct address *local, struct error *error)
 {
-	int fd = socket_open((enum family)cloud->family, options, error);
 	struct sockaddr_storage storage;
 	char text[ADDRESS_TEXT_SIZE];
 	socklen_t size;
 
-	if (fd < 0)
-		return -1;
-	if (source->family && bind_source(fd, source, error)) {
-		int saved_errno = errno;
-
-		close(fd);
-		errno = saved_errno;
-		return -1;
-	}
+	if (source->family && bind_source(fd, source, error))
+		return close_failed(fd);
 	size = address_to_socket(cloud, &storage);
 	if (connect(fd, (struct sockaddr *)&storage, size)) {
-		int saved_errno = errno;
+		int status = close_failed(fd);
 
 		error_set(error, "`%s` cannot be reached: %s", address_text(cloud, text, sizeof(text)),
-		    strerror(saved_errno));
-		close(fd);
-		errno = saved_errno;
-		return -1;
+		    strerror(errno));
+		return status;
 	}
 	local_address(fd, local);
 	return fd;
+}
+
+int socket_connect(const struct address *cloud, const struct address *source,
+    const struct socket_options *options, struct address *local, struct error *error)
+{
+	int fd = socket_open((enum family)cloud->family, options, error);
+
+	return fd < 0 ? -1 : connect_from(fd, cloud, source, local, error);
+}
+
+int socket_connect_as(const struct address *cloud, const struct address *source,
+    const struct socket_options *options, struct address *local, struct error *error)
+{
+	int fd = socket_open((enum family)cloud->family, options, error);
+	const int on = 1;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (make_transparent(fd, (enum family)cloud->family, error))
+		return close_failed(fd);
+	return connect_from(fd, cloud, source, local, error);
 }
 
 uint64_t socket_receive_buffer(int fd)

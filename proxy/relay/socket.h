@@ -99,6 +99,10 @@ bool socket_discovers_mtu(void);
  * Returns -1 with errno set, and sets *error, on failure. */
 int socket_connect(const struct address *cloud, const struct address *source,
     const struct socket_options *options, struct address *local, struct error *error);
+/* The same with a source that need not be one of this machine's addresses, with its port (IP_TRANSPARENT);
+ * other sockets may have the same, for other clouds. */
+int socket_connect_as(const struct address *cloud, const struct address *source,
+    const struct socket_options *options, struct address *local, struct error *error);
 /* Returns 0 if a socket can be bound to this address of `[proxy] source`, else -1 and sets *error. */
 int socket_check_source(
     const struct address *source, const struct socket_options *options, struct error *error);

@@ -136,14 +136,27 @@ static bool is_scarce(int error)
 	       error == EADDRINUSE;
 }
 
+/* With [gateway] source = device, the socket has the device's own address and port, unless the cloud is on
+ * this machine: a socket towards one of its own addresses gets that address as its source. */
+static int connect_once(struct transport *transport, struct address *local, struct error *error)
+{
+	struct relay *relay = relay_of(transport);
+	const struct session *session = transport->session;
+	int fd = socket_connect(&session->cloud, source_of(transport), &relay->socket_options, local, error);
+
+	if (!relay->is_by_device || fd < 0 || address_same_host(local, &session->cloud))
+		return fd;
+	close(fd);
+	return socket_connect_as(&session->cloud, &session->device, &relay->socket_options, local, error);
+}
+
 /* Opens a connected socket. If resources have run out, closes old ports of any session until it works. */
 static int connect_reclaiming(struct transport *transport, struct address *local, struct error *error)
 {
 	struct relay *relay = relay_of(transport);
 
 	for (;;) {
-		int fd = socket_connect(
-		    &transport->session->cloud, source_of(transport), &relay->socket_options, local, error);
+		int fd = connect_once(transport, local, error);
 
 		if (fd >= 0 || !is_scarce(errno) || !relay->expiry_first)
 			return fd;

@@ -238,8 +238,8 @@ static const struct section_kind capture_kind = {"capture", false, capture_keys,
 static const struct section_kind control_kind = {"control", false, control_keys, COUNT(control_keys),
     sizeof(struct control_settings), 0, 0, "steering it while it runs: the HTTP API and the live page"};
 
-const struct section_kind *const setup_kinds[] = {
-    &proxy_kind, &capture_kind, &config_device_kind, &config_link_kind, &config_rule_kind, &control_kind};
+const struct section_kind *const setup_kinds[] = {&proxy_kind, &capture_kind, &config_device_kind,
+    &config_link_kind, &config_rule_kind, &control_kind, &gateway_kind};
 const size_t setup_kind_count = COUNT(setup_kinds);
 
 const char *setup_profile_dir(void)
@@ -450,6 +450,7 @@ struct setup *setup_new(
 	keys_set_defaults(&proxy_kind, &setup->proxy, &reading);
 	keys_set_defaults(&capture_kind, &setup->capture, &reading);
 	keys_set_defaults(&control_kind, &setup->control, &reading);
+	keys_set_defaults(&gateway_kind, &setup->gateway, &reading);
 	keys_fill(&proxy_kind, proxy, &setup->proxy, &reading, complaints);
 	keys_fill(&capture_kind, ini_find(setup->ini, "capture", ""), &setup->capture, &reading, complaints);
 	if (setup->capture.keylog.count && setup->capture.format == CAPTURE_PCAP)
@@ -458,6 +459,8 @@ struct setup *setup_new(
 		    "classic pcap has no place for keys; they need `format = pcapng`");
 	keys_fill(&control_kind, ini_find(setup->ini, "control", ""), &setup->control, &reading, complaints);
 	control_check(setup, complaints);
+	keys_fill(&gateway_kind, ini_find(setup->ini, "gateway", ""), &setup->gateway, &reading, complaints);
+	setup->gateway.given = ini_find(setup->ini, "gateway", "") != NULL;
 	setup->config = config_new(setup->ini, names, complaints);
 	/* If nothing could be read, that error is enough. */
 	if (use == SETUP_RUN && (ini_count(setup->ini) || !complaints_count(complaints, COMPLAINT_ERROR))) {
@@ -470,6 +473,7 @@ struct setup *setup_new(
 	if (proxy)
 		listen_check(setup, complaints);
 	destination_check(setup, complaints);
+	gateway_keys_check(setup, complaints);
 	workers_check(setup, source, complaints);
 	return setup;
 }

@@ -11,6 +11,7 @@
 
 #include "base/ini.h"
 #include "capture/capture.h"
+#include "proxy/run/gateway_keys.h"
 #include "rules/config.h"
 
 /* [proxy] */
@@ -57,6 +58,7 @@ struct setup {
 	struct proxy_settings proxy;
 	struct capture_settings capture;
 	struct control_settings control;
+	struct gateway_settings gateway;
 	struct config *config;
 };
 

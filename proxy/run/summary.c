@@ -480,6 +480,8 @@ void summary_fill(struct summary_snapshot *now, const struct core_group *cores,
 		rule->matched = now->rules[i].matched;
 		rule->fired = now->rules[i].fired;
 	}
+	for (size_t i = 0; i < facts->gateway_count; i++)
+		result->gateways[result->gateway_count++] = facts->gateways[i];
 	run_summary_late(result, &now->late);
 	list_checks(result, facts->setup);
 	for (size_t i = 0; i < facts->change_count; i++)
@@ -534,6 +536,11 @@ void summary_statistics(const struct run_summary *result, struct text *out)
 				    account->queued);
 		}
 	}
+	for (size_t i = 0; i < result->gateway_count; i++)
+		text_add(out,
+		    "gateway interface=%s intercepted=%" PRIu64 " udp=%" PRIu64 " tcp=%" PRIu64 "\n",
+		    result->gateways[i].interface, result->gateways[i].intercepted, result->gateways[i].udp,
+		    result->gateways[i].tcp);
 	text_add(out, "lateness_us p50=%" PRId64 " p99=%" PRId64 " p999=%" PRId64 " max=%" PRId64 "\n",
 	    result->late[0] / NS_US, result->late[1] / NS_US, result->late[2] / NS_US,
 	    result->late[3] / NS_US);

@@ -37,6 +37,8 @@ struct summary_facts {
 	ns_t now;   /* core's time */
 	uint64_t kernel_drops, capture_written, capture_lost;
 	uint64_t icmp_errors; /* reported by sends and reads */
+	const struct run_summary_gateway *gateways;
+	size_t gateway_count;
 	const struct run_summary_change *changes;
 	size_t change_count;
 };

@@ -2,7 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Interception on a gateway: devices that cannot be told another server, in network namespaces of a test's own."""
 
-from checks import check, check_equal
+import os
+import pathlib
+import re
+import signal
+import socket
+
+from checks import check, check_equal, until
 from harness import deadzone, read_json, run_all, test
 from lab import Lab
 from shark import read_capture, tshark
@@ -111,6 +117,242 @@ def a_simulation_finds_the_same_sessions_and_the_same_luck(scene):
         for way in ("up", "down"):
             check_equal(one[way]["dropped"], other[way]["dropped"], f"{one['cloud']} {way}")
     check_equal(read_capture(proxy.capture) != [], True)
+
+
+@test
+def the_kernel_hands_over_what_gateway_names(scene):
+    lab = Lab(scene)
+    lab.nft("table inet users {\n chain own {\n type filter hook forward priority 0; policy accept;\n }\n}")
+    before, before_ip = lab.rules(), lab.ip_rules()
+    clouds = [lab.server(port=5684), lab.server(lab.CLOUD6, 5684)]
+    other = lab.server(port=5700)
+    proxy = lab.proxy("[gateway]\ninterface = wlan0\nports = 5684\n", listen="127.0.0.1:0, [::]:0")
+    check_equal(lab.client().ask(b"one"), b"one")
+    check_equal(lab.client(lab.CLOUD6).ask(b"x" * 4000), b"x" * 4000)
+    check_equal(lab.client(port=5700).ask(b"passes"), b"passes")
+    check_equal([cloud.received[0][1][0] for cloud in (*clouds, other)], [lab.UPLINK, lab.UPLINK6, lab.DEVICE])
+    check("deadzone-100" in lab.rules(), "there is a table of its own")
+    summary = proxy.stop()
+    check_equal(summary["gateway"], {"wlan0": {"intercepted": 2, "udp": 1, "tcp": 0}})
+    check_equal([lab.rules(), lab.ip_rules()], [before, before_ip], "the rule set is as before")
+
+
+GATEWAY = "[gateway]\ninterface = wlan0\n"
+
+
+@test
+def a_kill_leaves_traffic_flowing_and_nothing_behind(scene):
+    lab = Lab(scene)
+    lab.masquerade()
+    before, before_ip = lab.rules(), lab.ip_rules()
+    cloud = lab.server()
+    proxy = lab.proxy(GATEWAY)
+    device = lab.client()
+    check_equal(device.ask(b"one"), b"one")
+    proxy.signal(signal.SIGKILL)
+    proxy.wait()
+    until(lambda: lab.rules() == before and lab.ip_rules() == before_ip, "the rule set to be as before")
+    check_equal(device.ask(b"two"), b"two", "the same socket goes on")
+    check_equal([row[1][0] for row in cloud.received], [lab.UPLINK, lab.UPLINK], "masqueraded, not with the private address")
+
+
+@test
+def without_its_helper_the_run_ends(scene):
+    lab = Lab(scene)
+    before, before_ip = lab.rules(), lab.ip_rules()
+    proxy = lab.proxy(GATEWAY)
+    helper = int(pathlib.Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split()[0])
+    os.kill(helper, signal.SIGKILL)
+    check_equal(proxy.wait(), 1)
+    check("nothing is intercepted any more" in proxy.text, proxy.text)
+    check_equal(lab.rules(), before, "the table went with the helper")
+    proxy = lab.proxy(GATEWAY)
+    proxy.stop()
+    check_equal([lab.rules(), lab.ip_rules()], [before, before_ip], "what was left behind is taken back by the next run")
+
+
+@test
+def who_has_which_capability(scene):
+    lab = Lab(scene)
+    proxy = lab.proxy(GATEWAY)
+
+    def effective(status):
+        return int(re.search(r"CapEff:\s*(\w+)", pathlib.Path(status).read_text())[1], 16)
+
+    helper = pathlib.Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split()[0]
+    check_equal(effective(f"/proc/{helper}/status"), 1 << 12, "the helper has CAP_NET_ADMIN alone")
+    for task in pathlib.Path(f"/proc/{proxy.pid}/task").iterdir():
+        check(not effective(task / "status") >> 12 & 1, "no thread of the relay has it")
+    sockets = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{helper}/fd").iterdir()]
+    check(len(sockets) <= 6, f"the helper holds only what it needs: {sockets}")
+
+
+@test
+def two_deadzones_side_by_side(scene):
+    lab = Lab(scene)
+    before, before_ip = lab.rules(), lab.ip_rules()
+    lab.device.run("ip", "addr", "add", "10.9.0.3/24", "dev", "eth0")
+    lab.server()
+    one = lab.proxy(GATEWAY + "address = 10.9.0.2\n", listen="127.0.0.1:0")
+    two = lab.proxy(GATEWAY + "address = 10.9.0.3\n", listen="127.0.0.1:0")
+    rules = lab.rules()
+    check("deadzone-100" in rules and "deadzone-101" in rules, rules)
+    check_equal(lab.client().ask(b"to one"), b"to one")
+    with lab.device:
+        device = scene.device((lab.CLOUD, 5684), host="10.9.0.3")
+    check_equal(device.ask(b"to two"), b"to two")
+    taken = lab.start("[proxy]\nlisten = 127.0.0.1:0\nupstream = original\n[gateway]\ninterface = wlan0\nmark = 0x65\n")
+    check_equal(taken.wait(), 1)
+    check("mark 0x65 is taken" in taken.text, taken.text)
+    for proxy in (two, one):
+        check_equal([s["device"].split(":")[0] for s in proxy.stop()["sessions"]], ["10.9.0.3" if proxy is two else "10.9.0.2"])
+    check_equal([lab.rules(), lab.ip_rules()], [before, before_ip])
+
+
+@test
+def reload_follows_in_one_transaction(scene):
+    lab = Lab(scene)
+    servers = [lab.server(port=port) for port in (5684, 5685)]
+    proxy = lab.proxy(GATEWAY)
+    devices = [lab.client(port=port) for port in (5684, 5685)]
+    for device in devices:
+        device.ask(b"one")
+    proxy.ini.write_text(proxy.ini.read_text().replace("wlan0", "wlan0\nports = 5685\nsource = device\nmark = 0x70"))
+    proxy.signal(signal.SIGHUP)
+    proxy.told("reload ok")
+    for told in ("`source` keeps", "`mark` keeps"):
+        proxy.told(told)
+    for device in devices:
+        device.ask(b"two")
+    check_equal([server.received[1][1][0] for server in servers], [lab.DEVICE, lab.UPLINK])
+    proxy.ini.write_text(proxy.ini.read_text().replace("interface = wlan0", "interface = a/b"))
+    proxy.signal(signal.SIGHUP)
+    proxy.told("is not the name of an interface")
+    check_equal(devices[1].ask(b"still"), b"still")
+    check_equal(proxy.stop()["gateway"]["wlan0"]["intercepted"], 3)
+
+
+@test
+def each_missing_precondition_is_named(scene):
+    lab = Lab(scene)
+    gateway = lab.gateway
+    before = lab.rules()
+    lacking = deadzone("check", scene.path("lacking.ini", "[proxy]\nlisten = 127.0.0.1:0\nupstream = original\n[gateway]\n"))
+    check("lacks `interface = …`" in lacking.stderr, lacking.stderr)
+
+    def refused(told, more="", listen="127.0.0.1:15684", status=1, **options):
+        options = {**gateway.inside, **options}
+        proxy = scene.start(f"[proxy]\nlisten = {listen}\nupstream = original\n[gateway]\ninterface = wlan0\n{more}", **options)
+        check_equal(proxy.wait(), status, proxy.text)
+        check(told in proxy.text, f"{told!r} is not in: {proxy.text}")
+        check_equal(lab.rules(), before, "nothing was changed")
+
+    gateway.set("net.ipv4.ip_forward", 0)
+    refused("sysctl -w net.ipv4.ip_forward=1")
+    gateway.set("net.ipv4.ip_forward", 1)
+    gateway.set("net.ipv6.conf.all.forwarding", 0)
+    refused("sysctl -w net.ipv6.conf.all.forwarding=1", listen="[::]:15684")
+    refused("there is no interface wlan7", "interface = wlan7\n")
+    gateway.run("ip", "link", "add", "br0", "type", "bridge")
+    gateway.run("ip", "link", "add", "port0", "type", "veth", "peer", "name", "port1")
+    gateway.run("ip", "link", "set", "port0", "master", "br0")
+    refused("port0 is a port of the bridge br0", "interface = port0\n")
+    gateway.set("net.bridge.bridge-nf-call-iptables", 1)
+    refused("net.bridge.bridge-nf-call-iptables=0", "interface = br0\n")
+    refused("CAP_NET_ADMIN is missing", prefix=("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"))
+    refused("CAP_NET_RAW is missing", prefix=("setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw"))
+    refused("CAP_NET_BIND_SERVICE", "ports = 53\n", prefix=("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"))
+    refused("is too old", prefix=("setarch", "--uname-2.6"))
+
+
+@test
+def what_the_machine_does_to_it_is_noted(scene):
+    lab = Lab(scene)
+    lab.nft("""table inet filter {
+ chain input {
+  type filter hook input priority 0; policy drop;
+ }
+ chain forward {
+  type filter hook forward priority 0; policy drop;
+ }
+ chain other {
+  type filter hook prerouting priority mangle; policy accept;
+  udp dport 9 tproxy ip to :9
+ }
+ chain uplink {
+  type nat hook postrouting priority srcnat; oifname "eth0" masquerade
+ }
+}""")
+    lab.gateway.set("net.ipv4.conf.wlan0.rp_filter", 1)
+    proxy = lab.proxy(GATEWAY + "source = device\n")
+    for told in ("nft insert rule inet filter input meta mark and 0x64 == 0x64 accept", "nft insert rule inet filter forward iifname wlan0 accept",
+                 "redirects datagrams, too", "masquerades: with `source = device`", "nf_conntrack_udp_timeout_stream=7200", "rp_filter is strict on wlan0"):
+        check(told in proxy.text, f"{told!r} is not in: {proxy.text}")
+    proxy.stop()
+
+
+@test
+def a_service_that_has_the_port(scene):
+    lab = Lab(scene)
+    with lab.gateway:
+        service = scene.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        service.bind(("0.0.0.0", 5690))
+        friendly = scene.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        friendly.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        friendly.bind(("0.0.0.0", 5684))
+    lab.server(port=5684)
+    lab.server(port=5690)
+    proxy = lab.start("[proxy]\nlisten = 127.0.0.1:0\nupstream = original\n[gateway]\ninterface = wlan0\nports = 5690\n")
+    check_equal(proxy.wait(), 1)
+    check("a service of this machine has port 5690" in proxy.text, proxy.text)
+    proxy = lab.proxy(GATEWAY + "ports = all\n")
+    check_equal(lab.client().ask(b"beside a service"), b"beside a service")
+    lab.client(port=5690).send(b"x")
+    proxy.told("answers from port 5690 cannot be sent: a service of this machine has port 5690")
+    proxy.when_received(2, "down")
+    check_equal(proxy.stop()["sessions"][1]["down"]["dropped"], {"error": 1})
+
+
+@test
+def the_commands_that_it_stands_for(scene):
+    lab = Lab(scene)
+    ini = scene.path("print.ini", "[proxy]\nlisten = 127.0.0.1:15684, [::]:15684\nupstream = original\n"
+                     "[gateway]\ninterface = wlan0\nports = 5684, 53, 5683-5690\nexclude = 10.0.0.0/8, 10.9.0.1, fd00::/8\ndestination = 192.0.2.5/24\n"
+                     "address = 10.9.0.0/24\ndark = all\nsource = device\n")
+    before = lab.rules()
+    printed = deadzone("run", "-c", ini, "--print-gateway", **lab.gateway.inside)
+    check_equal([printed.returncode, lab.rules()], [0, before], "it does nothing")
+    lab.gateway.run("sh", "-ec", printed.stdout)
+    rules = lab.rules()
+    for part in ("table inet deadzone-100", "udp dport != { 53, 5683-5690 }", "ip daddr 10.0.0.0/8 return", "tproxy ip6 to :15684", "ip daddr != 192.0.2.0/24 return"):
+        check(part in rules, f"{part!r} is not in: {rules}")
+    check_equal(deadzone("run", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--print-gateway").returncode, 2)
+
+
+@test
+def the_device_as_the_source(scene):
+    lab = Lab(scene)
+    cloud, cloud6, dns = lab.server(), lab.server(lab.CLOUD6), lab.server(lab.GATEWAY, 5684)
+    proxy = lab.proxy(GATEWAY + "source = device\n", listen="127.0.0.1:0, [::]:0")
+    device, device6, local = lab.client(), lab.client(lab.CLOUD6), lab.client(lab.GATEWAY)
+    for one in (device, device6, local):
+        check_equal(one.ask(b"x" * 2000), b"x" * 2000)
+    check_equal(cloud.received[0][1], (lab.DEVICE, device.port))
+    check_equal(cloud6.received[0][1][:2], (lab.DEVICE6, device6.port))
+    check_equal(dns.received[0][1][0], lab.GATEWAY, "this machine's own services see this machine")
+    other = lab.server(port=5684 + 1)
+    proxy.ini.write_text(proxy.ini.read_text() + "ports = 5684-5685\n")
+    proxy.signal(signal.SIGHUP)
+    proxy.told("reload ok")
+    device.udp.connect((lab.CLOUD, 5685))
+    check_equal(device.ask(b"another cloud, same port"), b"another cloud, same port")
+    check_equal(other.received[0][1], (lab.DEVICE, device.port))
+    proxy.stop()
+    refused = deadzone("check", scene.path("refused.ini", "[proxy]\nlisten = 127.0.0.1:0\nupstream = original\nsource = 10.8.0.1\n[gateway]\n"
+                       "interface = wlan0\nsource = device\n[device d]\nnat_timeout = 30s\n[rule r]\ndo = rebind\n"))
+    check_equal(refused.returncode, 2)
+    for line in ("[proxy] source:", "[device d] nat_timeout:", "[rule r] do: `rebind`"):
+        check(line in refused.stderr, refused.stderr)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ A namespace lives as long as this process, or a program that was started in it; 
 
 import ctypes
 import os
+import re
 import threading
 
 import checks
@@ -108,9 +109,10 @@ class Lab:
         return self.gateway.run("nft", "list", "ruleset")
 
     def ip_rules(self):
-        """Policy rules and routes of other tables than the usual."""
+        """Policy rules, and routes of other tables than the usual."""
         words = [("rule", "show"), ("-6", "rule", "show"), ("route", "show", "table", "all"), ("-6", "route", "show", "table", "all")]
-        return "".join(self.gateway.run("ip", *w) for w in words)
+        lines = [line for w in words for line in self.gateway.run("ip", *w).splitlines()]
+        return [line for line in lines if "lookup" in line or re.search(r"table (?!local)", line)]
 
     def server(self, host=CLOUD, port=5684, **options):
         with self.gateway if host in (self.GATEWAY, self.GATEWAY6) else self.cloud:

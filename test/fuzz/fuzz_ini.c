@@ -23,7 +23,7 @@ static const struct address device = {.family = FAMILY_IPV4, .port = 40000, .ip 
 
 static void settings_fill(const struct ini *ini, struct names *names, struct complaints *complaints)
 {
-	static const char *const kinds[] = {"proxy", "capture", "control"};
+	static const char *const kinds[] = {"proxy", "capture", "control", "gateway"};
 	struct reading reading = {.arena = arena_new(), .ini = ini, .names = names};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {

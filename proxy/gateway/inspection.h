@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * inspection: what a machine lacks for interception, each with its remedy. `run` stops at what is missing
+ * before it changes anything; `doctor` prints all.
+ */
+#ifndef PROXY_GATEWAY_INSPECTION_H
+#define PROXY_GATEWAY_INSPECTION_H
+
+#include "base/text.h"
+#include "proxy/run/setup.h"
+
+enum inspected_state { INSPECTED_GOOD, INSPECTED_NOTE, INSPECTED_WRONG };
+
+struct inspected {
+	enum inspected_state state;
+	const char *about; /* a word or two */
+	char *text;        /* what was found; for a note or what is wrong, with its remedy */
+};
+
+struct inspection {
+	struct inspected *all;
+	size_t count;
+};
+
+void inspection_add(struct inspection *inspection, enum inspected_state state, const char *about,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+void inspection_free(struct inspection *inspection);
+size_t inspection_wrong(const struct inspection *inspection);
+
+/* What [gateway] needs: capabilities, kernel, sysctls, interfaces. Changes nothing. */
+void inspect_gateway(struct inspection *inspection, const struct setup *setup);
+
+/* Reads a file of /proc as a number. Returns -1 if it does not exist. */
+long inspect_sysctl(const char *path);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* privilege: the capabilities of the calling thread (capabilities(7)). */
+#ifndef PROXY_GATEWAY_PRIVILEGE_H
+#define PROXY_GATEWAY_PRIVILEGE_H
+
+#include <stdint.h>
+
+/* Returns the effective capabilities, a bit for each number. */
+uint64_t privilege_effective(void);
+/* Gives up all capabilities but these; they cannot be had back. Returns 0, or -1 with errno set. */
+int privilege_keep(uint64_t kept);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The text of `nft list` is read line by line. (libnftables 1.0.6 fails to write JSON for tables with an
+ * owner.) */
+#include "proxy/gateway/ruleset.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/units.h"
+#include "proxy/gateway/inspection.h"
+
+#define NAME_SIZE 128
+
+/* A walk over the lines, and where in the rule set they are. */
+struct walk {
+	const char *next;
+	char line[1024];            /* the current one, without blanks in front; cut if it is longer */
+	char table[NAME_SIZE + 16]; /* "inet filter" */
+	char chain[NAME_SIZE];      /* or the name of a counter */
+};
+
+static bool next_line(struct walk *walk)
+{
+	const char *at = walk->next + strspn(walk->next, " \t");
+	size_t size = strcspn(at, "\n");
+	char family[16], name[NAME_SIZE];
+
+	if (!*walk->next)
+		return false;
+	snprintf(walk->line, sizeof(walk->line), "%.*s", (int)size, at);
+	walk->next = at + size + (at[size] == '\n');
+	if (sscanf(walk->line, "table %15s %127s", family, name) == 2)
+		snprintf(walk->table, sizeof(walk->table), "%s %s", family, name);
+	if (sscanf(walk->line, "chain %127s", walk->chain) != 1)
+		sscanf(walk->line, "counter %127s {", walk->chain);
+	return true;
+}
+
+static bool is_ours(const struct walk *walk)
+{
+	return strncmp(walk->table, "inet deadzone-", 14) == 0;
+}
+
+/* Returns whether a rule of the current chain looks at the mark. */
+static bool chain_tests_mark(const struct walk *at)
+{
+	struct walk walk = *at;
+
+	while (next_line(&walk) && walk.line[0] != '}')
+		if (strstr(walk.line, "meta mark"))
+			return true;
+	return false;
+}
+
+static void note_policy(const struct walk *walk, const struct table *table, struct text *notes)
+{
+	if (!strstr(walk->line, "policy drop"))
+		return;
+	if (strstr(walk->line, "hook input") && !chain_tests_mark(walk))
+		text_add(notes,
+		    "the chain %s %s drops what comes in, so what is intercepted may die there: `nft insert "
+		    "rule %s %s "
+		    "meta mark and 0x%x == 0x%x accept`\n",
+		    walk->table, walk->chain, walk->table, walk->chain, table->mark, table->mark);
+	else if (strstr(walk->line, "hook forward"))
+		text_add(notes,
+		    "the chain %s %s drops what is forwarded (docker and firewalls do so), so what is not "
+		    "intercepted may "
+		    "not pass: `nft insert rule %s %s iifname %s accept`, and `oifname` alike\n",
+		    walk->table, walk->chain, walk->table, walk->chain, table->interfaces[0]);
+}
+
+/* Returns whether a rule has this statement, as a word of its own. */
+static bool has_word(const char *line, const char *word)
+{
+	size_t size = strlen(word);
+
+	for (const char *at = strstr(line, word); at; at = strstr(at + 1, word))
+		if ((at == line || at[-1] == ' ') && (at[size] == ' ' || at[size] == '\0'))
+			return true;
+	return false;
+}
+
+static void note_masquerading(const struct table *table, ns_t idle_timeout, struct text *notes)
+{
+	long seconds = inspect_sysctl("/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream");
+	char time[32];
+
+	if (table->by_device)
+		text_add(notes, "%s",
+		    "this machine masquerades: with `source = device` the answers come back only if the "
+		    "uplink is not "
+		    "masqueraded, and the next router knows the way to the devices\n");
+	if (seconds > 0 && seconds * NS_S < idle_timeout)
+		text_add(notes,
+		    "this machine masquerades, and its connection tracking forgets a flow after %s, before "
+		    "idle_timeout: a cloud's late datagram does not come back; `sysctl -w "
+		    "net.netfilter.nf_conntrack_udp_timeout_stream=%lld`\n",
+		    units_time_text(seconds * NS_S, time, sizeof(time)), (long long)(idle_timeout / NS_S));
+}
+
+void ruleset_notes(const char *listed, const struct table *table, ns_t idle_timeout, struct text *notes)
+{
+	struct walk walk = {.next = listed ? listed : ""};
+	bool masquerades = false;
+
+	while (next_line(&walk)) {
+		if (is_ours(&walk))
+			continue;
+		note_policy(&walk, table, notes);
+		masquerades |= has_word(walk.line, "masquerade") || has_word(walk.line, "snat");
+		if (has_word(walk.line, "tproxy"))
+			text_add(notes,
+			    "the chain %s %s redirects datagrams, too (tproxy): those that it takes do not "
+			    "come to "
+			    "deadzone\n",
+			    walk.table, walk.chain);
+	}
+	if (masquerades)
+		note_masquerading(table, idle_timeout, notes);
+}
+
+bool ruleset_has_table(const char *listed, const char *name)
+{
+	struct walk walk = {.next = listed ? listed : ""};
+
+	while (next_line(&walk))
+		if (strncmp(walk.table, "inet ", 5) == 0 && strcmp(walk.table + 5, name) == 0)
+			return true;
+	return false;
+}
+
+size_t ruleset_counts(const char *listed, const struct table *table, struct run_summary_gateway *counts)
+{
+	struct walk walk = {.next = listed ? listed : ""};
+
+	for (uint32_t i = 0; i < table->interface_count; i++) {
+		counts[i] = (struct run_summary_gateway){0};
+		memcpy(counts[i].interface, table->interfaces[i], IFNAMSIZ);
+	}
+	while (next_line(&walk)) {
+		const char *dash = strchr(walk.chain, '-');
+		uint64_t packets;
+
+		if (!dash || sscanf(walk.line, "packets %" SCNu64, &packets) != 1)
+			continue;
+		for (uint32_t i = 0; i < table->interface_count; i++) {
+			if (strcmp(dash + 1, table->interfaces[i]) != 0)
+				continue;
+			*(walk.chain[0] == 'i'     ? &counts[i].intercepted
+			    : walk.chain[0] == 'u' ? &counts[i].udp
+			                           : &counts[i].tcp) = packets;
+		}
+	}
+	return table->interface_count;
+}
