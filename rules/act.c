@@ -12,9 +12,30 @@
 
 /* ---- Counting and restarting ---- */
 
-struct rule_state *act_state(struct core *core, struct rule_state *own)
+struct rule_state *act_state(struct core *core, struct session *session, struct rule_state *own)
 {
-	return own->rule->scope == SCOPE_ALL ? &core->shared_rules[own->rule->index] : own;
+	struct rule_state *state;
+
+	if (own->rule->scope == SCOPE_ALL)
+		return &core->shared_rules[own->rule->index];
+	state = own->rule->scope == SCOPE_DEVICE ? station_state(session->station, own->rule) : NULL;
+	return state ? state : own;
+}
+
+/* Whom something concerns: one session, all of a station, or (both NULL) all. */
+struct whom {
+	struct session *session;
+	struct station *station;
+};
+
+static struct session *whom_first(const struct core *core, const struct whom *whom)
+{
+	return whom->session ? whom->session : whom->station ? whom->station->sessions : core->oldest;
+}
+
+static struct session *whom_next(const struct whom *whom, const struct session *session)
+{
+	return whom->session ? NULL : whom->station ? session->station_next : session->newer;
 }
 
 static struct rule_state *find_state(struct session *session, unsigned rule)
@@ -56,39 +77,57 @@ static void restart_counts(struct core *core, struct session *session, struct ru
 	timer_rule_arm(core, session, state, now, now);
 }
 
-/* Restarts every count and time of a watching rule, beginning with the next datagram: in the session where
- * the other rule fired, or in all sessions if `session` is NULL or the watcher has scope = all. */
-static void restart(struct core *core, struct session *session, const struct rule *watcher, ns_t now)
+/* Restarts what a station counts. */
+static void restart_station(struct core *core, struct session *session, struct rule_state *own, ns_t now)
 {
-	struct rule_state *own;
-	bool all = watcher->scope == SCOPE_ALL;
-	bool only = session && !all;
+	struct station *station = session->station;
+	struct rule_state *state = act_state(core, session, own);
+	struct restart *anew = get_restart(core, state, now, station ? station->seen : session->seen);
 
-	if (all) {
+	for (int way = 0; anew && way < WAYS; way++)
+		anew->carried[way] = station ? station->carried[way] : session->ways[way].carried;
+	restart_counts(core, station ? NULL : session, state, now);
+}
+
+/* Restarts every count and time of a watching rule, beginning with the next datagram: in the sessions where
+ * the other rule fired, in all of their devices (scope = device), or in all sessions (scope = all). */
+static void restart(struct core *core, const struct whom *fired, const struct rule *watcher, ns_t now)
+{
+	struct whom whom = *fired;
+	struct rule_state *own;
+
+	if (watcher->scope == SCOPE_DEVICE && whom.session && whom.session->station)
+		whom = (struct whom){.station = whom.session->station};
+	if (watcher->scope == SCOPE_ALL) {
+		whom = (struct whom){0};
 		get_restart(core, &core->shared_rules[watcher->index], now, core->seen_all);
 		restart_counts(core, NULL, &core->shared_rules[watcher->index], now);
 	}
-	for (struct session *s = only ? session : core->oldest; s; s = only ? NULL : s->newer) {
+	for (struct session *s = whom_first(core, &whom); s; s = whom_next(&whom, s)) {
 		if (!(own = find_state(s, watcher->index)))
 			continue;
 		restart_session_counts(core, s, own, now);
-		if (!all)
+		if (watcher->scope == SCOPE_SESSION)
 			restart_counts(core, s, own, now);
+		else if (watcher->scope == SCOPE_DEVICE)
+			restart_station(core, s, own, now);
 	}
 }
 
-void act_rule_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now)
+void act_rule_fired(
+    struct core *core, struct session *session, struct station *station, struct rule_state *state, ns_t now)
 {
+	const struct whom whom = {session, station};
 	const struct rule *rule = state->rule;
 	struct rule_state *own;
 
 	state->fired++;
 	core->totals[rule->index].fired++;
-	for (struct session *s = session ? session : core->oldest; s; s = session ? NULL : s->newer)
+	for (struct session *s = whom_first(core, &whom); s; s = whom_next(&whom, s))
 		if ((own = find_state(s, rule->index)))
 			own->fired_ever++;
 	for (size_t i = 0; i < rule->watchers.count; i++)
-		restart(core, session, &core->config->rules[rule->watchers.all[i]], now);
+		restart(core, &whom, &core->config->rules[rule->watchers.all[i]], now);
 }
 
 void act_rule_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now)
@@ -97,18 +136,35 @@ void act_rule_fired_outside(struct core *core, struct session *session, const st
 	                                 : &core->shared_rules[rule->index];
 
 	if (own)
-		act_rule_fired(core, session, session ? act_state(core, own) : own, now);
+		act_rule_fired(core, session, NULL, session ? act_state(core, session, own) : own, now);
 	else
 		core->totals[rule->index].fired++; /* the rule does not apply to this session */
 }
 
 /* ---- Actions without a datagram ---- */
 
+/* The caller may have to darken more of a device than the datagrams that come here. */
+static void tell_dark(struct core *core, struct session *session, const struct action *action, ns_t until,
+    bool is_end, enum reach reach)
+{
+	struct outcome *outcome;
+
+	if (reach == REACH_SESSION || !core->limits.tells_dark || !(outcome = core_outcome(core)))
+		return;
+	*outcome = (struct outcome){.kind = OUTCOME_DARK,
+	    .at = until,
+	    .session = session,
+	    .dark = {action->ways[WAY_UP], action->ways[WAY_DOWN]},
+	    .is_end = is_end};
+}
+
 /* `blackout 0`: ends running blackouts. */
-static void end_blackouts(struct core *core, struct session *session, const struct action *action, ns_t now)
+static void end_blackouts(
+    struct core *core, struct session *session, const struct action *action, ns_t now, enum reach reach)
 {
 	bool ended = false;
 
+	tell_dark(core, session, action, now, true, reach);
 	for (int w = 0; w < WAYS; w++) {
 		struct way_extra *own;
 
@@ -126,7 +182,7 @@ static void end_blackouts(struct core *core, struct session *session, const stru
 }
 
 static void begin_blackout(struct core *core, struct session *session, const struct action *action,
-    ns_t length, uint32_t by, ns_t now)
+    ns_t length, uint32_t by, ns_t now, enum reach reach)
 {
 	ns_t until = ns_add(now, length);
 	bool raised = false;
@@ -136,7 +192,8 @@ static void begin_blackout(struct core *core, struct session *session, const str
 	                                                                  : " down";
 
 	if (!length)
-		return end_blackouts(core, session, action, now);
+		return end_blackouts(core, session, action, now, reach);
+	tell_dark(core, session, action, until, false, reach);
 	for (int w = 0; w < WAYS; w++) {
 		struct way_extra *own;
 		ns_t *end;
@@ -168,12 +225,12 @@ static void change_link(struct core *core, struct session *session, unsigned lin
 }
 
 void act_on_session(struct core *core, struct session *session, const struct action *action, uint32_t by,
-    ns_t now, size_t index, struct draw draw)
+    ns_t now, size_t index, struct draw draw, enum reach reach)
 {
 	switch (action->act) {
 	case ACT_BLACKOUT:
-		begin_blackout(
-		    core, session, action, chance_time(draw, rule_draw(index, 0), &action->time), by, now);
+		begin_blackout(core, session, action, chance_time(draw, rule_draw(index, 0), &action->time),
+		    by, now, reach);
 		break;
 	case ACT_LINK: change_link(core, session, action->link, by, now); break;
 	case ACT_NOTE: core_event(core, session, now, "note by=%s", names_get(core->names, by)); break;
@@ -183,6 +240,42 @@ void act_on_session(struct core *core, struct session *session, const struct act
 		break;
 	default: break;
 	}
+}
+
+static void station_stand(
+    struct station *station, const struct action *action, ns_t length, uint32_t by, ns_t now)
+{
+	struct station_standing *standing = &station->standing;
+
+	if (action->act == ACT_LINK) {
+		standing->link_set = true;
+		standing->link = action->link;
+		standing->link_by = by;
+	}
+	for (int way = 0; action->act == ACT_BLACKOUT && way < WAYS; way++) {
+		ns_t until = ns_add(now, length);
+
+		if (!action->ways[way])
+			continue;
+		if (!length)
+			standing->until[BLACKOUT_DROP][way] = standing->until[BLACKOUT_HOLD][way] = now;
+		if (until <= standing->until[action->mode][way])
+			continue;
+		standing->until[action->mode][way] = until;
+		standing->by[action->mode][way] = by;
+	}
+}
+
+void act_on_station(struct core *core, struct station *station, const struct action *action, uint32_t by,
+    ns_t now, size_t index, struct draw draw)
+{
+	if (action->act == ACT_NOTE && station->sessions) {
+		act_on_session(core, station->sessions, action, by, now, index, draw, REACH_DEVICE);
+		return;
+	}
+	station_stand(station, action, chance_time(draw, rule_draw(index, 0), &action->time), by, now);
+	for (struct session *s = station->sessions; s; s = s->station_next)
+		act_on_session(core, s, action, by, now, index, draw, REACH_DEVICE);
 }
 
 /* Returns whether `standing` applies to every session and way that `other` applies to. */
@@ -249,7 +342,8 @@ size_t act_on_all(struct core *core, const struct standing_action *filter, struc
 	for (struct session *session = core->oldest; session; session = session->newer) {
 		if (!standing_action_concerns(core, filter, session))
 			continue;
-		act_on_session(core, session, &filter->action, filter->by, now, filter->index, draw);
+		act_on_session(
+		    core, session, &filter->action, filter->by, now, filter->index, draw, REACH_DEVICE);
 		count++;
 	}
 	return count;
@@ -261,14 +355,18 @@ struct standing_action standing_action_of(const struct rule *rule, size_t index)
 	    .rule = rule, .index = index, .action = rule->actions.all[index], .by = rule->id};
 }
 
-/* Carries out an action for this session or, with scope = all, for all sessions that the rule admits,
- * including later ones. */
+/* Carries out an action for this session, for all of its device (scope = device), or for all sessions that
+ * the rule admits (scope = all); the last two include later ones. */
 static void act_in_scope(struct judgement *j, const struct rule *rule, size_t index, struct draw draw)
 {
 	struct standing_action filter = standing_action_of(rule, index);
 
-	if (rule->scope == SCOPE_SESSION)
-		act_on_session(j->core, j->session, &filter.action, rule->id, j->input->now, index, draw);
+	if (rule->scope == SCOPE_DEVICE && j->session->station)
+		act_on_station(
+		    j->core, j->session->station, &filter.action, rule->id, j->input->now, index, draw);
+	else if (rule->scope != SCOPE_ALL)
+		act_on_session(
+		    j->core, j->session, &filter.action, rule->id, j->input->now, index, draw, REACH_SESSION);
 	else
 		act_on_all(j->core, &filter, draw, j->input->now);
 }

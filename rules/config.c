@@ -132,6 +132,7 @@ static void build_link(struct config *config, const struct ini_section *section,
 	keys_set_defaults(&config_link_kind, link, reading);
 	keys_fill(&config_link_kind, section, link, reading, complaints);
 	link->name = section ? section->name : "clean";
+	config->shares_by_device |= link->shared == SHARED_DEVICE;
 	link->id = names_add(reading->names, "link:", link->name);
 	snprintf(title, sizeof(title), "link:%s", link->name);
 	link->draw_key = chance_hash(0, title, strlen(title));
@@ -348,6 +349,10 @@ static void index_rules(struct config *config)
 
 		if (config->rules[i].scope == SCOPE_ALL)
 			append_rule(config, &config->wide_rules, i);
+		if (config->rules[i].scope == SCOPE_DEVICE) {
+			config->rules[i].station_index = (unsigned)config->station_rules.count;
+			append_rule(config, &config->station_rules, i);
+		}
 		for (size_t k = 0; k < devices->count || k == 0; k++) {
 			struct indexes *list = devices->count ? &config->own_rules[devices->all[k]]
 			                                      : &config->shared_rules;

@@ -77,10 +77,13 @@ struct link_way {
 	bool clean; /* forwards everything without delay or loss */
 };
 
+enum shared_by { SHARED_SESSION, SHARED_DEVICE, SHARED_ALL };
+
 struct link {
 	const char *name;
-	uint32_t id;       /* of "link:NAME" in `names` */
-	uint64_t draw_key; /* derived from its name */
+	enum shared_by shared; /* who shares the bottleneck, the radio's sleep and the loss chain */
+	uint32_t id;           /* of "link:NAME" in `names` */
+	uint64_t draw_key;     /* derived from its name */
 	struct link_way ways[WAYS];
 };
 
@@ -103,7 +106,7 @@ struct device {
 #define RULE_EVERY_MIN NS_MS /* a shorter period would leave no time for datagrams */
 
 /* SCOPE_FIRST is read only: such a rule has SCOPE_ALL and `first`. */
-enum scope { SCOPE_SESSION, SCOPE_ALL, SCOPE_FIRST };
+enum scope { SCOPE_SESSION, SCOPE_DEVICE, SCOPE_ALL, SCOPE_FIRST };
 enum rule_way { RULE_BOTH, RULE_UP, RULE_DOWN, RULE_EITHER };
 
 struct record_span {
@@ -148,7 +151,8 @@ struct rule {
 	enum scope scope;
 	enum rule_way way;
 	unsigned index;
-	uint64_t limit; /* UNITS_NO_LIMIT: none */
+	unsigned station_index; /* among config->station_rules, with scope = device */
+	uint64_t limit;         /* UNITS_NO_LIMIT: none */
 	struct spans nth;
 	double probability;
 	uint64_t draw_key;
@@ -188,10 +192,12 @@ struct config {
 	struct sections *sections; /* index of devices by address */
 	struct dictionary names; /* struct link, struct device and struct rule by name; the key space is their
 	                            section_kind */
-	struct indexes shared_rules; /* rules without `device`, in file order */
-	struct indexes wide_rules;   /* rules with scope = all */
-	struct indexes *own_rules;   /* by device: the rules that name it, in file order */
-	struct kinds *firsts;        /* record kinds whose first datagram `replay KIND` needs */
+	struct indexes shared_rules;  /* rules without `device`, in file order */
+	struct indexes wide_rules;    /* rules with scope = all */
+	struct indexes station_rules; /* rules with scope = device */
+	bool shares_by_device;        /* a link has shared = device */
+	struct indexes *own_rules;    /* by device: the rules that name it, in file order */
+	struct kinds *firsts;         /* record kinds whose first datagram `replay KIND` needs */
 	size_t first_count;
 };
 

@@ -40,6 +40,7 @@ struct core *core_new(
 	core->lateness = memory_new(1, sizeof(*core->lateness));
 	if (!core_is_prepared(core))
 		memory_out();
+	stations_init(core, now);
 	for (size_t i = 0; i < config->rule_count; i++) {
 		core->shared_rules[i].rule = &config->rules[i];
 		if (config->rules[i].scope == SCOPE_ALL && !config->rules[i].since)
@@ -529,6 +530,7 @@ void core_free(struct core *core)
 		free_queued(core, session);
 	}
 	session_rules_free(core, core->shared_rules, core->config->rule_count);
+	stations_clear(core);
 	while (schedule_next(core->schedule, NS_NEVER, &entry)) {
 		if (!path_unschedule(core, entry.what))
 			continue;
@@ -544,6 +546,7 @@ void core_free(struct core *core)
 		core->oldest = session->newer;
 		core_session_release(core, session);
 	}
+	stations_free(core);
 	assert(pool_taken(core->pool) == 0);
 	free(core->totals);
 	free(core->links);

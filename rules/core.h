@@ -46,6 +46,7 @@ struct core_limits {
 	uint64_t max_sessions;
 	uint64_t max_queued;   /* bytes */
 	size_t transport_size; /* bytes of each session's `room`; read by core_new only */
+	bool tells_dark;       /* OUTCOME_DARK */
 	bool real_time;        /* timed rules that are far behind skip rounds */
 	bool recorded; /* the input was captured without a proxy: a reply may arrive before its request has
 	                  left, so a NAT mapping is made or refreshed when the request arrives */
@@ -65,6 +66,7 @@ enum outcome_kind {
 	OUTCOME_SEND,   /* hand `datagram` to the network; answer with core_sent or core_failed */
 	OUTCOME_UNSENT, /* `datagram` was dropped after its arrival was recorded; answer with core_release */
 	OUTCOME_EVENT,  /* log `text` */
+	OUTCOME_DARK,   /* a blackout of the whole device of `session` lasts until `at`; nothing to answer */
 	OUTCOME_ENDED   /* `session` ended: close its sockets; answer with core_session_release */
 };
 
@@ -76,6 +78,8 @@ struct outcome {
 	struct datagram *datagram;
 	uint32_t mapping; /* OUTCOME_SEND, up: number of the NAT mapping to send from */
 	const char *text; /* valid until the next core_next */
+	bool dark[WAYS];  /* OUTCOME_DARK: the directions */
+	bool is_end;      /* OUTCOME_DARK: earlier blackouts end, too */
 };
 
 /* How often a rule matched and how often it fired, over all sessions. */

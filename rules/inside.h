@@ -20,6 +20,7 @@
 #include "base/slots.h"
 #include "base/text.h"
 #include "rules/core.h"
+#include "rules/station.h"
 #include "rules/reserve.h"
 #include "rules/rule.h"
 #include "rules/schedule.h"
@@ -87,6 +88,7 @@ struct core {
 	struct session *silent_oldest, *silent_newest;
 	size_t session_count;
 
+	struct stations stations;
 	struct rule_state *shared_rules; /* by the rule's index; used for rules with scope = all only */
 	struct rule_totals *totals;
 	struct link_totals *links; /* by the link's index */
@@ -174,10 +176,17 @@ void session_each_check(struct core *core, const struct session *session);
 void core_session_end(struct core *core, struct session *session, enum session_end end, ns_t now);
 
 /* act.c */
+/* Whether an action is for one session, or for all of a device. */
+enum reach { REACH_SESSION, REACH_DEVICE };
 /* Carries out an action that needs no datagram, for one session. `by` is the requester's name. */
 void act_on_session(struct core *core, struct session *session, const struct action *action, uint32_t by,
+    ns_t now, size_t index, struct draw draw, enum reach reach);
+/* The same for all sessions of a device, and those that it opens later. */
+void act_on_station(struct core *core, struct station *station, const struct action *action, uint32_t by,
     ns_t now, size_t index, struct draw draw);
-void act_rule_fired(struct core *core, struct session *session, struct rule_state *state, ns_t now);
+/* Counts a firing: of one session, of a station if `session` is NULL, or of all if both are. */
+void act_rule_fired(
+    struct core *core, struct session *session, struct station *station, struct rule_state *state, ns_t now);
 /* Counts a firing by a live command, for a session or, if NULL, for all. */
 void act_rule_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now);
 void standing_action_add(struct core *core, struct standing_action standing);
@@ -187,8 +196,9 @@ size_t act_on_all(struct core *core, const struct standing_action *filter, struc
 bool standing_action_concerns(
     const struct core *core, const struct standing_action *standing, const struct session *session);
 struct standing_action standing_action_of(const struct rule *rule, size_t index);
-/* Returns the state that holds a rule's counts: the session's own, or, with scope = all, the shared one. */
-struct rule_state *act_state(struct core *core, struct rule_state *own);
+/* Returns the state that holds a rule's counts: the session's own, its station's (scope = device), or the shared
+ * one (scope = all). */
+struct rule_state *act_state(struct core *core, struct session *session, struct rule_state *own);
 
 /* A datagram that is being judged. */
 struct judgement {

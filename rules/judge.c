@@ -14,19 +14,26 @@
 #include "base/units.h"
 #include "rules/inside.h"
 
+static ns_t rule_began(const struct core *core, const struct session *session, const struct rule *rule)
+{
+	if (rule->scope == SCOPE_ALL)
+		return core->began;
+	return rule->scope == SCOPE_DEVICE && session->station ? session->station->began
+	                                                       : session->user.began;
+}
+
 static void apply_rules(struct judgement *j)
 {
 	struct session *session = j->session;
 
 	for (size_t i = 0; i < session->rule_count; i++) {
 		struct rule_state *own = &session->rules[i];
-		struct rule_state *state = act_state(j->core, own);
+		struct rule_state *state = act_state(j->core, session, own);
 		const struct rule *rule = own->rule;
 		struct draw draw;
 		bool acted = false;
 
-		if (!rule_matches(state, own, j->input,
-		        rule->scope == SCOPE_ALL ? j->core->began : session->user.began))
+		if (!rule_matches(state, own, j->input, rule_began(j->core, session, rule)))
 			continue;
 		j->core->totals[rule->index].matched++;
 		if (j->verdict->reason)
@@ -38,7 +45,7 @@ static void apply_rules(struct judgement *j)
 		if (!acted)
 			continue;
 		verdict_by(j->verdict, rule->id);
-		act_rule_fired(j->core, session, state, j->input->now);
+		act_rule_fired(j->core, session, NULL, state, j->input->now);
 	}
 }
 
@@ -139,7 +146,8 @@ static void decide_copies(struct judgement *j, bool in_blackout)
 		struct link_decision decision = {0};
 
 		copy->plan->in_blackout = in_blackout;
-		copy->plan->chained_at = j->session->ways[copy->way].n;
+		copy->plan->chained_at = link_ordinal(
+		    link, (enum way)copy->way, j->session->ways[copy->way].n);
 		if (!core_may_queue(j->core, 0))
 			decision.reason = REASON_OVERLOAD;
 		else if (copy->origin != ORIGIN_LINK)
@@ -397,6 +405,10 @@ static void parse_records(
 	session->ways[arrival->way].carried += arrival->size;
 	session->seen++;
 	core->seen_all++;
+	if (session->station) {
+		session->station->carried[arrival->way] += arrival->size;
+		session->station->seen++;
+	}
 }
 
 /* Fills in the attempt number of each handshake message. */
@@ -424,6 +436,8 @@ static struct match_input match_input_of(
 	    .seen = session->seen,
 	    .seen_all = core->seen_all,
 	    .carried = way->carried,
+	    .seen_device = session->station ? session->station->seen : session->seen,
+	    .carried_device = session->station ? session->station->carried[arrival->way] : way->carried,
 	    .peek = peek,
 	    .out_of_memory = &core->out_of_memory};
 

@@ -81,6 +81,13 @@ static int read_order(struct reading *reading, const char *text, void *into)
 	return keys_read_word(reading, text, words, 2, into);
 }
 
+static int read_shared(struct reading *reading, const char *text, void *into)
+{
+	static const char *const words[] = {"session", "device", "all"};
+
+	return keys_read_word(reading, text, words, 3, into);
+}
+
 static int read_loss_at(struct reading *reading, const char *text, void *into)
 {
 	static const char *const words[] = {"entry", "exit"};
@@ -266,10 +273,10 @@ static int read_way(struct reading *reading, const char *text, void *into)
 
 static int read_scope(struct reading *reading, const char *text, void *into)
 {
-	static const char *const words[] = {"session", "all", "first"};
+	static const char *const words[] = {"session", "device", "all", "first"};
 	struct rule *rule = (struct rule *)(void *)((char *)into - offsetof(struct rule, scope));
 
-	if (keys_read_word(reading, text, words, 3, into))
+	if (keys_read_word(reading, text, words, 4, into))
 		return -1;
 	rule->first = rule->scope == SCOPE_FIRST;
 	if (rule->first)
@@ -381,6 +388,13 @@ static const struct key device_keys[] = {
 #define AT(field) offsetof(struct link_way, field)
 
 static const struct key link_keys[] = {
+    {"shared", KEY_PLAIN, "session", offsetof(struct link, shared), read_shared, "session, device or all",
+        "who shares the bottleneck with its queue, the trace's position, the radio's sleep and the loss "
+        "chain: each "
+        "session has its own, all sessions of one device address or identity, or all sessions on this link "
+        "(needs "
+        "workers = 1)",
+        NULL},
     {"latency", KEY_EACH_WAY, "0", AT(latency), keys_read_time, "time", "one-way delay", NULL},
     {"jitter", KEY_EACH_WAY, "0", AT(jitter), keys_read_time, "time", "spread around latency", NULL},
     {"distribution", KEY_EACH_WAY, "uniform", AT(dist), read_distribution,
@@ -496,9 +510,12 @@ static const struct key rule_keys[] = {
         "how often it must have fired by the end of the run (each: in every session of its device); else the "
         "exit status is 3",
         "none"},
-    {"scope", KEY_PLAIN, "session", AT(scope), read_scope, "session, all or first",
-        "where nth and limit are counted and at and every run; first: counted as all, but only the first "
-        "session and handshake in which the rule matches count",
+    {"scope", KEY_PLAIN, "session", AT(scope), read_scope, "session, device, all or first",
+        "where nth and limit are counted and at and every run. device: over all sessions of one device "
+        "address or "
+        "identity, also carried and since, and blackout, rebind and link act on all of them (needs workers = "
+        "1); "
+        "first: counted as all, but only the first session and handshake in which the rule matches count",
         NULL},
     {"do", KEY_REPEATED, NULL, AT(actions), action_read, "an action", "what is done; see below", "required"},
 };

@@ -38,9 +38,20 @@ void link_state_fini(struct link_state *state)
 	}
 }
 
-static struct draw link_draw_for(const struct link_state *state, enum way way, uint64_t n)
+/* Returns the state that holds what those who share the link have in common. */
+static struct link_state *common(struct link_state *state)
 {
-	return chance_draw(state->user->key, way, n, state->link->draw_key);
+	return state->shared ? state->shared : state;
+}
+
+static struct draw link_draw_for(struct link_state *state, enum way way, uint64_t n)
+{
+	return chance_draw(common(state)->user->key, way, n, state->link->draw_key);
+}
+
+uint32_t link_ordinal(const struct link_state *state, enum way way, uint32_t n)
+{
+	return state->shared ? state->shared->ways[way].chains.n : n;
 }
 
 /* ---- Chains ---- */
@@ -77,7 +88,7 @@ static void chains_skip(struct link_chains *chains, uint32_t n)
 struct link_chains link_chains_at(struct link_state *state, enum way way, uint32_t n)
 {
 	const struct link_way *w = &state->link->ways[way];
-	struct link_chains *newest = &state->ways[way].chains;
+	struct link_chains *newest = &common(state)->ways[way].chains;
 	struct link_chains chains = n < newest->n ? (struct link_chains){0} : *newest;
 	bool scored = w->correlation > 0 && w->jitter;
 
@@ -136,20 +147,23 @@ void link_decide(struct link_state *state, enum arrival_kind kind, struct datagr
     struct plan *plan, struct link_decision *decision)
 {
 	const struct link_way *w = &state->link->ways[datagram->way];
+	enum way way = (enum way)datagram->way;
 	struct link_chains chains;
+	uint32_t n = datagram->n;
 
 	*decision = (struct link_decision){0};
 	plan->link = state;
+	if (state->shared) /* by order of arrival at the link */
+		n = kind == LINK_ORIGINAL ? link_ordinal(state, way, 0) + 1 : plan->chained_at;
 	if (w->clean) {
 		if (kind == LINK_ORIGINAL)
-			chains_skip(&state->ways[datagram->way].chains, datagram->n);
+			chains_skip(&common(state)->ways[way].chains, n);
 		return;
 	}
-	plan->draw = link_draw_for(state, (enum way)datagram->way, datagram->n);
+	plan->draw = link_draw_for(state, way, n);
 	if (kind == LINK_COPY)
 		plan->draw = chance_copy(plan->draw, plan->salt);
-	chains = link_chains_at(
-	    state, (enum way)datagram->way, kind == LINK_ORIGINAL ? datagram->n : plan->chained_at);
+	chains = link_chains_at(state, way, kind == LINK_ORIGINAL ? n : plan->chained_at);
 	if (w->mtu && datagram->size + state->user->header > w->mtu) {
 		decision->reason = REASON_MTU;
 		return;
@@ -171,10 +185,11 @@ void link_decide(struct link_state *state, enum arrival_kind kind, struct datagr
 void link_decide_copy(struct link_state *state, struct datagram *copy, struct plan *plan)
 {
 	const struct link_way *w = &state->link->ways[copy->way];
-	struct link_chains chains = link_chains_at(state, (enum way)copy->way, copy->n);
+	uint32_t n = link_ordinal(state, (enum way)copy->way, copy->n);
+	struct link_chains chains = link_chains_at(state, (enum way)copy->way, n);
 
 	plan->link = state;
-	plan->draw = chance_copy(link_draw_for(state, (enum way)copy->way, copy->n), plan->salt);
+	plan->draw = chance_copy(link_draw_for(state, (enum way)copy->way, n), plan->salt);
 	plan->lag = draw_lag(w, &chains, plan->draw);
 	plan->lost_at_exit = w->loss_at == LOSS_EXIT && is_lost(w, &chains, plan->draw);
 	plan->reordered = chance_hit(plan->draw, DRAW_REORDER, w->reorder);
@@ -223,11 +238,15 @@ static bool is_queue_full(
 	return false;
 }
 
+static ns_t began_of(const struct link_state *state)
+{
+	return state->shared ? state->shared->user->began : state->user->began;
+}
+
 static ns_t opportunity_time(
     const struct link_state *state, const struct trace *trace, const struct link_wire *s)
 {
-	return state->user->began +
-	       ((ns_t)(s->cycle * trace->period_ms) + trace->at_ms[s->opportunity]) * NS_MS;
+	return began_of(state) + ((ns_t)(s->cycle * trace->period_ms) + trace->at_ms[s->opportunity]) * NS_MS;
 }
 
 static void next_opportunity(const struct trace *trace, struct link_wire *s)
@@ -261,8 +280,8 @@ static uint32_t seek_stamp(const struct trace *trace, uint64_t ms)
 static void seek_opportunity(
     const struct link_state *state, const struct trace *trace, struct link_wire *s, ns_t from)
 {
-	uint64_t elapsed_ms = from > state->user->began
-	                          ? (uint64_t)((from - state->user->began + NS_MS - 1) / NS_MS)
+	uint64_t elapsed_ms = from > began_of(state)
+	                          ? (uint64_t)((from - began_of(state) + NS_MS - 1) / NS_MS)
 	                          : 0;
 	uint64_t cycle = elapsed_ms / trace->period_ms;
 
@@ -382,8 +401,8 @@ static bool sleep_through(struct link_state *state, const struct link_way *w, st
 /* Notes that the link was in use until `end`. */
 static void set_carried(struct link_state *state, ns_t end)
 {
-	if (end > state->carried)
-		state->carried = end;
+	if (end > common(state)->carried)
+		common(state)->carried = end;
 }
 
 /* Returns `due`, moved back if order = keep and an earlier datagram is due later. */
@@ -403,14 +422,15 @@ void link_enter(struct link_state *state, enum arrival_kind kind, const struct d
 {
 	const struct link_way *w = &state->link->ways[datagram->way];
 	struct link_way_state *s = &state->ways[datagram->way];
+	struct link_state *all = common(state);
 	ns_t over;
 
 	*passage = (struct passage){.outcome = PASSAGE_LEAVES, .due = now};
-	if (!sleep_through(state, w, s, datagram, plan, &now)) {
+	if (!sleep_through(all, w, &all->ways[datagram->way], datagram, plan, &now)) {
 		passage->outcome = PASSAGE_SLEEPS;
 		return;
 	}
-	passage->reason = cross_bottleneck(state, w, s, datagram->size, now, &over);
+	passage->reason = cross_bottleneck(state, w, &all->ways[datagram->way], datagram->size, now, &over);
 	if (!passage->reason)
 		set_carried(state, over);
 	if (!passage->reason && plan->lost_at_exit)
@@ -432,7 +452,10 @@ ns_t link_fast(struct link_state *state, const struct datagram *datagram, ns_t n
 {
 	struct link_way_state *s = &state->ways[datagram->way];
 
-	chains_skip(&s->chains, datagram->n);
+	if (state->shared)
+		state->shared->ways[datagram->way].chains.n++;
+	else
+		chains_skip(&s->chains, datagram->n);
 	set_carried(state, now);
 	return keep_order(&state->link->ways[datagram->way], s, LINK_ORIGINAL, now);
 }

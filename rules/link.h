@@ -63,8 +63,12 @@ struct link_user {
 	uint32_t header; /* bytes of IP and UDP: 28 or 48 */
 };
 
+/* With `shared = device` or `all`, the chains, the bottleneck, the trace's position and the radio's sleep are
+ * those of `shared`; what order = keep needs stays the session's. The ordinals of the shared chains are those
+ * of arrival there. */
 struct link_state {
-	struct link_state *next; /* of the same session's other links */
+	struct link_state *next;   /* of the same session's other links */
+	struct link_state *shared; /* NULL: the session has it for itself */
 	const struct link *link;
 	const struct link_user *user;
 	ns_t carried; /* end of the latest transmission, either way */
@@ -103,6 +107,9 @@ enum arrival_kind { LINK_ORIGINAL, LINK_COPY };
 /* `user` must stay valid until link_state_fini. */
 void link_state_init(struct link_state *state, const struct link *link, const struct link_user *user);
 void link_state_fini(struct link_state *state);
+
+/* Returns the ordinal of the latest arrival on a shared link; of another link, `n`. */
+uint32_t link_ordinal(const struct link_state *state, enum way way, uint32_t n);
 
 /* Returns the chains at ordinal `n`. They take one step per ordinal, even if its datagram never reached the
  * link. An ordinal below that of an earlier call costs a step for each ordinal from 1 on. */

@@ -42,12 +42,22 @@ static struct session *find_target(struct core *core, const struct live_target *
 static size_t act_on_targets(struct core *core, const struct standing_action *filter,
     const struct live_target *target, struct draw draw, ns_t now)
 {
+	const struct station *done = NULL;
 	size_t count = 0;
 
 	for (struct session *session = core->oldest; session; session = session->newer) {
 		if (!is_target(session, target))
 			continue;
-		act_on_session(core, session, &filter->action, filter->by, now, filter->index, draw);
+		if (session->station && session->station == done)
+			; /* the station has acted on all of its sessions */
+		else if (filter->rule && filter->rule->scope == SCOPE_DEVICE && session->station)
+			act_on_station(
+			    core, session->station, &filter->action, filter->by, now, filter->index, draw);
+		else
+			act_on_session(core, session, &filter->action, filter->by, now, filter->index, draw,
+			    target->whom == LIVE_IDENTITY ? REACH_DEVICE : REACH_SESSION);
+		if (filter->rule && filter->rule->scope == SCOPE_DEVICE)
+			done = session->station;
 		count++;
 	}
 	return count;

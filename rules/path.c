@@ -265,6 +265,8 @@ static bool cross_link(struct core *core, struct datagram *datagram, struct plan
 			return true;
 		}
 		datagram_append(&way_extra_writable(way)->asleep, datagram);
+		if (plan->link->shared)
+			station_of_link(plan->link->shared)->asleep++;
 		if (verdict && plan->lost_at_exit)
 			path_mark_lost_at_exit(core, datagram, verdict);
 		set_hold(verdict, HOLD_SLEEP, 0, 0);
@@ -479,11 +481,26 @@ void path_blackout_end(struct core *core, struct session *session, ns_t now)
 			enter_all(core, &way_extra_writable(&session->ways[w])->blackout_held, now);
 }
 
+/* The radio is awake for all that share it. */
+static void wake_others(struct core *core, struct station *station, ns_t now)
+{
+	bool is_everyone = station == &core->stations.everyone;
+
+	station->asleep = 0;
+	for (struct session *s = is_everyone ? core->oldest : station->sessions; s;
+	     s = is_everyone ? s->newer : s->station_next)
+		if (s->ways[WAY_DOWN].extra->asleep.first)
+			enter_all(core, &way_extra_writable(&s->ways[WAY_DOWN])->asleep, now);
+}
+
 /* The device has sent: the datagrams asleep until then enter the link. */
 void path_wake(struct core *core, struct session *session, ns_t now)
 {
-	for (struct link_state *state = session->links; state; state = state->next)
+	for (struct link_state *state = session->links; state; state = state->next) {
 		link_wake(state, now);
+		if (state->shared && station_of_link(state->shared)->asleep)
+			wake_others(core, station_of_link(state->shared), now);
+	}
 	if (session->ways[WAY_DOWN].extra->asleep.first)
 		enter_all(core, &way_extra_writable(&session->ways[WAY_DOWN])->asleep, now);
 }

@@ -132,6 +132,14 @@ static const struct link *link_after(const struct core_change *change, const str
 	return to == REMOVED ? NULL : &change->after->links[to];
 }
 
+/* The same, or the clean link if it was removed. */
+static const struct link *link_kept(const struct core_change *change, const struct link *link)
+{
+	const struct link *after = link_after(change, link);
+
+	return after ? after : &change->after->links[0];
+}
+
 /* ---- Allocation ---- */
 
 static bool session_prepare(const struct core_change *change, const struct session *session,
@@ -231,7 +239,7 @@ static void session_rules_reload(struct core *core, const struct core_change *ch
 
 		if (from)
 			move_state(state, from);
-		if (state->rule->scope == SCOPE_ALL)
+		if (state->rule->scope != SCOPE_SESSION)
 			timer_cancel(core, &state->timer);
 		else
 			state_rearm(core, session, state, from ? from->rule : NULL, session->user.began, now);
@@ -274,15 +282,56 @@ static void shared_reload(struct core *core, struct core_change *change, ns_t no
 	change->totals = totals;
 }
 
+/* Moves the states of rules with scope = device. */
+static void station_reload(
+    struct core *core, const struct core_change *change, struct station *station, ns_t now)
+{
+	struct station_rule *old = station->rules;
+	size_t old_count = station->rule_count;
+	struct station_standing *standing = &station->standing;
+
+	station->rules = station->prepared;
+	station->rule_count = change->after->station_rules.count;
+	station->prepared = NULL;
+	for (size_t i = 0; i < station->rule_count; i++) {
+		struct rule_state *state = &station->rules[i].state;
+		uint32_t index = change->rule_from[state->rule->index];
+		const struct rule *before = index == REMOVED ? NULL : &change->before->rules[index];
+
+		if (before && before->scope == SCOPE_DEVICE && before->station_index < old_count)
+			move_state(state, &old[before->station_index].state);
+		if (state->timer || state->rounds_ever || state->restart)
+			state_rearm(core, NULL, state, before, station->began, now);
+	}
+	for (size_t i = 0; i < old_count; i++)
+		session_rule_clear(core, &old[i].state);
+	free(old);
+	for (struct link_state *state = station->links; state; state = state->next)
+		state->link = link_kept(change, state->link);
+	if (standing->link_set && change->link_to[standing->link] != REMOVED)
+		standing->link = change->link_to[standing->link];
+	else
+		standing->link_set = false;
+}
+
+static void stations_reload(struct core *core, const struct core_change *change, ns_t now)
+{
+	for (size_t i = 0; i < core->stations.size; i++)
+		for (struct station *station = core->stations.buckets[i]; station;
+		     station = station->hash_next)
+			station_reload(core, change, station, now);
+	for (struct link_state *state = core->stations.everyone.links; state; state = state->next)
+		state->link = link_kept(change, state->link);
+}
+
 /* ---- Sessions ---- */
 
 /* Points a session's link states at the new links of the same name, or at the clean link if there is none. */
 static void links_reload(const struct core_change *change, struct session *session)
 {
 	for (struct link_state *state = session->links; state; state = state->next) {
-		const struct link *link = link_after(change, state->link);
-
-		state->link = link ? link : &change->after->links[0];
+		state->link = link_kept(change, state->link);
+		state->shared = NULL; /* found again when it is needed */
 		for (int way = 0; way < WAYS; way++) {
 			struct link_wire *s = state->ways[way].wire;
 
@@ -420,7 +469,11 @@ static void standing_reload(struct core *core, const struct core_change *change)
 
 int core_prepare(struct core *core, struct core_change *change, const struct entrance *entrances)
 {
-	return core_is_prepared(core) && sessions_prepare(core, change, entrances) ? 0 : -1;
+	if (core_is_prepared(core) && stations_prepare(core, change->after) &&
+	    sessions_prepare(core, change, entrances))
+		return 0;
+	stations_unprepare(core);
+	return -1;
 }
 
 void core_exchange(struct core *core, struct core_change *change, const struct core_limits *limits, ns_t now)
@@ -431,11 +484,16 @@ void core_exchange(struct core *core, struct core_change *change, const struct c
 	link_totals_reload(core, change);
 	core->config = change->after;
 	shared_reload(core, change, now);
+	stations_reload(core, change, now);
 	standing_reload(core, change);
 	core->limits = *limits;
 	core_release_budget(core);
 	for (struct session *session = core->oldest; session; session = session->newer)
 		session_reload(core, change, session, &change->sessions[at++], now);
+	for (struct session *session = core->oldest; session; session = session->newer) {
+		station_join(core, session, now);
+		station_arm(core, session, now);
+	}
 	free(change->sessions); /* its contents now belong to the sessions */
 	change->sessions = NULL;
 }

@@ -131,7 +131,9 @@ static bool records_match(const struct rule *rule, const struct match_input *inp
 /* `since`: returns whether the other rule fired on an earlier datagram. */
 static bool has_begun(const struct rule_state *state, const struct match_input *input)
 {
-	uint64_t seen = state->rule->scope == SCOPE_ALL ? input->seen_all : input->seen;
+	uint64_t seen = state->rule->scope == SCOPE_ALL      ? input->seen_all
+	                : state->rule->scope == SCOPE_DEVICE ? input->seen_device
+	                                                     : input->seen;
 
 	return state->restart && seen > state->restart->seen;
 }
@@ -203,11 +205,15 @@ static bool coap_matches(const struct rule *rule, const struct match_input *inpu
 	return coap_match(&rule->coap, any_number ? NULL : &rule->coap_block, &coap);
 }
 
-static bool carried_matches(const struct rule_state *own, const struct match_input *input)
+/* Bytes carried are those of the device (scope = device) or of the session. */
+static bool carried_matches(
+    const struct rule_state *state, const struct rule_state *own, const struct match_input *input)
 {
-	uint64_t before = own->restart ? own->restart->carried[input->way] : 0;
+	bool is_device = state->rule->scope == SCOPE_DEVICE;
+	const struct restart *restart = is_device ? state->restart : own->restart;
+	uint64_t before = restart ? restart->carried[input->way] : 0;
 
-	return span_holds(&own->rule->carried, input->carried - before);
+	return span_holds(&own->rule->carried, (is_device ? input->carried_device : input->carried) - before);
 }
 
 static bool conditions_hold(
@@ -232,7 +238,7 @@ static bool conditions_hold(
 		return false;
 	if ((rule->looks & (LOOKS_COAP | LOOKS_COAP_BLOCK)) && !coap_matches(rule, input))
 		return false;
-	return !(rule->looks & LOOKS_CARRIED) || carried_matches(own, input);
+	return !(rule->looks & LOOKS_CARRIED) || carried_matches(state, own, input);
 }
 
 /* For a rule with scope = first: returns whether this is the session and handshake in which it first matched,

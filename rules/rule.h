@@ -37,6 +37,7 @@ struct match_input {
 	uint64_t seen;     /* number of this datagram in the session, both ways, … */
 	uint64_t seen_all; /* … and in the core */
 	uint64_t carried;
+	uint64_t seen_device, carried_device; /* of all sessions of the device */
 	uint32_t attempts[DTLS_MESSAGES_MAX]; /* of each message in `peek`, if any rule needs it; 0: memory
 	                                         was out */
 	const struct dtls_peek *peek;

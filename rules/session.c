@@ -215,12 +215,17 @@ struct link_state *core_link_state(struct core *core, struct session *session, c
 
 	while (state && state->link != link)
 		state = state->next;
-	if (state)
+	if (state && (link->shared == SHARED_SESSION || state->shared))
 		return state;
+	if (state) { /* a reload has made the link a shared one, or memory was out before */
+		state->shared = station_link(core, session, link);
+		return state;
+	}
 	state = session->links ? core_alloc(core, sizeof(*state)) : &session->first_link;
 	if (!state) /* memory is out: it stays on the link that it used first */
 		return &session->first_link;
 	link_state_init(state, link, &session->user);
+	state->shared = station_link(core, session, link);
 	state->next = session->links;
 	session->links = state;
 	return state;
@@ -334,7 +339,7 @@ static void apply_standing(struct core *core, struct session *session, ns_t now)
 				continue;
 			rest.time = (struct time_range){s->until - now, s->until - now};
 		}
-		act_on_session(core, session, &rest, s->by, now, 0, (struct draw){0});
+		act_on_session(core, session, &rest, s->by, now, 0, (struct draw){0}, REACH_DEVICE);
 	}
 }
 
@@ -413,6 +418,8 @@ static struct session *session_open(struct core *core, unsigned entrance, const 
 	for (size_t i = 0; i < session->rule_count; i++)
 		if (session->rules[i].rule->scope == SCOPE_SESSION && !session->rules[i].rule->since)
 			timer_rule_arm(core, session, &session->rules[i], now, now);
+	station_join(core, session, now);
+	station_arm(core, session, now);
 	apply_standing(core, session, now);
 	timer_idle_set(core, session);
 	return session;
@@ -545,6 +552,7 @@ void core_session_end(struct core *core, struct session *session, enum session_e
 
 	hash_remove(core, session);
 	follow_forget(core, session);
+	station_leave(session);
 	for (struct core_cursor *cursor = core->cursors; cursor; cursor = cursor->other)
 		if (cursor->next == session)
 			cursor->next = session->newer;
@@ -631,6 +639,7 @@ static void session_free(struct core *core, struct session *session)
 			pool_put(core->pool, session->firsts[i]);
 	free(session->firsts);
 	session_rules_free(core, session->rules, session->rule_count);
+	station_release(core, session);
 	slots_put(core->memory, session);
 }
 

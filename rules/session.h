@@ -156,6 +156,8 @@ struct session {
 	struct link_user user;
 	uint64_t identity_key;
 	ns_t ended;
+	struct station *station; /* all sessions of its device; NULL: not needed, or memory is out */
+	struct session *station_next;
 	struct followed *followed; /* its connection ID, for follow_cid */
 	struct timer *timers;      /* all timers of the session */
 	struct timer *idle_timer, *blackout_timer, *nat_timer;
@@ -164,8 +166,8 @@ struct session {
 	bool identity_used;        /* its draws derive from the section's identity */
 	uint16_t destination_port; /* of its entrance; 0: it has no destination */
 	/* Set by the caller: */
-	uint8_t old_ports; /* source ports of earlier NAT mappings that are still open */
-	uint16_t port;     /* current source port towards the cloud; 0: none */
+	uint8_t old_ports;    /* source ports of earlier NAT mappings that are still open */
+	uint16_t port;        /* current source port towards the cloud; 0: none */
 	struct address cloud; /* FAMILY_NONE: not known yet */
 
 	/* core_limits.transport_size bytes for the caller, initially zero */

@@ -155,7 +155,10 @@ static void nat_run(struct core *core, struct session *session, ns_t now)
 static struct draw round_draw(
     const struct core *core, const struct session *session, const struct rule_state *state)
 {
-	uint64_t key = session ? session->user.key : chance_mix(core->limits.seed);
+	uint64_t key = session ? session->user.key
+	               : state->rule->scope == SCOPE_DEVICE
+	                   ? station_of_state((struct rule_state *)state)->user.key
+	                   : chance_mix(core->limits.seed);
 
 	return chance_draw(key, WAYS, state->rounds_ever, state->rule->draw_key);
 }
@@ -220,6 +223,7 @@ static ns_t earliest_round(const struct core *core, ns_t now)
 static void rule_run(struct core *core, struct session *session, struct rule_state *state, ns_t now)
 {
 	const struct rule *rule = state->rule;
+	struct station *station = !session && rule->scope == SCOPE_DEVICE ? station_of_state(state) : NULL;
 	struct draw draw;
 
 	if (core->last_arrived)
@@ -232,11 +236,15 @@ static void rule_run(struct core *core, struct session *session, struct rule_sta
 	core->totals[rule->index].matched++;
 	if (session) {
 		for (size_t i = 0; i < rule->actions.count; i++)
-			act_on_session(core, session, &rule->actions.all[i], rule->id, now, i, draw);
+			act_on_session(
+			    core, session, &rule->actions.all[i], rule->id, now, i, draw, REACH_SESSION);
+	} else if (station) {
+		for (size_t i = 0; i < rule->actions.count; i++)
+			act_on_station(core, station, &rule->actions.all[i], rule->id, now, i, draw);
 	} else {
 		act_everywhere(core, state, draw, now);
 	}
-	act_rule_fired(core, session, state, now);
+	act_rule_fired(core, session, station, state, now);
 	core->rule_runs += core->limits.real_time;
 	/* If its firing restarted the rule itself (by way of `since`), act_rule_fired has already set the
 	 * timer.

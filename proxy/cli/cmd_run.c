@@ -207,7 +207,8 @@ static int start_run(struct run *run)
 	struct workers_options options = {.names = run->running.names,
 	    .summary = run->running.summary,
 	    .feed = run->running.feed,
-	    .seed = run->running.seed};
+	    .seed = run->running.seed,
+	    .gateway = run->running.gateway};
 	struct error error;
 	int status = run_check_outputs(run);
 

@@ -136,6 +136,8 @@ struct relay {
 	struct source wakeup; /* written by other threads */
 	int wakeup_fd;
 	atomic_bool paused;
+	relay_dark_callback *on_dark;
+	void *on_dark_user;
 	relay_pause_callback *on_pause;
 	void *on_pause_user;
 	ns_t now; /* last reading of the clock */

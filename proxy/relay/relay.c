@@ -91,6 +91,7 @@ static struct core_limits core_limits_of(const struct setup *setup, uint64_t see
 	    .max_sessions = limits_sessions(setup, LIMITS_QUIET),
 	    .max_queued = setup->proxy.max_queued,
 	    .real_time = true,
+	    .tells_dark = setup->gateway.given && setup->gateway.dark == GATEWAY_DARK_ALL,
 	    .transport_size = sizeof(struct transport)};
 }
 
@@ -147,6 +148,8 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	relay->batch = batch_new();
 	relay->index = options->index;
 	relay->workers = options->workers;
+	relay->on_dark = options->on_dark;
+	relay->on_dark_user = options->on_dark_user;
 	relay->on_pause = options->on_pause;
 	relay->on_pause_user = options->on_pause_user;
 	relay->wall_offset = options->wall_offset;

@@ -31,6 +31,9 @@ struct relay;
 /* Called in the relay's thread when it is paused; returns when the relay is to continue. */
 typedef void relay_pause_callback(void *user);
 
+/* Called in the relay's thread with an OUTCOME_DARK. */
+typedef void relay_dark_callback(void *user, const struct outcome *outcome);
+
 struct relay_options {
 	const struct names *names;
 	struct summary *summary;
@@ -41,6 +44,8 @@ struct relay_options {
 	unsigned index, workers;
 	ns_t began;       /* start of the run, monotonic */
 	ns_t wall_offset; /* wall clock minus monotonic */
+	relay_dark_callback *on_dark;
+	void *on_dark_user;
 	relay_pause_callback *on_pause;
 	void *on_pause_user;
 };

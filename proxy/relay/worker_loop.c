@@ -145,6 +145,7 @@ static void handle_outcomes(struct relay *relay)
 			core_release(relay->core, outcome.datagram);
 			break;
 		case OUTCOME_EVENT: publish_event(relay, outcome.text, outcome.at); break;
+		case OUTCOME_DARK: relay->on_dark(relay->on_dark_user, &outcome); break;
 		case OUTCOME_ENDED: session_ended(relay, outcome.session); break;
 		}
 	}

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "proxy/gateway/gateway.h"
 #include "proxy/relay/limits.h"
 #include "proxy/run/log.h"
 #include "proxy/relay/relay.h"
@@ -29,6 +30,7 @@ struct workers {
 	struct core_group core_group; /* of `cores` */
 	struct shared *shared;
 	struct summary *summary;
+	struct gateway *gateway;
 	struct capture *capture;
 	const struct setup *setup;
 	size_t count;
@@ -100,6 +102,19 @@ static void *worker_thread(void *user)
 	return NULL;
 }
 
+/* A blackout of a whole device: the gateway darkens what does not come through here. */
+static void on_dark(void *user, const struct outcome *outcome)
+{
+	struct workers *workers = user;
+	struct darkness darkness = {.address = outcome->session->device,
+	    .ways = {outcome->dark[WAY_UP], outcome->dark[WAY_DOWN]},
+	    .is_end = outcome->is_end,
+	    .until = outcome->at};
+
+	if (workers->gateway)
+		gateway_dark(workers->gateway, &darkness);
+}
+
 static int worker_open(
     struct workers *workers, size_t index, const struct workers_options *options, struct error *error)
 {
@@ -113,6 +128,8 @@ static int worker_open(
 	    .workers = (unsigned)workers->count,
 	    .began = workers->began,
 	    .wall_offset = workers->wall_started - workers->began,
+	    .on_dark = on_dark,
+	    .on_dark_user = workers,
 	    .on_pause = wait_while_paused,
 	    .on_pause_user = workers};
 
@@ -134,6 +151,7 @@ struct workers *workers_new(
 	workers->core_group = (struct core_group){.all = workers->cores, .count = workers->count};
 	workers->shared = shared_new();
 	workers->summary = options->summary;
+	workers->gateway = options->gateway;
 	workers->setup = setup;
 	workers->wall_started = clock_wall();
 	workers->began = clock_now();

@@ -412,9 +412,21 @@ static void workers_check(
 			    "needs `workers = 1`%s: a device's new address may be another worker's",
 			    is_kept ? " from the start of the run on" : "");
 	}
+	for (size_t i = 0; i < config->link_count; i++) {
+		const struct ini_section *section = ini_find(setup->ini, "link", config->links[i].name);
+
+		if (config->links[i].shared != SHARED_SESSION)
+			ini_complain(section, ini_entry(section, "shared"), complaints,
+			    "needs `workers = 1`%s: those who share it may be several workers'",
+			    is_kept ? " from the start of the run on" : "");
+	}
 	for (size_t i = 0; i < config->rule_count; i++) {
 		const struct ini_section *section = ini_find(setup->ini, "rule", config->rules[i].name);
 
+		if (config->rules[i].scope == SCOPE_DEVICE)
+			ini_complain(section, ini_entry(section, "scope"), complaints,
+			    "needs `workers = 1`%s: a device's sessions may be several workers'",
+			    is_kept ? " from the start of the run on" : "");
 		if (config->rules[i].scope == SCOPE_ALL)
 			ini_note(section, ini_entry(section, "scope"), complaints,
 			    "with `workers` above 1 each worker counts its own devices' sessions");

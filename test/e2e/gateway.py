@@ -355,5 +355,84 @@ def the_device_as_the_source(scene):
         check(line in refused.stderr, refused.stderr)
 
 
+def dark(lab, way="up", family=4):
+    """Addresses that the table's set of dark devices has."""
+    return re.findall(r"elements = \{ (.*?) \}", lab.gateway.run("nft", "list", "set", "inet", "deadzone-100", f"dark-{way}{family}"), re.S)
+
+
+def tcp_pair(lab):
+    """A connection of the device to a TCP server at the cloud's."""
+    with lab.cloud:
+        listener = lab.scene.keep(socket.create_server((lab.CLOUD, 8080)))
+    with lab.device:
+        client = lab.scene.keep(socket.create_connection((lab.CLOUD, 8080), timeout=60))
+    return client, lab.scene.keep(listener.accept()[0])
+
+
+@test
+def a_dead_zone_kills_all_that_a_device_does(scene):
+    lab = Lab(scene)
+    lab.device.run("ip", "addr", "add", "10.9.0.3/24", "dev", "eth0")
+    lab.server(), lab.server(port=53), lab.server(lab.GATEWAY, 53)
+    proxy = lab.proxy(GATEWAY + "ports = 5684, 53\ndark = all\n[rule zone]\nscope = device\nsize = 7\ndirection = up\nlimit = 1\ndo = blackout 2s\n")
+    client, server = tcp_pair(lab)
+    cloud, dns, near = lab.client(), lab.client(port=53), lab.client(lab.GATEWAY, 53)
+    with lab.device:
+        other = scene.device((lab.CLOUD, 5684), host="10.9.0.3")
+    for device in (cloud, dns, near, other):
+        device.ask(b"before")
+    server.sendall(b"before")
+    check_equal(client.recv(100), b"before")
+    cloud.send(b"trigger")
+    until(lambda: dark(lab) == [lab.DEVICE] and dark(lab, "down") == [lab.DEVICE], "the device to be dark")
+    server.sendall(b"during")
+    dns.send(b"dark?"), near.send(b"dark?")
+    check_equal(other.ask(b"another device"), b"another device")
+    check_equal(client.recv(100), b"during")
+    check_equal(dark(lab), [], "what TCP sent came after the end")
+    for device in (dns, near, cloud):
+        check_equal(device.ask(b"after"), b"after")
+    summary = proxy.stop()
+    by_cloud = {(s["device"].split(":")[0], s["cloud"]): s["up"]["dropped"] for s in summary["sessions"]}
+    check_equal(by_cloud, {(lab.DEVICE, f"{lab.CLOUD}:5684"): {"blackout": 1}, (lab.DEVICE, f"{lab.CLOUD}:53"): {"blackout": 1},
+                           (lab.DEVICE, f"{lab.GATEWAY}:53"): {"blackout": 1}, ("10.9.0.3", f"{lab.CLOUD}:5684"): {}})
+    check("gateway wlan0" in proxy.text, proxy.text)
+
+
+@test
+def live_blackouts_darken_and_end(scene):
+    lab = Lab(scene)
+    lab.server(), lab.server(lab.CLOUD6)
+    control = scene.path("control")
+    proxy = lab.proxy(GATEWAY + f"dark = all\n[control]\nlisten = unix:{control}\n", listen="127.0.0.1:0, [::]:0", ready=2)
+    client, server = tcp_pair(lab)
+    lab.client().ask(b"one"), lab.client(lab.CLOUD6).ask(b"six")
+
+    def tell(*words):
+        done = deadzone("tell", "--to", f"unix:{control}", *words)
+        check_equal(done.returncode, 0, done.stderr)
+
+    tell("do", "blackout 60s", "--session", "1")
+    server.sendall(b"one session is not the device")
+    check(client.recv(100), "it comes")
+    check_equal(dark(lab), [])
+    tell("do", "blackout 60s down")
+    until(lambda: dark(lab, "down") == [lab.DEVICE] and dark(lab, "down", 6) == [lab.DEVICE6], "both to be dark")
+    check_equal(dark(lab), [], "up is not")
+    server.sendall(b"waits")
+    tell("do", "blackout 0")
+    until(lambda: not dark(lab, "down") and not dark(lab, "down", 6), "the blackout to end")
+    check_equal(client.recv(100), b"waits")
+    tell("do", "blackout 60s", "--identity", lab.DEVICE)
+    until(lambda: dark(lab) == [lab.DEVICE], "the device to be dark")
+    check_equal(dark(lab, "up", 6), [], "its other address is another device")
+    proxy.ini.write_text(proxy.ini.read_text().replace("dark = all", "dark = udp"))
+    proxy.signal(signal.SIGHUP)
+    proxy.told("reload ok")
+    server.sendall(b"passes again")
+    check_equal(client.recv(100), b"passes again")
+    proxy.stop()
+
+
 if __name__ == "__main__":
     run_all()

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/ini.h"
+#include "base/pool.h"
 #include "rules/core.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -104,6 +105,17 @@ static const char *const texts[] = {
     "3p\nreorder_wait = 0\n"
     "[rule again]\ndo = replay 3\nprobability = 30%\n[rule back]\ndo = hold 2 either\nprobability = 50%\n"
     "[rule night]\nscope = all\nnth = every 20\ndo = blackout 300ms hold\n",
+    /* 8: what the sessions of a device share */
+    "[device a]\naddress = 192.0.2.1\nidentity = one\n"
+    "[link default]\nshared = device\nrate = 1Mbit\nqueue = 20p\nloss = 20%\nloss_run = 3\nwake_after = "
+    "100ms\ndown.wake_delay = next-up\nduplicate = 10%\njitter = 20ms\nlatency = 20ms\n[link cell]\nshared "
+    "= all\nrate = 100kbit\nwake_after = 50ms\nwake_delay = next-up\ncorrelation = 50%\njitter = 5ms\n"
+    "latency = 5ms\n"
+    "[rule zone]\nscope = device\nnth = every 9\ndo = blackout 100ms hold\ndo = blackout 50ms-90ms up\n"
+    "[rule over]\nscope = device\ncarried = 2KiB-\nsince = tick\nlimit = 3\ndo = link cell\ndo = note\n"
+    "[rule tick]\nscope = device\nat = 100ms\nevery = 700ms\ndo = rebind\ndo = link default\n"
+    "[rule back]\nscope = device\nsince = zone\nafter = 1s\nprobability = 50%\ndo = permute 3 1 2\ndo = "
+    "duplicate 2\n[rule end]\nscope = device\nnth = every 25\ndo = blackout 0\n",
 };
 
 static const char *const records[] = {
@@ -331,6 +343,7 @@ static void outcomes(struct fuzz *f, unsigned how)
 			core_release(f->core, o.datagram);
 			break;
 		case OUTCOME_EVENT: assert(*o.text); break;
+		case OUTCOME_DARK: break;
 		case OUTCOME_ENDED:
 			assert(o.session->end);
 			ended(f, o.session);
@@ -494,7 +507,7 @@ static size_t left_in(const struct session *session, uint64_t *waiting, uint64_t
 			if (d->flags & DATAGRAM_LOST_AT_EXIT)
 				continue;
 			*waiting += d->flags & DATAGRAM_JOINED ? d->plan->parts->count : 1;
-			*bytes += d->size;
+			*bytes += datagram_weight(d);
 		}
 		assert(!way->blackout_held.first && !way->held.first && !way->pack);
 		for (unsigned i = 0; way->recent && i < way->recent_cap; i++)

@@ -130,6 +130,11 @@ static inline void stage_outcomes(struct stage *stage)
 		case OUTCOME_EVENT:
 			text_add(&stage->text, "%g %s\n", (double)o.at / (double)NS_MS, o.text);
 			break;
+		case OUTCOME_DARK:
+			text_add(&stage->text, "dark s=%u%s%s until %g%s\n", o.session->number,
+			    o.dark[WAY_UP] ? " up" : "", o.dark[WAY_DOWN] ? " down" : "",
+			    (double)o.at / (double)NS_MS, o.is_end ? " (end)" : "");
+			break;
 		case OUTCOME_ENDED: core_session_release(stage->core, o.session); break;
 		}
 		check_accounts(stage->core);

@@ -255,7 +255,7 @@ static void test_mistakes(void **state)
 	        IN_LINK "rate: `18` lacks its unit; a rate is 18kbit or 1.5Mbit (per second)\n"},
 	    {RULE("direction = sideways"),
 	        IN_RULE "direction: `sideways` is unknown; it is both, up, down or either\n"},
-	    {RULE("scope = one"), IN_RULE "scope: `one` is unknown; it is session, all or first\n"},
+	    {RULE("scope = one"), IN_RULE "scope: `one` is unknown; it is session, device, all or first\n"},
 	    {RULE("dtls = client_helo"),
 	        IN_RULE "dtls: `client_helo` is unknown; did you mean `client_hello`?\n"},
 	    {RULE("dtls = type:256"),

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* station: scope = device and shared = device or all: one device with several sessions. */
+#include "test/unit/stage.h"
+
+static void send_up(struct stage *stage, unsigned host, unsigned port, size_t size, ns_t at)
+{
+	stage_advance(stage, at);
+	arrive_at(stage, session_of(stage, host, port, at), WAY_UP, size, at);
+	stage_advance(stage, at);
+}
+
+/* ---- scope = device ---- */
+
+/* nth and limit count the datagrams of both of its ports, and of nobody else. */
+static void test_counts(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule third]\nscope = device\nnth = 3-\nlimit = 1\ndo = drop\n");
+	send_up(&stage, 1, 4000, 1, 0);
+	send_up(&stage, 1, 4001, 2, 0);
+	send_up(&stage, 2, 4000, 3, 0);
+	send_up(&stage, 2, 4000, 4, 0);
+	unsaid(&stage);
+	assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4001, 0), WAY_UP, 5, 0).reason, REASON_RULE);
+	assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4000, 0), WAY_UP, 6, 0).reason, REASON_NONE);
+	assert_int_equal(arrive_at(&stage, session_of(&stage, 2, 4002, 0), WAY_UP, 7, 0).reason, REASON_RULE);
+	stage_advance(&stage, 0);
+	stage_close(&stage);
+}
+
+/* carried is the device's, also after `since`, which another session of the device starts. */
+static void test_carried_since(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule start]\nsize = 7\nlimit = 1\ndo = note\n"
+	                   "[rule after]\nscope = device\nsince = start\ncarried = 100-\ndo = drop\n");
+	send_up(&stage, 1, 4000, 90, 0);
+	send_up(&stage, 1, 4001, 7, 0);
+	assert_int_equal(
+	    arrive_at(&stage, session_of(&stage, 1, 4000, 0), WAY_UP, 60, 0).reason, REASON_NONE);
+	assert_int_equal(
+	    arrive_at(&stage, session_of(&stage, 2, 4000, 0), WAY_UP, 200, 0).reason, REASON_NONE);
+	assert_int_equal(
+	    arrive_at(&stage, session_of(&stage, 1, 4002, 0), WAY_UP, 40, 0).reason, REASON_RULE);
+	stage_advance(&stage, 0);
+	stage_close(&stage);
+}
+
+/* A blackout darkens all sessions of the device, later ones for what is left of it, and no other device. */
+static void test_blackout(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage.limits = (struct core_limits){
+	    .seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9, .max_queued = 1 << 20, .tells_dark = true};
+	stage_open(&stage, "[rule zone]\nscope = device\nsize = 7\ndo = blackout 100ms down\n");
+	send_up(&stage, 1, 4000, 1, 0);
+	send_up(&stage, 2, 4000, 1, 0);
+	unsaid(&stage);
+	send_up(&stage, 1, 4001, 7, 10 * NS_MS);
+	assert_said(&stage, "10 s=3 session-begins device=10.0.0.1:4001 link=clean\n"
+	                    "dark s=3 down until 110\n10 s=3 blackout-begins 100ms down by=rule:zone\n"
+	                    "dark s=1 down until 110\n10 s=1 blackout-begins 100ms down by=rule:zone\n"
+	                    "10 s=3 up n=1 sent\n");
+	assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4000, 0), WAY_DOWN, 6, 20 * NS_MS).reason,
+	    REASON_BLACKOUT);
+	assert_int_equal(
+	    arrive_at(&stage, session_of(&stage, 2, 4000, 0), WAY_DOWN, 6, 20 * NS_MS).reason, REASON_NONE);
+	unsaid(&stage);
+	send_up(&stage, 1, 4002, 1, 60 * NS_MS);
+	assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4002, 0), WAY_DOWN, 6, 109 * NS_MS).reason,
+	    REASON_BLACKOUT);
+	stage_advance(&stage, 110 * NS_MS);
+	assert_int_equal(
+	    arrive_at(&stage, session_of(&stage, 1, 4002, 0), WAY_DOWN, 6, 110 * NS_MS).reason, REASON_NONE);
+	stage_advance(&stage, 110 * NS_MS);
+	stage_close(&stage);
+}
+
+/* A device is known again after all of its sessions have ended; identities are devices, too. */
+static void test_memory(void **state)
+{
+	struct stage stage = {
+	    .limits = {.seed = 1, .idle_timeout = NS_S, .max_sessions = 2, .max_queued = 1 << 20}};
+
+	(void)state;
+	stage_open(&stage, "[device moving]\naddress = 10.0.0.8/31\nidentity = one\n"
+	                   "[rule once]\nscope = device\nlimit = 1\ndo = drop\n");
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 1, 0).reason, REASON_RULE);
+	stage_advance(&stage, 2 * NS_S);
+	assert_int_equal(core_session_count(stage.core), 0);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 1, 2 * NS_S).reason, REASON_NONE);
+	stage_advance(&stage, 4 * NS_S);
+	assert_int_equal(arrive(&stage, 8, WAY_UP, 1, 4 * NS_S).reason, REASON_RULE);
+	stage_advance(&stage, 6 * NS_S);
+	assert_int_equal(arrive(&stage, 9, WAY_UP, 1, 6 * NS_S).reason, REASON_NONE);
+	/* More devices than there may be sessions: the one away for longest is forgotten. */
+	for (unsigned host = 20; host < 23; host++) {
+		stage_advance(&stage, (host - 16) * 2 * NS_S);
+		assert_int_equal(arrive(&stage, host, WAY_UP, 1, (host - 16) * 2 * NS_S).reason, REASON_RULE);
+	}
+	stage_advance(&stage, 20 * NS_S);
+	assert_int_equal(arrive(&stage, 1, WAY_UP, 1, 20 * NS_S).reason, REASON_RULE);
+	stage_close(&stage);
+}
+
+/* `at` and `every` run once for each device, from its first session on. */
+static void test_timed(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[link slow]\nlatency = 1ms\n"
+	                   "[rule tick]\nscope = device\nat = 10ms\nevery = 10ms\nlimit = 2\ndo = note\n"
+	                   "[rule move]\nscope = device\nat = 17ms\ndo = link slow\n");
+	send_up(&stage, 1, 4000, 1, 0);
+	send_up(&stage, 1, 4001, 1, 5 * NS_MS);
+	send_up(&stage, 2, 4000, 1, 5 * NS_MS);
+	unsaid(&stage);
+	stage_advance(&stage, 100 * NS_MS);
+	assert_said(&stage,
+	    "10 s=2 note by=rule:tick\n15 s=3 note by=rule:tick\n"
+	    "17 s=2 link slow by=rule:move\n17 s=1 link slow by=rule:move\n"
+	    "20 s=2 note by=rule:tick\n22 s=3 link slow by=rule:move\n25 s=3 note by=rule:tick\n");
+	send_up(&stage, 1, 4002, 1, 100 * NS_MS);
+	assert_said(&stage,
+	    "100 s=4 session-begins device=10.0.0.1:4002 link=clean\n100 s=4 link slow by=rule:move\n");
+	stage_advance(&stage, 101 * NS_MS);
+	stage_close(&stage);
+}
+
+/* Counts go on through a reload that moves the rule; a rule that becomes one for devices starts anew. */
+static void test_reload(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[rule third]\nscope = device\nnth = 3\ndo = drop\n");
+	send_up(&stage, 1, 4000, 1, 0);
+	stage_reload(&stage,
+	    "[rule other]\nscope = device\nsize = 99\ndo = drop\n[rule third]\nscope = device\nnth = 3\ndo = "
+	    "drop\n",
+	    0);
+	send_up(&stage, 1, 4001, 1, 0);
+	assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4002, 0), WAY_UP, 1, 0).reason, REASON_RULE);
+	stage_advance(&stage, 0);
+	stage_reload(&stage, "", 0);
+	send_up(&stage, 1, 4003, 1, 0);
+	stage_reload(&stage,
+	    "[rule tick]\nscope = device\nat = 10ms\ndo = note\n[rule first]\nscope = device\nnth = 1\ndo = "
+	    "drop\n",
+	    0);
+	unsaid(&stage);
+	assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4003, 0), WAY_UP, 1, 0).reason, REASON_RULE);
+	stage_advance(&stage, 10 * NS_MS);
+	assert_said(&stage, "10 s=4 note by=rule:tick\n");
+	stage_close(&stage);
+}
+
+/* ---- shared ---- */
+
+/* 972 bytes, with their headers, take 8 ms. What one session sends waits for what another has sent; order = keep is each one's
+ * own. */
+static void test_bottleneck(void **state)
+{
+	static const struct {
+		const char *shared;
+		const char *said;
+	} rows[] = {{"session", "8 s=1 up n=1 sent\n8 s=2 up n=1 sent\n8 s=3 up n=1 sent\n"},
+	    {"device", "8 s=1 up n=1 sent\n8 s=3 up n=1 sent\n16 s=2 up n=1 sent\n"},
+	    {"all", "8 s=1 up n=1 sent\n16 s=2 up n=1 sent\n24 s=3 up n=1 sent\n"}};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct stage stage = {0};
+		char ini[100];
+
+		snprintf(ini, sizeof(ini), "[link default]\nrate = 1Mbit\nshared = %s\n", rows[i].shared);
+		stage_open(&stage, ini);
+		send_up(&stage, 1, 4000, 972, 0);
+		send_up(&stage, 1, 4001, 972, 0);
+		send_up(&stage, 2, 4000, 972, 0);
+		unsaid(&stage);
+		stage_advance(&stage, NS_S);
+		assert_said(&stage, rows[i].said);
+		stage_close(&stage);
+	}
+}
+
+/* The queue is one, too: of 3 waiting places the second session finds none. */
+static void test_queue(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[link default]\nrate = 1Mbit\nqueue = 3p\nshared = device\n");
+	for (int i = 0; i < 4; i++)
+		send_up(&stage, 1, 4000, 972, 0);
+	assert_int_equal(
+	    arrive_at(&stage, session_of(&stage, 1, 4001, 0), WAY_UP, 10, 0).reason, REASON_QUEUE);
+	assert_int_equal(
+	    arrive_at(&stage, session_of(&stage, 2, 4001, 0), WAY_UP, 10, 0).reason, REASON_NONE);
+	stage_advance(&stage, NS_S);
+	stage_close(&stage);
+}
+
+/* The loss chain steps by order of arrival: two sessions in turn lose just what one alone would lose. */
+static void test_chain(void **state)
+{
+	static const char ini[] = "[link default]\nloss = 40%%\nloss_run = 4\nshared = %s\n";
+	static const char *const words[] = {"device", "all"};
+
+	(void)state;
+	for (int w = 0; w < 2; w++) {
+		uint64_t lost[2] = {0};
+		char text[200];
+
+		snprintf(text, sizeof(text), ini, words[w]);
+		for (unsigned sessions = 1; sessions <= 2; sessions++) {
+			struct stage stage = {0};
+
+			stage_open(&stage, text);
+			for (unsigned i = 0; i < 64; i++) {
+				struct session *session = session_of(&stage, 1, 4000 + i % sessions, 0);
+
+				lost[sessions - 1] = lost[sessions - 1] << 1 |
+				                     (arrive_at(&stage, session, WAY_UP, 10, 0).reason ==
+				                         REASON_LOSS);
+			}
+			stage_advance(&stage, 0);
+			stage_close(&stage);
+		}
+		assert_int_equal(lost[0], lost[1]);
+		assert_in_range(__builtin_popcountll(lost[0]), 10, 50);
+	}
+}
+
+/* The radio sleeps for all sessions at once: one that sends wakes it, and what waits in another goes on. */
+static void test_sleep(void **state)
+{
+	static const char *const words[] = {"device", "all"};
+
+	(void)state;
+	for (int w = 0; w < 2; w++) {
+		struct stage stage = {0};
+		char ini[120];
+
+		snprintf(ini, sizeof(ini),
+		    "[link default]\nwake_after = 100ms\nwake_delay = next-up\nshared = %s\n", words[w]);
+		stage_open(&stage, ini);
+		send_up(&stage, 1, 4000, 1, 0);
+		send_up(&stage, 1, 4001, 1, 0);
+		arrive_at(&stage, session_of(&stage, 1, 4000, 0), WAY_DOWN, 9, 200 * NS_MS);
+		stage_advance(&stage, 300 * NS_MS);
+		unsaid(&stage);
+		send_up(&stage, 1, 4001, 1, 400 * NS_MS);
+		assert_said(&stage, "400 s=2 up n=2 sent\n400 s=1 down n=1 sent\n");
+		stage_close(&stage);
+	}
+}
+
+/* A link that a reload makes a shared one, and back: nothing is lost or counted twice. */
+static void test_shared_reload(void **state)
+{
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, "[link default]\nrate = 1Mbit\n");
+	send_up(&stage, 1, 4000, 972, 0);
+	send_up(&stage, 1, 4001, 972, 0);
+	stage_reload(&stage, "[link default]\nrate = 1Mbit\nshared = device\n", 0);
+	send_up(&stage, 1, 4000, 972, 0);
+	send_up(&stage, 1, 4001, 972, 0);
+	stage_reload(&stage, "[link other]\n[link default]\nrate = 1Mbit\n", 0);
+	send_up(&stage, 1, 4000, 972, 0);
+	unsaid(&stage);
+	stage_advance(&stage, NS_S);
+	assert_said(&stage, "8 s=1 up n=1 sent\n8 s=2 up n=1 sent\n8 s=1 up n=2 sent\n16 s=2 up n=2 sent\n16 "
+	                    "s=1 up n=3 sent\n");
+	stage_close(&stage);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_counts),
+	    cmocka_unit_test(test_carried_since),
+	    cmocka_unit_test(test_blackout),
+	    cmocka_unit_test(test_memory),
+	    cmocka_unit_test(test_timed),
+	    cmocka_unit_test(test_reload),
+	    cmocka_unit_test(test_bottleneck),
+	    cmocka_unit_test(test_queue),
+	    cmocka_unit_test(test_chain),
+	    cmocka_unit_test(test_sleep),
+	    cmocka_unit_test(test_shared_reload),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
