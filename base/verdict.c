@@ -4,7 +4,7 @@
 const char *const verdict_ways[WAYS] = {"up", "down"};
 
 const char *const verdict_reasons[REASON_COUNT] = {"none", "loss", "rule", "blackout", "queue", "mtu",
-    "nat-expired", "overload", "not-allowed", "max-sessions", "error"};
+    "nat-expired", "overload", "not-allowed", "max-sessions", "error", "filtered"};
 
 const char *const verdict_origins[ORIGIN_COUNT] = {
     "arrived", "duplicate", "decoy", "replay", "inject", "link"};

@@ -396,6 +396,7 @@ void analysis_free(struct analysis *analysis)
 
 		handshakes_free(&session->handshakes);
 		free(session->blackouts);
+		free(session->moves);
 		rate_free(&session->rate);
 		for (int w = 0; w < WAYS; w++) {
 			struct analysis_way *way = &session->ways[w];

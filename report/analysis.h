@@ -111,6 +111,14 @@ struct analysis_blackout {
 	ns_t data[WAYS]; /* first application data sent after its end; 0: none */
 };
 
+/* `do = upstream`: the session goes to another server. */
+struct analysis_move {
+	ns_t at;
+	ns_t answered; /* the server's first datagram; 0: none */
+	char to[80];   /* HOST:PORT, or "back" */
+	char by[72];
+};
+
 struct analysis_event {
 	ns_t at;
 	uint32_t session; /* number; 0: not of a session */
@@ -135,6 +143,8 @@ struct analysis_session {
 	ns_t began, last;
 	struct analysis_blackout *blackouts;
 	size_t blackout_count;
+	struct analysis_move *moves;
+	size_t move_count;
 	struct analysis_open {
 		uint32_t *all; /* indexes of the blackouts that have not ended in this direction */
 		size_t count;
@@ -197,5 +207,8 @@ void analysis_json(const struct analysis *analysis, FILE *out);
 json_t *analysis_json_session(const struct analysis *analysis, size_t index);
 /* Writes one self-contained HTML page. Returns -1 and sets *error if it cannot be written. */
 int analysis_page(const struct analysis *analysis, const char *title, const char *path, struct error *error);
+
+/* Returns the handshake that followed a move before the next one; NULL if none did. */
+const struct handshake *analysis_move_handshake(const struct analysis_session *session, size_t move);
 
 #endif

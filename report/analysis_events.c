@@ -112,6 +112,32 @@ static void read_reload(struct analysis *analysis, const char *text)
 	strcpy(analysis->ini + before, line + 1);
 }
 
+/* Reads "HOST:PORT by=rule:over". */
+static void read_move(struct analysis_session *session, const char *text, size_t size, ns_t at)
+{
+	size_t word = strcspn(text, " ");
+	struct analysis_move *move;
+
+	session->moves = memory_grow(session->moves, session->move_count, sizeof(*session->moves));
+	move = &session->moves[session->move_count++];
+	*move = (struct analysis_move){.at = at};
+	analysis_copy_word(move->to, sizeof(move->to), (struct word){text, word < size ? word : size});
+	analysis_copy_word(move->by, sizeof(move->by), line_field(text, size, "by"));
+}
+
+const struct handshake *analysis_move_handshake(const struct analysis_session *session, size_t move)
+{
+	ns_t next = move + 1 < session->move_count ? session->moves[move + 1].at : NS_NEVER;
+
+	for (size_t i = 0; i < session->handshakes.count; i++) {
+		const struct handshake *handshake = &session->handshakes.all[i];
+
+		if (handshake->began >= session->moves[move].at && handshake->began < next)
+			return handshake;
+	}
+	return NULL;
+}
+
 static void read_session_event(
     struct analysis *analysis, uint32_t number, const char *text, size_t size, ns_t at)
 {
@@ -137,6 +163,8 @@ static void read_session_event(
 		end_blackouts(session, text, size, at);
 	} else if (skip_prefix(&text, &size, "nat-rebound ")) {
 		session->rebinds++;
+	} else if (skip_prefix(&text, &size, "upstream ")) {
+		read_move(session, text, size, at);
 	} else if (skip_prefix(&text, &size, "device-moved ")) {
 		analysis_copy_word(address, sizeof(address), line_field(text, size, "device"));
 		(void)address_read(address, &session->device, &error);

@@ -193,6 +193,26 @@ static json_t *json_blackouts(const struct analysis *analysis, const struct anal
 	return list;
 }
 
+/* `handshake` is how long after the move a new one began. */
+static json_t *json_moves(const struct analysis *analysis, const struct analysis_session *session)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < session->move_count; i++) {
+		const struct analysis_move *move = &session->moves[i];
+		const struct handshake *handshake = analysis_move_handshake(session, i);
+
+		json_array_append_new(list,
+		    json_pack("{s:s, s:s, s:o, s:o, s:o}", "to", move->to, "by", move->by, "at",
+		        json_since(analysis, move->at), "answered_after_seconds",
+		        move->answered ? json_rounded((double)(move->answered - move->at) / 1e9)
+		                       : json_null(),
+		        "handshake_after_seconds",
+		        handshake ? json_rounded((double)(handshake->began - move->at) / 1e9) : json_null()));
+	}
+	return list;
+}
+
 /* ---- The rate over time ---- */
 
 static json_t *json_bins(const struct rate *rate, int way)
@@ -230,6 +250,8 @@ json_t *analysis_json_session(const struct analysis *analysis, size_t index)
 	        json_network(analysis, session, WAY_DOWN)));
 	json_object_set_new(object, "dtls", json_dtls(analysis, session));
 	json_object_set_new(object, "blackouts", json_blackouts(analysis, session));
+	if (session->move_count)
+		json_object_set_new(object, "moves", json_moves(analysis, session));
 	json_object_set_new(object, "rate", json_rate(analysis, &session->rate));
 	return object;
 }

@@ -127,7 +127,8 @@ static void note_addresses(
 		session->device = from_proxy ? decoded->to : decoded->from;
 		session->header = session->device.family == FAMILY_IPV6 ? ANALYSIS_HEADER_IPV6
 		                                                        : ANALYSIS_HEADER_IPV4;
-	} else if (fields->kind != FIELDS_ARRIVED || !session->cloud_port) {
+	} else if ((fields->kind != FIELDS_ARRIVED || !session->cloud_port) &&
+	           fields->reason != REASON_FILTERED) {
 		session->cloud = from_proxy ? decoded->to : decoded->from;
 		session->cloud_port = from_proxy ? decoded->from.port : decoded->to.port;
 	}
@@ -142,9 +143,13 @@ static void handle_arrival(struct analysis *analysis, struct analysis_session *s
 		analysis->strange++;
 		return;
 	}
+	if (session->move_count && fields->way == WAY_DOWN && fields->reason != REASON_FILTERED &&
+	    !session->moves[session->move_count - 1].answered)
+		session->moves[session->move_count - 1].answered = at;
 	record = analysis_add_arrival(analysis, session, fields->way, fields->n, decoded, at);
 	/* Datagrams dropped for these reasons reach no rule, so the proxy did not parse them either. */
-	if (fields->reason != REASON_OVERLOAD && fields->reason != REASON_NAT_EXPIRED)
+	if (fields->reason != REASON_OVERLOAD && fields->reason != REASON_NAT_EXPIRED &&
+	    fields->reason != REASON_FILTERED)
 		analysis_inspect(analysis, session, record, decoded);
 	record->words = analysis->brief ? 0 : intern_rest(analysis, fields);
 	record->mutations = intern_mutations(analysis, fields, decoded);

@@ -8,6 +8,7 @@
 #define SESSIONS_MAX 20
 #define BLACKOUTS_MAX 20
 #define HANDSHAKES_MAX 10
+#define MOVES_MAX 10
 
 static double ms(ns_t time)
 {
@@ -211,6 +212,28 @@ static void print_blackouts(
 		fprintf(out, "         … and %zu blackouts more\n", session->blackout_count - BLACKOUTS_MAX);
 }
 
+static void print_moves(const struct analysis *analysis, const struct analysis_session *session, FILE *out)
+{
+	for (size_t i = 0; i < session->move_count && i < MOVES_MAX; i++) {
+		const struct analysis_move *move = &session->moves[i];
+		const struct handshake *handshake = analysis_move_handshake(session, i);
+
+		fprintf(out, "  moved  at %.1f s to %s by %s: ", seconds(move->at - analysis->result.started),
+		    strcmp(move->to, "back") == 0 ? "its own server" : move->to, move->by);
+		if (move->answered)
+			fprintf(out, "answered after %.1f s", seconds(move->answered - move->at));
+		else
+			fputs("no answer", out);
+		if (handshake)
+			fprintf(out, ", new handshake after %.1f s", seconds(handshake->began - move->at));
+		else
+			fputs(", no new handshake", out);
+		fputc('\n', out);
+	}
+	if (session->move_count > MOVES_MAX)
+		fprintf(out, "         … and %zu more\n", session->move_count - MOVES_MAX);
+}
+
 static void print_session(const struct analysis *analysis, const struct analysis_session *session, FILE *out)
 {
 	char device[ADDRESS_TEXT_SIZE];
@@ -226,6 +249,7 @@ static void print_session(const struct analysis *analysis, const struct analysis
 	print_dtls(analysis, session, out);
 	if (session->rebinds)
 		fprintf(out, "  nat    rebindings %u\n", session->rebinds);
+	print_moves(analysis, session, out);
 	print_blackouts(analysis, session, out);
 }
 

@@ -224,6 +224,19 @@ static void change_link(struct core *core, struct session *session, unsigned lin
 	core_event(core, session, now, "link %s by=%s", session->link->name, names_get(core->names, by));
 }
 
+static void change_upstream(
+    struct core *core, struct session *session, uint32_t upstream, uint32_t by, ns_t now)
+{
+	struct outcome *outcome;
+
+	session->upstream = upstream;
+	core_event(core, session, now, "upstream %s by=%s",
+	    upstream ? names_get(core->names, upstream) : "back", names_get(core->names, by));
+	outcome = core_outcome(core);
+	if (outcome) /* if memory is out, it is moved when its socket is opened again */
+		*outcome = (struct outcome){.kind = OUTCOME_UPSTREAM, .at = now, .session = session};
+}
+
 void act_on_session(struct core *core, struct session *session, const struct action *action, uint32_t by,
     ns_t now, size_t index, struct draw draw, enum reach reach)
 {
@@ -233,6 +246,7 @@ void act_on_session(struct core *core, struct session *session, const struct act
 		    by, now, reach);
 		break;
 	case ACT_LINK: change_link(core, session, action->link, by, now); break;
+	case ACT_UPSTREAM: change_upstream(core, session, action->upstream, by, now); break;
 	case ACT_NOTE: core_event(core, session, now, "note by=%s", names_get(core->names, by)); break;
 	case ACT_REBIND:
 		nat_rebind(&session->nat, action->what);
@@ -251,6 +265,10 @@ static void station_stand(
 		standing->link_set = true;
 		standing->link = action->link;
 		standing->link_by = by;
+	}
+	if (action->act == ACT_UPSTREAM) {
+		standing->upstream = action->upstream;
+		standing->upstream_by = by;
 	}
 	for (int way = 0; action->act == ACT_BLACKOUT && way < WAYS; way++) {
 		ns_t until = ns_add(now, length);
@@ -297,7 +315,7 @@ void standing_action_add(struct core *core, struct standing_action standing)
 	for (size_t i = 0; i < core->standing_count; i++) {
 		struct standing_action *s = &core->standing[i];
 		bool over = s->action.act == ACT_BLACKOUT && s->until <= core->now;
-		bool same = s->action.act == ACT_LINK && standing.action.act == ACT_LINK &&
+		bool same = s->action.act != ACT_BLACKOUT && standing.action.act == s->action.act &&
 		            s->rule == standing.rule && s->index == standing.index &&
 		            s->device == standing.device;
 
@@ -337,7 +355,8 @@ size_t act_on_all(struct core *core, const struct standing_action *filter, struc
 	size_t count = 0;
 
 	standing.until = ns_add(now, chance_time(draw, rule_draw(filter->index, 0), &filter->action.time));
-	if (filter->action.act == ACT_BLACKOUT || filter->action.act == ACT_LINK)
+	if (filter->action.act == ACT_BLACKOUT || filter->action.act == ACT_LINK ||
+	    filter->action.act == ACT_UPSTREAM)
 		standing_action_add(core, standing);
 	for (struct session *session = core->oldest; session; session = session->newer) {
 		if (!standing_action_concerns(core, filter, session))
@@ -636,7 +655,8 @@ bool act_apply(struct judgement *j, struct rule_state *own, size_t index, struct
 		return true;
 	case ACT_BLACKOUT: return start_blackout(j, rule, index, draw);
 	case ACT_LINK:
-	case ACT_REBIND: act_in_scope(j, rule, index, draw); return true;
+	case ACT_REBIND:
+	case ACT_UPSTREAM: act_in_scope(j, rule, index, draw); return true;
 	case ACT_BYPASS:
 		if (will_join_pack(j))
 			return false;

@@ -45,6 +45,12 @@ const struct action_row action_table[ACT_COUNT] = {
         "from the next `source`)",
         true},
     [ACT_LINK] = {"link", "NAME", "the session switches to another link", true},
+    [ACT_UPSTREAM] = {"upstream", "HOST:PORT or back",
+        "from the next up datagram on the session goes to that server, from the same source port (a "
+        "failover, a "
+        "balancer that moves it), or back to its own; what the other one still sends drops with reason "
+        "filtered",
+        true},
     [ACT_BYPASS] = {"bypass", "", "the link is skipped: sent at once", false},
     [ACT_NOTE] = {"note", "", "does nothing but be counted and recorded in the capture", true},
 };
@@ -297,6 +303,20 @@ static int read_link(struct reading *reading, const struct words *words, struct 
 	return 0;
 }
 
+static int read_upstream(struct reading *reading, const struct words *words, struct action *action)
+{
+	const char *text;
+
+	if (words->count != 2)
+		return usage_error(reading, ACT_UPSTREAM);
+	if (strcmp(words->all[1], "back") == 0)
+		return 0;
+	if (keys_read_endpoint(reading, words->all[1], &text))
+		return -1;
+	action->upstream = names_add(reading->names, "", text);
+	return 0;
+}
+
 static int read_by_act(struct reading *reading, const struct words *words, struct action *action)
 {
 	switch (action->act) {
@@ -316,6 +336,7 @@ static int read_by_act(struct reading *reading, const struct words *words, struc
 	case ACT_BLACKOUT: return read_blackout(reading, words, action);
 	case ACT_REBIND: return read_rebind(reading, words, action);
 	case ACT_LINK: return read_link(reading, words, action);
+	case ACT_UPSTREAM: return read_upstream(reading, words, action);
 	case ACT_DROP:
 	case ACT_BYPASS:
 	case ACT_NOTE:

@@ -32,6 +32,7 @@ enum act {
 	ACT_BLACKOUT,
 	ACT_REBIND,
 	ACT_LINK,
+	ACT_UPSTREAM,
 	ACT_BYPASS,
 	ACT_NOTE,
 	ACT_COUNT
@@ -69,6 +70,7 @@ struct action {
 	enum blackout_mode mode;
 	enum rebind_what what;
 	unsigned link;                     /* index of the link */
+	uint32_t upstream;                 /* name of the server; 0: `back` */
 	bool by_kind;                      /* replay */
 	struct kinds kinds;                /* replay */
 	unsigned kept;                     /* replay by kind: index in the session's `firsts` */

@@ -231,7 +231,7 @@ static void check_timed(
 		if (!action_table[rule->actions.all[k].act].timed)
 			ini_complain(section, &section->entries[i], complaints,
 			    "`%s` needs a datagram; a rule with `at` or `every` can do blackout, rebind, "
-			    "link and note",
+			    "link, upstream and note",
 			    action_table[rule->actions.all[k].act].word);
 		k++;
 	}

@@ -60,14 +60,16 @@ struct arrival {
 	size_t size;
 	ns_t at;
 	uint32_t mapping; /* down: number of the NAT mapping it was sent to; 0: the current one */
+	bool is_filtered; /* down: it comes from a server that the session has left */
 };
 
 enum outcome_kind {
 	OUTCOME_SEND,   /* hand `datagram` to the network; answer with core_sent or core_failed */
 	OUTCOME_UNSENT, /* `datagram` was dropped after its arrival was recorded; answer with core_release */
 	OUTCOME_EVENT,  /* log `text` */
-	OUTCOME_DARK,   /* a blackout of the whole device of `session` lasts until `at`; nothing to answer */
-	OUTCOME_ENDED   /* `session` ended: close its sockets; answer with core_session_release */
+	OUTCOME_UPSTREAM, /* session->upstream has changed; nothing to answer */
+	OUTCOME_DARK, /* a blackout of the whole device of `session` lasts until `at`; nothing to answer */
+	OUTCOME_ENDED /* `session` ended: close its sockets; answer with core_session_release */
 };
 
 struct outcome {

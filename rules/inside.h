@@ -196,8 +196,8 @@ size_t act_on_all(struct core *core, const struct standing_action *filter, struc
 bool standing_action_concerns(
     const struct core *core, const struct standing_action *standing, const struct session *session);
 struct standing_action standing_action_of(const struct rule *rule, size_t index);
-/* Returns the state that holds a rule's counts: the session's own, its station's (scope = device), or the shared
- * one (scope = all). */
+/* Returns the state that holds a rule's counts: the session's own, its station's (scope = device), or the
+ * shared one (scope = all). */
 struct rule_state *act_state(struct core *core, struct session *session, struct rule_state *own);
 
 /* A datagram that is being judged. */

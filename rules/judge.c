@@ -554,6 +554,11 @@ void core_arrive(
 			refuse_counted(core, session, arrival, REASON_NAT_EXPIRED, verdict);
 			return;
 		}
+		if (arrival->is_filtered) {
+			core_datagram_free(core, datagram);
+			refuse_counted(core, session, arrival, REASON_FILTERED, verdict);
+			return;
+		}
 		nat_in(&session->nat, session->section, arrival->at);
 		timer_nat_arm(core, session);
 	}

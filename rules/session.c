@@ -328,12 +328,18 @@ struct rule_state *session_rules_new(
 
 static void apply_standing(struct core *core, struct session *session, ns_t now)
 {
+	const struct standing_action *moved = NULL; /* the latest counts, and `back` needs nothing */
+
 	for (size_t i = 0; i < core->standing_count; i++) {
 		const struct standing_action *s = &core->standing[i];
 		struct action rest = s->action;
 
 		if (!standing_action_concerns(core, s, session))
 			continue;
+		if (rest.act == ACT_UPSTREAM) {
+			moved = s;
+			continue;
+		}
 		if (rest.act == ACT_BLACKOUT) {
 			if (s->until <= now)
 				continue;
@@ -341,6 +347,9 @@ static void apply_standing(struct core *core, struct session *session, ns_t now)
 		}
 		act_on_session(core, session, &rest, s->by, now, 0, (struct draw){0}, REACH_DEVICE);
 	}
+	if (moved && moved->action.upstream)
+		act_on_session(
+		    core, session, &moved->action, moved->by, now, 0, (struct draw){0}, REACH_DEVICE);
 }
 
 static void log_begin(struct core *core, struct session *session)

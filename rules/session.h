@@ -165,7 +165,9 @@ struct session {
 	unsigned first_count;
 	bool identity_used;        /* its draws derive from the section's identity */
 	uint16_t destination_port; /* of its entrance; 0: it has no destination */
+	uint32_t upstream;         /* name of the server that an action has moved it to; 0: its own */
 	/* Set by the caller: */
+	bool moving;          /* while the address of the server that it moves to is being looked up */
 	uint8_t old_ports;    /* source ports of earlier NAT mappings that are still open */
 	uint16_t port;        /* current source port towards the cloud; 0: none */
 	struct address cloud; /* FAMILY_NONE: not known yet */

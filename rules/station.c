@@ -167,6 +167,10 @@ static void apply_standing(struct core *core, struct session *session, ns_t now)
 			act_on_session(core, session, &action, standing->by[mode][way], now, 0,
 			    (struct draw){0}, REACH_DEVICE);
 		}
+	if (standing->upstream)
+		act_on_session(core, session,
+		    &(struct action){.act = ACT_UPSTREAM, .upstream = standing->upstream},
+		    standing->upstream_by, now, 0, (struct draw){0}, REACH_DEVICE);
 	if (standing->link_set)
 		act_on_session(core, session, &(struct action){.act = ACT_LINK, .link = standing->link},
 		    standing->link_by, now, 0, (struct draw){0}, REACH_DEVICE);

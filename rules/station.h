@@ -25,6 +25,7 @@ struct station_standing {
 	bool link_set;
 	unsigned link;
 	uint32_t link_by;
+	uint32_t upstream, upstream_by; /* 0: none */
 };
 
 struct station {

@@ -521,7 +521,7 @@ const struct command command_tell_row = {
     .what = "steer a run whose ini file has [control]",
     .more = "WHAT is one of\n"
             "  do \"blackout 40s\"                    any action that needs no datagram:\n"
-            "                                       blackout, rebind, link, note\n"
+            "                                       blackout, rebind, link, upstream, note\n"
             "  fire RULE                            run the actions of that rule\n"
             "  set \"[link default] up.loss = 5%\"    change a [link NAME] or [rule NAME] from now on\n"
             "  add \"[rule NAME] …\"                 add a [link NAME] or [rule NAME], as in an ini file\n"

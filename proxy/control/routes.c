@@ -155,7 +155,7 @@ const struct route route_table[] = {
     {"GET", "/api/v1/openapi.json", get_openapi, "this table as OpenAPI 3", .answer = "application/json"},
     {"POST", "/api/v1/do", route_post_do,
         "run an action that needs no datagram, for the sessions named or for all",
-        .body = {{"do", "string", "the action, as in the ini file: blackout, rebind, link or note", true},
+        .body = {{"do", "string", "the action, as in the ini file: blackout, rebind, link, upstream or note", true},
             TARGET_FIELDS},
         .answer = "application/json"},
     {"POST", "/api/v1/rules/{name}/fire", route_post_fire, "run the actions of that rule; it counts as fired",

@@ -59,6 +59,7 @@ struct port {
 	struct port *older;              /* kept open, so that late datagrams to it cause no ICMP error */
 	struct port_expiry *port_expiry; /* of an old port; NULL for the current one, or if out of memory */
 	uint32_t mapping;                /* number of the NAT mapping */
+	bool is_left;                    /* the session has moved to another server */
 	uint8_t max;                     /* datagrams to request in the next read */
 	uint8_t reads;                   /* so far, up to PORT_BUSY */
 };
@@ -148,10 +149,12 @@ struct relay {
 	uint64_t icmp_errors;
 	ns_t event_second;                          /* the second that the next two refer to */
 	unsigned event_lines, event_lines_left_out; /* on standard error */
-	unsigned polled;                            /* number of polled listeners */
-	bool opened;                                /* the datagram being handled has opened a session */
-	bool is_original;                           /* [proxy] upstream = original */
-	bool is_by_device;                          /* [gateway] source = device */
+	const struct names *names;
+	unsigned moving;   /* sessions that wait for a lookup to move */
+	unsigned polled;   /* number of polled listeners */
+	bool opened;       /* the datagram being handled has opened a session */
+	bool is_original;  /* [proxy] upstream = original */
+	bool is_by_device; /* [gateway] source = device */
 	bool stopping, warned_full, warned_refused, warned_socket, warned_memory, warned_answers;
 };
 
@@ -187,6 +190,10 @@ void transport_close(struct relay *relay, struct transport *transport);
  * or another one if the mapping is new. Returns false if the datagram must be dropped. */
 bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now);
 void transport_on_resolved(void *user, struct upstream *upstream);
+/* Begins to look up the servers that rules move sessions to. */
+void transports_add_servers(struct relay *relay);
+/* To be called after session->upstream has changed. */
+void transport_move(struct relay *relay, struct session *session);
 /* To be called after `port` was read: restarts the expiry of an old one. */
 void transport_port_read(struct port *port);
 /* Closes old ports that have expired by `now`. */

@@ -100,6 +100,7 @@ static void upstreams_add_configured(struct relay *relay)
 	/* Whether it is original cannot change during the run. */
 	if (!relay->is_original && !relay->setup->proxy.is_original)
 		relay->upstream = upstreams_get(relay->upstreams, relay->setup->proxy.upstream);
+	transports_add_servers(relay);
 	for (size_t i = 0; i < relay->setup->config->device_count; i++)
 		if (relay->setup->config->devices[i].upstream)
 			upstreams_get(relay->upstreams, relay->setup->config->devices[i].upstream);
@@ -142,6 +143,7 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 
 	relay->summary = options->summary;
 	relay->feed = options->feed;
+	relay->names = options->names;
 	relay->setup = setup;
 	relay->is_original = setup->proxy.is_original;
 	relay->is_by_device = setup->gateway.given && setup->gateway.source == GATEWAY_SOURCE_DEVICE;

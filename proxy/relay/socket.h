@@ -103,6 +103,9 @@ int socket_connect(const struct address *cloud, const struct address *source,
  * other sockets may have the same, for other clouds. */
 int socket_connect_as(const struct address *cloud, const struct address *source,
     const struct socket_options *options, struct address *local, struct error *error);
+/* Opens another socket with the port of a connected one, for another cloud. */
+int socket_connect_beside(int fd, const struct address *cloud, const struct socket_options *options,
+    struct address *local, struct error *error);
 /* Returns 0 if a socket can be bound to this address of `[proxy] source`, else -1 and sets *error. */
 int socket_check_source(
     const struct address *source, const struct socket_options *options, struct error *error);
@@ -111,6 +114,8 @@ int socket_check_source(
 void socket_enable_offload(int fd, enum family family, const struct socket_options *options);
 /* Returns the actual size of the receive buffer, in bytes; the kernel may have granted less. */
 uint64_t socket_receive_buffer(int fd);
+/* Stores the address that the socket is connected to. */
+void socket_peer(int fd, struct address *peer);
 /* Returns how many datagrams the kernel has dropped on this socket since it was opened (SO_MEMINFO), or 0 if
  * unknown. */
 uint32_t socket_kernel_drops(int fd);

@@ -274,6 +274,20 @@ static void wait_for_lookup(struct transport *transport)
 	relay->waiting = transport;
 }
 
+/* Ends the wait for a lookup, if there is one. */
+static void waiting_remove(struct relay *relay, struct transport *transport)
+{
+	struct transport **link = &relay->waiting;
+
+	if (!transport->session->unresolved)
+		return;
+	while (*link != transport)
+		link = &(*link)->waiting_next;
+	*link = transport->waiting_next;
+	transport->session->unresolved = false;
+	transport->retry_at = 0;
+}
+
 static void handle_state(struct transport *transport, enum upstream_state state, ns_t now)
 {
 	switch (state) {
@@ -284,6 +298,17 @@ static void handle_state(struct transport *transport, enum upstream_state state,
 		outlet_drop(&transport->port->out, REASON_ERROR);
 		break;
 	}
+}
+
+/* Returns the server of a session: the one that an action has moved it to, or its own; NULL: its original
+ * destination. */
+static struct upstream *server_of(struct relay *relay, const struct session *session)
+{
+	if (session->upstream)
+		return upstreams_get(relay->upstreams, names_get(relay->names, session->upstream));
+	if (session->section && session->section->upstream)
+		return upstreams_get(relay->upstreams, session->section->upstream);
+	return relay->upstream;
 }
 
 static enum upstream_state resolve(struct transport *transport, ns_t now)
@@ -299,7 +324,6 @@ static enum upstream_state resolve(struct transport *transport, ns_t now)
 void transport_open(struct relay *relay, struct session *session)
 {
 	struct transport *transport = (struct transport *)session->room;
-	const char *section_upstream = session->section ? session->section->upstream : NULL;
 	ns_t now = clock_now();
 
 	transport->session = session;
@@ -308,8 +332,7 @@ void transport_open(struct relay *relay, struct session *session)
 	transport->source = relay->next_source++;
 	transport->device_side = relay->is_original ? relay->entrances[session->entrance].destination
 	                                            : relay->listeners[session->entrance].bound;
-	transport->upstream = section_upstream ? upstreams_get(relay->upstreams, section_upstream)
-	                                       : relay->upstream;
+	transport->upstream = server_of(relay, session);
 	session->transport = transport;
 	if (relay->recorder && session->section)
 		capture_host(
@@ -333,13 +356,178 @@ bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now)
 	return port->out.fd >= 0 || transport->session->unresolved;
 }
 
+/* ---- Moving to another server ---- */
+
+void transports_add_servers(struct relay *relay)
+{
+	const struct config *config = relay->setup->config;
+
+	for (size_t i = 0; i < config->rule_count; i++)
+		for (size_t k = 0; k < config->rules[i].actions.count; k++)
+			if (config->rules[i].actions.all[k].upstream)
+				upstreams_get(relay->upstreams,
+				    names_get(relay->names, config->rules[i].actions.all[k].upstream));
+}
+
+/* Makes `port` the current one; the one before becomes an old one, what still comes to it is filtered. */
+static void port_replace(struct transport *transport, struct port *port)
+{
+	struct relay *relay = relay_of(transport);
+	struct port *old = transport->port, *last_kept;
+	int count = 0;
+
+	old->is_left = true;
+	port->is_left = false;
+	port->older = old;
+	transport->port = port;
+	transport->session->old_ports++;
+	port_start_expiry(relay, old);
+	for (last_kept = old; last_kept->older && ++count < PORTS_OLD_MAX; last_kept = last_kept->older)
+		;
+	ports_close_older(relay, last_kept);
+}
+
+/* Takes an old port of the current mapping that is connected to `cloud` out of the old ones; NULL: there is
+ * none. */
+static struct port *port_take_back(struct transport *transport, const struct address *cloud)
+{
+	for (struct port *newer = transport->port; newer->older; newer = newer->older) {
+		struct port *port = newer->older;
+		struct address peer = {0};
+
+		if (port->mapping != transport->port->mapping || port->out.fd < 0)
+			continue;
+		socket_peer(port->out.fd, &peer);
+		if (!address_equal(&peer, cloud))
+			continue;
+		newer->older = port->older;
+		transport->session->old_ports--;
+		expiry_free(relay_of(transport), port->port_expiry);
+		port->port_expiry = NULL;
+		return port;
+	}
+	return NULL;
+}
+
+/* Opens a port with the current one's number, connected to `cloud`. Returns NULL and sets *error on failure.
+ */
+static struct port *port_open_beside(
+    struct transport *transport, const struct address *cloud, struct error *error)
+{
+	struct relay *relay = relay_of(transport);
+	struct port *port = malloc(sizeof(*port));
+
+	if (!port) {
+		error_set(error, "out of memory");
+		return NULL;
+	}
+	port_init(port, relay, transport, transport->port->mapping);
+	port->out.fd = socket_connect_beside(
+	    transport->port->out.fd, cloud, &relay->socket_options, &port->out.local, error);
+	if (port->out.fd >= 0 && ready_add(relay->ready, port->out.fd, &port->out.source, READY_READ) == 0)
+		return port;
+	if (port->out.fd >= 0) {
+		error_set(error, "cannot wait for its socket: %s", strerror(errno));
+		close(port->out.fd);
+	}
+	free(port);
+	return NULL;
+}
+
+static void move_failed(struct transport *transport, ns_t now, const char *why)
+{
+	core_event(relay_of(transport)->core, transport->session, now, "upstream-failed %s", why);
+}
+
+static void move_to(
+    struct transport *transport, struct upstream *upstream, const struct address *cloud, ns_t now)
+{
+	struct relay *relay = relay_of(transport);
+	struct session *session = transport->session;
+	struct port *port;
+	struct error error;
+
+	transport->upstream = upstream;
+	if (transport->port->out.fd < 0) { /* the next datagram up opens the socket */
+		transport->retry_at = 0;
+		return;
+	}
+	if (address_equal(cloud, &session->cloud))
+		return;
+	outbox_flush(relay); /* gathered datagrams go to the server that they were meant for */
+	port = port_take_back(transport, cloud);
+	if (!port)
+		port = port_open_beside(transport, cloud, &error);
+	if (!port) {
+		move_failed(transport, now, error.text);
+		return;
+	}
+	port_replace(transport, port);
+	session->cloud = *cloud;
+	if (relay->recorder && upstream && upstream_host(upstream))
+		capture_host(
+		    relay->recorder, &session->cloud, upstream_host(upstream), relay_wall(relay, now));
+}
+
+/* Moves now if an address is known. A lookup that is running may give another one, to which it then moves on.
+ */
+static void try_move(struct transport *transport, ns_t now)
+{
+	struct relay *relay = relay_of(transport);
+	struct session *session = transport->session;
+	struct upstream *upstream = server_of(relay, session);
+	enum family family = (enum family)transport->port->out.local.family;
+	struct address cloud = transport->device_side;
+
+	relay->moving -= session->moving;
+	session->moving = upstream && upstream_is_waiting(upstream);
+	relay->moving += session->moving;
+	if (!upstream || upstream_known(upstream, family, &cloud))
+		move_to(transport, upstream, &cloud, now);
+	else if (upstream_has_address(upstream))
+		move_failed(transport, now,
+		    "it has no address of the session's family, so the port could not be kept");
+	else if (!session->moving)
+		move_failed(transport, now, "it has no address");
+}
+
+void transport_move(struct relay *relay, struct session *session)
+{
+	struct transport *transport = session->transport;
+	ns_t now = clock_now();
+
+	if (!transport || session->end)
+		return; /* it will be opened towards that server */
+	if (session->unresolved || transport->port->out.fd < 0) {
+		/* It has no socket yet: it begins with the other server. */
+		waiting_remove(relay, transport);
+		transport->upstream = server_of(relay, session);
+		handle_state(transport, resolve(transport, now), now);
+		return;
+	}
+	if (server_of(relay, session))
+		upstream_resolve(server_of(relay, session), (enum family)session->device.family, now,
+		    &(struct address){0});
+	try_move(transport, now);
+}
+
+/* Sessions that an action has moved to a server whose address was looked up. */
+static void move_resolved(struct relay *relay, const struct upstream *upstream, ns_t now)
+{
+	for (struct session *s = relay->moving ? core_oldest(relay->core) : NULL; s; s = s->newer)
+		if (s->moving && s->transport && server_of(relay, s) == upstream)
+			try_move(s->transport, now);
+}
+
 /* Called when a lookup is over: the sessions that waited for it send or drop their queued datagrams. */
 void transport_on_resolved(void *user, struct upstream *upstream)
 {
 	struct relay *relay = user;
-	struct transport *transport = relay->waiting, *others = NULL;
+	struct transport *transport, *others = NULL;
 	ns_t now = clock_now();
 
+	move_resolved(relay, upstream, now);
+	transport = relay->waiting;
 	relay->waiting = NULL;
 	while (transport) {
 		struct transport *next = transport->waiting_next;
@@ -367,12 +555,9 @@ void transport_on_resolved(void *user, struct upstream *upstream)
 
 void transport_close(struct relay *relay, struct transport *transport)
 {
-	struct transport **link = &relay->waiting;
-
-	while (transport->session->unresolved && *link != transport)
-		link = &(*link)->waiting_next;
-	if (transport->session->unresolved)
-		*link = transport->waiting_next;
+	relay->moving -= transport->session->moving;
+	transport->session->moving = false;
+	waiting_remove(relay, transport);
 	ports_close_older(relay, transport->port);
 	port_close(relay, transport->port, transport->session->end ? REASON_MAX_SESSIONS : REASON_ERROR);
 	transport->session->transport = NULL;

@@ -176,6 +176,31 @@ const char *upstream_host(const struct upstream *upstream)
 	return upstream->literal ? NULL : upstream->host;
 }
 
+bool upstream_known(const struct upstream *upstream, enum family family, struct address *address)
+{
+	for (size_t i = 0; i < upstream->known_count; i++)
+		if (upstream->known[i].family == family) {
+			*address = upstream->known[i];
+			return true;
+		}
+	return false;
+}
+
+bool upstream_has_address(const struct upstream *upstream)
+{
+	return upstream->known_count > 0;
+}
+
+bool upstream_is_waiting(const struct upstream *upstream)
+{
+	return upstream->lookup != NULL;
+}
+
+const char *upstream_text(const struct upstream *upstream)
+{
+	return upstream->text;
+}
+
 enum upstream_state upstream_peek(
     const struct upstream *upstream, enum family family, struct address *address)
 {

@@ -46,7 +46,13 @@ enum upstream_state { UPSTREAM_KNOWN, UPSTREAM_WAITING, UPSTREAM_FAILED };
  * is known, and the last lookup was less than a second ago. */
 enum upstream_state upstream_resolve(
     struct upstream *upstream, enum family family, ns_t now, struct address *address);
-/* The same without starting a lookup. */
+/* Stores an address of this family that is known now, though a lookup may be running, and returns true. */
+bool upstream_known(const struct upstream *upstream, enum family family, struct address *address);
+/* Returns whether any address is known, and whether a lookup is running. */
+bool upstream_has_address(const struct upstream *upstream);
+bool upstream_is_waiting(const struct upstream *upstream);
+const char *upstream_text(const struct upstream *upstream);
+/* As upstream_resolve, without starting a lookup. */
 enum upstream_state upstream_peek(
     const struct upstream *upstream, enum family family, struct address *address);
 

@@ -145,6 +145,7 @@ static void handle_outcomes(struct relay *relay)
 			core_release(relay->core, outcome.datagram);
 			break;
 		case OUTCOME_EVENT: publish_event(relay, outcome.text, outcome.at); break;
+		case OUTCOME_UPSTREAM: transport_move(relay, outcome.session); break;
 		case OUTCOME_DARK: relay->on_dark(relay->on_dark_user, &outcome); break;
 		case OUTCOME_ENDED: session_ended(relay, outcome.session); break;
 		}
@@ -341,20 +342,23 @@ static void handle_datagram(struct relay *relay, struct listener *listener, stru
     const struct received *received, const uint8_t *bytes, size_t size)
 {
 	const struct transport *transport = port ? port->transport : NULL;
-	struct address local = {0}; /* a copy, because advance_core may close the port */
+	struct address local = {0}, peer = {0}; /* copies, because advance_core may close the port */
 
 	struct arrival arrival = {.way = listener ? WAY_UP : WAY_DOWN,
 	    .tos = received->tos,
 	    .bytes = bytes,
 	    .size = size,
 	    .at = arrival_time(relay, received),
-	    .mapping = port ? port->mapping : 0};
+	    .mapping = port ? port->mapping : 0,
+	    .is_filtered = port && port->is_left};
 	struct session *session = transport ? transport->session : NULL;
 	struct verdict verdict;
 	struct capture_path path;
 
 	if (port && relay->recorder)
 		local = port->out.local;
+	if (arrival.is_filtered && relay->recorder)
+		socket_peer(port->out.fd, &peer);
 	advance_core(relay, arrival.at);
 	if (listener)
 		session = session_for(relay, listener, received, &arrival);
@@ -365,6 +369,8 @@ static void handle_datagram(struct relay *relay, struct listener *listener, stru
 	if (relay->recorder) {
 		transport = session->transport;
 		path = path_of(session, port ? &local : &transport->port->out.local);
+		if (arrival.is_filtered)
+			path.cloud = &peer;
 		capture_arrived(relay->recorder, &path, &verdict, bytes, received->tos,
 		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival.at));
 	}

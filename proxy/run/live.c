@@ -202,8 +202,13 @@ static void apply_do(struct live_result *result, struct live *live, const struct
 		set_error(result, LIVE_INVALID, "do: %s", reading.error.text);
 	} else if (!action_table[actions.all[0].act].timed) {
 		set_error(result, LIVE_INVALID,
-		    "do: `%s` needs a datagram; blackout, rebind, link and note need none",
+		    "do: `%s` needs a datagram; blackout, rebind, link, upstream and note need none",
 		    action_table[actions.all[0].act].word);
+	} else if (actions.all[0].upstream &&
+	           setup_leads_back(setup, names_get(live->names, actions.all[0].upstream))) {
+		set_error(result, LIVE_INVALID,
+		    "do: `%s` leads back to our own listener; every datagram would go round for ever",
+		    names_get(live->names, actions.all[0].upstream));
 	} else {
 		set_sessions(result, &target, name,
 		    core_group_do(cores, &actions.all[0], &target, names_add(live->names, "", ORIGIN), now));

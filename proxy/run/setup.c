@@ -320,16 +320,14 @@ static void nat_check(const struct setup *setup, struct complaints *complaints)
 	}
 }
 
-/* Rejects loops that are visible in the addresses; those via a host name are refused after its lookup. */
-static void upstream_check(const struct setup *setup, const struct ini_section *section, const char *text,
-    struct complaints *complaints)
+bool setup_leads_back(const struct setup *setup, const char *text)
 {
 	const struct addresses *listen = &setup->proxy.listen;
 	struct address upstream;
 	struct error error;
 
 	if (address_read(text, &upstream, &error))
-		return;
+		return false;
 	for (size_t i = 0; i < listen->count; i++) {
 		const struct address *listener = &listen->all[i];
 
@@ -338,10 +336,30 @@ static void upstream_check(const struct setup *setup, const struct ini_section *
 		if (address_same_host(listener, &upstream) ||
 		    (address_is_any(listener) &&
 		        (address_is_loopback(&upstream) || address_is_any(&upstream))))
-			ini_complain(section, ini_entry(section, "upstream"), complaints,
-			    "`%s` leads back to our own listener; every datagram would go round for ever",
-			    text);
+			return true;
 	}
+	return false;
+}
+
+static void upstream_check(const struct setup *setup, const struct ini_section *section, const char *key,
+    const char *text, struct complaints *complaints)
+{
+	if (setup_leads_back(setup, text))
+		ini_complain(section, ini_entry(section, key), complaints,
+		    "`%s` leads back to our own listener; every datagram would go round for ever", text);
+}
+
+/* The servers that rules move sessions to. */
+static void moves_check(const struct setup *setup, const struct names *names, struct complaints *complaints)
+{
+	const struct config *config = setup->config;
+
+	for (size_t i = 0; i < config->rule_count; i++)
+		for (size_t k = 0; k < config->rules[i].actions.count; k++)
+			if (config->rules[i].actions.all[k].upstream)
+				upstream_check(setup, ini_find(setup->ini, "rule", config->rules[i].name),
+				    "do", names_get(names, config->rules[i].actions.all[k].upstream),
+				    complaints);
 }
 
 static void listen_check(struct setup *setup, struct complaints *complaints)
@@ -357,11 +375,11 @@ static void listen_check(struct setup *setup, struct complaints *complaints)
 				    "`%s` is listed twice",
 				    address_text(&listen->all[i], text, sizeof(text)));
 	if (setup->proxy.upstream && !setup->proxy.is_original)
-		upstream_check(setup, section, setup->proxy.upstream, complaints);
+		upstream_check(setup, section, "upstream", setup->proxy.upstream, complaints);
 	for (size_t i = 0; i < setup->config->device_count; i++)
 		if (setup->config->devices[i].upstream)
 			upstream_check(setup, ini_find(setup->ini, "device", setup->config->devices[i].name),
-			    setup->config->devices[i].upstream, complaints);
+			    "upstream", setup->config->devices[i].upstream, complaints);
 }
 
 /* Anybody who can connect may control the run; from other machines, a token is required. */
@@ -484,6 +502,7 @@ struct setup *setup_new(
 		listeners_check(setup, complaints);
 	if (proxy)
 		listen_check(setup, complaints);
+	moves_check(setup, names, complaints);
 	destination_check(setup, complaints);
 	gateway_keys_check(setup, complaints);
 	workers_check(setup, source, complaints);

@@ -82,6 +82,7 @@ static void handle_outcomes(struct simulation *s)
 				capture_event(s->recorder, outcome.text, outcome.at);
 			log_debug("%s", outcome.text);
 			break;
+		case OUTCOME_UPSTREAM:
 		case OUTCOME_DARK: break; /* nothing but datagrams passes a simulation */
 		case OUTCOME_ENDED:
 			summary_session_ended(s->summary, outcome.session);

@@ -343,6 +343,7 @@ static void outcomes(struct fuzz *f, unsigned how)
 			core_release(f->core, o.datagram);
 			break;
 		case OUTCOME_EVENT: assert(*o.text); break;
+		case OUTCOME_UPSTREAM:
 		case OUTCOME_DARK: break;
 		case OUTCOME_ENDED:
 			assert(o.session->end);

@@ -47,6 +47,7 @@ static void answer(struct core *core)
 		case OUTCOME_SEND: core_sent(core, outcome.datagram, outcome.at); break;
 		case OUTCOME_UNSENT: core_release(core, outcome.datagram); break;
 		case OUTCOME_EVENT: assert(*outcome.text); break;
+		case OUTCOME_UPSTREAM:
 		case OUTCOME_DARK: break;
 		case OUTCOME_ENDED: core_session_release(core, outcome.session); break;
 		}

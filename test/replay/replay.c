@@ -82,6 +82,7 @@ static void outcomes(struct replay *r)
 			core_release(r->core, o.datagram);
 			break;
 		case OUTCOME_EVENT: say(r, o.at, o.text); break;
+		case OUTCOME_UPSTREAM:
 		case OUTCOME_DARK: break;
 		case OUTCOME_ENDED: core_session_release(r->core, o.session); break;
 		}

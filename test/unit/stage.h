@@ -130,6 +130,7 @@ static inline void stage_outcomes(struct stage *stage)
 		case OUTCOME_EVENT:
 			text_add(&stage->text, "%g %s\n", (double)o.at / (double)NS_MS, o.text);
 			break;
+		case OUTCOME_UPSTREAM: break;
 		case OUTCOME_DARK:
 			text_add(&stage->text, "dark s=%u%s%s until %g%s\n", o.session->number,
 			    o.dark[WAY_UP] ? " up" : "", o.dark[WAY_DOWN] ? " down" : "",

@@ -273,10 +273,10 @@ static void test_mistakes(void **state)
 	    {TIMED("do = note\nsize = 5"), "t.ini:4: [rule x] size: " FOREIGN},
 	    {TIMED("do = note\ndirection = up"), "t.ini:4: [rule x] direction: " FOREIGN},
 	    {TIMED("do = drop"), IN_RULE "do: `drop` needs a datagram; a rule with `at` or `every` can do "
-	                                 "blackout, rebind, link and note\n"},
+	                                 "blackout, rebind, link, upstream and note\n"},
 	    {TIMED("do = note\ndo = corrupt"),
 	        "t.ini:4: [rule x] do: `corrupt` needs a datagram; a rule with `at` or `every` "
-	        "can do blackout, rebind, link and note\n"},
+	        "can do blackout, rebind, link, upstream and note\n"},
 	    {RULE("every = 0"), IN_RULE "every: is below 1ms; `every` takes times of at least 1ms\n"},
 	    {RULE("every = 1us-5s"), IN_RULE "every: is below 1ms; `every` takes times of at least 1ms\n"},
 	    /* What can never match is noted, and no error. */

@@ -165,6 +165,7 @@ static void outcomes(struct run *run)
 			core_release(run->core, o.datagram);
 			break;
 		case OUTCOME_EVENT: event(run, &o); break;
+		case OUTCOME_UPSTREAM:
 		case OUTCOME_DARK: break;
 		case OUTCOME_ENDED:
 			for (int way = 0; way < WAYS; way++)
