@@ -19,7 +19,7 @@
 
 const struct command *const command_table[] = {&command_run_row, &command_check_row, &command_simulate_row,
     &command_report_row, &command_replay_rules_row, &command_campaign_row, &command_tell_row,
-    &command_profiles_row, &command_help_row};
+    &command_profiles_row, &command_doctor_row, &command_gateway_setup_row, &command_help_row};
 const size_t command_count = sizeof(command_table) / sizeof(*command_table);
 
 /* Returns the index of an option, given by word or letter; option_count if there is none. */

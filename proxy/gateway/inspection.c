@@ -11,6 +11,8 @@
 
 #include "base/memory.h"
 #include "proxy/gateway/netlink.h"
+#include "proxy/gateway/nft.h"
+#include "proxy/gateway/table.h"
 #include "proxy/gateway/privilege.h"
 
 #define KERNEL_LEAST 5, 12 /* owned tables */
@@ -87,6 +89,52 @@ static void check_capabilities(struct inspection *inspection, const struct setup
 	}
 	if (!missing)
 		inspection_add(inspection, INSPECTED_GOOD, "capabilities", "all that [gateway] needs");
+}
+
+void inspect_privilege(struct inspection *inspection)
+{
+	uint64_t have = privilege_effective();
+	bool all = have >> CAP_NET_ADMIN & have >> CAP_NET_RAW & 1;
+
+	inspection_add(inspection, INSPECTED_GOOD, "capabilities", "%s",
+	    all ? "enough for [gateway], too"
+	        : "enough for a run; [gateway] would need CAP_NET_ADMIN and CAP_NET_RAW");
+}
+
+void inspect_table(struct inspection *inspection, const struct setup *setup)
+{
+	struct table *table;
+	struct text commands = {0};
+	struct error error;
+	struct nft *nft;
+
+	if (!(privilege_effective() >> CAP_NET_ADMIN & 1))
+		return; /* that is wrong enough */
+	nft = nft_open(&error);
+	if (!nft) {
+		inspection_add(inspection, INSPECTED_WRONG, "nftables", "%s", error.text);
+		return;
+	}
+	table = memory_new(1, sizeof(*table));
+	table_fill(table, &setup->gateway);
+	table->mark = UINT32_MAX; /* a name that no run has */
+	for (size_t i = 0; i < setup->proxy.listen.count; i++)
+		table->listen[setup->proxy.listen.all[i].family == FAMILY_IPV6] = setup->proxy.listen.all[i];
+	for (int i = 0; i < 2; i++)
+		table->listen[i].port = table->listen[i].port ? table->listen[i].port : 1;
+	table_create(table, true, &commands);
+	if (nft_try(nft, commands.at, &error))
+		inspection_add(inspection, INSPECTED_WRONG, "nftables",
+		    "the kernel does not take the table: %s; are its modules there? `modprobe -a nf_tables "
+		    "nft_tproxy "
+		    "nft_socket nft_ct nft_fib_inet`",
+		    error.text);
+	else
+		inspection_add(
+		    inspection, INSPECTED_GOOD, "nftables", "the kernel takes the table (tried, not made)");
+	text_free(&commands);
+	free(table);
+	nft_close(nft);
 }
 
 static void check_kernel(struct inspection *inspection)

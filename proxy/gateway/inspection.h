@@ -30,6 +30,11 @@ size_t inspection_wrong(const struct inspection *inspection);
 /* What [gateway] needs: capabilities, kernel, sysctls, interfaces. Changes nothing. */
 void inspect_gateway(struct inspection *inspection, const struct setup *setup);
 
+/* Whether the kernel takes the table: tried without a change. Needs CAP_NET_ADMIN. */
+void inspect_table(struct inspection *inspection, const struct setup *setup);
+/* Which of the capabilities that [gateway] would need there are. */
+void inspect_privilege(struct inspection *inspection);
+
 /* Reads a file of /proc as a number. Returns -1 if it does not exist. */
 long inspect_sysctl(const char *path);
 

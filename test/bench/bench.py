@@ -21,6 +21,7 @@ import tempfile
 import time
 
 import growth
+import rig
 from rig import BUILD, CORES, TOP, WAIT, Proxy, figures, free_port, load, load_words, pin, turn
 
 ROUNDS = 5
@@ -92,6 +93,35 @@ def greatest_rules():
                     "do = corrupt\n" for i in range(1, 6))
     greatest("20 rules, jitter, loss, capture", 1.1,
              ini=f"---\n[link default]\nlatency = 0\njitter = 10us\nloss = 0.1%\n{rules}", capture=True)
+
+
+def gateway(devices, echo=False):
+    """The intercepted path beside the plain one of deadzone itself."""
+    if not rig.own_network():
+        print("gateway: no network namespace can be made (needs root)")
+        return
+    options = {"devices": devices, "window": 128} | ({"echo": True} if echo else {})
+    ini = "max_sessions = 20000\n---\n"
+    turns = [(turn(options, ini=ini, gateway=True), turn(options, ini=ini)) for _ in range(GREATEST_ROUNDS)]
+    ours, theirs = ([one["busiest_ns"] / one["paid"] / 1000 for one in side] for side in zip(*turns))
+    row(f"intercepted, {devices:,} devices{', and back' if echo else ''}: CPU per datagram, of plain", us(ours), us(theirs),
+        [a / b for a, b in zip(ours, theirs)], 1.15)
+
+
+def gateway_sessions():
+    """Memory of the process for each session: to one destination, and of the plain path."""
+    if not rig.own_network():
+        return
+    each = {}
+    for intercepted in (True, False) * ROUNDS:
+        one = Proxy(ini="max_sessions = 20000\n---\n", gateway=intercepted)
+        load(one, devices=1, seconds=0.1)
+        before = one.resident()
+        load(one, devices=10000, seconds=0.5)
+        each.setdefault(intercepted, []).append((one.resident() - before) / 10000)
+        one.stop()
+    row("10,000 intercepted sessions: bytes each, over plain", f"{statistics.median(each[True]):.0f} B", f"{statistics.median(each[False]):.0f} B",
+        [a - b for a, b in zip(each[True], each[False])], 256)
 
 
 def bursts():
@@ -222,7 +252,8 @@ ROWS = {
     "rules-100": lambda: rules(100, 1.15), "rules-1200": lambda: rules(1200, 1.20), "core": core_alone, "waiting": waiting,
     "delay-1000": lambda: delays(1000, False), "delay-10000": lambda: delays(10000, False),
     "precise-1000": lambda: delays(1000, True), "precise-10000": lambda: delays(10000, True),
-    "sessions": sessions, "workers": workers, "flood": flood, **growth.ROWS,
+    "gateway-100": lambda: gateway(100), "gateway-10000": lambda: gateway(10000), "gateway-back": lambda: gateway(100, True),
+    "gateway-sessions": gateway_sessions, "sessions": sessions, "workers": workers, "flood": flood, **growth.ROWS,
 }
 
 

@@ -3,6 +3,7 @@
 
 import atexit
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -42,7 +43,7 @@ def pin(core=None):
 class Proxy:
     """deadzone or the yardstick, on the first core; the capture's thread on the last."""
 
-    def __init__(self, ini=None, forward=(), capture=False, pinned=True):
+    def __init__(self, ini=None, forward=(), capture=False, pinned=True, gateway=False):
         self.port, self.cloud, self.json = free_port(), free_port(), None
         self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
         if ini is None:
@@ -50,11 +51,16 @@ class Proxy:
         else:
             path = pathlib.Path(self.folder.name)
             keys, _, sections = ini.partition("---\n")
-            (path / "bench.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{self.port}\nupstream = 127.0.0.1:{self.cloud}\n"
+            upstream = f"127.0.0.1:{self.cloud}"
+            if gateway:  # devices send to the cloud, by lo; what deadzone sends there has another source address
+                upstream = "original"
+                sections += f"[gateway]\ninterface = lo\nports = {self.cloud}\naddress = 127.1.0.0/16\n"
+            (path / "bench.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{self.port}\nupstream = {upstream}\n"
                                             f"seed = 1\n{keys}\n{sections}")
             self.json = path / "summary.json"
             words = [BUILD / "deadzone", "run", "-q", "-c", path / "bench.ini", "--json", self.json]
             words += ["-w", path / "bench.pcapng"] if capture else []
+        self.to = self.cloud if gateway else self.port
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                         preexec_fn=pin(CORES[0] if pinned else None))
         atexit.register(self.process.kill)  # where something below goes wrong
@@ -78,11 +84,20 @@ class Proxy:
 
 
 def load_words(proxy, cloud=None, **options):
-    words = [BUILD / "bench/load", "--to", proxy.port, "--cloud", cloud or proxy.cloud, "--watch", proxy.process.pid,
+    words = [BUILD / "bench/load", "--to", proxy.to, "--cloud", cloud or proxy.cloud, "--watch", proxy.process.pid,
              "--seconds", SECONDS]
     for name, value in options.items():
         words += [f"--{name}"] if value is True else [f"--{name}", value]
     return [str(word) for word in words]
+
+
+def own_network():
+    """From now on this process is alone in a network namespace, which may be changed at will."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
+        return False
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    return True
 
 
 def figures(text):

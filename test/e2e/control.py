@@ -109,7 +109,7 @@ def errors_are_the_ini_readers_word_for_word(scene):
         if value:
             check_equal((done.returncode, all(line in done.stderr for line in wanted)), (1, True), done.stderr)
     status, answer = api.ask("POST", "/api/v1/do", {"do": "drop"})
-    check_equal((status, answer["error"]), (400, "do: `drop` needs a datagram; blackout, rebind, link and note need none"))
+    check_equal((status, answer["error"]), (400, "do: `drop` needs a datagram; blackout, rebind, link, upstream and note need none"))
     status, answer = api.ask("POST", "/api/v1/rules/eats/fire")
     check_equal((status, "needs a datagram" in answer["error"]), (400, True))
     check_equal(len([e for e in h.events(h.read_capture(proxy.capture)) if "live" in e]), 0, "nothing was changed")

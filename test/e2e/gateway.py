@@ -2,16 +2,26 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Interception on a gateway: devices that cannot be told another server, in network namespaces of a test's own."""
 
+import contextlib
 import os
 import pathlib
+import random
 import re
+import shutil
 import signal
 import socket
 
-from checks import check, check_equal, until
+import dtls
+from checks import Failure, Skip, check, check_equal, run, until
 from harness import deadzone, read_json, run_all, test
 from lab import Lab
 from shark import read_capture, tshark
+
+def need_programs(*names):
+    for name in names:
+        if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin"):
+            raise Skip(f"{name} is not installed")
+
 
 # What a user who does without [gateway] could load.
 OWN_TABLE = """table inet own {
@@ -432,6 +442,210 @@ def live_blackouts_darken_and_end(scene):
     server.sendall(b"passes again")
     check_equal(client.recv(100), b"passes again")
     proxy.stop()
+
+
+# ---- The commands around it ----
+
+
+@test
+def doctor_says_what_is_wrong(scene):
+    lab = Lab(scene)
+    with lab.gateway:
+        scene.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("127.0.0.1", 15684))
+    folder = scene.path("captures")
+    ini = scene.path("doctor.ini", f"[proxy]\nlisten = 127.0.0.1:15684, 127.0.0.1:0\nupstream = original\n[capture]\nfile = {folder}/x.pcapng\n"
+                     "[gateway]\ninterface = wlan0\nports = all\ndark = all\nsource = device\n")
+    lab.gateway.set("net.ipv4.ip_forward", 0)
+    before = lab.rules()
+    found = deadzone("doctor", "-c", ini, **lab.gateway.inside)
+    check_equal([found.returncode, lab.rules()], [1, before])
+    for told in ("WRONG  ports         `127.0.0.1:15684` cannot be listened on: Address already in use: `ss -ulpn`",
+                 "ok     ports         127.0.0.1:0", "WRONG  forwarding    net.ipv4.ip_forward is off", "ok     interface     wlan0 is there",
+                 "ok     nftables      the kernel takes the table (tried, not made)", f"WRONG  disk          {folder}: No such file", "ok     clock"):
+        check(told in found.stdout, f"{told!r} is not in:\n{found.stdout}")
+    folder.mkdir()
+    lab.gateway.set("net.ipv4.ip_forward", 1)
+    ini.write_text(ini.read_text().replace("127.0.0.1:15684, ", ""))
+    found = deadzone("doctor", "-c", ini, **lab.gateway.inside)
+    check_equal(found.returncode, 0, found.stdout)
+    check_equal(deadzone("doctor").returncode, 0)
+    ini.write_text("[proxy]\nlisten = x\n")
+    check_equal(deadzone("doctor", "-c", ini).returncode, 2)
+
+
+@test
+def an_access_point_and_back(scene):
+    need_programs("dnsmasq", "hostapd")
+    lab = Lab(scene)
+    gateway, name = lab.gateway, f"dz{os.getpid() % 1000000}"  # /run is shared with other tests' machines
+    gateway.run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth9", "netns", lab.device.path)
+    gateway.set("net.ipv4.ip_forward", 0)
+    words = ("gateway-setup", "--interface", name, "--uplink", "eth0")
+    state = pathlib.Path(f"/run/deadzone-gateway-{name}")
+
+    def everything():
+        return [lab.rules(), gateway.run("ip", "-4", "-o", "address", "show", "dev", name), gateway.run("cat", "/proc/sys/net/ipv4/ip_forward")]
+
+    before = everything()
+    printed = deadzone(*words, **gateway.inside)
+    check_equal([printed.returncode, everything(), state.exists()], [0, before, False], "printing changes nothing")
+    check_equal(run("sh", "-n", "-c", printed.stdout).returncode, 0)
+    try:
+        done = deadzone(*words, "--apply", **gateway.inside)
+        check_equal(done.returncode, 0, done.stderr)
+        check("10.84.0.1/24" in everything()[1] and everything()[2] == "1\n", everything())
+        check(f'ip saddr 10.84.0.0/24 oifname "eth0" masquerade' in lab.rules(), lab.rules())
+        check_equal(run("dnsmasq", "--test", f"--conf-file={state}/dnsmasq.conf").returncode, 0)
+        again = deadzone(*words, "--apply", **gateway.inside)
+        check_equal(again.returncode, 1)
+        check("is set up already" in again.stderr, again.stderr)
+        lab.device.run("ip", "address", "add", "10.84.0.7/24", "dev", "eth9")
+        lab.device.run("ip", "link", "set", "eth9", "up")
+        with lab.device:
+            client = scene.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            client.bind(("10.84.0.7", 0))
+        client.settimeout(1)
+
+        def answered():  # dnsmasq refuses names, for it knows no server: that is an answer
+            client.sendto(bytes.fromhex("1234010000010000000000000474657374000001 0001"), ("10.84.0.1", 53))
+            with contextlib.suppress(OSError):
+                return client.recv(512)
+            return None
+
+        check(until(answered, "dnsmasq's answer").startswith(b"\x12\x34"), "DNS")
+    finally:
+        undone = deadzone(*words[:3], "--undo", **gateway.inside)
+    check_equal([undone.returncode, everything(), state.exists()], [0, before, False], undone.stderr)
+    check_equal(deadzone(*words[:3], "--undo", **gateway.inside).returncode, 1)
+
+
+@test
+def the_wi_fi_part_is_what_hostapd_takes(scene):
+    need_programs("hostapd")
+    printed = deadzone("gateway-setup", "-i", "wlan0", "--ssid", "a lab", "--country", "DE", "--channel", "36").stdout
+    written = re.search(r"hostapd.conf\" <<'END'\n(.*?)\nEND\n", printed, re.S)[1]
+    check("ssid=a lab" in written and "hw_mode=a" in written and re.search(r"wpa_passphrase=[a-z2-9]{12}$", written), written)
+    told = run("hostapd", scene.path("hostapd.conf", written.replace("interface=wlan0", "interface=no-radio")))
+    check("Failed to initialize driver" in told.stdout and "Line " not in told.stdout and "errors found" not in told.stdout, told.stdout)
+    for wrong, word in ((("--channel", "0"), "channel"), (("--country", "germany"), "country"), (("--network", "10.0.0.0/33"), "prefix"),
+                        (("--ssid", "x" * 33), "SSID"), (("--ssid", "x", "--passphrase", "short"), "passphrase"), (("--ssid", "a\nb"), "printable")):
+        refused = deadzone("gateway-setup", "--interface", "wlan0", *wrong)
+        check_equal(refused.returncode, 2)
+        check(word in refused.stderr, refused.stderr)
+    check_equal(deadzone("gateway-setup").returncode, 2)
+
+
+# ---- Real peers ----
+
+
+def real_server(lab, host):
+    """libcoap's server on the cloud's host, at the ports that devices have built in; gives its DTLS address."""
+    address = f"[{host}]" if ":" in host else host
+    server = lab.scene.program("coap-server-openssl", "-A", host, "-p", 5683, "-k", dtls.KEY, "-h", "hint", "-d", "10", **lab.cloud.inside)
+
+    def answers():
+        return lab.cloud.try_run("coap-client-openssl", "-B", "1", "-m", "get", f"coap://{address}/").stdout.strip()
+
+    until(answers, "coap-server")
+    return server, f"coaps://{address}/firmware"
+
+
+def download(lab, uri, path, source):
+    """PUT and GET of the file by a device whose server address is fixed."""
+    words = ("coap-client-openssl", "-k", dtls.KEY, "-u", dtls.IDENTITY, "-B", "60", "-b", "1024")
+    back = lab.scene.path(f"back{len(uri)}.bin")
+    back.unlink(missing_ok=True)
+    said = [lab.device.try_run(*words, "-m", "put", "-f", path, uri, patience=90), lab.device.try_run(*words, "-m", "get", "-o", back, uri, patience=90)]
+    check(back.exists() and back.read_bytes() == path.read_bytes(), f"{uri}: {[s.stderr[-300:] for s in said]}")
+
+
+@test
+def real_devices_download_byte_for_byte(scene):
+    dtls.need("coap-server-openssl", "coap-client-openssl")
+    for source in ("gateway", "device"):
+        lab = Lab(scene)
+        if source == "gateway":
+            lab.masquerade()
+        servers = [real_server(lab, host) for host in (lab.CLOUD, lab.CLOUD6)]
+        path = scene.path("there.bin")
+        path.write_bytes(random.Random(7).randbytes(20 << 10))
+        proxy = lab.proxy(GATEWAY + f"source = {source}\n[link default]\nlatency = 2ms\njitter = 1ms\n", listen="127.0.0.1:0, [::]:0")
+        for _, uri in servers:
+            download(lab, uri, path, source)
+        summary = proxy.stop()
+        check_equal([(s["cloud"], s["handshakes"]) for s in summary["sessions"]], [(f"{lab.CLOUD}:5684", 1)] * 2 + [(f"[{lab.CLOUD6}]:5684", 1)] * 2)
+        rows = set(tshark(proxy.capture, "-Y", "dtls", "-T", "fields", "-e", "ip.src", "-e", "ip.dst").splitlines())
+        ours = lab.UPLINK if source == "gateway" else lab.DEVICE
+        check({f"{lab.DEVICE}\t{lab.CLOUD}", f"{ours}\t{lab.CLOUD}", f"{lab.CLOUD}\t{ours}", f"{lab.CLOUD}\t{lab.DEVICE}"} <= rows, rows)
+
+
+@test
+def real_names_and_datagrams_go_dark_together(scene):
+    """dnsmasq on the gateway and behind it, DTLS, and a TCP download, of one device."""
+    need_programs("dnsmasq")
+    dtls.need("openssl")
+    lab = Lab(scene)
+    for host, at in ((lab.gateway, lab.GATEWAY), (lab.cloud, lab.CLOUD)):
+        folder = scene.path(f"dns{at}")
+        folder.mkdir()
+        scene.program("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces", f"--listen-address={at}",
+                      f"--address=/cloud.example/{at}", f"--pid-file={folder}/pid", "--user=root", **host.inside)
+    proxy = lab.proxy(GATEWAY + "ports = 53, 5684\ndark = all\n[rule zone]\nscope = device\nbytes = 0:64617267\nlimit = 1\ndo = blackout 3s\n")
+    query = bytes.fromhex("1234010000010000000000000563 6c6f756407 6578616d706c6500 00010001")
+    names = [lab.client(at, 53) for at in (lab.GATEWAY, lab.CLOUD)]
+
+    def resolved(device):
+        device.pending()
+        device.send(query)
+        with contextlib.suppress(Failure):
+            return device.receive(1)[0]
+        return None
+
+    for device, at in zip(names, (lab.GATEWAY, lab.CLOUD), strict=True):
+        check(until(lambda d=device: resolved(d), "dnsmasq").endswith(socket.inet_aton(at)), f"the name at {at}")
+    client, server = tcp_pair(lab)
+    server.sendall(b"x" * 1000)
+    check_equal(client.recv(2000), b"x" * 1000)
+    lab.server()
+    lab.client().send(b"darg")
+    until(lambda: dark(lab) == [lab.DEVICE], "the device to be dark")
+    server.sendall(b"y" * 1000)
+    for device in names:
+        device.send(query)
+    check_equal(client.recv(2000)[:1], b"y")
+    check_equal(dark(lab), [], "the download stalled until the end")
+    for device in names:
+        check(until(lambda d=device: resolved(d), "dnsmasq again"), "names again")
+    summary = proxy.stop()
+    dropped = {s["cloud"]: s["up"]["dropped"].get("blackout") for s in summary["sessions"]}
+    check_equal([dropped[f"{at}:53"] for at in (lab.GATEWAY, lab.CLOUD)], [1, 1])
+
+
+@test
+def a_thousand_destinations(scene):
+    lab = Lab(scene)
+    lab.cloud.run("ip", "route", "add", "local", "10.77.0.0/16", "dev", "lo")
+    lab.gateway.run("ip", "route", "add", "10.77.0.0/16", "via", lab.CLOUD)
+    with lab.cloud:
+        scene.cloud("0.0.0.0", 5684, answer=None)
+    before = sockets_of(lab)
+    proxy = lab.proxy(GATEWAY, keys="idle_timeout = 60s")
+    with lab.device:
+        device = scene.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        device.bind((lab.DEVICE, 0))
+    hosts = [f"10.77.{i // 250}.{i % 250 + 1}" for i in range(1000)]
+    for at in range(0, 1000, 100):
+        for host in hosts[at:at + 100]:
+            device.sendto(host.encode(), (host, 5684))
+        proxy.when_received(at + 100)
+    summary = proxy.stop()
+    check_equal(sorted(s["cloud"] for s in summary["sessions"]), sorted(f"{host}:5684" for host in hosts))
+    check_equal(summary["gateway"]["wlan0"]["intercepted"], 1000)
+    check_equal(sockets_of(lab), before, "all sockets are closed")
+
+
+def sockets_of(lab):
+    return len(lab.gateway.run("cat", "/proc/net/udp").splitlines())
 
 
 if __name__ == "__main__":
