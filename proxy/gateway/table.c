@@ -221,16 +221,29 @@ static void add_redirections(struct text *out, const struct table *table)
 	}
 }
 
+static bool intercepts_dhcp(const struct table *table)
+{
+	static const uint16_t dhcp[] = {67, 68, 546, 547};
+
+	for (uint32_t i = 0; i < table->port_count; i++)
+		for (int k = 0; k < 4; k++)
+			if (table->ports[i].low <= dhcp[k] && table->ports[i].high >= dhcp[k])
+				return true;
+	return false;
+}
+
 static void add_intercept(struct text *out, const struct table *table)
 {
 	for (int i = 0; i < 2; i++)
 		if (!table->listen[i].family)
 			add_rule(out, table, "intercept", "meta nfproto ipv%d return", i ? 6 : 4);
-	add_rule(out, table, "intercept", "fib daddr type { broadcast, multicast } return");
+	add_ports(out, table); /* what tells most apart comes first */
+	add_rule(out, table, "intercept", "meta pkttype { broadcast, multicast } return");
 	add_rule(out, table, "intercept", "ip daddr { 0.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } return");
-	add_rule(out, table, "intercept", "ip6 daddr { fe80::/10, ff00::/8 } return");
-	add_rule(out, table, "intercept", "udp dport { 67, 68, 546, 547 } return comment \"DHCP\"");
-	add_ports(out, table);
+	if (table->listen[1].family)
+		add_rule(out, table, "intercept", "ip6 daddr { fe80::/10, ff00::/8 } return");
+	if (intercepts_dhcp(table))
+		add_rule(out, table, "intercept", "udp dport { 67, 68, 546, 547 } return comment \"DHCP\"");
 	if (table->has_address)
 		add_condition(out, table, "saddr", &table->address, false);
 	if (table->has_destination)
@@ -274,8 +287,15 @@ static void add_rules(struct text *out, const struct table *table)
 	}
 	if (table->is_dark_all)
 		add_dark_rules(out, table, "arrive", "up", "saddr", neighbours);
-	add_rule(out, table, "answer",
-	    "meta l4proto udp socket transparent 1 notrack meta mark set meta mark | 0x%x", table->mark);
+	/* With source = device, what goes to the clouds is not tracked, either. */
+	if (table->by_device)
+		add_rule(out, table, "answer",
+		    "meta l4proto udp socket transparent 1 notrack meta mark set meta mark | 0x%x",
+		    table->mark);
+	else
+		add_rule(out, table, "answer",
+		    "oifname %s meta l4proto udp socket transparent 1 notrack meta mark set meta mark | 0x%x",
+		    devices.at, table->mark);
 	if (table->is_dark_all) {
 		add_rule(out, table, "leave", "oifname != %s accept", devices.at);
 		add_rule(out, table, "leave", "meta mark & 0x%x == 0x%x meta l4proto udp accept", table->mark,

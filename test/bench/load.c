@@ -2,12 +2,14 @@
 /*
  * load: devices and their cloud in one thread, for measuring what stands between them.
  *
- *   load --to PORT --cloud PORT [--devices N] [--size BYTES] [--window N | --rate N] [--burst N] [--echo]
+ *   load --to [ADDR:]PORT --cloud [ADDR:]PORT [--from ADDR] [--cloud-net PATH] [--devices N] [--size BYTES]
+ * [--window N | --rate N] [--burst N] [--echo]
  *        [--delay US] [--watch PID] [--seconds S]
  *
- * All on 127.0.0.1; each device has a source address of its own, from 127.1.0.1 up. A closed loop keeps
- * `window` datagrams on their way, an open one sends `rate` a second. Bursts of one device go to the kernel
- * as one (UDP_SEGMENT). The cloud takes them in, or with --echo sends them back.
+ * On 127.0.0.1 unless told otherwise; each device has a source address of its own, from 127.1.0.1 (--from)
+ * up. The cloud may be in another network namespace (--cloud-net). A closed loop keeps `window` datagrams on
+ * their way, an open one sends `rate` a second. Bursts of one device go to the kernel as one (UDP_SEGMENT).
+ * The cloud takes them in, or with --echo sends them back.
  *
  * First every device sends once and is waited for, then there is half a second of warming up (not with
  * --cold). Prints one line of key=value: `sent` and `got` (with --echo: back at the device), `us_min`,
@@ -19,10 +21,12 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -49,6 +53,8 @@ struct mark {
 
 struct options {
 	struct sockaddr_in to, cloud;
+	uint32_t from;
+	const char *cloud_net;
 	unsigned devices, first, size, window, burst;
 	double rate, seconds;
 	int64_t delay_ns;
@@ -128,7 +134,7 @@ static void add(struct msghdr *header, int level, int type, const void *data, si
 static void prepare(struct load *l, struct msghdr *header, struct iovec *vector, struct control *control,
     uint8_t *bytes, uint64_t at)
 {
-	struct in_pktinfo from = {.ipi_spec_dst.s_addr = htonl(0x7f010001u + l->o.first + l->next)};
+	struct in_pktinfo from = {.ipi_spec_dst.s_addr = htonl(l->o.from + l->o.first + l->next)};
 	uint16_t segment = (uint16_t)l->o.size;
 	struct mark mark = {.sent_ns = at, .number = l->numbered, .round = l->round, .device = l->next};
 
@@ -473,11 +479,37 @@ static void measure(struct load *l)
 	    (double)(after.waited - before.waited) / 1e9 / seconds, opening, kernels);
 }
 
-static struct sockaddr_in port_of(const char *text)
+static struct sockaddr_in end_of(const char *text)
 {
-	return (struct sockaddr_in){.sin_family = AF_INET,
-	    .sin_port = htons((uint16_t)atoi(text)),
+	const char *colon = strchr(text, ':');
+	char host[INET_ADDRSTRLEN];
+	struct sockaddr_in end = {.sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)atoi(colon ? colon + 1 : text)),
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	snprintf(host, sizeof(host), "%.*s", colon ? (int)(colon - text) : 0, text);
+	if (colon)
+		inet_pton(AF_INET, host, &end.sin_addr);
+	return end;
+}
+
+/* Opens the cloud's socket, in its own network namespace if it has one. */
+static int open_cloud(const struct options *o)
+{
+	int room = o->deaf ? 0 : ROOM_FOR_BURSTS, home, there, fd;
+
+	if (!o->cloud_net)
+		return open_socket(&o->cloud, room);
+	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	there = open(o->cloud_net, O_RDONLY | O_CLOEXEC);
+	if (home < 0 || there < 0 || setns(there, CLONE_NEWNET))
+		die(o->cloud_net);
+	fd = open_socket(&o->cloud, room);
+	if (setns(home, CLONE_NEWNET))
+		die("setns");
+	close(home);
+	close(there);
+	return fd;
 }
 
 static void options_read(int count, char **words, struct options *o)
@@ -486,14 +518,16 @@ static void options_read(int count, char **words, struct options *o)
 	    {"devices", 1, NULL, 'n'}, {"first", 1, NULL, 'f'}, {"size", 1, NULL, 's'},
 	    {"window", 1, NULL, 'w'}, {"rate", 1, NULL, 'r'}, {"burst", 1, NULL, 'b'}, {"echo", 0, NULL, 'e'},
 	    {"deaf", 0, NULL, 'D'}, {"cold", 0, NULL, 'C'}, {"delay", 1, NULL, 'd'}, {"watch", 1, NULL, 'p'},
-	    {"seconds", 1, NULL, 'T'}, {NULL, 0, NULL, 0}};
+	    {"from", 1, NULL, 'F'}, {"cloud-net", 1, NULL, 'N'}, {"seconds", 1, NULL, 'T'},
+	    {NULL, 0, NULL, 0}};
 	int name;
 
-	*o = (struct options){.devices = 1, .size = 100, .window = 256, .burst = 1, .seconds = 1};
+	*o = (struct options){
+	    .from = 0x7f010001, .devices = 1, .size = 100, .window = 256, .burst = 1, .seconds = 1};
 	while ((name = getopt_long(count, words, "", names, NULL)) != -1) {
 		switch (name) {
-		case 't': o->to = port_of(optarg); break;
-		case 'c': o->cloud = port_of(optarg); break;
+		case 't': o->to = end_of(optarg); break;
+		case 'c': o->cloud = end_of(optarg); break;
 		case 'n': o->devices = (unsigned)atoi(optarg); break;
 		case 's': o->size = (unsigned)atoi(optarg); break;
 		case 'w': o->window = (unsigned)atoi(optarg); break;
@@ -505,6 +539,8 @@ static void options_read(int count, char **words, struct options *o)
 		case 'C': o->cold = true; break;
 		case 'd': o->delay_ns = atoll(optarg) * 1000; break;
 		case 'p': o->watch = atoi(optarg); break;
+		case 'F': o->from = ntohl(inet_addr(optarg)); break;
+		case 'N': o->cloud_net = optarg; break;
 		case 'T': o->seconds = atof(optarg); break;
 		default: exit(2);
 		}
@@ -531,7 +567,7 @@ int main(int count, char **words)
 	load.late = malloc(SAMPLES_MAX * sizeof(*load.late));
 	assert(load.out && load.in && load.late);
 	load.device = open_socket(NULL, ROOM_FOR_BURSTS);
-	load.cloud = open_socket(&load.o.cloud, load.o.deaf ? 0 : ROOM_FOR_BURSTS);
+	load.cloud = open_cloud(&load.o);
 	measure(&load);
 	return 0;
 }

@@ -3,7 +3,6 @@
 
 import atexit
 import contextlib
-import ctypes
 import json
 import os
 import pathlib
@@ -11,9 +10,12 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(TOP / "test/e2e"))
+import lab  # noqa: E402
 BUILD = TOP / "build"
 SECONDS = 1.0  # of a turn
 CORES = sorted(os.sched_getaffinity(0))
@@ -30,9 +32,12 @@ def free_port():
             return port
 
 
-def pin(core=None):
-    """For a helper before it starts: on that core, and with the signals that nohup or a shell has it ignore."""
+def pin(core=None, host=None):
+    """For a helper before it starts: on that core, in that network, and with the signals that nohup or a shell has it
+    ignore."""
     def prepare():
+        if host:
+            lab.enter(host.fd)
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         if core is not None:
@@ -43,7 +48,7 @@ def pin(core=None):
 class Proxy:
     """deadzone or the yardstick, on the first core; the capture's thread on the last."""
 
-    def __init__(self, ini=None, forward=(), capture=False, pinned=True, gateway=False):
+    def __init__(self, ini=None, forward=(), capture=False, pinned=True, network=None):
         self.port, self.cloud, self.json = free_port(), free_port(), None
         self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
         if ini is None:
@@ -51,18 +56,15 @@ class Proxy:
         else:
             path = pathlib.Path(self.folder.name)
             keys, _, sections = ini.partition("---\n")
-            upstream = f"127.0.0.1:{self.cloud}"
-            if gateway:  # devices send to the cloud, by lo; what deadzone sends there has another source address
-                upstream = "original"
-                sections += f"[gateway]\ninterface = lo\nports = {self.cloud}\naddress = 127.1.0.0/16\n"
-            (path / "bench.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{self.port}\nupstream = {upstream}\n"
+            listen, upstream = (network.ends if network else (f"127.0.0.1:{self.port}", f"127.0.0.1:{self.cloud}"))
+            (path / "bench.ini").write_text(f"[proxy]\nlisten = {listen}\nupstream = {upstream}\n"
                                             f"seed = 1\n{keys}\n{sections}")
             self.json = path / "summary.json"
             words = [BUILD / "deadzone", "run", "-q", "-c", path / "bench.ini", "--json", self.json]
             words += ["-w", path / "bench.pcapng"] if capture else []
-        self.to = self.cloud if gateway else self.port
+        self.network = network
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        preexec_fn=pin(CORES[0] if pinned else None))
+                                        preexec_fn=pin(CORES[0] if pinned else None, network and network.gateway))
         atexit.register(self.process.kill)  # where something below goes wrong
         for line in self.process.stdout:
             if "ready" in line:
@@ -84,20 +86,35 @@ class Proxy:
 
 
 def load_words(proxy, cloud=None, **options):
-    words = [BUILD / "bench/load", "--to", proxy.to, "--cloud", cloud or proxy.cloud, "--watch", proxy.process.pid,
+    words = [BUILD / "bench/load", "--to", proxy.port, "--cloud", cloud or proxy.cloud, "--watch", proxy.process.pid,
              "--seconds", SECONDS]
+    if proxy.network:
+        words[1:5] = proxy.network.load_words
     for name, value in options.items():
         words += [f"--{name}"] if value is True else [f"--{name}", value]
     return [str(word) for word in words]
 
 
-def own_network():
-    """From now on this process is alone in a network namespace, which may be changed at will."""
-    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
-        return False
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    return True
+class Network(lab.Lab):
+    """Devices, a gateway and a cloud on hosts of their own, for interception and for the plain path beside it."""
+
+    DEVICES = "10.1.0.0/16"
+
+    def __init__(self, intercepts):
+        self._stack = contextlib.ExitStack()
+        super().__init__(self)
+        self.device.run("ip", "route", "add", "local", self.DEVICES, "dev", "lo")
+        self.gateway.run("ip", "route", "add", self.DEVICES, "via", self.DEVICE)
+        self.ends = ("127.0.0.1:15684", "original") if intercepts else (f"{self.GATEWAY}:15684", f"{self.CLOUD}:5684")
+        to = f"{self.CLOUD}:5684" if intercepts else self.ends[0]
+        self.load_words = ["--to", to, "--cloud", f"{self.CLOUD}:5684", "--from", "10.1.0.1", "--cloud-net", self.cloud.path]
+
+    def keep(self, thing):
+        self._stack.callback(thing.close)
+        return thing
+
+    def close(self):
+        self._stack.close()
 
 
 def figures(text):
@@ -106,7 +123,7 @@ def figures(text):
 
 def load(proxy, pinned=True, **options):
     done = subprocess.run(load_words(proxy, **options), stdout=subprocess.PIPE, text=True, check=True,
-                          timeout=WAIT, preexec_fn=pin(CORES[-1] if pinned else None))
+                          timeout=WAIT, preexec_fn=pin(CORES[-1] if pinned else None, proxy.network and proxy.network.device))
     return figures(done.stdout)
 
 
