@@ -151,11 +151,13 @@ struct session {
 	struct link_state first_link; /* most sessions use only one */
 
 	struct session *older, *newer; /* all live sessions, in order of opening */
-	struct session *silent_older,
-	    *silent_newer; /* unanswered sessions, in order of their latest datagram */
+	union {
+		struct session *silent_older; /* unanswered sessions, in order of their latest datagram */
+		ns_t ended;                   /* of a session that has ended */
+	};
+	struct session *silent_newer;
 	struct link_user user;
 	uint64_t identity_key;
-	ns_t ended;
 	struct station *station; /* all sessions of its device; NULL: not needed, or memory is out */
 	struct session *station_next;
 	struct followed *followed; /* its connection ID, for follow_cid */
@@ -173,7 +175,7 @@ struct session {
 	struct address cloud; /* FAMILY_NONE: not known yet */
 
 	/* core_limits.transport_size bytes for the caller, initially zero */
-	_Alignas(CACHE_LINE) uint8_t room[];
+	_Alignas(8) uint8_t room[];
 };
 
 _Static_assert(

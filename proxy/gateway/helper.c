@@ -185,7 +185,7 @@ static int change(struct helper *helper)
 
 	after.mark = helper->table.mark;
 	memcpy(after.listen, helper->table.listen, sizeof(after.listen));
-	table_change(&after, &commands);
+	table_change(&helper->table, &after, &commands);
 	status = run_commands(helper, &commands, &error);
 	text_free(&commands);
 	if (status)

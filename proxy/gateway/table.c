@@ -316,12 +316,21 @@ static void add_counters(struct text *out, const struct table *table)
 			    table->interfaces[i]);
 }
 
-void table_create(const struct table *table, bool is_owned, struct text *out)
+/* A base chain costs each packet that passes its hook, so there is `leave` only where it has rules. */
+static void add_chains(struct text *out, const struct table *table)
 {
 	static const char *const chains[] = {"intercept",
 	    "arrive { type filter hook prerouting priority raw; }",
 	    "answer { type filter hook output priority raw; }",
 	    "leave { type filter hook postrouting priority filter; }"};
+	char name[TABLE_NAME_SIZE];
+
+	for (int i = 0; i < (table->is_dark_all ? 4 : 3); i++)
+		text_add(out, "add chain inet %s %s\n", table_name(table, name), chains[i]);
+}
+
+void table_create(const struct table *table, bool is_owned, struct text *out)
+{
 	static const char *const sets[] = {"dark-up4 { type ipv4_addr; }", "dark-up6 { type ipv6_addr; }",
 	    "dark-down4 { type ipv4_addr; }", "dark-down6 { type ipv6_addr; }"};
 	char name[TABLE_NAME_SIZE];
@@ -330,17 +339,19 @@ void table_create(const struct table *table, bool is_owned, struct text *out)
 	text_add(out, "create table inet %s%s\n", name, is_owned ? " { flags owner; }" : "");
 	for (int i = 0; i < 4; i++)
 		text_add(out, "add set inet %s %s\n", name, sets[i]);
-	for (int i = 0; i < 4; i++)
-		text_add(out, "add chain inet %s %s\n", name, chains[i]);
+	add_chains(out, table);
 	add_counters(out, table);
 	add_rules(out, table);
 }
 
-void table_change(const struct table *table, struct text *out)
+void table_change(const struct table *before, const struct table *table, struct text *out)
 {
 	char name[TABLE_NAME_SIZE];
 
 	text_add(out, "flush table inet %s\n", table_name(table, name));
+	if (before->is_dark_all && !table->is_dark_all)
+		text_add(out, "delete chain inet %s leave\n", name);
+	add_chains(out, table);
 	add_counters(out, table);
 	add_rules(out, table);
 }

@@ -4,11 +4,13 @@
  *
  * The table deadzone-MARK has these chains:
  *
- *   arrive     hook prerouting, priority raw: datagrams from the devices that are to be intercepted get the
- * mark, are not tracked, and go to deadzone's listener (tproxy); with `dark = all`, the rest of dark devices
- * is dropped; what passes by is counted intercept  which datagrams those are answer     hook output, priority
- * raw: what deadzone's transparent sockets send is not tracked, and marked leave      hook postrouting: with
- * `dark = all`, what goes to dark devices, except deadzone's answers, is dropped
+ *   arrive     hook prerouting, priority raw: what devices send; what is to be intercepted gets the mark, is
+ *              not tracked, and goes to deadzone's listener (tproxy); the rest is counted
+ *   intercept  which datagrams those are
+ *   answer     hook output, priority raw: what deadzone's transparent sockets send is not tracked, and marked
+ *   leave      hook postrouting, with `dark = all` only: drops what goes to dark devices, but answers
+ *
+ * With `dark = all`, `arrive` also drops what dark devices send past deadzone.
  *
  * Connection tracking is left out so that no entry without NAT remains when deadzone ends: a device's flow
  * then goes on with the masquerading of the uplink.
@@ -49,8 +51,8 @@ bool table_is_valid(const struct table *table);
 const char *table_name(const struct table *table, char name[TABLE_NAME_SIZE]);
 /* The commands that make the table; with `is_owned`, it goes when its netlink socket is closed. */
 void table_create(const struct table *table, bool is_owned, struct text *out);
-/* The commands that replace the rules of a table that exists; its counters go on. */
-void table_change(const struct table *table, struct text *out);
+/* The commands that make the table `before` into `table`; its counters go on. */
+void table_change(const struct table *before, const struct table *table, struct text *out);
 /* Adds devices' addresses to, or removes them from, those that are dark one way. All are of one family. */
 void table_dark(const struct table *table, enum way way, bool is_dark, const struct address *addresses,
     size_t count, struct text *out);

@@ -79,19 +79,21 @@ struct port_expiry {
 
 /* A session's path to its cloud; lies in the session's `room`. */
 struct transport {
-	struct port first_port; /* most sessions have no other */
-	struct session *session;
+	struct port first_port;     /* most sessions have no other */
 	struct port *port;          /* the current one, linked to the older ones */
 	struct upstream *upstream;  /* NULL: the cloud is `device_side`, the original destination */
 	struct used_ports *used;    /* from the second mapping on */
 	struct address device_side; /* local address that the device sends to, or its destination */
-	unsigned interface;         /* index, with `device_side` */
-	unsigned source;            /* index of the source address to try first */
 	union {
 		struct transport *waiting_next; /* in relay->waiting, while the session is unresolved */
 		ns_t retry_at;                  /* otherwise: no new attempt before this, after a failure */
 	};
 };
+
+static inline struct session *transport_session(const struct transport *transport)
+{
+	return (struct session *)(void *)((uint8_t *)(uintptr_t)transport - offsetof(struct session, room));
+}
 
 /* The last port numbers of a session, a ring. */
 struct used_ports {
@@ -144,7 +146,6 @@ struct relay {
 	ns_t now; /* last reading of the clock */
 	struct stamps stamps;
 	ns_t wall_offset;
-	unsigned next_source;
 	uint64_t closed_drops; /* kernel drops of closed upstream sockets */
 	uint64_t icmp_errors;
 	ns_t event_second;                          /* the second that the next two refer to */

@@ -30,7 +30,6 @@ static void outgoing_init(
 	outgoing->to = &session->device;
 	if (inlet->listener->everywhere || inlet->answers) {
 		outgoing->from = &transport->device_side;
-		outgoing->interface = transport->interface;
 	}
 }
 

@@ -120,14 +120,12 @@ static void read_control(struct received *received, struct msghdr *header)
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			received->to.family = FAMILY_IPV4;
 			memcpy(received->to.ip, &info.ipi_addr, 4);
-			received->interface = (unsigned)info.ipi_ifindex;
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			struct in6_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			received->to.family = FAMILY_IPV6;
 			memcpy(received->to.ip, &info.ipi6_addr, 16);
-			received->interface = info.ipi6_ifindex;
 		} else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_ORIGDSTADDR) ||
 		           (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR)) {
 			struct sockaddr_storage to = {0};
@@ -193,7 +191,7 @@ static void write_control(struct msghdr *header, const struct outgoing *outgoing
 		memcpy(&info.ipi_spec_dst, outgoing->from->ip, 4);
 		control_add(header, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 	} else if (outgoing->from) {
-		struct in6_pktinfo info = {.ipi6_ifindex = outgoing->to->scope ? outgoing->interface : 0};
+		struct in6_pktinfo info = {.ipi6_ifindex = outgoing->to->scope};
 
 		memcpy(&info.ipi6_addr, outgoing->from->ip, 16);
 		control_add(header, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
@@ -230,8 +228,7 @@ static int run_length(const struct outgoing *first, int count)
 
 		total += next->size;
 		if (!next->size || next->size > first->size || total > SEGMENTED_MAX ||
-		    next->to != first->to || next->from != first->from || next->tos != first->tos ||
-		    next->interface != first->interface)
+		    next->to != first->to || next->from != first->from || next->tos != first->tos)
 			break;
 		length++;
 		if (next->size < first->size)

@@ -27,7 +27,6 @@ struct received {
 	struct address from;   /* with BATCH_UNCONNECTED only */
 	struct address to;     /* address that it was sent to, of a transparent listener with its port;
 	                          FAMILY_NONE: unknown */
-	unsigned interface;    /* index, with `to` */
 	ns_t stamp;            /* when the kernel received it, CLOCK_REALTIME; 0: unknown */
 	uint32_t kernel_drops; /* on this socket so far, if has_kernel_drops */
 	bool has_kernel_drops;
@@ -53,7 +52,6 @@ struct outgoing {
 	size_t size;
 	const struct address *to;   /* NULL on a connected socket */
 	const struct address *from; /* NULL: the kernel's choice */
-	unsigned interface;
 	uint8_t tos;
 };
 

@@ -63,7 +63,7 @@ static void ports_close_older(struct relay *relay, struct port *port)
 		struct port *old = port->older;
 
 		port->older = old->older;
-		port->transport->session->old_ports--;
+		transport_session(port->transport)->old_ports--;
 		port_close(relay, old, REASON_ERROR);
 	}
 }
@@ -110,12 +110,14 @@ static const struct address *source_of(const struct transport *transport)
 {
 	static const struct address any;
 	const struct addresses *source = &relay_of(transport)->setup->proxy.source;
-	unsigned wanted = transport->source + transport->session->nat.addresses;
+	/* In turn: sessions are numbered as they begin. */
+	unsigned wanted = transport_session(transport)->number - 1 +
+	                  transport_session(transport)->nat.addresses;
 
 	for (size_t tries = 0; tries < source->count; tries++) {
 		const struct address *candidate = &source->all[(wanted + tries) % source->count];
 
-		if (candidate->family == transport->session->cloud.family)
+		if (candidate->family == transport_session(transport)->cloud.family)
 			return candidate;
 	}
 	return &any;
@@ -141,7 +143,7 @@ static bool is_scarce(int error)
 static int connect_once(struct transport *transport, struct address *local, struct error *error)
 {
 	struct relay *relay = relay_of(transport);
-	const struct session *session = transport->session;
+	const struct session *session = transport_session(transport);
 	int fd = socket_connect(&session->cloud, source_of(transport), &relay->socket_options, local, error);
 
 	if (!relay->is_by_device || fd < 0 || address_same_host(local, &session->cloud))
@@ -198,16 +200,16 @@ static void port_connect(struct transport *transport, ns_t now)
 	if (port->out.fd < 0) {
 		transport->retry_at = now + RETRY;
 		if (!relay->warned_socket)
-			log_error(
-			    "session %u cannot reach its cloud: %s", transport->session->number, error.text);
+			log_error("session %u cannot reach its cloud: %s",
+			    transport_session(transport)->number, error.text);
 		relay->warned_socket = true;
 		outlet_drop(&port->out, REASON_ERROR);
 		return;
 	}
-	transport->session->port = port->out.local.port;
+	transport_session(transport)->port = port->out.local.port;
 	if (relay->recorder && transport->upstream && upstream_host(transport->upstream))
-		capture_host(relay->recorder, &transport->session->cloud, upstream_host(transport->upstream),
-		    relay_wall(relay, now));
+		capture_host(relay->recorder, &transport_session(transport)->cloud,
+		    upstream_host(transport->upstream), relay_wall(relay, now));
 	/* The wait for the address is not part of the link's delay. */
 	for (struct datagram *d = port->out.waiting.first; d; d = d->next) {
 		d->due = now;
@@ -251,14 +253,14 @@ static bool port_change(struct transport *transport, uint32_t mapping, ns_t now)
 	transport->port = fresh;
 	port_init(transport->port, relay, transport, mapping);
 	transport->port->older = old;
-	transport->session->old_ports++;
+	transport_session(transport)->old_ports++;
 	port_start_expiry(relay, old);
 	for (last_kept = old; last_kept->older && ++count < PORTS_OLD_MAX; last_kept = last_kept->older)
 		;
 	ports_close_older(relay, last_kept);
 	port_connect(transport, now);
 	if (transport->port->out.fd >= 0)
-		core_event(relay->core, transport->session, now, "nat-rebound port=%u",
+		core_event(relay->core, transport_session(transport), now, "nat-rebound port=%u",
 		    transport->port->out.local.port);
 	return true;
 }
@@ -267,9 +269,9 @@ static void wait_for_lookup(struct transport *transport)
 {
 	struct relay *relay = relay_of(transport);
 
-	if (transport->session->unresolved)
+	if (transport_session(transport)->unresolved)
 		return;
-	transport->session->unresolved = true;
+	transport_session(transport)->unresolved = true;
 	transport->waiting_next = relay->waiting;
 	relay->waiting = transport;
 }
@@ -279,12 +281,12 @@ static void waiting_remove(struct relay *relay, struct transport *transport)
 {
 	struct transport **link = &relay->waiting;
 
-	if (!transport->session->unresolved)
+	if (!transport_session(transport)->unresolved)
 		return;
 	while (*link != transport)
 		link = &(*link)->waiting_next;
 	*link = transport->waiting_next;
-	transport->session->unresolved = false;
+	transport_session(transport)->unresolved = false;
 	transport->retry_at = 0;
 }
 
@@ -313,11 +315,12 @@ static struct upstream *server_of(struct relay *relay, const struct session *ses
 
 static enum upstream_state resolve(struct transport *transport, ns_t now)
 {
-	enum family family = (enum family)transport->session->device.family;
+	enum family family = (enum family)transport_session(transport)->device.family;
 
 	if (transport->upstream)
-		return upstream_resolve(transport->upstream, family, now, &transport->session->cloud);
-	transport->session->cloud = transport->device_side;
+		return upstream_resolve(
+		    transport->upstream, family, now, &transport_session(transport)->cloud);
+	transport_session(transport)->cloud = transport->device_side;
 	return UPSTREAM_KNOWN;
 }
 
@@ -326,10 +329,8 @@ void transport_open(struct relay *relay, struct session *session)
 	struct transport *transport = (struct transport *)session->room;
 	ns_t now = clock_now();
 
-	transport->session = session;
 	transport->port = &transport->first_port;
 	port_init(transport->port, relay, transport, 1);
-	transport->source = relay->next_source++;
 	transport->device_side = relay->is_original ? relay->entrances[session->entrance].destination
 	                                            : relay->listeners[session->entrance].bound;
 	transport->upstream = server_of(relay, session);
@@ -347,13 +348,13 @@ bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now)
 	if (port->out.fd >= 0 && mapping > port->mapping && !port_change(transport, mapping, now))
 		return false;
 	port = transport->port;
-	if (port->out.fd >= 0 || transport->session->unresolved)
+	if (port->out.fd >= 0 || transport_session(transport)->unresolved)
 		return true;
 	if (now < transport->retry_at)
 		return false;
 	handle_state(transport, resolve(transport, now), now);
 	port->mapping = mapping;
-	return port->out.fd >= 0 || transport->session->unresolved;
+	return port->out.fd >= 0 || transport_session(transport)->unresolved;
 }
 
 /* ---- Moving to another server ---- */
@@ -380,7 +381,7 @@ static void port_replace(struct transport *transport, struct port *port)
 	port->is_left = false;
 	port->older = old;
 	transport->port = port;
-	transport->session->old_ports++;
+	transport_session(transport)->old_ports++;
 	port_start_expiry(relay, old);
 	for (last_kept = old; last_kept->older && ++count < PORTS_OLD_MAX; last_kept = last_kept->older)
 		;
@@ -401,7 +402,7 @@ static struct port *port_take_back(struct transport *transport, const struct add
 		if (!address_equal(&peer, cloud))
 			continue;
 		newer->older = port->older;
-		transport->session->old_ports--;
+		transport_session(transport)->old_ports--;
 		expiry_free(relay_of(transport), port->port_expiry);
 		port->port_expiry = NULL;
 		return port;
@@ -436,14 +437,14 @@ static struct port *port_open_beside(
 
 static void move_failed(struct transport *transport, ns_t now, const char *why)
 {
-	core_event(relay_of(transport)->core, transport->session, now, "upstream-failed %s", why);
+	core_event(relay_of(transport)->core, transport_session(transport), now, "upstream-failed %s", why);
 }
 
 static void move_to(
     struct transport *transport, struct upstream *upstream, const struct address *cloud, ns_t now)
 {
 	struct relay *relay = relay_of(transport);
-	struct session *session = transport->session;
+	struct session *session = transport_session(transport);
 	struct port *port;
 	struct error error;
 
@@ -474,7 +475,7 @@ static void move_to(
 static void try_move(struct transport *transport, ns_t now)
 {
 	struct relay *relay = relay_of(transport);
-	struct session *session = transport->session;
+	struct session *session = transport_session(transport);
 	struct upstream *upstream = server_of(relay, session);
 	enum family family = (enum family)transport->port->out.local.family;
 	struct address cloud = transport->device_side;
@@ -533,10 +534,10 @@ void transport_on_resolved(void *user, struct upstream *upstream)
 		struct transport *next = transport->waiting_next;
 
 		if (transport->upstream == upstream) {
-			transport->session->unresolved = false;
+			transport_session(transport)->unresolved = false;
 			handle_state(transport,
-			    upstream_peek(upstream, (enum family)transport->session->device.family,
-			        &transport->session->cloud),
+			    upstream_peek(upstream, (enum family)transport_session(transport)->device.family,
+			        &transport_session(transport)->cloud),
 			    now);
 		} else {
 			transport->waiting_next = others;
@@ -555,11 +556,12 @@ void transport_on_resolved(void *user, struct upstream *upstream)
 
 void transport_close(struct relay *relay, struct transport *transport)
 {
-	relay->moving -= transport->session->moving;
-	transport->session->moving = false;
+	relay->moving -= transport_session(transport)->moving;
+	transport_session(transport)->moving = false;
 	waiting_remove(relay, transport);
 	ports_close_older(relay, transport->port);
-	port_close(relay, transport->port, transport->session->end ? REASON_MAX_SESSIONS : REASON_ERROR);
-	transport->session->transport = NULL;
+	port_close(
+	    relay, transport->port, transport_session(transport)->end ? REASON_MAX_SESSIONS : REASON_ERROR);
+	transport_session(transport)->transport = NULL;
 	free(transport->used);
 }

@@ -313,7 +313,6 @@ static struct session *session_for(struct relay *relay, struct listener *listene
 	transport = session->transport;
 	if (listener->everywhere && !listener->is_transparent && received->to.family) {
 		transport->device_side = local_address_of(listener, received);
-		transport->interface = received->interface;
 	}
 	return session;
 }
@@ -351,7 +350,7 @@ static void handle_datagram(struct relay *relay, struct listener *listener, stru
 	    .at = arrival_time(relay, received),
 	    .mapping = port ? port->mapping : 0,
 	    .is_filtered = port && port->is_left};
-	struct session *session = transport ? transport->session : NULL;
+	struct session *session = transport ? transport_session(transport) : NULL;
 	struct verdict verdict;
 	struct capture_path path;
 
@@ -449,7 +448,7 @@ static void prefetch_ports(const struct relay *relay, int count)
 		cache_prefetch(ready_peek(relay->ready, i), 0, offsetof(struct transport, used));
 	for (int i = 0; i < count; i++)
 		if ((port = ready_port(relay, i)))
-			core_prefetch_session(port->transport->session);
+			core_prefetch_session(transport_session(port->transport));
 }
 
 /* Reads and handles up to `max` messages of a listener or a port; the other is NULL. Returns how many. */
@@ -554,7 +553,7 @@ static void count_port_read(struct port *port)
 
 static void read_port(struct relay *relay, struct port *port)
 {
-	struct session *session = port->transport->session;
+	struct session *session = transport_session(port->transport);
 	int count;
 
 	/* Keeps the session in memory if it ends below. */
