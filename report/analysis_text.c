@@ -236,10 +236,12 @@ static void print_moves(const struct analysis *analysis, const struct analysis_s
 
 static void print_session(const struct analysis *analysis, const struct analysis_session *session, FILE *out)
 {
-	char device[ADDRESS_TEXT_SIZE];
+	char device[ADDRESS_TEXT_SIZE], cloud[ADDRESS_TEXT_SIZE] = "";
 
-	fprintf(out, "\nsession %u  device %s%s%s%s%s  from %.1f s on, %.1f s%s%s\n", session->number,
-	    run_summary_device(session->result, device, sizeof(device)),
+	if (session->cloud.family)
+		address_text(&session->cloud, cloud, sizeof(cloud));
+	fprintf(out, "\nsession %u  device %s%s%s%s%s%s%s  from %.1f s on, %.1f s%s%s\n", session->number,
+	    run_summary_device(session->result, device, sizeof(device)), cloud[0] ? "  cloud " : "", cloud,
 	    session->section[0] ? "  section " : "", session->section, session->link[0] ? "  link " : "",
 	    session->link, seconds(session->began - analysis->result.started),
 	    seconds(session->last - session->began), session->ended ? "  ended " : "",

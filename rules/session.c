@@ -259,8 +259,9 @@ static void init_draws(struct core *core, struct session *session)
 		                             ? chance_hash(1, address.ip, address_ip_size(&address))
 		                             : chance_hash(2, identity, strlen(identity));
 
-		session->identity_used = shared_identity_take(
-		    core->shared, chance_mix(identity_hash), keys_remembered(core));
+		/* What is intercepted of one device, its DNS and its DTLS, goes by one identity. */
+		session->identity_used = shared_identity_take(core->shared, chance_mix(identity_hash),
+		    session->destination_port ? (uint32_t)who | 1 : 0, keys_remembered(core));
 		if (session->identity_used)
 			who = identity_hash;
 		else

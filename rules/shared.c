@@ -14,8 +14,8 @@
 
 struct opened {
 	uint64_t key;
-	uint32_t count;
-	uint32_t live; /* open sessions; for an identity: 1 if a session has it */
+	uint32_t count; /* sessions so far; for an identity: who has it */
+	uint32_t live;  /* open sessions */
 };
 
 struct shared {
@@ -161,16 +161,18 @@ uint32_t shared_opened(struct shared *shared, uint64_t key, size_t remembered)
 	return before;
 }
 
-bool shared_identity_take(struct shared *shared, uint64_t key, size_t remembered)
+bool shared_identity_take(struct shared *shared, uint64_t key, uint32_t owner, size_t remembered)
 {
 	struct opened *slot;
 	bool taken;
 
 	pthread_mutex_lock(&shared->lock);
 	slot = get_slot(shared, key, remembered);
-	taken = slot->live == 0;
-	if (taken)
-		slot->live = 1;
+	taken = slot->live == 0 || (owner && slot->count == owner);
+	if (taken) {
+		slot->live++;
+		slot->count = owner;
+	}
 	pthread_mutex_unlock(&shared->lock);
 	return taken;
 }

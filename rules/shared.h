@@ -37,8 +37,9 @@ bool shared_remembers(struct shared *shared, size_t remembered);
  * counts one more. At least `remembered` keys are kept; beyond that, all keys without a live session are
  * forgotten. */
 uint32_t shared_opened(struct shared *shared, uint64_t key, size_t remembered);
-/* Claims an identity for a session; returns false if another session has it. */
-bool shared_identity_take(struct shared *shared, uint64_t key, size_t remembered);
+/* Claims an identity for a session; returns false if another session has it. Sessions of one `owner` share
+ * it; 0 shares with none. */
+bool shared_identity_take(struct shared *shared, uint64_t key, uint32_t owner, size_t remembered);
 /* Undoes one shared_opened or shared_identity_take when the session ends. */
 void shared_release(struct shared *shared, uint64_t key);
 

@@ -77,8 +77,8 @@ extern const struct command *const command_table[];
 extern const size_t command_count;
 
 extern const struct command command_run_row, command_check_row, command_simulate_row, command_report_row,
-    command_replay_rules_row, command_campaign_row, command_tell_row, command_profiles_row, command_doctor_row,
-    command_gateway_setup_row, command_help_row;
+    command_replay_rules_row, command_campaign_row, command_tell_row, command_profiles_row,
+    command_doctor_row, command_gateway_setup_row, command_help_row;
 
 /* Returns the first value of an option, or NULL if it was not given. */
 const char *command_value(const struct command_line *line, const char *option);

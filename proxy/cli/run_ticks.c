@@ -36,6 +36,38 @@ static void show_status(struct run *run)
 	log_status(text);
 }
 
+#define ANSWER_PATIENCE (5 * NS_S)
+
+static bool is_answered_or_new(void *user, const struct session *session)
+{
+	ns_t *now = user;
+	const struct session_way *up = &session->ways[WAY_UP], *down = &session->ways[WAY_DOWN];
+
+	if (down->tally.received || !up->tally.sent || *now - session->user.began < ANSWER_PATIENCE ||
+	    address_same_host(&session->device, &session->cloud))
+		return true;
+	*now = NS_NEVER;
+	return false;
+}
+
+/* With [gateway] source = device the way back may not lead through this machine; told once. */
+static void check_way_back(struct run *run)
+{
+	ns_t now = clock_now();
+
+	if (run->way_back_told || !run->running.setup->gateway.given ||
+	    run->running.setup->gateway.source != GATEWAY_SOURCE_DEVICE)
+		return;
+	workers_walk(run->running.workers, is_answered_or_new, &now);
+	if (now != NS_NEVER)
+		return;
+	run->way_back_told = true;
+	log_error(
+	    "gateway: a session has had no answer for 5 s: with `source = device`, the way from the cloud "
+	    "back to the "
+	    "device must lead through this machine, and its uplink must not be masqueraded (told once)");
+}
+
 static void take_sample(struct run *run)
 {
 	struct summary_snapshot now;
@@ -78,6 +110,7 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
 	(void)fd;
 	(void)what;
 	check_wall_clock(run);
+	check_way_back(run);
 	if (run->running.capture && capture_trouble(run->running.capture, text, sizeof(text)))
 		log_error("capture: %s", text);
 	if (run->running.capture)

@@ -46,15 +46,16 @@ void tell_show_sessions(const json_t *answer, bool is_first, FILE *out)
 	size_t i;
 
 	if (is_first)
-		text_add(&text, "%7s  %-24s  %-16s  %-16s  %9s  %9s  %9s  %10s  %s\n", "SESSION", "DEVICE",
-		    "SECTION", "LINK", "UP", "DOWN", "DROPPED", "SECONDS", "STATE");
+		text_add(&text, "%7s  %-24s  %-24s  %-16s  %-16s  %9s  %9s  %9s  %10s  %s\n", "SESSION",
+		    "DEVICE", "CLOUD", "SECTION", "LINK", "UP", "DOWN", "DROPPED", "SECONDS", "STATE");
 	json_array_foreach(json_object_get(answer, "sessions"), i, session)
 	{
 		text_add(&text,
-		    "%7" JSON_INTEGER_FORMAT "  %-24s  %-16s  %-16s  %9" JSON_INTEGER_FORMAT
+		    "%7" JSON_INTEGER_FORMAT "  %-24s  %-24s  %-16s  %-16s  %9" JSON_INTEGER_FORMAT
 		    "  %9" JSON_INTEGER_FORMAT "  %9" JSON_INTEGER_FORMAT "  %10.1f  %s\n",
-		    get_integer(session, "s"), get_string(session, "device"), get_string(session, "section"),
-		    get_string(session, "link"), get_integer(json_object_get(session, "up"), "received"),
+		    get_integer(session, "s"), get_string(session, "device"), get_string(session, "cloud"),
+		    get_string(session, "section"), get_string(session, "link"),
+		    get_integer(json_object_get(session, "up"), "received"),
 		    get_integer(json_object_get(session, "down"), "received"),
 		    count_dropped(session, "up") + count_dropped(session, "down"),
 		    json_number_value(json_object_get(session, "seconds")),

@@ -97,8 +97,8 @@ static void run(const char *ini)
 		device.port = (uint16_t)(1000 + i % SESSIONS);
 		arrival.way = i / SESSIONS % 2 ? WAY_DOWN : WAY_UP;
 		core_advance(core, arrival.at);
-		core_arrive(core, core_session(core, 0, &entrance, &device, arrival.at, &opened), &arrival,
-		    &verdict);
+		core_arrive(
+		    core, core_session(core, 0, &entrance, &device, arrival.at, &opened), &arrival, &verdict);
 		core_advance(core, arrival.at);
 		sent += take_outcomes(core);
 	}

@@ -302,6 +302,18 @@ def what_the_machine_does_to_it_is_noted(scene):
 
 
 @test
+def no_answer_to_the_device_is_told_once(scene):
+    lab = Lab(scene)
+    lab.server(answer=None)
+    proxy = lab.proxy(GATEWAY + "source = device\n")
+    device = lab.client()
+    device.send(b"one"), device.send(b"two")
+    proxy.told("a session has had no answer for 5 s: with `source = device`")
+    check_equal(proxy.text.count("no answer for 5 s"), 1)
+    proxy.stop()
+
+
+@test
 def a_service_that_has_the_port(scene):
     lab = Lab(scene)
     with lab.gateway:

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define ARRIVALS 20
 
-static const struct entrance entrance = {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {127, 0, 0, 1}}};
+static const struct entrance entrance = {
+    .listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {127, 0, 0, 1}}};
 static const struct address device = {.family = FAMILY_IPV4, .port = 40000, .ip = {192, 0, 2, 7}};
 
 static void settings_fill(const struct ini *ini, struct names *names, struct complaints *complaints)

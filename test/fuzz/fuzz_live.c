@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char ini[] =
     "[device d]\nidentity = bench\n[link default]\nlatency = 5ms\n[link other]\nloss = 10%\n"
     "[rule a]\ndo = blackout 1s-2s hold\ndo = link other\n[rule b]\nsize = 3\ndo = drop\n";
-static const struct entrance entrance = {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {127, 0, 0, 1}}};
+static const struct entrance entrance = {
+    .listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {127, 0, 0, 1}}};
 static const struct address device = {.family = FAMILY_IPV4, .port = 40000, .ip = {127, 0, 0, 1}};
 
 static const char *ini_path(void)

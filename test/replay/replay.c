@@ -23,7 +23,8 @@
 
 #define SEED 1
 
-static const struct entrance entrance = {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}}};
+static const struct entrance entrance = {
+    .listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}}};
 
 struct replay {
 	struct names *names;

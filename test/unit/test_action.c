@@ -16,8 +16,9 @@ static void test_words(void **state)
 	}
 	/* Those that need no datagram, and no others. */
 	for (int i = 0; i < ACT_COUNT; i++)
-		assert_int_equal(action_table[i].timed,
-		    i == ACT_BLACKOUT || i == ACT_REBIND || i == ACT_LINK || i == ACT_UPSTREAM || i == ACT_NOTE);
+		assert_int_equal(action_table[i].timed, i == ACT_BLACKOUT || i == ACT_REBIND ||
+		                                            i == ACT_LINK || i == ACT_UPSTREAM ||
+		                                            i == ACT_NOTE);
 }
 
 /* Reads one `do =` of a rule beside two links. */

@@ -78,7 +78,8 @@ struct run {
 	unsigned copies[SESSIONS_MAX][WAYS]; /* that were handed out */
 };
 
-static const struct entrance entrance = {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}}};
+static const struct entrance entrance = {
+    .listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 1}}};
 
 static unsigned device_of(const struct session *session)
 {

@@ -55,9 +55,9 @@ static struct address drawn_device(struct dice *dice)
 
 static struct entrance drawn_entrance(struct dice *dice)
 {
-	struct entrance entrance = {.listener = {.family = FAMILY_IPV4,
-	                                .port = (uint16_t)(5684 + roll(dice, 3)),
-	                                .ip = {192, 0, 2, 1}}};
+	struct entrance entrance = {
+	    .listener = {
+	        .family = FAMILY_IPV4, .port = (uint16_t)(5684 + roll(dice, 3)), .ip = {192, 0, 2, 1}}};
 
 	if (once_in(dice, 2))
 		entrance.destination = drawn_device(dice);

@@ -162,10 +162,41 @@ static void test_reload(void **state)
 	stage_close(&stage);
 }
 
+/* What is intercepted of one device goes by one identity; another device must not have it at the same time.
+ * The luck of a session to one port does not depend on sessions to another. */
+static void test_identity(void **state)
+{
+	static const char ini[] = "[device d]\nidentity = bench\n[link default]\nloss = 50%\n";
+	struct entrance where[2] = {entrances[0], entrances[0]};
+	uint64_t lost[2];
+
+	(void)state;
+	where[0].destination = (struct address){.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 9}};
+	where[1].destination = (struct address){.family = FAMILY_IPV4, .port = 53, .ip = {192, 0, 2, 9}};
+	for (int dns_first = 0; dns_first <= 1; dns_first++) {
+		struct address one = device_at(1, 4000), other = device_at(2, 4000);
+		struct stage stage = {0};
+		struct session *dtls, *dns = NULL;
+		bool opened;
+
+		stage_open(&stage, ini);
+		if (dns_first)
+			dns = core_session(stage.core, 1, &where[1], &one, 0, &opened);
+		dtls = core_session(stage.core, 0, &where[0], &one, 0, &opened);
+		if (!dns_first)
+			dns = core_session(stage.core, 1, &where[1], &one, 0, &opened);
+		assert_true(dtls->identity_used && dns->identity_used);
+		assert_false(core_session(stage.core, 0, &where[0], &other, 0, &opened)->identity_used);
+		lost[dns_first] = draw_key(&stage, dtls);
+		stage_close(&stage);
+	}
+	assert_int_equal(lost[0], lost[1]);
+}
+
 /* ---- shared ---- */
 
-/* 972 bytes, with their headers, take 8 ms. What one session sends waits for what another has sent; order = keep is each one's
- * own. */
+/* 972 bytes, with their headers, take 8 ms. What one session sends waits for what another has sent; order =
+ * keep is each one's own. */
 static void test_bottleneck(void **state)
 {
 	static const struct {
@@ -294,6 +325,7 @@ int main(void)
 	    cmocka_unit_test(test_memory),
 	    cmocka_unit_test(test_timed),
 	    cmocka_unit_test(test_reload),
+	    cmocka_unit_test(test_identity),
 	    cmocka_unit_test(test_bottleneck),
 	    cmocka_unit_test(test_queue),
 	    cmocka_unit_test(test_chain),
