@@ -177,7 +177,7 @@ $(BUILD)/probed.mk: Makefile
 	@mkdir -p $(@D)
 	@printf '#include <%s>\n' event2/event.h pcap/pcap.h ini.h jansson.h zlib.h zstd.h | \
 	    $(CC) $(CPPFLAGS) -E -x c - -o /dev/null || { echo "These libraries are missing: \`make bootstrap' installs them (Debian)." >&2; exit 1; }
-	@echo 'int main(void) { return 0; }' | $(CC) -x c - -lmnl -o /dev/null 2>/dev/null && \
+	@printf '#include <libmnl/libmnl.h>\nint main(void) { return 0; }\n' | $(CC) $(CPPFLAGS) -x c - -lmnl -o /dev/null 2>/dev/null && \
 	    echo 'GATEWAY_LIBRARIES := -lmnl' > $@ || : > $@
 	@printf 'HARDENING :=' >> $@
 	@for flag in $(HARDENING_TRIED); do \

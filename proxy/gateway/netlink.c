@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "proxy/run/gateway_keys.h"
 
-#if __has_include(<libmnl/libmnl.h>)
+#if GATEWAY_BUILT
 
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/gateway/nft.h"
 
-#if __has_include(<nftables/libnftables.h>)
+#include "proxy/run/gateway_keys.h"
+
+#if GATEWAY_BUILT
 
 #include <dlfcn.h>
 #include <nftables/libnftables.h>

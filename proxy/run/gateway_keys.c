@@ -162,6 +162,9 @@ void gateway_keys_check(const struct setup *setup, struct complaints *complaints
 
 	if (!section)
 		return;
+	if (!GATEWAY_BUILT)
+		ini_complain(section, NULL, complaints,
+		    "needs libnftables and libmnl, and this program was built without them");
 	if (!ini_entry(section, "interface"))
 		ini_complain(section, NULL, complaints,
 		    "lacks `interface = …`: the interface on the devices' side, such as wlan0");

@@ -13,6 +13,13 @@
 #define GATEWAY_PORTS_MAX 64     /* ranges */
 #define GATEWAY_PATTERNS_MAX 256 /* of each kind */
 
+/* The build works without these libraries, and then cannot intercept. */
+#if __has_include(<nftables/libnftables.h>) && __has_include(<libmnl/libmnl.h>)
+#define GATEWAY_BUILT 1
+#else
+#define GATEWAY_BUILT 0
+#endif
+
 struct port_range {
 	uint16_t low, high;
 };
