@@ -12,6 +12,7 @@
 
 #include "proxy/relay/ready.h"
 #include "proxy/relay/relay.h"
+#include "proxy/relay/batch.h"
 #include "proxy/relay/socket.h"
 #include "proxy/relay/stamps.h"
 #include "proxy/relay/upstream.h"
