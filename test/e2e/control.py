@@ -331,9 +331,9 @@ def links_and_rules_are_added_while_it_runs(scene):
     for line in ("; links: default, tunnel, calm", "; rules: enter, seen", "latency = 1ms", "[rule enter] do += note"):
         check(line in config, f"{line!r} is not in\n{config}")
     sessions = api.tell("sessions").stdout.splitlines()
-    check_equal(sessions[0].split(), ["SESSION", "DEVICE", "SECTION", "LINK", "UP", "DOWN", "DROPPED", "SECONDS", "STATE"])
+    check_equal(sessions[0].split(), ["SESSION", "DEVICE", "CLOUD", "SECTION", "LINK", "UP", "DOWN", "DROPPED", "SECONDS", "STATE"])
     check_equal(len(sessions), 2, sessions)
-    check(re.match(r" +1  127\.0\.0\.1:\d+ +- +tunnel +4 +2 +2 ", sessions[1]), sessions[1])
+    check(re.match(r" +1  127\.0\.0\.1:\d+ +127\.0\.0\.1:\d+ +- +tunnel +4 +2 +2 ", sessions[1]), sessions[1])
     again = scene.path("again.json")
     summary = proxy.stop()
     done = h.deadzone("simulate", "--live", "-q", "-c", proxy.ini, "-r", proxy.capture, "--json", again)
