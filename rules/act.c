@@ -144,12 +144,12 @@ void act_rule_fired_outside(struct core *core, struct session *session, const st
 /* ---- Actions without a datagram ---- */
 
 /* The caller may have to darken more of a device than the datagrams that come here. */
-static void tell_dark(struct core *core, struct session *session, const struct action *action, ns_t until,
+static void report_dark(struct core *core, struct session *session, const struct action *action, ns_t until,
     bool is_end, enum reach reach)
 {
 	struct outcome *outcome;
 
-	if (reach == REACH_SESSION || !core->limits.tells_dark || !(outcome = core_outcome(core)))
+	if (reach == REACH_SESSION || !core->limits.reports_dark || !(outcome = core_outcome(core)))
 		return;
 	*outcome = (struct outcome){.kind = OUTCOME_DARK,
 	    .at = until,
@@ -164,7 +164,7 @@ static void end_blackouts(
 {
 	bool ended = false;
 
-	tell_dark(core, session, action, now, true, reach);
+	report_dark(core, session, action, now, true, reach);
 	for (int w = 0; w < WAYS; w++) {
 		struct way_extra *own;
 
@@ -193,7 +193,7 @@ static void begin_blackout(struct core *core, struct session *session, const str
 
 	if (!length)
 		return end_blackouts(core, session, action, now, reach);
-	tell_dark(core, session, action, until, false, reach);
+	report_dark(core, session, action, until, false, reach);
 	for (int w = 0; w < WAYS; w++) {
 		struct way_extra *own;
 		ns_t *end;

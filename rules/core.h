@@ -46,7 +46,7 @@ struct core_limits {
 	uint64_t max_sessions;
 	uint64_t max_queued;   /* bytes */
 	size_t transport_size; /* bytes of each session's `room`; read by core_new only */
-	bool tells_dark;       /* OUTCOME_DARK */
+	bool reports_dark;     /* OUTCOME_DARK */
 	bool real_time;        /* timed rules that are far behind skip rounds */
 	bool recorded; /* the input was captured without a proxy: a reply may arrive before its request has
 	                  left, so a NAT mapping is made or refreshed when the request arrives */

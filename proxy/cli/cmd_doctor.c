@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "proxy/cli/command.h"
 #include "proxy/gateway/inspection.h"
+#include "proxy/relay/relay.h"
 #include "proxy/relay/socket.h"
 #include "proxy/run/clock.h"
 #include "proxy/run/log.h"
@@ -71,7 +72,8 @@ static void check_listeners(struct inspection *inspection, const struct setup *s
 		int fd = socket_listen(&setup->proxy.listen.all[i], &options, LISTEN_ALONE, &bound, &error);
 
 		if (fd < 0) {
-			inspection_add(inspection, INSPECTED_WRONG, "ports", "%s: `ss -ulpn` says who has it",
+			inspection_add(inspection, INSPECTED_WRONG, "ports",
+			    "%s: `ss -ulpn` shows what holds it; if that is the run in question, all is well",
 			    error.text);
 			continue;
 		}
@@ -79,6 +81,17 @@ static void check_listeners(struct inspection *inspection, const struct setup *s
 		inspection_add(inspection, INSPECTED_GOOD, "ports", "%s can be listened on",
 		    address_text(&setup->proxy.listen.all[i], text, sizeof(text)));
 	}
+}
+
+static void check_answers(struct inspection *inspection, const struct setup *setup)
+{
+	struct error error;
+
+	if (relay_check_answers(setup, &error))
+		inspection_add(inspection, INSPECTED_WRONG, "answers", "%s", error.text);
+	else
+		inspection_add(
+		    inspection, INSPECTED_GOOD, "answers", "can be sent from the intercepted ports");
 }
 
 static void check_conntrack(struct inspection *inspection)
@@ -128,7 +141,7 @@ static void check_clock(struct inspection *inspection)
 		    date);
 	else if (resolution.tv_sec || resolution.tv_nsec > 1000000)
 		inspection_add(inspection, INSPECTED_NOTE, "clock",
-		    "%s, source %s, whose steps are %ld ms: delays are that coarse", date, source,
+		    "%s, source %s, resolution %ld ms: delays are no finer", date, source,
 		    (long)resolution.tv_sec * 1000 + resolution.tv_nsec / 1000000);
 	else
 		inspection_add(inspection, INSPECTED_GOOD, "clock", "%s, source %s", date, source);
@@ -150,7 +163,7 @@ static void check_disk(struct inspection *inspection, const struct setup *setup)
 		return;
 	}
 	free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-	if (access(folder, W_OK))
+	if (setup->capture.file && access(folder, W_OK))
 		inspection_add(inspection, INSPECTED_WRONG, "disk", "no capture can be written to %s: %s",
 		    folder, strerror(errno));
 	else if (free_bytes < DISK_LEAST)
@@ -206,6 +219,7 @@ static int run(const struct command_line *line)
 		if (setup->gateway.given) {
 			inspect_gateway(&inspection, setup);
 			inspect_table(&inspection, setup);
+			check_answers(&inspection, setup);
 		} else {
 			inspect_privilege(&inspection);
 		}

@@ -116,13 +116,13 @@ static int run(const struct command_line *line)
 static const struct option_row options[] = {
     {'i', "interface", "NAME", false, "the devices' side, such as wlan0", NULL},
     {0, "ssid", "NAME", false, "make it a Wi-Fi access point of this name (hostapd)", NULL},
-    {0, "passphrase", "TEXT", false, "of the Wi-Fi, 8 to 63 characters (one is drawn and printed)", NULL},
+    {0, "passphrase", "TEXT", false, "of the Wi-Fi, 8 to 63 characters (default: random, printed)", NULL},
     {0, "country", "CC", false, "where the radio is, such as DE; the driver may demand it", NULL},
     {0, "channel", "N", false, "of the Wi-Fi (6)", NULL},
     {0, "network", "ADDR/N", false, "this machine's address in the devices' network (10.84.0.1/24)", NULL},
-    {0, "uplink", "NAME", false, "the way out (the interface of the default route)", NULL},
+    {0, "uplink", "NAME", false, "uplink interface (default: that of the default route)", NULL},
     {0, "apply", NULL, false, "do it", NULL},
-    {0, "undo", NULL, false, "take back what --apply has done", NULL},
+    {0, "undo", NULL, false, "revert what --apply has done", NULL},
 };
 
 const struct command command_gateway_setup_row = {

@@ -24,7 +24,6 @@
 #include "proxy/run/output.h"
 #include "proxy/run/recording.h"
 #include "proxy/relay/relay.h"
-#include "proxy/relay/socket.h"
 #include "proxy/cli/run.h"
 #include "proxy/run/clock.h"
 
@@ -147,31 +146,6 @@ static void on_gateway_dark(evutil_socket_t fd, short what, void *user)
 	gateway_dark_send(run->running.gateway);
 }
 
-#define PORTS_TRIED                                                                                          \
-	1024 /* of large ranges, ports that cannot be answered from are told when they are needed */
-
-/* Returns 0 if answers can be sent from all ports that are to be intercepted, or else -1 and sets *error. */
-static int check_answers(const struct setup *setup, struct error *error)
-{
-	static const struct port_range coaps = {5684, 5684};
-	const struct port_range *ranges = setup->gateway.ports.count ? setup->gateway.ports.all : &coaps;
-	size_t count = setup->gateway.ports.count ? setup->gateway.ports.count : 1, tried = 0;
-	const struct socket_options options = {.receive_buffer = 4096};
-
-	for (size_t i = 0; i < count; i++)
-		for (unsigned port = ranges[i].low; port <= ranges[i].high && tried < PORTS_TRIED;
-		     port++, tried++)
-			for (size_t k = 0; k < setup->proxy.listen.count; k++) {
-				int fd = socket_answer((enum family)setup->proxy.listen.all[k].family,
-				    (uint16_t)port, &options, error);
-
-				if (fd < 0)
-					return -1;
-				close(fd);
-			}
-	return 0;
-}
-
 /* Begins interception, once the listeners' ports are known. */
 static int start_gateway(struct run *run)
 {
@@ -183,7 +157,7 @@ static int start_gateway(struct run *run)
 
 	for (size_t i = 0; i < count; i++)
 		listeners[i] = *workers_listener(running->workers, i);
-	status = check_answers(running->setup, &error)
+	status = relay_check_answers(running->setup, &error)
 	             ? -1
 	             : gateway_up(running->gateway, running->setup, listeners, count, &error);
 	free(listeners);

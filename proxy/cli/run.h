@@ -27,7 +27,7 @@ struct run {
 	struct event *stop, *reload, *signals[RUN_SIGNALS];
 	struct event *ticks;
 	struct event *gateway_ended, *gateway_dark;
-	bool way_back_told;
+	bool way_back_warned;
 	ns_t wall_offset;                     /* wall clock minus CLOCK_MONOTONIC, at the last tick */
 	uint64_t last_received, last_dropped; /* datagrams, at the last status line */
 	char capture_name[4096];              /* the capture file announced last */

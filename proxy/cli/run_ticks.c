@@ -50,22 +50,21 @@ static bool is_answered_or_new(void *user, const struct session *session)
 	return false;
 }
 
-/* With [gateway] source = device the way back may not lead through this machine; told once. */
+/* With [gateway] source = device the way back may not lead through this machine; logged once. */
 static void check_way_back(struct run *run)
 {
 	ns_t now = clock_now();
 
-	if (run->way_back_told || !run->running.setup->gateway.given ||
-	    run->running.setup->gateway.source != GATEWAY_SOURCE_DEVICE)
+	if (run->way_back_warned || !run->running.gateway || !gateway_is_by_device(run->running.gateway))
 		return;
 	workers_walk(run->running.workers, is_answered_or_new, &now);
 	if (now != NS_NEVER)
 		return;
-	run->way_back_told = true;
+	run->way_back_warned = true;
 	log_error(
 	    "gateway: a session has had no answer for 5 s: with `source = device`, the way from the cloud "
 	    "back to the "
-	    "device must lead through this machine, and its uplink must not be masqueraded (told once)");
+	    "device must lead through this machine, and its uplink must not be masqueraded (logged once)");
 }
 
 static void take_sample(struct run *run)

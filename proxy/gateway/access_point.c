@@ -77,7 +77,7 @@ static void add_access_point(const struct access_point *point, struct text *out)
 	    "CCMP\n"
 	    "wpa_passphrase=%s\nEND\nchmod 600 \"$state/hostapd.conf\"\n",
 	    strtoul(point->channel, NULL, 10) > 14 ? "a" : "g", point->channel, point->passphrase);
-	text_add(out, "# A blocked radio would keep hostapd from it.\n"
+	text_add(out, "# hostapd cannot start while the radio is blocked.\n"
 	              "if command -v rfkill >/dev/null; then rfkill unblock wlan || :; fi\n"
 	              "hostapd -B -P \"$state/hostapd.pid\" \"$state/hostapd.conf\"\n");
 }
@@ -126,11 +126,18 @@ void access_point_script(const struct access_point *point, struct text *out)
 	text_add(out,
 	    "ip link show %s >/dev/null\n"
 	    "umask 077\n"
-	    "mkdir \"$state\" || { echo '%s is set up already; --undo takes that back' >&2; exit 1; }\n"
-	    "trap '[ $? = 0 ] || echo \"it failed; --undo takes back what was done\" >&2' EXIT\n"
+	    "mkdir \"$state\" || { echo '%s is set up already; --undo reverts that' >&2; exit 1; }\n"
+	    "trap '[ $? = 0 ] || echo \"it failed; --undo reverts what was done\" >&2' EXIT\n"
+	    "echo %s > \"$state/network\"\n"
+	    "ip link show up dev %s | grep -q . && touch \"$state/was-up\"\n"
 	    "# NetworkManager would take the interface for itself.\n"
-	    "if command -v nmcli >/dev/null; then nmcli device set %s managed no || :; fi\n",
-	    point->interface, point->interface, point->interface);
+	    "if command -v nmcli >/dev/null && nmcli -t -g GENERAL.NM-MANAGED device show %s | grep -q yes; "
+	    "then\n"
+	    "	touch \"$state/managed\"\n"
+	    "	nmcli device set %s managed no\n"
+	    "fi\n",
+	    point->interface, point->interface, point->network, point->interface, point->interface,
+	    point->interface);
 	if (point->ssid)
 		add_access_point(point, out);
 	text_add(out,
@@ -164,18 +171,19 @@ void access_point_undo(const struct access_point *point, struct text *out)
 {
 	text_add(out,
 	    "#!/bin/sh\n"
-	    "# Takes back what `deadzone gateway-setup --interface %s --apply` has done.\n"
+	    "# Reverts what `deadzone gateway-setup --interface %s --apply` has done.\n"
 	    "state=/run/deadzone-gateway-%s\n"
 	    "[ -d \"$state\" ] || { echo '%s is not set up' >&2; exit 1; }\n"
 	    "for daemon in dnsmasq hostapd; do\n"
 	    "	[ ! -s \"$state/$daemon.pid\" ] || kill \"$(cat \"$state/$daemon.pid\")\" 2>/dev/null\n"
-	    "done\n"
+	    "done\n",
+	    point->interface, point->interface, point->interface);
+	text_add(out,
 	    "nft delete table ip deadzone-uplink-%s 2>/dev/null\n"
 	    "[ ! -s \"$state/ip_forward\" ] || cat \"$state/ip_forward\" > /proc/sys/net/ipv4/ip_forward\n"
-	    "ip address del %s dev %s 2>/dev/null\n"
-	    "! command -v nmcli >/dev/null || nmcli device set %s "
-	    "managed yes\n"
+	    "[ ! -s \"$state/network\" ] || ip address del \"$(cat \"$state/network\")\" dev %s 2>/dev/null\n"
+	    "[ -e \"$state/was-up\" ] || ip link set %s down\n"
+	    "[ ! -e \"$state/managed\" ] || nmcli device set %s managed yes\n"
 	    "rm -r \"$state\"\n",
-	    point->interface, point->interface, point->interface, point->interface, point->network,
-	    point->interface, point->interface);
+	    point->interface, point->interface, point->interface, point->interface);
 }

@@ -134,12 +134,25 @@ int gateway_up(struct gateway *gateway, const struct setup *setup, const struct 
 	return 0;
 }
 
+/* After a reload an interface may be missing for a while; it is named all the same. */
+static void warn_of_interfaces(const struct setup *setup)
+{
+	struct inspection inspection = {0};
+
+	inspect_interfaces(&inspection, setup);
+	for (size_t i = 0; i < inspection.count; i++)
+		if (inspection.all[i].state != INSPECTED_GOOD)
+			log_notice("note: gateway: %s", inspection.all[i].text);
+	inspection_free(&inspection);
+}
+
 int gateway_change(struct gateway *gateway, const struct setup *setup, struct error *error)
 {
 	if (!setup->gateway.given)
 		log_info("reload: [gateway] stays until the next start");
 	if (!setup->gateway.given)
 		return 0;
+	warn_of_interfaces(setup);
 	if (setup->gateway.source != gateway->source)
 		log_info("reload: [gateway] `source` keeps its value until the next start");
 	if (setup->gateway.mark != gateway->mark_given)
@@ -166,6 +179,7 @@ void gateway_print(const struct setup *setup)
 			       "ip -%d rule add priority 100 fwmark 0x%x/0x%x lookup %u\n",
 			    i ? 6 : 4, table->mark, i ? 6 : 4, table->mark, table->mark, table->mark);
 	table_create(table, false, &out);
+	table_change(table, table, &out);
 	printf("nft -f - <<'END'\n%sEND\n", out.at);
 	text_free(&out);
 	free(table);
@@ -176,10 +190,20 @@ static void take_counts(struct gateway *gateway, enum order_kind kind)
 	struct error error;
 
 	gateway->order = (struct gateway_order){.kind = kind};
-	if (ask(gateway, &error) || !gateway->reply.count)
+	if (ask(gateway, &error))
 		return;
-	gateway->count = gateway->reply.count;
-	memcpy(gateway->counts, gateway->reply.counts, sizeof(gateway->counts));
+	/* What an interface has counted stays when a reload takes it out. */
+	for (uint32_t i = 0; i < gateway->reply.count; i++) {
+		size_t at = 0;
+
+		while (at < gateway->count &&
+		       strcmp(gateway->counts[at].interface, gateway->reply.counts[i].interface) != 0)
+			at++;
+		if (at == RUN_SUMMARY_GATEWAYS_MAX)
+			continue;
+		gateway->counts[at] = gateway->reply.counts[i];
+		gateway->count += at == gateway->count;
+	}
 }
 
 size_t gateway_count(struct gateway *gateway, const struct run_summary_gateway **counts)
@@ -188,6 +212,11 @@ size_t gateway_count(struct gateway *gateway, const struct run_summary_gateway *
 		take_counts(gateway, ORDER_COUNT);
 	*counts = gateway->counts;
 	return gateway->count;
+}
+
+bool gateway_is_by_device(const struct gateway *gateway)
+{
+	return gateway->source == GATEWAY_SOURCE_DEVICE;
 }
 
 void gateway_pass(struct gateway *gateway)

@@ -26,6 +26,8 @@ int gateway_change(struct gateway *gateway, const struct setup *setup, struct er
 /* What the table has counted, for each interface; returns how many. The counts of before stay if the helper
  * does not answer. */
 size_t gateway_count(struct gateway *gateway, const struct run_summary_gateway **counts);
+/* Returns whether the clouds see the devices' own addresses (source = device). */
+bool gateway_is_by_device(const struct gateway *gateway);
 /* Ends interception: datagrams pass by from now on. What the relay still sends is answered as before. The
  * counts are final. */
 void gateway_pass(struct gateway *gateway);

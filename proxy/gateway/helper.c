@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The loop waits for orders and for the next end of a darkness. ORDER_UP tries marks until one is free
+ * (bring_up, try_mark). Dark devices are in a tree by address and direction; update_dark brings the table's
+ * sets in line with it, in one transaction. Whatever fails is the reply; what must not happen (an order of
+ * another form) ends the process.
+ */
 #include "proxy/gateway/helper.h"
 
 #include <errno.h>
@@ -23,6 +29,8 @@
 #include "proxy/run/clock.h"
 
 #define MARKS_TRIED 100
+#define LEFTOVERS_MAX 64
+#define FILES_MAX 16 /* more than the helper opens */
 
 /* One direction of a device that is, or shall be, among the dark ones. */
 struct dark_device {
@@ -61,11 +69,11 @@ static int explain(const struct error *why, struct error *error)
 {
 	if (strstr(why->text, "No such file or directory") || strstr(why->text, "not supported"))
 		return error_set(error,
-		    "the kernel does not take the table: %s; are its modules there? `modprobe -a nf_tables "
+		    "the kernel rejects the table: %s; if modules are missing, `modprobe -a nf_tables "
 		    "nft_tproxy "
 		    "nft_socket nft_ct nft_fib_inet`",
 		    why->text);
-	return error_set(error, "the kernel does not take the table: %s", why->text);
+	return error_set(error, "the kernel rejects the table: %s", why->text);
 }
 
 static int run_commands(struct helper *helper, const struct text *commands, struct error *error)
@@ -97,11 +105,62 @@ static void take_rules_back(struct helper *helper)
 			    helper->netlink, families[i], helper->table.mark, helper->route_table);
 }
 
+static void remove_table(struct helper *helper)
+{
+	char name[TABLE_NAME_SIZE], command[64];
+	struct error error;
+
+	snprintf(command, sizeof(command), "delete table inet %s", table_name(&helper->table, name));
+	nft_run(helper->nft, command, NULL, &error);
+}
+
+/* What a run left behind whose helper was killed does nothing without its table, and is removed. */
+static void remove_leftovers(struct helper *helper)
+{
+	struct netlink_leftover found[LEFTOVERS_MAX];
+	size_t count = netlink_leftovers(helper->netlink, found, LEFTOVERS_MAX);
+
+	for (size_t i = 0; i < count; i++) {
+		helper->table.mark = found[i].mark;
+		if (!table_exists(helper))
+			netlink_restore(helper->netlink, found[i].family, found[i].mark, found[i].mark);
+	}
+}
+
+/* Tries the whole table, claims its name, has what has the mark delivered locally, and only then intercepts.
+ * The table comes before rule and route, so that another run that starts now leaves those alone. */
+static int make_table(struct helper *helper, struct error *error)
+{
+	struct text claim = {0}, rules = {0}, all = {0};
+	bool has_claimed;
+	struct error why;
+	int status;
+
+	table_create(&helper->table, true, &claim);
+	table_change(&helper->table, &helper->table, &rules);
+	text_add(&all, "%s%s", claim.at, rules.at);
+	status = nft_try(helper->nft, all.at, &why) ? explain(&why, error)
+	                                            : run_commands(helper, &claim, error);
+	has_claimed = !status;
+	for (int i = 0; i < 2 && !status; i++)
+		if (helper->table.listen[i].family)
+			status = netlink_redirect(helper->netlink, i ? FAMILY_IPV6 : FAMILY_IPV4,
+			    helper->table.mark, helper->route_table, error);
+	if (!status)
+		status = run_commands(helper, &rules, error);
+	if (status && has_claimed) {
+		take_rules_back(helper);
+		remove_table(helper);
+	}
+	text_free(&claim);
+	text_free(&rules);
+	text_free(&all);
+	return status;
+}
+
 /* Returns 0 if the table is made, 1 if another program has this mark, or -1 and sets *error. */
 static int try_mark(struct helper *helper, struct error *error)
 {
-	struct text commands = {0};
-	struct error why;
 	int status;
 
 	helper->route_table = helper->table.mark;
@@ -110,23 +169,11 @@ static int try_mark(struct helper *helper, struct error *error)
 	             : netlink_is_taken(helper->netlink, helper->table.mark, helper->route_table, error);
 	if (status)
 		return status;
-	table_create(&helper->table, true, &commands);
-	status = nft_try(helper->nft, commands.at, &why) ? explain(&why, error) : 0;
-	for (int i = 0; i < 2 && !status; i++)
-		if (helper->table.listen[i].family)
-			status = netlink_redirect(helper->netlink, i ? FAMILY_IPV6 : FAMILY_IPV4,
-			    helper->table.mark, helper->route_table, error);
-	if (!status)
-		status = run_commands(helper, &commands, error);
-	text_free(&commands);
-	if (!status)
+	if (make_table(helper, error) == 0)
 		return 0;
-	/* Two that start at once: the later one takes the next mark, and leaves the other's rule and route
-	 * alone. */
-	if (table_exists(helper))
-		return 1;
-	take_rules_back(helper);
-	return -1;
+	/* Of two that start at once the later one finds that it cannot claim the table, and takes the next
+	 * mark. */
+	return table_exists(helper) ? 1 : -1;
 }
 
 static void note_others(struct helper *helper, ns_t idle_timeout)
@@ -153,6 +200,9 @@ static int bring_up(struct helper *helper)
 		return fail(helper, &error);
 	if (!helper->netlink && !(helper->netlink = netlink_open(&error)))
 		return fail(helper, &error);
+	for (int fd = 3; fd < FILES_MAX; fd++)
+		fcntl(fd, F_SETFD, FD_CLOEXEC); /* libnftables' own, too */
+	remove_leftovers(helper);
 	helper->table = helper->order.up.table;
 	for (uint32_t i = 0; status == 1 && i < (is_given ? 1 : MARKS_TRIED); i++) {
 		if (!is_given)

@@ -22,7 +22,6 @@ enum order_kind {
 };
 
 #define ORDER_DARK_MAX 256
-#define GATEWAY_MARK_FIRST 0x64 /* tried first where the user names none */
 
 /* A device that is dark in some directions until a time of CLOCK_MONOTONIC. */
 struct darkness {

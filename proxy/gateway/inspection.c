@@ -14,6 +14,7 @@
 #include "proxy/gateway/nft.h"
 #include "proxy/gateway/table.h"
 #include "proxy/gateway/privilege.h"
+#include "proxy/gateway/ruleset.h"
 
 #define KERNEL_LEAST 5, 12 /* owned tables */
 
@@ -84,7 +85,7 @@ static void check_capabilities(struct inspection *inspection, const struct setup
 		missing++;
 		inspection_add(inspection, INSPECTED_WRONG, "capabilities",
 		    "%s is missing, which [gateway] needs %s: run as root, or `setcap "
-		    "cap_net_admin,cap_net_raw,cap_net_bind_service+ep` the program",
+		    "cap_net_admin,cap_net_raw,cap_net_bind_service+ep /path/to/deadzone`",
 		    needed[i].name, needed[i].why);
 	}
 	if (!missing)
@@ -104,7 +105,9 @@ void inspect_privilege(struct inspection *inspection)
 void inspect_table(struct inspection *inspection, const struct setup *setup)
 {
 	struct table *table;
-	struct text commands = {0};
+	struct text commands = {0}, notes = {0};
+	const char *listed;
+	char *rest;
 	struct error error;
 	struct nft *nft;
 
@@ -123,15 +126,23 @@ void inspect_table(struct inspection *inspection, const struct setup *setup)
 	for (int i = 0; i < 2; i++)
 		table->listen[i].port = table->listen[i].port ? table->listen[i].port : 1;
 	table_create(table, true, &commands);
+	table_change(table, table, &commands);
 	if (nft_try(nft, commands.at, &error))
 		inspection_add(inspection, INSPECTED_WRONG, "nftables",
-		    "the kernel does not take the table: %s; are its modules there? `modprobe -a nf_tables "
+		    "the kernel rejects the table: %s; if modules are missing, `modprobe -a nf_tables "
 		    "nft_tproxy "
 		    "nft_socket nft_ct nft_fib_inet`",
 		    error.text);
 	else
 		inspection_add(
-		    inspection, INSPECTED_GOOD, "nftables", "the kernel takes the table (tried, not made)");
+		    inspection, INSPECTED_GOOD, "nftables", "the kernel accepts the table (tried, not made)");
+	table->mark = setup->gateway.mark ? (uint32_t)setup->gateway.mark : GATEWAY_MARK_FIRST;
+	if (nft_run(nft, "list ruleset", &listed, &error) == 0)
+		ruleset_notes(listed, table, setup->proxy.idle_timeout, &notes);
+	for (char *line = notes.at ? strtok_r(notes.at, "\n", &rest) : NULL; line;
+	     line = strtok_r(NULL, "\n", &rest))
+		inspection_add(inspection, INSPECTED_NOTE, "other rules", "%s", line);
+	text_free(&notes);
 	text_free(&commands);
 	free(table);
 	nft_close(nft);
@@ -147,8 +158,8 @@ static void check_kernel(struct inspection *inspection)
 	sscanf(name.release, "%d.%d", &major, &minor);
 	if (major < least[0] || (major == least[0] && minor < least[1]))
 		inspection_add(inspection, INSPECTED_WRONG, "kernel",
-		    "Linux %s is too old: [gateway] needs %d.%d for a table that goes with its process; "
-		    "Debian 12 and Raspberry Pi OS of 2023 have 6.1",
+		    "Linux %s is too old: [gateway] needs %d.%d for tables owned by a process; "
+		    "Debian 12 and Raspberry Pi OS (2023) have 6.1",
 		    name.release, least[0], least[1]);
 	else
 		inspection_add(inspection, INSPECTED_GOOD, "kernel", "Linux %s", name.release);
@@ -197,41 +208,61 @@ static void check_reverse_path(struct inspection *inspection, const char *interf
 		    interface, interface, interface);
 }
 
+/* Returns the sysctl that has bridged frames pass the rules for routed ones; NULL: none is on. */
+static const char *filters_bridged(void)
+{
+	static const char *const names[] = {"bridge-nf-call-iptables", "bridge-nf-call-ip6tables"};
+	char path[64];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/proc/sys/net/bridge/%s", names[i]);
+		if (inspect_sysctl(path) == 1)
+			return names[i];
+	}
+	return NULL;
+}
+
 static void check_interface(struct inspection *inspection, struct netlink *netlink, const char *name)
 {
 	struct netlink_interface interface;
+	const char *twice;
 	struct error error;
 
 	if (netlink_interface(netlink, name, &interface, &error))
 		inspection_add(inspection, INSPECTED_WRONG, "interface", "%s", error.text);
 	else if (!interface.exists)
 		inspection_add(inspection, INSPECTED_WRONG, "interface",
-		    "there is no interface %s now; `ip link` lists those that there are", name);
+		    "there is no interface %s; `ip link` lists them", name);
 	else if (interface.bridge[0])
 		inspection_add(inspection, INSPECTED_WRONG, "interface",
 		    "%s is a port of the bridge %s, so no datagram comes in by it: `interface = %s`", name,
 		    interface.bridge, interface.bridge);
-	else if (interface.is_bridge && inspect_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables") == 1)
+	else if (interface.is_bridge && (twice = filters_bridged()))
 		inspection_add(inspection, INSPECTED_WRONG, "interface",
-		    "net.bridge.bridge-nf-call-iptables is on, so frames bridged by %s are filtered twice: "
-		    "`sysctl -w net.bridge.bridge-nf-call-iptables=0`",
-		    name);
+		    "net.bridge.%s is on, so frames bridged by %s are filtered twice: `sysctl -w "
+		    "net.bridge.%s=0`",
+		    twice, name, twice);
 	else
-		inspection_add(inspection, INSPECTED_GOOD, "interface", "%s is there%s", name,
-		    interface.is_up ? "" : ", but down: `ip link set` it `up`");
+		inspection_add(inspection, INSPECTED_GOOD, "interface", "%s is there%s%s%s", name,
+		    interface.is_up ? "" : ", but is down: `ip link set ", interface.is_up ? "" : name,
+		    interface.is_up ? "" : " up`");
 	if (interface.exists)
 		check_reverse_path(inspection, name);
 }
 
 void inspect_gateway(struct inspection *inspection, const struct setup *setup)
 {
-	struct error error;
-	struct netlink *netlink;
-
 	check_capabilities(inspection, setup);
 	check_kernel(inspection);
 	check_forwarding(inspection, setup);
-	netlink = netlink_open(&error);
+	inspect_interfaces(inspection, setup);
+}
+
+void inspect_interfaces(struct inspection *inspection, const struct setup *setup)
+{
+	struct error error;
+	struct netlink *netlink = netlink_open(&error);
+
 	if (!netlink)
 		inspection_add(inspection, INSPECTED_WRONG, "netlink", "%s", error.text);
 	for (size_t i = 0; netlink && i < setup->gateway.interface.count; i++)

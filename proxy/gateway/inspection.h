@@ -29,6 +29,8 @@ size_t inspection_wrong(const struct inspection *inspection);
 
 /* What [gateway] needs: capabilities, kernel, sysctls, interfaces. Changes nothing. */
 void inspect_gateway(struct inspection *inspection, const struct setup *setup);
+/* The interfaces alone. */
+void inspect_interfaces(struct inspection *inspection, const struct setup *setup);
 
 /* Whether the kernel takes the table: tried without a change. Needs CAP_NET_ADMIN. */
 void inspect_table(struct inspection *inspection, const struct setup *setup);

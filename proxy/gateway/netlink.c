@@ -31,7 +31,7 @@ struct netlink *netlink_open(struct error *error)
 	netlink->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	if (netlink->socket && mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) == 0)
 		return netlink;
-	error_set(error, "the kernel's routing cannot be asked (rtnetlink): %s", strerror(errno));
+	error_set(error, "rtnetlink cannot be opened: %s", strerror(errno));
 	netlink_close(netlink);
 	return NULL;
 }
@@ -135,8 +135,7 @@ int netlink_interface(
 	*interface = (struct netlink_interface){0};
 	if (ask_link(netlink, name, 0, &found) ||
 	    (found.master && ask_link(netlink, NULL, found.master, &master)))
-		return error_set(
-		    error, "the kernel does not tell about interface %s: %s", name, strerror(errno));
+		return error_set(error, "interface %s cannot be queried: %s", name, strerror(errno));
 	if (found.master && other.is_bridge)
 		memcpy(interface->bridge, master.name, sizeof(interface->bridge));
 	return 0;
@@ -222,6 +221,43 @@ int netlink_is_taken(struct netlink *netlink, uint32_t mark, uint32_t table, str
 			return error_set(error, "the kernel's routes cannot be read: %s", strerror(errno));
 	}
 	return redirection.is_taken;
+}
+
+struct leftovers {
+	struct netlink_leftover *all;
+	size_t count, cap;
+};
+
+static int take_leftover(const struct nlmsghdr *message, void *user)
+{
+	const struct fib_rule_hdr *header = mnl_nlmsg_get_payload(message);
+	struct leftovers *leftovers = user;
+	struct attributes attributes = {0};
+	uint32_t mark;
+
+	mnl_attr_parse(message, sizeof(*header), take_attribute, &attributes);
+	mark = number_of(&attributes, FRA_FWMARK, 0);
+	if (mark && number_of(&attributes, FRA_FWMASK, 0) == mark &&
+	    number_of(&attributes, FRA_TABLE, header->table) == mark &&
+	    number_of(&attributes, FRA_PRIORITY, 0) == RULE_PRIORITY && leftovers->count < leftovers->cap)
+		leftovers->all[leftovers->count++] = (struct netlink_leftover){
+		    .family = header->family == AF_INET6 ? FAMILY_IPV6 : FAMILY_IPV4, .mark = mark};
+	return MNL_CB_OK;
+}
+
+size_t netlink_leftovers(struct netlink *netlink, struct netlink_leftover *all, size_t cap)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+	struct leftovers leftovers = {.all = all, .cap = cap};
+
+	for (int i = 0; i < 2; i++) {
+		struct nlmsghdr *message = message_begin(netlink, RTM_GETRULE, NLM_F_DUMP);
+		struct fib_rule_hdr *rule = mnl_nlmsg_put_extra_header(message, sizeof(*rule));
+
+		*rule = (struct fib_rule_hdr){.family = families[i]};
+		ask(netlink, message, take_leftover, &leftovers);
+	}
+	return leftovers.count;
 }
 
 static int change_rule(
@@ -321,6 +357,14 @@ int netlink_redirect(
 	(void)mark;
 	(void)table;
 	return without(error);
+}
+
+size_t netlink_leftovers(struct netlink *netlink, struct netlink_leftover *all, size_t cap)
+{
+	(void)netlink;
+	(void)all;
+	(void)cap;
+	return 0;
 }
 
 void netlink_restore(struct netlink *netlink, enum family family, uint32_t mark, uint32_t table)

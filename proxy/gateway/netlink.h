@@ -39,6 +39,12 @@ int netlink_is_taken(struct netlink *netlink, uint32_t mark, uint32_t table, str
  * and sets *error. */
 int netlink_redirect(
     struct netlink *netlink, enum family family, uint32_t mark, uint32_t table, struct error *error);
+/* The rules of this form that there are, of this run or others; returns how many. */
+struct netlink_leftover {
+	enum family family;
+	uint32_t mark;
+};
+size_t netlink_leftovers(struct netlink *netlink, struct netlink_leftover *all, size_t cap);
 /* Removes them. */
 void netlink_restore(struct netlink *netlink, enum family family, uint32_t mark, uint32_t table);
 

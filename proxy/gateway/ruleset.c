@@ -43,33 +43,63 @@ static bool is_ours(const struct walk *walk)
 	return strncmp(walk->table, "inet deadzone-", 14) == 0;
 }
 
-/* Returns whether a rule of the current chain looks at the mark. */
-static bool chain_tests_mark(const struct walk *at)
+/* Returns whether a rule of the current chain accepts what has our mark. */
+static bool chain_accepts_mark(const struct walk *at, uint32_t mark)
 {
 	struct walk walk = *at;
+	char number[16];
 
+	snprintf(number, sizeof(number), "0x%08x", mark);
 	while (next_line(&walk) && walk.line[0] != '}')
-		if (strstr(walk.line, "meta mark"))
+		if (strstr(walk.line, "meta mark") && strstr(walk.line, number) &&
+		    strstr(walk.line, "accept"))
 			return true;
+	return false;
+}
+
+/* Returns whether the current chain ends everything that its other rules have not accepted: by its policy, or
+ * (firewalld) by a rule without a condition. */
+static bool chain_refuses_rest(const struct walk *at)
+{
+	struct walk walk = *at;
+	unsigned long long packets, bytes;
+	int size = 0;
+
+	if (strstr(walk.line, "policy drop"))
+		return true;
+	while (next_line(&walk) && walk.line[0] != '}') {
+		const char *rule = walk.line;
+
+		size = 0;
+		if (sscanf(rule, "counter packets %llu bytes %llu %n", &packets, &bytes, &size) == 2)
+			rule += size;
+		if (strncmp(rule, "reject", 6) == 0 || strcmp(rule, "drop") == 0)
+			return true;
+	}
 	return false;
 }
 
 static void note_policy(const struct walk *walk, const struct table *table, struct text *notes)
 {
-	if (!strstr(walk->line, "policy drop"))
+	bool is_input = strstr(walk->line, "hook input"), is_forward = strstr(walk->line, "hook forward");
+
+	if ((!is_input && !is_forward) || !chain_refuses_rest(walk))
 		return;
-	if (strstr(walk->line, "hook input") && !chain_tests_mark(walk))
+	if (is_input && !chain_accepts_mark(walk, table->mark))
 		text_add(notes,
 		    "the chain %s %s drops what comes in, so what is intercepted may die there: `nft insert "
 		    "rule %s %s "
 		    "meta mark and 0x%x == 0x%x accept`\n",
 		    walk->table, walk->chain, walk->table, walk->chain, table->mark, table->mark);
-	else if (strstr(walk->line, "hook forward"))
+	for (uint32_t i = 0; is_forward && i < table->interface_count; i++)
 		text_add(notes,
 		    "the chain %s %s drops what is forwarded (docker and firewalls do so), so what is not "
 		    "intercepted may "
-		    "not pass: `nft insert rule %s %s iifname %s accept`, and `oifname` alike\n",
-		    walk->table, walk->chain, walk->table, walk->chain, table->interfaces[0]);
+		    "not pass: `nft insert rule %s %s iifname %s accept` and `nft insert rule %s %s oifname "
+		    "%s ct state "
+		    "established,related accept`\n",
+		    walk->table, walk->chain, walk->table, walk->chain, table->interfaces[i], walk->table,
+		    walk->chain, table->interfaces[i]);
 }
 
 /* Returns whether a rule has this statement, as a word of its own. */
@@ -83,20 +113,22 @@ static bool has_word(const char *line, const char *word)
 	return false;
 }
 
-static void note_masquerading(const struct table *table, ns_t idle_timeout, struct text *notes)
+/* `masquerades`: there is NAT; otherwise rules look at the state of connections. */
+static void note_tracking(const struct table *table, bool masquerades, ns_t idle_timeout, struct text *notes)
 {
 	long seconds = inspect_sysctl("/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream");
 	char time[32];
 
-	if (table->by_device)
+	if (masquerades && table->by_device)
 		text_add(notes, "%s",
 		    "this machine masquerades: with `source = device` the answers come back only if the "
 		    "uplink is not "
 		    "masqueraded, and the next router knows the way to the devices\n");
 	if (seconds > 0 && seconds * NS_S < idle_timeout)
 		text_add(notes,
-		    "this machine masquerades, and its connection tracking forgets a flow after %s, before "
-		    "idle_timeout: a cloud's late datagram does not come back; `sysctl -w "
+		    "connection tracking forgets a flow after %s, before idle_timeout: a late datagram from "
+		    "the cloud no "
+		    "longer reaches the device; `sysctl -w "
 		    "net.netfilter.nf_conntrack_udp_timeout_stream=%lld`\n",
 		    units_time_text(seconds * NS_S, time, sizeof(time)), (long long)(idle_timeout / NS_S));
 }
@@ -104,13 +136,14 @@ static void note_masquerading(const struct table *table, ns_t idle_timeout, stru
 void ruleset_notes(const char *listed, const struct table *table, ns_t idle_timeout, struct text *notes)
 {
 	struct walk walk = {.next = listed ? listed : ""};
-	bool masquerades = false;
+	bool masquerades = false, looks_at_state = false;
 
 	while (next_line(&walk)) {
 		if (is_ours(&walk))
 			continue;
 		note_policy(&walk, table, notes);
 		masquerades |= has_word(walk.line, "masquerade") || has_word(walk.line, "snat");
+		looks_at_state |= strstr(walk.line, "ct state") != NULL;
 		if (has_word(walk.line, "tproxy"))
 			text_add(notes,
 			    "the chain %s %s redirects datagrams, too (tproxy): those that it takes do not "
@@ -118,8 +151,8 @@ void ruleset_notes(const char *listed, const struct table *table, ns_t idle_time
 			    "deadzone\n",
 			    walk.table, walk.chain);
 	}
-	if (masquerades)
-		note_masquerading(table, idle_timeout, notes);
+	if (masquerades || looks_at_state)
+		note_tracking(table, masquerades, idle_timeout, notes);
 }
 
 bool ruleset_has_table(const char *listed, const char *name)

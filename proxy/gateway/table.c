@@ -341,7 +341,6 @@ void table_create(const struct table *table, bool is_owned, struct text *out)
 		text_add(out, "add set inet %s %s\n", name, sets[i]);
 	add_chains(out, table);
 	add_counters(out, table);
-	add_rules(out, table);
 }
 
 void table_change(const struct table *before, const struct table *table, struct text *out)

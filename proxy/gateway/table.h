@@ -43,15 +43,17 @@ struct table {
 };
 
 #define TABLE_NAME_SIZE 32
+#define GATEWAY_MARK_FIRST 0x64 /* tried first where the user names none */
 
 /* Fills all but `mark` and `listen` from [gateway]. */
 void table_fill(struct table *table, const struct gateway_settings *settings);
 /* Returns false if this cannot come from table_fill: the helper checks what it gets. */
 bool table_is_valid(const struct table *table);
 const char *table_name(const struct table *table, char name[TABLE_NAME_SIZE]);
-/* The commands that make the table; with `is_owned`, it goes when its netlink socket is closed. */
+/* The commands that make the table without rules; with `is_owned`, it goes when its netlink socket is closed.
+ */
 void table_create(const struct table *table, bool is_owned, struct text *out);
-/* The commands that make the table `before` into `table`; its counters go on. */
+/* The commands that give the table its rules, in place of those of `before`; its counters go on. */
 void table_change(const struct table *before, const struct table *table, struct text *out);
 /* Adds devices' addresses to, or removes them from, those that are dark one way. All are of one family. */
 void table_dark(const struct table *table, enum way way, bool is_dark, const struct address *addresses,

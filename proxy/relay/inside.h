@@ -157,6 +157,7 @@ struct relay {
 	bool opened;       /* the datagram being handled has opened a session */
 	bool is_original;  /* [proxy] upstream = original */
 	bool is_by_device; /* [gateway] source = device */
+	bool reports_dark; /* [gateway] dark = all */
 	bool stopping, warned_full, warned_refused, warned_socket, warned_memory, warned_answers;
 };
 

@@ -91,7 +91,7 @@ static struct core_limits core_limits_of(const struct setup *setup, uint64_t see
 	    .max_sessions = limits_sessions(setup, LIMITS_QUIET),
 	    .max_queued = setup->proxy.max_queued,
 	    .real_time = true,
-	    .tells_dark = setup->gateway.given && setup->gateway.dark == GATEWAY_DARK_ALL,
+	    .reports_dark = setup->gateway.given && setup->gateway.dark == GATEWAY_DARK_ALL,
 	    .transport_size = sizeof(struct transport)};
 }
 
@@ -156,6 +156,7 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 	relay->on_pause_user = options->on_pause_user;
 	relay->wall_offset = options->wall_offset;
 	limits.shared = options->shared;
+	relay->reports_dark = limits.reports_dark;
 	relay->core = core_new(setup->config, options->names, &limits, options->began);
 	relay->socket_options = socket_options_of(setup);
 	if (event_sources_open(relay, error)) {
@@ -221,6 +222,9 @@ void relay_reload(struct relay *relay, struct core_change *change, const struct 
 {
 	struct core_limits limits = core_limits_of(setup, seed);
 
+	if (!setup->gateway.given) /* [gateway] stays until the next start */
+		limits.reports_dark = relay->reports_dark;
+	relay->reports_dark = limits.reports_dark;
 	relay_flush_due(relay); /* datagrams due before the change are sent first */
 	relay->setup = setup;
 	relay->socket_options = socket_options_of(setup);
@@ -228,6 +232,34 @@ void relay_reload(struct relay *relay, struct core_change *change, const struct 
 	upstreams_add_configured(relay);
 	relay->armed = NS_UNKNOWN; /* `precise` may have changed */
 	relay_flush_due(relay);
+}
+
+#define RANGE_TRIED 1024 /* ports */
+
+static bool is_dhcp(unsigned port)
+{
+	return port == 67 || port == 68 || port == 546 || port == 547; /* never intercepted */
+}
+
+int relay_check_answers(const struct setup *setup, struct error *error)
+{
+	static const struct port_range coaps = {5684, 5684};
+	const struct port_range *ranges = setup->gateway.ports.count ? setup->gateway.ports.all : &coaps;
+	size_t count = setup->gateway.ports.count ? setup->gateway.ports.count : 1;
+	const struct socket_options options = {.receive_buffer = 4096};
+
+	for (size_t i = 0; i < count; i++)
+		for (unsigned port = ranges[i].low;
+		     port <= ranges[i].high && ranges[i].high - ranges[i].low < RANGE_TRIED; port++)
+			for (size_t k = 0; k < setup->proxy.listen.count && !is_dhcp(port); k++) {
+				int fd = socket_answer((enum family)setup->proxy.listen.all[k].family,
+				    (uint16_t)port, &options, error);
+
+				if (fd < 0)
+					return -1;
+				close(fd);
+			}
+	return 0;
 }
 
 struct core *relay_core(struct relay *relay)

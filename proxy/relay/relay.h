@@ -78,6 +78,11 @@ void relay_flush_due(struct relay *relay);
 int relay_prepare(struct relay *relay, struct core_change *change);
 void relay_reload(struct relay *relay, struct core_change *change, const struct setup *setup, uint64_t seed);
 
+/* [gateway]: returns 0 if answers can be sent from each port that `ports` lists, or else -1 and sets *error.
+ * Ranges of more than 1024 ports are not tried: a port that cannot be answered from is then logged when it is
+ * needed. */
+int relay_check_answers(const struct setup *setup, struct error *error);
+
 struct core *relay_core(struct relay *relay);
 /* Adds what the kernel dropped on the listeners, and on upstream sockets that are closed. */
 void relay_kernel_drops(const struct relay *relay, uint64_t drops[WAYS]);

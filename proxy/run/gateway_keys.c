@@ -85,6 +85,11 @@ static int read_mark(struct reading *reading, const char *text, void *into)
 	mark = strtoull(text, &end, 0);
 	if (errno || *end || end == text || text[0] == '-' || mark < 1 || mark > UINT32_MAX)
 		return error_set(&reading->error, "`%s` is not a mark: a number from 1 to 0xffffffff", text);
+	if (mark >= 253 && mark <= 255)
+		return error_set(&reading->error,
+		    "`%s` is the number of one of the kernel's own routing tables; the mark is also that of "
+		    "deadzone's",
+		    text);
 	*(uint64_t *)into = mark;
 	return 0;
 }

@@ -204,6 +204,11 @@ static void apply_do(struct live_result *result, struct live *live, const struct
 		set_error(result, LIVE_INVALID,
 		    "do: `%s` needs a datagram; blackout, rebind, link, upstream and note need none",
 		    action_table[actions.all[0].act].word);
+	} else if (actions.all[0].act == ACT_REBIND && setup->gateway.given &&
+	           setup->gateway.source == GATEWAY_SOURCE_DEVICE) {
+		set_error(result, LIVE_INVALID,
+		    "do: `rebind` cannot be used with [gateway] source = device: the cloud sees the device's "
+		    "own port");
 	} else if (actions.all[0].upstream &&
 	           setup_leads_back(setup, names_get(live->names, actions.all[0].upstream))) {
 		set_error(result, LIVE_INVALID,

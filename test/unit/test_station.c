@@ -56,8 +56,11 @@ static void test_blackout(void **state)
 	struct stage stage = {0};
 
 	(void)state;
-	stage.limits = (struct core_limits){
-	    .seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9, .max_queued = 1 << 20, .tells_dark = true};
+	stage.limits = (struct core_limits){.seed = 1,
+	    .idle_timeout = NS_HOUR,
+	    .max_sessions = 9,
+	    .max_queued = 1 << 20,
+	    .reports_dark = true};
 	stage_open(&stage, "[rule zone]\nscope = device\nsize = 7\ndo = blackout 100ms down\n");
 	send_up(&stage, 1, 4000, 1, 0);
 	send_up(&stage, 2, 4000, 1, 0);
