@@ -129,7 +129,9 @@ static void note_addresses(
 		                                                        : ANALYSIS_HEADER_IPV4;
 	} else if ((fields->kind != FIELDS_ARRIVED || !session->cloud_port) &&
 	           fields->reason != REASON_FILTERED) {
-		session->cloud = from_proxy ? decoded->to : decoded->from;
+		/* Without an address, the cloud was not known. */
+		if ((from_proxy ? decoded->to : decoded->from).port)
+			session->cloud = from_proxy ? decoded->to : decoded->from;
 		session->cloud_port = from_proxy ? decoded->from.port : decoded->to.port;
 	}
 }

@@ -11,6 +11,7 @@
  * The time while the core is idle is proportional to the number of sessions and the rules of each, plus a few
  * nanoseconds for each configured rule.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -282,13 +283,56 @@ static void shared_reload(struct core *core, struct core_change *change, ns_t no
 	change->totals = totals;
 }
 
+static void link_reload(const struct core_change *change, struct link_state *state)
+{
+	state->link = link_kept(change, state->link);
+	for (int way = 0; way < WAYS; way++) {
+		struct link_wire *s = state->ways[way].wire;
+
+		if (!s)
+			continue;
+		/* The new trace may be shorter: look up the position in it again. */
+		s->opportunity_open = false;
+		s->opportunity = s->opportunity_left = 0;
+		s->cycle = 0;
+	}
+}
+
+/* Returns whether whoever began a standing action is still there: a rule of that name, or the API. */
+static bool is_kept(const struct core *core, const struct core_change *change, uint32_t by)
+{
+	if (strncmp(names_get(core->names, by), "rule:", 5) != 0)
+		return true;
+	for (size_t i = 0; i < change->after->rule_count; i++)
+		if (change->after->rules[i].id == by)
+			return true;
+	return false;
+}
+
+/* What stands for later sessions goes with the rule that has begun it, as with scope = all. */
+static void station_standing_reload(
+    const struct core *core, const struct core_change *change, struct station_standing *standing)
+{
+	for (int mode = 0; mode < 2; mode++)
+		for (int way = 0; way < WAYS; way++)
+			if (standing->by[mode][way] && !is_kept(core, change, standing->by[mode][way]))
+				standing->until[mode][way] = INT64_MIN;
+	if (standing->upstream && !is_kept(core, change, standing->upstream_by))
+		standing->upstream = 0;
+	if (!standing->link_set)
+		return;
+	standing->link_set = change->link_to[standing->link] != REMOVED &&
+	                     is_kept(core, change, standing->link_by);
+	if (standing->link_set)
+		standing->link = change->link_to[standing->link];
+}
+
 /* Moves the states of rules with scope = device. */
 static void station_reload(
     struct core *core, const struct core_change *change, struct station *station, ns_t now)
 {
 	struct station_rule *old = station->rules;
 	size_t old_count = station->rule_count;
-	struct station_standing *standing = &station->standing;
 
 	station->rules = station->prepared;
 	station->rule_count = change->after->station_rules.count;
@@ -307,11 +351,8 @@ static void station_reload(
 		session_rule_clear(core, &old[i].state);
 	free(old);
 	for (struct link_state *state = station->links; state; state = state->next)
-		state->link = link_kept(change, state->link);
-	if (standing->link_set && change->link_to[standing->link] != REMOVED)
-		standing->link = change->link_to[standing->link];
-	else
-		standing->link_set = false;
+		link_reload(change, state);
+	station_standing_reload(core, change, &station->standing);
 }
 
 static void stations_reload(struct core *core, const struct core_change *change, ns_t now)
@@ -321,7 +362,7 @@ static void stations_reload(struct core *core, const struct core_change *change,
 		     station = station->hash_next)
 			station_reload(core, change, station, now);
 	for (struct link_state *state = core->stations.everyone.links; state; state = state->next)
-		state->link = link_kept(change, state->link);
+		link_reload(change, state);
 }
 
 /* ---- Sessions ---- */
@@ -329,20 +370,8 @@ static void stations_reload(struct core *core, const struct core_change *change,
 /* Points a session's link states at the new links of the same name, or at the clean link if there is none. */
 static void links_reload(const struct core_change *change, struct session *session)
 {
-	for (struct link_state *state = session->links; state; state = state->next) {
-		state->link = link_kept(change, state->link);
-		state->shared = NULL; /* found again when it is needed */
-		for (int way = 0; way < WAYS; way++) {
-			struct link_wire *s = state->ways[way].wire;
-
-			if (!s)
-				continue;
-			/* The new trace may be shorter: look up the position in it again. */
-			s->opportunity_open = false;
-			s->opportunity = s->opportunity_left = 0;
-			s->cycle = 0;
-		}
-	}
+	for (struct link_state *state = session->links; state; state = state->next)
+		link_reload(change, state);
 }
 
 /* Keeps the first datagrams of kinds that the new configuration needs too. (Those for `replay N` are
@@ -480,6 +509,8 @@ void core_exchange(struct core *core, struct core_change *change, const struct c
 {
 	size_t at = 0;
 
+	assert(
+	    change->session_count == core->session_count); /* none has begun or ended since it was prepared */
 	each_reload(core, change);
 	link_totals_reload(core, change);
 	core->config = change->after;
@@ -493,6 +524,8 @@ void core_exchange(struct core *core, struct core_change *change, const struct c
 	for (struct session *session = core->oldest; session; session = session->newer) {
 		station_join(core, session, now);
 		station_arm(core, session, now);
+		for (struct link_state *state = session->links; state; state = state->next)
+			state->shared = station_link(core, session, state->link);
 	}
 	free(change->sessions); /* its contents now belong to the sessions */
 	change->sessions = NULL;

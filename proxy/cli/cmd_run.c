@@ -146,21 +146,27 @@ static void on_gateway_dark(evutil_socket_t fd, short what, void *user)
 	gateway_dark_send(run->running.gateway);
 }
 
+/* The addresses as bound, with the ports that the kernel has chosen. */
+static void note_listeners(struct run *run)
+{
+	run->listener_count = workers_listener_count(run->running.workers);
+	run->listeners = memory_new(run->listener_count, sizeof(*run->listeners));
+	for (size_t i = 0; i < run->listener_count; i++)
+		run->listeners[i] = *workers_listener(run->running.workers, i);
+	live_set_listeners(run->running.live, run->listeners, run->listener_count);
+}
+
 /* Begins interception, once the listeners' ports are known. */
 static int start_gateway(struct run *run)
 {
 	struct running *running = &run->running;
-	size_t count = workers_listener_count(running->workers);
-	struct address *listeners = memory_new(count, sizeof(*listeners));
 	struct error error;
 	int status;
 
-	for (size_t i = 0; i < count; i++)
-		listeners[i] = *workers_listener(running->workers, i);
 	status = relay_check_answers(running->setup, &error)
 	             ? -1
-	             : gateway_up(running->gateway, running->setup, listeners, count, &error);
-	free(listeners);
+	             : gateway_up(
+	                   running->gateway, running->setup, run->listeners, run->listener_count, &error);
 	if (status) {
 		log_error("%s", error.text);
 		return EXIT_FAILED;
@@ -199,6 +205,7 @@ static int start_run(struct run *run)
 		log_error("%s", error.text);
 		return EXIT_FAILED;
 	}
+	note_listeners(run);
 	if (run->running.gateway && (status = start_gateway(run)))
 		return status;
 	log_start(); /* its thread must not have what the gateway's helper has */
@@ -283,7 +290,8 @@ static void clean_up(struct run *run)
 		event_free(run->gateway_ended);
 	if (run->gateway_dark)
 		event_free(run->gateway_dark);
-	gateway_free(run->running.gateway);
+	if (gateway_free(run->running.gateway) && !run->running.status)
+		run->running.status = EXIT_FAILED;
 	workers_free(run->running.workers);
 	capture_free(run->running.capture);
 	if (run->base)
@@ -298,6 +306,7 @@ static void clean_up(struct run *run)
 	output_close(run->standard_output, 0);
 	setup_free(run->running.setup);
 	live_free(run->running.live);
+	free(run->listeners);
 	names_free(run->running.names);
 }
 

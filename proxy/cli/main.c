@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* main: runs `deadzone COMMAND …`, and sets up what every command needs. */
+#include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -26,6 +28,18 @@ static int unknown_command(const char *word)
 	return EXIT_USAGE;
 }
 
+/* A file or socket that is opened later must not get the number of a standard stream that is closed. */
+static void open_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int count, char **words)
 {
 	const char *word = count > 1 ? words[1] : "";
@@ -35,6 +49,7 @@ int main(int count, char **words)
 	/* memory_malloc never returns NULL, so that no JSON text lacks a part. */
 	json_set_alloc_funcs(memory_malloc, free);
 	signal(SIGPIPE, SIG_IGN);
+	open_standard_streams();
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is then a write error, like a full disk */
 	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
 		printf("deadzone %s\n", DEADZONE_VERSION);

@@ -26,6 +26,8 @@ struct run {
 	struct control *control;
 	struct event *stop, *reload, *signals[RUN_SIGNALS];
 	struct event *ticks;
+	struct address *listeners; /* as bound */
+	size_t listener_count;
 	struct event *gateway_ended, *gateway_dark;
 	bool way_back_warned;
 	ns_t wall_offset;                     /* wall clock minus CLOCK_MONOTONIC, at the last tick */

@@ -19,7 +19,8 @@
 #include "proxy/run/clock.h"
 #include "proxy/run/log.h"
 
-#define REPLY_PATIENCE (10 * NS_S) /* a large rule set takes long to read */
+#define UP_PATIENCE (10 * NS_S) /* a large rule set takes long to read */
+#define REPLY_PATIENCE (2 * NS_S)
 #define END_PATIENCE (5 * NS_S)
 
 struct gateway {
@@ -57,6 +58,7 @@ static bool is_fit(const struct setup *setup)
 
 struct gateway *gateway_new(const struct setup *setup)
 {
+	static const struct timeval patience = {.tv_sec = 1};
 	struct gateway *gateway;
 	int sockets[2];
 
@@ -80,6 +82,7 @@ struct gateway *gateway_new(const struct setup *setup)
 	}
 	close(sockets[1]);
 	gateway->socket = sockets[0];
+	setsockopt(gateway->socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (gateway->helper > 0)
 		return gateway;
 	log_error("gateway: the helper process cannot be started: %s", strerror(errno));
@@ -90,7 +93,7 @@ struct gateway *gateway_new(const struct setup *setup)
 /* Sends the order and waits for the reply. Returns 0, or -1 and sets *error. */
 static int ask(struct gateway *gateway, struct error *error)
 {
-	ns_t until = clock_now() + REPLY_PATIENCE;
+	ns_t until = clock_now() + (gateway->order.kind == ORDER_UP ? UP_PATIENCE : REPLY_PATIENCE);
 	ssize_t size;
 
 	gateway->order.number = ++gateway->number;
@@ -221,6 +224,7 @@ bool gateway_is_by_device(const struct gateway *gateway)
 
 void gateway_pass(struct gateway *gateway)
 {
+	kill(gateway->helper, SIGCONT);
 	take_counts(gateway, ORDER_PASS);
 	gateway->is_passing = true;
 }
@@ -287,7 +291,8 @@ int gateway_fd(const struct gateway *gateway)
 	return gateway->socket;
 }
 
-static void await_helper(const struct gateway *gateway)
+/* Returns false if it had to be killed. */
+static bool await_helper(const struct gateway *gateway)
 {
 	ns_t until = clock_now() + END_PATIENCE;
 
@@ -295,23 +300,33 @@ static void await_helper(const struct gateway *gateway)
 		if (clock_now() > until) {
 			kill(gateway->helper, SIGKILL);
 			waitpid(gateway->helper, NULL, 0);
-			return;
+			return false;
 		}
 		poll(NULL, 0, 1);
 	}
+	return true;
 }
 
-void gateway_free(struct gateway *gateway)
+int gateway_free(struct gateway *gateway)
 {
+	bool is_done = true;
+
 	if (!gateway)
-		return;
+		return 0;
 	if (gateway->socket >= 0)
 		close(gateway->socket);
-	if (gateway->helper > 0)
-		await_helper(gateway);
+	if (gateway->helper > 0) {
+		kill(gateway->helper, SIGCONT); /* whoever has stopped it */
+		is_done = await_helper(gateway);
+	}
+	if (!is_done)
+		log_error("gateway: the helper process did not end, and was killed: a policy rule and routes "
+		          "of its mark may be left; "
+		          "they do nothing without the table, and the next start removes them");
 	if (gateway->dark_fd >= 0)
 		close(gateway->dark_fd);
 	pthread_mutex_destroy(&gateway->lock);
 	free(gateway->dark);
 	free(gateway);
+	return is_done ? 0 : -1;
 }

@@ -39,7 +39,8 @@ void gateway_dark_send(struct gateway *gateway);
 /* Readable once the helper has ended, of which gateway_has_ended then makes sure. */
 int gateway_fd(const struct gateway *gateway);
 bool gateway_has_ended(struct gateway *gateway);
-/* Ends the helper, which takes everything back, and waits for that. */
-void gateway_free(struct gateway *gateway);
+/* Ends the helper, which takes everything back, and waits for that. Returns 0, or logs and returns -1 if it
+ * must be killed. */
+int gateway_free(struct gateway *gateway);
 
 #endif

@@ -454,8 +454,10 @@ void helper_main(int socket)
 		if (!fd.revents)
 			continue;
 		size = recv(socket, &helper->order, sizeof(helper->order), 0);
-		if (size <= 0 && errno != EINTR)
+		if (size == 0 || (size < 0 && errno != EINTR))
 			break;
+		if (size < 0)
+			continue;
 		serve(helper, (size_t)size);
 	}
 	/* The table first: what is on its way is then forwarded, not delivered to nobody. */

@@ -215,6 +215,8 @@ void relay_stop(struct relay *relay)
 
 int relay_prepare(struct relay *relay, struct core_change *change)
 {
+	relay_flush_due(
+	    relay); /* what is due before the change; it may end sessions, which must not be prepared */
 	return core_prepare(relay->core, change, relay->entrances);
 }
 
@@ -225,7 +227,6 @@ void relay_reload(struct relay *relay, struct core_change *change, const struct 
 	if (!setup->gateway.given) /* [gateway] stays until the next start */
 		limits.reports_dark = relay->reports_dark;
 	relay->reports_dark = limits.reports_dark;
-	relay_flush_due(relay); /* datagrams due before the change are sent first */
 	relay->setup = setup;
 	relay->socket_options = socket_options_of(setup);
 	core_exchange(relay->core, change, &limits, clock_now());

@@ -73,8 +73,8 @@ void relay_resume(struct relay *relay);
 void relay_stop(struct relay *relay);
 /* Handles all that is due, and outcomes of a change made to the core from outside; then arms the timer. */
 void relay_flush_due(struct relay *relay);
-/* A change of configuration, while the relay is paused: relay_prepare allocates what it needs, and returns -1
- * if out of memory; relay_reload, which cannot fail, carries it out. */
+/* A change of configuration, while the relay is paused: relay_prepare handles all that is due and allocates
+ * what the change needs, and returns -1 if out of memory; relay_reload, which cannot fail, carries it out. */
 int relay_prepare(struct relay *relay, struct core_change *change);
 void relay_reload(struct relay *relay, struct core_change *change, const struct setup *setup, uint64_t seed);
 

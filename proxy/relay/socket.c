@@ -283,39 +283,28 @@ int socket_connect_as(const struct address *cloud, const struct address *source,
 
 /* Both sockets may share the port only if both say so while the second one is bound. Until it is connected it
  * takes nothing: the kernel would hand it what is for neither. Its address may be another, as the route to
- * the cloud says, unless the first one's is not this machine's. */
+ * the cloud says. */
 int socket_connect_beside(int fd, const struct address *cloud, const struct socket_options *options,
     struct address *local, struct error *error)
 {
 	struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
 	struct sock_fprog program = {.len = 1, .filter = nothing};
-	const bool ipv6 = cloud->family == FAMILY_IPV6;
 	struct address source = {.family = cloud->family};
-	int other = socket_open((enum family)cloud->family, options, error), transparent = 0;
-	socklen_t size = sizeof(transparent);
+	int other = socket_open((enum family)cloud->family, options, error);
 	const int on = 1, off = 0;
 
 	if (other < 0)
 		return -1;
 	local_address(fd, local);
 	source.port = local->port;
-	getsockopt(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_TRANSPARENT : IP_TRANSPARENT,
-	    &transparent, &size);
-	if (transparent) {
-		source = *local;
-		if (make_transparent(other, (enum family)cloud->family, error))
-			return close_failed(other);
-	}
 	setsockopt(other, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	other = connect_from(other, cloud, &source, local, error);
-	if (!transparent)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
 	if (other < 0)
 		return -1;
-	if (!transparent)
-		setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
+	setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
 	setsockopt(other, SOL_SOCKET, SO_DETACH_FILTER, &off, sizeof(off));
 	return other;
 }

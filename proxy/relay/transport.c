@@ -140,16 +140,17 @@ static bool is_scarce(int error)
 
 /* With [gateway] source = device, the socket has the device's own address and port, unless the cloud is on
  * this machine: a socket towards one of its own addresses gets that address as its source. */
-static int connect_once(struct transport *transport, struct address *local, struct error *error)
+static int connect_once(
+    struct transport *transport, const struct address *cloud, struct address *local, struct error *error)
 {
 	struct relay *relay = relay_of(transport);
-	const struct session *session = transport_session(transport);
-	int fd = socket_connect(&session->cloud, source_of(transport), &relay->socket_options, local, error);
+	int fd = socket_connect(cloud, source_of(transport), &relay->socket_options, local, error);
 
-	if (!relay->is_by_device || fd < 0 || address_same_host(local, &session->cloud))
+	if (!relay->is_by_device || fd < 0 || address_same_host(local, cloud))
 		return fd;
 	close(fd);
-	return socket_connect_as(&session->cloud, &session->device, &relay->socket_options, local, error);
+	return socket_connect_as(
+	    cloud, &transport_session(transport)->device, &relay->socket_options, local, error);
 }
 
 /* Opens a connected socket. If resources have run out, closes old ports of any session until it works. */
@@ -158,7 +159,7 @@ static int connect_reclaiming(struct transport *transport, struct address *local
 	struct relay *relay = relay_of(transport);
 
 	for (;;) {
-		int fd = connect_once(transport, local, error);
+		int fd = connect_once(transport, &transport_session(transport)->cloud, local, error);
 
 		if (fd >= 0 || !is_scarce(errno) || !relay->expiry_first)
 			return fd;
@@ -423,8 +424,10 @@ static struct port *port_open_beside(
 		return NULL;
 	}
 	port_init(port, relay, transport, transport->port->mapping);
-	port->out.fd = socket_connect_beside(
-	    transport->port->out.fd, cloud, &relay->socket_options, &port->out.local, error);
+	/* Sockets with a device's own address may share its port anyway. */
+	port->out.fd = relay->is_by_device ? connect_once(transport, cloud, &port->out.local, error)
+	                                   : socket_connect_beside(transport->port->out.fd, cloud,
+	                                         &relay->socket_options, &port->out.local, error);
 	if (port->out.fd >= 0 && ready_add(relay->ready, port->out.fd, &port->out.source, READY_READ) == 0)
 		return port;
 	if (port->out.fd >= 0) {
@@ -449,10 +452,6 @@ static void move_to(
 	struct error error;
 
 	transport->upstream = upstream;
-	if (transport->port->out.fd < 0) { /* the next datagram up opens the socket */
-		transport->retry_at = 0;
-		return;
-	}
 	if (address_equal(cloud, &session->cloud))
 		return;
 	outbox_flush(relay); /* gathered datagrams go to the server that they were meant for */
@@ -489,7 +488,9 @@ static void try_move(struct transport *transport, ns_t now)
 		move_failed(transport, now,
 		    "it has no address of the session's family, so the port could not be kept");
 	else if (!session->moving)
-		move_failed(transport, now, "it has no address");
+		move_failed(transport, now,
+		    upstream_is_refused(upstream) ? "it leads back to our own listener"
+		                                  : "it has no address");
 }
 
 void transport_move(struct relay *relay, struct session *session)
@@ -497,6 +498,8 @@ void transport_move(struct relay *relay, struct session *session)
 	struct transport *transport = session->transport;
 	ns_t now = clock_now();
 
+	relay->moving -= session->moving;
+	session->moving = false;
 	if (!transport || session->end)
 		return; /* it will be opened towards that server */
 	if (session->unresolved || transport->port->out.fd < 0) {
@@ -512,12 +515,26 @@ void transport_move(struct relay *relay, struct session *session)
 	try_move(transport, now);
 }
 
+/* A lookup has given the server's address, or failed. Without a socket the next datagram up goes there
+ * anyway. */
+static void move_again(struct relay *relay, struct session *session, ns_t now)
+{
+	struct transport *transport = session->transport;
+
+	if (transport && transport->port->out.fd >= 0) {
+		try_move(transport, now);
+		return;
+	}
+	relay->moving--;
+	session->moving = false;
+}
+
 /* Sessions that an action has moved to a server whose address was looked up. */
 static void move_resolved(struct relay *relay, const struct upstream *upstream, ns_t now)
 {
 	for (struct session *s = relay->moving ? core_oldest(relay->core) : NULL; s; s = s->newer)
-		if (s->moving && s->transport && server_of(relay, s) == upstream)
-			try_move(s->transport, now);
+		if (s->moving && server_of(relay, s) == upstream)
+			move_again(relay, s, now);
 }
 
 /* Called when a lookup is over: the sessions that waited for it send or drop their queued datagrams. */

@@ -25,7 +25,8 @@ struct upstream {
 	struct address known[LOOKUP_ADDRESSES];
 	size_t known_count;
 	struct lookup *lookup;
-	bool failed; /* the last lookup failed, and no address was known before */
+	bool refused; /* the last answer led back to our own listener */
+	bool failed;  /* the last lookup failed, and no address was known before */
 	ns_t answered_at;
 };
 
@@ -112,6 +113,7 @@ static size_t store_answer(struct upstream *upstream, const struct address *addr
 	for (size_t i = 0; i < count; i++)
 		if (!upstreams_are_own(upstream->all, &addresses[i]))
 			good[kept++] = addresses[i];
+	upstream->refused = kept < count;
 	if (kept < count)
 		log_error(
 		    "upstream %s leads back to our own listener: that address is refused", upstream->text);
@@ -189,6 +191,11 @@ bool upstream_known(const struct upstream *upstream, enum family family, struct 
 bool upstream_has_address(const struct upstream *upstream)
 {
 	return upstream->known_count > 0;
+}
+
+bool upstream_is_refused(const struct upstream *upstream)
+{
+	return upstream->refused;
 }
 
 bool upstream_is_waiting(const struct upstream *upstream)

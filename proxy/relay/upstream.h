@@ -51,6 +51,8 @@ bool upstream_known(const struct upstream *upstream, enum family family, struct 
 /* Returns whether any address is known, and whether a lookup is running. */
 bool upstream_has_address(const struct upstream *upstream);
 bool upstream_is_waiting(const struct upstream *upstream);
+/* Returns whether the latest answer led back to our own listener. */
+bool upstream_is_refused(const struct upstream *upstream);
 const char *upstream_text(const struct upstream *upstream);
 /* As upstream_resolve, without starting a lookup. */
 enum upstream_state upstream_peek(

@@ -24,7 +24,13 @@ struct live {
 	size_t patch_count;
 	char **disabled; /* names of rules */
 	size_t disabled_count;
+	struct addresses bound; /* the run's listeners; the caller's memory */
 };
+
+void live_set_listeners(struct live *live, struct address *listeners, size_t count)
+{
+	live->bound = (struct addresses){listeners, count};
+}
 
 struct live *live_new(const struct setup_source *source, enum setup_use use, struct names *names)
 {
@@ -210,7 +216,8 @@ static void apply_do(struct live_result *result, struct live *live, const struct
 		    "do: `rebind` cannot be used with [gateway] source = device: the cloud sees the device's "
 		    "own port");
 	} else if (actions.all[0].upstream &&
-	           setup_leads_back(setup, names_get(live->names, actions.all[0].upstream))) {
+	           setup_leads_back(live->bound.count ? &live->bound : &setup->proxy.listen,
+	               names_get(live->names, actions.all[0].upstream))) {
 		set_error(result, LIVE_INVALID,
 		    "do: `%s` leads back to our own listener; every datagram would go round for ever",
 		    names_get(live->names, actions.all[0].upstream));

@@ -25,6 +25,8 @@ struct live;
 /* `source` and `names` must stay valid until live_free. */
 struct live *live_new(const struct setup_source *source, enum setup_use use, struct names *names);
 void live_free(struct live *live);
+/* The listeners as bound, to which no session may be moved. The caller keeps them valid. */
+void live_set_listeners(struct live *live, struct address *listeners, size_t count);
 
 /* Reads the files from disk and forgets all live changes. Returns NULL, with errors in `complaints`, if the
  * files are wrong; then the changes stay. */

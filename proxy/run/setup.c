@@ -320,9 +320,8 @@ static void nat_check(const struct setup *setup, struct complaints *complaints)
 	}
 }
 
-bool setup_leads_back(const struct setup *setup, const char *text)
+bool setup_leads_back(const struct addresses *listen, const char *text)
 {
-	const struct addresses *listen = &setup->proxy.listen;
 	struct address upstream;
 	struct error error;
 
@@ -344,7 +343,7 @@ bool setup_leads_back(const struct setup *setup, const char *text)
 static void upstream_check(const struct setup *setup, const struct ini_section *section, const char *key,
     const char *text, struct complaints *complaints)
 {
-	if (setup_leads_back(setup, text))
+	if (setup_leads_back(&setup->proxy.listen, text))
 		ini_complain(section, ini_entry(section, key), complaints,
 		    "`%s` leads back to our own listener; every datagram would go round for ever", text);
 }

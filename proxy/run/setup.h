@@ -84,9 +84,9 @@ struct setup *setup_new(const struct setup_source *source, enum setup_use use, s
     struct complaints *complaints);
 void setup_free(struct setup *setup);
 
-/* Returns whether an address leads back to one of our listeners; a host name's is refused after its lookup.
+/* Returns whether an address leads back to one of these listeners; a host name's is refused after its lookup.
  */
-bool setup_leads_back(const struct setup *setup, const char *text);
+bool setup_leads_back(const struct addresses *listen, const char *text);
 
 /* The tables of sections and keys, for `help ini` and deadzone.ini(5). */
 extern const struct section_kind *const setup_kinds[];

@@ -235,6 +235,9 @@ def reload_follows_in_one_transaction(scene):
     for device in devices:
         device.ask(b"two")
     check_equal([server.received[1][1][0] for server in servers], [lab.DEVICE, lab.UPLINK])
+    proxy.ini.write_text(proxy.ini.read_text().replace("interface = wlan0", "interface = wlan0, wlan9"))
+    proxy.signal(signal.SIGHUP)
+    proxy.told("note: gateway: there is no interface wlan9")
     proxy.ini.write_text(proxy.ini.read_text().replace("interface = wlan0", "interface = a/b"))
     proxy.signal(signal.SIGHUP)
     proxy.told("is not the name of an interface")
@@ -267,8 +270,10 @@ def each_missing_precondition_is_named(scene):
     gateway.run("ip", "link", "add", "port0", "type", "veth", "peer", "name", "port1")
     gateway.run("ip", "link", "set", "port0", "master", "br0")
     refused("port0 is a port of the bridge br0", "interface = port0\n")
-    gateway.set("net.bridge.bridge-nf-call-iptables", 1)
-    refused("net.bridge.bridge-nf-call-iptables=0", "interface = br0\n")
+    for name in ("iptables", "ip6tables"):
+        gateway.set("net.bridge.bridge-nf-call-iptables", 0)
+        gateway.set(f"net.bridge.bridge-nf-call-{name}", 1)
+        refused(f"net.bridge.bridge-nf-call-{name}=0", "interface = br0\n")
     refused("CAP_NET_ADMIN is missing", prefix=("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"))
     refused("CAP_NET_RAW is missing", prefix=("setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw"))
     refused("CAP_NET_BIND_SERVICE", "ports = 53\n", prefix=("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"))
@@ -333,6 +338,81 @@ def a_service_that_has_the_port(scene):
     proxy.told("answers from port 5690 cannot be sent: a service of this machine has port 5690")
     proxy.when_received(2, "down")
     check_equal(proxy.stop()["sessions"][1]["down"]["dropped"], {"error": 1})
+
+
+@test
+def a_firewall_that_refuses_the_rest_is_noted(scene):
+    """As firewalld does, without a policy; a rule for another mark is none for ours."""
+    lab = Lab(scene)
+    told = "nft insert rule inet firewall input meta mark and 0x64 == 0x64 accept"
+    for rules, noted in (("ct state established accept\n  reject with icmpx admin-prohibited", True), ("counter drop", True), ("udp dport 9 drop", False),
+                         ("meta mark and 0xff0000 == 0x40000 accept\n  drop", True), ("meta mark and 0x64 == 0x64 accept\n  drop", False)):
+        lab.nft(f"table inet firewall\ndelete table inet firewall\ntable inet firewall {{\n chain input {{\n  type filter hook input priority 0; policy accept;\n  {rules}\n }}\n}}")
+        proxy = lab.proxy(GATEWAY)
+        check_equal(told in proxy.text, noted, f"{rules}: {proxy.text}")
+        check_equal("connection tracking forgets" in proxy.text, "ct state" in rules, proxy.text)
+        proxy.stop()
+
+
+@test
+def what_a_killed_run_leaves_is_removed(scene):
+    lab = Lab(scene)
+    before, before_ip = lab.rules(), lab.ip_rules()
+    for keys, listen in (("mark = 0x70\n", "127.0.0.1:0, [::]:0"), ("", "[::]:0")):
+        proxy = lab.proxy(GATEWAY + keys, listen=listen)
+        for pid in (*pathlib.Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split(), proxy.pid):
+            os.kill(int(pid), signal.SIGKILL)
+        proxy.wait()
+        check(lab.ip_rules() != before_ip, "something is left behind")
+        until(lambda: lab.rules() == before, "the table to go")
+    other = lab.proxy(GATEWAY + "address = 10.9.0.77\n")
+    check_equal([line for line in lab.ip_rules() if "0x70" in line or "-6" in line], [], "the next start has removed it")
+    lab.proxy(GATEWAY, listen="127.0.0.1:0").stop()
+    check("fwmark 0x64/0x64" in "".join(lab.ip_rules()), "but not what a run has that goes on")
+    other.stop()
+    check_equal(lab.ip_rules(), before_ip)
+    refused = deadzone("check", scene.path("mark.ini", "[proxy]\nlisten = 127.0.0.1:0\nupstream = original\n[gateway]\ninterface = wlan0\nmark = 254\n"))
+    check("kernel's own routing tables" in refused.stderr, refused.stderr)
+
+
+@test
+def a_device_goes_on_after_a_kill_over_ipv6(scene):
+    lab = Lab(scene)
+    lab.masquerade()
+    cloud = lab.server(lab.CLOUD6)
+    proxy = lab.proxy(GATEWAY, listen="[::]:15684")
+    device = lab.client(lab.CLOUD6)
+    check_equal(device.ask(b"one"), b"one")
+    proxy.signal(signal.SIGKILL)
+    proxy.wait()
+    until(lambda: "deadzone" not in lab.rules(), "the table to go")
+    check_equal(device.ask(b"two"), b"two")
+    check_equal([row[1][0] for row in cloud.received], [lab.UPLINK6] * 2)
+
+
+@test
+def all_ports_but_those_of_dhcp(scene):
+    lab = Lab(scene)
+    with lab.gateway:
+        scene.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("0.0.0.0", 68))
+    lab.server(port=9), lab.server(port=67)
+    proxy = lab.proxy(GATEWAY + "ports = all\n")
+    check_equal([lab.client(port=9).ask(b"intercepted"), lab.client(port=67).ask(b"passes")], [b"intercepted", b"passes"])
+    check_equal(proxy.stop()["gateway"]["wlan0"], {"intercepted": 1, "udp": 1, "tcp": 0})
+
+
+@test
+def a_hold_of_a_whole_device_darkens_too(scene):
+    lab = Lab(scene)
+    lab.server()
+    proxy = lab.proxy(GATEWAY + "dark = all\n[rule zone]\nscope = device\nsize = 7\ndirection = up\nlimit = 1\ndo = blackout 2s hold\n")
+    client, server = tcp_pair(lab)
+    device = lab.client()
+    device.send(b"trigger")
+    until(lambda: dark(lab) == [lab.DEVICE], "the device to be dark")
+    server.sendall(b"during")
+    check_equal([device.receive()[0], client.recv(100), dark(lab)], [b"trigger", b"during", []])
+    proxy.stop()
 
 
 @test
@@ -473,7 +553,7 @@ def doctor_says_what_is_wrong(scene):
     check_equal([found.returncode, lab.rules()], [1, before])
     for told in ("WRONG  ports         `127.0.0.1:15684` cannot be listened on: Address already in use: `ss -ulpn`",
                  "ok     ports         127.0.0.1:0", "WRONG  forwarding    net.ipv4.ip_forward is off", "ok     interface     wlan0 is there",
-                 "ok     nftables      the kernel takes the table (tried, not made)", f"WRONG  disk          {folder}: No such file", "ok     clock"):
+                 "ok     nftables      the kernel accepts the table (tried, not made)", f"WRONG  disk          {folder}: No such file", "ok     clock"):
         check(told in found.stdout, f"{told!r} is not in:\n{found.stdout}")
     folder.mkdir()
     lab.gateway.set("net.ipv4.ip_forward", 1)
@@ -492,11 +572,11 @@ def an_access_point_and_back(scene):
     gateway, name = lab.gateway, f"dz{os.getpid() % 1000000}"  # /run is shared with other tests' machines
     gateway.run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth9", "netns", lab.device.path)
     gateway.set("net.ipv4.ip_forward", 0)
-    words = ("gateway-setup", "--interface", name, "--uplink", "eth0")
+    words = ("gateway-setup", "--interface", name, "--uplink", "eth0", "--network", "10.84.3.1/24")
     state = pathlib.Path(f"/run/deadzone-gateway-{name}")
 
     def everything():
-        return [lab.rules(), gateway.run("ip", "-4", "-o", "address", "show", "dev", name), gateway.run("cat", "/proc/sys/net/ipv4/ip_forward")]
+        return [lab.rules(), gateway.run("ip", "-4", "-o", "address", "show", "dev", name) + gateway.run("ip", "-br", "link", "show", "up", "dev", name)[:2], gateway.run("cat", "/proc/sys/net/ipv4/ip_forward")]
 
     before = everything()
     printed = deadzone(*words, **gateway.inside)
@@ -505,21 +585,21 @@ def an_access_point_and_back(scene):
     try:
         done = deadzone(*words, "--apply", **gateway.inside)
         check_equal(done.returncode, 0, done.stderr)
-        check("10.84.0.1/24" in everything()[1] and everything()[2] == "1\n", everything())
-        check(f'ip saddr 10.84.0.0/24 oifname "eth0" masquerade' in lab.rules(), lab.rules())
+        check("10.84.3.1/24" in everything()[1] and everything()[2] == "1\n", everything())
+        check(f'ip saddr 10.84.3.0/24 oifname "eth0" masquerade' in lab.rules(), lab.rules())
         check_equal(run("dnsmasq", "--test", f"--conf-file={state}/dnsmasq.conf").returncode, 0)
         again = deadzone(*words, "--apply", **gateway.inside)
         check_equal(again.returncode, 1)
         check("is set up already" in again.stderr, again.stderr)
-        lab.device.run("ip", "address", "add", "10.84.0.7/24", "dev", "eth9")
+        lab.device.run("ip", "address", "add", "10.84.3.7/24", "dev", "eth9")
         lab.device.run("ip", "link", "set", "eth9", "up")
         with lab.device:
             client = scene.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            client.bind(("10.84.0.7", 0))
+            client.bind(("10.84.3.7", 0))
         client.settimeout(1)
 
         def answered():  # dnsmasq refuses names, for it knows no server: that is an answer
-            client.sendto(bytes.fromhex("1234010000010000000000000474657374000001 0001"), ("10.84.0.1", 53))
+            client.sendto(bytes.fromhex("1234010000010000000000000474657374000001 0001"), ("10.84.3.1", 53))
             with contextlib.suppress(OSError):
                 return client.recv(512)
             return None
