@@ -301,12 +301,10 @@ static void link_reload(const struct core_change *change, struct link_state *sta
 /* Returns whether whoever began a standing action is still there: a rule of that name, or the API. */
 static bool is_kept(const struct core *core, const struct core_change *change, uint32_t by)
 {
-	if (strncmp(names_get(core->names, by), "rule:", 5) != 0)
-		return true;
-	for (size_t i = 0; i < change->after->rule_count; i++)
-		if (change->after->rules[i].id == by)
-			return true;
-	return false;
+	static const char rule[] = "rule:";
+	const char *text = names_get(core->names, by);
+
+	return strncmp(text, rule, strlen(rule)) != 0 || config_rule(change->after, text + strlen(rule));
 }
 
 /* What stands for later sessions goes with the rule that has begun it, as with scope = all. */

@@ -2,6 +2,20 @@
 /* station: scope = device and shared = device or all: one device with several sessions. */
 #include "test/unit/stage.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
+/* An opportunity every `step` milliseconds, up to `last`. */
+static void write_trace(const char *path, int step, int last)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	for (int ms = step; ms <= last; ms += step)
+		fprintf(file, "%d\n", ms);
+	assert_int_equal(fclose(file), 0);
+}
+
 static void send_up(struct stage *stage, unsigned host, unsigned port, size_t size, ns_t at)
 {
 	stage_advance(stage, at);
@@ -319,6 +333,75 @@ static void test_shared_reload(void **state)
 	stage_close(&stage);
 }
 
+/* What a rule has left standing for a device's later sessions goes with the rule, and with no other. */
+static void test_standing_reload(void **state)
+{
+	static const char zone[] = "[rule zone]\nscope = device\nsize = 7\ndo = blackout 100s\n";
+
+	(void)state;
+	for (int kept = 0; kept <= 1; kept++) {
+		struct stage stage = {0};
+
+		stage_open(&stage, zone);
+		send_up(&stage, 1, 4000, 7, 0);
+		stage_reload(&stage, kept ? zone : "[rule other]\nscope = device\nsize = 8\ndo = note\n", 0);
+		assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4001, 0), WAY_UP, 1, 0).reason,
+		    kept ? REASON_BLACKOUT : REASON_NONE);
+		stage_advance(&stage, 0);
+		stage_close(&stage);
+	}
+}
+
+/* A reload looks up the place in a shared link's trace again: the new one is shorter. */
+static void test_trace_reload(void **state)
+{
+	static const char *const words[] = {"device", "all"};
+	char directory[] = "/tmp/deadzone-XXXXXX", path[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/trace", directory);
+	for (int w = 0; w < 2; w++) {
+		struct stage stage = {0};
+		char ini[160];
+
+		snprintf(ini, sizeof(ini), "[link default]\nshared = %s\ntrace = %s\n", words[w], path);
+		write_trace(path, 1, 5000);
+		stage_open(&stage, ini);
+		send_up(&stage, 1, 4000, 1, 0);
+		stage_advance(&stage, 4000 * NS_MS);
+		send_up(&stage, 1, 4001, 1, 4000 * NS_MS);
+		write_trace(path, 3000, 60000);
+		stage_reload(&stage, ini, 4000 * NS_MS);
+		unsaid(&stage);
+		send_up(&stage, 1, 4000, 1, 4000 * NS_MS);
+		stage_advance(&stage, 6000 * NS_MS);
+		assert_said(&stage, "6000 s=1 up n=2 sent\n");
+		stage_close(&stage);
+	}
+	unlink(path);
+	rmdir(directory);
+}
+
+/* Who waits at a shared link that sleeps is woken after a reload, too. */
+static void test_sleep_reload(void **state)
+{
+	static const char ini[] = "[link default]\nwake_after = 100ms\nwake_delay = next-up\nshared = device\n";
+	struct stage stage = {0};
+
+	(void)state;
+	stage_open(&stage, ini);
+	send_up(&stage, 1, 4000, 1, 0);
+	send_up(&stage, 1, 4001, 1, 0);
+	arrive_at(&stage, session_of(&stage, 1, 4000, 0), WAY_DOWN, 9, 200 * NS_MS);
+	stage_advance(&stage, 300 * NS_MS);
+	stage_reload(&stage, ini, 300 * NS_MS);
+	unsaid(&stage);
+	send_up(&stage, 1, 4001, 1, 400 * NS_MS);
+	assert_said(&stage, "400 s=2 up n=2 sent\n400 s=1 down n=1 sent\n");
+	stage_close(&stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +417,9 @@ int main(void)
 	    cmocka_unit_test(test_chain),
 	    cmocka_unit_test(test_sleep),
 	    cmocka_unit_test(test_shared_reload),
+	    cmocka_unit_test(test_standing_reload),
+	    cmocka_unit_test(test_trace_reload),
+	    cmocka_unit_test(test_sleep_reload),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
