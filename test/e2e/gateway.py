@@ -10,10 +10,11 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 
 import dtls
 from checks import Failure, Skip, check, check_equal, run, until
-from harness import deadzone, read_json, run_all, test
+from harness import BINARY, deadzone, read_json, run_all, test
 from lab import Lab
 from shark import read_capture, tshark
 
@@ -179,6 +180,38 @@ def without_its_helper_the_run_ends(scene):
     proxy = lab.proxy(GATEWAY)
     proxy.stop()
     check_equal([lab.rules(), lab.ip_rules()], [before, before_ip], "what was left behind is taken back by the next run")
+
+
+@test
+def a_stopped_helper_does_not_hold_the_run(scene):
+    lab = Lab(scene)
+    before, before_ip = lab.rules(), lab.ip_rules()
+    proxy = lab.proxy(GATEWAY)
+    helper = int(pathlib.Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split()[0])
+    os.kill(helper, signal.SIGSTOP)
+    proxy.stop()
+    check_equal([lab.rules(), lab.ip_rules()], [before, before_ip])
+
+
+@test
+def closed_standard_streams(scene):
+    """The sockets of the run and its helper do not take their place."""
+    lab = Lab(scene)
+    before = lab.rules()
+    lab.server()
+    ini = scene.path("closed.ini", f"[proxy]\nlisten = 127.0.0.1:15684\nupstream = original\n{GATEWAY}")
+    for how in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        running = subprocess.Popen(["sh", "-c", f'exec "$0" run -c "$1" {how}', BINARY, ini],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **lab.gateway.inside)
+        try:
+            until(lambda: "deadzone-100" in lab.rules(), f"the table with {how}")
+            check_equal(lab.client().ask(b"through"), b"through", how)
+            running.terminate()
+            check_equal(running.wait(60), 0, how)
+        finally:
+            running.kill()
+            running.wait()
+        check_equal(lab.rules(), before, how)
 
 
 @test
@@ -449,6 +482,13 @@ def the_device_as_the_source(scene):
     device.udp.connect((lab.CLOUD, 5685))
     check_equal(device.ask(b"another cloud, same port"), b"another cloud, same port")
     check_equal(other.received[0][1], (lab.DEVICE, device.port))
+    proxy.stop()
+    with lab.gateway:
+        here = scene.cloud(lab.UPLINK, 7777)
+    proxy = lab.proxy(GATEWAY + f"source = device\n[rule here]\nsize = 4\ndo = upstream {lab.UPLINK}:7777\n[rule back]\nsize = 5\ndo = upstream back\n")
+    device = lab.client()
+    check_equal([device.ask(one) for one in (b"1", b"here", b"there")], [b"1", b"here", b"there"], "moved to this machine and back")
+    check_equal([here.received[-1][1][0], cloud.received[-1][1]], [lab.UPLINK, (lab.DEVICE, device.port)])
     proxy.stop()
     refused = deadzone("check", scene.path("refused.ini", "[proxy]\nlisten = 127.0.0.1:0\nupstream = original\nsource = 10.8.0.1\n[gateway]\n"
                        "interface = wlan0\nsource = device\n[device d]\nnat_timeout = 30s\n[rule r]\ndo = rebind\n"))
