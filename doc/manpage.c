@@ -168,6 +168,7 @@ static void put_command_options(const char *name)
 
 static void put_section_keys(const char *section)
 {
+	static const char required[] = "required";
 	const struct section_kind *kind = keys_kind(setup_kinds, setup_kind_count, section);
 
 	if (!kind)
@@ -184,6 +185,8 @@ static void put_section_keys(const char *section)
 		puts(".");
 		if (key->preset)
 			printf("Default: %s.\n", key->preset);
+		else if (key->preset_words && strncmp(key->preset_words, required, strlen(required)) == 0)
+			printf("R%s.\n", key->preset_words + 1);
 		else if (key->preset_words)
 			printf("Default: %s.\n", key->preset_words);
 	}

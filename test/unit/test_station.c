@@ -386,7 +386,8 @@ static void test_trace_reload(void **state)
 /* Who waits at a shared link that sleeps is woken after a reload, too. */
 static void test_sleep_reload(void **state)
 {
-	static const char ini[] = "[link default]\nwake_after = 100ms\nwake_delay = next-up\nshared = device\n";
+	static const char ini[] =
+	    "[link default]\nwake_after = 100ms\nwake_delay = next-up\nshared = device\n";
 	struct stage stage = {0};
 
 	(void)state;
