@@ -8,7 +8,7 @@ import signal
 
 import dtls
 from checks import check, check_equal, until
-from harness import deadzone, run_all, test
+from harness import TOP, Skip, deadzone, run_all, test
 from lab import Lab
 from shark import arrivals, events, read_capture, tshark
 from sockets import free_port
@@ -134,6 +134,36 @@ def a_server_that_does_not_know_the_session(scene):
     move = json.loads(deadzone("report", proxy.capture, "--json").stdout)["sessions"][0]["moves"][0]
     check(move["handshake_after_seconds"] >= 0 and move["answered_after_seconds"] >= move["handshake_after_seconds"], move)
     check(re.search(r"to 127.0.0.1:\d+ by api: answered after \d+\.\d s, new handshake after \d+\.\d s", deadzone("report", proxy.capture).stdout), "told")
+
+
+@test
+def a_server_that_goes_on_by_connection_id(scene):
+    """Mbed TLS: another node of a cluster shares the session's state, and knows it by the ID."""
+    peer = TOP / "build/ota/cid-peer"
+    if not peer.exists():
+        raise Skip("cid-peer is not built (make ota)")
+    server = dtls.start(scene, peer, "server")
+    ports = server.program.told(r"ports (\d+) (\d+)").groups()
+    section, to = control_of(scene)
+    proxy = scene.proxy(section, upstream=f"127.0.0.1:{ports[0]}", ready=1)
+    client = dtls.start(scene, peer, "client", proxy.port)
+    for one in (client, server):
+        one.hears("handshake done")
+
+    def ask(line, node, count):
+        client.say(line)
+        client.hears(line)
+        server.program.told(f"^at {node}$", count)
+
+    ask("at home", "A", 1)
+    for target, node, count in ((f"127.0.0.1:{ports[1]}", "B", 1), ("back", "A", 2)):
+        tell(to, "do", f"upstream {target}")
+        ask(f"moved {target}", node, count)
+    session = proxy.stop()["sessions"][0]
+    check_equal([session["handshakes"], session["up"]["dropped"], session["down"]["dropped"]], [1, {}, {}])
+    moves = json.loads(deadzone("report", proxy.capture, "--json").stdout)["sessions"][0]["moves"]
+    check_equal([(move["to"], move["handshake_after_seconds"]) for move in moves], [(f"127.0.0.1:{ports[1]}", None), ("back", None)])
+    check(all(move["answered_after_seconds"] is not None for move in moves), moves)
 
 
 @test
