@@ -2,10 +2,11 @@
 /*
  * cid-peer: both ends of a DTLS 1.2 session with connection IDs (RFC 9146), by Mbed TLS.
  *
- *   cid-peer server         binds two ports of loopback, prints "ports A B", and echoes what it receives. The
- * session begins at A; the server goes on with it at B, as nodes of a cluster do that share the state of
- * sessions, for records that carry its connection ID. peer client PORT    sends each line of standard input,
- * and prints what comes back.
+ * `cid-peer server` binds two ports of loopback, prints "ports A B", and echoes what it receives. The session
+ * begins at A. The server goes on with it at B, for records that carry its connection ID, as the nodes of a
+ * cluster do that share the state of sessions.
+ *
+ * `cid-peer client PORT` sends each line of standard input, and prints what comes back.
  */
 #include <arpa/inet.h>
 #include <poll.h>
