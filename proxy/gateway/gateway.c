@@ -278,8 +278,13 @@ void gateway_dark_send(struct gateway *gateway)
 		gateway->order = (struct gateway_order){.kind = ORDER_DARK};
 		gateway->order.dark.count = (uint32_t)part;
 		memcpy(gateway->order.dark.all, dark + at, part * sizeof(*dark));
-		if (send(gateway->socket, &gateway->order, sizeof(gateway->order), MSG_NOSIGNAL) < 0)
-			break; /* the helper has ended: so does the run */
+		if (send(gateway->socket, &gateway->order, sizeof(gateway->order), MSG_NOSIGNAL) >= 0)
+			continue;
+		if (errno == EAGAIN)
+			log_error("gateway: the helper process takes no orders: %zu changes of dark devices "
+			          "are lost",
+			    count - at);
+		break; /* if it has ended, so does the run */
 	}
 	free(dark);
 }
