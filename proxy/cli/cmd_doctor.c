@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "proxy/cli/command.h"
 #include "proxy/gateway/inspection.h"
+#include "proxy/gateway/sysctl.h"
 #include "proxy/relay/relay.h"
 #include "proxy/relay/socket.h"
 #include "proxy/run/clock.h"
@@ -50,7 +51,7 @@ static void check_files(struct inspection *inspection)
 /* Root's buffers may be larger than the limit. */
 static void check_buffers(struct inspection *inspection, const struct setup *setup)
 {
-	long max = inspect_sysctl("/proc/sys/net/core/rmem_max");
+	long max = sysctl_read("/proc/sys/net/core/rmem_max");
 
 	if (max >= 0 && (uint64_t)max < setup->proxy.receive_buffer / 2)
 		inspection_add(inspection, INSPECTED_NOTE, "buffers",
@@ -96,9 +97,9 @@ static void check_answers(struct inspection *inspection, const struct setup *set
 
 static void check_conntrack(struct inspection *inspection)
 {
-	long count = inspect_sysctl("/proc/sys/net/netfilter/nf_conntrack_count");
-	long max = inspect_sysctl("/proc/sys/net/netfilter/nf_conntrack_max");
-	long timeout = inspect_sysctl("/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream");
+	long count = sysctl_read("/proc/sys/net/netfilter/nf_conntrack_count");
+	long max = sysctl_read("/proc/sys/net/netfilter/nf_conntrack_max");
+	long timeout = sysctl_read("/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream");
 
 	if (count < 0)
 		inspection_add(inspection, INSPECTED_GOOD, "conntrack", "not in use");

@@ -12,9 +12,10 @@
 #include "base/memory.h"
 #include "proxy/gateway/netlink.h"
 #include "proxy/gateway/nft.h"
-#include "proxy/gateway/table.h"
 #include "proxy/gateway/privilege.h"
 #include "proxy/gateway/ruleset.h"
+#include "proxy/gateway/sysctl.h"
+#include "proxy/gateway/table.h"
 
 #define KERNEL_LEAST 5, 12 /* owned tables */
 
@@ -46,18 +47,6 @@ size_t inspection_wrong(const struct inspection *inspection)
 	for (size_t i = 0; i < inspection->count; i++)
 		count += inspection->all[i].state == INSPECTED_WRONG;
 	return count;
-}
-
-long inspect_sysctl(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	long value = -1;
-
-	if (file && fscanf(file, "%ld", &value) != 1)
-		value = -1;
-	if (file)
-		fclose(file);
-	return value;
 }
 
 static bool intercepts_below_1024(const struct gateway_settings *settings)
@@ -184,7 +173,7 @@ static void check_forwarding(struct inspection *inspection, const struct setup *
 	for (int i = 0; i < 2; i++) {
 		if (!listens_on(setup, rows[i].family))
 			continue;
-		if (inspect_sysctl(rows[i].path) >= 1)
+		if (sysctl_read(rows[i].path) >= 1)
 			inspection_add(inspection, INSPECTED_GOOD, "forwarding", "%s is on", rows[i].name);
 		else
 			inspection_add(inspection, INSPECTED_WRONG, "forwarding",
@@ -196,10 +185,10 @@ static void check_forwarding(struct inspection *inspection, const struct setup *
 static void check_reverse_path(struct inspection *inspection, const char *interface)
 {
 	char path[96];
-	long all = inspect_sysctl("/proc/sys/net/ipv4/conf/all/rp_filter"), own;
+	long all = sysctl_read("/proc/sys/net/ipv4/conf/all/rp_filter"), own;
 
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/rp_filter", interface);
-	own = inspect_sysctl(path);
+	own = sysctl_read(path);
 	if ((all > own ? all : own) == 1)
 		inspection_add(inspection, INSPECTED_NOTE, "rp_filter",
 		    "rp_filter is strict on %s: devices whose way back is not %s are dropped; if that is so, "
@@ -216,7 +205,7 @@ static const char *filters_bridged(void)
 
 	for (int i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "/proc/sys/net/bridge/%s", names[i]);
-		if (inspect_sysctl(path) == 1)
+		if (sysctl_read(path) == 1)
 			return names[i];
 	}
 	return NULL;

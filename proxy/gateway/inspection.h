@@ -37,7 +37,4 @@ void inspect_table(struct inspection *inspection, const struct setup *setup);
 /* Which of the capabilities that [gateway] would need there are. */
 void inspect_privilege(struct inspection *inspection);
 
-/* Reads a file of /proc as a number. Returns -1 if it does not exist. */
-long inspect_sysctl(const char *path);
-
 #endif

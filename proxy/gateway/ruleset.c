@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/units.h"
-#include "proxy/gateway/inspection.h"
+#include "proxy/gateway/sysctl.h"
 
 #define NAME_SIZE 128
 
@@ -116,7 +116,7 @@ static bool has_word(const char *line, const char *word)
 /* `masquerades`: there is NAT; otherwise rules look at the state of connections. */
 static void note_tracking(const struct table *table, bool masquerades, ns_t idle_timeout, struct text *notes)
 {
-	long seconds = inspect_sysctl("/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream");
+	long seconds = sysctl_read("/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream");
 	char time[32];
 
 	if (masquerades && table->by_device)
