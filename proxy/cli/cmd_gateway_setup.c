@@ -16,16 +16,19 @@
 #define PASSPHRASE_SIZE 13
 
 /* Letters and digits that are not mistaken for one another. */
-static void draw_passphrase(char passphrase[PASSPHRASE_SIZE])
+static bool draw_passphrase(char passphrase[PASSPHRASE_SIZE])
 {
 	static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
-	unsigned char bytes[PASSPHRASE_SIZE] = {0};
+	unsigned char bytes[PASSPHRASE_SIZE];
 
-	if (getrandom(bytes, sizeof(bytes), 0) < 0)
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
 		log_error("gateway-setup: no random numbers: %s", strerror(errno));
+		return false;
+	}
 	for (int i = 0; i < PASSPHRASE_SIZE - 1; i++)
 		passphrase[i] = letters[bytes[i] % (sizeof(letters) - 1)];
 	passphrase[PASSPHRASE_SIZE - 1] = '\0';
+	return true;
 }
 
 /* Returns an exit status. */
@@ -81,7 +84,8 @@ static int run(const struct command_line *line)
 		return EXIT_USAGE;
 	}
 	if (point.ssid && !point.passphrase) {
-		draw_passphrase(drawn);
+		if (!draw_passphrase(drawn))
+			return EXIT_FAILED;
 		point.passphrase = drawn;
 	}
 	if (access_point_check(&point, &error)) {

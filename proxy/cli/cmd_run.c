@@ -310,6 +310,25 @@ static void clean_up(struct run *run)
 	names_free(run->running.names);
 }
 
+/* Returns `status`, for a run that ends before it has begun. */
+static int end_early(struct running *running, int status)
+{
+	setup_free(running->setup);
+	live_free(running->live);
+	names_free(running->names);
+	return status;
+}
+
+static int print_gateway(const struct setup *setup)
+{
+	if (!setup->gateway.given) {
+		log_error("run: --print-gateway: there is no [gateway] section");
+		return EXIT_USAGE;
+	}
+	gateway_print(setup);
+	return EXIT_DONE;
+}
+
 static int run_relay(const struct command_line *line)
 {
 	struct run run = {.running = {.generation = 1}};
@@ -335,30 +354,14 @@ static int run_relay(const struct command_line *line)
 	running->names = names_new();
 	running->live = live_new(&run.source, SETUP_RUN, running->names);
 	running->setup = read_setup(&run);
-	if (!running->setup) {
-		live_free(running->live);
-		names_free(running->names);
-		return EXIT_USAGE;
-	}
+	if (!running->setup)
+		return end_early(running, EXIT_USAGE);
 	command_values(line, "print-gateway", &print_count);
-	if (print_count) {
-		if (running->setup->gateway.given)
-			gateway_print(running->setup);
-		else
-			log_error("run: --print-gateway: there is no [gateway] section");
-		running->status = running->setup->gateway.given ? EXIT_DONE : EXIT_USAGE;
-		setup_free(running->setup);
-		live_free(running->live);
-		names_free(running->names);
-		return running->status;
-	}
+	if (print_count)
+		return end_early(running, print_gateway(running->setup));
 	/* The helper process is forked while there is no thread yet. */
-	if (running->setup->gateway.given && !(running->gateway = gateway_new(running->setup))) {
-		setup_free(running->setup);
-		live_free(running->live);
-		names_free(running->names);
-		return EXIT_FAILED;
-	}
+	if (running->setup->gateway.given && !(running->gateway = gateway_new(running->setup)))
+		return end_early(running, EXIT_FAILED);
 	run.source.workers = (unsigned)running->setup->proxy.workers;
 	running->summary = summary_new();
 	running->feed = feed_new();

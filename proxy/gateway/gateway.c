@@ -125,8 +125,7 @@ int gateway_up(struct gateway *gateway, const struct setup *setup, const struct 
 	gateway->order = (struct gateway_order){.kind = ORDER_UP};
 	table_fill(table, &setup->gateway);
 	gateway->order.up.idle_timeout = setup->proxy.idle_timeout;
-	for (size_t i = count; i; i--)
-		table->listen[listeners[i - 1].family == FAMILY_IPV6] = listeners[i - 1];
+	table_listen(table, listeners, count);
 	if (ask(gateway, error))
 		return -1;
 	if (privilege_keep(~(UINT64_C(1) << CAP_NET_ADMIN)))
@@ -137,7 +136,7 @@ int gateway_up(struct gateway *gateway, const struct setup *setup, const struct 
 	return 0;
 }
 
-/* After a reload an interface may be missing for a while; it is named all the same. */
+/* A reload does not fail if an interface is missing: it may come back. */
 static void warn_of_interfaces(const struct setup *setup)
 {
 	struct inspection inspection = {0};
@@ -172,9 +171,7 @@ void gateway_print(const struct setup *setup)
 	struct text out = {0};
 
 	table_fill(table, &setup->gateway);
-	for (size_t i = setup->proxy.listen.count; i; i--)
-		table->listen[setup->proxy.listen.all[i - 1].family == FAMILY_IPV6] =
-		    setup->proxy.listen.all[i - 1];
+	table_listen(table, setup->proxy.listen.all, setup->proxy.listen.count);
 	table->mark = table->mark ? table->mark : GATEWAY_MARK_FIRST;
 	for (int i = 0; i < 2; i++)
 		if (table->listen[i].family)
@@ -195,7 +192,7 @@ static void take_counts(struct gateway *gateway, enum order_kind kind)
 	gateway->order = (struct gateway_order){.kind = kind};
 	if (ask(gateway, &error))
 		return;
-	/* What an interface has counted stays when a reload takes it out. */
+	/* An interface that a reload has removed keeps its last counts. */
 	for (uint32_t i = 0; i < gateway->reply.count; i++) {
 		size_t at = 0;
 
@@ -236,8 +233,8 @@ bool gateway_has_ended(struct gateway *gateway)
 
 /* ---- Dark devices ---- */
 
-/* The caller must not end for lack of memory: what cannot be remembered is not darkened beyond its datagrams.
- */
+/* Called by workers, which must not fail: without memory the device is not made dark, and only deadzone's own
+ * datagrams are dropped. */
 void gateway_dark(struct gateway *gateway, const struct darkness *darkness)
 {
 	struct darkness *more = NULL;

@@ -46,7 +46,6 @@ struct helper {
 	struct nft *nft;
 	struct netlink *netlink;
 	struct table table;
-	uint32_t route_table;
 	bool is_up;
 	void *dark; /* a tree of struct dark_device (tsearch(3)) */
 	ns_t next;  /* the earliest end of a darkness */
@@ -63,25 +62,12 @@ static int fail(struct helper *helper, const struct error *error)
 	return -1;
 }
 
-/* The modules of the kernel that the table needs are loaded, or found missing, when the kernel looks at its
- * rules. */
-static int explain(const struct error *why, struct error *error)
-{
-	if (strstr(why->text, "No such file or directory") || strstr(why->text, "not supported"))
-		return error_set(error,
-		    "the kernel rejects the table: %s; if modules are missing, `modprobe -a nf_tables "
-		    "nft_tproxy "
-		    "nft_socket nft_ct nft_fib_inet`",
-		    why->text);
-	return error_set(error, "the kernel rejects the table: %s", why->text);
-}
-
 static int run_commands(struct helper *helper, const struct text *commands, struct error *error)
 {
 	struct error why;
 
 	if (nft_run(helper->nft, commands->at, NULL, &why))
-		return explain(&why, error);
+		return nft_explain(&why, error);
 	return 0;
 }
 
@@ -101,8 +87,7 @@ static void take_rules_back(struct helper *helper)
 
 	for (int i = 0; i < 2; i++)
 		if (helper->table.listen[i].family)
-			netlink_restore(
-			    helper->netlink, families[i], helper->table.mark, helper->route_table);
+			netlink_restore(helper->netlink, families[i], helper->table.mark);
 }
 
 static void remove_table(struct helper *helper)
@@ -114,7 +99,7 @@ static void remove_table(struct helper *helper)
 	nft_run(helper->nft, command, NULL, &error);
 }
 
-/* What a run left behind whose helper was killed does nothing without its table, and is removed. */
+/* Removes policy rules and routes of runs whose helper was killed; without a table they match nothing. */
 static void remove_leftovers(struct helper *helper)
 {
 	struct netlink_leftover found[LEFTOVERS_MAX];
@@ -123,12 +108,12 @@ static void remove_leftovers(struct helper *helper)
 	for (size_t i = 0; i < count; i++) {
 		helper->table.mark = found[i].mark;
 		if (!table_exists(helper))
-			netlink_restore(helper->netlink, found[i].family, found[i].mark, found[i].mark);
+			netlink_restore(helper->netlink, found[i].family, found[i].mark);
 	}
 }
 
-/* Tries the whole table, claims its name, has what has the mark delivered locally, and only then intercepts.
- * The table comes before rule and route, so that another run that starts now leaves those alone. */
+/* Checks the whole table, claims its name with an empty one, adds rule and route, and only then fills it.
+ * The table comes before rule and route, so that another run that starts now does not remove them. */
 static int make_table(struct helper *helper, struct error *error)
 {
 	struct text claim = {0}, rules = {0}, all = {0};
@@ -139,13 +124,13 @@ static int make_table(struct helper *helper, struct error *error)
 	table_create(&helper->table, true, &claim);
 	table_change(&helper->table, &helper->table, &rules);
 	text_add(&all, "%s%s", claim.at, rules.at);
-	status = nft_try(helper->nft, all.at, &why) ? explain(&why, error)
+	status = nft_try(helper->nft, all.at, &why) ? nft_explain(&why, error)
 	                                            : run_commands(helper, &claim, error);
 	has_claimed = !status;
 	for (int i = 0; i < 2 && !status; i++)
 		if (helper->table.listen[i].family)
-			status = netlink_redirect(helper->netlink, i ? FAMILY_IPV6 : FAMILY_IPV4,
-			    helper->table.mark, helper->route_table, error);
+			status = netlink_redirect(
+			    helper->netlink, i ? FAMILY_IPV6 : FAMILY_IPV4, helper->table.mark, error);
 	if (!status)
 		status = run_commands(helper, &rules, error);
 	if (status && has_claimed) {
@@ -163,16 +148,13 @@ static int try_mark(struct helper *helper, struct error *error)
 {
 	int status;
 
-	helper->route_table = helper->table.mark;
-	status = table_exists(helper)
-	             ? 1
-	             : netlink_is_taken(helper->netlink, helper->table.mark, helper->route_table, error);
+	status = table_exists(helper) ? 1 : netlink_is_taken(helper->netlink, helper->table.mark, error);
 	if (status)
 		return status;
 	if (make_table(helper, error) == 0)
 		return 0;
-	/* Of two that start at once the later one finds that it cannot claim the table, and takes the next
-	 * mark. */
+	/* If two runs start at once, only one of them can claim the table; the other one tries the next mark.
+	 */
 	return table_exists(helper) ? 1 : -1;
 }
 
@@ -221,7 +203,6 @@ static int bring_up(struct helper *helper)
 	if (status)
 		return fail(helper, &error);
 	helper->is_up = true;
-	helper->reply.mark = helper->table.mark;
 	note_others(helper, helper->order.up.idle_timeout);
 	return 0;
 }
@@ -286,7 +267,7 @@ static void take_darkness(struct helper *helper, const struct darkness *darkness
 			continue;
 		at = tsearch(&key, &helper->dark, compare_dark);
 		if (!at)
-			continue; /* memory is out */
+			continue; /* out of memory */
 		if (*at == &key) {
 			device = memory_new(1, sizeof(*device));
 			*device = key;
@@ -302,14 +283,13 @@ static void take_darkness(struct helper *helper, const struct darkness *darkness
 
 /* The devices that enter, or leave, the dark ones of one family and way. */
 struct dark_change {
-	struct helper *helper;
 	ns_t now;
 	enum family family;
 	enum way way;
 	bool enters;
 	struct address *addresses;
 	size_t count;
-	struct dark_device **over; /* to be forgotten */
+	struct dark_device **over; /* no longer dark: removed from the tree */
 	size_t over_count;
 	ns_t next;
 };
@@ -348,7 +328,7 @@ static void visit_end(const void *node, VISIT visit, void *user)
 static void update_dark(struct helper *helper)
 {
 	struct text commands = {0};
-	struct dark_change change = {.helper = helper, .now = clock_now(), .next = NS_NEVER};
+	struct dark_change change = {.now = clock_now(), .next = NS_NEVER};
 	struct error error;
 
 	for (int i = 0; i < 8; i++) {

@@ -50,7 +50,6 @@ struct gateway_reply {
 	uint32_t number;
 	bool failed;
 	struct error error;
-	uint32_t mark; /* ORDER_UP: the one that was chosen */
 	uint32_t count;
 	struct run_summary_gateway counts[GATEWAY_INTERFACES_MAX];
 	char notes[8192]; /* lines */

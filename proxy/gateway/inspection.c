@@ -97,11 +97,11 @@ void inspect_table(struct inspection *inspection, const struct setup *setup)
 	struct text commands = {0}, notes = {0};
 	const char *listed;
 	char *rest;
-	struct error error;
+	struct error error, why;
 	struct nft *nft;
 
 	if (!(privilege_effective() >> CAP_NET_ADMIN & 1))
-		return; /* that is wrong enough */
+		return; /* check_capabilities has said so */
 	nft = nft_open(&error);
 	if (!nft) {
 		inspection_add(inspection, INSPECTED_WRONG, "nftables", "%s", error.text);
@@ -110,21 +110,18 @@ void inspect_table(struct inspection *inspection, const struct setup *setup)
 	table = memory_new(1, sizeof(*table));
 	table_fill(table, &setup->gateway);
 	table->mark = UINT32_MAX; /* a name that no run has */
-	for (size_t i = 0; i < setup->proxy.listen.count; i++)
-		table->listen[setup->proxy.listen.all[i].family == FAMILY_IPV6] = setup->proxy.listen.all[i];
+	table_listen(table, setup->proxy.listen.all, setup->proxy.listen.count);
 	for (int i = 0; i < 2; i++)
 		table->listen[i].port = table->listen[i].port ? table->listen[i].port : 1;
 	table_create(table, true, &commands);
 	table_change(table, table, &commands);
-	if (nft_try(nft, commands.at, &error))
-		inspection_add(inspection, INSPECTED_WRONG, "nftables",
-		    "the kernel rejects the table: %s; if modules are missing, `modprobe -a nf_tables "
-		    "nft_tproxy "
-		    "nft_socket nft_ct nft_fib_inet`",
-		    error.text);
-	else
+	if (nft_try(nft, commands.at, &why)) {
+		nft_explain(&why, &error);
+		inspection_add(inspection, INSPECTED_WRONG, "nftables", "%s", error.text);
+	} else {
 		inspection_add(
 		    inspection, INSPECTED_GOOD, "nftables", "the kernel accepts the table (tried, not made)");
+	}
 	table->mark = setup->gateway.mark ? (uint32_t)setup->gateway.mark : GATEWAY_MARK_FIRST;
 	if (nft_run(nft, "list ruleset", &listed, &error) == 0)
 		ruleset_notes(listed, table, setup->proxy.idle_timeout, &notes);
@@ -197,7 +194,7 @@ static void check_reverse_path(struct inspection *inspection, const char *interf
 		    interface, interface, interface);
 }
 
-/* Returns the sysctl that has bridged frames pass the rules for routed ones; NULL: none is on. */
+/* Returns the sysctl that makes bridged frames pass the rules for routed ones, or NULL if none is on. */
 static const char *filters_bridged(void)
 {
 	static const char *const names[] = {"bridge-nf-call-iptables", "bridge-nf-call-ip6tables"};

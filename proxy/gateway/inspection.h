@@ -27,14 +27,14 @@ void inspection_add(struct inspection *inspection, enum inspected_state state, c
 void inspection_free(struct inspection *inspection);
 size_t inspection_wrong(const struct inspection *inspection);
 
-/* What [gateway] needs: capabilities, kernel, sysctls, interfaces. Changes nothing. */
+/* Looks at what [gateway] needs: capabilities, kernel, sysctls, interfaces. Changes nothing. */
 void inspect_gateway(struct inspection *inspection, const struct setup *setup);
-/* The interfaces alone. */
+/* Looks at the interfaces only. */
 void inspect_interfaces(struct inspection *inspection, const struct setup *setup);
 
-/* Whether the kernel takes the table: tried without a change. Needs CAP_NET_ADMIN. */
+/* Has the kernel check the table without making it. Needs CAP_NET_ADMIN. */
 void inspect_table(struct inspection *inspection, const struct setup *setup);
-/* Which of the capabilities that [gateway] would need there are. */
+/* Tells whether the capabilities would be enough for [gateway]. */
 void inspect_privilege(struct inspection *inspection);
 
 #endif

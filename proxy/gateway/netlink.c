@@ -144,7 +144,7 @@ int netlink_interface(
 /* ---- Rules and routes ---- */
 
 struct redirection {
-	uint32_t mark, table;
+	uint32_t mark;
 	bool is_taken;
 };
 
@@ -194,24 +194,31 @@ static int take_route(const struct nlmsghdr *message, void *user)
 	struct attributes attributes = {0};
 
 	mnl_attr_parse(message, sizeof(*header), take_attribute, &attributes);
-	if (number_of(&attributes, RTA_TABLE, header->rtm_table) == redirection->table &&
+	if (number_of(&attributes, RTA_TABLE, header->rtm_table) == redirection->mark &&
 	    (header->rtm_type != RTN_LOCAL || header->rtm_dst_len))
 		redirection->is_taken = true;
 	return MNL_CB_OK;
 }
 
-int netlink_is_taken(struct netlink *netlink, uint32_t mark, uint32_t table, struct error *error)
+static int dump_rules(struct netlink *netlink, uint8_t family, mnl_cb_t take, void *user)
+{
+	struct nlmsghdr *message = message_begin(netlink, RTM_GETRULE, NLM_F_DUMP);
+	struct fib_rule_hdr *rule = mnl_nlmsg_put_extra_header(message, sizeof(*rule));
+
+	*rule = (struct fib_rule_hdr){.family = family};
+	return ask(netlink, message, take, user);
+}
+
+int netlink_is_taken(struct netlink *netlink, uint32_t mark, struct error *error)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
-	struct redirection redirection = {.mark = mark, .table = table};
+	struct redirection redirection = {.mark = mark};
 
 	for (int i = 0; i < 2; i++) {
-		struct nlmsghdr *message = message_begin(netlink, RTM_GETRULE, NLM_F_DUMP);
-		struct fib_rule_hdr *rule = mnl_nlmsg_put_extra_header(message, sizeof(*rule));
+		struct nlmsghdr *message;
 		struct rtmsg *route;
 
-		*rule = (struct fib_rule_hdr){.family = families[i]};
-		if (ask(netlink, message, take_rule, &redirection))
+		if (dump_rules(netlink, families[i], take_rule, &redirection))
 			return error_set(
 			    error, "the kernel's policy rules cannot be read: %s", strerror(errno));
 		message = message_begin(netlink, RTM_GETROUTE, NLM_F_DUMP);
@@ -250,18 +257,12 @@ size_t netlink_leftovers(struct netlink *netlink, struct netlink_leftover *all, 
 	static const uint8_t families[] = {AF_INET, AF_INET6};
 	struct leftovers leftovers = {.all = all, .cap = cap};
 
-	for (int i = 0; i < 2; i++) {
-		struct nlmsghdr *message = message_begin(netlink, RTM_GETRULE, NLM_F_DUMP);
-		struct fib_rule_hdr *rule = mnl_nlmsg_put_extra_header(message, sizeof(*rule));
-
-		*rule = (struct fib_rule_hdr){.family = families[i]};
-		ask(netlink, message, take_leftover, &leftovers);
-	}
+	for (int i = 0; i < 2; i++)
+		dump_rules(netlink, families[i], take_leftover, &leftovers);
 	return leftovers.count;
 }
 
-static int change_rule(
-    struct netlink *netlink, uint16_t type, uint16_t flags, uint8_t family, uint32_t mark, uint32_t table)
+static int change_rule(struct netlink *netlink, uint16_t type, uint16_t flags, uint8_t family, uint32_t mark)
 {
 	struct nlmsghdr *message = message_begin(netlink, type, (uint16_t)(NLM_F_ACK | flags));
 	struct fib_rule_hdr *rule = mnl_nlmsg_put_extra_header(message, sizeof(*rule));
@@ -270,12 +271,11 @@ static int change_rule(
 	mnl_attr_put_u32(message, FRA_PRIORITY, RULE_PRIORITY); /* without one, it would not be known again */
 	mnl_attr_put_u32(message, FRA_FWMARK, mark);
 	mnl_attr_put_u32(message, FRA_FWMASK, mark);
-	mnl_attr_put_u32(message, FRA_TABLE, table);
+	mnl_attr_put_u32(message, FRA_TABLE, mark);
 	return ask(netlink, message, NULL, NULL);
 }
 
-static int change_route(
-    struct netlink *netlink, uint16_t type, uint16_t flags, uint8_t family, uint32_t table)
+static int change_route(struct netlink *netlink, uint16_t type, uint16_t flags, uint8_t family, uint32_t mark)
 {
 	struct nlmsghdr *message = message_begin(netlink, type, (uint16_t)(NLM_F_ACK | flags));
 	struct rtmsg *route = mnl_nlmsg_put_extra_header(message, sizeof(*route));
@@ -284,7 +284,7 @@ static int change_route(
 	    .rtm_protocol = RTPROT_STATIC,
 	    .rtm_scope = RT_SCOPE_HOST,
 	    .rtm_type = RTN_LOCAL};
-	mnl_attr_put_u32(message, RTA_TABLE, table);
+	mnl_attr_put_u32(message, RTA_TABLE, mark);
 	mnl_attr_put_u32(message, RTA_OIF, if_nametoindex("lo"));
 	return ask(netlink, message, NULL, NULL);
 }
@@ -294,24 +294,22 @@ static uint8_t kernel_family(enum family family)
 	return family == FAMILY_IPV6 ? AF_INET6 : AF_INET;
 }
 
-int netlink_redirect(
-    struct netlink *netlink, enum family family, uint32_t mark, uint32_t table, struct error *error)
+int netlink_redirect(struct netlink *netlink, enum family family, uint32_t mark, struct error *error)
 {
 	uint8_t of = kernel_family(family);
 
-	if (change_route(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, of, table) && errno != EEXIST)
-		return error_set(
-		    error, "no local route can be added to table %u: %s", table, strerror(errno));
-	if (change_rule(netlink, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, of, mark, table) && errno != EEXIST)
+	if (change_route(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, of, mark) && errno != EEXIST)
+		return error_set(error, "no local route can be added to table %u: %s", mark, strerror(errno));
+	if (change_rule(netlink, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, of, mark) && errno != EEXIST)
 		return error_set(
 		    error, "no policy rule can be added for mark 0x%x: %s", mark, strerror(errno));
 	return 0;
 }
 
-void netlink_restore(struct netlink *netlink, enum family family, uint32_t mark, uint32_t table)
+void netlink_restore(struct netlink *netlink, enum family family, uint32_t mark)
 {
-	change_rule(netlink, RTM_DELRULE, 0, kernel_family(family), mark, table);
-	change_route(netlink, RTM_DELROUTE, 0, kernel_family(family), table);
+	change_rule(netlink, RTM_DELRULE, 0, kernel_family(family), mark);
+	change_route(netlink, RTM_DELROUTE, 0, kernel_family(family), mark);
 }
 
 #else
@@ -341,21 +339,18 @@ int netlink_interface(
 	return without(error);
 }
 
-int netlink_is_taken(struct netlink *netlink, uint32_t mark, uint32_t table, struct error *error)
+int netlink_is_taken(struct netlink *netlink, uint32_t mark, struct error *error)
 {
 	(void)netlink;
 	(void)mark;
-	(void)table;
 	return without(error);
 }
 
-int netlink_redirect(
-    struct netlink *netlink, enum family family, uint32_t mark, uint32_t table, struct error *error)
+int netlink_redirect(struct netlink *netlink, enum family family, uint32_t mark, struct error *error)
 {
 	(void)netlink;
 	(void)family;
 	(void)mark;
-	(void)table;
 	return without(error);
 }
 
@@ -367,12 +362,11 @@ size_t netlink_leftovers(struct netlink *netlink, struct netlink_leftover *all, 
 	return 0;
 }
 
-void netlink_restore(struct netlink *netlink, enum family family, uint32_t mark, uint32_t table)
+void netlink_restore(struct netlink *netlink, enum family family, uint32_t mark)
 {
 	(void)netlink;
 	(void)family;
 	(void)mark;
-	(void)table;
 }
 
 #endif

@@ -4,8 +4,8 @@
  *
  * What has the mark is delivered locally, whatever its destination:
  *
- *   ip rule add fwmark MARK/MARK lookup TABLE
- *   ip route add local default dev lo table TABLE
+ *   ip rule add fwmark MARK/MARK lookup MARK
+ *   ip route add local default dev lo table MARK
  */
 #ifndef PROXY_GATEWAY_NETLINK_H
 #define PROXY_GATEWAY_NETLINK_H
@@ -25,27 +25,26 @@ void netlink_close(struct netlink *netlink);
 
 struct netlink_interface {
 	bool exists, is_up, is_bridge;
-	char bridge[IFNAMSIZ]; /* of which it is a port; "": of none */
+	char bridge[IFNAMSIZ]; /* the bridge whose port it is, or "" */
 };
 
 /* Returns 0, or -1 and sets *error. An interface that does not exist is no error. */
 int netlink_interface(
     struct netlink *netlink, const char *name, struct netlink_interface *interface, struct error *error);
 
-/* Returns whether another program's policy rule uses the mark's bits alone, or its routes the table. 1, 0, or
- * -1. */
-int netlink_is_taken(struct netlink *netlink, uint32_t mark, uint32_t table, struct error *error);
-/* Adds the rule and the route of one family; those that are there already are taken over. Returns 0, or -1
- * and sets *error. */
-int netlink_redirect(
-    struct netlink *netlink, enum family family, uint32_t mark, uint32_t table, struct error *error);
-/* The rules of this form that there are, of this run or others; returns how many. */
+/* Returns 1 if another program has a policy rule for the mark's bits or routes in its table, 0 if none has,
+ * or -1 and sets *error. */
+int netlink_is_taken(struct netlink *netlink, uint32_t mark, struct error *error);
+/* Adds the rule and the route of one family, or takes over those that exist. Returns 0, or -1 and sets
+ * *error. */
+int netlink_redirect(struct netlink *netlink, enum family family, uint32_t mark, struct error *error);
+/* Removes them. */
+void netlink_restore(struct netlink *netlink, enum family family, uint32_t mark);
+/* Lists all such rules, of this run or of others, and returns how many it found. */
 struct netlink_leftover {
 	enum family family;
 	uint32_t mark;
 };
 size_t netlink_leftovers(struct netlink *netlink, struct netlink_leftover *all, size_t cap);
-/* Removes them. */
-void netlink_restore(struct netlink *netlink, enum family family, uint32_t mark, uint32_t table);
 
 #endif

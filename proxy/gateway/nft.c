@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/gateway/nft.h"
 
+#include <string.h>
+
 #include "proxy/run/gateway_keys.h"
 
 #if GATEWAY_BUILT
@@ -8,7 +10,6 @@
 #include <dlfcn.h>
 #include <nftables/libnftables.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/memory.h"
 
@@ -137,3 +138,15 @@ int nft_try(struct nft *nft, const char *commands, struct error *error)
 }
 
 #endif
+
+/* The kernel loads the modules that a rule needs, or finds them missing, when it is given the rule. */
+int nft_explain(const struct error *why, struct error *error)
+{
+	if (strstr(why->text, "No such file or directory") || strstr(why->text, "not supported"))
+		return error_set(error,
+		    "the kernel rejects the table: %s; if modules are missing, `modprobe -a nf_tables "
+		    "nft_tproxy "
+		    "nft_socket nft_ct nft_fib_inet`",
+		    why->text);
+	return error_set(error, "the kernel rejects the table: %s", why->text);
+}

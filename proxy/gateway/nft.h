@@ -12,8 +12,8 @@
 
 struct nft;
 
-/* Returns NULL and sets *error if the library is missing, or the program was built without it. What is owned
- * by this handle's tables goes when it is closed. */
+/* Returns NULL and sets *error if the library is missing, or the program was built without it. Tables that
+ * this handle owns are removed when it is closed. */
 struct nft *nft_open(struct error *error);
 void nft_close(struct nft *nft);
 /* Carries out commands, all or none. Returns 0, or -1 and sets *error to the first thing that failed.
@@ -21,5 +21,7 @@ void nft_close(struct nft *nft);
 int nft_run(struct nft *nft, const char *commands, const char **output, struct error *error);
 /* The same without changing anything: the kernel checks the commands. */
 int nft_try(struct nft *nft, const char *commands, struct error *error);
+/* Sets *error to why the kernel rejects a table, with the remedy if modules may be missing. Returns -1. */
+int nft_explain(const struct error *why, struct error *error);
 
 #endif

@@ -7,7 +7,7 @@
 
 /* Returns the effective capabilities, a bit for each number. */
 uint64_t privilege_effective(void);
-/* Gives up all capabilities but these; they cannot be had back. Returns 0, or -1 with errno set. */
+/* Drops all capabilities but these for good. Returns 0, or -1 with errno set. */
 int privilege_keep(uint64_t kept);
 
 #endif

@@ -52,8 +52,6 @@ static void fill_patterns(struct table_patterns *into, const struct patterns *fr
 void table_fill(struct table *table, const struct gateway_settings *settings)
 {
 	*table = (struct table){.mark = (uint32_t)settings->mark,
-	    .has_destination = settings->destination.count > 0,
-	    .has_address = settings->address.count > 0,
 	    .by_device = settings->source == GATEWAY_SOURCE_DEVICE,
 	    .is_dark_all = settings->dark == GATEWAY_DARK_ALL};
 	for (size_t i = 0; i < settings->interface.count; i++) {
@@ -69,6 +67,12 @@ void table_fill(struct table *table, const struct gateway_settings *settings)
 	fill_patterns(&table->destination, &settings->destination);
 	fill_patterns(&table->exclude, &settings->exclude);
 	fill_patterns(&table->address, &settings->address);
+}
+
+void table_listen(struct table *table, const struct address *listeners, size_t count)
+{
+	for (size_t i = count; i; i--)
+		table->listen[listeners[i - 1].family == FAMILY_IPV6] = listeners[i - 1];
 }
 
 static bool patterns_are_valid(const struct table_patterns *patterns)
@@ -164,8 +168,8 @@ static void add_patterns(struct text *out, const struct table_patterns *patterns
 	text_add(out, " }");
 }
 
-/* Of the chain `intercept`: returns early unless an address is among the patterns, or if it is (`is_among`).
- */
+/* Adds a rule to `intercept` that returns if the address is among the patterns (`is_among`), or if it is
+ * not. */
 static void add_condition(struct text *out, const struct table *table, const char *which,
     const struct table_patterns *patterns, bool is_among)
 {
@@ -223,11 +227,10 @@ static void add_redirections(struct text *out, const struct table *table)
 
 static bool intercepts_dhcp(const struct table *table)
 {
-	static const uint16_t dhcp[] = {67, 68, 546, 547};
-
 	for (uint32_t i = 0; i < table->port_count; i++)
-		for (int k = 0; k < 4; k++)
-			if (table->ports[i].low <= dhcp[k] && table->ports[i].high >= dhcp[k])
+		for (int k = 0; k < GATEWAY_DHCP_PORTS; k++)
+			if (table->ports[i].low <= gateway_dhcp_ports[k] &&
+			    table->ports[i].high >= gateway_dhcp_ports[k])
 				return true;
 	return false;
 }
@@ -237,16 +240,16 @@ static void add_intercept(struct text *out, const struct table *table)
 	for (int i = 0; i < 2; i++)
 		if (!table->listen[i].family)
 			add_rule(out, table, "intercept", "meta nfproto ipv%d return", i ? 6 : 4);
-	add_ports(out, table); /* what tells most apart comes first */
+	add_ports(out, table); /* first, because it spares most datagrams the rest */
 	add_rule(out, table, "intercept", "meta pkttype { broadcast, multicast } return");
 	add_rule(out, table, "intercept", "ip daddr { 0.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } return");
 	if (table->listen[1].family)
 		add_rule(out, table, "intercept", "ip6 daddr { fe80::/10, ff00::/8 } return");
 	if (intercepts_dhcp(table))
 		add_rule(out, table, "intercept", "udp dport { 67, 68, 546, 547 } return comment \"DHCP\"");
-	if (table->has_address)
+	if (table->address.count)
 		add_condition(out, table, "saddr", &table->address, false);
-	if (table->has_destination)
+	if (table->destination.count)
 		add_condition(out, table, "daddr", &table->destination, false);
 	add_condition(out, table, "daddr", &table->exclude, true);
 	for (uint32_t i = 0; i < table->interface_count; i++)

@@ -36,8 +36,7 @@ struct table {
 	char interfaces[GATEWAY_INTERFACES_MAX][IFNAMSIZ];
 	struct port_range ports[GATEWAY_PORTS_MAX];          /* in ascending order, disjoint */
 	struct table_patterns destination, exclude, address; /* none is part of another */
-	bool has_destination, has_address;
-	bool by_device; /* source = device */
+	bool by_device;                                      /* source = device */
 	bool is_dark_all;
 	struct address listen[2]; /* where IPv4 and IPv6 go; FAMILY_NONE: that family is not intercepted */
 };
@@ -45,13 +44,15 @@ struct table {
 #define TABLE_NAME_SIZE 32
 #define GATEWAY_MARK_FIRST 0x64 /* tried first where the user names none */
 
-/* Fills all but `mark` and `listen` from [gateway]. */
+/* Fills all but `listen` from [gateway]. */
 void table_fill(struct table *table, const struct gateway_settings *settings);
+/* Fills `listen` with the first listener of each family. */
+void table_listen(struct table *table, const struct address *listeners, size_t count);
 /* Returns false if this cannot come from table_fill: the helper checks what it gets. */
 bool table_is_valid(const struct table *table);
 const char *table_name(const struct table *table, char name[TABLE_NAME_SIZE]);
-/* The commands that make the table without rules; with `is_owned`, it goes when its netlink socket is closed.
- */
+/* The commands that make the table without rules; with `is_owned`, the kernel removes it when
+ * its netlink socket is closed. */
 void table_create(const struct table *table, bool is_owned, struct text *out);
 /* The commands that give the table its rules, in place of those of `before`; its counters go on. */
 void table_change(const struct table *before, const struct table *table, struct text *out);

@@ -239,7 +239,10 @@ void relay_reload(struct relay *relay, struct core_change *change, const struct 
 
 static bool is_dhcp(unsigned port)
 {
-	return port == 67 || port == 68 || port == 546 || port == 547; /* never intercepted */
+	for (int i = 0; i < GATEWAY_DHCP_PORTS; i++)
+		if (port == gateway_dhcp_ports[i])
+			return true;
+	return false;
 }
 
 int relay_check_answers(const struct setup *setup, struct error *error)

@@ -94,6 +94,8 @@ static int read_mark(struct reading *reading, const char *text, void *into)
 	return 0;
 }
 
+const uint16_t gateway_dhcp_ports[GATEWAY_DHCP_PORTS] = {67, 68, 546, 547};
+
 /* ---- The table of keys ---- */
 
 #define AT(field) offsetof(struct gateway_settings, field)

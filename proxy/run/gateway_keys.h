@@ -42,6 +42,10 @@ struct gateway_settings {
 
 extern const struct section_kind gateway_kind;
 
+/* Never intercepted: servers and clients of DHCP and DHCPv6. */
+#define GATEWAY_DHCP_PORTS 4
+extern const uint16_t gateway_dhcp_ports[GATEWAY_DHCP_PORTS];
+
 struct setup;
 /* Checks what the keys require of each other and of other sections. */
 void gateway_keys_check(const struct setup *setup, struct complaints *complaints);
