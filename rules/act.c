@@ -46,7 +46,7 @@ static struct rule_state *find_state(struct session *session, unsigned rule)
 	return NULL;
 }
 
-/* Returns NULL if memory is out; the watching rule then misses the restart. */
+/* Returns NULL if out of memory; the watching rule then misses the restart. */
 static struct restart *get_restart(struct core *core, struct rule_state *state, ns_t now, uint64_t seen)
 {
 	if (!state->restart)
@@ -202,7 +202,7 @@ static void begin_blackout(struct core *core, struct session *session, const str
 			continue;
 		own = core_way_extra(core, &session->ways[w]);
 		if (!own)
-			continue; /* memory is out: no blackout on this way */
+			continue; /* out of memory: no blackout on this way */
 		end = action->mode == BLACKOUT_HOLD ? &own->hold_until : &own->drop_until;
 		if (*end >= until)
 			continue;
@@ -233,7 +233,7 @@ static void change_upstream(
 	core_event(core, session, now, "upstream %s by=%s",
 	    upstream ? names_get(core->names, upstream) : "back", names_get(core->names, by));
 	outcome = core_outcome(core);
-	if (outcome) /* if memory is out, it is moved when its socket is opened again */
+	if (outcome) /* if out of memory, it is moved when its socket is opened again */
 		*outcome = (struct outcome){.kind = OUTCOME_UPSTREAM, .at = now, .session = session};
 }
 
@@ -411,7 +411,7 @@ struct copy_source {
 	uint64_t salt;
 };
 
-/* Makes a copy that enters the link with the datagram; returns NULL if memory is out. */
+/* Makes a copy that enters the link with the datagram; returns NULL if out of memory. */
 static struct datagram *make_copy(struct judgement *j, const struct copy_source *from)
 {
 	struct core *core = j->core;

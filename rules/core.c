@@ -267,7 +267,7 @@ void core_unsent(struct core *core, struct datagram *datagram, enum reason reaso
 
 	count_dropped(core, datagram, reason);
 	datagram->due = at;
-	if (!outcome) /* memory is out: counted, but not recorded */
+	if (!outcome) /* out of memory: counted, but not recorded */
 		return core_release(core, datagram);
 	*outcome = (struct outcome){.kind = OUTCOME_UNSENT,
 	    .reason = reason,

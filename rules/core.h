@@ -101,7 +101,7 @@ void core_free(struct core *core);
 
 /* Replaces the configuration. Sessions, counters and queued datagrams are kept; sessions are matched anew
  * against the [device] sections. core_change_new may run beside the core; core_prepare and core_exchange need
- * it idle. core_prepare returns -1 without changing anything if memory is out. The old configuration is not
+ * it idle. core_prepare returns -1 without changing anything if out of memory. The old configuration is not
  * read after core_change_free. `entrances` are the caller's, by index. */
 struct core_change;
 struct core_change *core_change_new(const struct config *before, const struct config *after);

@@ -107,7 +107,7 @@ int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, si
 	return 0;
 }
 
-/* Joins the parts into one datagram with the ordinal and draws of the first; returns NULL if memory is out.
+/* Joins the parts into one datagram with the ordinal and draws of the first; returns NULL if out of memory.
  */
 static struct datagram *pack_join_parts(struct core *core, struct pack *pack)
 {

@@ -123,7 +123,7 @@ static inline ns_t later(ns_t a, ns_t b)
 void *core_alloc(struct core *core, size_t size);
 /* Returns whether the reserve suffices to accept one datagram or to open a session; if not, refuse it. */
 bool core_is_prepared(struct core *core);
-/* Appends an outcome for the caller to fill in; returns NULL if memory is out. */
+/* Appends an outcome for the caller to fill in; returns NULL if out of memory. */
 struct outcome *core_outcome(struct core *core);
 /* Build an event whose text is assembled piece by piece. */
 struct text core_event_begin(const struct session *session);
@@ -144,10 +144,10 @@ static inline void core_unqueue(struct core *core, struct session_way *way, uint
 	way->tally.queued -= count;
 	core->queued -= count;
 }
-/* Returns the session's state on `link`, creating it if needed; if memory is out, its state on its first
+/* Returns the session's state on `link`, creating it if needed; if out of memory, its state on its first
  * link. */
 struct link_state *core_link_state(struct core *core, struct session *session, const struct link *link);
-/* Returns the way's own way_extra for writing, allocating it if needed; NULL if memory is out. */
+/* Returns the way's own way_extra for writing, allocating it if needed; NULL if out of memory. */
 struct way_extra *core_way_extra(struct core *core, struct session_way *way);
 /* Counts `count` datagrams as dropped; the caller takes them off their previous count. */
 void core_dropped(struct core *core, struct session_way *way, enum reason reason, uint32_t count);
@@ -163,7 +163,7 @@ struct session *session_find(const struct core *core, unsigned entrance, const s
 /* Changes the session's device address to one that no session has. */
 void session_move(struct core *core, struct session *session, const struct address *device);
 /* Returns fresh states for the rules of `config` that apply to a session of this section and number, in file
- * order; NULL if memory is out or if there are none (then *count is 0). */
+ * order; NULL if out of memory or if there are none (then *count is 0). */
 struct rule_state *session_rules_new(
     const struct config *config, const struct device *section, uint32_t number, uint32_t *count);
 void session_rules_free(struct core *core, struct rule_state *rules, size_t count);
@@ -220,7 +220,7 @@ static inline struct session_way *judgement_way(const struct judgement *j)
 }
 
 void judgement_drop(struct judgement *j, enum reason reason, uint32_t decider);
-/* Makes a copy of the datagram in its present state; returns NULL if memory is out. */
+/* Makes a copy of the datagram in its present state; returns NULL if out of memory. */
 struct datagram *act_copy(struct judgement *j, enum origin origin, uint64_t salt);
 /* Carries out one action of a rule; returns false if the action had no effect. */
 bool act_apply(struct judgement *j, struct rule_state *own, size_t index, struct draw draw);
@@ -233,7 +233,7 @@ void timer_nat_out(struct core *core, struct session *session, ns_t now);
 /* path.c */
 #define HOLD_MAX NS_S /* upper limit of a rule's hold and of permute */
 enum path_state { PATH_OPEN, PATH_HOLDS, PATH_DROPS };
-/* Puts a datagram into the schedule and its way's list; returns -1 if memory is out. */
+/* Puts a datagram into the schedule and its way's list; returns -1 if out of memory. */
 int path_schedule(struct core *core, struct datagram *datagram, enum schedule_kind kind, ns_t due);
 /* Takes a datagram that came due out of its way's list. Returns false if it was dropped in the meantime; then
  * it must not be used any more. */
@@ -256,14 +256,14 @@ void path_leave(struct core *core, struct datagram *datagram, ns_t now);
 void path_blackout_end(struct core *core, struct session *session, ns_t now);
 void path_wake(struct core *core, struct session *session, ns_t now);
 void path_held_expired(struct core *core, struct datagram *datagram, ns_t now);
-/* Moves the datagram's plan from the stack to the heap; returns NULL if memory is out. */
+/* Moves the datagram's plan from the stack to the heap; returns NULL if out of memory. */
 struct plan *path_plan_to_heap(struct core *core, struct datagram *datagram);
 void path_mark_lost_at_exit(struct core *core, struct datagram *datagram, struct verdict *verdict);
 /* Drops everything that an ended session still has queued, before and after the link. */
 void path_drop_all(struct core *core, struct session *session, enum reason reason, ns_t now);
 
 /* gather.c */
-/* Returns false if memory is out; the datagram then goes on by itself. */
+/* Returns false if out of memory; the datagram then goes on by itself. */
 bool gather_group_join(struct core *core, struct rule_state *state, const struct action *action,
     struct datagram *datagram, ns_t now);
 void gather_group_leave(struct rule_state *state, struct datagram *datagram);
@@ -271,12 +271,12 @@ void gather_group_send(struct core *core, struct group *group, ns_t now);
 /* Returns whether a datagram may join the pack. Datagrams that a blackout holds and others cannot leave
  * together. */
 bool gather_pack_takes(const struct pack *pack, size_t size, bool in_blackout);
-/* Returns -1, leaving the datagram as it was, if memory is out. */
+/* Returns -1, leaving the datagram as it was, if out of memory. */
 int gather_pack_join(struct core *core, struct datagram *datagram, ns_t wait, size_t max, ns_t now);
 void gather_pack_send(struct core *core, struct session_way *way, ns_t now);
 
 /* timer.c */
-/* Creates a timer and stores it in *slot, which must be NULL and stays NULL if memory is out (the timer then
+/* Creates a timer and stores it in *slot, which must be NULL and stays NULL if out of memory (the timer then
  * never fires). Among equal due times it is ordered like the session's newest datagram, so that other
  * sessions do not affect the order. */
 void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session,

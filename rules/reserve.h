@@ -25,7 +25,7 @@ static inline bool reserve_is_full(const struct reserve *reserve)
 	return reserve->count == RESERVE_BLOCKS;
 }
 
-/* Refills the reserve; returns false if memory is out and it is not full. */
+/* Refills the reserve; returns false if out of memory and it is not full. */
 bool reserve_fill(struct reserve *reserve);
 /* Returns zeroed memory, from malloc or else from the reserve; NULL if both are out. */
 void *reserve_alloc(struct reserve *reserve, size_t size);

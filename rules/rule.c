@@ -16,7 +16,7 @@ bool rule_concerns(const struct rule *rule, const struct session *session, const
 	return has_device && (rule->sessions.count == 0 || spans_hold(&rule->sessions, session->number));
 }
 
-/* Returns the entry to be (over)written by a new attempt; NULL if memory is out. */
+/* Returns the entry to be (over)written by a new attempt; NULL if out of memory. */
 static struct attempt *new_attempt(struct attempts *attempts)
 {
 	uint32_t cap = attempts->cap ? 2 * attempts->cap : 8;

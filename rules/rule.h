@@ -41,7 +41,7 @@ struct match_input {
 	uint32_t attempts[DTLS_MESSAGES_MAX]; /* of each message in `peek`, if any rule needs it; 0: memory
 	                                         was out */
 	const struct dtls_peek *peek;
-	bool *out_of_memory; /* set to true if memory is out */
+	bool *out_of_memory; /* set to true if out of memory */
 };
 
 /* Returns whether the rule's `device` and `session` admit this session. */
@@ -57,7 +57,7 @@ bool rule_matches(
 bool rule_fires(const struct rule_state *state, const struct match_input *input, struct draw *draw);
 
 /* Returns which attempt to send `message` this is, counted from 1; a duplicate of an earlier record (same
- * number) is the same attempt. Returns 0 if memory is out. */
+ * number) is the same attempt. Returns 0 if out of memory. */
 uint32_t attempts_count(struct attempts *attempts, const struct dtls_message *message);
 void attempts_clear(struct attempts *attempts);
 

@@ -156,7 +156,7 @@ static uint64_t turn_of(ns_t due)
 	return (uint64_t)due >> TURN_SHIFT;
 }
 
-/* Returns the first chunk of a turn, with room for another slot; NULL if memory is out. */
+/* Returns the first chunk of a turn, with room for another slot; NULL if out of memory. */
 static struct chunk *chunk_at(struct wheel *wheel, unsigned turn)
 {
 	struct chunk *chunk = wheel->turns[turn];
@@ -176,7 +176,7 @@ static struct chunk *chunk_at(struct wheel *wheel, unsigned turn)
 }
 
 /* Puts a slot into the wheel. Returns false if it must go into the heap: it is due too soon or too late for
- * the wheel, the heap is small, it is a timer (which may be removed early), or memory is out. */
+ * the wheel, the heap is small, it is a timer (which may be removed early), or out of memory. */
 static bool wheel_put(struct schedule *schedule, const struct slot *slot)
 {
 	struct wheel *wheel = schedule->wheel;

@@ -46,12 +46,12 @@ struct schedule;
 
 /* Returns whether `more` entries fit without allocating memory. */
 bool schedule_has_room(const struct schedule *schedule, size_t more);
-/* Makes room for `more` entries; returns false if memory is out. */
+/* Makes room for `more` entries; returns false if out of memory. */
 bool schedule_reserve(struct schedule *schedule, size_t more);
 
 struct schedule *schedule_new(void);
 void schedule_free(struct schedule *schedule);
-/* Adds an entry. Returns -1, leaving the schedule unchanged, if memory is out. Of equal due times the entry
+/* Adds an entry. Returns -1, leaving the schedule unchanged, if out of memory. Of equal due times the entry
  * with the lower `arrival` comes first. */
 int schedule_put(struct schedule *schedule, ns_t due, uint64_t arrival, enum schedule_kind kind, void *what);
 /* Removes a timer that is in the schedule. */

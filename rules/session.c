@@ -222,7 +222,7 @@ struct link_state *core_link_state(struct core *core, struct session *session, c
 		return state;
 	}
 	state = session->links ? core_alloc(core, sizeof(*state)) : &session->first_link;
-	if (!state) /* memory is out: it stays on the link that it used first */
+	if (!state) /* out of memory: it stays on the link that it used first */
 		return &session->first_link;
 	link_state_init(state, link, &session->user);
 	state->shared = station_link(core, session, link);
@@ -374,7 +374,7 @@ static void log_begin(struct core *core, struct session *session)
 	core_event_end(core, session, session->user.began, text);
 }
 
-/* Returns NULL, having changed nothing, if memory is out. */
+/* Returns NULL, having changed nothing, if out of memory. */
 static struct session *session_new(struct core *core, const struct device *section)
 {
 	struct session *session = core_is_prepared(core) &&

@@ -158,7 +158,7 @@ struct session {
 	struct session *silent_newer;
 	struct link_user user;
 	uint64_t identity_key;
-	struct station *station; /* all sessions of its device; NULL: not needed, or memory is out */
+	struct station *station; /* all sessions of its device; NULL: not needed, or out of memory */
 	struct session *station_next;
 	struct followed *followed; /* its connection ID, for follow_cid */
 	struct timer *timers;      /* all timers of the session */

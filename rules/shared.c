@@ -95,7 +95,7 @@ static struct opened *find_slot(struct opened *slots, size_t size, uint64_t key)
 }
 
 /* Makes room for new keys: grows the table or, at the maximum, forgets the keys without a live session. If
- * memory is out, the table stays as it is; returns false if fewer than SLOTS_SPARE slots would be left. */
+ * out of memory, the table stays as it is; returns false if fewer than SLOTS_SPARE slots would be left. */
 static bool make_room(struct shared *shared, size_t remembered)
 {
 	size_t max = remembered > REMEMBERED_MIN ? remembered : REMEMBERED_MIN;

@@ -30,7 +30,7 @@ void shared_number_return(struct shared *shared, uint32_t number);
 /* Returns the latest number allocated. */
 uint32_t shared_numbers(const struct shared *shared);
 
-/* Makes room to remember one more session; returns false if memory is out. Call it before
+/* Makes room to remember one more session; returns false if out of memory. Call it before
  * shared_opened and shared_identity_take. */
 bool shared_remembers(struct shared *shared, size_t remembered);
 /* Returns how many sessions were opened before under this key (an address or identity at a listener), and

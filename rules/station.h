@@ -62,7 +62,7 @@ void stations_free(struct core *core);
 void stations_clear(struct core *core);
 
 /* Adds a session that opens to its station, and carries out what stands for the station's later sessions; if
- * memory is out, the session stays without. */
+ * out of memory, the session stays without. */
 void station_join(struct core *core, struct session *session, ns_t now);
 /* The session has ended. */
 void station_leave(struct session *session);
@@ -85,13 +85,13 @@ static inline struct station *station_of_state(struct rule_state *state)
 
 /* Arms the timed rules of a session that has opened, unless its station has armed them before. */
 void station_arm(struct core *core, struct session *session, ns_t now);
-/* Returns the shared state that a session's state on a link is part of; NULL: none, or memory is out. */
+/* Returns the shared state that a session's state on a link is part of; NULL: none, or out of memory. */
 struct link_state *station_link(struct core *core, struct session *session, const struct link *link);
 /* Returns whose shared state this is. */
 struct station *station_of_link(const struct link_state *shared);
 
 struct core_change;
-/* Reload: allocates new states for the rules of all stations; returns false if memory is out. */
+/* Reload: allocates new states for the rules of all stations; returns false if out of memory. */
 bool stations_prepare(struct core *core, const struct config *after);
 void stations_unprepare(struct core *core);
 

@@ -77,7 +77,7 @@ struct outlet *inlet_outlet(const struct inlet *inlet, ns_t now)
 	return inlet->answers->out.fd >= 0 ? &inlet->answers->out : NULL;
 }
 
-/* Returns NULL if memory is out. */
+/* Returns NULL if out of memory. */
 static struct answers *answers_get(struct relay *relay, const struct address *destination)
 {
 	struct answers **bucket = answers_bucket(relay, destination->port), *answers = *bucket;
@@ -150,7 +150,7 @@ static void inlet_link(struct relay *relay, uint32_t index)
 	relay->inlet_buckets[at] = index;
 }
 
-/* Returns false if memory is out. */
+/* Returns false if out of memory. */
 static bool inlets_grow(struct relay *relay)
 {
 	size_t cap = 2 * relay->inlet_cap;

@@ -179,7 +179,7 @@ void inlets_open(struct relay *relay);
 void inlets_close(struct relay *relay);
 /* Returns the index of the inlet of a datagram that came to `listener`, or INLET_NONE. */
 uint32_t inlet_find(struct relay *relay, const struct listener *listener, const struct address *destination);
-/* The same for a session that begins; adds it if needed. Returns INLET_NONE if memory is out. inlet_release
+/* The same for a session that begins; adds it if needed. Returns INLET_NONE if out of memory. inlet_release
  * is to follow at the session's end. */
 uint32_t inlet_take(struct relay *relay, struct listener *listener, const struct address *destination);
 void inlet_release(struct relay *relay, uint32_t index);
