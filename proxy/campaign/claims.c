@@ -180,11 +180,12 @@ enum claim_result claim_take(
 	enum holder holder;
 
 	*claim = (struct claim){.path = claim_path(store, name)};
-	if (folder_make_above(claim->path, error))
-		return give_up(claim, CLAIM_FAILED);
-	for (int try = 0; try < 2; try++) {
-		int fd = open(claim->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	for (int try = 0, removed = 0; try < 2; try++) {
+		int fd;
 
+		if (folder_make_above(claim->path, error))
+			return give_up(claim, CLAIM_FAILED);
+		fd = open(claim->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 		if (fd >= 0) {
 			int failed = write_claim(claim, fd);
 
@@ -194,6 +195,10 @@ enum claim_result claim_take(
 			error_set(error, "`%s` cannot be written: %s", claim->path, strerror(errno));
 			unlink(claim->path);
 			return give_up(claim, CLAIM_FAILED);
+		}
+		if (errno == ENOENT && removed++ < FOLDER_TRIES) {
+			try--; /* another job has released its claim, and removed the folder with it */
+			continue;
 		}
 		if (errno != EEXIST) {
 			error_set(error, "`%s` cannot be made: %s", claim->path, strerror(errno));

@@ -20,23 +20,39 @@ bool folder_exists(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-int folder_make(const char *path, struct error *error)
+/* Makes the folder `part` and those above it. Returns 0, or -1 with errno set; `part` is then the one that
+ * failed. */
+static int make_all(char *part)
 {
-	char part[PATH_MAX];
-
-	if (strlen(path) >= sizeof(part))
-		return error_set(error, "`%.200s…` is too long for a path", path);
-	strcpy(part, path);
 	for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
 		if (slash)
 			*slash = '\0';
-		if (mkdir(part, 0777) && !folder_exists(part))
-			return error_set(error, "`%s` cannot be made: %s", part,
-			    strerror(errno == EEXIST ? ENOTDIR : errno));
+		if (mkdir(part, 0777)) {
+			int reason = errno;
+
+			if (!folder_exists(part)) {
+				errno = reason == EEXIST ? ENOTDIR : reason;
+				return -1;
+			}
+		}
 		if (!slash)
 			return 0;
 		*slash = '/';
 	}
+}
+
+int folder_make(const char *path, struct error *error)
+{
+	char part[PATH_MAX];
+	int failed, tries = 0;
+
+	if (strlen(path) >= sizeof(part))
+		return error_set(error, "`%.200s…` is too long for a path", path);
+	do {
+		strcpy(part, path);
+		failed = make_all(part);
+	} while (failed && errno == ENOENT && ++tries < FOLDER_TRIES); /* another job has removed one above */
+	return failed ? error_set(error, "`%s` cannot be made: %s", part, strerror(errno)) : 0;
 }
 
 int folder_make_above(const char *path, struct error *error)

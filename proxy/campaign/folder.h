@@ -18,6 +18,8 @@ int folder_remove(const char *path, struct error *error);
 void folder_remove_empty(const char *path, const char *top);
 /* Copies a folder to a path that does not exist. */
 int folder_copy(const char *from, const char *to, struct error *error);
+#define FOLDER_TRIES 100 /* to make what others keep removing */
+
 bool folder_exists(const char *path);
 
 #endif
