@@ -14,7 +14,7 @@ STRICT ?= # 1: a warning is an error, as it always is in what the tests build
 RELEASE ?= # 1: link-time optimization, which takes three times as long to build
 
 BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjansson-dev zlib1g-dev libzstd-dev \
-    libjs-dygraphs libnftables-dev libmnl-dev
+    libjs-dygraphs libnftables-dev libmnl-dev libseccomp-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils \
     python3-pytest python3-yaml prometheus libfaketime nftables dnsmasq-base hostapd
@@ -24,6 +24,7 @@ PICTURE_PACKAGES := wireshark xvfb imagemagick
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
 LINT_PACKAGES := $(BUILD_PACKAGES) clang-format clang-tidy
 CLUSTER_PACKAGES := $(BUILD_PACKAGES) python3 parallel slurm-wlm munge
+DEB_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot lintian
 COVER_PACKAGES := $(CHECK_PACKAGES) gcovr
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes
@@ -39,7 +40,7 @@ endif
 # Those that the compiler knows are used; probed once (build/probed.mk).
 HARDENING_TRIED := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -D_FORTIFY_SOURCE=3
 LINK_HARDENING := -pie -Wl,-z,relro,-z,now
-LIBRARIES = -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lz -lzstd -lpthread -lm $(GATEWAY_LIBRARIES)
+LIBRARIES = -levent_core -levent_extra -levent_pthreads -lpcap -linih -ljansson -lz -lzstd -lpthread -lm $(OPTIONAL_LIBRARIES)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 
 C11 := -std=gnu11 $(WARNINGS) -MMD -MP
@@ -48,7 +49,7 @@ LINK = $(CC) $(OPTIMIZE) $(HARDENING) $(LINK_HARDENING) $(CFLAGS) $(LDFLAGS)
 COMPILE_TEST = $(CC) $(DEFINES) $(CPPFLAGS) $(C11) -Werror -g $(SANITIZE)
 LINK_TEST = $(CC) -g $(SANITIZE) $(LDFLAGS)
 
-FOLDERS := base rules capture report campaign proxy/run proxy/relay proxy/gateway proxy/control proxy/campaign proxy/cli
+FOLDERS := base rules capture report campaign proxy/run proxy/relay proxy/gateway proxy/sandbox proxy/control proxy/campaign proxy/cli
 SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 PARTS := $(filter-out proxy/cli/main.c,$(SOURCES))
 FORMATTED := $(wildcard $(FOLDERS:%=%/*.[ch]) test/*/*.[ch] doc/*.c)
@@ -57,7 +58,7 @@ UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
 .PHONY: all release reference check check-fast check-browser cover pictures demo story bench fuzz soak oom layers lint format
-.PHONY: campaign story-campaign campaign-proof check-cluster deps-cluster clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
+.PHONY: deb check-deb check-container deps-deb campaign story-campaign campaign-proof check-cluster deps-cluster clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
 .PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover
 .DELETE_ON_ERROR:
 
@@ -178,7 +179,9 @@ $(BUILD)/probed.mk: Makefile
 	@printf '#include <%s>\n' event2/event.h pcap/pcap.h ini.h jansson.h zlib.h zstd.h | \
 	    $(CC) $(CPPFLAGS) -E -x c - -o /dev/null || { echo "These libraries are missing: \`make bootstrap' installs them (Debian)." >&2; exit 1; }
 	@printf '#include <libmnl/libmnl.h>\nint main(void) { return 0; }\n' | $(CC) $(CPPFLAGS) -x c - -lmnl -o /dev/null 2>/dev/null && \
-	    echo 'GATEWAY_LIBRARIES := -lmnl' > $@ || : > $@
+	    echo 'OPTIONAL_LIBRARIES += -lmnl' > $@ || : > $@
+	@printf '#include <seccomp.h>\nint main(void) { return 0; }\n' | $(CC) $(CPPFLAGS) -x c - -lseccomp -o /dev/null 2>/dev/null && \
+	    echo 'OPTIONAL_LIBRARIES += -lseccomp' >> $@ || :
 	@printf 'HARDENING :=' >> $@
 	@for flag in $(HARDENING_TRIED); do \
 	    echo '#include <stdio.h>' | $(CC) -O2 -Werror -U_FORTIFY_SOURCE $$flag -x c -c - -o /dev/null 2>/dev/null && \
@@ -245,6 +248,12 @@ $(BUILD)/asan/test/replay: $(BUILD)/asan/obj/test/replay/replay.o $(BUILD)/asan/
 	@echo "  LD $@"
 	@$(LINK_TEST) -o $@ $^ $(LIBRARIES)
 
+# Loaded into the program by test/e2e/sandbox.py.
+$(BUILD)/bite.so: test/e2e/bite.c
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Werror -O1 -fPIC -shared -o $@ $< -ldl -lpthread
+
 # The program in which allocations fail (test/oom).
 WRAPPED := malloc calloc realloc aligned_alloc strdup strndup open_memstream realpath
 $(BUILD)/oom/deadzone: $(BUILD)/asan/obj/proxy/cli/main.o $(BUILD)/asan/obj/test/oom/fail.o $(BUILD)/asan/libdeadzone.a
@@ -255,22 +264,25 @@ $(BUILD)/oom/deadzone: $(BUILD)/asan/obj/proxy/cli/main.o $(BUILD)/asan/obj/test
 # Runs while building: in a cross build it is of the machine that builds, as are the libraries that it needs.
 BUILD_CC ?= cc
 ifeq ($(CC),$(BUILD_CC))
-$(BUILD)/manpage: $(BUILD)/obj/doc/manpage.o $(BUILD)/libdeadzone.a
+$(BUILD)/fill: $(BUILD)/obj/doc/fill.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
 	@$(LINK) -o $@ $^ $(LIBRARIES)
 else
-$(BUILD)/manpage: $(BUILD)/native/manpage
+$(BUILD)/fill: $(BUILD)/native/fill
 	@cp $< $@
-$(BUILD)/native/manpage: FORCE
+$(BUILD)/native/fill: FORCE
 	@mkdir -p $(@D)
 	@$(MAKE) --no-print-directory CC=$(BUILD_CC) BUILD_CC=$(BUILD_CC) BUILD=$(BUILD)/native $@
 endif
 
-$(BUILD)/deadzone.1: $(BUILD)/manpage doc/deadzone.1.in
-	@$(BUILD)/manpage doc/deadzone.1.in > $@
+$(BUILD)/deadzone.1: $(BUILD)/fill doc/deadzone.1.in
+	@$(BUILD)/fill doc/deadzone.1.in > $@
 
-$(BUILD)/deadzone.ini.5: $(BUILD)/manpage doc/deadzone.ini.5.in
-	@$(BUILD)/manpage doc/deadzone.ini.5.in > $@
+$(BUILD)/deadzone.ini.5: $(BUILD)/fill doc/deadzone.ini.5.in
+	@$(BUILD)/fill doc/deadzone.ini.5.in > $@
+
+$(BUILD)/deadzone.bash: $(BUILD)/fill packaging/deadzone.bash.in
+	@$(BUILD)/fill packaging/deadzone.bash.in > $@
 
 $(BUILD)/bench_core: $(BUILD)/obj/test/bench/bench_core.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
@@ -287,8 +299,8 @@ $(BUILD)/bench/%: test/bench/%.c
 	@$(COMPILE) -o $@ $< $(LDFLAGS)
 
 .PRECIOUS: $(BUILD)/asan/obj/%.o $(BUILD)/obj/%.o
-binaries: $(BUILD)/deadzone $(BUILD)/deadzone.1 $(BUILD)/deadzone.ini.5
-test-binaries: $(BUILD)/oom/deadzone $(BUILD)/deadzone $(BUILD)/asan/deadzone $(BUILD)/asan/test/replay $(UNIT) $(FUZZ)
+binaries: $(BUILD)/deadzone $(BUILD)/deadzone.1 $(BUILD)/deadzone.ini.5 $(BUILD)/deadzone.bash
+test-binaries: $(BUILD)/oom/deadzone $(BUILD)/deadzone $(BUILD)/asan/deadzone $(BUILD)/asan/test/replay $(BUILD)/bite.so $(UNIT) $(FUZZ)
 
 -include $(shell find $(BUILD)/obj $(BUILD)/asan/obj -name '*.d' -type f 2>/dev/null)
 
@@ -303,6 +315,12 @@ install: ## install into PREFIX (/usr/local), below DESTDIR
 	install -D -m 644 $(BUILD)/deadzone.ini.5 $(DESTDIR)$(PREFIX)/share/man/man5/deadzone.ini.5
 	install -d $(DESTDIR)$(PREFIX)/share/deadzone/profiles
 	install -m 644 $(PROFILES) $(DESTDIR)$(PREFIX)/share/deadzone/profiles
+	install -D -m 644 $(BUILD)/deadzone.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/deadzone
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@bin@|$(PREFIX)/bin|' packaging/deadzone@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/deadzone@.service
+	install -D -m 644 packaging/deadzone.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/deadzone.conf
+	install -d $(DESTDIR)$(PREFIX)/share/doc/deadzone/examples
+	install -m 644 packaging/lab.ini packaging/deadzone-gateway.conf $(DESTDIR)$(PREFIX)/share/doc/deadzone/examples
 
 # The installed program if there is one, else the one that was built.
 INSTALLED = $(or $(wildcard $(PREFIX)/bin/deadzone),$(CURDIR)/$(BUILD)/deadzone)
@@ -313,8 +331,25 @@ install-wireshark: ## put the extcap, the Lua script and the profile into this u
 uninstall: ## take away what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/deadzone $(DESTDIR)$(PREFIX)/share/man/man1/deadzone.1 \
 	    $(DESTDIR)$(PREFIX)/share/man/man5/deadzone.ini.5
-	rm -rf $(DESTDIR)$(PREFIX)/share/deadzone
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/deadzone \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/deadzone@.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/deadzone.conf
+	rm -rf $(DESTDIR)$(PREFIX)/share/deadzone $(DESTDIR)$(PREFIX)/share/doc/deadzone
 	-@DESTDIR=$(DESTDIR) sh wireshark/install.sh --uninstall
+
+# Built from a copy of what is tracked. The same sources give the same bytes, whenever and wherever.
+ARCH ?= $(shell dpkg --print-architecture)
+DEB_SOURCE := $(BUILD)/deb/deadzone-$(VERSION)
+deb: deps-deb ## the Debian package, in build/deb (ARCH=arm64: for a Raspberry Pi)
+	@[ "$$(dpkg-parsechangelog -S Version)" = "$(VERSION)" ] || { echo "debian/changelog does not begin with $(VERSION)" >&2; exit 1; }
+	@rm -rf $(DEB_SOURCE) && mkdir -p $(DEB_SOURCE)
+	@git ls-files -z | xargs -0 cp --parents -t $(DEB_SOURCE)
+	@cd $(DEB_SOURCE) && dpkg-buildpackage -b -us -uc -a$(ARCH) $(if $(filter-out $(shell dpkg --print-architecture),$(ARCH)),-Pcross,) \
+	    > ../build-$(ARCH).log 2>&1 || { tail -n 30 ../build-$(ARCH).log; exit 1; }
+	@rm -rf $(DEB_SOURCE)
+	@ls $(BUILD)/deb/*_$(VERSION)_$(ARCH).deb
+
+check-deb: deb ## lintian, two builds of the same bytes, and installing, using and removing it in Debian 12 and 13
+	@sh test/packaging/check.sh $(BUILD) $(VERSION)
 
 clean: ## remove what was built
 	rm -rf $(BUILD)
@@ -338,6 +373,9 @@ deps-lint:
 	@sh test/deps.sh $(LINT_PACKAGES)
 deps-cluster:
 	@sh test/deps.sh $(CLUSTER_PACKAGES)
+deps-deb:
+	@sh test/deps.sh $(DEB_PACKAGES)
+	@[ "$(ARCH)" = "$$(dpkg --print-architecture)" ] || sh test/packaging/cross.sh $(ARCH)
 deps-cover:
 	@sh test/deps.sh $(COVER_PACKAGES)
 

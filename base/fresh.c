@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hidden.h"
 #include "base/memory.h"
 #include "base/text.h"
 
@@ -20,8 +21,8 @@ static int write_error(const char *path, struct error *error)
 {
 	int saved = errno;
 
-	error_set(
-	    error, "`%s` cannot be written: %s", path, saved == ENXIO ? "nobody reads it" : strerror(saved));
+	error_set(error, "`%s` cannot be written: %s", path,
+	    saved == ENXIO ? "nobody reads it" : hidden_strerror(saved, path, true));
 	errno = saved;
 	return -1;
 }

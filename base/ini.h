@@ -41,8 +41,9 @@ struct ini_files;
 struct ini_files *ini_files_new(void);
 void ini_files_free(struct ini_files *files);
 void ini_use_files(struct ini *ini, struct ini_files *files);
-/* Returns true if `path` is one of these files. */
-bool ini_files_contain(const struct ini_files *files, const char *path);
+/* Visits the path of each. */
+typedef void ini_files_visitor(void *user, const char *path);
+void ini_files_visit(const struct ini_files *files, ini_files_visitor *visit, void *user);
 
 void ini_read(struct ini *ini, const char *path);
 /* Reads the profiles that the links, devices and actions read so far refer to as "profile:NAME".

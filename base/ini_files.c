@@ -124,17 +124,11 @@ void ini_use_files(struct ini *ini, struct ini_files *files)
 	ini->files = files;
 }
 
-bool ini_files_contain(const struct ini_files *files, const char *path)
+void ini_files_visit(const struct ini_files *files, ini_files_visitor *visit, void *user)
 {
-	struct stat wanted, known;
-
-	if (stat(path, &wanted))
-		return false;
 	for (size_t i = 0; i < files->known.cap; i++)
-		if (files->known.slots[i].name && stat(files->known.slots[i].name, &known) == 0 &&
-		    known.st_dev == wanted.st_dev && known.st_ino == wanted.st_ino)
-			return true;
-	return false;
+		if (files->known.slots[i].name)
+			visit(user, files->known.slots[i].name);
 }
 
 int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, enum ini_trust trust,

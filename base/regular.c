@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hidden.h"
+
 #define MIB ((size_t)1 << 20)
 
 static int read_error(struct error *error, const char *path, const char *why)
@@ -41,7 +43,7 @@ int regular_open(const char *path, bool may_wait, struct error *error)
 		return read_error(error, path, describe_kind(st.st_mode));
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (is_blocking ? 0 : O_NONBLOCK));
 	if (fd < 0)
-		return read_error(error, path, strerror(errno));
+		return read_error(error, path, hidden_strerror(errno, path, false));
 	if (!is_blocking && (fstat(fd, &st) || !S_ISREG(st.st_mode))) { /* replaced since the check */
 		close(fd);
 		return read_error(error, path, describe_kind(st.st_mode));

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/hidden.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "capture/blocks.h"
@@ -43,12 +44,12 @@ struct capture {
 	uint32_t ends[BATCH_RECORDS]; /* ends of the records in `out`, as offsets */
 	size_t end_count;
 	char *ini;
-	uint64_t part;             /* number of the open file in its run, counted from 1 */
-	ns_t opened_at, latest;    /* record timestamps: of the file's start, of the newest record */
-	ns_t stamp_offset;         /* what to add to CLOCK_MONOTONIC to get record timestamps */
-	ns_t retry_at, checked_at; /* CLOCK_MONOTONIC, which steps of the wall clock do not affect */
-	bool in_trouble;
-	bool awaits_reader; /* the FIFO has no reader yet: records stay in the rings until it has */
+	uint64_t part;              /* number of the open file in its run, counted from 1 */
+	ns_t opened_at, latest;     /* record timestamps: of the file's start, of the newest record */
+	ns_t stamp_offset;          /* what to add to CLOCK_MONOTONIC to get record timestamps */
+	ns_t retry_at, checked_at;  /* CLOCK_MONOTONIC, which steps of the wall clock do not affect */
+	bool in_trouble, is_hidden; /* is_hidden: the trouble is that the sandbox hides the folder */
+	bool awaits_reader;         /* the FIFO has no reader yet: records stay in the rings until it has */
 
 	pthread_mutex_t lock; /* protects the members below */
 	char trouble[512], name[4096];
@@ -149,12 +150,15 @@ static ns_t name_time(const struct capture *capture)
 	return capture->options.patient ? capture->latest : clock_now(CLOCK_REALTIME);
 }
 
-/* Reports an error, but only the first of a series of failures. */
+/* Reports an error, but only the first of a series of failures, and that the sandbox is why they go on. */
 static void report_trouble(struct capture *capture, const struct error *error)
 {
-	if (capture->in_trouble)
+	bool is_hidden = strstr(error->text, HIDDEN_REASON);
+
+	if (capture->in_trouble && (!is_hidden || capture->is_hidden))
 		return;
 	capture->in_trouble = true;
+	capture->is_hidden = is_hidden;
 	pthread_mutex_lock(&capture->lock);
 	snprintf(capture->trouble, sizeof(capture->trouble), "%s; what is not written is counted as lost",
 	    error->text);
@@ -539,7 +543,10 @@ struct capture *capture_open(const struct capture_options *options, struct error
 	capture->latest = options->at;
 	capture->stamp_offset = options->at - monotonic();
 	create_recorders(capture);
-	capture->file = file_new(options->path, options->keep, options->keylog_count ? 0600 : 0666);
+	capture->file = file_new(options->path, options->keep,
+	    options->mode           ? options->mode
+	    : options->keylog_count ? 0600
+	                            : 0);
 	capture->ini = memory_text(options->ini, strlen(options->ini));
 	pthread_mutex_init(&capture->lock, NULL);
 	if (options->format == CAPTURE_PCAP)

@@ -24,6 +24,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/account.h"
 #include "base/address.h"
@@ -38,12 +39,13 @@ enum capture_format { CAPTURE_PCAPNG, CAPTURE_PCAP };
 struct capture_options {
 	const char *path; /* strftime patterns are expanded; "-" is standard output */
 	enum capture_format format;
-	uint32_t snaplen;           /* maximum payload bytes kept of a datagram */
-	uint64_t rotate_size;       /* 0: never */
-	ns_t rotate_time;           /* 0: never */
-	unsigned keep;              /* number of files kept; 0: all */
-	bool patient;               /* wait for room in the ring instead of losing records */
-	unsigned recorders;         /* number of recorders, one for each thread that records; 0: one */
+	uint32_t snaplen;     /* maximum payload bytes kept of a datagram */
+	uint64_t rotate_size; /* 0: never */
+	ns_t rotate_time;     /* 0: never */
+	unsigned keep;        /* number of files kept; 0: all */
+	mode_t mode;          /* permissions of its files; 0: what the umask leaves, 0600 with key logs */
+	bool patient;         /* wait for room in the ring instead of losing records */
+	unsigned recorders;   /* number of recorders, one for each thread that records; 0: one */
 	const char *const *keylogs; /* key log files to follow */
 	size_t keylog_count;
 	ns_t keylog_wait; /* how long packets are held back, so that their keys precede them */

@@ -27,7 +27,8 @@
 
 struct file;
 
-/* `name` "-" is standard output. `keep`: number of files to keep, 0: all. `mode` is as for open(2). */
+/* `name` "-" is standard output. `keep`: number of files to keep, 0: all. `mode`: permissions of new files;
+ * 0: what the umask leaves. */
 struct file *file_new(const char *name, unsigned keep, mode_t mode);
 void file_free(struct file *file);
 

@@ -12,6 +12,7 @@
 #include <zstd.h>
 
 #include "base/fresh.h"
+#include "base/hidden.h"
 #include "base/memory.h"
 
 #define CHUNK ((size_t)256 << 10) /* bytes copied at a time */
@@ -43,8 +44,8 @@ struct inputs {
 
 /* ---- Copies ---- */
 
-/* Opens a temporary file without a name. Returns its descriptor, or -1 and sets *error. */
-static int open_temporary(struct error *error)
+/* Opens a temporary file without a name. Returns its descriptor, or -1 with errno set. */
+static int new_temporary(void)
 {
 	const char *folder = temporary_folder();
 	char name[4096];
@@ -56,9 +57,39 @@ static int open_temporary(struct error *error)
 	/* The file system has no O_TMPFILE. */
 	snprintf(name, sizeof(name), "%s/deadzone-XXXXXX", folder);
 	fd = mkostemp(name, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(name);
+	return fd;
+}
+
+static int *reserved; /* descriptors of temporary files; protected by nothing: one thread opens inputs */
+static size_t reserved_count;
+
+void inputs_reserve(size_t count)
+{
+	int fd;
+
+	reserved = memory_new(count + 1, sizeof(*reserved));
+	while (reserved_count < count && (fd = new_temporary()) >= 0)
+		reserved[reserved_count++] = fd;
+}
+
+static void release_reserved(void)
+{
+	while (reserved_count)
+		close(reserved[--reserved_count]);
+	free(reserved);
+	reserved = NULL;
+}
+
+/* Returns the descriptor of an empty temporary file, or -1 and sets *error. */
+static int open_temporary(struct error *error)
+{
+	int fd = reserved_count ? reserved[--reserved_count] : new_temporary();
+
 	if (fd < 0)
-		return error_set(error, "no temporary file can be made in `%s`: %s", folder, strerror(errno));
-	unlink(name);
+		return error_set(error, "no temporary file can be made in `%s`: %s", temporary_folder(),
+		    hidden_strerror(errno, temporary_folder(), true));
 	return fd;
 }
 
@@ -340,7 +371,7 @@ static int open_input(struct input *input, const char *path, struct error *error
 		    error, "standard input is a terminal: pipe a capture into it, or name a file");
 	input->fd = is_standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
 	if (input->fd < 0)
-		return error_set(error, "`%s` cannot be read: %s", name, strerror(errno));
+		return error_set(error, "`%s` cannot be read: %s", name, hidden_strerror(errno, path, false));
 	if (prepare_input(input, &why))
 		return error_set(error, "`%s` cannot be read: %s", name, why.text);
 	return 0;
@@ -381,6 +412,7 @@ struct inputs *inputs_open(const char *const *paths, size_t count, struct error 
 		inputs->all[inputs->count].fd = -1;
 		status = open_input(&inputs->all[inputs->count], paths[inputs->count], error);
 	}
+	release_reserved();
 	if (!status && refuse_duplicates(inputs, error) == 0)
 		return inputs;
 	inputs_close(inputs);

@@ -17,7 +17,7 @@ calls() { # folder, pattern of what its objects may not call
 	done | grep -E ": ($2)(@.*)?$"
 }
 
-echo 1..23
+echo 1..25
 check "base includes no other folder" "$(includes base '(rules|capture|report|campaign|proxy)/')"
 check "rules includes base alone" "$(includes rules '(capture|report|campaign|proxy)/')"
 check "capture includes base alone" "$(includes capture '(rules|report|campaign|proxy)/')"
@@ -25,14 +25,16 @@ check "report includes neither campaign nor proxy" "$(includes report '(campaign
 check "campaign includes no proxy" "$(includes campaign 'proxy/')"
 check "what runs campaigns includes run, and neither relay, control nor cli" "$(includes proxy/campaign 'proxy/(relay|control|cli)/')"
 check "nothing but cli includes what runs campaigns" "$(for folder in base rules capture report campaign proxy/run proxy/relay proxy/control; do includes $folder 'proxy/campaign/'; done)"
-check "run includes no other part of proxy" "$(includes proxy/run 'proxy/(relay|gateway|control|cli|campaign)/')"
-check "gateway includes run, and no other part of proxy" "$(includes proxy/gateway 'proxy/(relay|control|cli|campaign)/')"
+check "run includes no other part of proxy" "$(includes proxy/run 'proxy/(relay|gateway|sandbox|control|cli|campaign)/')"
+check "sandbox includes run, and no other part of proxy" "$(includes proxy/sandbox 'proxy/(relay|gateway|control|cli|campaign)/')"
+check "gateway includes run and sandbox, and no other part of proxy" "$(includes proxy/gateway 'proxy/(relay|control|cli|campaign)/')"
 check "relay includes run, and neither control nor cli" "$(includes proxy/relay 'proxy/(control|cli)/')"
 check "control includes relay and run, not cli" "$(includes proxy/control 'proxy/cli/')"
 check "libevent lives in control and cli" "$(for folder in base rules capture report campaign proxy/run proxy/relay proxy/gateway proxy/campaign; do includes $folder event2; done)"
 check "libevent's HTTP lives in control" "$(includes proxy/cli 'event2/http')"
 check "libpcap lives in capture" "$(for folder in base rules report campaign proxy/run proxy/relay proxy/gateway proxy/control proxy/campaign proxy/cli; do includes $folder pcap/; done)"
 check "libmnl and libnftables live in gateway" "$(for folder in base rules capture report campaign proxy/run proxy/relay proxy/control proxy/campaign proxy/cli; do includes $folder '(libmnl|nftables)/'; done)"
+check "libseccomp lives in sandbox" "$(for folder in base rules capture report campaign proxy/run proxy/relay proxy/gateway proxy/control proxy/campaign proxy/cli; do includes $folder '(seccomp)\.h'; done)"
 check "inih lives in one file" "$(grep -ln '^#include <ini.h>' */*.c */*/*.c | grep -vx base/ini_read.c)"
 check "jansson lives in report, campaign and proxy" "$(for folder in base rules capture; do includes $folder jansson; done)"
 

@@ -3,11 +3,15 @@
  * replay-rules: writes the decisions of a recorded run as rules. With --shrink it runs a test again and again
  * with fewer of these rules, to find a smallest set that still makes the test fail.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/fresh.h"
@@ -16,6 +20,7 @@
 #include "proxy/cli/command.h"
 #include "proxy/run/log.h"
 #include "proxy/run/summary.h"
+#include "proxy/sandbox/sandbox.h"
 #include "report/pins.h"
 #include "report/shrink.h"
 
@@ -31,6 +36,7 @@ struct pinning {
 	struct pins pins;
 	struct inputs *inputs;
 	const char *capture, *path, *command;
+	int starter; /* socket to the process that starts `command` */
 	struct text head;
 	unsigned runs;
 };
@@ -93,7 +99,46 @@ static int write_rules(struct pinning *p, const bool *included)
 	return failed;
 }
 
-/* ---- Shrinking ---- */
+/* ---- Shrinking ----
+ *
+ * What reads the capture is in a sandbox and can start no program. So the command is started by the process
+ * that the user has started, and a child of it does all else: it sends a byte for each run of the command,
+ * and receives the status that system(3) returned. */
+
+/* Starts the command whenever the child asks for it, until the child ends. Returns the child's exit status.
+ */
+static int serve_child(pid_t child, int socket, const char *command)
+{
+	char request;
+	int status;
+
+	while (read(socket, &request, 1) == 1) {
+		signal(SIGPIPE, SIG_DFL); /* the command expects the default */
+		status = system(command);
+		signal(SIGPIPE, SIG_IGN);
+		if (write(socket, &status, sizeof(status)) < 0)
+			break;
+	}
+	close(socket);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return EXIT_FAILED;
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	signal(WTERMSIG(status), SIG_DFL);
+	raise(WTERMSIG(status)); /* as if there were no child */
+	return EXIT_FAILED;
+}
+
+/* Returns what system(3) returns for the command. */
+static int start_command(const struct pinning *p)
+{
+	int status;
+
+	if (write(p->starter, "", 1) != 1 || read(p->starter, &status, sizeof(status)) != sizeof(status))
+		return -1;
+	return status;
+}
 
 enum test_outcome { OUTCOME_PASSED, OUTCOME_FAILED, OUTCOME_ABORTED };
 
@@ -104,9 +149,7 @@ static enum test_outcome run_test(struct pinning *p, const bool *included)
 	if (write_rules(p, included))
 		return OUTCOME_ABORTED;
 	p->runs++;
-	signal(SIGPIPE, SIG_DFL); /* the command expects the default */
-	status = system(p->command);
-	signal(SIGPIPE, SIG_IGN);
+	status = start_command(p);
 	if (status < 0 || !WIFEXITED(status) || WEXITSTATUS(status) >= STATUS_ABORT) {
 		log_error("replay-rules: run %u of `%s` broke off (exit status %d)", p->runs, p->command,
 		    status < 0 || !WIFEXITED(status) ? -1 : WEXITSTATUS(status));
@@ -221,8 +264,55 @@ static int make_rules(struct pinning *p, ns_t step)
 		log_info("%zu decisions in %s", p->pins.count, p->path);
 		return EXIT_DONE;
 	}
-	setenv(RULES_VARIABLE, p->path, 1);
 	return shrink(p);
+}
+
+static int replay_rules(const struct command_line *line, struct pinning *p, ns_t step)
+{
+	struct analysis_filter filter = {0};
+	struct sandbox *sandbox = sandbox_new();
+	struct error error;
+	int status;
+
+	sandbox_write_beside(sandbox, p->path);
+	command_enter_sandbox(line, sandbox, line->words, line->word_count);
+	p->inputs = inputs_open(line->words, line->word_count, &error);
+	p->analysis = p->inputs ? analysis_read(p->inputs, &filter, ANALYSIS_WHOLE, &error) : NULL;
+	inputs_close(p->inputs);
+	if (!p->analysis) {
+		log_error("replay-rules: %s", error.text);
+		return EXIT_USAGE;
+	}
+	status = make_rules(p, step);
+	pins_free(&p->pins);
+	text_free(&p->head);
+	analysis_free(p->analysis);
+	return status;
+}
+
+/* With --shrink: does the work in a child, and starts the command for it. */
+static int shrink_in_child(const struct command_line *line, struct pinning *p, ns_t step)
+{
+	int sockets[2], status;
+	pid_t parent = getpid(), child;
+
+	setenv(RULES_VARIABLE, p->path, 1);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) || (child = fork()) < 0) {
+		log_error("replay-rules: no process can be started: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (child > 0) {
+		close(sockets[1]);
+		return serve_child(child, sockets[0], p->command);
+	}
+	close(sockets[0]);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		return EXIT_FAILED;
+	p->starter = sockets[1];
+	status = replay_rules(line, p, step);
+	close(p->starter);
+	return status;
 }
 
 static int run(const struct command_line *line)
@@ -232,14 +322,10 @@ static int run(const struct command_line *line)
 	    .command = command_value(line, "shrink")};
 	const char *step_text = command_value(line, "step");
 	const struct command_output output = {"-o", p.path};
-	struct analysis_filter filter = {0};
 	struct error error;
 	ns_t step = NS_MS;
-	size_t quiet_count;
-	int status;
 
-	command_values(line, "quiet", &quiet_count);
-	log_set_level(quiet_count ? LOG_QUIET : LOG_NORMAL);
+	log_set_level(command_given(line, "quiet") ? LOG_QUIET : LOG_NORMAL);
 	if (!p.path) {
 		log_error("replay-rules: `-o FILE.ini` is missing; see `deadzone help replay-rules`");
 		return EXIT_USAGE;
@@ -254,24 +340,14 @@ static int run(const struct command_line *line)
 	}
 	if (command_check_inputs(line, line->words, line->word_count, &output, 1))
 		return EXIT_USAGE;
-	p.inputs = inputs_open(line->words, line->word_count, &error);
-	p.analysis = p.inputs ? analysis_read(p.inputs, &filter, ANALYSIS_WHOLE, &error) : NULL;
-	inputs_close(p.inputs);
-	if (!p.analysis) {
-		log_error("replay-rules: %s", error.text);
-		return EXIT_USAGE;
-	}
-	status = make_rules(&p, step);
-	pins_free(&p.pins);
-	text_free(&p.head);
-	analysis_free(p.analysis);
-	return status;
+	return p.command ? shrink_in_child(line, &p, step) : replay_rules(line, &p, step);
 }
 
 static const struct option_row options[] = {
     {'o', "output", "FILE.ini", false, "where the rules go; - is standard output", NULL},
     {0, "shrink", "\"COMMAND\"", false, "find the fewest rules with which this test still fails", NULL},
     {0, "step", "TIME", false, "round delays to multiples of this (1ms); 0: do not round", NULL},
+    COMMAND_SANDBOX_OPTION,
     {'q', "quiet", NULL, false, "print only errors, and what matters at the end", NULL},
 };
 

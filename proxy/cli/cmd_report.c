@@ -8,6 +8,7 @@
 #include "proxy/cli/command.h"
 #include "proxy/run/log.h"
 #include "proxy/run/summary.h"
+#include "proxy/sandbox/sandbox.h"
 #include "report/analysis.h"
 
 /* Prints the text report. Names and addresses come from an untrusted capture and may contain terminal
@@ -74,10 +75,15 @@ static int run(const struct command_line *line)
 	    .device = command_value(line, "device"), .cloud = command_value(line, "cloud")};
 	struct error error;
 	enum analysis_detail detail = command_value(line, "html") ? ANALYSIS_WHOLE : ANALYSIS_BRIEF;
-	struct inputs *inputs = inputs_open(line->words, line->word_count, &error);
-	struct analysis *analysis = inputs ? analysis_read(inputs, &filter, detail, &error) : NULL;
+	struct sandbox *sandbox = sandbox_new();
+	struct inputs *inputs;
+	struct analysis *analysis;
 	int status;
 
+	sandbox_write_beside(sandbox, command_value(line, "html"));
+	command_enter_sandbox(line, sandbox, line->words, line->word_count);
+	inputs = inputs_open(line->words, line->word_count, &error);
+	analysis = inputs ? analysis_read(inputs, &filter, detail, &error) : NULL;
 	inputs_close(inputs);
 	if (!analysis) {
 		log_error("report: %s", error.text);
@@ -94,6 +100,7 @@ static const struct option_row options[] = {
     {0, "device", "ADDR[:PORT]", false,
         "for captures of other programs: take the flows of this device (or prefix)", NULL},
     {0, "cloud", "ADDR:PORT", false, "for captures of other programs: take the flows of this cloud", NULL},
+    COMMAND_SANDBOX_OPTION,
 };
 
 const struct command command_report_row = {

@@ -24,8 +24,11 @@
 #include "proxy/run/output.h"
 #include "proxy/run/recording.h"
 #include "proxy/relay/relay.h"
+#include "proxy/cli/notify.h"
 #include "proxy/cli/run.h"
 #include "proxy/run/clock.h"
+#include "proxy/run/endpoint.h"
+#include "proxy/sandbox/sandbox.h"
 
 #define FLUSH_TIMEOUT (250 * NS_MS) /* at the end, for the readers of standard error and output */
 
@@ -101,6 +104,7 @@ static void log_ready(struct run *run)
 		close(run->ready_fd);
 	}
 	text_free(&lines);
+	notify("READY=1\nSTATUS=no session yet");
 }
 
 /* Reads --ready-fd. Returns -1 after logging an error. */
@@ -182,6 +186,38 @@ static int start_gateway(struct run *run)
 	return EXIT_FAILED;
 }
 
+static void grant_file(void *user, const char *path)
+{
+	sandbox_read_beside(user, path);
+}
+
+/* Grants the folders of control sockets, where they are made and removed. */
+static void grant_control(struct sandbox *sandbox, const struct control_settings *control)
+{
+	struct endpoint endpoint;
+	struct error error;
+
+	for (size_t i = 0; i < control->listen.count; i++)
+		if (endpoint_read(control->listen.all[i], &endpoint, &error) == 0 && endpoint.is_unix)
+			sandbox_write_beside(sandbox, endpoint.path);
+}
+
+static void enter_sandbox(struct run *run)
+{
+	const struct setup *setup = run->running.setup;
+	struct sandbox *sandbox = sandbox_new();
+
+	live_visit_files(run->running.live, setup, grant_file, sandbox);
+	sandbox_read(sandbox, setup_profile_dir());
+	sandbox_read(sandbox, LIMITS_PORT_RANGE);
+	sandbox_read_system(sandbox);
+	sandbox_write_beside(sandbox, run->capture_path ? run->capture_path : setup->capture.file);
+	sandbox_write_beside(sandbox, run->json_path);
+	sandbox_write_beside(sandbox, run->junit_path);
+	grant_control(sandbox, &setup->control);
+	sandbox_enter(sandbox, SANDBOX_NETWORK, setup->proxy.is_original ? GATEWAY_CAPABILITIES : 0);
+}
+
 static int start_run(struct run *run)
 {
 	struct workers_options options = {.names = run->running.names,
@@ -208,7 +244,13 @@ static int start_run(struct run *run)
 	note_listeners(run);
 	if (run->running.gateway && (status = start_gateway(run)))
 		return status;
-	log_start(); /* its thread must not have what the gateway's helper has */
+	/* Threads have what the first one has when they start. */
+	if (run->is_sandboxed)
+		enter_sandbox(run);
+	log_start();
+	if (run->json_path && strcmp(run->json_path, "-") == 0 &&
+	    !(run->standard_output = output_open(STDOUT_FILENO)))
+		return EXIT_FAILED;
 	status = start_capture(run);
 	if (status)
 		return status;
@@ -250,6 +292,7 @@ static void finish_run(struct run *run)
 	struct run_summary result;
 	struct error error;
 
+	notify("STOPPING=1");
 	run->running.stopped = workers_wall(run->running.workers, clock_now());
 	log_status("");
 	run_signals_close(run);
@@ -333,17 +376,17 @@ static int run_relay(const struct command_line *line)
 {
 	struct run run = {.running = {.generation = 1}};
 	struct running *running = &run.running;
-	size_t quiet_count, verbose_count, print_count;
 
-	command_values(line, "quiet", &quiet_count);
-	command_values(line, "verbose", &verbose_count);
-	log_set_level(quiet_count ? LOG_QUIET : verbose_count ? LOG_VERBOSE : LOG_NORMAL);
+	log_set_level(command_given(line, "quiet")     ? LOG_QUIET
+	              : command_given(line, "verbose") ? LOG_VERBOSE
+	                                               : LOG_NORMAL);
 	run.source.file = command_value(line, "config");
 	run.source.sets = (const char *const *)line->settings;
 	run.source.set_count = line->setting_count;
 	run.capture_path = command_value(line, "write");
 	run.json_path = command_value(line, "json");
 	run.junit_path = command_value(line, "junit");
+	run.is_sandboxed = !command_given(line, "no-sandbox");
 	if (read_ready_fd(&run, command_value(line, "ready-fd")))
 		return EXIT_USAGE;
 	if (!run.source.file && !run.source.set_count) {
@@ -356,8 +399,7 @@ static int run_relay(const struct command_line *line)
 	running->setup = read_setup(&run);
 	if (!running->setup)
 		return end_early(running, EXIT_USAGE);
-	command_values(line, "print-gateway", &print_count);
-	if (print_count)
+	if (command_given(line, "print-gateway"))
 		return end_early(running, print_gateway(running->setup));
 	/* The helper process is forked while there is no thread yet. */
 	if (running->setup->gateway.given && !(running->gateway = gateway_new(running->setup)))
@@ -406,6 +448,7 @@ static const struct option_row options[] = {
     {0, "ready-fd", "N", false, "also write the ready lines to this file descriptor, then close it", NULL},
     {0, "print-gateway", NULL, false,
         "print the nft and ip commands that [gateway] stands for, and do nothing", NULL},
+    COMMAND_SANDBOX_OPTION,
     {'q', "quiet", NULL, false, "print only errors and the ready line", NULL},
     {'v', "verbose", NULL, true, "also print every verdict", NULL},
 };

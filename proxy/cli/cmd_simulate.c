@@ -8,6 +8,7 @@
 #include "proxy/run/log.h"
 #include "proxy/run/recording.h"
 #include "proxy/run/simulation.h"
+#include "proxy/sandbox/sandbox.h"
 
 static int write_summary(struct simulation *s, const char *json)
 {
@@ -46,6 +47,25 @@ static void log_notes(const struct simulation *s)
 	                             : "");
 }
 
+static void grant_file(void *user, const char *path)
+{
+	sandbox_read_beside(user, path);
+}
+
+static void enter_sandbox(struct simulation *s, const struct command_line *line, const char *const *inputs,
+    size_t input_count, const char *capture, const char *json)
+{
+	struct sandbox *sandbox = sandbox_new();
+
+	live_visit_files(s->live, s->setup, grant_file, sandbox);
+	sandbox_read(sandbox, setup_profile_dir());
+	if (s->source.live_files == INI_LIVE_ANY)
+		sandbox_read(sandbox, "/");
+	sandbox_write_beside(sandbox, capture);
+	sandbox_write_beside(sandbox, json);
+	command_enter_sandbox(line, sandbox, inputs, input_count);
+}
+
 static int simulate(struct simulation *s, const struct command_line *line)
 {
 	struct flows_filter filter = {
@@ -63,6 +83,7 @@ static int simulate(struct simulation *s, const struct command_line *line)
 	if (command_check_inputs(line, in, in_count, outputs, 2) ||
 	    command_check_outputs("simulate", outputs, 2, s->live, s->setup))
 		return EXIT_USAGE;
+	enter_sandbox(s, line, in, in_count, out, json);
 	s->inputs = inputs_open(in, in_count, &error);
 	s->flows = s->inputs ? flows_new(s->inputs, &filter, &error) : NULL;
 	if (!s->flows) {
@@ -130,6 +151,7 @@ static const struct option_row options[] = {
     {0, "set", "\"[SECTION] KEY = VALUE\"", true,
         "replace all values of that key (`+=` adds one); may be repeated", NULL},
     {0, "json", "FILE", false, "write the summary, for machines; - is standard output", NULL},
+    COMMAND_SANDBOX_OPTION,
     {'q', "quiet", NULL, false, "print only errors", NULL},
     {'v', "verbose", NULL, true, "also print events", NULL},
 };

@@ -13,9 +13,11 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "capture/inputs.h"
 #include "proxy/run/live.h"
 #include "proxy/run/log.h"
 #include "proxy/run/summary.h"
+#include "proxy/sandbox/sandbox.h"
 
 const struct command *const command_table[] = {&command_run_row, &command_check_row, &command_simulate_row,
     &command_report_row, &command_replay_rules_row, &command_campaign_row, &command_tell_row,
@@ -64,6 +66,14 @@ const char *command_value(const struct command_line *line, const char *option)
 	const char *const *values = command_values(line, option, &count);
 
 	return count ? values[0] : NULL;
+}
+
+bool command_given(const struct command_line *line, const char *option)
+{
+	size_t count;
+
+	command_values(line, option, &count);
+	return count > 0;
 }
 
 /* Adds the rule of "40s@75": a blackout of 40 s that begins with the 75th datagram up. */
@@ -303,6 +313,19 @@ int command_check_outputs(const char *command, const struct command_output *outp
 			}
 	}
 	return EXIT_DONE;
+}
+
+void command_enter_sandbox(
+    const struct command_line *line, struct sandbox *sandbox, const char *const *inputs, size_t count)
+{
+	if (command_given(line, "no-sandbox"))
+		return sandbox_free(sandbox);
+	inputs_reserve(count);
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(inputs[i], "-") != 0)
+			sandbox_read(sandbox, inputs[i]);
+	sandbox_read_system(sandbox);
+	sandbox_enter(sandbox, SANDBOX_FILES, 0);
 }
 
 static void print_usage(const struct command *command, FILE *out)

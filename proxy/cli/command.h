@@ -71,6 +71,10 @@ struct command {
 	{                                                                                                    \
 		0, "seed", "N", false, "every random choice derives from it", "[proxy] seed"                 \
 	}
+#define COMMAND_SANDBOX_OPTION                                                                               \
+	{                                                                                                    \
+		0, "no-sandbox", NULL, false, "do not give up what is not needed (seccomp, Landlock)", NULL  \
+	}
 #define COMMAND_BLACKOUT "[rule blackout]"
 
 extern const struct command *const command_table[];
@@ -80,8 +84,13 @@ extern const struct command command_run_row, command_check_row, command_simulate
     command_replay_rules_row, command_campaign_row, command_tell_row, command_profiles_row,
     command_doctor_row, command_gateway_setup_row, command_help_row;
 
+/* Returns the words that may follow `tell`, one by one; NULL after the last. */
+const char *command_tell_word(size_t index);
+
 /* Returns the first value of an option, or NULL if it was not given. */
 const char *command_value(const struct command_line *line, const char *option);
+/* Returns whether an option that takes no value was given. */
+bool command_given(const struct command_line *line, const char *option);
 /* Returns all values of an option, or NULL, and sets *count to how often it was given. */
 const char *const *command_values(const struct command_line *line, const char *option, size_t *count);
 
@@ -105,6 +114,11 @@ int command_check_outputs(const char *command, const struct command_output *outp
  * EXIT_USAGE. */
 int command_check_inputs(const struct command_line *line, const char *const *inputs, size_t input_count,
     const struct command_output *outputs, size_t count);
+/* Enters a sandbox in which files alone can be opened: the captures that are read, and what `sandbox` grants
+ * already. Does nothing but free `sandbox` if --no-sandbox was given. */
+struct sandbox;
+void command_enter_sandbox(
+    const struct command_line *line, struct sandbox *sandbox, const char *const *inputs, size_t count);
 void command_print_help(const struct command *command, FILE *out);
 void command_print_all(FILE *out);
 

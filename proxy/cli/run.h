@@ -20,12 +20,15 @@ struct run {
 	struct running running;
 	struct setup_source source;
 	const char *capture_path, *json_path, *junit_path;
+	bool is_sandboxed;
 	int ready_fd;                   /* gets the ready lines and is then closed; -1: none */
 	struct output *standard_output; /* for `--json -`; else NULL */
 	struct event_base *base;
 	struct control *control;
 	struct event *stop, *reload, *signals[RUN_SIGNALS];
-	struct event *ticks;
+	struct event *ticks, *watchdog;
+	unsigned ticked;
+	char notified[120];        /* the status told last */
 	struct address *listeners; /* as bound */
 	size_t listener_count;
 	struct event *gateway_ended, *gateway_dark;
@@ -44,7 +47,7 @@ void run_signals_close(struct run *run);
 
 /* run_ticks.c */
 /* Starts what is done once a second: check the clock and the capture, show the status line, take a sample for
- * the live page. Returns 0 or -1. */
+ * the live page, tell the service manager. Starts the watchdog if there is one. Returns 0 or -1. */
 int run_ticks_open(struct run *run);
 void run_ticks_close(struct run *run);
 /* Logs the name of the capture file if a rotation or a reload has started a new one. */

@@ -62,10 +62,8 @@ int run_check_outputs(struct run *run)
 		return EXIT_USAGE;
 	if (!run->json_path)
 		return EXIT_DONE;
-	if (strcmp(run->json_path, "-") == 0) {
-		run->standard_output = output_open(STDOUT_FILENO);
-		return run->standard_output ? EXIT_DONE : EXIT_FAILED;
-	}
+	if (strcmp(run->json_path, "-") == 0)
+		return EXIT_DONE;
 	if (fresh_open(&probe, run->json_path, 0666, &error) && errno != ENXIO) {
 		log_error("--json: %s", error.text);
 		return EXIT_USAGE;

@@ -15,7 +15,7 @@
 
 #include "base/memory.h"
 #include "proxy/gateway/inspection.h"
-#include "proxy/gateway/privilege.h"
+#include "proxy/sandbox/privilege.h"
 #include "proxy/run/clock.h"
 #include "proxy/run/log.h"
 

@@ -8,9 +8,14 @@
 #ifndef PROXY_GATEWAY_GATEWAY_H
 #define PROXY_GATEWAY_GATEWAY_H
 
+#include <linux/capability.h>
+
 #include "proxy/gateway/helper.h"
 
 struct gateway;
+
+/* What the relay needs for its transparent sockets, a bit for each capability. */
+#define GATEWAY_CAPABILITIES (UINT64_C(1) << CAP_NET_RAW | UINT64_C(1) << CAP_NET_BIND_SERVICE)
 
 /* Checks what [gateway] needs, and starts the helper process; call it before any thread starts. If something
  * is missing, it logs that and returns NULL. */

@@ -24,7 +24,7 @@
 #include "base/memory.h"
 #include "proxy/gateway/netlink.h"
 #include "proxy/gateway/nft.h"
-#include "proxy/gateway/privilege.h"
+#include "proxy/sandbox/privilege.h"
 #include "proxy/gateway/ruleset.h"
 #include "proxy/run/clock.h"
 

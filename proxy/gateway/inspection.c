@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "proxy/gateway/netlink.h"
 #include "proxy/gateway/nft.h"
-#include "proxy/gateway/privilege.h"
+#include "proxy/sandbox/privilege.h"
 #include "proxy/gateway/ruleset.h"
 #include "proxy/gateway/sysctl.h"
 #include "proxy/gateway/table.h"

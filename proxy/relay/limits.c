@@ -42,7 +42,7 @@ static uint64_t files_taken(const struct setup *setup)
 
 static uint64_t ports_of_one_address(void)
 {
-	FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	FILE *file = fopen(LIMITS_PORT_RANGE, "re");
 	unsigned first, last;
 	bool has_range = file && fscanf(file, "%u %u", &first, &last) == 2 && last >= first;
 

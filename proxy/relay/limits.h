@@ -13,6 +13,8 @@
 
 #include "proxy/run/setup.h"
 
+#define LIMITS_PORT_RANGE "/proc/sys/net/ipv4/ip_local_port_range"
+
 /* Raises the soft limit of RLIMIT_NOFILE to the hard limit. */
 void limits_raise(void);
 /* Returns max_sessions, or less if the system allows less; LIMITS_LOG logs an error in that case. */

@@ -11,6 +11,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/hidden.h"
+
+#define RESOLVER_FILE "/etc/resolv.conf"
+
 /* Shared by the worker and the lookup thread; the last one to drop its reference frees it. */
 struct lookup {
 	struct source source;
@@ -38,7 +42,9 @@ static void *resolve(void *user)
 	int failure = getaddrinfo(lookup->host, lookup->port, &hints, &list);
 
 	if (failure)
-		lookup->result.failure = gai_strerror(failure);
+		lookup->result.failure = hidden_is(RESOLVER_FILE, false) ? RESOLVER_FILE
+		                             " has been replaced, and " HIDDEN_REASON
+		                                                         : gai_strerror(failure);
 	for (struct addrinfo *info = list; info && lookup->result.count < LOOKUP_ADDRESSES;
 	     info = info->ai_next)
 		if (address_from_socket(info->ai_addr, &lookup->result.all[lookup->result.count]) == 0)

@@ -168,10 +168,14 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 		relay_free(relay);
 		return NULL;
 	}
-	upstreams_add_configured(relay);
 	relay->armed = NS_UNKNOWN;
-	relay_flush_due(relay);
 	return relay;
+}
+
+void relay_start(struct relay *relay)
+{
+	upstreams_add_configured(relay);
+	relay_flush_due(relay);
 }
 
 void relay_record(struct relay *relay, struct recorder *recorder)

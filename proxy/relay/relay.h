@@ -54,6 +54,8 @@ struct relay_options {
  * until relay_reload or relay_free. */
 struct relay *relay_new(const struct relay_options *options, const struct setup *setup, struct error *error);
 void relay_free(struct relay *relay);
+/* Begins to look up the upstreams' names, in threads of their own; call it before relay_run. */
+void relay_start(struct relay *relay);
 /* Starts recording into `recorder`. */
 void relay_record(struct relay *relay, struct recorder *recorder);
 

@@ -199,6 +199,8 @@ int workers_start(struct workers *workers, struct error *error)
 	/* Signals are for the calling thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (size_t i = 0; i < workers->count; i++)
+		relay_start(workers->workers[i].relay);
 	while (!failure && workers->started < workers->count) {
 		struct worker *worker = &workers->workers[workers->started];
 

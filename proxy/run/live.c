@@ -65,22 +65,38 @@ static void strings_append(char ***list, size_t *count, const char *text, size_t
 	(*list)[(*count)++] = memory_text(text, size);
 }
 
-static bool is_same_file(const char *a, const char *b)
+void live_visit_files(
+    const struct live *live, const struct setup *setup, ini_files_visitor *visit, void *user)
 {
-	struct stat one, other;
+	ini_files_visit(live->files, visit, user);
+	for (size_t i = 0; i < setup->capture.keylog.count; i++)
+		visit(user, setup->capture.keylog.all[i]);
+	if (setup->control.token)
+		visit(user, setup->control.token);
+}
 
-	return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
-	       one.st_ino == other.st_ino;
+/* The file that is looked for, and whether it was among those visited. */
+struct sought {
+	struct stat st;
+	bool found;
+};
+
+static void compare_file(void *user, const char *path)
+{
+	struct sought *sought = user;
+	struct stat st;
+
+	sought->found |= stat(path, &st) == 0 && st.st_dev == sought->st.st_dev &&
+	                 st.st_ino == sought->st.st_ino;
 }
 
 bool live_reads(const struct live *live, const struct setup *setup, const char *path)
 {
-	if (ini_files_contain(live->files, path))
-		return true;
-	for (size_t i = 0; i < setup->capture.keylog.count; i++)
-		if (is_same_file(setup->capture.keylog.all[i], path))
-			return true;
-	return setup->control.token && is_same_file(setup->control.token, path);
+	struct sought sought = {.found = false};
+
+	if (stat(path, &sought.st) == 0)
+		live_visit_files(live, setup, compare_file, &sought);
+	return sought.found;
 }
 
 size_t live_changes(const struct live *live)

@@ -31,8 +31,11 @@ void live_set_listeners(struct live *live, struct address *listeners, size_t cou
 /* Reads the files from disk and forgets all live changes. Returns NULL, with errors in `complaints`, if the
  * files are wrong; then the changes stay. */
 struct setup *live_load(struct live *live, struct complaints *complaints);
-/* True if `path` is a file that the configuration is read from, or one that it names to be read: ini files,
+/* Visits the files that the configuration is read from, and those that it names to be read: ini files,
  * tables, traces, key logs, the token. */
+void live_visit_files(
+    const struct live *live, const struct setup *setup, ini_files_visitor *visit, void *user);
+/* True if `path` is one of these files. */
 bool live_reads(const struct live *live, const struct setup *setup, const char *path);
 /* Returns how many changes of keys and rules are in effect. */
 size_t live_changes(const struct live *live);

@@ -377,7 +377,7 @@ def a_capture_that_is_taken_away_begins_anew(scene):
     folder = scene.path("away")
     folder.mkdir()
     proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n", "-w", folder / "c.pcapng",
-                        capture=False).await_ready()
+                        "--no-sandbox", capture=False).await_ready()
     device = scene.device(proxy)
     device.ask(b"before")
     shutil.rmtree(folder)

@@ -13,7 +13,7 @@ LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
 
 class Clock:
-    """The wall clock of a program started with `environment`; the monotonic one is true."""
+    """The wall clock of a program started with `options`; the monotonic one is true. Its file lies outside the sandbox."""
 
     def __init__(self, scene):
         self.file = scene.path("clock", "+0\n")
@@ -37,8 +37,8 @@ def ini_of(scene, capture):
 def files_are_rotated_by_the_monotonic_clock(scene):
     clock = Clock(scene)
     began = time.monotonic()
-    proxy = scene.start(ini_of(scene, f"file = {scene.folder}/cap.pcapng\nrotate_time = 1s\n"), capture=False,
-                        **clock.options).await_ready()
+    proxy = scene.start(ini_of(scene, f"file = {scene.folder}/cap.pcapng\nrotate_time = 1s\n"), "--no-sandbox",
+                        capture=False, **clock.options).await_ready()
     device = scene.device(proxy)
     asked = 0
     for step, told in ((-3600, "-3600"), (3600, r"\+7200"), (0, "-3600")):
@@ -68,7 +68,7 @@ def files_are_rotated_by_the_monotonic_clock(scene):
 def no_datagram_waited_for_an_hour(scene):
     """The kernel's receive stamps are of the wall clock."""
     clock = Clock(scene)
-    proxy = scene.start(ini_of(scene, f"file = {scene.folder}/cap.pcapng\n"), **clock.options).await_ready()
+    proxy = scene.start(ini_of(scene, f"file = {scene.folder}/cap.pcapng\n"), "--no-sandbox", **clock.options).await_ready()
     device = scene.device(proxy)
     for step in (3600, -3600, 0):
         clock.step(step)
@@ -84,7 +84,7 @@ def no_datagram_waited_for_an_hour(scene):
 def keys_hold_packets_back_by_the_monotonic_clock(scene):
     clock = Clock(scene)
     keylog = scene.path("keys", "")
-    proxy = scene.start(ini_of(scene, f"keylog = {keylog}\n"), **clock.options).await_ready()
+    proxy = scene.start(ini_of(scene, f"keylog = {keylog}\n"), "--no-sandbox", **clock.options).await_ready()
     device = scene.device(proxy)
     for step in (-3600, 3600):
         clock.step(step)

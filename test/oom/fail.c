@@ -7,6 +7,7 @@
  * counted from 1; with $OOM_COUNT the count of all is written to that file at the end.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 static atomic_ulong count;
 static unsigned long fail_at;
+static int counted = -1; /* the file, opened before the sandbox is entered */
 
 /* Reads its N before anything else runs. */
 static int fails(void)
@@ -29,13 +31,8 @@ static int fails(void)
 
 static void tell_count(void)
 {
-	const char *path = getenv("OOM_COUNT");
-	FILE *out = path ? fopen(path, "w") : NULL;
-
-	if (!out)
-		return;
-	fprintf(out, "%lu\n", atomic_load(&count));
-	fclose(out);
+	if (counted >= 0)
+		dprintf(counted, "%lu\n", atomic_load(&count));
 }
 
 void *__real_malloc(size_t size);
@@ -98,8 +95,9 @@ char *__wrap_realpath(const char *path, char *into)
 
 __attribute__((constructor)) static void start(void)
 {
-	const char *at = getenv("OOM_AT");
+	const char *at = getenv("OOM_AT"), *path = getenv("OOM_COUNT");
 
+	counted = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
 	fail_at = at ? strtoul(at, NULL, 10) : 0;
 	event_set_mem_functions(__wrap_malloc, __wrap_realloc, free);
 	atexit(tell_count);
