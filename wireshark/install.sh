@@ -5,12 +5,20 @@
 #     install.sh DEADZONE      DEADZONE: the program's path; below DESTDIR if that is set
 #     install.sh --uninstall
 #
+# With WIRESHARK_LIB (as /usr/lib/x86_64-linux-gnu/wireshark) and WIRESHARK_SHARE (/usr/share/wireshark) it installs for all
+# users into these folders, as packages do, without a Wireshark.
+#
 # Each piece is installed for itself: if one has no place that this user may write to, the others are still there.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-folders=$(tshark -G folders 2>/dev/null || wireshark -G folders 2>/dev/null) || {
-	echo "neither tshark nor wireshark is installed: where it keeps its files is not known" >&2
-	exit 1
+ask_wireshark() { # where does this user's keep its files?
+	folders=$(tshark -G folders 2>/dev/null || wireshark -G folders 2>/dev/null) || {
+		echo "neither tshark nor wireshark is installed: where it keeps its files is not known" >&2
+		exit 1
+	}
+	extcap=$(folder 'Personal Extcap path' 'Extcap path')
+	lua=$(folder 'Personal Lua Plugins' 'Personal Plugins')
+	profile=$(folder 'Personal configuration')/profiles/deadzone
 }
 
 folder() { # of these names the first that Wireshark knows
@@ -19,9 +27,14 @@ folder() { # of these names the first that Wireshark knows
 		[ -n "$path" ] && echo "${DESTDIR:-}$path" && return
 	done
 }
-extcap=$(folder 'Personal Extcap path' 'Extcap path')
-lua=$(folder 'Personal Lua Plugins' 'Personal Plugins')
-profile=$(folder 'Personal configuration')/profiles/deadzone
+
+if [ -n "${WIRESHARK_LIB:-}" ]; then
+	extcap=$WIRESHARK_LIB/extcap
+	lua=$WIRESHARK_LIB/plugins
+	profile=$WIRESHARK_SHARE/profiles/deadzone
+else
+	ask_wireshark
+fi
 
 if [ "$1" = --uninstall ]; then
 	rm -f "$extcap/deadzone" "$lua/deadzone.lua" || status=1

@@ -18,6 +18,7 @@
 #include "proxy/cli/command.h"
 #include "proxy/run/endpoint.h"
 #include "proxy/run/log.h"
+#include "proxy/run/setup.h"
 #include "proxy/cli/tell_show.h"
 #include "proxy/run/summary.h"
 
@@ -161,6 +162,11 @@ static const struct verb verbs[] = {
 };
 #define VERBS (sizeof(verbs) / sizeof(*verbs))
 
+const char *command_tell_word(size_t index)
+{
+	return index < VERBS ? verbs[index].word : NULL;
+}
+
 static const struct verb *find_verb(const char *word)
 {
 	const char *names[VERBS], *nearest;
@@ -282,6 +288,45 @@ static int read_token(struct request *request, const char *path)
 		return EXIT_DONE;
 	log_error("tell: --token: %s", error.text);
 	return EXIT_USAGE;
+}
+
+/* Where to connect, and the file with the token: from the command line, or else from the ini file of -c. */
+struct way_in {
+	struct setup *setup; /* NULL: no -c */
+	struct names *names;
+	const char *to, *token;
+};
+
+static void way_in_fini(struct way_in *way_in)
+{
+	setup_free(way_in->setup);
+	names_free(way_in->names);
+}
+
+/* Fills what the command line leaves open from [control] of the ini file. */
+static int read_way_in(struct way_in *way_in, const char *file)
+{
+	struct setup_source source = {.file = file};
+	struct complaints *complaints = complaints_new();
+	const struct control_settings *control;
+	int failed;
+
+	way_in->names = names_new();
+	way_in->setup = setup_new(&source, SETUP_CHECK, way_in->names, complaints);
+	failed = complaints_count(complaints, COMPLAINT_ERROR) > 0;
+	if (failed)
+		log_complaints(complaints);
+	complaints_free(complaints);
+	if (failed)
+		return EXIT_USAGE;
+	control = &way_in->setup->control;
+	if (!way_in->to && !control->listen.count) {
+		log_error("tell: `%s` has no `[control] listen`", file);
+		return EXIT_USAGE;
+	}
+	way_in->to = way_in->to ? way_in->to : control->listen.all[0];
+	way_in->token = way_in->token ? way_in->token : control->token;
+	return EXIT_DONE;
 }
 
 /* ---- Sending and receiving ---- */
@@ -478,18 +523,22 @@ static int receive_answer(struct request *request, int fd)
 
 static int run(const struct command_line *line)
 {
-	const char *to = command_value(line, "to") ? command_value(line, "to") : TO_DEFAULT;
+	struct way_in way_in = {.to = command_value(line, "to"), .token = command_value(line, "token")};
 	struct request request = {.body = json_object()};
 	int status = EXIT_USAGE, fd;
 
 	request.verb = find_verb(line->words[0]);
 	if (request.verb)
 		status = fill_request(&request, line);
+	if (!status && command_value(line, "config"))
+		status = read_way_in(&way_in, command_value(line, "config"));
+	if (!way_in.to)
+		way_in.to = TO_DEFAULT;
 	if (!status)
-		status = read_token(&request, command_value(line, "token"));
+		status = read_token(&request, way_in.token);
 	for (request.more = true; !status && request.more;) {
 		request.more = false;
-		if ((fd = connect_to(to, request.host, sizeof(request.host), &status)) < 0)
+		if ((fd = connect_to(way_in.to, request.host, sizeof(request.host), &status)) < 0)
 			break;
 		send_request(&request, fd);
 		status = receive_answer(&request, fd);
@@ -497,10 +546,13 @@ static int run(const struct command_line *line)
 	}
 	text_free(&request.path);
 	json_decref(request.body);
+	way_in_fini(&way_in);
 	return status;
 }
 
 static const struct option_row options[] = {
+    {'c', "config", "FILE", false, "the run's ini file: [control] says where it listens, and its token",
+        NULL},
     {0, "to", "ADDR:PORT", false, "where the run listens (" TO_DEFAULT "), or unix:PATH", NULL},
     {0, "token", "FILE", false, "file whose first line is the token", NULL},
     {0, "session", "N", false, "do, fire: only this session", NULL},

@@ -5,13 +5,16 @@
  * are handled by libevent, which calls back once for each signal received.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "proxy/cli/notify.h"
 #include "proxy/cli/run.h"
 #include "proxy/control/control.h"
+#include "proxy/run/clock.h"
 #include "proxy/run/log.h"
 
 static int stop_eventfd = -1;
@@ -65,8 +68,12 @@ static void on_reload(evutil_socket_t fd, short what, void *user)
 
 	(void)fd;
 	(void)what;
-	if (!stop_requested && !running_reload(&run->running, NULL))
+	if (stop_requested)
+		return;
+	notify("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_now() / NS_US);
+	if (!running_reload(&run->running, NULL))
 		control_reload(run->control);
+	notify("READY=1");
 }
 
 static void on_summary(evutil_socket_t number, short what, void *user)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* run_ticks: what a run does once a second, in the main thread. */
+/* run_ticks: what a run does once a second, and the watchdog, in the main thread. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "proxy/cli/notify.h"
 #include "proxy/cli/run.h"
 #include "proxy/relay/relay.h"
 #include "proxy/run/history.h"
@@ -11,6 +12,7 @@
 #include "proxy/run/clock.h"
 
 #define STATUS_EVERY 1         /* seconds */
+#define NOTIFY_EVERY 5         /* of these */
 #define STEP_MIN (100 * NS_MS) /* of the wall clock; NTP slews it by at most 0.5 ms per second */
 
 static void show_status(struct run *run)
@@ -101,6 +103,37 @@ static void check_wall_clock(struct run *run)
 	log_notice("%s: time stamps continue as before the step", text);
 }
 
+/* Tells the service manager what `systemctl status` shows, when it has changed. */
+static void notify_status(struct run *run)
+{
+	struct summary_snapshot now;
+	const struct account *totals;
+	char text[sizeof(run->notified)];
+
+	running_snapshot(&run->running, false, &now);
+	totals = now.totals;
+	snprintf(text, sizeof(text), "%zu session%s, %" PRIu64 " datagrams received, %" PRIu64 " dropped",
+	    now.live, now.live == 1 ? "" : "s", totals[WAY_UP].received + totals[WAY_DOWN].received,
+	    account_dropped(&totals[WAY_UP]) + account_dropped(&totals[WAY_DOWN]));
+	summary_snapshot_free(&now);
+	if (strcmp(text, run->notified) == 0)
+		return;
+	memcpy(run->notified, text, sizeof(text));
+	notify("STATUS=%s", text);
+}
+
+/* A worker that does not come to a pause, or a loop that does not come here, is not alive. */
+static void on_watchdog(evutil_socket_t fd, short what, void *user)
+{
+	struct run *run = user;
+
+	(void)fd;
+	(void)what;
+	workers_pause(run->running.workers);
+	workers_resume(run->running.workers);
+	notify("WATCHDOG=1");
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *user)
 {
 	struct run *run = user;
@@ -118,18 +151,29 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
 		show_status(run);
 	if (run->running.history)
 		take_sample(run);
+	if (notify_is_wanted() && ++run->ticked % NOTIFY_EVERY == 0)
+		notify_status(run);
 }
 
 int run_ticks_open(struct run *run)
 {
 	struct timeval every = {.tv_sec = STATUS_EVERY};
+	ns_t watchdog = notify_watchdog();
 
 	run->ticks = event_new(run->base, -1, EV_PERSIST, on_tick, run);
-	return run->ticks ? event_add(run->ticks, &every) : -1;
+	if (!run->ticks || event_add(run->ticks, &every))
+		return -1;
+	if (!watchdog)
+		return 0;
+	every = (struct timeval){.tv_sec = watchdog / NS_S, .tv_usec = watchdog % NS_S / NS_US};
+	run->watchdog = event_new(run->base, -1, EV_PERSIST, on_watchdog, run);
+	return run->watchdog ? event_add(run->watchdog, &every) : -1;
 }
 
 void run_ticks_close(struct run *run)
 {
 	if (run->ticks)
 		event_free(run->ticks);
+	if (run->watchdog)
+		event_free(run->watchdog);
 }

@@ -216,7 +216,8 @@ static struct evconnlistener *listen_unix(
 
 	endpoint_to_socket(endpoint, &storage);
 	unlink_stale((const struct sockaddr_un *)(const void *)&storage);
-	old_mask = umask(0177); /* the socket must have mode 0600 from the start */
+	/* It must have its mode from the start. */
+	old_mask = umask(0777 & ~control_listener->control->running->setup->control.mode);
 	listener = bind_to(control_listener, endpoint, 0);
 	umask(old_mask);
 	if (!listener)

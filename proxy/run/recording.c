@@ -16,6 +16,7 @@ enum exit_status recording_open(const struct recording *recording, struct captur
 	    .rotate_size = settings->rotate_size,
 	    .rotate_time = settings->rotate_time,
 	    .keep = (unsigned)settings->keep,
+	    .mode = settings->mode,
 	    .patient = recording->patient,
 	    .keylogs = settings->keylog.all,
 	    .keylog_count = settings->keylog.count,

@@ -143,6 +143,23 @@ static int read_keep(struct reading *reading, const char *text, void *into)
 	return 0;
 }
 
+/* Reads a file mode in octal. */
+static int read_mode(struct reading *reading, const char *text, void *into)
+{
+	unsigned value = 0, digits = 0;
+
+	for (; text[digits] >= '0' && text[digits] <= '7'; digits++)
+		value = (value & 07777) * 8 + (unsigned)(text[digits] - '0');
+	if (!digits || text[digits] || (value & ~0666U) || (value & 0600) != 0600)
+		return error_set(&reading->error,
+		    "`%s` is no file mode here: it is octal, lets the owner read and write, and nobody "
+		    "execute, "
+		    "such as 0640",
+		    text);
+	*(mode_t *)into = (mode_t)value;
+	return 0;
+}
+
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define AT(field) offsetof(struct proxy_settings, field)
 
@@ -216,6 +233,8 @@ static const struct key capture_keys[] = {
         "all"},
     {"snaplen", KEY_PLAIN, "65535B", AT(snaplen), read_snaplen, "size",
         "most payload bytes kept of a datagram", NULL},
+    {"mode", KEY_PLAIN, NULL, AT(mode), read_mode, "file mode", "permissions of its files, such as 0640",
+        "0666 without the umask; 0600 with keylog"},
 };
 
 #undef AT
@@ -223,12 +242,14 @@ static const struct key capture_keys[] = {
 
 static const struct key control_keys[] = {
     {"listen", KEY_LIST, NULL, AT(listen), read_control_listen, "address and port, or unix:PATH",
-        "where HTTP requests are answered; a Unix socket has mode 0600", "none"},
+        "where HTTP requests are answered", "none"},
     {"token", KEY_PLAIN, NULL, AT(token), keys_read_text, "file",
         "a file whose first line every request must bring as `Authorization: Bearer …`; required where "
         "listen is "
         "neither loopback nor a Unix socket",
         "none"},
+    {"mode", KEY_PLAIN, "0600", AT(mode), read_mode, "file mode",
+        "permissions of Unix sockets: who may write may steer the run", NULL},
 };
 
 static const struct section_kind proxy_kind = {

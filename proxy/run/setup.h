@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "base/ini.h"
 #include "capture/capture.h"
@@ -43,6 +44,7 @@ struct capture_settings {
 	ns_t rotate_time;
 	struct texts keylog;
 	ns_t keylog_wait;
+	mode_t mode; /* 0: not given */
 };
 
 /* [control] */
@@ -50,6 +52,7 @@ struct capture_settings {
 struct control_settings {
 	struct texts listen; /* "ADDR:PORT" or "unix:PATH" */
 	const char *token;   /* path of a file; NULL: none */
+	mode_t mode;         /* of Unix sockets */
 };
 
 struct setup {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * manpage: generates a man page (mdoc) from a frame and the tables of commands, ini keys and actions.
+ * fill: generates a manual page (mdoc) or the bash completion from a frame and the tables of commands, ini
+ * keys and actions.
  *
- *   manpage FRAME.in > PAGE
+ *   fill FRAME.in > PAGE
  *
- * Lines `@commands`, `@options COMMAND`, `@keys SECTION`, `@actions` and `@kinds` of the frame are replaced
- * by the table that they name; all other lines are copied.
+ * Lines `@commands`, `@options COMMAND`, `@keys SECTION`, `@actions`, `@kinds` and, for bash, `@words` of the
+ * frame are replaced by the table that they name; all other lines are copied.
  */
 #include <assert.h>
 #include <stdbool.h>
@@ -216,13 +217,78 @@ static void put_record_kinds(void)
 	puts(".Cm type:N .");
 }
 
+/* ---- For bash ---- */
+
+enum option_group { OPTIONS_ALL, OPTIONS_WITH_VALUE, OPTIONS_WITH_FILE };
+
+static bool is_in_group(const struct option_row *row, enum option_group group)
+{
+	bool takes_file = row->takes && (strstr(row->takes, "FILE") || strstr(row->takes, "CAPTURE"));
+
+	return group == OPTIONS_ALL || (group == OPTIONS_WITH_VALUE ? row->takes != NULL : takes_file);
+}
+
+/* Prints an associative array: for each command its options of a group. */
+static void put_bash_options(const char *name, enum option_group group)
+{
+	printf("declare -gA %s=(\n", name);
+	for (size_t i = 0; i < command_count; i++) {
+		const struct command *command = command_table[i];
+
+		printf("\t[%s]=\"", command->name);
+		for (size_t k = 0; k < command->option_count; k++) {
+			const struct option_row *row = &command->options[k];
+
+			if (!is_in_group(row, group))
+				continue;
+			if (row->letter)
+				printf("-%c ", row->letter);
+			if (row->word)
+				printf("--%s ", row->word);
+		}
+		puts("\"");
+	}
+	puts(")");
+}
+
+static void put_bash_keys(void)
+{
+	puts("declare -gA _deadzone_keys=(");
+	for (size_t i = 0; i < setup_kind_count; i++) {
+		printf("\t[%s]=\"", setup_kinds[i]->name);
+		for (size_t k = 0; k < setup_kinds[i]->key_count; k++) {
+			const struct key *key = &setup_kinds[i]->keys[k];
+
+			printf(key->flags & KEY_EACH_WAY ? "%s up.%s down.%s " : "%s ", key->name, key->name,
+			    key->name);
+		}
+		puts("\"");
+	}
+	puts(")");
+}
+
+static void put_bash_words(void)
+{
+	fputs("_deadzone_commands=\"", stdout);
+	for (size_t i = 0; i < command_count; i++)
+		printf("%s ", command_table[i]->name);
+	fputs("\"\n_deadzone_tell=\"", stdout);
+	for (size_t i = 0; command_tell_word(i); i++)
+		printf("%s ", command_tell_word(i));
+	puts("\"");
+	put_bash_options("_deadzone_options", OPTIONS_ALL);
+	put_bash_options("_deadzone_values", OPTIONS_WITH_VALUE);
+	put_bash_options("_deadzone_files", OPTIONS_WITH_FILE);
+	put_bash_keys();
+}
+
 int main(int count, char **words)
 {
 	char line[1024], directive[32], argument[32];
 	FILE *in = count == 2 ? fopen(words[1], "r") : NULL;
 
 	if (!in) {
-		fprintf(stderr, "usage: manpage FRAME.in\n");
+		fprintf(stderr, "usage: fill FRAME.in\n");
 		return 2;
 	}
 	while (fgets(line, sizeof(line), in)) {
@@ -240,6 +306,8 @@ int main(int count, char **words)
 			put_actions();
 		else if (strcmp(directive, "kinds") == 0)
 			put_record_kinds();
+		else if (strcmp(directive, "words") == 0)
+			put_bash_words();
 		else
 			fprintf(stderr, "%s: unknown line `@%s`\n", words[1], directive), count = 0;
 	}
