@@ -263,7 +263,7 @@ const struct section_kind *const setup_kinds[] = {&proxy_kind, &capture_kind, &c
     &config_link_kind, &config_rule_kind, &control_kind, &gateway_kind};
 const size_t setup_kind_count = COUNT(setup_kinds);
 
-const char *setup_profile_dir(void)
+static const char *find_profile_dir(void)
 {
 	static const char *const beside[] = {
 	    "/../rules/profiles", "/../../rules/profiles", "/../share/deadzone/profiles"};
@@ -282,6 +282,16 @@ const char *setup_profile_dir(void)
 			return found;
 	}
 	return PROFILE_DIR;
+}
+
+/* Each live change asks. The first call is made before there are threads. */
+const char *setup_profile_dir(void)
+{
+	static const char *folder;
+
+	if (!folder)
+		folder = find_profile_dir();
+	return folder;
 }
 
 /* ---- Checks across sections ---- */
