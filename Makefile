@@ -238,10 +238,12 @@ $(BUILD)/asan/test/%: $(BUILD)/asan/obj/test/unit/%.o $(BUILD)/asan/libdeadzone.
 	@$(LINK_TEST) -o $@ $^ $(LIBRARIES) -lcmocka
 
 # The corpus alone: `make fuzz` looks for more.
-$(BUILD)/asan/test/fuzz_%: $(BUILD)/asan/obj/test/fuzz/fuzz_%.o $(BUILD)/asan/obj/test/fuzz/again.o $(BUILD)/asan/libdeadzone.a
+include test/fuzz/wrapped.mk
+$(BUILD)/asan/test/fuzz_%: $(BUILD)/asan/obj/test/fuzz/fuzz_%.o $(BUILD)/asan/obj/test/fuzz/again.o \
+    $(BUILD)/asan/obj/test/fuzz/file.o $(BUILD)/asan/libdeadzone.a
 	@mkdir -p $(@D)
 	@echo "  LD $@"
-	@$(LINK_TEST) -o $@ $^ $(LIBRARIES)
+	@$(LINK_TEST) $(FUZZ_WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/asan/test/replay: $(BUILD)/asan/obj/test/replay/replay.o $(BUILD)/asan/libdeadzone.a
 	@mkdir -p $(@D)
