@@ -5,8 +5,9 @@
  * is left.
  *
  * An input is a byte that chooses a configuration, one that chooses limits, and then operations of a byte and
- * what they take. Configurations are built anew each time and freed when the core has had another, so that
- * reading an old one is seen. `@LONG`, `@SHORT` and `@TABLE` in the texts are files that the fuzzer makes.
+ * what they take. Configurations are built once and used again; but AddressSanitizer sees one freed when the
+ * core has had another, so that reading an old one is seen. `@LONG`, `@SHORT` and `@TABLE` in the texts are
+ * files that the fuzzer makes.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/ini.h"
+#include "base/poison.h"
 #include "base/pool.h"
 #include "rules/core.h"
 
@@ -193,15 +195,87 @@ static unsigned take(struct input *in)
 	return in->at < in->end ? *in->at++ : 0;
 }
 
+/* ---- Configurations in use ---- */
+
+struct built {
+	unsigned which; /* index in texts */
+	struct ini *ini;
+	struct complaints *complaints;
+	struct config *config;
+	struct built *next;
+};
+
+static struct names *names;                /* of all texts */
+static struct built *unused[COUNT(texts)]; /* lists of those that no core has */
+
+static struct built *built_new(unsigned which)
+{
+	static const struct section_kind *const kinds[] = {
+	    &config_device_kind, &config_link_kind, &config_rule_kind};
+	struct built *built = malloc(sizeof(*built));
+	char *text = text_whole(texts[which]);
+
+	assert(built);
+	*built = (struct built){.which = which};
+	built->complaints = complaints_new();
+	built->ini = ini_new(kinds, COUNT(kinds), NULL, built->complaints);
+	ini_read_text(built->ini, "fuzz.ini", text, strlen(text));
+	free(text);
+	ini_inherit(built->ini);
+	built->config = config_new(built->ini, names, built->complaints);
+	if (complaints_count(built->complaints, COMPLAINT_ERROR))
+		complaints_print(built->complaints, stderr);
+	assert(complaints_count(built->complaints, COMPLAINT_ERROR) == 0);
+	return built;
+}
+
+static void built_free(struct built *built)
+{
+	config_free(built->config);
+	ini_free(built->ini);
+	complaints_free(built->complaints);
+	free(built);
+}
+
+static void built_keep(struct built *built)
+{
+	built->next = unused[built->which];
+	unused[built->which] = built;
+}
+
+/* The first call builds all, so that the numbers of names do not depend on the inputs. */
+static struct built *built_take(unsigned byte)
+{
+	unsigned which = byte % COUNT(texts);
+	struct built *built;
+
+	if (!names) {
+		names = names_new();
+		for (unsigned i = 0; i < COUNT(texts); i++)
+			built_keep(built_new(i));
+	}
+	built = unused[which];
+	if (!built)
+		return built_new(which);
+	unused[which] = built->next;
+	return built;
+}
+
+/* The core has another now, and must not read this one. */
+static void built_retire(struct built *built)
+{
+	if (POISON_IS_ON)
+		built_free(built);
+	else
+		built_keep(built);
+}
+
 /* ---- A core and what was handed out by it ---- */
 
 struct fuzz {
 	struct input in;
 	struct core *core;
-	struct names *names;
-	struct ini *ini;
-	struct complaints *complaints;
-	struct config *config;
+	struct built *built;
 	ns_t now;
 	struct datagram *pending[PENDING_MAX];
 	size_t pending_count;
@@ -212,28 +286,6 @@ struct fuzz {
 static const struct entrance entrances[] = {
     {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 100}}},
     {.listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {192, 0, 2, 200}}}};
-
-static struct config *config_build(struct fuzz *f, unsigned which)
-{
-	static const struct section_kind *const kinds[] = {
-	    &config_device_kind, &config_link_kind, &config_rule_kind};
-	struct complaints *complaints = complaints_new();
-	struct ini *ini = ini_new(kinds, COUNT(kinds), NULL, complaints);
-	char *text = text_whole(texts[which % COUNT(texts)]);
-	struct config *config;
-
-	ini_read_text(ini, "fuzz.ini", text, strlen(text));
-	free(text);
-	ini_inherit(ini);
-	config = config_new(ini, f->names, complaints);
-	if (complaints_count(complaints, COMPLAINT_ERROR))
-		complaints_print(complaints, stderr);
-	assert(complaints_count(complaints, COMPLAINT_ERROR) == 0);
-	f->ini = ini;
-	f->complaints = complaints;
-	f->config = config;
-	return config;
-}
 
 static struct core_limits limits_of(unsigned byte)
 {
@@ -366,13 +418,36 @@ static void advance(struct fuzz *f, ns_t by, unsigned how)
 	outcomes(f, how);
 }
 
-static size_t bytes_make(struct fuzz *f, unsigned how, uint8_t *bytes, size_t cap)
-{
-	const char *hex = records[how % COUNT(records)];
-	size_t size = 0;
+struct record {
+	uint8_t bytes[128];
+	size_t size;
+};
 
-	for (unsigned byte; size < cap && sscanf(hex + 2 * size, "%2x", &byte) == 1; size++)
-		bytes[size] = (uint8_t)byte;
+static const struct record *record_of(unsigned which)
+{
+	static struct record all[COUNT(records)];
+	static bool is_read;
+
+	for (size_t i = 0; !is_read && i < COUNT(records); i++) {
+		struct record *record = &all[i];
+
+		for (unsigned byte; sscanf(records[i] + 2 * record->size, "%2x", &byte) == 1;
+		     record->size++) {
+			assert(record->size < sizeof(record->bytes));
+			record->bytes[record->size] = (uint8_t)byte;
+		}
+	}
+	is_read = true;
+	return &all[which % COUNT(records)];
+}
+
+/* `bytes` has room for 4 * 255, and for a record. */
+static size_t bytes_make(struct fuzz *f, unsigned how, uint8_t *bytes)
+{
+	const struct record *record = record_of(how);
+	size_t size = record->size;
+
+	memcpy(bytes, record->bytes, size);
 	if (how & 0x80) {
 		size_t max = take(&f->in) * 4;
 
@@ -423,7 +498,7 @@ static void arrive(struct fuzz *f, unsigned op)
 
 	if (op & 0x40) /* stamped by the kernel a little before */
 		arrival.at -= (ns_t)take(&f->in) * (STEP_BACK / 256);
-	arrival.size = bytes_make(f, what, cap, sizeof(cap));
+	arrival.size = bytes_make(f, what, cap);
 	exact = malloc(arrival.size); /* exactly so many: a step past the end is seen */
 	assert(exact || !arrival.size);
 	if (arrival.size)
@@ -442,17 +517,13 @@ static void arrive(struct fuzz *f, unsigned op)
 
 static void reload(struct fuzz *f)
 {
-	struct complaints *complaints = f->complaints;
-	struct config *config = f->config;
-	struct ini *ini = f->ini;
+	struct built *old = f->built;
 	struct core_limits limits;
 
-	config_build(f, take(&f->in));
+	f->built = built_take(take(&f->in));
 	limits = limits_of(take(&f->in));
-	core_reload(f->core, f->config, &limits, entrances, f->now);
-	config_free(config);
-	ini_free(ini);
-	complaints_free(complaints);
+	core_reload(f->core, f->built->config, &limits, entrances, f->now);
+	built_retire(old);
 	check(f);
 }
 
@@ -540,13 +611,14 @@ static void drain(struct fuzz *f)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz f = {.in = {data, data + size}, .names = names_new()};
+	struct fuzz f = {.in = {data, data + size}};
 	unsigned which = take(&f.in), end;
 	struct core_limits limits = limits_of(take(&f.in));
 	struct each_failure failures[8];
 
 	end = take(&f.in);
-	f.core = core_new(config_build(&f, which), f.names, &limits, 0);
+	f.built = built_take(which);
+	f.core = core_new(f.built->config, names, &limits, 0);
 	f.now = NS_S;
 	while (f.in.at < f.in.end)
 		operate(&f);
@@ -559,9 +631,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			core_session_release(f.core, f.ended[--f.ended_count]);
 	}
 	core_free(f.core);
-	config_free(f.config);
-	ini_free(f.ini);
-	complaints_free(f.complaints);
-	names_free(f.names);
+	built_keep(f.built);
 	return 0;
 }
