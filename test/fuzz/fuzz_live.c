@@ -3,7 +3,7 @@
  * fuzz_live: lines that change a run, on a core with a session whose datagrams wait.
  *
  * An input is the line. Whatever it says: it is done, or refused with words; and the accounts balance after
- * it.
+ * it. A line that was refused changed nothing, so that the next one finds the configuration as it was read.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -22,17 +22,62 @@ static const struct entrance entrance = {
     .listener = {.family = FAMILY_IPV4, .port = 5684, .ip = {127, 0, 0, 1}}};
 static const struct address device = {.family = FAMILY_IPV4, .port = 40000, .ip = {127, 0, 0, 1}};
 
-static const char *ini_path(void)
-{
-	static char path[] = "/tmp/fuzz-live-XXXXXX";
-	static int fd = -1;
+static char path[] = "/tmp/fuzz-live-XXXXXX";
 
-	if (fd < 0) {
-		fd = mkstemp(path);
-		assert(fd >= 0 && write(fd, ini, sizeof(ini) - 1) == sizeof(ini) - 1);
-	}
-	return path;
+static void ini_remove(void)
+{
+	unlink(path);
 }
+
+static void ini_make(void)
+{
+	static bool is_made;
+	int fd;
+
+	if (is_made)
+		return;
+	is_made = true;
+	fd = mkstemp(path);
+	assert(fd >= 0 && write(fd, ini, sizeof(ini) - 1) == sizeof(ini) - 1);
+	close(fd);
+	atexit(ini_remove);
+}
+
+/* ---- The configuration ---- */
+
+#define LINES_MAX 1000 /* for one configuration: names that lines bring stay until it is freed */
+
+struct scene {
+	struct complaints *complaints;
+	struct names *names;
+	struct live *live;
+	struct setup *setup; /* NULL: nothing is read */
+	unsigned lines;
+};
+
+static void scene_load(struct scene *scene)
+{
+	static const struct setup_source source = {.file = path};
+
+	ini_make();
+	scene->complaints = complaints_new();
+	scene->names = names_new();
+	scene->live = live_new(&source, SETUP_SIMULATE, scene->names);
+	scene->setup = live_load(scene->live, scene->complaints);
+	scene->lines = 0;
+	assert(scene->setup);
+}
+
+static void scene_free(struct scene *scene)
+{
+	setup_free(scene->setup);
+	live_free(scene->live);
+	names_free(scene->names);
+	complaints_free(scene->complaints);
+	scene->setup = NULL;
+}
+
+/* ---- The run ---- */
 
 static void take(struct core *core)
 {
@@ -75,28 +120,27 @@ static void check_accounts(const struct core *core)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct setup_source source = {.file = ini_path()};
+	static struct scene scene;
 	struct core_limits limits = {
 	    .seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 10, .max_queued = 1 << 20};
-	struct complaints *complaints = complaints_new();
-	struct names *names = names_new();
-	struct live *live = live_new(&source, SETUP_SIMULATE, names);
-	struct setup *setup = live_load(live, complaints);
 	char *line = strndup((const char *)data, size);
 	struct live_result result;
 	struct core *core;
 	struct core_group cores = {.all = &core, .count = 1};
 
-	assert(setup && line);
-	core = core_new(setup->config, names, &limits, 0);
+	assert(line);
+	if (!scene.setup)
+		scene_load(&scene);
+	core = core_new(scene.setup->config, scene.names, &limits, 0);
 	arrive(core, NS_MS);
-	result = live_apply(live, &cores, setup, line, 2 * NS_MS);
+	result = live_apply(scene.live, &cores, scene.setup, line, 2 * NS_MS);
 	assert((result.status == LIVE_DONE) == !result.error.size);
 	assert(!result.setup || result.status == LIVE_DONE);
+	assert(result.setup || live_changes(scene.live) == 0);
 	if (result.setup) {
 		core_reload(core, result.setup->config, &limits, &entrance, 2 * NS_MS);
-		setup_free(setup);
-		setup = result.setup;
+		setup_free(scene.setup);
+		scene.setup = result.setup;
 	}
 	arrive(core, 3 * NS_MS);
 	check_accounts(core);
@@ -105,10 +149,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_accounts(core);
 	core_free(core);
 	text_free(&result.error);
-	setup_free(setup);
-	live_free(live);
-	names_free(names);
-	complaints_free(complaints);
+	if (result.setup || ++scene.lines == LINES_MAX)
+		scene_free(&scene);
 	free(line);
 	return 0;
 }
