@@ -57,9 +57,10 @@ PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
-.PHONY: all release reference check check-fast check-browser cover pictures demo story bench fuzz soak oom layers lint format
-.PHONY: deb check-deb check-container deps-deb campaign story-campaign campaign-proof check-cluster deps-cluster clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
-.PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover
+.PHONY: all release reference check check-fast check-browser check-deb check-container cover pictures demo story bench
+.PHONY: fuzz fuzz-fast fuzz-long soak oom layers lint format deb campaign story-campaign campaign-proof check-cluster
+.PHONY: clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
+.PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover deps-cluster deps-deb
 .DELETE_ON_ERROR:
 
 all: ## build build/deadzone and its manual pages
@@ -149,8 +150,15 @@ oom: deps-check ## every allocation fails once, in every command (make check: ev
 	@python3 test/oom/run.py --all
 
 T ?= 60
-fuzz: deps-fuzz ## run every fuzzer for T seconds (T=60)
-	@$(MAKE) --no-print-directory -f test/fuzz/Makefile T=$(T)
+RUNS ?=
+fuzz: deps-fuzz ## run every fuzzer for T seconds (T=60), or for RUNS executions
+	@$(MAKE) --no-print-directory -f test/fuzz/Makefile T=$(T) RUNS=$(RUNS)
+
+fuzz-fast: deps-fuzz ## the same without sanitizers: some ten times as many executions
+	@$(MAKE) --no-print-directory -f test/fuzz/Makefile T=$(T) RUNS=$(RUNS) FAST=1
+
+fuzz-long: deps-fuzz ## every fuzzer, with sanitizers and without, on two cores: 10^8 executions, about half an hour
+	@$(MAKE) --no-print-directory -f test/fuzz/Makefile long JOBS=2
 
 reference: all ## the reference as files: build/reference/{cli,ini,api}.md
 	@mkdir -p $(BUILD)/reference
