@@ -16,8 +16,7 @@
 #include "base/memory.h"
 
 #define CHUNK ((size_t)256 << 10) /* bytes copied at a time */
-#define STREAM_BUFFER 65536
-#define WINDOW_LOG_MAX 31 /* as with zstd --long=31; memory is used only if the file needs it */
+#define WINDOW_LOG_MAX 31         /* as with zstd --long=31; memory is used only if the file needs it */
 #define MAGIC_SIZE 4
 
 struct input {
@@ -488,6 +487,5 @@ FILE *inputs_stream(struct inputs *inputs, size_t index)
 	file = fopencookie(position, "r", (cookie_io_functions_t){.read = stream_read, .seek = stream_seek});
 	if (!file)
 		memory_out();
-	setvbuf(file, NULL, _IOFBF, STREAM_BUFFER);
 	return file;
 }
