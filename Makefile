@@ -24,7 +24,7 @@ PICTURE_PACKAGES := wireshark xvfb imagemagick
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
 LINT_PACKAGES := $(BUILD_PACKAGES) clang-format clang-tidy
 CLUSTER_PACKAGES := $(BUILD_PACKAGES) python3 parallel slurm-wlm munge
-DEB_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot lintian
+DEB_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot lintian debootstrap
 COVER_PACKAGES := $(CHECK_PACKAGES) gcovr
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes
@@ -60,7 +60,7 @@ FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_
 .PHONY: all release reference check check-fast check-browser check-deb check-container cover pictures demo story bench
 .PHONY: fuzz fuzz-fast fuzz-long soak oom layers lint format deb campaign story-campaign campaign-proof check-cluster
 .PHONY: clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
-.PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover deps-cluster deps-deb
+.PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover deps-cluster deps-deb deps-container
 .DELETE_ON_ERROR:
 
 all: ## build build/deadzone and its manual pages
@@ -361,6 +361,9 @@ deb: deps-deb ## the Debian package, in build/deb (ARCH=arm64: for a Raspberry P
 check-deb: deb ## lintian, two builds of the same bytes, and installing, using and removing it in Debian 12 and 13
 	@sh test/packaging/check.sh $(BUILD) $(VERSION)
 
+check-container: deps-container ## build the Containerfile on a base made by debootstrap, and run it
+	@sh test/packaging/container.sh $(BUILD)
+
 clean: ## remove what was built
 	rm -rf $(BUILD)
 
@@ -386,6 +389,8 @@ deps-cluster:
 deps-deb:
 	@sh test/deps.sh $(DEB_PACKAGES)
 	@[ "$(ARCH)" = "$$(dpkg --print-architecture)" ] || sh test/packaging/cross.sh $(ARCH)
+deps-container:
+	@sh test/deps.sh buildah debootstrap python3 procps
 deps-cover:
 	@sh test/deps.sh $(COVER_PACKAGES)
 
