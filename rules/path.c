@@ -91,7 +91,7 @@ static void count_departure(struct core *core, struct session *session, enum way
 			d->flags &= (uint16_t)~DATAGRAM_HELD;
 			d->due = clamp_to_arrival(d, now);
 			/* Use the schedule, so that several leave in order of arrival. */
-			if (path_schedule(core, d, SCHEDULE_LEAVES, now))
+			if (path_schedule(core, d, SCHEDULE_LEAVES, d->due))
 				core_unsent(core, d, REASON_OVERLOAD, now);
 		}
 	}
