@@ -58,7 +58,7 @@ UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
 .PHONY: all release reference check check-fast check-browser check-deb check-container cover pictures demo story bench
-.PHONY: fuzz fuzz-fast fuzz-long soak oom layers lint format deb campaign story-campaign campaign-proof check-cluster
+.PHONY: fuzz fuzz-fast fuzz-long soak oom layers lint format deb deb-native emulated campaign story-campaign campaign-proof check-cluster
 .PHONY: clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
 .PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover deps-cluster deps-deb deps-container
 .DELETE_ON_ERROR:
@@ -271,28 +271,22 @@ $(BUILD)/oom/deadzone: $(BUILD)/asan/obj/proxy/cli/main.o $(BUILD)/asan/obj/test
 	@echo "  LD $@"
 	@$(LINK_TEST) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LIBRARIES)
 
-# Runs while building: in a cross build it is of the machine that builds, as are the libraries that it needs.
-BUILD_CC ?= cc
-ifeq ($(CC),$(BUILD_CC))
+# Runs while building: in a cross build under an emulator.
+MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
+EMULATOR ?= $(if $(filter-out $(shell uname -m),$(MACHINE)),qemu-$(MACHINE)-static)
+FILL = $(EMULATOR) $(BUILD)/fill
 $(BUILD)/fill: $(BUILD)/obj/doc/fill.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
 	@$(LINK) -o $@ $^ $(LIBRARIES)
-else
-$(BUILD)/fill: $(BUILD)/native/fill
-	@cp $< $@
-$(BUILD)/native/fill: FORCE
-	@mkdir -p $(@D)
-	@$(MAKE) --no-print-directory CC=$(BUILD_CC) BUILD_CC=$(BUILD_CC) BUILD=$(BUILD)/native $@
-endif
 
 $(BUILD)/deadzone.1: $(BUILD)/fill doc/deadzone.1.in
-	@$(BUILD)/fill doc/deadzone.1.in > $@
+	@$(FILL) doc/deadzone.1.in > $@
 
 $(BUILD)/deadzone.ini.5: $(BUILD)/fill doc/deadzone.ini.5.in
-	@$(BUILD)/fill doc/deadzone.ini.5.in > $@
+	@$(FILL) doc/deadzone.ini.5.in > $@
 
 $(BUILD)/deadzone.bash: $(BUILD)/fill packaging/deadzone.bash.in
-	@$(BUILD)/fill packaging/deadzone.bash.in > $@
+	@$(FILL) packaging/deadzone.bash.in > $@
 
 $(BUILD)/bench_core: $(BUILD)/obj/test/bench/bench_core.o $(BUILD)/libdeadzone.a
 	@echo "  LD $@"
@@ -311,6 +305,8 @@ $(BUILD)/bench/%: test/bench/%.c
 .PRECIOUS: $(BUILD)/asan/obj/%.o $(BUILD)/obj/%.o
 binaries: $(BUILD)/deadzone $(BUILD)/deadzone.1 $(BUILD)/deadzone.ini.5 $(BUILD)/deadzone.bash
 test-binaries: $(BUILD)/oom/deadzone $(BUILD)/deadzone $(BUILD)/asan/deadzone $(BUILD)/asan/test/replay $(BUILD)/bite.so $(UNIT) $(FUZZ)
+
+emulated: $(BUILD)/deadzone $(BUILD)/asan/test/replay $(UNIT)
 
 -include $(shell find $(BUILD)/obj $(BUILD)/asan/obj -name '*.d' -type f 2>/dev/null)
 
@@ -349,14 +345,17 @@ uninstall: ## take away what install put there
 # Built from a copy of what is tracked. The same sources give the same bytes, whenever and wherever.
 ARCH ?= $(shell dpkg --print-architecture)
 DEB_SOURCE := $(BUILD)/deb/deadzone-$(VERSION)
-deb: deps-deb ## the Debian package, in build/deb (ARCH=arm64: for a Raspberry Pi)
+deb: deps-deb ## the Debian package, in build/deb (ARCH=arm64: for a Raspberry Pi, with its tests under qemu; as root)
 	@[ "$$(dpkg-parsechangelog -S Version)" = "$(VERSION)" ] || { echo "debian/changelog does not begin with $(VERSION)" >&2; exit 1; }
+	@if [ $(ARCH) = $(shell dpkg --print-architecture) ]; then $(MAKE) --no-print-directory deb-native; \
+	    else sh test/packaging/cross.sh $(BUILD) $(VERSION) $(ARCH); fi
+	@ls $(BUILD)/deb/*_$(VERSION)_$(ARCH).deb
+
+deb-native:
 	@rm -rf $(DEB_SOURCE) && mkdir -p $(DEB_SOURCE)
 	@git ls-files -z | xargs -0 cp --parents -t $(DEB_SOURCE)
-	@cd $(DEB_SOURCE) && dpkg-buildpackage -b -us -uc -a$(ARCH) $(if $(filter-out $(shell dpkg --print-architecture),$(ARCH)),-Pcross,) \
-	    > ../build-$(ARCH).log 2>&1 || { tail -n 30 ../build-$(ARCH).log; exit 1; }
+	@cd $(DEB_SOURCE) && dpkg-buildpackage -b -us -uc > ../build-$(ARCH).log 2>&1 || { tail -n 30 ../build-$(ARCH).log; exit 1; }
 	@rm -rf $(DEB_SOURCE)
-	@ls $(BUILD)/deb/*_$(VERSION)_$(ARCH).deb
 
 check-deb: deb ## lintian, two builds of the same bytes, and installing, using and removing it in Debian 12 and 13
 	@sh test/packaging/check.sh $(BUILD) $(VERSION)
@@ -388,7 +387,6 @@ deps-cluster:
 	@sh test/deps.sh $(CLUSTER_PACKAGES)
 deps-deb:
 	@sh test/deps.sh $(DEB_PACKAGES)
-	@[ "$(ARCH)" = "$$(dpkg --print-architecture)" ] || sh test/packaging/cross.sh $(ARCH)
 deps-container:
 	@sh test/deps.sh buildah debootstrap python3 procps
 deps-cover:

@@ -3,8 +3,9 @@
 # Installs those of the named Debian packages that are missing. Quick where none is.
 set -eu
 missing=
+native=$(dpkg --print-architecture)
 for package in "$@"; do
-	[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+	dpkg-query -W -f '${Architecture} ${db:Status-Status}\n' "$package" 2>/dev/null | grep -qxE "($native|all) installed" || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
 root=

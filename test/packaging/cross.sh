@@ -1,13 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Installs what building for another architecture takes: cross.sh ARCH
+# Builds the package for another architecture in a root of Debian 12, so that this machine's packages stay as they are, and
+# runs the unit and replay tests there under qemu.
+# usage: cross.sh BUILD VERSION ARCH
 set -eu
-arch=$1
-root=$([ "$(id -u)" = 0 ] || echo sudo)
-dpkg --print-foreign-architectures | grep -qx "$arch" || { $root dpkg --add-architecture "$arch" && $root apt-get update -qq; }
-sh "$(dirname "$0")/../deps.sh" "crossbuild-essential-$arch"
-missing=
-for package in libevent-dev libinih-dev libjansson-dev libmnl-dev libpcap-dev libseccomp-dev libzstd-dev zlib1g-dev libnftables-dev; do
-	dpkg-query -W -f '${db:Status-Status}' "$package:$arch" 2>/dev/null | grep -qx installed || missing="$missing $package:$arch"
-done
-[ -z "$missing" ] || $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+build=$1 version=$2 arch=$3
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(pwd)/$build/packaging
+. "$here/root.sh"
+mkdir -p "$work" "$build/deb"
+
+[ -f "$work/cross-$arch.tar" ] || {
+	root_of bookworm
+	mkdir -p "$work/root/src/debian"
+	cp debian/control debian/changelog "$work/root/src/debian"
+	said=$(inside "dpkg --add-architecture $arch; apt-get -qq update
+		apt-get -qq install -y --no-install-recommends crossbuild-essential-$arch qemu-user-static python3 libcmocka-dev:$arch
+		cd /src && apt-get -qq build-dep -y --no-install-recommends --host-architecture $arch --build-profiles cross ./
+		apt-get clean") || { echo "$said" | tail -n 20 >&2; exit 1; }
+	tar -C "$work/root" -cf "$work/cross-$arch.tar" .
+}
+rm -rf "$work/root" && mkdir "$work/root" && tar -C "$work/root" -xf "$work/cross-$arch.tar"
+rm -rf "$work/root/src" && mkdir -p "$work/root/src/deadzone"
+git ls-files -z | xargs -0 cp --parents -t "$work/root/src/deadzone"
+inside "cd /src/deadzone && dpkg-buildpackage -b -us -uc -a$arch -Pcross" >"$build/deb/build-$arch.log" ||
+	{ tail -n 30 "$build/deb/build-$arch.log" >&2; exit 1; }
+cp "$work/root/src/"*.deb "$build/deb/"
+inside "cd /src/deadzone && sh test/packaging/emulated.sh $arch"
+rm -rf "$work/root"

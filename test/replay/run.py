@@ -5,16 +5,17 @@
 `run.py --renew NAME…` writes the .want files anew: read the difference before you believe it.
 """
 import difflib
+import os
 import pathlib
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-REPLAY = HERE.parent.parent / "build/asan/test/replay"
+REPLAY = os.environ.get("REPLAY", str(HERE.parent.parent / "build/asan/test/replay")).split()
 
 
 def transcript(name):
-    done = subprocess.run([REPLAY, f"{name}.ini", f"{name}.in"], cwd=HERE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*REPLAY, f"{name}.ini", f"{name}.in"], cwd=HERE, capture_output=True, text=True, timeout=60)
     return done.stdout + done.stderr + (f"exit status {done.returncode}\n" if done.returncode else "")
 
 
