@@ -24,7 +24,7 @@ PICTURE_PACKAGES := wireshark xvfb imagemagick
 FUZZ_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev
 LINT_PACKAGES := $(BUILD_PACKAGES) clang-format clang-tidy
 CLUSTER_PACKAGES := $(BUILD_PACKAGES) python3 parallel slurm-wlm munge
-DEB_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot lintian debootstrap
+DEB_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot lintian debootstrap systemd-container procps
 COVER_PACKAGES := $(CHECK_PACKAGES) gcovr
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wmissing-prototypes
@@ -357,8 +357,9 @@ deb-native:
 	@cd $(DEB_SOURCE) && dpkg-buildpackage -b -us -uc > ../build-$(ARCH).log 2>&1 || { tail -n 30 ../build-$(ARCH).log; exit 1; }
 	@rm -rf $(DEB_SOURCE)
 
-check-deb: deb ## lintian, two builds of the same bytes, and installing, using and removing it in Debian 12 and 13
+check-deb: deb ## lintian, reproducible, installed and removed in Debian 12 and 13, and its service under systemd (as root)
 	@sh test/packaging/check.sh $(BUILD) $(VERSION)
+	@sh test/packaging/service.sh $(BUILD) $(VERSION)
 
 check-container: deps-container ## build the Containerfile on a base made by debootstrap, and run it
 	@sh test/packaging/container.sh $(BUILD)

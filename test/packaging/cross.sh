@@ -15,7 +15,7 @@ mkdir -p "$work" "$build/deb"
 	mkdir -p "$work/root/src/debian"
 	cp debian/control debian/changelog "$work/root/src/debian"
 	said=$(inside "dpkg --add-architecture $arch; apt-get -qq update
-		apt-get -qq install -y --no-install-recommends crossbuild-essential-$arch qemu-user-static python3 libcmocka-dev:$arch
+		apt-get -qq install -y --no-install-recommends crossbuild-essential-$arch qemu-user-static python3 iproute2 libcmocka-dev:$arch
 		cd /src && apt-get -qq build-dep -y --no-install-recommends --host-architecture $arch --build-profiles cross ./
 		apt-get clean") || { echo "$said" | tail -n 20 >&2; exit 1; }
 	tar -C "$work/root" -cf "$work/cross-$arch.tar" .
