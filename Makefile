@@ -91,7 +91,7 @@ check-browser: deps-browser ## the live page and the report's in headless Chromi
 cover: deps-cover ## lines and branches that the tests reach, by folder, of a copy in build/cover
 	@rm -rf $(BUILD)/cover && mkdir -p $(BUILD)/cover
 	@git ls-files -z | xargs -0 cp --parents -t $(BUILD)/cover
-	@cd $(BUILD)/cover && $(MAKE) --no-print-directory -j2 SANITIZE="--coverage -fprofile-update=atomic -O0" \
+	@cd $(BUILD)/cover && $(MAKE) --no-print-directory -j2 SANITIZE="--coverage -fprofile-update=atomic -O0 -DWITHOUT_SANDBOX" \
 	    binaries test-binaries ota
 	@cd $(BUILD)/cover && python3 test/run.py unit fuzz replay e2e -kills -memory || true
 	@cd $(BUILD)/cover && gcovr -r . -f '(base|rules|capture|report|proxy)/' --gcov-ignore-parse-errors \

@@ -186,6 +186,7 @@ int seccomp_enforce(bool network)
 	 * run. */
 	seccomp_attr_set(filter.context, SCMP_FLTATR_CTL_SSB, 1);
 	seccomp_attr_set(filter.context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	seccomp_attr_set(filter.context, SCMP_FLTATR_API_SYSRAWRC, 1); /* errno as the kernel set it */
 	fill(&filter, network);
 	lack_newer_calls(&filter);
 	if (!filter.failed)
