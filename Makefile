@@ -57,7 +57,7 @@ PROFILES := $(wildcard rules/profiles/*.ini)
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/asan/test/%,$(wildcard test/unit/test_*.c))
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_*.c))
 
-.PHONY: all release reference check check-fast check-browser check-deb check-container cover pictures demo story bench
+.PHONY: all release reference check check-fast check-browser check-deb check-container check-compilers cover pictures demo story bench
 .PHONY: fuzz fuzz-fast fuzz-long soak oom layers lint format deb deb-native emulated campaign story-campaign campaign-proof check-cluster
 .PHONY: clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
 .PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover deps-cluster deps-deb deps-container
@@ -360,6 +360,9 @@ deb-native:
 check-deb: deb ## lintian, reproducible, installed and removed in Debian 12 and 13, and its service under systemd (as root)
 	@sh test/packaging/check.sh $(BUILD) $(VERSION)
 	@sh test/packaging/service.sh $(BUILD) $(VERSION)
+
+check-compilers: deps-deb ## no warning of gcc and clang on Debian 12 and 13 (as root)
+	@sh test/packaging/compilers.sh $(BUILD)
 
 check-container: deps-container ## build the Containerfile on a base made by debootstrap, and run it
 	@sh test/packaging/container.sh $(BUILD)

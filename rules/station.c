@@ -156,9 +156,9 @@ static void apply_standing(struct core *core, struct session *session, ns_t now)
 {
 	const struct station_standing *standing = &session->station->standing;
 
-	for (int mode = 0; mode < 2; mode++)
+	for (unsigned mode = 0; mode < 2; mode++)
 		for (int way = 0; way < WAYS; way++) {
-			struct action action = {.act = ACT_BLACKOUT, .mode = mode};
+			struct action action = {.act = ACT_BLACKOUT, .mode = (enum blackout_mode)mode};
 
 			if (standing->until[mode][way] <= now)
 				continue;

@@ -251,7 +251,7 @@ static int start_run(struct run *run)
 	if (run->json_path && strcmp(run->json_path, "-") == 0 &&
 	    !(run->standard_output = output_open(STDOUT_FILENO)))
 		return EXIT_FAILED;
-	status = start_capture(run);
+	status = (int)start_capture(run);
 	if (status)
 		return status;
 	if (run->running.setup->control.listen.count)

@@ -363,7 +363,7 @@ int simulation_feed(struct simulation *s, const char *out)
 	while (!status && reader_next(reader, &packet)) {
 		if (!s->core) {
 			start_core(s, packet.saved.at);
-			status = capture_start(s, out);
+			status = (int)capture_start(s, out);
 		}
 		if (!status)
 			handle_packet(s, reader, &packet);

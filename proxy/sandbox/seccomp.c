@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define WHOLE UINT32_MAX     /* the kernel looks at the low half of an int */
 #define SOCKET_TYPE_MASK 0xf /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
 /* From this number on, all architectures number their calls alike; no call above LAST_CALL is known today. */
 #define FIRST_COMMON_CALL 424
@@ -88,9 +89,22 @@ static void allow_all(struct filter *filter, const char *const *names, size_t co
 		add(filter, SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(names[i]), NULL, 0);
 }
 
-static void allow_if(struct filter *filter, int number, const struct scmp_arg_cmp *conditions, unsigned count)
+/* The condition that the bits `mask` of an argument have this value. */
+static struct scmp_arg_cmp has(unsigned argument, uint32_t mask, uint64_t value)
 {
-	add(filter, SCMP_ACT_ALLOW, number, conditions, count);
+	return (struct scmp_arg_cmp){
+	    .arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
+static void allow_if(struct filter *filter, int number, struct scmp_arg_cmp condition)
+{
+	add(filter, SCMP_ACT_ALLOW, number, &condition, 1);
+}
+
+static void allow_if_both(
+    struct filter *filter, int number, struct scmp_arg_cmp one, struct scmp_arg_cmp other)
+{
+	add(filter, SCMP_ACT_ALLOW, number, (const struct scmp_arg_cmp[]){one, other}, 2);
 }
 
 /* Of memory that can be executed, what is mapped from libraries: lookups load those of NSS. */
@@ -99,48 +113,35 @@ static void allow_memory(struct filter *filter, int number)
 	static const unsigned protections[] = {0, PROT_WRITE, PROT_EXEC};
 
 	for (size_t i = 0; i < sizeof(protections) / sizeof(*protections); i++)
-		allow_if(filter, number,
-		    (const struct scmp_arg_cmp[]){
-		        SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_WRITE | PROT_EXEC, protections[i])},
-		    1);
+		allow_if(filter, number, has(2, PROT_WRITE | PROT_EXEC, protections[i]));
 }
 
 static void allow_threads(struct filter *filter)
 {
-	scmp_datum_t self = (scmp_datum_t)getpid();
+	uint64_t self = (uint64_t)getpid();
 
-	allow_if(filter, SCMP_SYS(clone),
-	    (const struct scmp_arg_cmp[]){SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)}, 1);
+	allow_if(filter, SCMP_SYS(clone), has(0, CLONE_THREAD, CLONE_THREAD));
 	/* Its flags are in memory, which no filter sees. The C library falls back to clone. */
 	add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), NULL, 0);
-	allow_if(filter, SCMP_SYS(tgkill), (const struct scmp_arg_cmp[]){SCMP_A0(SCMP_CMP_EQ, self)}, 1);
-	allow_if(filter, SCMP_SYS(kill), (const struct scmp_arg_cmp[]){SCMP_A0(SCMP_CMP_EQ, self)}, 1);
+	allow_if(filter, SCMP_SYS(tgkill), has(0, WHOLE, self));
+	allow_if(filter, SCMP_SYS(kill), has(0, WHOLE, self));
 	for (size_t i = 0; i < sizeof(allowed_prctls) / sizeof(*allowed_prctls); i++)
-		allow_if(filter, SCMP_SYS(prctl),
-		    (const struct scmp_arg_cmp[]){SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)allowed_prctls[i])}, 1);
+		allow_if(filter, SCMP_SYS(prctl), has(0, WHOLE, (uint64_t)allowed_prctls[i]));
 	for (size_t i = 0; i < sizeof(allowed_ioctls) / sizeof(*allowed_ioctls); i++)
-		allow_if(filter, SCMP_SYS(ioctl),
-		    (const struct scmp_arg_cmp[]){SCMP_A1_32(SCMP_CMP_EQ, (uint32_t)allowed_ioctls[i])}, 1);
+		allow_if(filter, SCMP_SYS(ioctl), has(1, WHOLE, allowed_ioctls[i]));
 }
 
 static void allow_sockets(struct filter *filter)
 {
-	static const int families[] = {AF_INET, AF_INET6, AF_UNIX};
-	static const unsigned types[] = {SOCK_DGRAM, SOCK_STREAM};
+	static const unsigned families[] = {AF_INET, AF_INET6, AF_UNIX}, types[] = {SOCK_DGRAM, SOCK_STREAM};
 
 	allow_all(filter, network_calls, sizeof(network_calls) / sizeof(*network_calls));
 	for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
 		for (size_t k = 0; k < sizeof(types) / sizeof(*types); k++)
-			allow_if(filter, SCMP_SYS(socket),
-			    (const struct scmp_arg_cmp[]){SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)families[i]),
-			        SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, types[k])},
-			    2);
-	allow_if(filter, SCMP_SYS(socket),
-	    (const struct scmp_arg_cmp[]){
-	        SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2_32(SCMP_CMP_EQ, NETLINK_ROUTE)},
-	    2);
-	allow_if(
-	    filter, SCMP_SYS(socketpair), (const struct scmp_arg_cmp[]){SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX)}, 1);
+			allow_if_both(filter, SCMP_SYS(socket), has(0, WHOLE, families[i]),
+			    has(1, SOCKET_TYPE_MASK, types[k]));
+	allow_if_both(filter, SCMP_SYS(socket), has(0, WHOLE, AF_NETLINK), has(2, WHOLE, NETLINK_ROUTE));
+	allow_if(filter, SCMP_SYS(socketpair), has(0, WHOLE, AF_UNIX));
 }
 
 static void fill(struct filter *filter, bool network)

@@ -30,15 +30,15 @@ check "two builds give the same bytes" "$(again)"
 rm -rf "$work/elsewhere"
 
 files_of() { # all that is there, but what packages and caches own
-	(cd "$work/root" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./var/cache -o -path ./var/lib/apt -o -path ./var/lib/dpkg \
+	(cd "$root" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./var/cache -o -path ./var/lib/apt -o -path ./var/lib/dpkg \
 		-o -path ./var/log -o -path ./tmp -o -path ./src \) -prune -o -print | sort)
 }
 
 for suite in bookworm trixie; do
 	check "$suite: a fresh root" "$(root_of $suite)"
-	mkdir -p "$work/root/src"
-	cp "$deb" "$work/root/src/deadzone.deb"
-	cp -r debian/tests "$work/root/src/"
+	mkdir -p "$root/src"
+	cp "$deb" "$root/src/deadzone.deb"
+	cp -r debian/tests "$root/src/"
 	check "$suite: what the main job needs" "$(quiet inside "apt-get -qq update; apt-get -qq install -y --no-install-recommends python3 \
 		adduser; apt-get -qq install -y --no-install-recommends /src/deadzone.deb; apt-get -qq purge -y deadzone")"
 	files_of >"$work/before"
@@ -54,5 +54,5 @@ for suite in bookworm trixie; do
 		printf '%s\n' ./etc/deadzone ./etc/deadzone/lab.ini ./var/lib/deadzone ./var/lib/deadzone/lab ./var/lib/deadzone/lab/x.pcapng >"$work/kept"
 		diff "$work/before" "$work/after" | sed -n 's/^[<>] //p' | grep -vE '^./etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|^\./var/mail|^\./etc/\.pwd\.lock' | diff - "$work/kept")"
 done
-rm -rf "$work/root" "$work/before" "$work/after" "$work/kept"
+rm -rf "$root" "$work/before" "$work/after" "$work/kept"
 exit $failed

@@ -14,18 +14,18 @@ machine=
 end() {
 	[ -z "$machine" ] || kill "$machine" 2>/dev/null
 	wait 2>/dev/null
-	rm -rf "$work/root"
+	rm -rf "$root"
 }
 trap end EXIT
 
 boot() {
 	root_of bookworm
-	cp "$build/deb/deadzone_${version}_$(dpkg --print-architecture).deb" "$work/root/root/deadzone.deb"
+	cp "$build/deb/deadzone_${version}_$(dpkg --print-architecture).deb" "$root/root/deadzone.deb"
 	quiet inside 'apt-get -qq update
 		apt-get -qq install -y --no-install-recommends systemd-sysv dbus python3 adduser iproute2 libnftables1 /root/deadzone.deb'
-	mkdir -p "$work/root/etc/systemd/system/deadzone@lab.service.d"
+	mkdir -p "$root/etc/systemd/system/deadzone@lab.service.d"
 	# So that the test need not wait for half a minute.
-	printf '[Service]\nWatchdogSec=2\nRestartSec=100ms\nTimeoutAbortSec=1\n' >"$work/root/etc/systemd/system/deadzone@lab.service.d/test.conf"
+	printf '[Service]\nWatchdogSec=2\nRestartSec=100ms\nTimeoutAbortSec=1\n' >"$root/etc/systemd/system/deadzone@lab.service.d/test.conf"
 }
 
 on() { # WORDS: on the machine
@@ -41,7 +41,7 @@ until_true() { # WORDS: tries them for 30 s
 }
 
 started() {
-	systemd-nspawn -q -D "$work/root" --register=no --keep-unit --private-network -b --console=pipe </dev/null >"$work/boot.log" 2>&1 &
+	systemd-nspawn -q -D "$root" --register=no --keep-unit --private-network -b --console=pipe </dev/null >"$work/boot.log" 2>&1 &
 	machine=$!
 	until_true has_init
 }
@@ -50,7 +50,7 @@ has_init() {
 }
 
 configure() { # LINES
-	printf '[proxy]\nlisten = 127.0.0.1:5684\nupstream = 127.0.0.1:5999\n[capture]\nfile = lab.pcapng\n%s\n' "$1" >"$work/root/etc/deadzone/lab.ini"
+	printf '[proxy]\nlisten = 127.0.0.1:5684\nupstream = 127.0.0.1:5999\n[capture]\nfile = lab.pcapng\n%s\n' "$1" >"$root/etc/deadzone/lab.ini"
 }
 
 main_pid() {
@@ -102,11 +102,11 @@ check "with a wrong ini file it is not started again and again" "$(on systemctl 
 	on systemctl show -P ExecMainStatus deadzone@lab | grep -vx 2; on systemctl show -P NRestarts deadzone@lab | grep -vx '[01]'
 	on systemctl show -P ActiveState deadzone@lab | grep -vx failed)"
 check "with the drop-in it intercepts, without being root" "$(
-	mkdir -p "$work/root/etc/systemd/system/deadzone@lab.service.d"
-	cp "$work/root/usr/share/doc/deadzone/examples/deadzone-gateway.conf" "$work/root/etc/systemd/system/deadzone@lab.service.d/gateway.conf"
+	mkdir -p "$root/etc/systemd/system/deadzone@lab.service.d"
+	cp "$root/usr/share/doc/deadzone/examples/deadzone-gateway.conf" "$root/etc/systemd/system/deadzone@lab.service.d/gateway.conf"
 	nsenter -t "$init" -n sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
 	on ip link add wlan0 type veth peer name device; on ip address add 10.9.0.1/24 dev wlan0; on ip link set wlan0 up
-	printf '[proxy]\nlisten = 0.0.0.0:15684\nupstream = original\n[gateway]\ninterface = wlan0\n' >"$work/root/etc/deadzone/lab.ini"
+	printf '[proxy]\nlisten = 0.0.0.0:15684\nupstream = original\n[gateway]\ninterface = wlan0\n' >"$root/etc/deadzone/lab.ini"
 	on systemctl daemon-reload; on systemctl reset-failed deadzone@lab; on systemctl start deadzone@lab
 	on systemctl is-active deadzone@lab | grep -vx active && on journalctl -u deadzone@lab --no-pager -o cat | tail -n 15
 	on grep '^Uid:.0' "/proc/$(main_pid)/status"; on systemctl stop deadzone@lab)"
