@@ -17,7 +17,8 @@ BUILD_PACKAGES := gcc make libc6-dev libevent-dev libpcap-dev libinih-dev libjan
     libjs-dygraphs libnftables-dev libmnl-dev libseccomp-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) libcoap3-bin python3 openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) libcmocka-dev tshark tcpdump gnutls-bin mandoc valgrind iproute2 binutils \
-    python3-pytest python3-yaml prometheus libfaketime nftables dnsmasq-base hostapd
+    python3-pytest python3-yaml prometheus libfaketime nftables dnsmasq-base hostapd \
+    strace systemd
 BROWSER_PACKAGES := $(BUILD_PACKAGES) chromium libcoap3-bin python3 tshark
 STORY_PACKAGES := $(BUILD_PACKAGES) binutils tshark python3
 PICTURE_PACKAGES := wireshark xvfb imagemagick

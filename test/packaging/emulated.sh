@@ -3,7 +3,7 @@
 # Builds the unit and replay tests for another architecture, without sanitizers, and runs them under qemu.
 # usage: emulated.sh ARCH
 set -eu
-machine=$(dpkg-architecture -a "$1" -q DEB_HOST_GNU_TYPE)
+machine=$(dpkg-architecture -a "$1" -q DEB_HOST_GNU_TYPE 2>/dev/null)
 emulator=qemu-${machine%%-*}-static
 folder=$(pwd)/build/emulated
 make -s -j2 BUILD="$folder" CC="$machine-gcc" SANITIZE=-O1 emulated >"$folder.log" 2>&1 || { tail -n 20 "$folder.log"; exit 1; }
