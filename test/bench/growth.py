@@ -26,11 +26,11 @@ LABEL = "{} {:,} and {:,}"
 
 
 def many(count, line):
-    return "".join(line.format(i=i, ip=f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}") for i in range(count))
+    return "".join(line.format(i=i, size=i % 60_000, ip=f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}") for i in range(count))
 
 
 CONFIGS = {
-    "rules": (50_000, "[rule r{i}]\nsize = {i}\nsince = first\ndo = drop\n"),
+    "rules": (50_000, "[rule r{i}]\nsize = {size}\nsince = first\ndo = drop\n"),
     "links": (50_000, "[link l{i}]\nlatency = 5ms\nloss = 1%\n"),
     "devices": (50_000, "[device d{i}]\naddress = {ip}\n"),
     "sections with like": (50_000, "[link k{i}]\nlike = l\n"),
