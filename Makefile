@@ -60,7 +60,7 @@ FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/asan/test/%,$(wildcard test/fuzz/fuzz_
 
 .PHONY: all release reference check check-fast check-browser check-deb check-container check-compilers cover pictures demo story bench
 .PHONY: fuzz fuzz-fast fuzz-long soak oom layers lint format deb deb-native emulated campaign story-campaign campaign-proof check-cluster
-.PHONY: clean install install-wireshark uninstall help bootstrap binaries test-binaries ota FORCE
+.PHONY: clean install install-wireshark uninstall uninstall-wireshark help bootstrap binaries test-binaries ota FORCE
 .PHONY: deps-demo deps-check deps-browser deps-pictures deps-story deps-fuzz deps-lint deps-cover deps-cluster deps-deb deps-container
 .DELETE_ON_ERROR:
 
@@ -337,11 +337,16 @@ install-wireshark: ## put the extcap, the Lua script and the profile into this u
 
 uninstall: ## take away what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/deadzone $(DESTDIR)$(PREFIX)/share/man/man1/deadzone.1 \
-	    $(DESTDIR)$(PREFIX)/share/man/man5/deadzone.ini.5
-	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/deadzone \
-	    $(DESTDIR)$(PREFIX)/lib/systemd/system/deadzone@.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/deadzone.conf
-	rm -rf $(DESTDIR)$(PREFIX)/share/deadzone $(DESTDIR)$(PREFIX)/share/doc/deadzone
-	-@DESTDIR=$(DESTDIR) sh wireshark/install.sh --uninstall
+	    $(DESTDIR)$(PREFIX)/share/man/man5/deadzone.ini.5 $(DESTDIR)$(PREFIX)/share/bash-completion/completions/deadzone \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/deadzone@.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/deadzone.conf \
+	    $(PROFILES:rules/%=$(DESTDIR)$(PREFIX)/share/deadzone/%) \
+	    $(DESTDIR)$(PREFIX)/share/doc/deadzone/examples/lab.ini \
+	    $(DESTDIR)$(PREFIX)/share/doc/deadzone/examples/deadzone-gateway.conf
+	-@rmdir $(DESTDIR)$(PREFIX)/share/deadzone/profiles $(DESTDIR)$(PREFIX)/share/deadzone \
+	    $(DESTDIR)$(PREFIX)/share/doc/deadzone/examples $(DESTDIR)$(PREFIX)/share/doc/deadzone 2>/dev/null || :
+
+uninstall-wireshark: ## take away what install-wireshark put there
+	@DESTDIR=$(DESTDIR) sh wireshark/install.sh --uninstall
 
 # Built from a copy of what is tracked. The same sources give the same bytes, whenever and wherever.
 ARCH ?= $(shell dpkg --print-architecture)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 
+#define TEMPORARY_TRIES 1000
 #define STUCK_MS 500 /* a FIFO whose reader reads nothing for this long is given up */
 
 /* Sets *error from errno, which stays as it was. Returns -1. */
@@ -38,13 +40,34 @@ static char *name_beside(const char *target, const char *ending)
 	return name.at;
 }
 
+/* open(2) that creates a file with exactly this mode, or with what the umask leaves of FRESH_DEFAULT. The
+ * umask belongs to the process, so that one thread at a time may change it; fchmod(2) would be simpler, but
+ * the sandbox refuses it. */
+static int create(const char *path, int flags, mode_t mode)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	mode_t mask;
+	int fd, reason;
+
+	if (mode == FRESH_DEFAULT)
+		return open(path, flags | O_CLOEXEC, 0666);
+	pthread_mutex_lock(&lock);
+	mask = umask(0);
+	fd = open(path, flags | O_CLOEXEC, mode & 0666);
+	reason = errno;
+	umask(mask);
+	pthread_mutex_unlock(&lock);
+	errno = reason;
+	return fd;
+}
+
 /* Opens a file without a name (O_TMPFILE) in the folder of `target`. */
 static int open_unnamed(const char *target, mode_t mode)
 {
 	const char *slash = strrchr(target, '/');
 	char *folder = slash ? memory_text(target, (size_t)(slash + (slash == target) - target))
 	                     : memory_text(".", 1);
-	int fd = open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+	int fd = create(folder, O_WRONLY | O_TMPFILE, mode);
 
 	free(folder);
 	return fd;
@@ -53,14 +76,17 @@ static int open_unnamed(const char *target, mode_t mode)
 /* Opens a file with a temporary name next to fresh->target, for file systems without O_TMPFILE. */
 static int open_temporary(struct fresh *fresh, mode_t mode)
 {
-	mode_t mask = umask(0);
+	for (unsigned i = 0; fresh->fd < 0 && i < TEMPORARY_TRIES; i++) {
+		char ending[32];
 
-	umask(mask);
-	fresh->temporary = name_beside(fresh->target, "XXXXXX");
-	fresh->fd = mkostemp(fresh->temporary, O_CLOEXEC);
-	if (fresh->fd >= 0)
-		fchmod(fresh->fd, mode & ~mask);
-	else
+		free(fresh->temporary);
+		snprintf(ending, sizeof(ending), "%ld-%u", (long)getpid(), i);
+		fresh->temporary = name_beside(fresh->target, ending);
+		fresh->fd = create(fresh->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+		if (fresh->fd < 0 && errno != EEXIST)
+			break;
+	}
+	if (fresh->fd < 0)
 		free(fresh->temporary), fresh->temporary = NULL;
 	return fresh->fd;
 }
@@ -79,6 +105,8 @@ int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error 
 	char *real = exists ? realpath(path, NULL) : NULL;
 
 	*fresh = (struct fresh){.fd = -1};
+	if (exists && S_ISREG(old.st_mode) && mode == FRESH_DEFAULT)
+		mode = old.st_mode & 0666;
 	if (exists && S_ISREG(old.st_mode) && access(path, W_OK)) {
 		free(real);
 		return write_error(path, error);
@@ -91,9 +119,7 @@ int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error 
 	}
 	if (fresh->fd < 0) { /* or if the file cannot be created in its folder */
 		fresh->direct = true;
-		fresh->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, mode);
-	} else if (exists && mode == 0666) {
-		fchmod(fresh->fd, old.st_mode & 07777);
+		fresh->fd = create(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, mode);
 	}
 	if (fresh->fd >= 0)
 		return 0;
@@ -112,7 +138,7 @@ static int link_name(struct fresh *fresh)
 	snprintf(fd_path, sizeof(fd_path), "/proc/self/fd/%d", fresh->fd);
 	if (linkat(AT_FDCWD, fd_path, AT_FDCWD, fresh->target, AT_SYMLINK_FOLLOW) == 0)
 		return 0;
-	for (unsigned i = 0; errno == EEXIST && i < 1000; i++) {
+	for (unsigned i = 0; errno == EEXIST && i < TEMPORARY_TRIES; i++) {
 		char ending[32];
 
 		free(fresh->temporary);
@@ -167,7 +193,7 @@ int output_file_open(struct output_file *file, const char *path, struct error *e
 		file->out = stdout;
 		return 0;
 	}
-	if (fresh_open(&file->fresh, path, 0666, error))
+	if (fresh_open(&file->fresh, path, FRESH_DEFAULT, error))
 		return -1;
 	if (fstat(file->fresh.fd, &st) == 0 && S_ISREG(st.st_mode))
 		file->out = fdopen(file->fresh.fd, "w");

@@ -24,8 +24,11 @@ struct fresh {
 	bool direct;
 };
 
-/* `mode` is as for open(2); 0666 keeps the permissions of a file that is replaced. Returns 0, or -1 and
- * sets *error and errno (ENXIO: a FIFO without a reader). */
+/* As mode: that of the file that is replaced, or else what the umask leaves of 0666. */
+#define FRESH_DEFAULT 0
+
+/* `mode`: the permissions, whatever the umask; without those to execute. Returns 0, or -1 and sets *error and
+ * errno (ENXIO: a FIFO without a reader). */
 int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error *error);
 /* The descriptor stays open and belongs to the caller. */
 int fresh_publish(struct fresh *fresh, struct error *error);

@@ -419,7 +419,10 @@ static void drain_rings(struct capture *capture, ns_t until)
 	struct recorder *from;
 
 	if (capture->keylog) {
-		keylog_follow(capture->keylog);
+		struct error error;
+		bool refused = keylog_follow(capture->keylog, &error);
+
+		note_missing(capture, refused, error.text);
 		note_missing(capture, keylog_lost_keys(capture->keylog),
 		    "keys are missing: the key logs hold more than 64 MiB, or memory is out");
 	}

@@ -268,10 +268,8 @@ enum file_outcome file_open(
 		error_set(error, "out of memory");
 		return FILE_FULL;
 	}
-	if (fresh_open(&fresh, file->next.at, file->mode ? file->mode : 0666, error))
+	if (fresh_open(&fresh, file->next.at, file->mode ? file->mode : FRESH_DEFAULT, error))
 		return errno == ENXIO ? FILE_UNREAD : FILE_REFUSED;
-	if (file->mode && !fresh.direct)
-		fchmod(fresh.fd, file->mode); /* whatever the umask */
 	if (fresh.direct) { /* a FIFO, a device, or a file in a folder where none can be created */
 		fresh_publish(&fresh, error);
 		outcome = open_stream(file, fresh.fd, head, head_size, error);

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 
 #define CHUNK ((size_t)256 << 10) /* bytes copied at a time */
+#define RESERVE_SPARE ((size_t)4) /* temporary files for compressed inputs that are not called so */
 #define WINDOW_LOG_MAX 31         /* as with zstd --long=31; memory is used only if the file needs it */
 #define MAGIC_SIZE 4
 
@@ -61,16 +62,39 @@ static int new_temporary(void)
 	return fd;
 }
 
-static int *reserved; /* descriptors of temporary files; protected by nothing: one thread opens inputs */
+/* Descriptors of temporary files; protected by nothing, since one thread opens inputs. */
+static int *reserved;
 static size_t reserved_count;
+static int reserve_error; /* errno of the first that could not be opened */
 
-void inputs_reserve(size_t count)
+static bool ends_with(const char *name, const char *ending)
 {
+	size_t size = strlen(name), length = strlen(ending);
+
+	return size > length && strcmp(name + size - length, ending) == 0;
+}
+
+/* Returns whether an input will likely be copied; its bytes are not looked at. */
+static bool looks_copied(const char *path)
+{
+	struct stat st;
+
+	return strcmp(path, "-") == 0 || ends_with(path, ".gz") || ends_with(path, ".zst") ||
+	       (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
+}
+
+void inputs_reserve(const char *const *paths, size_t count)
+{
+	size_t wanted = count < RESERVE_SPARE ? count : RESERVE_SPARE;
 	int fd;
 
-	reserved = memory_new(count + 1, sizeof(*reserved));
-	while (reserved_count < count && (fd = new_temporary()) >= 0)
+	for (size_t i = 0; i < count; i++)
+		wanted += looks_copied(paths[i]);
+	reserved = memory_new(wanted + 1, sizeof(*reserved));
+	while (reserved_count < wanted && (fd = new_temporary()) >= 0)
 		reserved[reserved_count++] = fd;
+	if (reserved_count < wanted)
+		reserve_error = errno;
 }
 
 static void release_reserved(void)
@@ -88,7 +112,8 @@ static int open_temporary(struct error *error)
 
 	if (fd < 0)
 		return error_set(error, "no temporary file can be made in `%s`: %s", temporary_folder(),
-		    hidden_strerror(errno, temporary_folder(), true));
+		    reserve_error ? strerror(reserve_error)
+		                  : hidden_strerror(errno, temporary_folder(), true));
 	return fd;
 }
 

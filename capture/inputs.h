@@ -17,9 +17,9 @@
 
 struct inputs;
 
-/* Opens up to `count` temporary files for the next inputs_open, for a process that cannot create files any
- * more when it opens its inputs. */
-void inputs_reserve(size_t count);
+/* Opens the temporary files that the next inputs_open will need, as far as the names tell, and a few more:
+ * for a process that cannot create files any more when it opens its inputs. */
+void inputs_reserve(const char *const *paths, size_t count);
 /* `paths`: "-" is standard input. Returns NULL and fills `error` if one of them cannot be read. */
 struct inputs *inputs_open(const char *const *paths, size_t count, struct error *error);
 void inputs_close(struct inputs *inputs);

@@ -2,6 +2,7 @@
 #include "capture/keylog.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/chance.h"
+#include "base/hidden.h"
 #include "base/memory.h"
 
 #define RANDOM_SIZE 32 /* bytes of a client random */
@@ -16,7 +18,8 @@
 
 struct followed_file {
 	char *path;
-	off_t at; /* bytes read, up to the end of a line */
+	off_t at;     /* bytes read, up to the end of a line */
+	bool refused; /* it could not be opened, and that is told */
 };
 
 struct line {
@@ -286,15 +289,33 @@ static bool read_lines(struct keylog *keylog, struct followed_file *file, int fd
 	return size > 0;
 }
 
-void keylog_follow(struct keylog *keylog)
+/* A file that does not exist may come. Returns whether any other reason is new, and sets *error. */
+static bool is_refused(struct followed_file *file, struct error *error)
 {
+	bool was_refused = file->refused;
+
+	file->refused = errno != ENOENT && errno != ENOTDIR;
+	if (!file->refused || was_refused)
+		return false;
+	error_set(error, "[capture] keylog: `%s` cannot be read: %s", file->path,
+	    hidden_strerror(errno, file->path, false));
+	return true;
+}
+
+bool keylog_follow(struct keylog *keylog, struct error *error)
+{
+	bool refused = false;
+
 	for (size_t i = 0; i < keylog->file_count; i++) {
 		struct followed_file *file = &keylog->files[i];
 		int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		struct stat status;
 
-		if (fd < 0)
+		if (fd < 0) {
+			refused |= is_refused(file, error);
 			continue;
+		}
+		file->refused = false;
 		if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
 			if (status.st_size < file->at)
 				file->at = 0;
@@ -303,6 +324,7 @@ void keylog_follow(struct keylog *keylog)
 		}
 		close(fd);
 	}
+	return refused;
 }
 
 /* ---- What the file lacks ---- */

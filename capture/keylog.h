@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
 #include "base/text.h"
 
 #define KEYLOG_WHOLE ((size_t)1 << 20) /* bytes; also the limit of the lines in one block */
@@ -27,8 +28,8 @@ struct keylog;
 
 struct keylog *keylog_new(const char *const *paths, size_t count);
 void keylog_free(struct keylog *keylog);
-/* Reads the new lines of all files. */
-void keylog_follow(struct keylog *keylog);
+/* Reads the new lines of all files. Returns true and sets *error if one is there but cannot be read, once. */
+bool keylog_follow(struct keylog *keylog, struct error *error);
 /* Looks for a ClientHello in a datagram that arrived; the lines of its session are then needed. */
 void keylog_scan_datagram(struct keylog *keylog, const uint8_t *bytes, size_t size);
 

@@ -759,6 +759,10 @@ static int run(const struct command_line *line)
 	int status;
 
 	open_standard_files();
+	/* What the service manager asks of this process is not for the proxies and tests that it starts. */
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
 	log_start();
 	status = run_whole(line);
 	log_stop(FLUSH_TIMEOUT);

@@ -306,6 +306,8 @@ static int shrink_in_child(const struct command_line *line, struct pinning *p, n
 		return serve_child(child, sockets[0], p->command);
 	}
 	close(sockets[0]);
+	signal(SIGINT, SIG_IGN); /* Ctrl-C ends the command, and what has been found so far is written */
+	signal(SIGQUIT, SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		return EXIT_FAILED;

@@ -244,6 +244,13 @@ static int start_run(struct run *run)
 	note_listeners(run);
 	if (run->running.gateway && (status = start_gateway(run)))
 		return status;
+	if (run->running.setup->control.listen.count)
+		run->running.history = history_new();
+	run->control = control_new(&run->running, run->base, &error);
+	if (!run->control) {
+		log_error("%s", error.text);
+		return EXIT_FAILED;
+	}
 	/* Threads have what the first one has when they start. */
 	if (run->is_sandboxed)
 		enter_sandbox(run);
@@ -254,13 +261,6 @@ static int start_run(struct run *run)
 	status = (int)start_capture(run);
 	if (status)
 		return status;
-	if (run->running.setup->control.listen.count)
-		run->running.history = history_new();
-	run->control = control_new(&run->running, run->base, &error);
-	if (!run->control) {
-		log_error("%s", error.text);
-		return EXIT_FAILED;
-	}
 	if (workers_start(run->running.workers, &error)) {
 		log_error("%s", error.text);
 		workers_stop(run->running.workers);

@@ -320,7 +320,7 @@ void command_enter_sandbox(
 {
 	if (command_given(line, "no-sandbox"))
 		return sandbox_free(sandbox);
-	inputs_reserve(count);
+	inputs_reserve(inputs, count);
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(inputs[i], "-") != 0)
 			sandbox_read(sandbox, inputs[i]);

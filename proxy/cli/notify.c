@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define MESSAGE_MAX 1024
+#define WATCHDOG_LEAST 20000 /* us: each beat pauses the workers */
 
 bool notify_is_wanted(void)
 {
@@ -45,12 +46,25 @@ void notify(const char *format, ...)
 	close(fd);
 }
 
+/* Reads a variable that holds a number; 0: it holds none. */
+static uint64_t number_in(const char *name)
+{
+	const char *text = getenv(name);
+	char *end = NULL;
+	uint64_t number = text && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+
+	return end && !*end ? number : 0;
+}
+
 ns_t notify_watchdog(void)
 {
-	const char *period = getenv("WATCHDOG_USEC"), *process = getenv("WATCHDOG_PID");
-	uint64_t microseconds = period ? strtoull(period, NULL, 10) : 0;
+	uint64_t microseconds = number_in("WATCHDOG_USEC");
 
-	if (process && strtoull(process, NULL, 10) != (uint64_t)getpid())
+	if (!notify_is_wanted() ||
+	    (getenv("WATCHDOG_PID") && number_in("WATCHDOG_PID") != (uint64_t)getpid()))
 		return 0;
-	return microseconds > (uint64_t)INT64_MAX / 1000 ? 0 : (ns_t)(microseconds * NS_US / 2);
+	if (!microseconds || microseconds > (uint64_t)INT64_MAX / 1000)
+		return 0;
+	microseconds = microseconds > WATCHDOG_LEAST ? microseconds : WATCHDOG_LEAST;
+	return (ns_t)microseconds * NS_US / 2;
 }

@@ -64,7 +64,7 @@ int run_check_outputs(struct run *run)
 		return EXIT_DONE;
 	if (strcmp(run->json_path, "-") == 0)
 		return EXIT_DONE;
-	if (fresh_open(&probe, run->json_path, 0666, &error) && errno != ENXIO) {
+	if (fresh_open(&probe, run->json_path, FRESH_DEFAULT, &error) && errno != ENXIO) {
 		log_error("--json: %s", error.text);
 		return EXIT_USAGE;
 	}

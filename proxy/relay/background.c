@@ -20,8 +20,8 @@ static void *run_task(void *user)
 {
 	struct background *background = user;
 
-	/* On Linux, setpriority() with a thread id affects that thread only. */
-	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), LOWEST_PRIORITY);
+	/* On Linux this affects the calling thread only. */
+	(void)setpriority(PRIO_PROCESS, 0, LOWEST_PRIORITY);
 	background->done = memory_try(background->task, background->user);
 	return NULL;
 }

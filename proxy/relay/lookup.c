@@ -13,8 +13,6 @@
 
 #include "base/hidden.h"
 
-#define RESOLVER_FILE "/etc/resolv.conf"
-
 /* Shared by the worker and the lookup thread; the last one to drop its reference frees it. */
 struct lookup {
 	struct source source;
@@ -35,16 +33,27 @@ static void lookup_put(struct lookup *lookup)
 	free(lookup);
 }
 
+/* Returns a file that lookups should read but the sandbox hides, because it was replaced; NULL: none. */
+static const char *find_hidden(void)
+{
+	static const char *const files[] = {
+	    "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/gai.conf"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		if (hidden_is(files[i], false))
+			return files[i];
+	return NULL;
+}
+
 static void *resolve(void *user)
 {
 	struct lookup *lookup = user;
 	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_protocol = IPPROTO_UDP}, *list = NULL;
 	int failure = getaddrinfo(lookup->host, lookup->port, &hints, &list);
 
+	lookup->result.hidden = find_hidden();
 	if (failure)
-		lookup->result.failure = hidden_is(RESOLVER_FILE, false) ? RESOLVER_FILE
-		                             " has been replaced, and " HIDDEN_REASON
-		                                                         : gai_strerror(failure);
+		lookup->result.failure = gai_strerror(failure);
 	for (struct addrinfo *info = list; info && lookup->result.count < LOOKUP_ADDRESSES;
 	     info = info->ai_next)
 		if (address_from_socket(info->ai_addr, &lookup->result.all[lookup->result.count]) == 0)

@@ -21,6 +21,7 @@ struct lookup_result {
 	struct address all[LOOKUP_ADDRESSES];
 	size_t count;
 	const char *failure; /* NULL on success */
+	const char *hidden;  /* file that should have been read, but the sandbox hides it; NULL: none */
 };
 
 typedef void lookup_done(void *user, const struct lookup_result *result);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/hidden.h"
 #include "base/dictionary.h"
 #include "base/memory.h"
 #include "proxy/run/clock.h"
@@ -132,6 +133,9 @@ static void on_answer(void *user, const struct lookup_result *result)
 	upstream->lookup = NULL;
 	upstream->answered_at = clock_now();
 	upstream->failed = !kept && !upstream->known_count;
+	if (result->hidden)
+		log_error("upstream %s was looked up without %s, which has been replaced: " HIDDEN_REASON,
+		    upstream->text, result->hidden);
 	if (result->failure)
 		log_error("upstream %s cannot be looked up: %s%s", upstream->text, result->failure,
 		    upstream->known_count ? "; the address known before is used" : "");

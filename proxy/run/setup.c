@@ -148,8 +148,8 @@ static int read_mode(struct reading *reading, const char *text, void *into)
 {
 	unsigned value = 0, digits = 0;
 
-	for (; text[digits] >= '0' && text[digits] <= '7'; digits++)
-		value = (value & 07777) * 8 + (unsigned)(text[digits] - '0');
+	for (; text[digits] >= '0' && text[digits] <= '7' && digits < 4; digits++)
+		value = value * 8 + (unsigned)(text[digits] - '0');
 	if (!digits || text[digits] || (value & ~0666U) || (value & 0600) != 0600)
 		return error_set(&reading->error,
 		    "`%s` is no file mode here: it is octal, lets the owner read and write, and nobody "

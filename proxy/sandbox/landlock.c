@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "proxy/sandbox/landlock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -33,8 +34,10 @@ enum access {
 };
 
 struct ruleset_attributes {
-	uint64_t handled_access;
+	uint64_t handled_access, handled_network; /* handled_network: version 4 */
+	uint64_t scoped;                          /* version 6 */
 };
+#define SCOPED_SIGNALS 2
 
 struct path_attributes {
 	uint64_t allowed_access;
@@ -46,39 +49,48 @@ static const uint64_t granted[] = {[LANDLOCK_READ] = ACCESS_READ_FILE | ACCESS_R
                        ACCESS_MAKE_REG | ACCESS_MAKE_SOCK | ACCESS_REMOVE_FILE | ACCESS_REFER,
     [LANDLOCK_APPEND] = ACCESS_WRITE_FILE | ACCESS_TRUNCATE};
 
-/* Returns all rights that this kernel can withhold; 0, with errno set, if it has no Landlock. */
-static uint64_t known_access(void)
+/* Returns the version of the kernel's interface; 0, with errno set, if it has no Landlock. */
+static long known_version(void)
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
 
-	if (version < 1)
-		return 0;
+	return version < 1 ? 0 : version;
+}
+
+/* Returns all rights that this version can withhold. */
+static uint64_t known_access(long version)
+{
 	return (ACCESS_REFER - 1) | (version >= 2 ? ACCESS_REFER : 0) | (version >= 3 ? ACCESS_TRUNCATE : 0) |
 	       (version >= 5 ? ACCESS_IOCTL_DEV : 0);
 }
 
 int landlock_new(void)
 {
-	struct ruleset_attributes attributes = {.handled_access = known_access()};
+	long version = known_version();
+	struct ruleset_attributes attributes = {
+	    .handled_access = known_access(version), .scoped = version >= 6 ? SCOPED_SIGNALS : 0};
+	size_t size = version >= 6 ? sizeof(attributes) : sizeof(attributes.handled_access);
 
-	if (!attributes.handled_access)
+	if (!version)
 		return -1;
-	return (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
+	return (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
 }
 
-void landlock_grant(int ruleset, const char *path, enum landlock_right right)
+int landlock_grant(int ruleset, const char *path, enum landlock_right right)
 {
-	struct path_attributes attributes = {.allowed_access = granted[right] & known_access()};
+	struct path_attributes attributes = {
+	    .allowed_access = granted[right] & known_access(known_version())};
 	struct stat st;
+	int status;
 
 	attributes.parent = open(path, O_PATH | O_CLOEXEC);
 	if (attributes.parent < 0)
-		return;
+		return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -1;
 	if (fstat(attributes.parent, &st) == 0 && !S_ISDIR(st.st_mode))
 		attributes.allowed_access &= ACCESS_OF_FILES;
-	/* Fails for a pipe or a socket, which is not restricted. */
-	syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &attributes, 0);
+	status = (int)syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &attributes, 0);
 	close(attributes.parent);
+	return status && errno == EBADFD ? 0 : status; /* pipes and sockets are not restricted */
 }
 
 int landlock_enforce(int ruleset)

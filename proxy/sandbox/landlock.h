@@ -17,8 +17,8 @@ enum landlock_right {
  */
 int landlock_new(void);
 /* Grants a right to what `path` leads to. Does nothing if there is no such file: whoever opens it is told so.
- */
-void landlock_grant(int ruleset, const char *path, enum landlock_right right);
+ * Returns 0, or -1 with errno set. */
+int landlock_grant(int ruleset, const char *path, enum landlock_right right);
 /* Puts the ruleset in force, for good, and closes it. Needs no_new_privs. Returns 0, or -1 with errno set. */
 int landlock_enforce(int ruleset);
 

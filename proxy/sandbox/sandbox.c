@@ -4,14 +4,17 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <netdb.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/hidden.h"
@@ -56,21 +59,39 @@ void sandbox_free(struct sandbox *sandbox)
 	free(sandbox);
 }
 
-static void grant(struct sandbox *sandbox, const char *path, enum landlock_right right)
+/* Notes a file for the check of capabilities. */
+static void note(struct sandbox *sandbox, const char *path, enum landlock_right right)
 {
 	sandbox->grants = memory_grow(sandbox->grants, sandbox->count, sizeof(*sandbox->grants));
 	sandbox->grants[sandbox->count++] = (struct grant){memory_text(path, strlen(path)), right};
-	if (sandbox->ruleset >= 0)
-		landlock_grant(sandbox->ruleset, path, right);
 }
 
+static void grant(struct sandbox *sandbox, const char *path, enum landlock_right right)
+{
+	note(sandbox, path, right);
+	if (sandbox->ruleset >= 0 && landlock_grant(sandbox->ruleset, path, right))
+		log_error("sandbox: `%s` cannot be made accessible: %s", path, strerror(errno));
+}
+
+/* Grants the folder of a file. If there is no such folder, the nearest one above that exists, unless that is
+ * the root: the folder may be made later, or its name depend on the time. */
 static void grant_folder_of(struct sandbox *sandbox, const char *file, enum landlock_right right)
 {
-	const char *slash = strrchr(file, '/');
-	char *folder = slash ? memory_text(file, (size_t)(slash - file + (slash == file)))
-	                     : memory_text(".", 1);
+	char *folder = memory_text(file, strlen(file)), *slash = strrchr(folder, '/');
 
-	grant(sandbox, folder, right);
+	if (!slash) {
+		grant(sandbox, ".", right);
+	} else if (slash == folder) {
+		grant(sandbox, "/", right);
+	} else {
+		do
+			*slash = '\0';
+		while (access(folder, F_OK) && (slash = strrchr(folder, '/')) && slash != folder);
+		if (access(folder, F_OK) == 0)
+			grant(sandbox, folder, right);
+		else if (file[0] != '/')
+			grant(sandbox, ".", right);
+	}
 	free(folder);
 }
 
@@ -82,13 +103,31 @@ static bool is_special(const char *path)
 	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode);
 }
 
+/* Grants the folder of the target of a link whose target does not exist. */
+static void grant_dangling(struct sandbox *sandbox, const char *link, enum landlock_right right)
+{
+	char target[PATH_MAX], whole[2 * PATH_MAX];
+	ssize_t size = readlink(link, target, sizeof(target) - 1);
+	const char *slash = strrchr(link, '/');
+
+	if (size <= 0)
+		return;
+	target[size] = '\0';
+	snprintf(whole, sizeof(whole), "%.*s%s", target[0] == '/' || !slash ? 0 : (int)(slash + 1 - link),
+	    link, target);
+	grant_folder_of(sandbox, whole, right);
+}
+
 static void grant_beside(struct sandbox *sandbox, const char *file, enum landlock_right right)
 {
 	char *target = realpath(file, NULL);
 
+	note(sandbox, file, right);
 	grant_folder_of(sandbox, file, right);
 	if (target)
 		grant_folder_of(sandbox, target, right);
+	else
+		grant_dangling(sandbox, file, right);
 	free(target);
 }
 
@@ -156,6 +195,19 @@ static bool is_accessible(const char *path, int mode)
 	return syscall(SYS_faccessat2, AT_FDCWD, path, mode, AT_EACCESS) == 0;
 }
 
+/* Returns whether a file of another user lies in a folder where only its owner may replace it (sticky). */
+static bool is_kept_by_another(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[PATH_MAX];
+	struct stat of_file, of_folder;
+
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + (slash == path)) : 1,
+	    slash ? path : ".");
+	return lstat(path, &of_file) == 0 && stat(folder, &of_folder) == 0 && of_folder.st_mode & S_ISVTX &&
+	       of_file.st_uid != geteuid() && of_folder.st_uid != geteuid();
+}
+
 /* Returns whether root would lose a granted file with its rights over the files of others. */
 static bool needs_others_files(const struct sandbox *sandbox)
 {
@@ -166,9 +218,11 @@ static bool needs_others_files(const struct sandbox *sandbox)
 		return false;
 	for (size_t i = 0; i < sandbox->count && !needs; i++) {
 		const struct grant *granted = &sandbox->grants[i];
+		bool is_read = granted->right == LANDLOCK_READ;
 
-		needs = access(granted->path, F_OK) == 0 &&
-		        !is_accessible(granted->path, granted->right == LANDLOCK_READ ? R_OK : W_OK);
+		needs = (access(granted->path, F_OK) == 0 &&
+		            !is_accessible(granted->path, is_read ? R_OK : W_OK)) ||
+		        (!is_read && is_kept_by_another(granted->path));
 	}
 	privilege_set_effective(all);
 	return needs;
@@ -188,6 +242,7 @@ void sandbox_enter(struct sandbox *sandbox, enum sandbox_use use, uint64_t kept)
 #elif defined(__SANITIZE_ADDRESS__)
 	grant(sandbox, "/proc", LANDLOCK_READ); /* the search for leaks, and reports */
 #endif
+	tzset(); /* reads the file of $TZ, wherever it is */
 	if (needs_others_files(sandbox)) {
 		log_debug(
 		    "sandbox: CAP_DAC_OVERRIDE stays, because a file or folder belongs to another user");

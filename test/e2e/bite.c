@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -88,6 +89,39 @@ static void try_files(void)
 	tell("remove-inside", unlink(path_in("BITE_INSIDE", "newer")));
 }
 
+/* What Landlock does not withhold, or not on each kernel: modes, and truncation by a descriptor for reading. */
+static void try_modes(void)
+{
+	char inside[4096];
+	int fd;
+
+	snprintf(inside, sizeof(inside), "%s", path_in("BITE_INSIDE", "mode"));
+	fd = open(inside, O_WRONLY | O_CREAT, 0600);
+	tell("fchmod", fchmod(fd, 04755));
+	tell("chmod", chmod(inside, 0777));
+	close(fd);
+	tell_fd("create-set-user-id", open(path_in("BITE_INSIDE", "suid"), O_WRONLY | O_CREAT, 04755));
+	tell_fd("truncate-reading", open(inside, O_RDONLY | O_TRUNC));
+	tell_fd("truncate-writing", open(inside, O_WRONLY | O_TRUNC));
+	unlink(inside);
+}
+
+/* Ways to other processes that are not kill(2). */
+static void try_others(void)
+{
+	struct rlimit limit;
+	int ends[2];
+
+	tell("pipe", pipe(ends));
+	tell("signal-by-descriptor", fcntl(ends[0], F_SETOWN, getppid()));
+	tell("choose-signal", fcntl(ends[0], F_SETSIG, SIGTERM));
+	close(ends[0]);
+	close(ends[1]);
+	tell("limits-of-another", prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit));
+	tell("own-limits", getrlimit(RLIMIT_NOFILE, &limit));
+	tell("priority-of-another", setpriority(PRIO_PROCESS, (id_t)getppid(), 19));
+}
+
 static void try_memory(void)
 {
 	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -95,6 +129,7 @@ static void try_memory(void)
 	tell("memory-to-write-and-execute", at == MAP_FAILED ? -1 : 0);
 	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	tell("memory", at == MAP_FAILED ? -1 : 0);
+	tell_fd("memfd", memfd_create("bite", 0));
 	tell("bpf", (long)syscall(SYS_bpf, 0, NULL, 0));
 	tell("io_uring", (long)syscall(SYS_io_uring_setup, 1, NULL));
 	tell("process_vm_writev", (long)syscall(SYS_process_vm_writev, getppid(), NULL, 0, NULL, 0, 0));
@@ -134,6 +169,8 @@ static void bite_once(void)
 		return;
 	try_processes();
 	try_files();
+	try_modes();
+	try_others();
 	try_memory();
 	try_sockets();
 	if (!getenv("BITE_GENTLY"))

@@ -45,10 +45,10 @@ def files_by_what_an_option_takes(scene):
     for name in ("lab.ini", "lan.txt", "a.pcapng", "b.pcap.gz", "c d.pcap"):
         scene.path(name, "")
     scene.path("folder").mkdir()
-    check_equal(sorted(offered("run", "-c", "", folder=scene.folder)), ["folder/", "lab.ini "])
-    check_equal(sorted(offered("check", "la", folder=scene.folder)), ["lab.ini "])
-    check_equal(sorted(offered("report", "", folder=scene.folder)), ["a.pcapng ", "b.pcap.gz ", "c d.pcap ", "folder/"])
-    check_equal(sorted(offered("run", "-w", "a", folder=scene.folder)), ["a.pcapng "])
+    check_equal(sorted(offered("run", "-c", "", folder=scene.folder)), ["folder", "lab.ini"])
+    check_equal(sorted(offered("check", "la", folder=scene.folder)), ["lab.ini"])
+    check_equal(sorted(offered("report", "", folder=scene.folder)), ["a.pcapng", "b.pcap.gz", "c d.pcap", "folder"])
+    check_equal(sorted(offered("run", "-w", "a", folder=scene.folder)), ["a.pcapng"])
     check_equal(offered("run", "--latency", "", folder=scene.folder), [])
 
 
@@ -70,8 +70,8 @@ def settings_with_their_sections_and_keys(scene):
 
 @test
 def rules_of_the_ini_file_and_profiles(scene):
-    scene.path("lab.ini", "[rule first]\nnth = 1\ndo = drop\n[rule cloud dies]\nnth = 2\ndo = drop\n[link x]\nloss = 1%\n")
-    check_equal(offered("tell", "-c", "lab.ini", "fire", "", folder=scene.folder), ["first ", "cloud\\ dies "])
+    scene.path("lab.ini", "[rule first]\nnth = 1\ndo = drop\n[rule $(touch pwned)]\nnth = 2\ndo = drop\n[link x]\nloss = 1%\n")
+    check_equal(offered("tell", "-c", "lab.ini", "fire", "", folder=scene.folder), ["first "])
     check_equal(offered("tell", "-c", "lab.ini", "wait", "f", folder=scene.folder), ["first "])
     check_equal(offered("tell", "fire", "", folder=scene.folder), [])
     check_equal(offered("tell", "re"), ["reload "])
@@ -81,24 +81,50 @@ def rules_of_the_ini_file_and_profiles(scene):
 
 
 @test
+def names_that_would_be_commands(scene):
+    """What a file is called is quoted, by bash itself."""
+    scene.path("Z$(touch pwned).pcap", "")
+    pid, terminal = start_bash(scene.folder)
+    try:
+        os.write(terminal, b"deadzone report Z\t\n")
+        await_text(terminal, "Z\\$\\(touch\\ pwned\\).pcap")
+        os.write(terminal, b"echo do''ne\n")
+        await_text(terminal, "done\r\n")
+    finally:
+        end_bash(pid, terminal)
+    check(not scene.path("pwned").exists(), "a file's name was run as a command")
+
+
+@test
 def in_a_terminal(scene):
     """As a user meets it: Tab, and what bash then shows."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        environment = dict(os.environ, PATH=f"{TOP}/build:{os.environ['PATH']}", PS1="> ", TERM="dumb")
-        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
+    pid, terminal = start_bash(scene.folder)
     try:
-        os.write(terminal, f"source {SCRIPT}; bind 'set enable-bracketed-paste off'; echo rea''dy\n".encode())
-        await_text(terminal, "ready\r\n")
         for typed, shown in (("deadzone simu\t", "simulate "), ('deadzone run --set "[link default] jitt\t', "jitter"),
                              ("deadzone run --link profile:nb-iot-g\t", "nb-iot-good ")):
             os.write(terminal, typed.encode())
             await_text(terminal, shown)
             os.write(terminal, b"\x15\x0b")  # erases the line
     finally:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-        os.close(terminal)
+        end_bash(pid, terminal)
+
+
+def start_bash(folder):
+    """An interactive one in a terminal, with the completion."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        environment = dict(os.environ, PATH=f"{TOP}/build:{os.environ['PATH']}", PS1="> ", TERM="dumb")
+        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
+    os.write(terminal, f"source {SCRIPT}; bind 'set enable-bracketed-paste off'; echo rea''dy\n".encode())
+    await_text(terminal, "ready\r\n")
+    return pid, terminal
+
+
+def end_bash(pid, terminal):
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    os.close(terminal)
 
 
 def await_text(terminal, wanted):

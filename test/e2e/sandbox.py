@@ -5,6 +5,7 @@
 bite.c is loaded into the plain binary, as the search for leaks needs what the sandbox refuses.
 """
 
+import datetime
 import os
 import pathlib
 import re
@@ -24,7 +25,10 @@ EVERYWHERE = {
     "fork": "EPERM", "execve": "EPERM", "ptrace": "EPERM", "kill": "EPERM", "setuid": "EPERM", "unshare": "EPERM",
     "mount": "EPERM", "thread": "ok", "read-passwd": "EACCES", "read-outside": "EACCES", "write-outside": "EACCES",
     "create-outside": "EACCES", "remove-outside": "EACCES", "folder-inside": "EPERM", "create-inside": "ok",
-    "rename-inside": "ok", "remove-inside": "ok", "memory-to-write-and-execute": "EPERM", "memory": "ok",
+    "rename-inside": "ok", "remove-inside": "ok", "fchmod": "EPERM", "chmod": "EPERM",
+    "create-set-user-id": "EPERM", "truncate-reading": "EPERM", "truncate-writing": "ok", "pipe": "ok",
+    "signal-by-descriptor": "EPERM", "choose-signal": "EPERM", "limits-of-another": "EPERM", "own-limits": "ok",
+    "priority-of-another": "EPERM", "memfd": "EPERM", "memory-to-write-and-execute": "EPERM", "memory": "ok",
     "bpf": "EPERM", "io_uring": "ENOSYS", "process_vm_writev": "EPERM", "packet": "EPERM", "raw": "EPERM",
     "raw6": "EPERM", "netfilter": "EPERM", "vsock": "EPERM"}
 SOCKETS = ("udp", "tcp", "udp6", "tcp6", "unix", "unix-datagram", "route")
@@ -191,6 +195,126 @@ def a_capture_folder_made_anew(scene):
     check_equal(proxy.wait(), 0)
     check_equal(list(folder.iterdir()), [])
     check(proxy.summary["capture"]["lost"] > 0, f"what is not written is counted: {proxy.summary['capture']}")
+
+
+@test
+def key_logs_that_come_later_or_are_hidden(scene):
+    proxy = scene.proxy(f"[capture]\nkeylog = {scene.folder}/run0/later/keys\n", upstream=scene.cloud())
+    later = proxy.folder / "later"
+    later.mkdir()
+    (later / "keys").write_text(f"CLIENT_RANDOM {'ab' * 32} {'cd' * 48}\n")
+    device = scene.device(proxy)
+    until(lambda: device.ask(b"hello") and b"CLIENT_RANDOM" in proxy.capture.read_bytes(), "the key in the capture")
+    proxy.stop()
+    folder = scene.path("keys")
+    folder.mkdir()
+    proxy = scene.proxy(f"[capture]\nkeylog = {folder}/keys\n", upstream=scene.cloud())
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "keys").write_text("CLIENT_RANDOM\n")
+    proxy.told(outside("keylog: .*keys"))
+    proxy.stop()
+
+
+@test
+def outputs_that_are_links_or_named_by_the_time(scene):
+    target = scene.path("target")
+    target.mkdir()
+    links = scene.path("links")
+    links.mkdir()
+    for name in ("run.pcapng", "junit.xml", "page.html"):
+        (links / name).symlink_to(f"../target/{name}")
+    year = scene.path(str(datetime.datetime.now().year))
+    year.mkdir()
+    proxy = scene.proxy("", "-w", links / "run.pcapng", "--junit", links / "junit.xml", upstream=scene.cloud(), capture=False)
+    proxy.stop()
+    check_equal(run(BINARY, "report", "--html", links / "page.html", CAPTURE).returncode, 0)
+    check_equal(sorted(path.name for path in target.iterdir()), ["junit.xml", "page.html", "run.pcapng"])
+    proxy = scene.proxy("", "-w", f"{scene.folder}/%Y/run.pcapng", upstream=scene.cloud(), capture=False)
+    proxy.stop()
+    check_equal([path.name for path in year.iterdir()], ["run.pcapng"])
+
+
+@test
+def root_replaces_the_files_of_others(scene):
+    """In a folder like /tmp, which is root's own and sticky; a token that another user alone may read."""
+    if os.geteuid():
+        raise Skip("only root has the files of others")
+    folder = scene.path("like-tmp")
+    folder.mkdir()
+    folder.chmod(0o1777)
+    for name in ("summary.json", "page.html", "token"):
+        (folder / name).write_text("secret\n")
+        (folder / name).chmod(0o600)
+        os.chown(folder / name, 12345, 12345)
+    proxy = scene.proxy(f"[control]\nlisten = unix:{scene.folder}/c\ntoken = {folder}/token\n", "-w", scene.path("c.pcapng"),
+                        upstream=scene.cloud(), capture=False, ready=1)
+    proxy.signal(signal.SIGHUP)
+    proxy.told("reload ok")
+    proxy.stop()
+    check("token" not in proxy.text, proxy.text)
+    check_equal(run(BINARY, "report", "--html", folder / "page.html", CAPTURE).returncode, 0)
+
+
+@test
+def many_captures_and_few_files(scene):
+    folder = scene.path("many")
+    folder.mkdir()
+    for number in range(60):
+        shutil.copy(CAPTURE, folder / f"{number}.pcapng")
+    words = f"ulimit -n 80; exec {BINARY} report {folder}/*.pcapng"
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)
+    check_equal((done.returncode, done.stderr), (0, ""))
+    done = subprocess.run(["bash", "-c", words.replace("80", "40")], capture_output=True, text=True, check=False)
+    check_equal(done.returncode, 2)
+    check("Too many open files" in done.stderr and "sandbox" not in done.stderr, done.stderr)
+
+
+@test
+def ctrl_c_while_rules_are_shrunk(scene):
+    """The command ends, and the smallest set so far is written."""
+    cloud = scene.cloud()
+    proxy = scene.proxy("[rule some]\nnth = 1-4\ndo = drop\n", upstream=cloud)
+    device = scene.device(proxy)
+    for number in range(4):
+        device.send(b"hello %d" % number)
+    proxy.when_received(4)
+    proxy.stop()
+    rules, runs = scene.path("rules.ini"), scene.path("runs")
+    # Fails as long as any rule is left; the fourth run waits for the signal.
+    command = f"echo run >> {runs}; [ $(wc -l < {runs}) -lt 4 ] || sleep 30; ! grep -q drop $DEADZONE_RULES"
+    shrinking = scene.program(BINARY, "replay-rules", proxy.capture, "-o", rules, "--shrink", command, start_new_session=True)
+    until(lambda: runs.exists() and len(runs.read_text().split()) == 4, "the fourth run")
+    os.killpg(shrinking.pid, signal.SIGINT)
+    check_equal(shrinking.wait(), 1)
+    shrinking.told(r"\d of 4 are left so far; they are in")
+    check("drop" in rules.read_text(), "a set with which the test fails")
+
+
+@test
+def a_hosts_file_that_is_replaced(scene):
+    """Lookups go on with what they can read, and that is told."""
+    if shutil.which("unshare") is None or os.geteuid():
+        raise Skip("a file system of its own takes root and unshare")
+    cloud = scene.cloud()
+    etc = scene.path("etc")
+    etc.mkdir()
+    for name in ("passwd", "group", "ld.so.cache", "nsswitch.conf"):
+        if os.path.exists(f"/etc/{name}"):
+            shutil.copy(f"/etc/{name}", etc)
+    (etc / "hosts").write_text("127.0.0.1 cloud.test\n")
+    (etc / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    ini = scene.path("lab.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = cloud.test:{cloud.port}\n")
+    proxy = scene.program("unshare", "--mount", "sh", "-c", f"mount --bind {etc} /etc && exec {BINARY} run -c {ini}")
+    port = int(proxy.told(r"ready listen=127\.0\.0\.1:(\d+)")[1])
+    check_equal(scene.device(("127.0.0.1", port)).ask(b"hello"), b"hello")
+    (etc / "new").write_text("127.0.0.1 other.test\n")
+    (etc / "new").rename(etc / "hosts")
+    ini.write_text(ini.read_text().replace("cloud.test", "other.test"))
+    proxy.signal(signal.SIGHUP)
+    proxy.told(r"upstream other.test:\d+ was looked up without /etc/hosts, which has been replaced: it is outside the sandbox")
+    proxy.signal(signal.SIGTERM)
+    check_equal(proxy.wait(), 0)
 
 
 @test
