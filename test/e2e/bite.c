@@ -89,7 +89,8 @@ static void try_files(void)
 	tell("remove-inside", unlink(path_in("BITE_INSIDE", "newer")));
 }
 
-/* What Landlock does not withhold, or not on each kernel: modes, and truncation by a descriptor for reading. */
+/* What Landlock does not withhold, or not on each kernel: modes, and truncation by a descriptor for reading.
+ */
 static void try_modes(void)
 {
 	char inside[4096];
