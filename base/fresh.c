@@ -46,16 +46,17 @@ static char *name_beside(const char *target, const char *ending)
 static int create(const char *path, int flags, mode_t mode)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	mode_t mask;
+	bool is_exact = mode != FRESH_DEFAULT;
+	mode_t mask = 0;
 	int fd, reason;
 
-	if (mode == FRESH_DEFAULT)
-		return open(path, flags | O_CLOEXEC, 0666);
 	pthread_mutex_lock(&lock);
-	mask = umask(0);
-	fd = open(path, flags | O_CLOEXEC, mode & 0666);
+	if (is_exact)
+		mask = umask(0);
+	fd = open(path, flags | O_CLOEXEC, is_exact ? mode & 0666 : 0666);
 	reason = errno;
-	umask(mask);
+	if (is_exact)
+		umask(mask);
 	pthread_mutex_unlock(&lock);
 	errno = reason;
 	return fd;

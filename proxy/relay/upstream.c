@@ -26,8 +26,9 @@ struct upstream {
 	struct address known[LOOKUP_ADDRESSES];
 	size_t known_count;
 	struct lookup *lookup;
-	bool refused; /* the last answer led back to our own listener */
-	bool failed;  /* the last lookup failed, and no address was known before */
+	bool refused;        /* the last answer led back to our own listener */
+	bool is_hidden_told; /* that the sandbox hides what its lookups read */
+	bool failed;         /* the last lookup failed, and no address was known before */
 	ns_t answered_at;
 };
 
@@ -133,9 +134,10 @@ static void on_answer(void *user, const struct lookup_result *result)
 	upstream->lookup = NULL;
 	upstream->answered_at = clock_now();
 	upstream->failed = !kept && !upstream->known_count;
-	if (result->hidden)
+	if (result->hidden && !upstream->is_hidden_told)
 		log_error("upstream %s was looked up without %s, which has been replaced: " HIDDEN_REASON,
 		    upstream->text, result->hidden);
+	upstream->is_hidden_told = result->hidden != NULL;
 	if (result->failure)
 		log_error("upstream %s cannot be looked up: %s%s", upstream->text, result->failure,
 		    upstream->known_count ? "; the address known before is used" : "");
