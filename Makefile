@@ -125,7 +125,7 @@ bench: ## what it costs and how it keeps time, beside the leanest forwarder (ROW
 	@python3 test/bench/bench.py $(ROWS)
 	@[ -n "$(ROWS)" ] || python3 test/bench/api.py
 
-soak: ## ten minutes at half the greatest rate, with capture: memory must stay flat (MINUTES=10)
+soak: deps-check ## ten minutes with everything on, behind a gateway (root): memory must stay flat, accounts balance (MINUTES=10)
 	@$(MAKE) --no-print-directory -j2 RELEASE=1 binaries $(BUILD)/bench/load
 	@python3 test/bench/soak.py $(MINUTES)
 
