@@ -466,6 +466,7 @@ static void *run_thread(void *user)
 {
 	struct capture *capture = user;
 
+	pthread_setname_np(pthread_self(), "capture"); /* the name shown by top and ps */
 	memory_set_nonfatal();
 	while (!atomic_load(&capture->stop)) {
 		drain_rings(capture, stamp_now(capture));
@@ -565,7 +566,6 @@ struct capture *capture_open(const struct capture_options *options, struct error
 		failure = pthread_create(&capture->thread, NULL, run_thread, capture);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		if (failure == 0) {
-			pthread_setname_np(capture->thread, "capture"); /* the name shown by top and ps */
 			registered = registered || atexit(end_at_exit) == 0;
 			open_capture = capture;
 			return capture;

@@ -22,6 +22,7 @@
 struct worker {
 	struct relay *relay;
 	pthread_t thread;
+	char name[32]; /* as top and ps show it */
 };
 
 struct workers {
@@ -95,10 +96,14 @@ unsigned workers_pause_depth(const struct workers *workers)
 
 /* ---- Opening and closing ---- */
 
+/* A thread names itself: naming another one takes a file in /proc, which the sandbox hides. */
 static void *worker_thread(void *user)
 {
+	struct worker *worker = user;
+
+	pthread_setname_np(pthread_self(), worker->name);
 	memory_set_nonfatal();
-	relay_run(user);
+	relay_run(worker->relay);
 	return NULL;
 }
 
@@ -193,7 +198,6 @@ void workers_capture(struct workers *workers, struct capture *capture)
 int workers_start(struct workers *workers, struct error *error)
 {
 	sigset_t all, before;
-	char name[16];
 	int failure = 0;
 
 	/* Signals are for the calling thread. */
@@ -204,11 +208,10 @@ int workers_start(struct workers *workers, struct error *error)
 	while (!failure && workers->started < workers->count) {
 		struct worker *worker = &workers->workers[workers->started];
 
-		failure = pthread_create(&worker->thread, NULL, worker_thread, worker->relay);
-		if (failure)
-			break;
-		snprintf(name, sizeof(name), "worker-%zu", ++workers->started);
-		pthread_setname_np(worker->thread, name);
+		snprintf(worker->name, sizeof(worker->name), "worker-%zu", workers->started + 1);
+		failure = pthread_create(&worker->thread, NULL, worker_thread, worker);
+		if (!failure)
+			workers->started++;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (failure)

@@ -108,6 +108,7 @@ static void *writer_thread(void *user)
 	struct output *output = user;
 	struct piece *piece;
 
+	pthread_setname_np(pthread_self(), "output");
 	while ((piece = next_piece(output))) {
 		bool broken = false;
 
@@ -163,7 +164,6 @@ struct output *output_open(int fd)
 		output_free(output);
 		return NULL;
 	}
-	pthread_setname_np(output->thread, "output");
 	return output;
 }
 

@@ -162,7 +162,7 @@ void sandbox_read_system(struct sandbox *sandbox)
 {
 	static const char *const files[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
 	    "/etc/gai.conf", "/etc/host.conf", "/etc/services", "/etc/protocols", "/etc/ld.so.cache",
-	    "/etc/localtime"};
+	    "/etc/localtime", "/dev/urandom"};
 	static const char *const folders[] = {
 	    "/usr/share/zoneinfo", "/lib", "/lib64", "/usr/lib", "/usr/lib64"};
 	Dl_info library;

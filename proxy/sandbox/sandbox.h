@@ -33,7 +33,7 @@ void sandbox_read_beside(struct sandbox *sandbox, const char *file);
 /* Grants creating, writing, renaming and removing files in the folder of a file, and of its target; if it is
  * a FIFO or a device, writing that alone. "-" is standard output. */
 void sandbox_write_beside(struct sandbox *sandbox, const char *file);
-/* Grants what getaddrinfo(3) and the time zone read. */
+/* Grants what getaddrinfo(3), the time zone and hash tables (random numbers) read. */
 void sandbox_read_system(struct sandbox *sandbox);
 
 /* Drops a sandbox that is not to be entered. */

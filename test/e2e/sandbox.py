@@ -143,6 +143,16 @@ def run_holds_no_capability(scene):
 
 
 @test
+def threads_have_their_names(scene):
+    """Naming a thread from another one takes a file in /proc."""
+    proxy = scene.proxy(upstream=scene.cloud(), keys="workers = 2")
+    tasks = pathlib.Path(f"/proc/{proxy.pid}/task")
+    wanted = ["capture", "deadzone", "output", "worker-1", "worker-2"]
+    until(lambda: sorted((task / "comm").read_text().strip() for task in tasks.iterdir()) == wanted, f"threads {wanted}")
+    proxy.stop()
+
+
+@test
 def root_keeps_the_folders_of_others(scene):
     """Started with sudo in a user's folder, it still makes its captures there."""
     if os.geteuid():
