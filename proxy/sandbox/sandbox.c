@@ -162,11 +162,12 @@ void sandbox_read_system(struct sandbox *sandbox)
 {
 	static const char *const files[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
 	    "/etc/gai.conf", "/etc/host.conf", "/etc/services", "/etc/protocols", "/etc/ld.so.cache",
-	    "/etc/localtime", "/dev/urandom"};
+	    "/etc/localtime"};
 	static const char *const folders[] = {
 	    "/usr/share/zoneinfo", "/lib", "/lib64", "/usr/lib", "/usr/lib64"};
 	Dl_info library;
 
+	grant(sandbox, "/dev/urandom", LANDLOCK_READ);
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
 		char *target = realpath(files[i], NULL);
 

@@ -78,6 +78,8 @@ static void try_files(void)
 	char inside[4096];
 
 	tell_fd("read-passwd", open("/etc/passwd", O_RDONLY));
+	tell_fd("read-device", open("/dev/zero", O_RDONLY));
+	tell_fd("read-random", open("/dev/urandom", O_RDONLY));
 	tell_fd("read-outside", open(path_in("BITE_OUTSIDE", "there"), O_RDONLY));
 	tell_fd("write-outside", open(path_in("BITE_OUTSIDE", "there"), O_WRONLY));
 	tell_fd("create-outside", open(path_in("BITE_OUTSIDE", "new"), O_WRONLY | O_CREAT, 0600));
