@@ -73,7 +73,8 @@ struct command {
 	}
 #define COMMAND_SANDBOX_OPTION                                                                               \
 	{                                                                                                    \
-		0, "no-sandbox", NULL, false, "do not give up what is not needed (seccomp, Landlock)", NULL  \
+		0, "no-sandbox", NULL, false,                                                                \
+		    "run without the sandbox (seccomp, Landlock, no capabilities)", NULL                     \
 	}
 #define COMMAND_BLACKOUT "[rule blackout]"
 
