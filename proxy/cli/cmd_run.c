@@ -215,7 +215,11 @@ static void enter_sandbox(struct run *run)
 	sandbox_write_beside(sandbox, run->json_path);
 	sandbox_write_beside(sandbox, run->junit_path);
 	grant_control(sandbox, &setup->control);
-	sandbox_enter(sandbox, SANDBOX_NETWORK, setup->proxy.is_original ? GATEWAY_CAPABILITIES : 0);
+	if (setup->proxy.is_original)
+		sandbox_keep(sandbox, GATEWAY_CAPABILITIES);
+	if (run->running.gateway)
+		sandbox_signal(sandbox, gateway_helper(run->running.gateway));
+	sandbox_enter(sandbox, SANDBOX_NETWORK);
 }
 
 static int start_run(struct run *run)

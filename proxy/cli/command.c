@@ -325,7 +325,7 @@ void command_enter_sandbox(
 		if (strcmp(inputs[i], "-") != 0)
 			sandbox_read(sandbox, inputs[i]);
 	sandbox_read_system(sandbox);
-	sandbox_enter(sandbox, SANDBOX_FILES, 0);
+	sandbox_enter(sandbox, SANDBOX_FILES);
 }
 
 static void print_usage(const struct command *command, FILE *out)

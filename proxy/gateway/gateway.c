@@ -288,6 +288,11 @@ void gateway_dark_send(struct gateway *gateway)
 
 /* ---- End ---- */
 
+pid_t gateway_helper(const struct gateway *gateway)
+{
+	return gateway->helper;
+}
+
 int gateway_fd(const struct gateway *gateway)
 {
 	return gateway->socket;

@@ -41,6 +41,8 @@ void gateway_pass(struct gateway *gateway);
 void gateway_dark(struct gateway *gateway, const struct darkness *darkness);
 int gateway_dark_fd(const struct gateway *gateway);
 void gateway_dark_send(struct gateway *gateway);
+/* Returns the helper's process: to end one that is stopped takes signals. */
+pid_t gateway_helper(const struct gateway *gateway);
 /* Becomes readable when the helper has ended, or has replied late; gateway_has_ended tells which. */
 int gateway_fd(const struct gateway *gateway);
 bool gateway_has_ended(struct gateway *gateway);

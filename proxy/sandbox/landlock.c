@@ -34,10 +34,8 @@ enum access {
 };
 
 struct ruleset_attributes {
-	uint64_t handled_access, handled_network; /* handled_network: version 4 */
-	uint64_t scoped;                          /* version 6 */
+	uint64_t handled_access;
 };
-#define SCOPED_SIGNALS 2
 
 struct path_attributes {
 	uint64_t allowed_access;
@@ -67,13 +65,11 @@ static uint64_t known_access(long version)
 int landlock_new(void)
 {
 	long version = known_version();
-	struct ruleset_attributes attributes = {
-	    .handled_access = known_access(version), .scoped = version >= 6 ? SCOPED_SIGNALS : 0};
-	size_t size = version >= 6 ? sizeof(attributes) : sizeof(attributes.handled_access);
+	struct ruleset_attributes attributes = {.handled_access = known_access(version)};
 
 	if (!version)
 		return -1;
-	return (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
+	return (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
 }
 
 int landlock_grant(int ruleset, const char *path, enum landlock_right right)

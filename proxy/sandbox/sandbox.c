@@ -38,6 +38,8 @@ struct sandbox {
 	int lacking; /* errno of landlock_new */
 	struct grant *grants;
 	size_t count;
+	uint64_t kept;
+	pid_t child;
 };
 
 struct sandbox *sandbox_new(void)
@@ -185,6 +187,16 @@ void sandbox_read_system(struct sandbox *sandbox)
 		grant_folder_of(sandbox, library.dli_fname, LANDLOCK_READ);
 }
 
+void sandbox_keep(struct sandbox *sandbox, uint64_t capabilities)
+{
+	sandbox->kept |= capabilities;
+}
+
+void sandbox_signal(struct sandbox *sandbox, pid_t child)
+{
+	sandbox->child = child;
+}
+
 /* ---- Entering ---- */
 
 /* As access(2), by the effective capabilities instead of the real user. */
@@ -236,7 +248,7 @@ static void log_lacking(const char *what, int error)
 	log_debug("sandbox: without %s: %s", what, strerror(error));
 }
 
-void sandbox_enter(struct sandbox *sandbox, enum sandbox_use use, uint64_t kept)
+void sandbox_enter(struct sandbox *sandbox, enum sandbox_use use)
 {
 #if defined(WITHOUT_SANDBOX)
 	return sandbox_free(sandbox); /* gcov writes files beside the objects */
@@ -247,11 +259,11 @@ void sandbox_enter(struct sandbox *sandbox, enum sandbox_use use, uint64_t kept)
 	if (needs_others_files(sandbox)) {
 		log_debug(
 		    "sandbox: CAP_DAC_OVERRIDE stays, because a file or folder belongs to another user");
-		kept |= OTHERS_FILES;
+		sandbox->kept |= OTHERS_FILES;
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		log_lacking("no_new_privs", errno);
-	if (privilege_keep(kept))
+	if (privilege_keep(sandbox->kept))
 		log_lacking("dropping capabilities", errno);
 	if (sandbox->ruleset < 0)
 		log_lacking("Landlock", sandbox->lacking);
@@ -259,7 +271,7 @@ void sandbox_enter(struct sandbox *sandbox, enum sandbox_use use, uint64_t kept)
 		log_lacking("Landlock", errno);
 	else
 		hidden_begin();
-	if (seccomp_enforce(use == SANDBOX_NETWORK))
+	if (seccomp_enforce(use == SANDBOX_NETWORK, sandbox->child))
 		log_lacking("seccomp", errno);
 	sandbox->ruleset = -1;
 	sandbox_free(sandbox);

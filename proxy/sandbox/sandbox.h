@@ -14,6 +14,7 @@
 #define PROXY_SANDBOX_SANDBOX_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct sandbox;
 
@@ -38,8 +39,13 @@ void sandbox_read_system(struct sandbox *sandbox);
 
 /* Drops a sandbox that is not to be entered. */
 void sandbox_free(struct sandbox *sandbox);
-/* Enters the sandbox for good, and frees `sandbox`. `kept`: capabilities that stay, a bit for each number. As
- * root, CAP_DAC_OVERRIDE and CAP_FOWNER also stay if a granted file belongs to another user. */
-void sandbox_enter(struct sandbox *sandbox, enum sandbox_use use, uint64_t kept);
+/* Lets capabilities stay, a bit for each number. As root, CAP_DAC_OVERRIDE and CAP_FOWNER stay without being
+ * asked for if a granted file belongs to another user. */
+void sandbox_keep(struct sandbox *sandbox, uint64_t capabilities);
+/* Lets the process send signals to this child. */
+void sandbox_signal(struct sandbox *sandbox, pid_t child);
+
+/* Enters the sandbox for good, and frees `sandbox`. */
+void sandbox_enter(struct sandbox *sandbox, enum sandbox_use use);
 
 #endif

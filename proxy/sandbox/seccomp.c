@@ -48,7 +48,7 @@ static const char *const common_calls[] = {
     "sched_yield", "set_robust_list", "set_tid_address", "sigaltstack", "sigreturn",
     /* the process, and its limits and priority */
     "capget", "getegid", "geteuid", "getgid", "getpid", "getppid", "getpriority", "getrandom", "getrlimit",
-    "getrusage", "getuid", "sysinfo", "times", "ugetrlimit", "uname",
+    "getrusage", "getuid", "sysinfo", "times", "wait4", "ugetrlimit", "uname",
     /* the architecture's own */
     "arch_prctl", "cacheflush", "set_tls"};
 
@@ -59,7 +59,7 @@ static const char *const network_calls[] = {"accept", "accept4", "bind", "connec
 #if defined(__SANITIZE_ADDRESS__)
 /* The search for leaks stops all threads, by ptrace from a process that shares the memory. */
 static const char *const sanitizer_calls[] = {
-    "clone", "kill", "mmap", "mprotect", "open", "openat", "prctl", "ptrace", "tgkill", "wait4"};
+    "clone", "mmap", "mprotect", "open", "openat", "prctl", "ptrace"};
 #else
 static const char *const sanitizer_calls[] = {NULL};
 #endif
@@ -119,7 +119,8 @@ static void allow_memory(struct filter *filter, int number)
 		allow_if(filter, number, has(2, PROT_WRITE | PROT_EXEC, protections[i]));
 }
 
-static void allow_threads(struct filter *filter)
+/* `child`: a process that may be signalled, too; 0: none. */
+static void allow_threads(struct filter *filter, pid_t child)
 {
 	uint64_t self = (uint64_t)getpid();
 
@@ -128,6 +129,8 @@ static void allow_threads(struct filter *filter)
 	add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), NULL, 0);
 	allow_if(filter, SCMP_SYS(tgkill), has(0, WHOLE, self));
 	allow_if(filter, SCMP_SYS(kill), has(0, WHOLE, self));
+	if (child)
+		allow_if(filter, SCMP_SYS(kill), has(0, WHOLE, (uint64_t)child));
 	for (size_t i = 0; i < sizeof(allowed_prctls) / sizeof(*allowed_prctls); i++)
 		allow_if(filter, SCMP_SYS(prctl), has(0, WHOLE, (uint64_t)allowed_prctls[i]));
 	for (size_t i = 0; i < sizeof(allowed_ioctls) / sizeof(*allowed_ioctls); i++)
@@ -180,7 +183,7 @@ static void allow_own_limits(struct filter *filter)
 	allow_if_both(filter, SCMP_SYS(setpriority), has(0, WHOLE, PRIO_PROCESS), has(1, WHOLE, 0));
 }
 
-static void fill(struct filter *filter, bool network)
+static void fill(struct filter *filter, bool network, pid_t child)
 {
 	allow_all(filter, common_calls, sizeof(common_calls) / sizeof(*common_calls));
 	allow_all(filter, sanitizer_calls, sizeof(sanitizer_calls) / sizeof(*sanitizer_calls));
@@ -192,7 +195,7 @@ static void fill(struct filter *filter, bool network)
 	allow_descriptors(filter, SCMP_SYS(fcntl));
 	allow_descriptors(filter, SCMP_SYS(fcntl64));
 	allow_own_limits(filter);
-	allow_threads(filter);
+	allow_threads(filter, child);
 	if (network)
 		allow_sockets(filter);
 }
@@ -215,7 +218,7 @@ static void lack_newer_calls(struct filter *filter)
 			add(filter, SCMP_ACT_ERRNO(ENOSYS), number, NULL, 0);
 }
 
-int seccomp_enforce(bool network)
+int seccomp_enforce(bool network, pid_t child)
 {
 	struct filter filter = {.context = seccomp_init(SCMP_ACT_ERRNO(EPERM))};
 
@@ -229,7 +232,7 @@ int seccomp_enforce(bool network)
 	seccomp_attr_set(filter.context, SCMP_FLTATR_CTL_SSB, 1);
 	seccomp_attr_set(filter.context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	seccomp_attr_set(filter.context, SCMP_FLTATR_API_SYSRAWRC, 1); /* errno as the kernel set it */
-	fill(&filter, network);
+	fill(&filter, network, child);
 	lack_newer_calls(&filter);
 	if (!filter.failed)
 		filter.failed = seccomp_load(filter.context);
@@ -239,9 +242,10 @@ int seccomp_enforce(bool network)
 }
 
 #else
-int seccomp_enforce(bool network)
+int seccomp_enforce(bool network, pid_t child)
 {
 	(void)network;
+	(void)child;
 	errno = ENOSYS;
 	return -1;
 }

@@ -4,11 +4,12 @@
 #define PROXY_SANDBOX_SECCOMP_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Allows what reading, writing, waiting and threads need, and with `network` sockets of the families INET,
  * INET6 and UNIX (no raw ones) and NETLINK_ROUTE. All else fails with EPERM, or with ENOSYS if the call is
- * newer than this list, so that the C library falls back. Needs no_new_privs. Returns 0, or -1 with errno
- * set; ENOSYS: built without libseccomp. */
-int seccomp_enforce(bool network);
+ * newer than this list, so that the C library falls back. Signals go to this process and to `child` (0: none)
+ * alone. Needs no_new_privs. Returns 0, or -1 with errno set; ENOSYS: built without libseccomp. */
+int seccomp_enforce(bool network, pid_t child);
 
 #endif
