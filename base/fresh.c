@@ -65,13 +65,10 @@ static int create(const char *path, int flags, mode_t mode)
 /* Opens a file without a name (O_TMPFILE) in the folder of `target`. */
 static int open_unnamed(const char *target, mode_t mode)
 {
-	const char *slash = strrchr(target, '/');
-	char *folder = slash ? memory_text(target, (size_t)(slash + (slash == target) - target))
-	                     : memory_text(".", 1);
-	int fd = create(folder, O_WRONLY | O_TMPFILE, mode);
+	char folder[PATH_MAX];
 
-	free(folder);
-	return fd;
+	text_folder(target, folder, sizeof(folder));
+	return create(folder, O_WRONLY | O_TMPFILE, mode);
 }
 
 /* Opens a file with a temporary name next to fresh->target, for file systems without O_TMPFILE. */

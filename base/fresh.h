@@ -24,7 +24,7 @@ struct fresh {
 	bool direct;
 };
 
-/* As mode: that of the file that is replaced, or else what the umask leaves of 0666. */
+/* A mode: keep the permissions of the file being replaced; a new file gets 0666 less the umask. */
 #define FRESH_DEFAULT 0
 
 /* `mode`: the permissions, whatever the umask; without those to execute. Returns 0, or -1 and sets *error and

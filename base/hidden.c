@@ -4,9 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/text.h"
 
 static bool is_confined;
 
@@ -19,14 +20,12 @@ void hidden_begin(void)
  * with errno set, or -1 with errno 0 if access(2) does not grant it either. */
 static int try_writing(const char *path)
 {
-	const char *slash = strrchr(path, '/');
 	char folder[PATH_MAX];
 
 	if (access(path, F_OK) == 0)
 		return access(path, W_OK) == 0 ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 		                               : (errno = 0, -1);
-	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + (slash == path)) : 1,
-	    slash ? path : ".");
+	text_folder(path, folder, sizeof(folder));
 	return access(folder, W_OK | X_OK) == 0 ? open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600)
 	                                        : (errno = 0, -1);
 }

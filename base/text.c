@@ -252,3 +252,20 @@ const char *text_nearest(const char *written, const char *const *names, size_t c
 	}
 	return nearest;
 }
+
+bool text_ends_with(const char *text, const char *end)
+{
+	size_t size = strlen(text), end_size = strlen(end);
+
+	return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
+void text_folder(const char *path, char *folder, size_t cap)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash)
+		snprintf(folder, cap, "%.*s", (int)(slash - path) + (slash == path), path);
+	else
+		snprintf(folder, cap, ".");
+}

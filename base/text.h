@@ -48,4 +48,8 @@ int text_hex_digit(char c);
 /* Returns the member of `names` that is nearest to `written` by edit distance, or NULL if none is near. */
 const char *text_nearest(const char *written, const char *const *names, size_t count);
 
+bool text_ends_with(const char *text, const char *end);
+/* Stores the folder of a path, cut if it does not fit: "." for "a", "/" for "/a". */
+void text_folder(const char *path, char *folder, size_t cap);
+
 #endif

@@ -14,6 +14,7 @@
 #include "base/fresh.h"
 #include "base/hidden.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 #define CHUNK ((size_t)256 << 10) /* bytes copied at a time */
 #define RESERVE_SPARE ((size_t)4) /* temporary files for compressed inputs that are not called so */
@@ -67,19 +68,12 @@ static int *reserved;
 static size_t reserved_count;
 static int reserve_error; /* errno of the first that could not be opened */
 
-static bool ends_with(const char *name, const char *ending)
-{
-	size_t size = strlen(name), length = strlen(ending);
-
-	return size > length && strcmp(name + size - length, ending) == 0;
-}
-
 /* Returns whether an input will likely be copied; its bytes are not looked at. */
 static bool looks_copied(const char *path)
 {
 	struct stat st;
 
-	return strcmp(path, "-") == 0 || ends_with(path, ".gz") || ends_with(path, ".zst") ||
+	return strcmp(path, "-") == 0 || text_ends_with(path, ".gz") || text_ends_with(path, ".zst") ||
 	       (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
 }
 

@@ -19,7 +19,7 @@
 struct followed_file {
 	char *path;
 	off_t at;     /* bytes read, up to the end of a line */
-	bool refused; /* it could not be opened, and that is told */
+	bool refused; /* opening it failed, and this has been reported */
 };
 
 struct line {

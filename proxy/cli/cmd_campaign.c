@@ -759,7 +759,7 @@ static int run(const struct command_line *line)
 	int status;
 
 	open_standard_files();
-	/* What the service manager asks of this process is not for the proxies and tests that it starts. */
+	/* Keep proxies and tests from reporting to the service manager. */
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_USEC");
 	unsetenv("WATCHDOG_PID");

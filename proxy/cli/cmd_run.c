@@ -191,7 +191,7 @@ static void grant_file(void *user, const char *path)
 	sandbox_read_beside(user, path);
 }
 
-/* Grants the folders of control sockets, where they are made and removed. */
+/* Allows creating and removing the control sockets. */
 static void grant_control(struct sandbox *sandbox, const struct control_settings *control)
 {
 	struct endpoint endpoint;
@@ -255,7 +255,7 @@ static int start_run(struct run *run)
 		log_error("%s", error.text);
 		return EXIT_FAILED;
 	}
-	/* Threads have what the first one has when they start. */
+	/* The sandbox applies to threads started from here on. */
 	if (run->is_sandboxed)
 		enter_sandbox(run);
 	log_start();

@@ -290,7 +290,7 @@ static int read_token(struct request *request, const char *path)
 	return EXIT_USAGE;
 }
 
-/* Where to connect, and the file with the token: from the command line, or else from the ini file of -c. */
+/* The address to connect to and the token file, from the command line or else from the ini file of -c. */
 struct way_in {
 	struct setup *setup; /* NULL: no -c */
 	struct names *names;

@@ -200,13 +200,6 @@ static int parse_short_option(struct command_line *line, int count, char **words
 	return 0;
 }
 
-static bool ends_with(const char *word, const char *end)
-{
-	size_t size = strlen(word), end_size = strlen(end);
-
-	return size >= end_size && strcmp(word + size - end_size, end) == 0;
-}
-
 /* Reports an argument that lacks its option, or a setting that the shell has split. */
 static int misplaced_argument_error(const struct command *command, const char *word)
 {
@@ -214,7 +207,7 @@ static int misplaced_argument_error(const struct command *command, const char *w
 	bool is_capture = false;
 
 	for (size_t i = 0; i < sizeof(captures) / sizeof(*captures); i++)
-		is_capture |= ends_with(word, captures[i]);
+		is_capture |= text_ends_with(word, captures[i]);
 	if (strchr(word, ']') || strcmp(word, "=") == 0)
 		log_error("%s: unexpected argument `%s`: quote the whole setting, --set \"[link default] "
 		          "loss = 5%%\"",

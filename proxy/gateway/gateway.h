@@ -14,7 +14,7 @@
 
 struct gateway;
 
-/* What the relay needs for its transparent sockets, a bit for each capability. */
+/* The capabilities that transparent sockets require, one bit each. */
 #define GATEWAY_CAPABILITIES (UINT64_C(1) << CAP_NET_RAW | UINT64_C(1) << CAP_NET_BIND_SERVICE)
 
 /* Checks what [gateway] needs, and starts the helper process; call it before any thread starts. If something
@@ -41,7 +41,7 @@ void gateway_pass(struct gateway *gateway);
 void gateway_dark(struct gateway *gateway, const struct darkness *darkness);
 int gateway_dark_fd(const struct gateway *gateway);
 void gateway_dark_send(struct gateway *gateway);
-/* Returns the helper's process: to end one that is stopped takes signals. */
+/* Returns the helper's process id, for signals: a stopped helper does not end by itself. */
 pid_t gateway_helper(const struct gateway *gateway);
 /* Becomes readable when the helper has ended, or has replied late; gateway_has_ended tells which. */
 int gateway_fd(const struct gateway *gateway);

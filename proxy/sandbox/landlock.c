@@ -47,35 +47,29 @@ static const uint64_t granted[] = {[LANDLOCK_READ] = ACCESS_READ_FILE | ACCESS_R
                        ACCESS_MAKE_REG | ACCESS_MAKE_SOCK | ACCESS_REMOVE_FILE | ACCESS_REFER,
     [LANDLOCK_APPEND] = ACCESS_WRITE_FILE | ACCESS_TRUNCATE};
 
-/* Returns the version of the kernel's interface; 0, with errno set, if it has no Landlock. */
-static long known_version(void)
+/* Returns all rights that this kernel can withhold; 0, with errno set, if it has no Landlock. */
+static uint64_t known_access(void)
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
 
-	return version < 1 ? 0 : version;
-}
-
-/* Returns all rights that this version can withhold. */
-static uint64_t known_access(long version)
-{
+	if (version < 1)
+		return 0;
 	return (ACCESS_REFER - 1) | (version >= 2 ? ACCESS_REFER : 0) | (version >= 3 ? ACCESS_TRUNCATE : 0) |
 	       (version >= 5 ? ACCESS_IOCTL_DEV : 0);
 }
 
 int landlock_new(void)
 {
-	long version = known_version();
-	struct ruleset_attributes attributes = {.handled_access = known_access(version)};
+	struct ruleset_attributes attributes = {.handled_access = known_access()};
 
-	if (!version)
+	if (!attributes.handled_access)
 		return -1;
 	return (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
 }
 
 int landlock_grant(int ruleset, const char *path, enum landlock_right right)
 {
-	struct path_attributes attributes = {
-	    .allowed_access = granted[right] & known_access(known_version())};
+	struct path_attributes attributes = {.allowed_access = granted[right] & known_access()};
 	struct stat st;
 	int status;
 

@@ -16,7 +16,8 @@ enum landlock_right {
 /* Returns a ruleset that grants nothing, a descriptor; or -1, with errno set, if the kernel has no Landlock.
  */
 int landlock_new(void);
-/* Grants a right to what `path` leads to. Does nothing if there is no such file: whoever opens it is told so.
+/* Grants a right to what `path` leads to. Does nothing if there is no such file: opening it later
+ * fails with its own error.
  * Returns 0, or -1 with errno set. */
 int landlock_grant(int ruleset, const char *path, enum landlock_right right);
 /* Puts the ruleset in force, for good, and closes it. Needs no_new_privs. Returns 0, or -1 with errno set. */

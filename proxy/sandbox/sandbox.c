@@ -19,10 +19,15 @@
 
 #include "base/hidden.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "proxy/run/log.h"
 #include "proxy/sandbox/landlock.h"
 #include "proxy/sandbox/privilege.h"
 #include "proxy/sandbox/seccomp.h"
+
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
 
 /* What lets root act on the files of others. */
 #define OTHERS_FILES                                                                                         \
@@ -79,22 +84,16 @@ static void grant(struct sandbox *sandbox, const char *path, enum landlock_right
  * the root: the folder may be made later, or its name depend on the time. */
 static void grant_folder_of(struct sandbox *sandbox, const char *file, enum landlock_right right)
 {
-	char *folder = memory_text(file, strlen(file)), *slash = strrchr(folder, '/');
+	char folder[PATH_MAX], above[PATH_MAX];
+	bool is_own = true;
 
-	if (!slash) {
-		grant(sandbox, ".", right);
-	} else if (slash == folder) {
-		grant(sandbox, "/", right);
-	} else {
-		do
-			*slash = '\0';
-		while (access(folder, F_OK) && (slash = strrchr(folder, '/')) && slash != folder);
-		if (access(folder, F_OK) == 0)
-			grant(sandbox, folder, right);
-		else if (file[0] != '/')
-			grant(sandbox, ".", right);
+	text_folder(file, folder, sizeof(folder));
+	for (; access(folder, F_OK) && strcmp(folder, "/") != 0 && strcmp(folder, ".") != 0; is_own = false) {
+		text_folder(folder, above, sizeof(above));
+		memcpy(folder, above, sizeof(folder));
 	}
-	free(folder);
+	if (is_own || strcmp(folder, "/") != 0)
+		grant(sandbox, folder, right);
 }
 
 /* Returns whether the path leads to something that is no regular file, and so has no name to be replaced. */
@@ -202,21 +201,16 @@ void sandbox_signal(struct sandbox *sandbox, pid_t child)
 /* As access(2), by the effective capabilities instead of the real user. */
 static bool is_accessible(const char *path, int mode)
 {
-#ifndef SYS_faccessat2
-#define SYS_faccessat2 439
-#endif
 	return syscall(SYS_faccessat2, AT_FDCWD, path, mode, AT_EACCESS) == 0;
 }
 
 /* Returns whether a file of another user lies in a folder where only its owner may replace it (sticky). */
 static bool is_kept_by_another(const char *path)
 {
-	const char *slash = strrchr(path, '/');
 	char folder[PATH_MAX];
 	struct stat of_file, of_folder;
 
-	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + (slash == path)) : 1,
-	    slash ? path : ".");
+	text_folder(path, folder, sizeof(folder));
 	return lstat(path, &of_file) == 0 && stat(folder, &of_folder) == 0 && of_folder.st_mode & S_ISVTX &&
 	       of_file.st_uid != geteuid() && of_folder.st_uid != geteuid();
 }

@@ -9,13 +9,11 @@ sessions are rebound, moved between links and darkened.
     python3 test/bench/soak.py [MINUTES]
 """
 
-import http.client
 import itertools
 import json
 import os
 import pathlib
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,6 +22,7 @@ import time
 
 import bench
 from rig import MEMORY, Network, Proxy, figures, load, load_words, pin
+from api import Unix  # of test/e2e, which rig adds to the path
 
 STEP = 5.0        # seconds between two looks at memory
 PAUSE = 0.5       # seconds between two things that are done to the run
@@ -63,22 +62,9 @@ listen = unix:@CONTROL
 """
 
 
-class Api(http.client.HTTPConnection):
-    """One request over the run's Unix socket."""
-
-    def __init__(self, path):
-        super().__init__("localhost", timeout=60)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(60)
-        self.sock.connect(str(self.path))
-
-
 def ask(path, method, route, body=None):
-    """Gives the answer's status and bytes."""
-    api = Api(path)
+    """One request over the run's Unix socket: the answer's status and bytes."""
+    api = Unix(str(path))
     try:
         api.request(method, route, body=json.dumps(body) if body else None, headers={"Content-Type": "application/json"})
         answer = api.getresponse()
