@@ -22,7 +22,7 @@ import time
 
 import bench
 from rig import MEMORY, Network, Proxy, figures, load, load_words, pin
-from api import Unix  # of test/e2e, which rig adds to the path
+from sockets import HttpOverUnix  # of test/e2e, which rig adds to the path
 
 STEP = 5.0        # seconds between two looks at memory
 PAUSE = 0.5       # seconds between two things that are done to the run
@@ -64,7 +64,7 @@ listen = unix:@CONTROL
 
 def ask(path, method, route, body=None):
     """One request over the run's Unix socket: the answer's status and bytes."""
-    api = Unix(str(path))
+    api = HttpOverUnix(str(path))
     try:
         api.request(method, route, body=json.dumps(body) if body else None, headers={"Content-Type": "application/json"})
         answer = api.getresponse()

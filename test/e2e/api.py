@@ -5,21 +5,11 @@ import contextlib
 import http.client
 import json
 import re
-import socket
 
 import harness as h
+from sockets import HttpOverUnix
 
 JSON = {"Content-Type": "application/json"}
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=h.PATIENCE)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
 
 
 class Api:
@@ -33,7 +23,7 @@ class Api:
             self.port = int(port)
 
     def connection(self):
-        return Unix(self.path) if self.path else http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=h.PATIENCE)
+        return HttpOverUnix(self.path) if self.path else http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=h.PATIENCE)
 
     def ask(self, method, path, body=None, headers=None, raw=False):
         """(status, what came back as JSON)"""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""UDP at both ends of the proxy: servers (Cloud) and sockets (Device) that see the TOS byte."""
+"""UDP at both ends of the proxy: servers (Cloud) and sockets (Device) that see the TOS byte; HTTP over a Unix socket."""
 
 import contextlib
+import http.client
 import select
 import socket
 import struct
@@ -9,6 +10,18 @@ import threading
 import time
 
 from checks import PATIENCE, Failure, check
+
+
+class HttpOverUnix(http.client.HTTPConnection):
+    """A connection of http.client to a Unix socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=PATIENCE)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
 
 
 def parse_target(target):
