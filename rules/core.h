@@ -6,13 +6,13 @@
  * capture.
  *
  *   core_advance(now)      runs everything due up to `now`, in order
- *   core_session(…)        finds or opens the session of a device
+ *   core_session(…)        finds or opens the session of a device, or refuses the device
  *   core_arrive(…)         judges one datagram and fills its verdict
  *   core_next(&outcome)    returns the next thing the caller must do: send, record as unsent, log an event
  *   core_sent / core_failed / core_release    report the result; the datagram belongs to the core again
  *   core_due()             returns when to call core_advance next
  *
- * Take all outcomes before the next core_session: opening a session may end another one, and its pending
+ * Take all outcomes before the next core_admit: opening a session may end another one, and its pending
  * sends would count as dropped. The outcomes of one call are in order of time.
  *
  * A datagram without delay is among the outcomes after its core_arrive or, if others are due before it,
@@ -113,19 +113,26 @@ void core_change_free(struct core_change *change);
 void core_reload(struct core *core, const struct config *config, const struct core_limits *limits,
     const struct entrance *entrances, ns_t now);
 
-/* Finds the session of a device at an entrance, or opens one. Returns NULL (and sets *opened to false) if no
- * session can be opened; core_refusal then returns the reason, REASON_MAX_SESSIONS or REASON_OVERLOAD. */
-struct session *core_session(struct core *core, unsigned entrance, const struct entrance *where,
-    const struct address *device, ns_t now, bool *opened);
 /* Returns the open session of a device at an entrance, or NULL. */
 struct session *core_find(const struct core *core, unsigned entrance, const struct address *device);
-enum reason core_refusal(const struct core *core);
-/* Loop protection: proxies that forward to one another would open sessions without end, each with the same
- * datagram. Returns false once CORE_OPENED_ALIKE sessions per second from one address have begun with this
- * datagram. In real time, call it before core_session opens a session. */
-#define CORE_OPENED_ALIKE 1000
-bool core_may_open(
-    struct core *core, const struct address *device, const uint8_t *bytes, size_t size, ns_t now);
+enum admission {
+	ADMISSION_KNOWN,  /* the device has a session */
+	ADMISSION_OPENED, /* a session was opened */
+	ADMISSION_MOVED,  /* `[device] follow_cid`: it continues a session from another address */
+	/* It is refused, because … */
+	ADMISSION_FULL, /* … max_sessions is reached, and no session may be evicted */
+	ADMISSION_LOOP, /* … too many sessions have begun with this datagram: proxies lead to each other */
+	ADMISSION_NO_MEMORY
+};
+/* Finds or opens a session for a device that has none at this entrance (core_find), and has sent `arrival`.
+ * Returns NULL if the device is refused. */
+struct session *core_admit(struct core *core, unsigned entrance, const struct entrance *where,
+    const struct address *device, const struct arrival *arrival, enum admission *admission);
+/* core_find and, if there is no session, core_admit. */
+struct session *core_session(struct core *core, unsigned entrance, const struct entrance *where,
+    const struct address *device, const struct arrival *arrival, enum admission *admission);
+/* Returns the reason of a refusal, for core_refuse. */
+enum reason admission_reason(enum admission admission);
 /* Prefetches the sessions of the devices whose datagrams will be judged next. Stores the session that each
  * device has, or NULL, in `sessions`. Returns false, without storing anything, if there are too few sessions
  * for prefetching to pay. */
@@ -135,11 +142,6 @@ bool core_prefetch_batch(const struct core *core, const unsigned *entrances,
 /* Prefetches a session whose next datagram comes from its cloud. */
 void core_prefetch_session(const struct session *session);
 bool core_should_prefetch(const struct core *core);
-/* `[device] follow_cid`: if a datagram from an unknown address carries the connection ID of a known session
- * and a record number above all seen there, moves that session to the new address and returns it; else
- * returns NULL. Call it before core_session. */
-struct session *core_follow(
-    struct core *core, unsigned entrance, const struct address *device, const struct arrival *arrival);
 /* Restarts the session's idle time, since `arrival` came from its device or cloud. core_arrive does this
  * itself. */
 void core_session_touch(struct core *core, struct session *session, const struct arrival *arrival);

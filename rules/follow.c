@@ -166,7 +166,7 @@ static struct session *find_newer(
 	return NULL;
 }
 
-struct session *core_follow(
+struct session *follow_device(
     struct core *core, unsigned entrance, const struct address *device, const struct arrival *arrival)
 {
 	struct dtls_session no_hellos;
@@ -174,8 +174,7 @@ struct session *core_follow(
 	struct session *session;
 	char text[ADDRESS_TEXT_SIZE];
 
-	if (!core->follow || arrival->size < HEADER_TO_CID + HEADER_BEHIND ||
-	    session_find(core, entrance, device))
+	if (!core->follow || arrival->way != WAY_UP || arrival->size < HEADER_TO_CID + HEADER_BEHIND)
 		return NULL;
 	dtls_init(&no_hellos);
 	dtls_parse(&no_hellos, WAY_UP, arrival->bytes, arrival->size, &peek);

@@ -2,11 +2,18 @@
 /*
  * inside: declarations shared by the files of the core:
  *
- *   core.c     memory, outcomes, accounts, time         path.c     the way before, across and after the link
- *   session.c  opens, finds and ends sessions           gather.c   permute groups and packs
- *   judge.c    arrival of a datagram                    timer.c    timers and timed rules
- *   act.c      actions of rules                         reload.c   change of configuration
- *   live.c     live commands                            follow.c   follow_cid
+ *   core.c           memory, outcomes, accounts, time
+ *   admission.c      which session a datagram's device gets
+ *   session.c        opens and ends sessions; session_table.c finds and lists them
+ *   follow.c         follow_cid
+ *   judge.c          arrival of a datagram: its rules, its verdict
+ *   act.c            actions on the datagram; act_session.c those that need none
+ *   count.c          which rules fired, and how often
+ *   gather.c         permute groups and packs
+ *   path.c           the way before, across and after the link
+ *   timer.c          timers and timed rules
+ *   live.c           live commands
+ *   reload.c         change of configuration
  *
  *   core_arrive ─ judge ─┬─ dropped
  *                        └─ gather (permute, pack) ── path_enter ── blackout hold ── link ── schedule
@@ -64,8 +71,7 @@ struct core {
 	ns_t asked;         /* argument of the latest core_advance */
 	unsigned rule_runs; /* timed rules run since then */
 	struct reserve reserve;
-	enum reason refusal; /* why the latest core_session failed */
-	bool out_of_memory;  /* something was refused or skipped because an allocation failed */
+	bool out_of_memory; /* something was refused or skipped because an allocation failed */
 	struct pool *pool;
 	struct schedule *schedule;
 	struct shared *shared;
@@ -155,13 +161,23 @@ void core_dropped(struct core *core, struct session_way *way, enum reason reason
 /* follow.c */
 /* Learns connection IDs and record numbers from a datagram of the session's device. */
 void follow_see(struct core *core, struct session *session, const struct arrival *arrival);
+/* If a datagram from a device without a session carries the connection ID of a session, and a record number
+ * above all seen there, moves that session to the device's address and returns it; else returns NULL. */
+struct session *follow_device(
+    struct core *core, unsigned entrance, const struct address *device, const struct arrival *arrival);
 void follow_forget(struct core *core, struct session *session);
 void follow_free(struct core *core);
 
-/* session.c */
-struct session *session_find(const struct core *core, unsigned entrance, const struct address *device);
+/* session_table.c */
+void session_table_add(struct core *core, struct session *session);
+void session_table_remove(struct core *core, struct session *session);
 /* Changes the session's device address to one that no session has. */
 void session_move(struct core *core, struct session *session, const struct address *device);
+
+/* session.c */
+/* Returns NULL if out of memory. The caller has reserved room among max_sessions (shared_enter). */
+struct session *session_open(struct core *core, unsigned entrance, const struct entrance *where,
+    const struct address *device, ns_t now);
 /* Returns fresh states for the rules of `config` that apply to a session of this section and number, in file
  * order; NULL if out of memory or if there are none (then *count is 0). */
 struct rule_state *session_rules_new(
@@ -175,7 +191,7 @@ void session_recent_forget(struct core *core, struct session_way *way);
 void session_each_check(struct core *core, const struct session *session);
 void core_session_end(struct core *core, struct session *session, enum session_end end, ns_t now);
 
-/* act.c */
+/* act_session.c */
 /* Whether an action is for one session, or for all of a device. */
 enum reach { REACH_SESSION, REACH_DEVICE };
 /* Carries out an action that needs no datagram, for one session. `by` is the requester's name. */
@@ -184,11 +200,6 @@ void act_on_session(struct core *core, struct session *session, const struct act
 /* The same for all sessions of a device, and those that it opens later. */
 void act_on_station(struct core *core, struct station *station, const struct action *action, uint32_t by,
     ns_t now, size_t index, struct draw draw);
-/* Counts a firing: of one session, of a station if `session` is NULL, or of all if both are. */
-void act_rule_fired(
-    struct core *core, struct session *session, struct station *station, struct rule_state *state, ns_t now);
-/* Counts a firing by a live command, for a session or, if NULL, for all. */
-void act_rule_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now);
 void standing_action_add(struct core *core, struct standing_action standing);
 /* Carries out `filter` for every session that it concerns, and remembers it for later ones. Returns the
  * number of current sessions concerned. */
@@ -196,10 +207,18 @@ size_t act_on_all(struct core *core, const struct standing_action *filter, struc
 bool standing_action_concerns(
     const struct core *core, const struct standing_action *standing, const struct session *session);
 struct standing_action standing_action_of(const struct rule *rule, size_t index);
+
+/* count.c */
 /* Returns the state that holds a rule's counts: the session's own, its station's (scope = device), or the
  * shared one (scope = all). */
-struct rule_state *act_state(struct core *core, struct session *session, struct rule_state *own);
+struct rule_state *count_state(struct core *core, struct session *session, struct rule_state *own);
+/* Counts a firing: of one session, of a station if `session` is NULL, or of all if both are. */
+void count_fired(
+    struct core *core, struct session *session, struct station *station, struct rule_state *state, ns_t now);
+/* Counts a firing by a live command, for a session or, if NULL, for all. */
+void count_fired_outside(struct core *core, struct session *session, const struct rule *rule, ns_t now);
 
+/* act.c */
 /* A datagram that is being judged. */
 struct judgement {
 	struct core *core;

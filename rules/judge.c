@@ -28,7 +28,7 @@ static void apply_rules(struct judgement *j)
 
 	for (size_t i = 0; i < session->rule_count; i++) {
 		struct rule_state *own = &session->rules[i];
-		struct rule_state *state = act_state(j->core, session, own);
+		struct rule_state *state = count_state(j->core, session, own);
 		const struct rule *rule = own->rule;
 		struct draw draw;
 		bool acted = false;
@@ -45,7 +45,7 @@ static void apply_rules(struct judgement *j)
 		if (!acted)
 			continue;
 		verdict_by(j->verdict, rule->id);
-		act_rule_fired(j->core, session, NULL, state, j->input->now);
+		count_fired(j->core, session, NULL, state, j->input->now);
 	}
 }
 

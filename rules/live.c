@@ -99,7 +99,7 @@ size_t core_live_fire(struct core *core, unsigned index, const struct live_targe
 		count = act_live(core, &filter, target, draw, now);
 	}
 	if (count || target->whom == LIVE_ALL)
-		act_rule_fired_outside(core, find_target(core, target), rule, now);
+		count_fired_outside(core, find_target(core, target), rule, now);
 	if (target->echo && (count || target->whom == LIVE_ALL))
 		core->totals[index].fired--; /* another core has already counted this firing */
 	return count;

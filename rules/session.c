@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * session: opens, finds, moves and ends sessions.
+ * session: opens, ends and frees sessions.
  *
- * Live sessions are in a hash table by entrance and device address, in a list by age and, until the cloud has
- * answered, in a list by silence, from which max_sessions evicts. An ended session leaves all three at once;
- * it is freed when its last reference is dropped.
+ * An open session is in the tables of session_table.c. One that ends leaves them at once, and its accounts
+ * are settled; it is freed when its last reference is dropped.
  */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cache.h"
 #include "rules/inside.h"
 
 #define EACH_MAX 1000
-#define PREFETCH_MIN 256 /* sessions; so few stay in the cache by themselves */
 
 /* ---- Rarely used state of a way ---- */
 
@@ -80,134 +77,6 @@ static void free_way_extra(struct session_way *way)
 }
 
 /* ---- Sessions ---- */
-
-static size_t hash_of(const struct core *core, unsigned entrance, const struct address *device)
-{
-	return (address_hash(device) ^ chance_mix(entrance)) & (core->hash_size - 1);
-}
-
-/* Finds the session of a device in a hash chain. */
-static struct session *chain_find(struct session *session, unsigned entrance, const struct address *device)
-{
-	while (session && !(session->entrance == entrance && address_equal(&session->device, device)))
-		session = session->hash_next;
-	return session;
-}
-
-struct session *session_find(const struct core *core, unsigned entrance, const struct address *device)
-{
-	return chain_find(core->hash[hash_of(core, entrance, device)], entrance, device);
-}
-
-bool core_should_prefetch(const struct core *core)
-{
-	return core->session_count >= PREFETCH_MIN;
-}
-
-static inline void prefetch_sessions(const struct session *session, enum way way)
-{
-	size_t way_start = offsetof(struct session, ways) + way * sizeof(struct session_way);
-	size_t link = offsetof(struct session, first_link);
-	size_t links = link + offsetof(struct link_state, ways) + way * sizeof(struct link_way_state);
-
-	cache_prefetch(session, 0, offsetof(struct session, ways));
-	cache_prefetch(session, way_start, way_start + sizeof(struct session_way));
-	cache_prefetch(session, link, link + offsetof(struct link_state, ways));
-	cache_prefetch(session, links, links + offsetof(struct link_way_state, awake));
-}
-
-void core_prefetch_session(const struct session *session)
-{
-	prefetch_sessions(session, WAY_DOWN);
-}
-
-/* Prefetches in passes (bucket, session, list neighbours), so that each pass hits the cache lines that the
- * previous one requested. */
-bool core_prefetch_batch(const struct core *core, const unsigned *entrances,
-    const struct address *const *devices, struct session **sessions, size_t count)
-{
-	size_t at[CORE_PREFETCH_MAX];
-
-	if (!core_should_prefetch(core))
-		return false;
-	assert(count <= CORE_PREFETCH_MAX);
-	for (size_t i = 0; i < count; i++) {
-		at[i] = hash_of(core, entrances[i], devices[i]);
-		__builtin_prefetch(&core->hash[at[i]]);
-	}
-	for (size_t i = 0; i < count; i++) {
-		sessions[i] = core->hash[at[i]];
-		if (sessions[i])
-			__builtin_prefetch(sessions[i]);
-	}
-	for (size_t i = 0; i < count; i++) {
-		sessions[i] = chain_find(sessions[i], entrances[i], devices[i]);
-		if (sessions[i])
-			prefetch_sessions(sessions[i], WAY_UP);
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (!sessions[i])
-			continue;
-		if (sessions[i]->silent_listed && sessions[i]->silent_older)
-			__builtin_prefetch(sessions[i]->silent_older, 1);
-		if (sessions[i]->silent_listed && sessions[i]->silent_newer)
-			__builtin_prefetch(sessions[i]->silent_newer, 1);
-	}
-	return true;
-}
-
-struct session *core_find(const struct core *core, unsigned entrance, const struct address *device)
-{
-	return session_find(core, entrance, device);
-}
-
-static void hash_grow(struct core *core)
-{
-	struct session **hash = calloc(2 * core->hash_size, sizeof(struct session *));
-
-	if (!hash)
-		return;
-	free(core->hash);
-	core->hash = hash;
-	core->hash_size *= 2;
-	for (struct session *s = core->oldest; s; s = s->newer) {
-		size_t at = hash_of(core, s->entrance, &s->device);
-
-		s->hash_next = core->hash[at];
-		core->hash[at] = s;
-	}
-}
-
-static void hash_remove(struct core *core, struct session *session)
-{
-	struct session **link = &core->hash[hash_of(core, session->entrance, &session->device)];
-
-	while (*link != session)
-		link = &(*link)->hash_next;
-	*link = session->hash_next;
-}
-
-static void hash_add(struct core *core, struct session *session)
-{
-	size_t at = hash_of(core, session->entrance, &session->device);
-
-	session->hash_next = core->hash[at];
-	core->hash[at] = session;
-}
-
-static void silent_remove(struct core *core, struct session *session)
-{
-	if (!session->silent_listed)
-		return;
-	list_remove(core->silent_oldest, core->silent_newest, session, silent_older, silent_newer);
-	session->silent_listed = false;
-}
-
-static void silent_append(struct core *core, struct session *session)
-{
-	list_append(core->silent_oldest, core->silent_newest, session, silent_older, silent_newer);
-	session->silent_listed = true;
-}
 
 struct link_state *core_link_state(struct core *core, struct session *session, const struct link *link)
 {
@@ -394,7 +263,7 @@ static struct session *session_new(struct core *core, const struct device *secti
 	return NULL;
 }
 
-static struct session *session_open(struct core *core, unsigned entrance, const struct entrance *where,
+struct session *session_open(struct core *core, unsigned entrance, const struct entrance *where,
     const struct address *device, ns_t now)
 {
 	struct session *session = session_new(core, config_device(core->config, device, where));
@@ -403,8 +272,6 @@ static struct session *session_open(struct core *core, unsigned entrance, const 
 		core->out_of_memory = true;
 		return NULL;
 	}
-	if (core->session_count >= core->hash_size)
-		hash_grow(core);
 	session->device = *device;
 	session->entrance = entrance;
 	session->destination_port = where->destination.port;
@@ -418,10 +285,7 @@ static struct session *session_open(struct core *core, unsigned entrance, const 
 		session->ways[way].extra = &way_extra_none;
 	dtls_init(&session->dtls);
 
-	hash_add(core, session);
-	list_append(core->oldest, core->newest, session, older, newer);
-	core->session_count++;
-	silent_append(core, session);
+	session_table_add(core, session);
 
 	init_draws(core, session);
 	log_begin(core, session);
@@ -433,87 +297,6 @@ static struct session *session_open(struct core *core, unsigned entrance, const 
 	apply_standing(core, session, now);
 	timer_idle_set(core, session);
 	return session;
-}
-
-void core_cursor_begin(struct core *core, struct core_cursor *cursor)
-{
-	*cursor = (struct core_cursor){.next = core->oldest, .other = core->cursors};
-	core->cursors = cursor;
-}
-
-struct session *core_cursor_next(struct core_cursor *cursor)
-{
-	struct session *session = cursor->next;
-
-	if (session)
-		cursor->next = session->newer;
-	return session;
-}
-
-void core_cursor_end(struct core *core, struct core_cursor *cursor)
-{
-	struct core_cursor **link = &core->cursors;
-
-	while (*link != cursor)
-		link = &(*link)->other;
-	*link = cursor->other;
-}
-
-bool core_may_open(
-    struct core *core, const struct address *device, const uint8_t *bytes, size_t size, ns_t now)
-{
-	const size_t max = 256; /* bytes that are hashed */
-	uint64_t key = chance_hash(size, bytes, size < max ? size : max) ^
-	               chance_hash(4, device->ip, address_ip_size(device));
-	struct opener *opener = &core->openers[key % (sizeof(core->openers) / sizeof(*core->openers))];
-
-	if (opener->key != key || opener->second != now / NS_S)
-		*opener = (struct opener){.key = key, .second = now / NS_S};
-	return opener->count++ < CORE_OPENED_ALIKE;
-}
-
-enum reason core_refusal(const struct core *core)
-{
-	return core->refusal;
-}
-
-struct session *core_session(struct core *core, unsigned entrance, const struct entrance *where,
-    const struct address *device, ns_t now, bool *opened)
-{
-	struct session *session = session_find(core, entrance, device);
-
-	*opened = false;
-	if (session)
-		return session;
-	core->refusal = REASON_MAX_SESSIONS;
-	while (!shared_enter(core->shared, core->limits.max_sessions)) {
-		if (!core->silent_oldest)
-			return NULL;
-		core_session_end(core, core->silent_oldest, SESSION_EVICTED, now);
-	}
-	core->refusal = REASON_OVERLOAD;
-	session = session_open(core, entrance, where, device, now);
-	*opened = session != NULL;
-	if (!session)
-		shared_leave(core->shared);
-	else
-		core_advance(core, now); /* run what is due at time 0 of its life before its first datagram */
-	return session;
-}
-
-void core_session_touch(struct core *core, struct session *session, const struct arrival *arrival)
-{
-	ns_t now = arrival->at;
-
-	if (now > session->last)
-		session->last = now;
-	if (session->answered)
-		return;
-	silent_remove(core, session);
-	if (arrival->way == WAY_DOWN && !dtls_asks_cookie(arrival->bytes, arrival->size))
-		session->answered = true;
-	else
-		silent_append(core, session);
 }
 
 static bool each_grow(struct core *core)
@@ -549,26 +332,13 @@ void session_each_check(struct core *core, const struct session *session)
 	}
 }
 
-void session_move(struct core *core, struct session *session, const struct address *device)
-{
-	hash_remove(core, session);
-	session->device = *device;
-	hash_add(core, session);
-}
-
 void core_session_end(struct core *core, struct session *session, enum session_end end, ns_t now)
 {
 	struct outcome *outcome;
 
-	hash_remove(core, session);
+	session_table_remove(core, session);
 	follow_forget(core, session);
 	station_leave(session);
-	for (struct core_cursor *cursor = core->cursors; cursor; cursor = cursor->other)
-		if (cursor->next == session)
-			cursor->next = session->newer;
-	list_remove(core->oldest, core->newest, session, older, newer);
-	silent_remove(core, session);
-	core->session_count--;
 	shared_leave(core->shared);
 	if (session->identity_used)
 		shared_release(core->shared, chance_mix(session->identity_key));

@@ -244,9 +244,9 @@ static void rule_run(struct core *core, struct session *session, struct rule_sta
 	} else {
 		act_everywhere(core, state, draw, now);
 	}
-	act_rule_fired(core, session, station, state, now);
+	count_fired(core, session, station, state, now);
 	core->rule_runs += core->limits.real_time;
-	/* If its firing restarted the rule itself (by way of `since`), act_rule_fired has already set the
+	/* If its firing restarted the rule itself (by way of `since`), count_fired has already set the
 	 * timer.
 	 */
 	if (!state->timer)

@@ -193,9 +193,9 @@ static uint32_t inlet_slot(struct relay *relay)
 	return relay->inlet_count++;
 }
 
-uint32_t inlet_take(struct relay *relay, struct listener *listener, const struct address *destination)
+uint32_t inlet_take(
+    struct relay *relay, struct listener *listener, const struct address *destination, uint32_t index)
 {
-	uint32_t index = inlet_find(relay, listener, destination);
 	struct answers *answers;
 
 	if (!listener->is_transparent)

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * inside: what the files of the relay share: relay.c (open, reload, close, counters), worker_loop.c (reads,
- * judges and records datagrams; the timer), transport.c (a session's sockets towards its cloud, and waiting
- * for the cloud's address), outbox.c (sends in batches; queues of full sockets), inlets.c (where devices'
- * datagrams come in and answers leave).
+ * inside: what the files of the relay share, from the top down:
+ *
+ *   relay.c        opens, reloads and closes a relay; counters
+ *   worker_loop.c  waits, reads in batches; the timer
+ *   arrivals.c     a datagram's session, verdict and record
+ *   departures.c   carries out what the core has decided
+ *   transport.c    a session's sockets towards its cloud; waiting for the cloud's address
+ *   inlets.c       where devices' datagrams come in and answers leave
+ *   outlet.c       a socket and its send queue; sends in batches
+ *   records.c      the capture, the accounts, events
  */
 #ifndef PROXY_INSIDE_H
 #define PROXY_INSIDE_H
@@ -104,8 +110,8 @@ struct used_ports {
 
 /* Datagrams gathered before they are sent: many if there are few sessions, for long runs of one session;
  * otherwise no more than have been prefetched together and are still in the cache. */
-#define OUTBOX_MAX 256
-#define OUTBOX_MAX_PREFETCHED SOCKET_BATCH
+#define GATHERED_MAX 256
+#define GATHERED_MAX_PREFETCHED SOCKET_BATCH
 
 struct relay {
 	struct source timer;
@@ -128,11 +134,12 @@ struct relay {
 	size_t inlet_cap;
 	struct answers *answers[RELAY_ANSWERS_BUCKETS]; /* by port */
 	struct ready *ready;                            /* listeners, ports, lookups, timer, wakeup */
+	source_call *on_port;                           /* the `call` of every port */
 	struct batch *batch;
 	struct socket_options socket_options;
-	struct outlet *gathering[OUTBOX_MAX]; /* outlets with gathered datagrams */
-	int gathering_count, gathered;        /* outlets, datagrams */
-	struct transport *waiting;            /* list of those that wait for a lookup */
+	struct outlet *gathering[GATHERED_MAX]; /* outlets with gathered datagrams */
+	int gathering_count, gathered;          /* outlets, datagrams */
+	struct transport *waiting;              /* list of those that wait for a lookup */
 	struct port_expiry *expiry_first, *expiry_last;
 	struct port *reading; /* the port being read; becomes NULL if it is closed meanwhile */
 	int timer_fd;
@@ -161,27 +168,55 @@ struct relay {
 	bool stopping, warned_full, warned_refused, warned_socket, warned_memory, warned_answers;
 };
 
-/* worker_loop.c */
 /* Returns the wall-clock time of `at`. */
-ns_t relay_wall(const struct relay *relay, ns_t at);
+static inline ns_t relay_wall(const struct relay *relay, ns_t at)
+{
+	return at + relay->wall_offset;
+}
+
+/* worker_loop.c */
 /* The `call` of a listener, a port, the timer. */
 void loop_on_listener(struct source *source, bool readable, bool writable);
 void loop_on_port(struct source *source, bool readable, bool writable);
 void loop_on_timer(struct source *source, bool readable, bool writable);
-/* Puts a polled listener back into the epoll set. */
-void loop_wait_for(struct listener *listener);
-/* Settle a datagram that was sent, or that could not be sent. */
-void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at);
-void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);
+
+/* arrivals.c */
+/* Handles one message that was read; either `listener` or `port` is NULL. */
+void arrivals_handle(
+    struct relay *relay, struct listener *listener, struct port *port, const struct received *received);
+
+/* departures.c */
+/* Runs the core up to `now`, and carries out all outcomes. */
+void departures_advance(struct relay *relay, ns_t now);
+/* Carries out all outcomes. */
+void departures_handle(struct relay *relay);
+
+/* records.c */
+/* Returns a session's addresses in the capture. `cloud_side`: the upstream socket's address that the datagram
+ * came to or left from. */
+struct capture_path record_path(const struct session *session, const struct address *cloud_side);
+/* Records the datagram that the core has judged or refused last; to be called only if there is a capture. */
+void record_arrival(struct relay *relay, const struct capture_path *path, const struct verdict *verdict,
+    const struct arrival *arrival);
+/* Settle a datagram: one that was sent; one that could not be sent, by `out` or, if that is NULL, because its
+ * way out could not be opened; one that the core had dropped. */
+void record_sent(struct relay *relay, const struct outlet *out, struct datagram *datagram, ns_t at);
+void record_unsent(
+    struct relay *relay, const struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at);
+void record_dropped(struct relay *relay, struct datagram *datagram, enum reason reason, ns_t at);
+/* Every event goes into the feed and the capture; the number on standard error is limited. */
+void record_event(struct relay *relay, const char *text, ns_t at);
 
 /* inlets.c */
 void inlets_open(struct relay *relay);
 void inlets_close(struct relay *relay);
 /* Returns the index of the inlet of a datagram that came to `listener`, or INLET_NONE. */
 uint32_t inlet_find(struct relay *relay, const struct listener *listener, const struct address *destination);
-/* The same for a session that begins; adds it if needed. Returns INLET_NONE if out of memory. inlet_release
- * is to follow at the session's end. */
-uint32_t inlet_take(struct relay *relay, struct listener *listener, const struct address *destination);
+/* Takes a reference for a session that begins; adds the inlet if `index`, which inlet_find returned, is
+ * INLET_NONE. Returns its index, or INLET_NONE if out of memory. inlet_release is to follow at the session's
+ * end. */
+uint32_t inlet_take(
+    struct relay *relay, struct listener *listener, const struct address *destination, uint32_t index);
 void inlet_release(struct relay *relay, uint32_t index);
 /* Returns where answers leave; NULL if they cannot. */
 struct outlet *inlet_outlet(const struct inlet *inlet, ns_t now);
@@ -202,10 +237,11 @@ void transport_port_read(struct port *port);
 /* Closes old ports that have expired by `now`. */
 void transports_expire_ports(struct relay *relay, ns_t now);
 
-/* outbox.c */
-/* Queues a datagram at its outlet until the next outbox_flush; flushes by itself if enough are gathered. */
-void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping);
-void outbox_flush(struct relay *relay);
+/* outlet.c */
+/* Queues a datagram until the next outlets_flush; flushes by itself if enough are gathered. */
+void outlet_gather(struct outlet *out, struct datagram *datagram);
+/* Sends all that is gathered. */
+void outlets_flush(struct relay *relay);
 /* Sends queued datagrams until the socket is full. Does nothing if there is no socket. */
 void outlet_send(struct outlet *out);
 /* To be called when the socket has become writable. */
@@ -213,5 +249,8 @@ void outlet_resume(struct outlet *out);
 /* Drops all queued datagrams. */
 void outlet_drop(struct outlet *out, enum reason reason);
 void outlet_close(struct outlet *out);
+/* Take a listener out of the epoll set, to read it in every round; put it back. */
+void outlet_start_polling(struct outlet *out);
+void outlet_stop_polling(struct outlet *out);
 
 #endif

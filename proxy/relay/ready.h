@@ -15,10 +15,13 @@
 
 struct ready;
 
+/* Called when a source is ready. It may call ready_forget, for itself or for others. */
+struct source;
+typedef void source_call(struct source *source, bool readable, bool writable);
+
 /* First member of everything that is waited for. */
 struct source {
-	/* Called when the source is ready. It may call ready_forget, for itself or for others. */
-	void (*call)(struct source *source, bool readable, bool writable);
+	source_call *call;
 };
 
 /* Returns NULL with errno set on failure. */

@@ -126,6 +126,7 @@ static int event_sources_open(struct relay *relay, struct error *error)
 {
 	relay->ready = ready_new();
 	relay->timer.call = loop_on_timer;
+	relay->on_port = loop_on_port;
 	relay->wakeup.call = on_wakeup;
 	relay->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	relay->wakeup_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -214,7 +215,7 @@ void relay_resume(struct relay *relay)
 void relay_stop(struct relay *relay)
 {
 	relay->stopping = true;
-	outbox_flush(relay);
+	outlets_flush(relay);
 }
 
 int relay_prepare(struct relay *relay, struct core_change *change)

@@ -76,7 +76,7 @@ void running_event(struct running *running, const char *text)
 
 void running_stop(struct running *running)
 {
-	/* What devices send from now on passes by; what has arrived is still relayed. */
+	/* Datagrams that devices send from now on pass by; those that have arrived are still relayed. */
 	if (running->gateway)
 		gateway_pass(running->gateway);
 	workers_stop(running->workers);

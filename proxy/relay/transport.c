@@ -221,7 +221,7 @@ static void port_connect(struct transport *transport, ns_t now)
 
 static void port_init(struct port *port, struct relay *relay, struct transport *transport, uint32_t mapping)
 {
-	*port = (struct port){.out = {.source.call = loop_on_port, .relay = relay, .fd = -1},
+	*port = (struct port){.out = {.source.call = relay->on_port, .relay = relay, .fd = -1},
 	    .transport = transport,
 	    .mapping = mapping,
 	    .max = 1};
@@ -246,7 +246,7 @@ static bool port_change(struct transport *transport, uint32_t mapping, ns_t now)
 	struct port *old = transport->port, *last_kept, *fresh;
 	int count = 0;
 
-	outbox_flush(relay); /* gathered datagrams belong to the old port */
+	outlets_flush(relay); /* gathered datagrams belong to the old port */
 	fresh = malloc(sizeof(*fresh));
 	if (!fresh)
 		return false;
@@ -454,7 +454,7 @@ static void move_to(
 	transport->upstream = upstream;
 	if (address_equal(cloud, &session->cloud))
 		return;
-	outbox_flush(relay); /* gathered datagrams go to the server that they were meant for */
+	outlets_flush(relay); /* gathered datagrams go to the server that they were meant for */
 	port = port_take_back(transport, cloud);
 	if (!port)
 		port = port_open_beside(transport, cloud, &error);

@@ -54,7 +54,7 @@ bool upstream_is_waiting(const struct upstream *upstream);
 /* Returns whether the latest answer led back to our own listener. */
 bool upstream_is_refused(const struct upstream *upstream);
 const char *upstream_text(const struct upstream *upstream);
-/* As upstream_resolve, without starting a lookup. */
+/* Like upstream_resolve, but starts no lookup. */
 enum upstream_state upstream_peek(
     const struct upstream *upstream, enum family family, struct address *address);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * worker_loop: reads, judges, records and sends every datagram; and the one timer.
+ * worker_loop: reads every datagram, and sends what is due; and the one timer.
  *
  *   relay_run            one loop_iteration after the other
  *     wait_for_sources   until something is ready, with the timer armed for the earliest due time
- *     read_batch         judges and records each datagram, gathers datagrams that are due by then
+ *     read_batch         hands each datagram to arrivals_handle
  *     flush_due          gathers datagrams that are due now, sends all gathered ones
  */
 #include <inttypes.h>
@@ -15,7 +15,6 @@
 #include "base/cache.h"
 #include "proxy/relay/inside.h"
 #include "proxy/run/log.h"
-#include "proxy/run/recording.h"
 #include "proxy/run/clock.h"
 
 #define READ_EACH_ROUND 256 /* datagrams read from one listener before other sources get their turn */
@@ -27,136 +26,7 @@
 #define POLLED_EMPTY 8
 /* `precise`: wake up this much early, then poll; polling for longer would use up the time slice. */
 #define PRECISE_LEAD (150 * NS_US)
-#define DRAIN_ROUNDS 64       /* after the stop; each reads a batch of every socket that is ready */
-#define EVENTS_EACH_SECOND 50 /* lines on standard error; the capture has all events */
-
-ns_t relay_wall(const struct relay *relay, ns_t at)
-{
-	return at + relay->wall_offset;
-}
-
-/* ---- Recording and accounting ---- */
-
-/* Makes a worker's arrival number unique among all workers, for the capture. */
-static uint64_t packet_id(const struct relay *relay, uint64_t arrival)
-{
-	return arrival * relay->workers + relay->index;
-}
-
-static const struct address unknown_address;
-
-/* `cloud_side`: the upstream socket's address that the datagram came to or left from. */
-static struct capture_path path_of(const struct session *session, const struct address *cloud_side)
-{
-	const struct transport *transport = session->transport;
-	/* What was on its way when the session ended keeps the address that it came to. */
-	const struct transport *latest = (const struct transport *)session->room;
-
-	return (struct capture_path){.device = &session->device,
-	    .device_side = &latest->device_side,
-	    .cloud_side = cloud_side,
-	    .cloud = transport ? &session->cloud : &unknown_address};
-}
-
-/* Returns the cloud side to record for a departure. A datagram on its way down, or one that never reached an
- * outlet, has no port of its own: the session's current port is used. An evicted session has none. */
-static const struct address *cloud_side_of(const struct outlet *out, const struct datagram *datagram)
-{
-	const struct transport *transport = datagram->session->transport;
-
-	if (out && datagram->way == WAY_UP)
-		return &out->local;
-	return transport ? &transport->port->out.local : &unknown_address;
-}
-
-static void record_departure(
-    struct relay *relay, const struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at)
-{
-	struct capture_path path;
-
-	if (!relay->recorder)
-		return;
-	path = path_of(datagram->session, cloud_side_of(out, datagram));
-	recording_add_departure(relay->recorder, &path, datagram, reason, packet_id(relay, datagram->id), at,
-	    relay_wall(relay, at));
-}
-
-void relay_sent(struct outlet *out, struct datagram *datagram, ns_t at)
-{
-	struct relay *relay = out->relay;
-
-	/* Receive timestamps and our clock may differ slightly: never record it as sent before it was due. */
-	if (at < datagram->due)
-		at = datagram->due;
-	record_departure(relay, out, datagram, REASON_NONE, at);
-	core_sent(relay->core, datagram, at);
-}
-
-void relay_unsent(struct outlet *out, struct datagram *datagram, enum reason reason, ns_t at)
-{
-	struct relay *relay = out->relay;
-
-	core_failed(relay->core, datagram, reason);
-	record_departure(relay, out, datagram, reason, at);
-	core_release(relay->core, datagram);
-}
-
-/* All events go into the feed and the capture; their number on standard error is limited. */
-static void publish_event(struct relay *relay, const char *text, ns_t at)
-{
-	ns_t second = at / NS_S;
-
-	feed_put(relay->feed, text, relay_wall(relay, at));
-	if (relay->recorder)
-		capture_event(relay->recorder, text, relay_wall(relay, at));
-	if (second != relay->event_second) {
-		if (relay->event_lines_left_out)
-			log_info("… and %u more events", relay->event_lines_left_out);
-		relay->event_second = second;
-		relay->event_lines = relay->event_lines_left_out = 0;
-	}
-	if (relay->event_lines++ < EVENTS_EACH_SECOND)
-		log_event(text);
-	else
-		relay->event_lines_left_out++;
-}
-
-/* ---- Handling datagrams ---- */
-
-static void session_ended(struct relay *relay, struct session *session)
-{
-	summary_session_ended(relay->summary, session);
-	outbox_flush(relay); /* no gathered datagram may refer to a socket that is closed */
-	if (session->transport)
-		transport_close(relay, session->transport);
-	inlet_release(relay, session->entrance);
-	core_session_release(relay->core, session);
-}
-
-static void handle_outcomes(struct relay *relay)
-{
-	struct outcome outcome;
-
-	while (core_next(relay->core, &outcome)) {
-		switch (outcome.kind) {
-		case OUTCOME_SEND: outbox_add(relay, outcome.datagram, outcome.mapping); break;
-		case OUTCOME_UNSENT:
-			record_departure(relay, NULL, outcome.datagram, outcome.reason, outcome.at);
-			core_release(relay->core, outcome.datagram);
-			break;
-		case OUTCOME_EVENT: publish_event(relay, outcome.text, outcome.at); break;
-		case OUTCOME_UPSTREAM: transport_move(relay, outcome.session); break;
-		case OUTCOME_DARK: relay->on_dark(relay->on_dark_user, &outcome); break;
-		case OUTCOME_ENDED: session_ended(relay, outcome.session); break;
-		}
-	}
-}
-
-static void advance_core(struct relay *relay, ns_t now)
-{
-	core_advance(relay->core, now);
-	handle_outcomes(relay);
-}
+#define DRAIN_ROUNDS 64 /* after the stop; each reads a batch of every socket that is ready */
 
 static ns_t timer_lead(const struct relay *relay)
 {
@@ -193,8 +63,8 @@ static void flush_due(struct relay *relay, ns_t now)
 		log_error("out of memory: datagrams that need some are refused as overload (logged once)");
 		relay->warned_memory = true;
 	}
-	advance_core(relay, now);
-	outbox_flush(relay);
+	departures_advance(relay, now);
+	outlets_flush(relay);
 	transports_expire_ports(relay, now);
 }
 
@@ -202,198 +72,6 @@ void relay_flush_due(struct relay *relay)
 {
 	flush_due(relay, clock_now());
 	arm_timer(relay);
-}
-
-/* Returns the address that the device sent to. */
-static struct address local_address_of(const struct listener *listener, const struct received *received)
-{
-	struct address address = listener->bound;
-
-	if (listener->is_transparent && received->to.family)
-		return received->to;
-	if (listener->everywhere && received->to.family) {
-		address = received->to;
-		address.port = listener->bound.port;
-	}
-	return address;
-}
-
-static void refuse_datagram(struct relay *relay, enum reason reason, const char *why,
-    const struct listener *listener, const struct received *received, const struct arrival *arrival)
-{
-	struct address device_side = local_address_of(listener, received);
-	struct capture_path path = {.device = &received->from, .device_side = &device_side};
-	struct verdict verdict;
-	char text[ADDRESS_TEXT_SIZE];
-
-	core_refuse(relay->core, reason, arrival, &verdict);
-	if (relay->recorder)
-		capture_arrived(relay->recorder, &path, &verdict, arrival->bytes, received->tos,
-		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival->at));
-	if (!relay->warned_refused)
-		log_error("device %s is refused: %s (logged once; the summary counts all)",
-		    address_text(&received->from, text, sizeof(text)), why);
-	relay->warned_refused = true;
-}
-
-/* For a datagram that belongs to no known session. Returns the session that it opens or continues, or NULL if
- * it was refused. */
-static struct session *session_open(struct relay *relay, struct listener *listener,
-    const struct received *received, const struct arrival *arrival)
-{
-	uint32_t index = inlet_take(relay, listener, &received->to);
-	struct session *session = index == INLET_NONE
-	                              ? NULL
-	                              : core_follow(relay->core, index, &received->from, arrival);
-	enum reason reason = REASON_OVERLOAD;
-	const char *why =
-	    "more than 1000 sessions a second from its address begin with the same datagram: do two "
-	    "proxies lead to each other?";
-	bool opened = false;
-
-	if (index == INLET_NONE) {
-		why = "out of memory";
-	} else if (!session &&
-	           core_may_open(relay->core, &received->from, arrival->bytes, arrival->size, arrival->at)) {
-		/* Opening a session may end another one, whose gathered datagrams are sent first. */
-		if (core_is_full(relay->core))
-			outbox_flush(relay);
-		session = core_session(
-		    relay->core, index, &relay->entrances[index], &received->from, arrival->at, &opened);
-		reason = core_refusal(relay->core);
-		why = reason == REASON_OVERLOAD ? "out of memory" : "max_sessions is reached";
-	}
-	relay->opened |= opened;
-	handle_outcomes(relay);
-	if (!opened && index != INLET_NONE)
-		inlet_release(relay, index);
-	if (!session)
-		refuse_datagram(relay, reason, why, listener, received, arrival);
-	return session;
-}
-
-/* True if a datagram was sent to deadzone's own address: nothing says to which cloud it is to go. */
-static bool is_for_itself(
-    struct relay *relay, const struct listener *listener, const struct received *received)
-{
-	return listener->is_transparent &&
-	       (!received->to.family || (received->to.port == listener->bound.port &&
-	                                    upstreams_are_own(relay->upstreams, &received->to)));
-}
-
-/* Returns the session of a datagram from a device, or NULL if it was refused. */
-static struct session *session_for(struct relay *relay, struct listener *listener,
-    const struct received *received, const struct arrival *arrival)
-{
-	struct session *session;
-	struct transport *transport;
-	uint32_t index;
-
-	if (!patterns_match(&relay->setup->proxy.allow, &received->from)) {
-		refuse_datagram(
-		    relay, REASON_NOT_ALLOWED, "`allow` does not list it", listener, received, arrival);
-		return NULL;
-	}
-	index = inlet_find(relay, listener, &received->to);
-	session = index == INLET_NONE ? NULL : core_find(relay->core, index, &received->from);
-	if (!session && is_for_itself(relay, listener, received)) {
-		refuse_datagram(relay, REASON_NOT_ALLOWED,
-		    "it sends to deadzone itself, and not to a cloud that could be its upstream; with "
-		    "`upstream = "
-		    "original`, have the kernel redirect its datagrams (nft tproxy), or use [gateway]",
-		    listener, received, arrival);
-		return NULL;
-	}
-	if (!session)
-		session = session_open(relay, listener, received, arrival);
-	if (!session)
-		return NULL;
-	if (!session->transport)
-		transport_open(relay, session);
-	transport = session->transport;
-	if (listener->everywhere && !listener->is_transparent && received->to.family) {
-		transport->device_side = local_address_of(listener, received);
-	}
-	return session;
-}
-
-static void log_verdict(const struct verdict *verdict)
-{
-	if (log_level() < LOG_VERBOSE)
-		return;
-	log_debug("s=%u dir=%s n=%u size=%u %s%s", verdict->session, verdict_ways[verdict->way], verdict->n,
-	    verdict->size, verdict->reason ? "drop reason=" : "send",
-	    verdict->reason ? verdict_reasons[verdict->reason] : "");
-}
-
-/* Returns when the datagram arrived. The clock is read only if the last reading is older than that. */
-static ns_t arrival_time(struct relay *relay, const struct received *received)
-{
-	if (!received->stamp)
-		return relay->now;
-	if (received->stamp + relay->stamps.offset > relay->now)
-		relay->now = clock_now();
-	return stamps_time(&relay->stamps, received->stamp, relay->now);
-}
-
-/* Handles one datagram of `received`; either `listener` or `port` is NULL. */
-static void handle_datagram(struct relay *relay, struct listener *listener, struct port *port,
-    const struct received *received, const uint8_t *bytes, size_t size)
-{
-	const struct transport *transport = port ? port->transport : NULL;
-	struct address local = {0}, peer = {0}; /* copies, because advance_core may close the port */
-
-	struct arrival arrival = {.way = listener ? WAY_UP : WAY_DOWN,
-	    .tos = received->tos,
-	    .bytes = bytes,
-	    .size = size,
-	    .at = arrival_time(relay, received),
-	    .mapping = port ? port->mapping : 0,
-	    .is_filtered = port && port->is_left};
-	struct session *session = transport ? transport_session(transport) : NULL;
-	struct verdict verdict;
-	struct capture_path path;
-
-	if (port && relay->recorder)
-		local = port->out.local;
-	if (arrival.is_filtered && relay->recorder)
-		socket_peer(port->out.fd, &peer);
-	advance_core(relay, arrival.at);
-	if (listener)
-		session = session_for(relay, listener, received, &arrival);
-	if (!session || session->end)
-		return;
-	core_arrive(relay->core, session, &arrival, &verdict);
-	log_verdict(&verdict);
-	if (relay->recorder) {
-		transport = session->transport;
-		path = path_of(session, port ? &local : &transport->port->out.local);
-		if (arrival.is_filtered)
-			path.cloud = &peer;
-		capture_arrived(relay->recorder, &path, &verdict, bytes, received->tos,
-		    packet_id(relay, core_arrivals(relay->core)), relay_wall(relay, arrival.at));
-	}
-	/* It may be due at once, behind others. Send it before the next datagram is handled, which may have
-	 * an earlier timestamp and end a session. */
-	if (core_due(relay->core) <= arrival.at)
-		advance_core(relay, arrival.at);
-}
-
-/* Handles one message read: one datagram, or several that the kernel has joined. */
-static void handle_received(
-    struct relay *relay, struct listener *listener, struct port *port, const struct received *received)
-{
-	const uint8_t *bytes = received->bytes;
-	size_t left = received->size;
-
-	if (listener && received->has_kernel_drops)
-		listener->kernel_drops = received->kernel_drops;
-	for (; left > received->segment; left -= received->segment, bytes += received->segment) {
-		handle_datagram(relay, listener, port, received, bytes, received->segment);
-		if (relay->reading != port)
-			return; /* the port has been closed */
-	}
-	handle_datagram(relay, listener, port, received, bytes, left);
 }
 
 /* Opening a session takes time. Datagrams that became due meanwhile do not wait for the rest of the batch. */
@@ -464,7 +142,7 @@ static int read_batch(struct relay *relay, struct listener *listener, struct por
 	if (listener && count > 1)
 		prefetch_sessions(relay, listener, count);
 	for (int i = 0; i < count; i++) {
-		handle_received(relay, listener, port, batch_get(relay->batch, i));
+		arrivals_handle(relay, listener, port, batch_get(relay->batch, i));
 		if (relay->reading != port)
 			return 0;
 		if (relay->opened)
@@ -490,22 +168,10 @@ static bool should_poll(const struct relay *relay, const struct listener *listen
 	return read >= POLLED_FROM && core_should_prefetch(relay->core) && !listener->out.full;
 }
 
-static void start_polling(struct relay *relay, struct listener *listener)
+static void start_polling(struct listener *listener)
 {
-	ready_forget(relay->ready, listener->out.fd, &listener->out.source);
-	listener->out.polled = true;
 	listener->empty_rounds = 0;
-	relay->polled++;
-}
-
-void loop_wait_for(struct listener *listener)
-{
-	struct relay *relay = listener->out.relay;
-
-	if (ready_add(relay->ready, listener->out.fd, &listener->out.source, READY_READ))
-		return; /* out of memory: polling goes on */
-	listener->out.polled = false;
-	relay->polled--;
+	outlet_start_polling(&listener->out);
 }
 
 /* Reads the polled listeners, and stops polling those that are no longer busy. `others_ready`: something else
@@ -520,7 +186,7 @@ static void read_polled(struct relay *relay, bool others_ready)
 		if (read_listener(relay, listener))
 			listener->empty_rounds = 0;
 		else if (!others_ready || ++listener->empty_rounds == POLLED_EMPTY)
-			loop_wait_for(listener);
+			outlet_stop_polling(&listener->out);
 	}
 }
 
@@ -532,7 +198,7 @@ void loop_on_listener(struct source *source, bool readable, bool writable)
 	if (writable)
 		outlet_resume(&listener->out);
 	if (readable && should_poll(relay, listener, read_listener(relay, listener)))
-		start_polling(relay, listener);
+		start_polling(listener);
 }
 
 /* Adapts the number of datagrams to request. With many sessions, most ports have one datagram to read, and

@@ -30,7 +30,7 @@ struct workers_options {
 	struct summary *summary;
 	struct feed *feed; /* takes every event */
 	uint64_t seed;
-	struct gateway *gateway; /* is told which devices are dark; NULL: there is none */
+	struct gateway *gateway; /* lists the devices that are dark; NULL: there is none */
 };
 
 /* Opens the listeners of all workers. Returns NULL and sets *error if one cannot be opened. The caller keeps

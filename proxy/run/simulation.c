@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Each packet first advances the core to its timestamp, and is then handled as in relay/worker_loop.c, except
+ * Each packet first advances the core to its timestamp, and is then handled as in relay/arrivals.c, except
  * that sending a datagram only means recording it. Live changes found among the capture's events are carried
  * out in between.
  */
@@ -150,17 +150,20 @@ static struct entrance entrance_of(const struct simulation *s, const struct addr
 	return entrance;
 }
 
+/* Returns NULL and sets *reason if the datagram is refused. */
 static struct session *session_for(
-    struct simulation *s, const struct flow *flow, const struct arrival *arrival)
+    struct simulation *s, const struct flow *flow, const struct arrival *arrival, enum reason *reason)
 {
 	struct entrance where = entrance_of(s, &flow->device_side);
-	unsigned entrance = entrance_number(s, &flow->device_side);
+	enum admission admission;
 	struct session *session;
-	bool opened;
 
-	session = arrival->way == WAY_UP ? core_follow(s->core, entrance, &flow->device, arrival) : NULL;
-	if (!session)
-		session = core_session(s->core, entrance, &where, &flow->device, arrival->at, &opened);
+	*reason = REASON_NOT_ALLOWED;
+	if (!patterns_match(&s->setup->proxy.allow, &flow->device))
+		return NULL;
+	session = core_session(
+	    s->core, entrance_number(s, &flow->device_side), &where, &flow->device, arrival, &admission);
+	*reason = admission_reason(admission);
 	if (session && !session->transport) {
 		struct path_ends *path_ends = (struct path_ends *)session->room;
 
@@ -176,40 +179,28 @@ static struct session *session_for(
 	return session;
 }
 
-static void refuse_datagram(
-    struct simulation *s, enum reason reason, const struct flow *flow, const struct arrival *arrival)
+static void handle_arrival(struct simulation *s, const struct flow *flow, const struct arrival *arrival)
 {
 	struct capture_path path = {.device = &flow->device,
 	    .device_side = &flow->device_side,
 	    .cloud_side = &flow->cloud_side,
 	    .cloud = &flow->cloud};
+	struct session *session;
 	struct verdict verdict;
+	enum reason reason;
 
-	core_refuse(s->core, reason, arrival, &verdict);
+	advance_core(s, arrival->at);
+	session = session_for(s, flow, arrival, &reason);
+	if (session) {
+		core_arrive(s->core, session, arrival, &verdict);
+		record_mapping(s, session, session->nat.mapping, arrival->at);
+		path = path_of(session);
+	} else {
+		core_refuse(s->core, reason, arrival, &verdict);
+	}
 	if (s->capture)
 		capture_arrived(s->recorder, &path, &verdict, arrival->bytes, arrival->tos,
 		    core_arrivals(s->core), arrival->at);
-}
-
-static void handle_arrival(struct simulation *s, const struct flow *flow, const struct arrival *arrival)
-{
-	struct session *session;
-	struct capture_path path;
-	struct verdict verdict;
-
-	advance_core(s, arrival->at);
-	if (!patterns_match(&s->setup->proxy.allow, &flow->device))
-		return refuse_datagram(s, REASON_NOT_ALLOWED, flow, arrival);
-	session = session_for(s, flow, arrival);
-	if (!session)
-		return refuse_datagram(s, REASON_MAX_SESSIONS, flow, arrival);
-	core_arrive(s->core, session, arrival, &verdict);
-	record_mapping(s, session, session->nat.mapping, arrival->at);
-	if (s->capture) {
-		path = path_of(session);
-		capture_arrived(s->recorder, &path, &verdict, arrival->bytes, arrival->tos,
-		    core_arrivals(s->core), arrival->at);
-	}
 	advance_core(s, arrival->at);
 }
 

@@ -63,7 +63,7 @@ static uint64_t take_outcomes(struct core *core)
 static struct setup *read_setup(const char *path, struct names *names)
 {
 	struct complaints *complaints = complaints_new();
-	struct setup_source source = {.file = path};
+	struct setup_source source = {.ini.file = path};
 	struct setup *setup = setup_new(&source, SETUP_SIMULATE, names, complaints);
 
 	complaints_print(complaints, stderr);
@@ -92,13 +92,13 @@ static void run(const char *ini)
 
 	for (unsigned i = 0; i < DATAGRAMS; i++) {
 		struct arrival arrival = {.bytes = bytes, .size = sizeof(bytes), .at = (ns_t)i * STEP};
-		bool opened;
+		enum admission admission;
 
 		device.port = (uint16_t)(1000 + i % SESSIONS);
 		arrival.way = i / SESSIONS % 2 ? WAY_DOWN : WAY_UP;
 		core_advance(core, arrival.at);
-		core_arrive(
-		    core, core_session(core, 0, &entrance, &device, arrival.at, &opened), &arrival, &verdict);
+		core_arrive(core, core_session(core, 0, &entrance, &device, &arrival, &admission), &arrival,
+		    &verdict);
 		core_advance(core, arrival.at);
 		sent += take_outcomes(core);
 	}

@@ -64,8 +64,9 @@ static void run(const struct config *config, const struct names *names)
 	struct core *core = core_new(config, names, &limits, 0);
 	uint8_t bytes[ARRIVALS] = {0};
 	struct verdict verdict;
-	bool opened;
-	struct session *session = core_session(core, 0, &entrance, &device, 0, &opened);
+	struct arrival first = {.at = 0};
+	enum admission admission;
+	struct session *session = core_session(core, 0, &entrance, &device, &first, &admission);
 
 	for (size_t i = 0; i < ARRIVALS; i++) {
 		struct arrival arrival = {.way = i % 3 ? WAY_UP : WAY_DOWN, .bytes = bytes, .size = i};

@@ -57,7 +57,7 @@ struct scene {
 
 static void scene_load(struct scene *scene)
 {
-	static const struct setup_source source = {.file = path};
+	static const struct setup_source source = {.ini.file = path};
 
 	ini_make();
 	scene->complaints = complaints_new();
@@ -95,8 +95,9 @@ static void take(struct core *core)
 
 static void arrive(struct core *core, ns_t at)
 {
-	bool opened;
-	struct session *session = core_session(core, 0, &entrance, &device, at, &opened);
+	struct arrival first = {.at = at};
+	enum admission admission;
+	struct session *session = core_session(core, 0, &entrance, &device, &first, &admission);
 	struct verdict verdict;
 
 	for (enum way way = WAY_UP; way <= WAY_DOWN; way++) {

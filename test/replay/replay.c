@@ -109,18 +109,16 @@ static void arrive(
 	struct arrival arrival = {.way = way, .bytes = bytes, .size = size, .at = at};
 	struct session *session;
 	struct verdict verdict;
-	bool opened;
+	enum admission admission;
 
 	from.ip[3] = (uint8_t)(6 + device);
 	advance(r, at);
-	session = way == WAY_UP ? core_follow(r->core, 0, &from, &arrival) : NULL;
-	if (!session)
-		session = core_session(r->core, 0, &entrance, &from, at, &opened);
+	session = core_session(r->core, 0, &entrance, &from, &arrival, &admission);
 	outcomes(r);
 	if (session)
 		core_arrive(r->core, session, &arrival, &verdict);
 	else
-		core_refuse(r->core, REASON_MAX_SESSIONS, &arrival, &verdict);
+		core_refuse(r->core, admission_reason(admission), &arrival, &verdict);
 	comment_arrived(&r->comment, &verdict, r->names);
 	say(r, at, r->comment.at);
 	check_accounts(r->core);
@@ -190,7 +188,7 @@ int main(int count, char **words)
 {
 	struct complaints *complaints = complaints_new();
 	struct replay r = {.names = names_new()};
-	struct setup_source source = {.file = words[1]};
+	struct setup_source source = {.ini.file = words[1]};
 	struct setup *setup;
 	struct core_limits limits;
 	char text[8192];

@@ -169,12 +169,20 @@ static inline void unsaid(struct stage *stage)
 
 /* ---- Sessions and arrivals ---- */
 
+static inline struct session *session_at(
+    struct stage *stage, unsigned entrance, const struct address *device, ns_t now)
+{
+	struct arrival arrival = {.at = now};
+	enum admission admission;
+
+	return core_session(stage->core, entrance, &entrances[entrance], device, &arrival, &admission);
+}
+
 static inline struct session *session_of(struct stage *stage, unsigned host, unsigned port, ns_t now)
 {
 	struct address device = device_at(host, port);
-	bool opened;
 
-	return core_session(stage->core, 0, &entrances[0], &device, now, &opened);
+	return session_at(stage, 0, &device, now);
 }
 
 static inline struct verdict arrive_at(
@@ -202,6 +210,8 @@ static inline struct verdict arrive(struct stage *stage, unsigned host, enum way
 
 /* ---- Luck ---- */
 
+#define LOSSY "[link default]\nloss = 50%\n"
+
 /* Which of 64 datagrams a session loses: its draws, as bits. */
 static inline uint64_t draw_key(struct stage *stage, struct session *session)
 {
@@ -219,13 +229,12 @@ static inline uint64_t luck_of(const char *ini, unsigned entrance, unsigned host
 	struct stage stage = {0};
 	struct session *session = NULL;
 	uint64_t lost;
-	bool opened;
 
 	stage_open(&stage, ini);
 	for (unsigned i = 0; i < nth; i++) {
 		struct address device = device_at(host, port + i);
 
-		session = core_session(stage.core, entrance, &entrances[entrance], &device, 0, &opened);
+		session = session_at(&stage, entrance, &device, 0);
 	}
 	lost = draw_key(&stage, session);
 	stage_close(&stage);

@@ -193,17 +193,19 @@ static void test_identity(void **state)
 	for (int dns_first = 0; dns_first <= 1; dns_first++) {
 		struct address one = device_at(1, 4000), other = device_at(2, 4000);
 		struct stage stage = {0};
+		struct arrival arrival = {.at = 0};
 		struct session *dtls, *dns = NULL;
-		bool opened;
+		enum admission admission;
 
 		stage_open(&stage, ini);
 		if (dns_first)
-			dns = core_session(stage.core, 1, &where[1], &one, 0, &opened);
-		dtls = core_session(stage.core, 0, &where[0], &one, 0, &opened);
+			dns = core_session(stage.core, 1, &where[1], &one, &arrival, &admission);
+		dtls = core_session(stage.core, 0, &where[0], &one, &arrival, &admission);
 		if (!dns_first)
-			dns = core_session(stage.core, 1, &where[1], &one, 0, &opened);
+			dns = core_session(stage.core, 1, &where[1], &one, &arrival, &admission);
 		assert_true(dtls->identity_used && dns->identity_used);
-		assert_false(core_session(stage.core, 0, &where[0], &other, 0, &opened)->identity_used);
+		assert_false(
+		    core_session(stage.core, 0, &where[0], &other, &arrival, &admission)->identity_used);
 		lost[dns_first] = draw_key(&stage, dtls);
 		stage_close(&stage);
 	}

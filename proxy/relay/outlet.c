@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * outbox: send queues. Datagrams are gathered by socket and sent in batches; those that a full socket cannot
- * take stay queued.
+ * outlet: a socket and its send queue. Datagrams are gathered by outlet and sent in batches; those that a
+ * full socket cannot take stay queued.
  *
  * All datagrams that become due in one round are gathered first. Those of one session are adjacent then, and
  * a run of equal size goes to the kernel as one. The order is kept within a session, but not among sessions.
@@ -16,6 +16,38 @@
 #include "proxy/run/clock.h"
 
 #define RETRIES 4 /* of a send that failed with the pending error of an earlier datagram */
+
+/* ---- Waiting for a socket ---- */
+
+void outlet_start_polling(struct outlet *out)
+{
+	ready_forget(out->relay->ready, out->fd, &out->source);
+	out->polled = true;
+	out->relay->polled++;
+}
+
+void outlet_stop_polling(struct outlet *out)
+{
+	if (ready_add(out->relay->ready, out->fd, &out->source, READY_READ))
+		return; /* out of memory: polling goes on */
+	out->polled = false;
+	out->relay->polled--;
+}
+
+static void wait_until_writable(struct outlet *out)
+{
+	struct relay *relay = out->relay;
+
+	out->full = true;
+	if (out->polled)
+		outlet_stop_polling(out);
+	ready_change(relay->ready, out->fd, &out->source, READY_READ_AND_WRITE);
+	if (!relay->warned_full)
+		log_info("a socket's send buffer is full: datagrams wait for it, and count as late");
+	relay->warned_full = true;
+}
+
+/* ---- Sending ---- */
 
 static void outgoing_init(
     const struct relay *relay, const struct datagram *datagram, struct outgoing *outgoing)
@@ -65,7 +97,7 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 			ns_t each = sent > 1 ? (clock_now() - at) / sent : 0;
 
 			for (int i = 0; i < sent; i++)
-				relay_sent(out, run[done + i], at + i * each);
+				record_sent(relay, out, run[done + i], at + i * each);
 			done += sent;
 			retries = 0;
 		} else if (is_full_error(errno)) {
@@ -75,24 +107,11 @@ static int send_run(struct outlet *out, struct datagram **run, int count)
 		} else {
 			log_debug(
 			    "a datagram of %u bytes cannot be sent: %s", run[done]->size, strerror(errno));
-			relay_unsent(out, run[done++], REASON_ERROR, at);
+			record_unsent(relay, out, run[done++], REASON_ERROR, at);
 			retries = 0;
 		}
 	}
 	return done;
-}
-
-static void wait_until_writable(struct outlet *out)
-{
-	struct relay *relay = out->relay;
-
-	out->full = true;
-	if (out->polled)
-		loop_wait_for((struct listener *)out);
-	ready_change(relay->ready, out->fd, &out->source, READY_READ_AND_WRITE);
-	if (!relay->warned_full)
-		log_info("a socket's send buffer is full: datagrams wait for it, and count as late");
-	relay->warned_full = true;
 }
 
 /* Puts unsent datagrams back at the head of the queue. */
@@ -138,7 +157,7 @@ void outlet_drop(struct outlet *out, enum reason reason)
 	struct datagram *datagram;
 
 	while ((datagram = datagram_pop(&out->waiting)))
-		relay_unsent(out, datagram, reason, clock_now());
+		record_unsent(out->relay, out, datagram, reason, clock_now());
 }
 
 void outlet_close(struct outlet *out)
@@ -152,33 +171,22 @@ void outlet_close(struct outlet *out)
 	out->fd = -1;
 }
 
-void outbox_add(struct relay *relay, struct datagram *datagram, uint32_t mapping)
-{
-	struct session *session = datagram->session;
-	struct transport *transport = session->transport;
-	struct outlet *out;
+/* ---- Gathering ---- */
 
-	if (datagram->way == WAY_UP) {
-		if (!transport_ready(transport, mapping, datagram->due)) {
-			relay_unsent(&transport->port->out, datagram, REASON_ERROR, clock_now());
-			return;
-		}
-		out = &transport->port->out;
-	} else if (!(out = inlet_outlet(&relay->inlets[session->entrance], datagram->due))) {
-		relay_unsent(
-		    &relay->inlets[session->entrance].listener->out, datagram, REASON_ERROR, clock_now());
-		return;
-	}
+void outlet_gather(struct outlet *out, struct datagram *datagram)
+{
+	struct relay *relay = out->relay;
+
 	/* The core no longer uses `next` of a datagram that it has handed over. */
 	datagram_append(&out->waiting, datagram);
 	if (!out->gathering)
 		relay->gathering[relay->gathering_count++] = out;
 	out->gathering = true;
-	if (++relay->gathered >= (core_should_prefetch(relay->core) ? OUTBOX_MAX_PREFETCHED : OUTBOX_MAX))
-		outbox_flush(relay);
+	if (++relay->gathered >= (core_should_prefetch(relay->core) ? GATHERED_MAX_PREFETCHED : GATHERED_MAX))
+		outlets_flush(relay);
 }
 
-void outbox_flush(struct relay *relay)
+void outlets_flush(struct relay *relay)
 {
 	int count = relay->gathering_count;
 
