@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The sections and entries that were read, and inheritance between them. */
+/* ini: the sections and entries that were read. */
 #include "base/ini.h"
 
-#include <stdio.h>
+#include <ctype.h>
 #include <string.h>
 
 #include "base/ini_inside.h"
@@ -60,6 +60,30 @@ size_t ini_index(const struct ini *ini, const struct ini_section *section)
 	return section->index;
 }
 
+bool ini_name_is_valid(const char *name)
+{
+	for (; *name; name++)
+		if (!isalnum((unsigned char)*name) && !strchr("._-", *name))
+			return false;
+	return true;
+}
+
+struct ini_section *ini_section_new(
+    struct ini *ini, const struct section_kind *kind, const char *name, const char *file, int line)
+{
+	struct ini_section *section = arena_get(ini->arena, sizeof(*section));
+	struct text title = {0};
+
+	text_add(&title, *name ? "%s %s" : "%s", kind->name, name);
+	*section = (struct ini_section){.kind = kind,
+	    .name = arena_text(ini->arena, name, strlen(name)),
+	    .title = arena_text(ini->arena, title.at, title.size),
+	    .file = file,
+	    .line = line};
+	text_free(&title);
+	return section;
+}
+
 void ini_section_add(struct ini *ini, struct ini_section *section)
 {
 	size_t kind = 0;
@@ -78,79 +102,6 @@ void ini_entry_add(struct ini *ini, struct ini_section *section, const struct in
 	section->entries = arena_grow(
 	    ini->arena, section->entries, section->entry_count, sizeof(*section->entries));
 	section->entries[section->entry_count++] = *entry;
-}
-
-/* ---- Inheritance ---- */
-
-/* Returns true if the section's own entries override the inherited key: `loss` overrides an inherited
- * `loss`, `up.loss` and `down.loss`; `up.loss` only an inherited `up.loss`. */
-static bool is_overridden(const struct ini_section *section, size_t own_count, const char *inherited)
-{
-	int way, own_way;
-	const struct key *key = keys_find(section->kind, inherited, &way);
-
-	for (size_t i = 0; i < own_count; i++)
-		if (keys_find(section->kind, section->entries[i].key, &own_way) == key &&
-		    (own_way == -1 || own_way == way))
-			return true;
-	return strcmp(inherited, "like") == 0;
-}
-
-static void inherit_entries(struct ini *ini, struct ini_section *section, const struct ini_section *from)
-{
-	size_t own_count = section->entry_count;
-
-	for (size_t i = 0; i < from->entry_count; i++) {
-		struct ini_entry entry = from->entries[i];
-
-		if (is_overridden(section, own_count, entry.key))
-			continue;
-		entry.inherited = true;
-		ini_entry_add(ini, section, &entry);
-	}
-}
-
-enum visit { VISIT_NEW, VISIT_RUNNING, VISIT_DONE };
-
-static void inherit_section(struct ini *ini, struct ini_section *section, enum visit *visits, unsigned depth)
-{
-	const struct ini_entry *like = ini_entry(section, "like");
-	enum visit *visit = &visits[section->position];
-	struct ini_section *from, *template;
-
-	if (*visit == VISIT_DONE || !like) {
-		*visit = VISIT_DONE;
-		return;
-	}
-	*visit = VISIT_RUNNING;
-	from = dictionary_get(&ini->by_name, section->kind, like->value);
-	template = dictionary_get(&ini->templates, section->kind, like->value);
-	if (template) {
-		inherit_entries(ini, section, template);
-	} else if (!from) {
-		ini_complain(
-		    section, like, ini->complaints, "there is no [%s %s]", section->kind->name, like->value);
-	} else if (visits[from->position] == VISIT_RUNNING) {
-		ini_complain(
-		    section, like, ini->complaints, "runs in a circle; a section cannot be like itself");
-	} else if (depth == INI_LIKES_MAX) {
-		ini_complain(
-		    section, like, ini->complaints, "leads through more than %d sections", INI_LIKES_MAX);
-	} else {
-		inherit_section(ini, from, visits, depth + 1);
-		inherit_entries(ini, section, from);
-	}
-	*visit = VISIT_DONE;
-}
-
-void ini_inherit(struct ini *ini)
-{
-	enum visit *visits;
-
-	ini_profiles_read(ini);
-	visits = arena_get(ini->arena, (ini->count + 1) * sizeof(*visits));
-	for (size_t i = 0; i < ini->count; i++)
-		inherit_section(ini, ini->sections[i], visits, 0);
 }
 
 bool ini_is_main_file(const struct ini *ini, const char *file)

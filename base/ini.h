@@ -7,8 +7,8 @@
  * tables of keys serve to report unknown sections and keys, keys given twice and empty values. The readers of
  * the keys check the values.
  *
- * Order of calls: ini_new, ini_read once or more, ini_set for each `--set`, ini_inherit, then read the
- * sections; ini_free. Everything returned lives until ini_free.
+ * Order of calls: ini_read_sources; or ini_new, ini_read once or more, ini_set for each `--set`, ini_inherit.
+ * Then read the sections; ini_free. Everything returned lives until ini_free.
  */
 #ifndef BASE_INI_H
 #define BASE_INI_H
@@ -27,6 +27,32 @@
 #define INI_LIKES_MAX 1000       /* sections that a `like` may lead through */
 
 struct ini;
+struct ini_files;
+
+/* Which files a setting from an untrusted source may name. */
+enum ini_live {
+	INI_LIVE_CONFINED, /* from the API: files in or below the folders of the ini files that were read; for
+	                      any other path the error is the same, so that it reveals nothing */
+	INI_LIVE_REFUSED,  /* from a capture: none */
+	INI_LIVE_ANY       /* from a capture, with --live-files: any */
+};
+
+/* All that a configuration is made from. The caller owns everything. */
+struct ini_sources {
+	const char *file;            /* NULL: none */
+	const char *const *overlays; /* files whose keys replace those of `file`, in order */
+	size_t overlay_count;
+	const char *const *sets; /* settings from the command line */
+	size_t set_count;
+	const char *const *patches; /* further settings, made during the run */
+	size_t patch_count;
+	enum ini_live live_files; /* which files `patches` may name */
+	struct ini_files *files;  /* file contents as first read; NULL: read from disk */
+};
+
+/* Makes an ini of all of these, with what sections inherit. See ini_new for the other parameters. */
+struct ini *ini_read_sources(const struct ini_sources *sources, const struct section_kind *const *kinds,
+    size_t kind_count, const char *profile_dir, struct complaints *complaints);
 
 /* `profile_dir`: the folder in which `include = profile:NAME` looks; NULL: there are no profiles. */
 struct ini *ini_new(const struct section_kind *const *kinds, size_t kind_count, const char *profile_dir,
@@ -37,7 +63,6 @@ void ini_free(struct ini *ini);
  * once, so that one setting can be changed without picking up other changes on disk. They must outlive the
  * ini. Only regular files are read, which never blocks on another process; but the file passed to ini_read
  * may be a pipe, which can be read once. */
-struct ini_files;
 struct ini_files *ini_files_new(void);
 void ini_files_free(struct ini_files *files);
 void ini_use_files(struct ini *ini, struct ini_files *files);
@@ -61,12 +86,6 @@ void ini_overlay(struct ini *ini, const char *path);
 bool ini_replaces_includes(const char *assignment);
 void ini_replace_includes(struct ini *ini);
 /* ini_set for an assignment from an untrusted source; `files` says which files it may name. */
-enum ini_live {
-	INI_LIVE_CONFINED, /* from the API: files in or below the folders of the ini files that were read; for
-	                      any other path the error is the same, so that it reveals nothing */
-	INI_LIVE_REFUSED,  /* from a capture: none */
-	INI_LIVE_ANY       /* from a capture, with --live-files: any */
-};
 void ini_set_live(struct ini *ini, const char *assignment, enum ini_live files);
 /* Applies `like` in every section that has it. */
 void ini_inherit(struct ini *ini);

@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ini_inside: shared by the parts of ini: loading files (ini_files.c), parsing them (ini_read.c), profiles
- * (ini_profile.c), and the sections that were read (ini.c). */
+/*
+ * ini_inside: shared by the parts of ini, from the top down:
+ *
+ *   ini_sources.c   all that a configuration is made from, in order
+ *   ini_overlay.c   a file on top of others         ini_inherit.c  profiles that sections name; `like`
+ *   ini_set.c       settings on top of the files
+ *   ini_read.c      files and what they include
+ *   ini_lines.c     the syntax of each line         ini_suggest.c  what could have been meant
+ *   ini_profile.c   profiles, found by name         ini_files.c    contents of files
+ *   ini.c           the sections that were read
+ */
 #ifndef BASE_INI_INSIDE_H
 #define BASE_INI_INSIDE_H
 
@@ -55,8 +64,6 @@ int ini_file_load(const struct ini *ini, struct arena *arena, const char *path, 
 const char *ini_path_beside(struct arena *arena, const char *file, const char *path);
 
 /* ini_read.c */
-struct ini_section *ini_section_new(
-    struct ini *ini, const struct section_kind *kind, const char *name, const char *file, int line);
 /* Reads one file into `profile`, which must be empty. */
 void ini_read_profile(struct ini *profile, const char *path, const struct place *named_at);
 
@@ -68,6 +75,8 @@ void ini_link_alias(
     struct ini *ini, const struct section_kind *kind, const char *profile, struct ini_section *section);
 
 /* ini.c */
+struct ini_section *ini_section_new(
+    struct ini *ini, const struct section_kind *kind, const char *name, const char *file, int line);
 /* Adds a section after all others. */
 void ini_section_add(struct ini *ini, struct ini_section *section);
 void ini_entry_add(struct ini *ini, struct ini_section *section, const struct ini_entry *entry);

@@ -1,137 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Parses files and settings into sections. The syntax of each line is checked here; inih, which would
- * truncate long lines and ignore what it does not understand, only gets valid lines. The sections of included
- * files come before those of the file that includes them.
+ * ini_read: reads files into sections. ini_lines.c checks the syntax of each line; only valid ones reach
+ * inih. The sections of included files come before those of the file that includes them.
  */
-#include <ctype.h>
 #include <ini.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/memory.h"
-#include "base/ini_inside.h"
-
-#define DEPTH_MAX 16 /* nested includes */
-
-/* The state of reading one file. */
-struct file {
-	struct ini *ini;
-	const char *name;
-	const char *next, *end; /* the part of its text that was not read yet */
-	int line;
-	struct ini_section **sections; /* its sections, added to the ini after those of its includes */
-	size_t count;
-	struct dictionary by_name;
-	struct ini_section *section;  /* the current section; NULL before the first */
-	bool skip;                    /* in a section with an invalid header: its keys are ignored */
-	const char *stack[DEPTH_MAX]; /* ids of this file and of those that include it */
-	size_t depth;
-};
-
-static void add_complaint(struct file *file, const char *key, const char *format, va_list list)
-    __attribute__((format(printf, 3, 0)));
-static void add_complaint(struct file *file, const char *key, const char *format, va_list list)
-{
-	struct place place = {.file = file->name, .line = file->line, .key = key};
-	struct text text = {0};
-
-	if (file->section)
-		place.section = file->section->title;
-	text_add_list(&text, format, list);
-	complaints_add(file->ini->complaints, COMPLAINT_ERROR, &place, "%s", text.at);
-	text_free(&text);
-}
-
-/* Complain about the current line, or about a key in it. */
-static void complain_line(struct file *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void complain_line(struct file *file, const char *format, ...)
-{
-	va_list list;
-
-	va_start(list, format);
-	add_complaint(file, NULL, format, list);
-	va_end(list);
-}
-
-static void complain_key(struct file *file, const char *key, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static void complain_key(struct file *file, const char *key, const char *format, ...)
-{
-	va_list list;
-
-	va_start(list, format);
-	add_complaint(file, key, format, list);
-	va_end(list);
-}
+#include "base/ini_lines.h"
 
 /* ---- Lines ---- */
 
-bool ini_name_is_valid(const char *name)
-{
-	for (; *name; name++)
-		if (!isalnum((unsigned char)*name) && !strchr("._-", *name))
-			return false;
-	return true;
-}
-
-static void suggest_section(struct file *file, const char *written)
-{
-	struct text text = {0};
-
-	ini_suggest_section(file->ini, written, &text);
-	complain_line(file, "%s", text.at);
-	text_free(&text);
-}
-
-struct ini_section *ini_section_new(
-    struct ini *ini, const struct section_kind *kind, const char *name, const char *file, int line)
-{
-	struct ini_section *section = arena_get(ini->arena, sizeof(*section));
-	struct text title = {0};
-
-	text_add(&title, *name ? "%s %s" : "%s", kind->name, name);
-	*section = (struct ini_section){.kind = kind,
-	    .name = arena_text(ini->arena, name, strlen(name)),
-	    .title = arena_text(ini->arena, title.at, title.size),
-	    .file = file,
-	    .line = line};
-	text_free(&title);
-	return section;
-}
-
-/* Parses a header "link default" (without its brackets). Returns its kind and sets *name, or complains and
- * returns NULL. */
-static const struct section_kind *parse_header(struct file *file, const char *inside, const char **name)
-{
-	struct ini *ini = file->ini;
-	char word[INI_SECTION_MAX + 1];
-	const struct section_kind *kind;
-
-	*name = inside + strcspn(inside, " \t");
-	snprintf(word, sizeof(word), "%.*s", (int)(*name - inside), inside);
-	*name += strspn(*name, " \t");
-	kind = keys_kind(ini->kinds, ini->kind_count, word);
-	if (!kind)
-		suggest_section(file, inside);
-	else if (kind->named && !**name)
-		complain_line(file, "[%s] lacks its name, as in [%s NAME]", word, word);
-	else if (!kind->named && **name)
-		complain_line(file, "[%s] takes no name; it is written [%s]", inside, word);
-	else if (!ini_name_is_valid(*name))
-		complain_line(
-		    file, "[%s] is no good name; names are letters, digits, `.`, `_` and `-`", inside);
-	else
-		return kind;
-	return NULL;
-}
-
 /* Returns true for [proxy] of an included file: its keys are merged into that of the main file. */
-static bool is_merged(const struct file *file, const struct section_kind *kind)
+static bool is_merged(const struct ini_lines *file, const struct section_kind *kind)
 {
 	return file->depth > 1 && strcmp(kind->name, "proxy") == 0;
 }
@@ -146,7 +29,7 @@ static const struct ini_section *find_section(
 }
 
 /* Starts the section that a header names, or complains and ignores its keys. */
-static void read_header(struct file *file, const char *inside)
+static void read_header(struct ini_lines *file, const char *inside)
 {
 	const struct section_kind *kind;
 	const struct ini_section *first;
@@ -154,15 +37,15 @@ static void read_header(struct file *file, const char *inside)
 
 	file->section = NULL;
 	file->skip = true;
-	kind = parse_header(file, inside, &name);
+	kind = ini_parse_header(file, inside, &name);
 	if (!kind)
 		return;
 	first = dictionary_get(&file->by_name, kind, name);
 	if (!first && !is_merged(file, kind))
 		first = find_section(file->ini, kind, name);
 	if (first)
-		return complain_line(file, "[%s] is here a second time; the first is at %s:%d", first->title,
-		    first->file, first->line);
+		return ini_complain_line(file, "[%s] is here a second time; the first is at %s:%d",
+		    first->title, first->file, first->line);
 	file->section = ini_section_new(file->ini, kind, name, file->name, file->line);
 	file->skip = false;
 	file->sections = arena_grow(file->ini->arena, file->sections, file->count, sizeof(*file->sections));
@@ -170,170 +53,32 @@ static void read_header(struct file *file, const char *inside)
 	dictionary_put(&file->by_name, kind, file->section->name, file->section);
 }
 
-static void suggest_key(struct file *file, const char *written)
-{
-	struct text text = {0};
-
-	ini_suggest_key(file->ini, file->section->kind, written, &text);
-	complain_key(file, written, "%s", text.at);
-	text_free(&text);
-}
-
-static char *trim(struct arena *arena, const char *text)
-{
-	size_t size;
-
-	text += strspn(text, " \t");
-	size = strlen(text);
-	while (size && strchr(" \t", text[size - 1]))
-		size--;
-	return arena_text(arena, text, size);
-}
-
-/* Handles one assignment, as parsed by inih. Always returns 1: it complains about errors itself. */
-static int handle_assignment(void *user, const char *section, const char *name, const char *value)
-{
-	struct file *file = user;
-	struct ini *ini = file->ini;
-	struct ini_entry entry = {.file = file->name, .line = file->line};
-	const struct ini_entry *first;
-	const struct key *key;
-	int way;
-
-	(void)section;
-	if (file->skip)
-		return 1;
-	if (!file->section) {
-		complain_key(file, name, "stands before any section");
-		return 1;
-	}
-	key = keys_find(file->section->kind, name, &way);
-	if (!key) {
-		suggest_key(file, name);
-		return 1;
-	}
-	entry.key = trim(ini->arena, name);
-	entry.value = trim(ini->arena, value);
-	/* Keys that may be repeated can occur any number of times: the list is only searched for others. */
-	first = key->flags & (KEY_LIST | KEY_REPEATED) ? NULL : ini_entry(file->section, name);
-	if (!*entry.value)
-		ini_complain(file->section, &entry, ini->complaints, "has no value; it takes %s", key->takes);
-	else if (first)
-		ini_complain(file->section, &entry, ini->complaints,
-		    "is here a second time; the first is in line %d", first->line);
-	else
-		ini_entry_add(ini, file->section, &entry);
-	return 1;
-}
-
-/* Checks the syntax of a `[section]` line and stores what is between its brackets. Returns false after
- * complaining. */
-static bool check_header(struct file *file, const char *line, char *inside)
-{
-	const char *close = strchr(line, ']');
-	const char *rest;
-
-	file->section = NULL;
-	file->skip = true;
-	if (!close) {
-		complain_line(file, "`%s` lacks its `]`", line);
-		return false;
-	}
-	if (close - line - 1 > INI_SECTION_MAX) {
-		complain_line(file, "there are %td bytes between `[` and `]`; %d are the most",
-		    close - line - 1, INI_SECTION_MAX);
-		return false;
-	}
-	rest = close + 1 + strspn(close + 1, " \t");
-	if (*rest && !(*rest == ';' && rest > close + 1)) {
-		complain_line(
-		    file, "there is text after `]`; a key stands in a line of its own, a comment is ` ; …`");
-		return false;
-	}
-	memcpy(inside, line + 1, (size_t)(close - line - 1));
-	inside[close - line - 1] = '\0';
-	return true;
-}
-
-/* Returns whether the key, of the current section, takes a shell command. */
-static bool is_command(const struct file *file, const char *name)
-{
-	int way;
-	const struct key *key = file->section ? keys_find(file->section->kind, name, &way) : NULL;
-
-	return key && key->flags & KEY_COMMAND;
-}
-
-/* Checks the syntax of a `key = value` line. Returns false after complaining. */
-static bool check_assignment(struct file *file, const char *line)
-{
-	size_t key = strcspn(line, "=:");
-	char *name = trim(file->ini->arena, arena_text(file->ini->arena, line, key));
-	const char *value, *comment;
-
-	if (line[key] == '\0') {
-		complain_line(file,
-		    line[0] == '/' && line[1] == '/' ? "`%s` is no assignment; a comment begins with ; or #"
-		                                     : "`%s` is no assignment; one is `key = value`",
-		    line);
-		return false;
-	}
-	if (line[key] == ':') {
-		complain_key(file, name, "is followed by `:`; an assignment is `key = value`");
-		return false;
-	}
-	if (!*name) {
-		complain_line(file, "`%s` has no key before `=`", line);
-		return false;
-	}
-	if (strpbrk(name, " \t;")) {
-		complain_line(file, "`%s` is no key; a key is one word", name);
-		return false;
-	}
-	value = line + key + 1;
-	for (comment = strchr(value, ';'); comment && !strchr(" \t", comment[-1]);)
-		comment = strchr(comment + 1, ';');
-	for (const char *at = strchr(value, '#'); at && (!comment || at < comment);
-	     at = strchr(at + 1, '#')) {
-		if (at > value && strchr(" \t", at[-1])) {
-			complain_key(file, name, "` #` starts no comment after a value; ` ;` does");
-			return false;
-		}
-	}
-	if (comment && is_command(file, name)) {
-		complain_key(file, name,
-		    "holds ` ;`, which starts a comment and would cut the command; use && or a script");
-		return false;
-	}
-	return true;
-}
-
 /* Checks one line, and handles it if it is a header. Returns true for a valid assignment, for inih. */
-static bool handle_line(struct file *file, const char *line, size_t size)
+static bool handle_line(struct ini_lines *file, const char *line, size_t size)
 {
 	size_t blank = strspn(line, " \t");
 	char inside[INI_SECTION_MAX + 1];
 
 	if (strlen(line) != size) {
-		complain_line(file, "there is a NUL byte in this line; an ini file is plain text");
+		ini_complain_line(file, "there is a NUL byte in this line; an ini file is plain text");
 		file->next = file->end; /* the rest of the file is ignored */
 		return false;
 	}
 	if (size > INI_LINE_MAX) {
-		complain_line(file, "this line has %zu bytes; %d are the most", size, INI_LINE_MAX);
+		ini_complain_line(file, "this line has %zu bytes; %d are the most", size, INI_LINE_MAX);
 		return false;
 	}
 	if (line[blank] == '\0' || line[blank] == ';' || line[blank] == '#')
 		return false;
 	if (blank) {
-		complain_line(file,
+		ini_complain_line(file,
 		    "`%s` does not start in the first column; indented lines mean nothing here",
 		    line + blank);
 		return false;
 	}
 	if (line[0] != '[')
-		return check_assignment(file, line);
-	if (check_header(file, line, inside))
+		return ini_check_assignment(file, line);
+	if (ini_check_header(file, line, inside))
 		read_header(file, inside);
 	return false; /* not passed to inih, which would truncate a long name */
 }
@@ -341,7 +86,7 @@ static bool handle_line(struct file *file, const char *line, size_t size)
 /* The read callback of inih: returns the next line if it is a valid assignment, else an empty line. */
 static char *read_line(char *line, int cap, void *user)
 {
-	struct file *file = user;
+	struct ini_lines *file = user;
 	const char *start = file->next;
 	const char *end;
 	char *copy;
@@ -368,7 +113,7 @@ static char *read_line(char *line, int cap, void *user)
 }
 
 static void read_file(
-    struct ini *ini, const struct file *from, const char *path, const struct place *named_at);
+    struct ini *ini, const struct ini_lines *from, const char *path, const struct place *named_at);
 
 /* If `path`, a profile that was included, holds [link default], makes that available by its name. */
 static void alias_included(struct ini *ini, const char *profile, const char *path)
@@ -380,7 +125,7 @@ static void alias_included(struct ini *ini, const char *profile, const char *pat
 		ini_link_alias(ini, kind, profile, link);
 }
 
-static void read_includes(struct file *file, struct ini_section *section, const struct ini_entry *entry)
+void ini_read_includes(struct ini_lines *file, struct ini_section *section, const struct ini_entry *entry)
 {
 	struct place place = ini_place(section, entry);
 	char *rest = arena_text(file->ini->arena, entry->value, strlen(entry->value));
@@ -390,7 +135,7 @@ static void read_includes(struct file *file, struct ini_section *section, const 
 
 		const char *path;
 
-		part.value = trim(file->ini->arena, item);
+		part.value = ini_trim(file->ini->arena, item);
 		path = ini_is_profile(part.value) ? ini_profile_path(file->ini, part.value, &place)
 		                                  : ini_path_beside(file->ini->arena, file->name, part.value);
 		if (!path)
@@ -417,8 +162,7 @@ static void keep_settings(struct ini *ini, struct ini_section *section)
 	ini->settings[ini->setting_count++] = section;
 }
 
-/* Adds the keys of the [proxy] sections of included files that the main file's [proxy] lacks. */
-static void merge_settings(struct ini *ini)
+void ini_merge_settings(struct ini *ini)
 {
 	const struct section_kind *kind = keys_kind(ini->kinds, ini->kind_count, "proxy");
 	struct ini_section *main = kind ? dictionary_get(&ini->by_name, kind, "") : NULL;
@@ -469,7 +213,7 @@ static void put_own_devices_first(struct ini *ini, size_t first, size_t own)
 }
 
 /* Reads the sections of a text: first those of the files that it includes, then its own. */
-static void read_sections(struct file *file, const char *text, size_t size)
+static void read_sections(struct ini_lines *file, const char *text, size_t size)
 {
 	struct ini *ini = file->ini;
 	size_t included_from = ini->count, own_from;
@@ -483,9 +227,9 @@ static void read_sections(struct file *file, const char *text, size_t size)
 	file->end = text + size;
 	/* Every line that inih gets was checked: report it if inih rejects one nevertheless. */
 	file->line = 0;
-	if ((refused_line = ini_parse_stream(read_line, file, handle_assignment, file))) {
+	if ((refused_line = ini_parse_stream(read_line, file, ini_handle_assignment, file))) {
 		file->line = refused_line;
-		complain_line(file, "this line is not understood");
+		ini_complain_line(file, "this line is not understood");
 	}
 
 	for (size_t i = 0; i < file->count; i++) {
@@ -498,7 +242,7 @@ static void read_sections(struct file *file, const char *text, size_t size)
 		for (size_t k = 0; k < section->entry_count; k++)
 			if (strcmp(section->entries[k].key, "include") == 0 &&
 			    !(file->depth <= 1 && ini->includes_replaced))
-				read_includes(file, section, &section->entries[k]);
+				ini_read_includes(file, section, &section->entries[k]);
 	}
 	own_from = ini->count;
 	for (size_t i = 0; i < file->count; i++) {
@@ -520,7 +264,7 @@ static void read_sections(struct file *file, const char *text, size_t size)
 	}
 	put_own_devices_first(ini, included_from, own_from);
 	if (file->depth <= 1)
-		merge_settings(ini);
+		ini_merge_settings(ini);
 	dictionary_free(&file->by_name);
 	text_add(&ini->text, "; file %s\n", file->name);
 	text_add_bytes(&ini->text, text, strlen(text) < size ? strlen(text) : size);
@@ -531,7 +275,7 @@ static void read_sections(struct file *file, const char *text, size_t size)
 /* Registers a file, identified by device and inode, however its name is spelled. Returns its id, or
  * complains and returns NULL if it is being read or was already read. */
 static const char *register_file(
-    struct ini *ini, const struct file *from, const char *path, const struct place *named_at)
+    struct ini *ini, const struct ini_lines *from, const char *path, const struct place *named_at)
 {
 	const struct ini_file_read *first;
 	struct ini_file_read *known;
@@ -570,7 +314,7 @@ static const char *register_file(
 	return own_id;
 }
 
-static enum ini_trust trust_of(const struct ini *ini, const struct file *from)
+static enum ini_trust trust_of(const struct ini *ini, const struct ini_lines *from)
 {
 	return !from ? INI_ANY : strcmp(from->name, INI_LIVE) == 0 ? ini->live : INI_REGULAR;
 }
@@ -590,9 +334,9 @@ static bool is_capture(const char *text, size_t size)
 }
 
 static void read_file(
-    struct ini *ini, const struct file *from, const char *path, const struct place *named_at)
+    struct ini *ini, const struct ini_lines *from, const char *path, const struct place *named_at)
 {
-	struct file file = {.ini = ini, .name = path};
+	struct ini_lines file = {.ini = ini, .name = path};
 	struct error error;
 	const char *text, *id;
 	size_t size;
@@ -603,9 +347,9 @@ static void read_file(
 	}
 	if (!(id = register_file(ini, from, path, named_at)))
 		return;
-	if (file.depth == DEPTH_MAX) {
-		complaints_add(
-		    ini->complaints, COMPLAINT_ERROR, named_at, "includes go more than %d deep", DEPTH_MAX);
+	if (file.depth == INI_DEPTH_MAX) {
+		complaints_add(ini->complaints, COMPLAINT_ERROR, named_at, "includes go more than %d deep",
+		    INI_DEPTH_MAX);
 		return;
 	}
 	file.stack[file.depth++] = id;
@@ -637,119 +381,8 @@ void ini_read(struct ini *ini, const char *path)
 
 void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size)
 {
-	struct file file = {.ini = ini, .name = arena_text(ini->arena, name, strlen(name))};
+	struct ini_lines file = {.ini = ini, .name = arena_text(ini->arena, name, strlen(name))};
 
 	file.stack[file.depth++] = file.name;
 	read_sections(&file, arena_text(ini->arena, text, size), size);
-}
-
-/* ---- Settings on top ---- */
-
-static void drop_entries(struct ini_section *section, const char *key)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < section->entry_count; i++)
-		if (strcmp(section->entries[i].key, key) != 0)
-			section->entries[kept++] = section->entries[i];
-	section->entry_count = kept;
-}
-
-/* Turns "do += note" into "do = note". Returns true if there was a `+`: the value is added to the others. */
-static bool strip_plus(char *key)
-{
-	char *equals = strchr(key, '=');
-
-	if (!equals || equals == key || equals[-1] != '+')
-		return false;
-	equals[-1] = ' ';
-	return true;
-}
-
-/* Applies one setting; `as` is used as the name of the file that it comes from. */
-static void apply_setting(struct ini *ini, const char *assignment, const char *as)
-{
-	struct file file = {.ini = ini, .name = as};
-	const struct section_kind *kind;
-	struct ini_section *own, *section;
-	const char *close = strchr(assignment, ']'), *name;
-	char *key, *value;
-	char inside[INI_SECTION_MAX + 1];
-	size_t equals;
-	bool appends;
-	int way;
-
-	if (assignment[0] != '[' || !close || strpbrk(assignment, "\r\n")) {
-		complain_line(&file, "`%s` is no setting; one is \"[SECTION] KEY = VALUE\"", assignment);
-		return;
-	}
-	key = trim(ini->arena, close + 1);
-	if (!check_header(
-	        &file, arena_text(ini->arena, assignment, (size_t)(close + 1 - assignment)), inside) ||
-	    !(kind = parse_header(&file, inside, &name)))
-		return;
-	appends = strip_plus(key);
-	/* The key is added to a section of its own first; if that section already exists, it is changed
-	 * instead. */
-	own = file.section = ini_section_new(ini, kind, name, file.name, 0);
-	file.skip = false;
-	if (!check_assignment(&file, key))
-		return;
-	equals = strcspn(key, "=");
-	value = trim(ini->arena, key + equals + 1);
-	key = trim(ini->arena, arena_text(ini->arena, key, equals));
-	handle_assignment(&file, own->title, key, value);
-	if (!own->entry_count)
-		return;
-	if (strcmp(kind->name, "proxy") == 0 && strcmp(key, "include") == 0) {
-		file.stack[file.depth++] = as; /* the file that it names is included like any other */
-		read_includes(&file, own, &own->entries[0]);
-		merge_settings(ini);
-		return;
-	}
-	if (appends && !(keys_find(kind, key, &way)->flags & (KEY_LIST | KEY_REPEATED))) {
-		complain_key(&file, key, "has one value: it is set with `=`");
-		return;
-	}
-	section = dictionary_get(&ini->by_name, kind, own->name);
-	if (section) {
-		if (!appends)
-			drop_entries(section, own->entries[0].key);
-		ini_entry_add(ini, section, &own->entries[0]);
-	} else {
-		ini_section_add(ini, own);
-	}
-	text_add(&ini->text, "; %s %s\n", INI_SETTINGS, assignment);
-}
-
-bool ini_replaces_includes(const char *assignment)
-{
-	static const char proxy[] = "[proxy]", include[] = "include";
-	const char *key = assignment + sizeof(proxy) - 1;
-
-	if (strncmp(assignment, proxy, sizeof(proxy) - 1) != 0)
-		return false;
-	key += strspn(key, " \t");
-	if (strncmp(key, include, sizeof(include) - 1) != 0)
-		return false;
-	key += sizeof(include) - 1;
-	return key[strspn(key, " \t")] == '=';
-}
-
-void ini_replace_includes(struct ini *ini)
-{
-	ini->includes_replaced = true;
-}
-
-void ini_set(struct ini *ini, const char *assignment)
-{
-	apply_setting(ini, assignment, INI_SETTINGS);
-}
-
-void ini_set_live(struct ini *ini, const char *assignment, enum ini_live files)
-{
-	ini->live = files == INI_LIVE_ANY       ? INI_REGULAR
-	            : files == INI_LIVE_REFUSED ? INI_REFUSED
-	                                        : INI_CONFINED;
-	apply_setting(ini, assignment, INI_LIVE);
 }

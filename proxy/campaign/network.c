@@ -126,15 +126,15 @@ struct setup *network_build(
     const struct network_source *source, struct names *names, struct complaints *complaints)
 {
 	struct lines sets = {0}, overlays = {0};
-	struct setup_source setup_source = {.file = source->config};
+	struct setup_source setup_source = {.ini.file = source->config};
 	struct setup *setup;
 
 	collect_settings(source, &sets);
 	collect_overlays(source, &overlays);
-	setup_source.sets = (const char *const *)sets.all;
-	setup_source.set_count = sets.count;
-	setup_source.overlays = (const char *const *)overlays.all;
-	setup_source.overlay_count = overlays.count;
+	setup_source.ini.sets = (const char *const *)sets.all;
+	setup_source.ini.set_count = sets.count;
+	setup_source.ini.overlays = (const char *const *)overlays.all;
+	setup_source.ini.overlay_count = overlays.count;
 	setup = setup_new(&setup_source, SETUP_CHECK, names, complaints);
 	if (!complaints_count(complaints, COMPLAINT_ERROR)) {
 		require_endpoints(source, setup, complaints);

@@ -10,7 +10,7 @@
 static void check_network(const char *path, struct complaints *complaints)
 {
 	struct names *names = names_new();
-	struct setup_source source = {.file = path};
+	struct setup_source source = {.ini.file = path};
 
 	setup_free(setup_new(&source, SETUP_CHECK, names, complaints));
 	names_free(names);

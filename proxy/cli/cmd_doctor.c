@@ -194,7 +194,7 @@ static int print_all(const struct inspection *inspection)
 static struct setup *read_setup(const char *file, struct names *names)
 {
 	struct complaints *complaints = complaints_new();
-	struct setup_source source = {.file = file};
+	struct setup_source source = {.ini.file = file};
 	struct setup *setup = setup_new(&source, file ? SETUP_RUN : SETUP_CHECK, names, complaints);
 	size_t errors;
 

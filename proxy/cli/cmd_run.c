@@ -384,16 +384,16 @@ static int run_relay(const struct command_line *line)
 	log_set_level(command_given(line, "quiet")     ? LOG_QUIET
 	              : command_given(line, "verbose") ? LOG_VERBOSE
 	                                               : LOG_NORMAL);
-	run.source.file = command_value(line, "config");
-	run.source.sets = (const char *const *)line->settings;
-	run.source.set_count = line->setting_count;
+	run.source.ini.file = command_value(line, "config");
+	run.source.ini.sets = (const char *const *)line->settings;
+	run.source.ini.set_count = line->setting_count;
 	run.capture_path = command_value(line, "write");
 	run.json_path = command_value(line, "json");
 	run.junit_path = command_value(line, "junit");
 	run.is_sandboxed = !command_given(line, "no-sandbox");
 	if (read_ready_fd(&run, command_value(line, "ready-fd")))
 		return EXIT_USAGE;
-	if (!run.source.file && !run.source.set_count) {
+	if (!run.source.ini.file && !run.source.ini.set_count) {
 		log_error(
 		    "run: pass an ini file with -c, or --listen and --upstream; see `deadzone help run`");
 		return EXIT_USAGE;

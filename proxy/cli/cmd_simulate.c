@@ -59,7 +59,7 @@ static void enter_sandbox(struct simulation *s, const struct command_line *line,
 
 	live_visit_files(s->live, s->setup, grant_file, sandbox);
 	sandbox_read(sandbox, setup_profile_dir());
-	if (s->source.live_files == INI_LIVE_ANY)
+	if (s->source.ini.live_files == INI_LIVE_ANY)
 		sandbox_read(sandbox, "/");
 	sandbox_write_beside(sandbox, capture);
 	sandbox_write_beside(sandbox, json);
@@ -109,23 +109,23 @@ static int run(const struct command_line *line)
 	size_t quiet_count, verbose_count, live_count, live_files_count;
 	int status;
 
-	s->source.file = command_value(line, "config");
+	s->source.ini.file = command_value(line, "config");
 	command_values(line, "live", &live_count);
 	s->changes = live_count > 0;
 	command_values(line, "live-files", &live_files_count);
-	s->source.live_files = live_files_count ? INI_LIVE_ANY : INI_LIVE_REFUSED;
+	s->source.ini.live_files = live_files_count ? INI_LIVE_ANY : INI_LIVE_REFUSED;
 	command_values(line, "quiet", &quiet_count);
 	command_values(line, "verbose", &verbose_count);
 	log_set_level(quiet_count ? LOG_QUIET : verbose_count ? LOG_VERBOSE : LOG_NORMAL);
-	s->source.sets = (const char *const *)line->settings;
-	s->source.set_count = line->setting_count;
+	s->source.ini.sets = (const char *const *)line->settings;
+	s->source.ini.set_count = line->setting_count;
 	s->names = names_new();
 	s->live = live_new(&s->source, SETUP_SIMULATE, s->names);
 	s->setup = live_load(s->live, complaints);
 	log_complaints(complaints);
 	status = complaints_count(complaints, COMPLAINT_ERROR) ? EXIT_USAGE : EXIT_DONE;
 	complaints_free(complaints);
-	if (!status && ((!s->source.file && !s->source.set_count) || !command_value(line, "read"))) {
+	if (!status && ((!s->source.ini.file && !s->source.ini.set_count) || !command_value(line, "read"))) {
 		log_error(
 		    "simulate: pass the capture with -r, and the impairments with -c FILE or options such "
 		    "as --loss; see `deadzone help simulate`");

@@ -306,7 +306,7 @@ static void way_in_fini(struct way_in *way_in)
 /* Fills what the command line leaves open from [control] of the ini file. */
 static int read_way_in(struct way_in *way_in, const char *file)
 {
-	struct setup_source source = {.file = file};
+	struct setup_source source = {.ini.file = file};
 	struct complaints *complaints = complaints_new();
 	const struct control_settings *control;
 	int failed;

@@ -113,9 +113,9 @@ static struct setup *build_setup(struct live *live, struct complaints *complaint
 	struct setup_source source = *live->source;
 	struct setup *setup;
 
-	source.patches = (const char *const *)live->patches;
-	source.patch_count = live->patch_count;
-	source.files = live->files;
+	source.ini.patches = (const char *const *)live->patches;
+	source.ini.patch_count = live->patch_count;
+	source.ini.files = live->files;
 	setup = setup_new(&source, live->use, live->names, complaints);
 	if (complaints_count(complaints, COMPLAINT_ERROR)) {
 		setup_free(setup);

@@ -65,18 +65,9 @@ struct setup {
 	struct config *config;
 };
 
-/* What to read, from the command line. The caller owns everything. */
 struct setup_source {
-	const char *file;
-	const char *const *overlays; /* files whose keys replace those of `file`, in order */
-	size_t overlay_count;
-	const char *const *sets;
-	size_t set_count;
-	const char *const *patches; /* further settings, made during the run */
-	size_t patch_count;
-	enum ini_live live_files; /* which files `patches` may name */
-	struct ini_files *files;  /* file contents as first read; NULL: read from disk */
-	unsigned workers;         /* of the run in progress, which a reload cannot change; 0: none */
+	struct ini_sources ini;
+	unsigned workers; /* of the run in progress, which a reload cannot change; 0: none */
 };
 
 enum setup_use { SETUP_CHECK, SETUP_RUN, SETUP_SIMULATE };
