@@ -5,8 +5,8 @@
  * Tests: Fisher's exact test in each cell, the posteriors of thresholds, Mann and Whitney's for measures with
  * `better`, the exact sign test over the places of a sweep. All of these are corrected together (Holm) and
  * judged at 5 %, two-sided. The test of Cochran, Mantel and Haenszel over all cells is judged by itself at
- * 2.5 %. Two campaigns of the same device are told worse in at most 2.5 % + 1.25 % of pairs, because half of
- * either error lies on the better side.
+ * 2.5 %. Two campaigns of the same device are reported as worse in at most 2.5 % + 1.25 % of pairs, because
+ * half of either error lies on the better side.
  */
 #ifndef CAMPAIGN_COMPARE_H
 #define CAMPAIGN_COMPARE_H

@@ -97,7 +97,7 @@ static void prune(const struct engine *engine, const char *folder, const struct 
 		struct text path = {0};
 
 		text_add(&path, "%s/%s", folder, files[i]);
-		/* What the result holds too goes anyway. */
+		/* Files whose contents the result holds too are removed anyway. */
 		if (!is_kept || i >= 3)
 			unlink(path.at);
 		text_free(&path);
