@@ -78,12 +78,12 @@ static void serve_request(struct control_listener *control_listener, struct evht
 
 	if (refusal)
 		call_refuse(&call, 400, "%s", refusal);
-	else if (!guard_check_token(control->token, http) && is_page(http))
-		routes_page(&call, 401); /* it holds no data, and prompts for the token */
-	else if (!guard_check_token(control->token, http))
-		call_refuse(&call, 401, "the token is missing or wrong: Authorization: Bearer …");
-	else
+	else if (guard_check_token(control->token, http))
 		try_dispatch(&call);
+	else if (is_page(http))
+		routes_page(&call, 401); /* it holds no data, and prompts for the token */
+	else
+		call_refuse(&call, 401, "the token is missing or wrong: Authorization: Bearer …");
 	control->spent += clock_now() - start;
 }
 
