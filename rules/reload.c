@@ -36,7 +36,7 @@ struct core_change {
 	uint32_t *rule_to;   /* by index in `before`: index in `after`, or REMOVED */
 	uint32_t *link_to;   /* the same for links, … */
 	uint32_t *device_to; /* … and devices */
-	/* Those for `after`; once exchanged, the old ones. */
+	/* These are for `after`; once exchanged, they are the old ones. */
 	struct rule_state *shared_rules;
 	struct rule_totals *totals;
 	struct link_totals *links;
@@ -307,7 +307,7 @@ static bool is_kept(const struct core *core, const struct core_change *change, u
 	return strncmp(text, rule, strlen(rule)) != 0 || config_rule(change->after, text + strlen(rule));
 }
 
-/* What stands for later sessions goes with the rule that has begun it, as with scope = all. */
+/* A standing action ends if the rule that began it is removed, as with scope = all. */
 static void station_standing_reload(
     const struct core *core, const struct core_change *change, struct station_standing *standing)
 {

@@ -198,7 +198,7 @@ void sandbox_signal(struct sandbox *sandbox, pid_t child)
 
 /* ---- Entering ---- */
 
-/* As access(2), by the effective capabilities instead of the real user. */
+/* Like access(2), but by the effective capabilities instead of the real user. */
 static bool is_accessible(const char *path, int mode)
 {
 	return syscall(SYS_faccessat2, AT_FDCWD, path, mode, AT_EACCESS) == 0;

@@ -30,7 +30,7 @@ int main(void)
 		broken += !kept;
 	}
 	worse = pairs_worse(PAIRS, 11);
-	printf("compare, equal campaigns : %5.1f %% are told worse%s\n", 100.0 * worse / PAIRS,
+	printf("compare, equal campaigns : %5.1f %% are reported as worse%s\n", 100.0 * worse / PAIRS,
 	    worse <= PAIRS * 5 / 100 ? "" : "  NOT AS PROMISED");
 	broken += worse > PAIRS * 5 / 100;
 	return broken > 0;
