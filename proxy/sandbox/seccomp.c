@@ -110,7 +110,7 @@ static void allow_if_both(
 	add(filter, SCMP_ACT_ALLOW, number, (const struct scmp_arg_cmp[]){one, other}, 2);
 }
 
-/* Allows no executable memory but what is mapped from files: lookups load the libraries of NSS. */
+/* Allows memory that is writable or executable, not both: lookups load the libraries of NSS. */
 static void allow_memory(struct filter *filter, int number)
 {
 	static const unsigned protections[] = {0, PROT_WRITE, PROT_EXEC};
