@@ -59,21 +59,17 @@ struct ini *ini_new(const struct section_kind *const *kinds, size_t kind_count, 
     struct complaints *complaints);
 void ini_free(struct ini *ini);
 
-/* Contents of files as they were when first read: an ini that uses them reads each path from disk only
- * once, so that one setting can be changed without picking up other changes on disk. They must outlive the
- * ini. Only regular files are read, which never blocks on another process; but the file passed to ini_read
- * may be a pipe, which can be read once. */
+/* Contents of files as they were when first read: an ini with them among its sources reads each path from
+ * disk only once, so that one setting can be changed without picking up other changes on disk. They must
+ * outlive the ini. Only regular files are read, which never blocks on another process; but the file passed to
+ * ini_read may be a pipe, which can be read once. */
 struct ini_files *ini_files_new(void);
 void ini_files_free(struct ini_files *files);
-void ini_use_files(struct ini *ini, struct ini_files *files);
 /* Visits the path of each. */
 typedef void ini_files_visitor(void *user, const char *path);
 void ini_files_visit(const struct ini_files *files, ini_files_visitor *visit, void *user);
 
 void ini_read(struct ini *ini, const char *path);
-/* Reads the profiles that the links, devices and actions read so far refer to as "profile:NAME".
- * ini_inherit does this, too. */
-void ini_profiles_read(struct ini *ini);
 /* ini_read from memory, for tests and fuzzing; `name` is used as the name of the file. */
 void ini_read_text(struct ini *ini, const char *name, const char *text, size_t size);
 /* Applies "[SECTION] KEY = VALUE", which replaces all values of that key. */
@@ -81,13 +77,7 @@ void ini_set(struct ini *ini, const char *assignment);
 /* Reads another file on top: each of its keys replaces the same key, and its `up.` and `down.` forms, of what
  * was read before. Sections that are new come last. Call it between ini_read and ini_set. */
 void ini_overlay(struct ini *ini, const char *path);
-/* Returns true if the assignment sets the includes of the main file. If so, call ini_replace_includes
- * before reading that file: its own includes are then ignored. */
-bool ini_replaces_includes(const char *assignment);
-void ini_replace_includes(struct ini *ini);
-/* ini_set for an assignment from an untrusted source; `files` says which files it may name. */
-void ini_set_live(struct ini *ini, const char *assignment, enum ini_live files);
-/* Applies `like` in every section that has it. */
+/* Reads the profiles that sections name, and applies `like` in every section that has it. */
 void ini_inherit(struct ini *ini);
 
 size_t ini_count(const struct ini *ini);
@@ -106,7 +96,7 @@ char **ini_profile_names(const char *folder, size_t *count);
 bool ini_is_profile(const char *value);
 
 /* Reads the file `path`, which the value of `reading->entry` names, relative to the entry's own file. The
- * text lives as long as the arena of `reading` or, after ini_use_files, as long as those files. Returns 0,
+ * text lives as long as the arena of `reading` or, with ini_sources.files, as long as those files. Returns 0,
  * or -1 and sets `reading->error`. */
 int ini_load(struct reading *reading, const char *path, const char **text, size_t *size);
 

@@ -67,6 +67,23 @@ const char *ini_path_beside(struct arena *arena, const char *file, const char *p
 /* Reads one file into `profile`, which must be empty. */
 void ini_read_profile(struct ini *profile, const char *path, const struct place *named_at);
 
+/* ini_files.c */
+/* Makes the ini read files that were loaded before from their remembered contents. */
+void ini_use_files(struct ini *ini, struct ini_files *files);
+
+/* ini_set.c */
+/* Returns true if the assignment sets the includes of the main file. If so, call ini_replace_includes before
+ * reading that file: its own includes are then ignored. */
+bool ini_replaces_includes(const char *assignment);
+void ini_replace_includes(struct ini *ini);
+/* ini_set for an assignment from an untrusted source; `files` says which files it may name. */
+void ini_set_live(struct ini *ini, const char *assignment, enum ini_live files);
+
+/* ini_inherit.c */
+/* Reads the profiles that the links, devices and actions read so far refer to as "profile:NAME". ini_inherit
+ * does this, too. */
+void ini_profiles_read(struct ini *ini);
+
 /* ini_profile.c */
 /* Returns the path of "profile:NAME", or NULL after complaining that there is none. */
 const char *ini_profile_path(struct ini *ini, const char *value, const struct place *place);

@@ -148,7 +148,7 @@ void ini_read_includes(struct ini_lines *file, struct ini_section *section, cons
 
 /* ---- Included files ---- */
 
-/* Keeps the [proxy] of an included file for merge_settings. It must not set where to listen or forward:
+/* Keeps the [proxy] of an included file for ini_merge_settings. It must not set where to listen or forward:
  * the file that includes it does. */
 static void keep_settings(struct ini *ini, struct ini_section *section)
 {

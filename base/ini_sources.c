@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* ini_sources: all that a configuration is made from, each on top of what was read before it. */
-#include "base/ini.h"
+#include "base/ini_inside.h"
 
 struct ini *ini_read_sources(const struct ini_sources *sources, const struct section_kind *const *kinds,
     size_t kind_count, const char *profile_dir, struct complaints *complaints)

@@ -6,7 +6,6 @@
  */
 #include "campaign/findings_inside.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -171,7 +171,7 @@ static bool standing_covers(const struct standing_action *standing, const struct
 	return ways && !standing->rule && (!standing->device || standing->device == other->device);
 }
 
-void standing_action_add(struct core *core, struct standing_action standing)
+static void standing_action_add(struct core *core, struct standing_action standing)
 {
 	bool is_end = standing.action.act == ACT_BLACKOUT && standing.until <= core->now;
 	size_t kept = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * admission: what becomes of a device that sends a datagram and has no session: it continues one from another
- * address (follow.c), opens one, or is refused.
+ * admission: whether a device that sends a datagram, has no session and continues none (follow.c) gets one,
+ * or is refused.
  */
 #include "rules/inside.h"
 
@@ -40,11 +40,8 @@ static bool make_room(struct core *core, ns_t now)
 struct session *core_admit(struct core *core, unsigned entrance, const struct entrance *where,
     const struct address *device, const struct arrival *arrival, enum admission *admission)
 {
-	struct session *session = follow_device(core, entrance, device, arrival);
+	struct session *session;
 
-	*admission = ADMISSION_MOVED;
-	if (session)
-		return session;
 	*admission = ADMISSION_LOOP;
 	if (core->limits.real_time && is_loop(core, device, arrival))
 		return NULL;
@@ -68,5 +65,7 @@ struct session *core_session(struct core *core, unsigned entrance, const struct 
 	struct session *session = core_find(core, entrance, device);
 
 	*admission = ADMISSION_KNOWN;
+	if (!session)
+		session = core_follow(core, entrance, device, arrival, admission);
 	return session ? session : core_admit(core, entrance, where, device, arrival, admission);
 }

@@ -124,11 +124,15 @@ enum admission {
 	ADMISSION_LOOP, /* … too many sessions have begun with this datagram: proxies lead to each other */
 	ADMISSION_NO_MEMORY
 };
-/* Finds or opens a session for a device that has none at this entrance (core_find), and has sent `arrival`.
- * Returns NULL if the device is refused. */
+/* For a device that has no session at this entrance (core_find), and has sent `arrival`. core_follow moves a
+ * session to it if the datagram carries that session's connection ID and a record number above all seen
+ * there; else it returns NULL, and leaves *admission alone. After that, core_admit opens a session; it
+ * returns NULL if the device is refused. */
+struct session *core_follow(struct core *core, unsigned entrance, const struct address *device,
+    const struct arrival *arrival, enum admission *admission);
 struct session *core_admit(struct core *core, unsigned entrance, const struct entrance *where,
     const struct address *device, const struct arrival *arrival, enum admission *admission);
-/* core_find and, if there is no session, core_admit. */
+/* core_find, core_follow and core_admit, until one of them returns a session. */
 struct session *core_session(struct core *core, unsigned entrance, const struct entrance *where,
     const struct address *device, const struct arrival *arrival, enum admission *admission);
 /* Returns the reason of a refusal, for core_refuse. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* count: counts the rules that fire, and restarts the counts of those that have them as their `since`. */
-#include <stdlib.h>
 
 #include "rules/inside.h"
 

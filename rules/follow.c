@@ -7,7 +7,6 @@
  * cannot authenticate it, so it makes only the other check: the record's (epoch, sequence number) must be
  * higher than any seen in that session. DTLS 1.3 encrypts record numbers, so its records are not followed.
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,8 +165,8 @@ static struct session *find_newer(
 	return NULL;
 }
 
-struct session *follow_device(
-    struct core *core, unsigned entrance, const struct address *device, const struct arrival *arrival)
+struct session *core_follow(struct core *core, unsigned entrance, const struct address *device,
+    const struct arrival *arrival, enum admission *admission)
 {
 	struct dtls_session no_hellos;
 	struct dtls_peek peek;
@@ -183,6 +182,7 @@ struct session *follow_device(
 	session = find_newer(core->follow, entrance, arrival);
 	if (!session)
 		return NULL;
+	*admission = ADMISSION_MOVED;
 	session_move(core, session, device);
 	core_event(
 	    core, session, arrival->at, "device-moved device=%s", address_text(device, text, sizeof(text)));

@@ -47,6 +47,7 @@ enum timer_kind {
 struct timer {
 	struct schedule_place place;
 	enum timer_kind kind;
+	bool is_reserve;         /* from core_alloc: there was no slot */
 	struct session *session; /* NULL: it belongs to the core */
 	void *subject;
 	struct timer **slot;
@@ -82,6 +83,7 @@ struct core {
 	bool last_arrived;
 
 	struct slots *memory; /* of sessions, each with the caller's `room` */
+	struct slots *timers;
 	struct session **hash;
 	size_t hash_size;
 	struct opener {
@@ -161,10 +163,6 @@ void core_dropped(struct core *core, struct session_way *way, enum reason reason
 /* follow.c */
 /* Learns connection IDs and record numbers from a datagram of the session's device. */
 void follow_see(struct core *core, struct session *session, const struct arrival *arrival);
-/* If a datagram from a device without a session carries the connection ID of a session, and a record number
- * above all seen there, moves that session to the device's address and returns it; else returns NULL. */
-struct session *follow_device(
-    struct core *core, unsigned entrance, const struct address *device, const struct arrival *arrival);
 void follow_forget(struct core *core, struct session *session);
 void follow_free(struct core *core);
 
@@ -200,7 +198,6 @@ void act_on_session(struct core *core, struct session *session, const struct act
 /* The same for all sessions of a device, and those that it opens later. */
 void act_on_station(struct core *core, struct station *station, const struct action *action, uint32_t by,
     ns_t now, size_t index, struct draw draw);
-void standing_action_add(struct core *core, struct standing_action standing);
 /* Carries out `filter` for every session that it concerns, and remembers it for later ones. Returns the
  * number of current sessions concerned. */
 size_t act_on_all(struct core *core, const struct standing_action *filter, struct draw draw, ns_t now);

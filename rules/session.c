@@ -5,7 +5,6 @@
  * An open session is in the tables of session_table.c. One that ends leaves them at once, and its accounts
  * are settled; it is freed when its last reference is dropped.
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -62,7 +62,7 @@ static struct session *admit(struct relay *relay, struct listener *listener, uin
 	enum admission admission = ADMISSION_NO_MEMORY;
 	struct session *session = NULL;
 
-	if (inlet == INLET_NONE && is_for_itself(relay, listener, received)) {
+	if (is_for_itself(relay, listener, received)) {
 		*refusal = (struct refusal){REASON_NOT_ALLOWED,
 		    "it sends to deadzone itself, and not to a cloud that could be its upstream; with "
 		    "`upstream = original`, have the kernel redirect its datagrams (nft tproxy), or use "
@@ -70,7 +70,9 @@ static struct session *admit(struct relay *relay, struct listener *listener, uin
 		return NULL;
 	}
 	inlet = inlet_take(relay, listener, &received->to, inlet);
-	if (inlet != INLET_NONE) {
+	if (inlet != INLET_NONE)
+		session = core_follow(relay->core, inlet, &received->from, arrival, &admission);
+	if (inlet != INLET_NONE && !session) {
 		/* Opening a session may end another one, whose gathered datagrams are sent first. */
 		if (core_is_full(relay->core))
 			outlets_flush(relay);

@@ -6,7 +6,7 @@
  * time, and all other functions only before relay_run or while the relay is paused.
  *
  *   socket readable   one batch, with kernel timestamps
- *     session         core_session; a new one gets a transport (its upstream socket)
+ *     session         core_find, core_admit; a new one gets a transport (its upstream socket)
  *     judge           core_arrive: a verdict
  *     record          capture_arrived: never blocks
  *     drain           core_advance: datagrams that are due become outcomes, sent in batches

@@ -7,7 +7,6 @@
  *     read_batch         hands each datagram to arrivals_handle
  *     flush_due          gathers datagrams that are due now, sends all gathered ones
  */
-#include <inttypes.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>

@@ -57,6 +57,7 @@ struct setup *setup_new(
 	reading.arena = setup->arena;
 	reading.ini = setup->ini;
 	setup_fill(setup, &reading, complaints);
+	setup_check_sections(setup, complaints);
 	setup->config = config_new(setup->ini, names, complaints);
 	setup_check(setup, source, use, names, complaints);
 	return setup;

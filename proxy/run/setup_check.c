@@ -199,6 +199,12 @@ static void capture_check(const struct setup *setup, struct complaints *complain
 		    "classic pcap has no place for keys; they need `format = pcapng`");
 }
 
+void setup_check_sections(const struct setup *setup, struct complaints *complaints)
+{
+	capture_check(setup, complaints);
+	control_check(setup, complaints);
+}
+
 void setup_check(struct setup *setup, const struct setup_source *source, enum setup_use use,
     const struct names *names, struct complaints *complaints)
 {
@@ -209,8 +215,6 @@ void setup_check(struct setup *setup, const struct setup_source *source, enum se
 		require_key(setup, source, "listen", complaints);
 		require_key(setup, source, "upstream", complaints);
 	}
-	capture_check(setup, complaints);
-	control_check(setup, complaints);
 	nat_check(setup, complaints);
 	if (has_proxy && setup->proxy.listen.count)
 		listeners_check(setup, complaints);

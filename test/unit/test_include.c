@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/ini_inside.h"
+
 static char folder[] = "/tmp/deadzone-include-XXXXXX";
 static const char *const file_names[] = {"main.ini", "a.ini", "b.ini", "sub/c.ini", "sub/d.ini"};
 
