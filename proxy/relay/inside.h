@@ -165,6 +165,7 @@ struct relay {
 	bool is_original;  /* [proxy] upstream = original */
 	bool is_by_device; /* [gateway] source = device */
 	bool reports_dark; /* [gateway] dark = all */
+	bool checked_upstream_buffer;
 	bool stopping, warned_full, warned_refused, warned_socket, warned_memory, warned_answers;
 };
 
@@ -249,6 +250,8 @@ void outlet_resume(struct outlet *out);
 /* Drops all queued datagrams. */
 void outlet_drop(struct outlet *out, enum reason reason);
 void outlet_close(struct outlet *out);
+/* Logs if the kernel gives the socket, "a listener", less than receive_buffer; once for all of a run. */
+void outlet_check_buffer(const struct outlet *out, const char *what);
 /* Take a listener out of the epoll set, to read it in every round; put it back. */
 void outlet_start_polling(struct outlet *out);
 void outlet_stop_polling(struct outlet *out);

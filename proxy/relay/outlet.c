@@ -8,6 +8,8 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,6 +47,17 @@ static void wait_until_writable(struct outlet *out)
 	if (!relay->warned_full)
 		log_info("a socket's send buffer is full: datagrams wait for it, and count as late");
 	relay->warned_full = true;
+}
+
+void outlet_check_buffer(const struct outlet *out, const char *what)
+{
+	static atomic_flag warned = ATOMIC_FLAG_INIT; /* of all workers */
+	uint64_t actual = socket_receive_buffer(out->fd), wanted = out->relay->setup->proxy.receive_buffer;
+
+	if (actual < wanted && !atomic_flag_test_and_set(&warned))
+		log_notice("receive_buffer: the kernel gives %s %" PRIu64 " of %" PRIu64
+		           " bytes; raise net.core.rmem_max",
+		    what, actual, wanted);
 }
 
 /* ---- Sending ---- */

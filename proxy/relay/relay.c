@@ -4,7 +4,6 @@
 #include "proxy/run/clock.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -17,17 +16,6 @@
 #include "proxy/run/log.h"
 
 /* ---- Opening and closing ---- */
-
-static void check_buffer(const struct relay *relay, int fd)
-{
-	uint64_t actual = socket_receive_buffer(fd), wanted = relay->setup->proxy.receive_buffer;
-
-	if (actual >= wanted)
-		return;
-	log_notice("receive_buffer: the kernel gives %" PRIu64 " of %" PRIu64
-	           " bytes; raise net.core.rmem_max, or run as root",
-	    actual, wanted);
-}
 
 static int listener_open(struct relay *relay, unsigned index, const struct relay *first, struct error *error)
 {
@@ -46,8 +34,8 @@ static int listener_open(struct relay *relay, unsigned index, const struct relay
 		return -1;
 	listener->everywhere = address_is_any(&listener->bound);
 	listener->is_transparent = relay->is_original;
-	if (!index && !first) /* it is the same for all sockets */
-		check_buffer(relay, listener->out.fd);
+	if (!index && !first) /* it is the same for all listeners */
+		outlet_check_buffer(&listener->out, "a listener");
 	if (ready_add(relay->ready, listener->out.fd, &listener->out.source, READY_READ))
 		return error_set(error, "cannot wait for a listener: %s", strerror(errno));
 	return 0;

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -40,16 +41,27 @@ static void set_on(int fd, int level, int option)
 	setsockopt(fd, level, option, &on, sizeof(on));
 }
 
+/* Exceeds net.core.rmem_max if allowed to; CAP_NET_ADMIN may be given up during the run. */
+static void set_receive_buffer(int fd, uint64_t bytes)
+{
+	static atomic_bool is_forbidden;
+	int size = (int)(bytes / 2); /* the kernel doubles it */
+
+	if (!atomic_load_explicit(&is_forbidden, memory_order_relaxed) &&
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) == 0)
+		return;
+	atomic_store_explicit(&is_forbidden, true, memory_order_relaxed);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+}
+
 static int socket_open(enum family family, const struct socket_options *options, struct error *error)
 {
 	int fd = socket(family == FAMILY_IPV6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	    IPPROTO_UDP);
-	int size = (int)(options->receive_buffer / 2); /* the kernel doubles it */
 
 	if (fd < 0)
 		return error_set(error, "no socket can be opened: %s", strerror(errno));
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	set_receive_buffer(fd, options->receive_buffer);
 	set_on(fd, SOL_SOCKET, SO_TIMESTAMPNS);
 	if (family == FAMILY_IPV6) {
 		set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);

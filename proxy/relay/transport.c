@@ -208,6 +208,9 @@ static void port_connect(struct transport *transport, ns_t now)
 		return;
 	}
 	transport_session(transport)->port = port->out.local.port;
+	if (!relay->checked_upstream_buffer) /* it may be less than a listener's: privileges are given up */
+		outlet_check_buffer(&port->out, "an upstream socket");
+	relay->checked_upstream_buffer = true;
 	if (relay->recorder && transport->upstream && upstream_host(transport->upstream))
 		capture_host(relay->recorder, &transport_session(transport)->cloud,
 		    upstream_host(transport->upstream), relay_wall(relay, now));
