@@ -4,7 +4,7 @@
 
 A cloud (libcoap's server, DTLS 1.2 with a pre-shared key) has a 45 KiB firmware file. A device (libcoap's client)
 fetches it block by block, first directly, then through deadzone on a 2G-like link with a dead zone in mid-transfer.
-The file that comes out must be the one that went in. Non-zero exit status if anything did not hold.
+The file that arrives must be the one that was sent. The exit status is not 0 if anything went wrong.
 """
 import json
 import os
@@ -31,7 +31,7 @@ def say(text=""):
 
 
 def free_port():
-    """A port P such that P and P+1 are free on UDP and TCP: the server takes both."""
+    """Returns a port P such that P and P+1 are free on UDP and TCP: the server takes both."""
     for _ in range(100):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -61,7 +61,7 @@ def start_cloud(folder):
 
 
 def upload(port, image):
-    """The cloud gets its firmware: over the same protocol, directly. Gives whether it is there."""
+    """Uploads the firmware to the cloud, directly, over the same protocol. Returns whether it is there."""
     for _ in range(20):
         subprocess.run(client(port, "-m", "put", "-f", image, patience=3), capture_output=True)
         fetched = image.with_name("check.bin")
@@ -88,7 +88,7 @@ def start_proxy(folder, cloud_port):
 
 
 def fetch(port, into, patience, show):
-    """Fetches the firmware; gives the seconds that it took."""
+    """Fetches the firmware; returns the seconds that it took."""
     began = time.monotonic()
     device = subprocess.Popen(client(port, "-o", into, patience=patience), stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
@@ -122,19 +122,19 @@ def stop(process):
 
 
 def judge(folder, image, fetched, status):
-    """What did not hold, in words."""
+    """Returns a message for each thing that went wrong."""
     wrong = []
     summary = json.loads((folder / "summary.json").read_text())
     if not fetched.exists() or fetched.read_bytes() != image.read_bytes():
-        wrong.append("the file that came through is not the one that was sent")
+        wrong.append("the file that arrived is not the one that was sent")
     if status != 0:
         wrong.append(f"deadzone ended with exit status {status}")
     if summary["rules"]["dead-zone"]["fired"] != 1:
-        wrong.append("the dead zone did not come")
+        wrong.append("the dead zone did not happen")
     for way in ("up", "down"):
         totals = summary["totals"][way]
         if totals["received"] + totals["copies"] != totals["sent"] + sum(totals["dropped"].values()) + totals["queued"]:
-            wrong.append(f"the accounts of {way} do not balance")
+            wrong.append(f"the counters of {way} do not balance")
     if not CAPTURE.exists() or not CAPTURE.stat().st_size:
         wrong.append("there is no capture")
     return wrong
@@ -159,7 +159,7 @@ def show_end(folder, direct, impaired):
     say(f"  capture:       {CAPTURE.relative_to(TOP)}; open it with")
     say(f"                 wireshark {CAPTURE.relative_to(TOP)}")
     say("                 what was dropped: frame.comment contains \"verdict=drop\"")
-    say("                 (libcoap chose ECDHE-PSK with ChaCha20: what is inside stays closed without a key log)")
+    say("                 (libcoap chose ECDHE-PSK with ChaCha20: the content stays encrypted without a key log)")
 
 
 def run(folder):

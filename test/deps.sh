@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Installs those of the named Debian packages that are missing. Quick where none is.
+# Installs the named Debian packages that are missing. Quick if none is.
 set -eu
 missing=
 native=$(dpkg --print-architecture)

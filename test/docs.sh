@@ -1,15 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The pages say what the program says. Prints TAP. usage: docs.sh BUILD
+# Checks that the pages say what the program says. Prints TAP. usage: docs.sh BUILD
 set -u
 build=${1:-build}
 . "$(dirname "$0")/tap.sh"
 
-missing() { # words on standard input, page
+missing() { # page's name, its file; words on standard input
 	page=$(mandoc -T utf8 "$2" | sed 's/.\x08//g')
+	words=0
 	while read -r word; do
+		words=$((words + 1))
 		echo "$page" | grep -qF -- "$word" || echo "$1 does not say \`$word\`"
 	done
+	[ $words -ge 5 ] || echo "the program printed only $words of them"
 }
 
 echo 1..5

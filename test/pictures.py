@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Pictures of both pages and of Wireshark, for looking at and for documents: `make pictures`, into build/pictures/.
+"""Pictures of both pages and of Wireshark, to look at and for documents: `make pictures`, into build/pictures/.
 
 The pages are drawn at 400, 1300 and 1920 px, light and dark, with 0, 5 and 100 sessions.
 """
@@ -68,11 +68,11 @@ def send(devices, number):
     for device in devices:
         device.send(b"datagram %03d of a firmware image" % number + bytes(number % 7 * 30))
         device.pending()
-    time.sleep(0.03)  # a pace for the eye; nothing is judged by it
+    time.sleep(0.03)  # a visible pace; no check depends on it
 
 
 def live(scene, sessions):
-    """While datagrams pass: without these the charts show nothing but how they ended."""
+    """Takes pictures while datagrams pass: without traffic the charts would only show its end."""
     proxy = scene.proxy(INI, upstream=scene.cloud(), ready=1)
     url = "http://" + re.search(r"control listen=(\S+)", proxy.text)[1] + "/"
     devices = [scene.device(proxy) for _ in range(sessions)]
@@ -97,7 +97,7 @@ def live(scene, sessions):
 def report(scene, sessions):
     proxy = scene.proxy(INI, upstream=scene.cloud(), ready=1)
     devices = [scene.device(proxy) for _ in range(sessions)]
-    count = 300 if sessions == 5 else 70  # past the end of the blackout in the picture of the documents
+    count = 300 if sessions == 5 else 70  # in the documents' picture, past the end of the blackout
     for number in range(count):
         send(devices, number)
     proxy.when_received(count * sessions)
@@ -121,7 +121,7 @@ for _count in (0, 5, 100):
 
 @test
 def a_campaign(scene):
-    """Losses by the number of datagrams that must come through, a search, and the faults of a transfer."""
+    """The campaign has losses by the number of datagrams that must get through, and a search."""
     scene.path("net.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n[link default]\nlatency = 5ms\n"
                "[rule cut]\ndirection = up\nnth = 2\ndo = truncate 9\n")
     ini = scene.path("campaign.ini", f"""[campaign]
@@ -149,7 +149,7 @@ worse = less
 
 @test
 def wireshark_with_the_profile(scene):
-    """In a display of its own, which its window fills; a datagram is selected that was dropped."""
+    """Wireshark's window fills a display of its own; a dropped datagram is selected."""
     proxy = scene.proxy(INI, upstream=scene.cloud(), ready=1)
     device = scene.device(proxy)
     for i in range(70):
@@ -169,7 +169,7 @@ def wireshark_with_the_profile(scene):
         viewer = subprocess.Popen(["wireshark", "-C", "deadzone", "-X", f"lua_script:{TOP}/wireshark/deadzone.lua", "-r", proxy.capture, "-g", "11"],
                                   env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         sizes = [0, 0, 0]
-        # The window is drawn once the picture is large and stays as it is.
+        # The window is drawn once the picture is large and no longer changes.
         while len(sizes) < 60 and not (sizes[-1] > 60_000 and sizes[-1] == sizes[-2] == sizes[-3]):
             time.sleep(1)
             h.run("import", "-window", "root", SHOTS / "wireshark.png", env=environment)
@@ -184,7 +184,7 @@ def wireshark_with_the_profile(scene):
 
 @test
 def pictures_of_the_documents(scene):
-    """Those that README.md shows, with few colours, into doc/pictures/."""
+    """Writes the pictures that README.md shows into doc/pictures/, with few colours."""
     for name, shot in (("report", "report-5-1300-light"), ("live", "live-5-1300-light"),
                        ("campaign", "campaign-1300-light"), ("wireshark", "wireshark")):
         picture = TOP / f"doc/pictures/{name}.png"

@@ -1,15 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs all tests, two suites at a time, and tells their outcome.
+"""Runs all tests, two suites at a time, and prints their outcome.
 
 A suite is a program that speaks TAP on standard output: the unit tests (cmocka), the checks of layers and pages,
-the replay tests, the end-to-end modules and the scenarios. Each has a time bound. A suite that dies, prints no plan, prints fewer results than
-planned or a sanitizer's report counts as failed. The last line is `N passed, N failed` over all tests; the exit
-status is 1 where something failed or nothing ran.
+the replay tests, the end-to-end modules and the scenarios. Each has a time bound. A suite that dies, prints no plan,
+prints fewer results than planned or a sanitizer's report counts as failed. The last line is `N passed, N failed`
+over all tests; the exit status is 1 if something failed or nothing ran.
 
-    python3 test/run.py [NAME ...]     only these: a suite (replay, e2e/cli), all of a kind (unit, fuzz, e2e) or, where
-                                       nothing is called so, those whose name contains NAME; -NAME leaves out
-    python3 test/run.py --browser      the pages in a browser, alone
+    python3 test/run.py [NAME ...]     only these: a suite (replay, e2e/cli), all of a kind (unit, fuzz, e2e) or, if
+                                       none has that name, those whose name contains NAME; -NAME leaves suites out
+    python3 test/run.py --browser      only the pages in a browser
 """
 
 import concurrent.futures
@@ -22,7 +22,7 @@ import sys
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-HELPERS = ("api", "checks", "dtls", "harness", "lab", "packets", "shark", "sockets", "summaries")  # in test/e2e, no tests of their own
+HELPERS = ("api", "checks", "dtls", "harness", "lab", "packets", "shark", "sockets", "summaries")  # in test/e2e, without tests
 SUITES_AT_A_TIME = 2
 UNIT_BOUND, LAYERS_BOUND, REPLAY_BOUND, E2E_BOUND, SCENARIOS_BOUND = 120, 60, 120, 300, 300  # seconds
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:")
@@ -32,7 +32,7 @@ SHOWN_LINES = 60  # of a failed test's or suite's output
 
 
 class Suite:
-    """One program that prints TAP, and after run() what came of it."""
+    """One program that prints TAP and, after run(), its results."""
 
     def __init__(self, name, words, bound):
         self.name, self.words, self.bound = name, words, bound
@@ -65,13 +65,13 @@ class Suite:
         return output.decode(errors="replace"), errors.decode(errors="replace"), status
 
     def interrupt(self):
-        """It has a process group of its own: what ends us does not reach it."""
+        """Interrupts the suite. It has its own process group, which a signal to ours does not reach."""
         if self.child and self.child.poll() is None:
             self.child.send_signal(signal.SIGINT)
 
     @staticmethod
     def _end(child):
-        """First asks, so that a suite may clean up; then ends its whole process group."""
+        """First interrupts the suite, so that it can clean up; then kills its whole process group."""
         child.send_signal(signal.SIGINT)
         try:
             return child.communicate(timeout=10)
@@ -80,7 +80,7 @@ class Suite:
             return child.communicate()
 
     def _read(self, output):
-        """Results, and the `#` lines that stand after a failed one (cmocka) as its output."""
+        """Reads the results; lines after a failed one (`#` lines of cmocka) are its output."""
         self.planned, self.results, failure = None, 0, None
         for line in output.splitlines():
             plan, result = PLAN.match(line), RESULT.match(line)
@@ -103,7 +103,7 @@ class Suite:
         return None
 
     def _judge(self, everything, status):
-        """What is wrong with the suite as a whole counts as one failure more."""
+        """A fault of the suite as a whole counts as one more failure."""
         wrong = []
         if SANITIZER.search(everything):
             wrong.append("a sanitizer reported an error")
@@ -120,7 +120,7 @@ class Suite:
         if wrong:
             self.failures.append((f"({self.name}: {', '.join(wrong)})", everything.splitlines()))
 
-    def tell(self):
+    def show(self):
         state = "FAIL" if self.failures else "ok"
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         print(f"{state:<4} {self.name:<24} {len(self.passed)} passed, {len(self.failures)} failed{skipped}"
@@ -138,7 +138,7 @@ class Suite:
 
 
 def all_suites():
-    """The long ones first, so that the last minute is not one suite alone."""
+    """Returns all suites, the long ones first, so that no suite runs alone in the last minute."""
     python = sys.executable or "/usr/bin/python3"
     e2e = [path for path in (TOP / "test/e2e").glob("*.py") if path.stem not in HELPERS]
     first = ["kills", "capture", "impair", "relay", "peers", "signals", "cli"]
@@ -163,13 +163,13 @@ BROWSER = Suite("browser", [sys.executable or "/usr/bin/python3", "test/browser/
 
 
 def named(suites, name):
-    """Those of that name or kind, else those whose name contains it."""
+    """Returns the suites of that name or kind or, if there are none, those whose name contains it."""
     exact = [suite for suite in suites if name in (suite.name, suite.name.partition("/")[0])]
     return exact or [suite for suite in suites if name in suite.name]
 
 
 def chosen(suites, names):
-    """Those of `names`, or all where none is given, without those that `-NAME` leaves out."""
+    """Returns the suites of `names`, or all if none is given, without those that `-NAME` leaves out."""
     wanted = [suite for name in names if not name.startswith("-") for suite in named(suites, name)]
     unwanted = [suite for name in names if name.startswith("-") for suite in named(suites, name[1:])]
     all_wanted = all(name.startswith("-") for name in names)
@@ -184,7 +184,7 @@ def main(names):
     with concurrent.futures.ThreadPoolExecutor(SUITES_AT_A_TIME) as pool:
         try:
             for done in concurrent.futures.as_completed([pool.submit(suite.run) for suite in suites]):
-                done.result().tell()
+                done.result().show()
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             for suite in suites:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Sourced by the shell tests: check NAME LINES prints one line of TAP; LINES that are there say what is wrong.
+# Sourced by the shell tests: check NAME LINES prints one line of TAP; if there are LINES, they say what is wrong.
 number=0
 failed=0
 

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a quiet session feels of the API: its lateness, alone and beside clients that poll, stall or flood.
+"""Measures how the API affects a quiet session: its lateness, alone and beside clients that poll, stall or flood.
 
 One device sends 200 datagrams a second over a link of 5 ms, the proxy on one core and all else on the other. Runs take
-turns, alone and beside each kind of client, so that a drift of the machine's speed meets all; of the p50 of lateness
-the medians and their ratio to the runs alone are printed. At most 1.2 is wanted.
+turns, alone and beside each kind of client, so that a drift of the machine's speed affects all. Prints the medians of
+the p50 of lateness and their ratios to the runs alone, which should be at most 1.2.
 """
 
 import http.client
@@ -77,7 +77,7 @@ def flood(port, stop):
 
 
 def run(kind):
-    """p50 of lateness in us, and how many datagrams were sent."""
+    """Returns the p50 of lateness in us, and how many datagrams were sent."""
     with tempfile.TemporaryDirectory() as name:
         folder, stop = pathlib.Path(name), threading.Event()
         proxy, control, port = start(folder)

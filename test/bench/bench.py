@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What deadzone costs and how well it keeps time, beside the leanest forwarder that we could write; one table.
+"""Prints a table of what deadzone costs and how well it keeps time, beside the leanest forwarder that we could write.
 
 Every row is a ratio within one run: deadzone and the yardstick (test/bench/forward.c) take turns under the same load
 (test/bench/load.c), each on one core and the load on another, and what counts is the median of the turns' ratios. A row
-is held or missed only where the middle half of its turns is on one side of what is wanted; else the machine is too
+is held or missed only if the middle half of its turns is on one side of the wanted value; otherwise the machine is too
 noisy to judge, and the table says so. Run it while nothing else runs.
 
     python3 test/bench/bench.py [ROW ...]      only rows whose name contains one of ROW
@@ -25,18 +25,18 @@ from rig import BUILD, CORES, TOP, WAIT, Network, Proxy, figures, free_port, loa
 
 ROUNDS = 5
 GREATEST_ROUNDS = 15
-LATE_ROUNDS = 11  # how late the latest are varies more than what a datagram costs
+LATE_ROUNDS = 11  # the lateness of the latest varies more than the cost of a datagram
 NEARLY_ALL, SOME = 0.6, 0.2  # of what the yardstick carries: rates of an open loop, since a lossy link stalls a closed one
 WAITING = "[proxy]\nmax_queued = 1GiB\n[link default]\nlatency = 10s\njitter = 1s\norder = free\n"
 
 
 def pairs(options, ini, forward=(), rounds=ROUNDS, **more):
-    """The turns of both under the same load."""
+    """Returns the turns of both under the same load."""
     return [(turn(options, ini=ini, **more), turn(options, forward=forward)) for _ in range(rounds)]
 
 
 def carried(size):
-    """Datagrams a second from the devices, and as many back, that the yardstick carries."""
+    """Returns how many datagrams a second from the devices, and as many back, the yardstick carries."""
     turns = [turn({"echo": True, "devices": 100, "size": size}, forward=()) for _ in range(3)]
     return statistics.median(one["paid"] / one["seconds"] for one in turns)
 
@@ -49,7 +49,7 @@ def quartiles(values):
 
 
 def row(name, ours, theirs, ratios, wanted, at_least=False):
-    """One line; `ratios` are judged against `wanted`."""
+    """Prints one line; `ratios` are judged against `wanted`."""
     low, high = quartiles(ratios)
     middle = statistics.median(ratios)
     if at_least:
@@ -69,14 +69,14 @@ def us(values):
 
 
 def clean_alone():
-    """There and back: a session alone is fetched and sent in runs."""
+    """There and back: the datagrams of a lone session are received and sent in runs."""
     turns = pairs({"echo": True, "devices": 1}, "")
     ours, theirs = [cpu(a, 2) for a, _ in turns], [cpu(b, 2) for _, b in turns]
     row("clean link, 1 device: CPU per datagram", us(ours), us(theirs), [a / b for a, b in zip(ours, theirs)], 1.0)
 
 
 def greatest(name, wanted, devices=100, ini="max_sessions = 20000\n", **more):
-    """What a datagram costs the busiest thread at the greatest rate: a closed loop of 128 on their way."""
+    """What a datagram costs the busiest thread at the greatest rate: a closed loop with 128 in flight."""
     turns = pairs({"devices": devices, "window": 128}, ini, rounds=GREATEST_ROUNDS, **more)
     ours, theirs = ([one["busiest_ns"] / one["paid"] / 1000 for one in side] for side in zip(*turns))
     row(f"greatest rate, {name}: CPU per datagram", us(ours), us(theirs), [a / b for a, b in zip(ours, theirs)], wanted)
@@ -86,7 +86,7 @@ def greatest(name, wanted, devices=100, ini="max_sessions = 20000\n", **more):
 
 
 def greatest_rules():
-    """Those that match on a kind, a size, chance and time; a jitter that reorders nothing, and a loss."""
+    """The rules match on a kind, a size, chance and time; the link has loss, and a jitter that reorders nothing."""
     rules = "".join(f"[rule a{i}]\ndtls = client_hello\nnth = {i}\ndo = drop\n[rule b{i}]\ndirection = up\nsize = 9{i}\n"
                     f"do = delay 1ms\n[rule c{i}]\nprobability = 0.01%\ndo = drop\n[rule d{i}]\nafter = 1h\n"
                     "do = corrupt\n" for i in range(1, 6))
@@ -98,8 +98,8 @@ INTERCEPTS = "max_sessions = 20000\n---\n[gateway]\ninterface = wlan0\n"
 
 
 def gateway(devices, **load_options):
-    """The intercepted path beside the plain one of deadzone itself, between the same hosts: at a rate, or at the greatest,
-    where the load's own core must carry out the table's rules, too."""
+    """Compares the intercepted path with deadzone's plain one between the same hosts, at a rate or at the greatest, at
+    which the load's own core must carry out the table's rules, too."""
     options = {"devices": devices, **(load_options or {"window": 128})}
     at = f"{options['rate'] // 1000} k a second" if "rate" in options else "greatest rate"
     with contextlib.closing(Network(True)) as ours, contextlib.closing(Network(False)) as plain:
@@ -136,8 +136,8 @@ def bursts():
 
 
 def rules(size, wanted):
-    """At a rate near the greatest against the yardstick. Where there is time to sleep between datagrams, a delay costs a
-    wake-up of its own whoever keeps it: there, against the yardstick that delays as long."""
+    """A rate near the greatest is compared with the yardstick. If there is time to sleep between datagrams, any delay
+    costs a wake-up of its own, so that the lower rate is compared with the yardstick that delays as long."""
     ini = "max_queued = 1GiB\n---\n" + (TOP / "test/bench/rules.ini").read_text()
     most = carried(size)
     for share, forward, of in ((NEARLY_ALL, (), "the yardstick"), (SOME, (5000, "timer"), "one that delays")):
@@ -207,7 +207,7 @@ def sessions():
 
 
 def spread(count):
-    """CPU per datagram, and datagrams a second, of so many workers."""
+    """Returns CPU per datagram, and datagrams a second, of `count` workers."""
     got = turn({"devices": 200, "burst": 16, "window": 8192, "seconds": 2}, ini=f"offload = no\nworkers = {count}\n", pinned=False)
     return cpu(got, 1), got["paid"] / got["seconds"]
 
@@ -222,11 +222,11 @@ def workers():
     costs = [[one for one, _ in side] for side in zip(*turns)]
     row("2 workers: twice the CPU per datagram of 1, of theirs", us(costs[0]), us(costs[1]),
         [2 * b / a for a, b in zip(*costs)], 1.7, at_least=True)
-    print(f"    (two cores, and the load needs one: what two free ones would give; as it is {ours} a second, with 1 {theirs})")
+    print(f"    (estimated for two free cores, as the load needs one; measured: {ours} a second, with 1 {theirs})")
 
 
 def quiet_beside(flooded):
-    """p50 lateness of one session, alone or while 20,000 addresses a second come that nobody has seen before."""
+    """Measures the lateness of one session, alone or while 20,000 new addresses a second send."""
     quiet_cloud = free_port()
     ini = ("max_sessions = 10000\n---\n[device quiet]\naddress = 127.1.0.1\nlink = slow\n"
            f"upstream = 127.0.0.1:{quiet_cloud}\n[link slow]\nlatency = 5ms\n")
@@ -246,7 +246,7 @@ def flood():
     beside, alone = ([got["us_p50"] for got, _ in side] for side in zip(*turns))
     row("a quiet session beside 100,000 strangers: p50 late", us(beside), us(alone), [a / b for a, b in zip(beside, alone)], 3)
     lost = sum(got["sent"] - got["got"] for (got, _), _ in turns)
-    print(f"    (of the quiet session {lost:.0f} datagrams were lost; sessions in all"
+    print(f"    (the quiet session lost {lost:.0f} datagrams; sessions in all"
           f" {turns[0][0][1]['totals']['sessions']})")
 
 
@@ -274,7 +274,7 @@ def main():
     began = time.monotonic()
     machine()
     if len(CORES) < 2:
-        print("one core alone: deadzone and the load would take it from each other; nothing can be measured")
+        print("only one core: deadzone and the load would compete for it; nothing can be measured")
         return 1
     print(f"{'what':52} {'deadzone':>22} {'yardstick':>22}  {'median (middle half)':22} {'wanted':14}")
     for name, measure in ROWS.items():

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench_core: the decision core alone: how many datagrams a second it judges, schedules and gives back.
+ * bench_core: measures the decision core alone: how many datagrams a second it judges, schedules and returns.
  *
  *   bench_core INI
  *
- * 10 sessions, a million 100-byte DTLS application data at 100,000 a second of virtual time. Prints one line
- * of key=value: `per_second`; and where many wait at once `most` of them, `in_ns` and `out_ns` for each, and
- * `bytes` of memory for each beside its own 100.
+ * In 10 sessions, a million 100-byte DTLS application data come at 100,000 a second of virtual time. Prints
+ * one line of key=value: `per_second` and `sent`; if many wait at once, also `most` of them, `in_ns` and
+ * `out_ns` for each, and `bytes` of memory for each beside its own 100.
  */
 #include <assert.h>
 #include <inttypes.h>

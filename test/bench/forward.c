@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * forward: the leanest forwarder that keeps a session for each device: the yardstick. No rules, no capture,
- * no accounts.
+ * forward: the yardstick: the leanest forwarder that keeps a session for each device. It has no rules, no
+ * capture and no accounts.
  *
- *   forward LISTEN-PORT CLOUD-PORT             recvmmsg and sendmmsg, in batches
- *   forward LISTEN-PORT CLOUD-PORT US timer    each held so long from its receive stamp, by a timerfd
- *   forward LISTEN-PORT CLOUD-PORT US poll     the same, awake 150 us early and polling
+ *   forward LISTEN-PORT CLOUD-PORT             uses recvmmsg and sendmmsg, in batches
+ *   forward LISTEN-PORT CLOUD-PORT US timer    holds each for US from its receive timestamp, by a timerfd
+ *   forward LISTEN-PORT CLOUD-PORT US poll     does the same, but wakes 150 us early and polls
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define BATCH 64
-#define FROM_ONE 8 /* of one session, while others wait too */
+#define FROM_ONE 8 /* from one session while others wait too */
 #define ROOM 2048
 #define BUCKETS (1u << 16)
 #define HELD (1u << 20)
@@ -156,7 +156,7 @@ static void up(void)
 	}
 }
 
-/* What is ready of all sessions is gathered and sent as one batch. */
+/* Adds what a session has ready to the batch of all; sends it when full. Returns how many are gathered. */
 static int down(struct session *session, int gathered, bool many)
 {
 	int most = BATCH - gathered;
@@ -176,7 +176,7 @@ static int down(struct session *session, int gathered, bool many)
 	return 0;
 }
 
-/* ---- With one ---- */
+/* ---- With a delay ---- */
 
 static void hold(struct session *session, bool is_up, int i, int64_t offset)
 {
@@ -209,7 +209,7 @@ static void release(void)
 	}
 }
 
-/* How long to wait: 0 while something is due, or nearly. */
+/* Returns how long to wait: 0 if something is due, or nearly. */
 static int patience(void)
 {
 	int64_t due, early = polls ? LEAD : 0;

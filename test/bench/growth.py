@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""How time and memory grow: each job at N and at 2N of what a user can have many of.
+"""Measures how time and memory grow: each job runs with N and with 2N of something that a user can have many of.
 
-Time is the CPU time of the program (of the API: what the requests cost it), the median of a few turns; N and 2N take
-turns. A row is held if 2N takes at most 2.3 times as long as N, and within the seconds that are wanted of it.
+Time is the CPU time of the program (for the API: what the requests cost it), the median of a few turns; N and 2N take
+turns. A row is held if 2N takes at most 2.3 times as long as N, and at most the seconds that the row allows.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ import rig
 
 TURNS = 7
 WANTED = 2.3
-LEAST = 0.02  # seconds: less is the start of a process
+LEAST = 0.02  # seconds: less is only the start of a process
 LABEL = "{} {:,} and {:,}"
 
 
-# ---- What there are many of ----
+# ---- Inputs of many sections or packets ----
 
 
 def many(count, line):
@@ -53,7 +53,7 @@ def includes(folder, count):
 
 
 def packet(flow):
-    """An IPv4 packet of one device to its cloud: 100 bytes that are DTLS application data."""
+    """Returns an IPv4 packet from one device to its cloud: 100 bytes that are DTLS application data."""
     data = bytes.fromhex("17fefd00010000000000010057") + bytes(87)
     udp = struct.pack(">HHHH", 1024 + flow % 50000, 5684, 8 + len(data), 0) + data
     return struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, struct.pack(">I", 0x0A000001 + flow),
@@ -61,7 +61,7 @@ def packet(flow):
 
 
 def recording(path, flows, datagrams, apart_us=10):
-    """A classic capture: the flows take turns."""
+    """Writes a classic pcap file in which the flows take turns."""
     packets = [packet(flow) for flow in range(flows)]
     size = struct.pack("<II", len(packets[0]), len(packets[0]))
     with open(path, "wb") as out:
@@ -81,7 +81,7 @@ class Cost:
 
 
 def cost(*words, status=0):
-    """Of a command: its CPU seconds and its greatest memory."""
+    """Runs a command; returns its CPU seconds and its greatest memory."""
     child = subprocess.Popen([rig.BUILD / "deadzone", *map(str, words)], stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, preexec_fn=rig.pin())
     _, ended, used = os.wait4(child.pid, 0)
@@ -92,7 +92,7 @@ def cost(*words, status=0):
 
 
 def grow(what, count, job, most, memory=None):
-    """`job` of a count is measured at N and 2N; `most` seconds are wanted of 2N, `memory` bytes at most."""
+    """Measures `job` at N = `count` and at 2N, which may take at most `most` seconds and `memory` bytes."""
     turns = [(job(count), job(2 * count)) for _ in range(TURNS)]
     one, two = (statistics.median(max(cost.seconds, LEAST) for cost in side) for side in zip(*turns))
     ratios = [max(b.seconds, LEAST) / max(a.seconds, LEAST) for a, b in turns]
@@ -114,7 +114,7 @@ def config():
         grow("check: includes", 450, lambda n: cost("check", files[n]), 1)
 
 
-SIMULATIONS = {  # flows and datagrams of a count, what the link does, seconds wanted
+SIMULATIONS = {  # a count, its flows and datagrams, the link's keys, and the most seconds
     "flows": (50_000, lambda n: (n, 2 * n), "latency = 20ms\n", 5),
     "datagrams": (500_000, lambda n: (100, n), "latency = 20ms\n", 5),
     "datagrams that wait": (500_000, lambda n: (100, n), "latency = 1h\n", 5),
@@ -132,7 +132,7 @@ def simulation():
                 "simulate", "-q", "-c", ini, "-r", files[n], "-w", "/dev/null"), most)
 
 
-REPORTS = {  # flows, datagrams and microseconds between them, for a count; memory wanted
+REPORTS = {  # a count; its flows, datagrams and microseconds between them; rules; the most memory
     "sessions": (50_000, lambda n: (n, 2 * n, 10), "", None),
     "datagrams": (500_000, lambda n: (100, n, 10), "", 200 << 20),
     "events": (30_000, lambda n: (1, 2, n * 5000), "[rule dark]\nevery = 10ms\ndo = blackout 1ms\n", 200 << 20),
@@ -156,7 +156,7 @@ def report():
 
 
 def running_cost(pid):
-    """CPU seconds of its threads."""
+    """Returns the CPU seconds of its threads."""
     return sum(int(task.read_text().split()[0]) for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 

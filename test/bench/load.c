@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * load: devices and their cloud in one thread, for measuring what stands between them.
+ * load: devices and their cloud in one thread, to measure what is between them.
  *
  *   load --to [ADDR:]PORT --cloud [ADDR:]PORT [--from ADDR] [--cloud-net PATH] [--devices N] [--size BYTES]
- * [--window N | --rate N] [--burst N] [--echo]
- *        [--delay US] [--watch PID] [--seconds S]
+ *        [--window N | --rate N] [--burst N] [--echo] [--delay US] [--watch PID] [--seconds S]
  *
- * On 127.0.0.1 unless told otherwise; each device has a source address of its own, from 127.1.0.1 (--from)
- * up. The cloud may be in another network namespace (--cloud-net). A closed loop keeps `window` datagrams on
- * their way, an open one sends `rate` a second. Bursts of one device go to the kernel as one (UDP_SEGMENT).
- * The cloud takes them in, or with --echo sends them back.
+ * Addresses are 127.0.0.1 by default; each device has a source address of its own, from 127.1.0.1 (--from)
+ * up. The cloud may be in another network namespace (--cloud-net). A closed loop keeps `window` datagrams in
+ * flight, an open one sends `rate` a second. Bursts of one device go to the kernel as one (UDP_SEGMENT). The
+ * cloud only receives, or with --echo sends back what it receives.
  *
- * First every device sends once and is waited for, then there is half a second of warming up (not with
- * --cold). Prints one line of key=value: `sent` and `got` (with --echo: back at the device), `us_min`,
- * `us_p50`, `us_p99`: from sending to the kernel's receive stamp at the cloud, less the delay; `cpu_ns`: CPU
- * time of the watched process's threads but the one named `capture`; `busiest_ns`: of the thread that ran
- * most; `waited`: the share of the time that they stood ready without a core, which tells of noise.
+ * First every device sends once, and its datagram is awaited; then follows half a second of warm-up (neither
+ * with --cold). Prints one line of key=value: `sent` and `got` (with --echo: back at the device), `us_min`,
+ * `us_p50`, `us_p99`: from sending to the kernel's receive timestamp at the cloud, less the delay; `cpu_ns`:
+ * CPU time of the watched process's threads except the one named `capture`; `busiest_ns`: of the thread that
+ * ran most; `waited`: the share of the time that they were ready without a core, which indicates noise.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -40,14 +39,14 @@
 #define BATCH 64
 #define ROOM 65536
 #define ROOM_FOR_BURSTS (16 << 20)
-#define SOCKETS 2000 /* opened to know what that costs */
+#define SOCKETS 2000 /* opened to measure what that costs */
 #define SAMPLES_MAX 4000000
-#define DRAIN 1.0     /* seconds, and the delay: what has not come by then is lost */
-#define SPAN 10000000 /* ns, and twice the delay: what is older is not on its way any more */
+#define DRAIN 1.0     /* seconds, plus the delay: what has not come by then is lost */
+#define SPAN 10000000 /* ns, plus twice the delay: what is older is no longer in flight */
 
 struct mark {
 	uint64_t sent_ns, number;
-	uint32_t round; /* of measuring: what is left of the warming up does not count */
+	uint32_t round; /* of measuring: what is left of the warm-up does not count */
 	uint32_t device;
 };
 
@@ -62,10 +61,10 @@ struct options {
 	bool echo, deaf, cold;
 };
 
-/* A closed loop counts what is on its way from the last two spans alone: else what a lossy link has lost
+/* A closed loop counts only what is in flight from the last two spans: otherwise what a lossy link has lost
  * would fill its window, and batches would shrink with it. */
 struct span {
-	uint64_t first, got; /* the number that it began with; how many from there on have come */
+	uint64_t first, got; /* the number it began with; how many from there on have come */
 };
 
 struct load {
@@ -153,7 +152,7 @@ static void prepare(struct load *l, struct msghdr *header, struct iovec *vector,
 	l->next = (l->next + 1) % l->o.devices;
 }
 
-/* So many datagrams, in whole bursts. */
+/* Sends at most `count` datagrams, in whole bursts. */
 static void send_some(struct load *l, unsigned count)
 {
 	struct mmsghdr messages[BATCH];
@@ -242,7 +241,7 @@ static void note(struct load *l, const uint8_t *bytes, size_t size, uint64_t sta
 		l->late[l->late_count++] = (int64_t)(stamp - mark.sent_ns) - l->o.delay_ns;
 }
 
-/* What came to the cloud; with --echo it goes back where it came from. */
+/* Receives at the cloud; with --echo, sends back what came. Returns whether anything did. */
 static bool serve(struct load *l)
 {
 	static struct reading r;
@@ -305,7 +304,7 @@ static bool receive(struct load *l)
 
 struct cost {
 	uint64_t ran, waited,
-	    busiest; /* ns; of all threads but the capture's, and of the one that ran most */
+	    busiest; /* ns; of all threads except the capture's, and of the one that ran most */
 };
 
 static struct cost cost_of(int pid)
@@ -346,7 +345,7 @@ static struct cost cost_of(int pid)
 	return sum;
 }
 
-/* The kernel's part of opening a session, measured on as many sockets as stay open. */
+/* Returns the kernel's part of opening a session, measured on sockets that all stay open. */
 static double socket_ns(const struct sockaddr_in *to)
 {
 	int fds[SOCKETS];
@@ -367,7 +366,7 @@ static double socket_ns(const struct sockaddr_in *to)
 
 /* ---- A run ---- */
 
-/* How many are on their way, as far as one can know. */
+/* Returns an estimate of how many datagrams are in flight. */
 static uint64_t outstanding(struct load *l, uint64_t now)
 {
 	uint64_t sent = l->all_sent - l->before.first;
@@ -381,7 +380,7 @@ static uint64_t outstanding(struct load *l, uint64_t now)
 	return sent > l->before.got ? sent - l->before.got : 0;
 }
 
-/* Sends for so long. */
+/* Sends for this long; returns the time that it took. */
 static double run(struct load *l, double seconds)
 {
 	uint64_t began = now_ns(), base = l->sent;
@@ -400,7 +399,7 @@ static double run(struct load *l, double seconds)
 			if (out + want > l->o.window)
 				want = out < l->o.window ? l->o.window - out : 0;
 			if (want < (uint64_t)l->o.burst * 16 && want < l->o.window / 4)
-				want = 0; /* not in drops: many in one call */
+				want = 0; /* not a few at a time: many in one call */
 		}
 		if (want >= l->o.burst)
 			send_some(l, (unsigned)(want < UINT32_MAX ? want : UINT32_MAX));
@@ -419,7 +418,7 @@ static void drain(struct load *l)
 	l->before = l->span = (struct span){.first = l->all_sent};
 }
 
-/* One datagram of each device, so that all sessions are open. */
+/* Sends one datagram from each device, so that all sessions are open. */
 static void introduce(struct load *l)
 {
 	unsigned burst = l->o.burst;
@@ -466,7 +465,7 @@ static void measure(struct load *l)
 	before = cost_of(l->o.watch);
 	seconds = run(l, l->o.seconds);
 	after = cost_of(l->o.watch);
-	/* What is on its way when the time is over counts as come, not as paid for. */
+	/* What is in flight when the time is over counts as received, not as paid for. */
 	uint64_t got = l->got;
 
 	drain(l);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * proof_campaign: what campaigns promise, on simulated devices: `make campaign-proof`.
+ * proof_campaign: checks the promises of campaigns on simulated devices: `make campaign-proof`.
  *
- * The search: 1000 devices of each kind; the interval holds the truth in at least 93 % of each, and a sharp
- * edge takes at most 20 runs in the median. The comparison: of 1000 pairs of equal campaigns, at most 5 % are
- * told worse. Prints what came, and exits with 1 if a promise is not kept.
+ * The search: of 1000 devices of each kind, the interval holds the truth for at least 93 %, and a sharp edge
+ * takes at most 20 runs in the median. The comparison: of 1000 pairs of equal campaigns, at most 5 % are
+ * reported as worse. Prints the results, and exits with 1 if a promise is not kept.
  */
 #include <stdio.h>
 #include <stdlib.h>

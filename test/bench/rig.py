@@ -17,14 +17,14 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.append(str(TOP / "test/e2e"))
 import lab  # noqa: E402
 BUILD = TOP / "build"
-SECONDS = 1.0  # of a turn
+SECONDS = 1.0  # for a turn
 CORES = sorted(os.sched_getaffinity(0))
-MEMORY = "/dev/shm"  # captures go there: the disk is not what is measured
+MEMORY = "/dev/shm"  # captures go there, so that the disk is not measured
 WAIT = 300  # seconds; longer than any measurement
 
 
 def free_port():
-    """Below the ephemeral ports, which thousands of sessions take."""
+    """Returns a free port below the ephemeral ones, which thousands of sessions take."""
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, contextlib.suppress(OSError):
             port = random.randrange(20000, 32000)
@@ -33,8 +33,8 @@ def free_port():
 
 
 def pin(core=None, host=None):
-    """For a helper before it starts: on that core, in that network, and with the signals that nohup or a shell has it
-    ignore."""
+    """Returns what a helper runs before it starts: it moves to that core and network, and restores the signals that
+    nohup or a shell made it ignore."""
     def prepare():
         if host:
             lab.enter(host.fd)
@@ -65,7 +65,7 @@ class Proxy:
         self.network = network
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                         preexec_fn=pin(CORES[0] if pinned else None, network and network.gateway))
-        atexit.register(self.process.kill)  # where something below goes wrong
+        atexit.register(self.process.kill)  # if something below goes wrong
         for line in self.process.stdout:
             if "ready" in line:
                 break
@@ -77,7 +77,7 @@ class Proxy:
         return int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def stop(self):
-        """Gives the summary."""
+        """Returns the summary."""
         self.process.send_signal(signal.SIGINT)
         self.process.communicate(timeout=WAIT)
         summary = json.loads(self.json.read_text()) if self.json else None
@@ -96,7 +96,7 @@ def load_words(proxy, cloud=None, **options):
 
 
 class Network(lab.Lab):
-    """Devices, a gateway and a cloud on hosts of their own, for interception and for the plain path beside it."""
+    """Devices, a gateway and a cloud on hosts of their own, for interception or for the plain path."""
 
     DEVICES = "10.1.0.0/16"
 

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Minutes with everything on: memory must stay flat, the accounts balance, and what was lost is told.
+"""Runs for minutes with everything on: memory must stay flat, and the accounts balance. Prints what was lost.
 
 500 devices behind a gateway (interception by nftables, in network namespaces of its own) send to their cloud at half the
 rate that one core carries. Meanwhile the ini file is reloaded, the capture rotated, every kind of request sent to the API, and
-sessions are rebound, moved between links and darkened.
+sessions are rebound, moved between links and blacked out.
 
     python3 test/bench/soak.py [MINUTES]
 """
@@ -22,11 +22,11 @@ import time
 
 import bench
 from rig import MEMORY, Network, Proxy, figures, load, load_words, pin
-from sockets import HttpOverUnix  # of test/e2e, which rig adds to the path
+from sockets import HttpOverUnix  # from test/e2e, which rig adds to the path
 
-STEP = 5.0        # seconds between two looks at memory
-PAUSE = 0.5       # seconds between two things that are done to the run
-GROWTH = 1 << 20  # bytes that the last third may have above the second: what the allocator does by itself
+STEP = 5.0        # seconds between two readings of memory
+PAUSE = 0.5       # seconds between two disturbances of the run
+GROWTH = 1 << 20  # bytes that the last third may have above the second, for the allocator's own growth
 DEVICES = 500
 INI = """max_sessions = 2000
 idle_timeout = 30s
@@ -63,7 +63,7 @@ listen = unix:@CONTROL
 
 
 def ask(path, method, route, body=None):
-    """One request over the run's Unix socket: the answer's status and bytes."""
+    """Sends one request over the run's Unix socket; returns the answer's status and body."""
     api = HttpOverUnix(str(path))
     try:
         api.request(method, route, body=json.dumps(body) if body else None, headers={"Content-Type": "application/json"})
@@ -74,7 +74,7 @@ def ask(path, method, route, body=None):
 
 
 class Disturbance(threading.Thread):
-    """Does one thing after the other to the run, again and again."""
+    """Disturbs the run in one way after the other, again and again."""
 
     def __init__(self, proxy, control, ini):
         super().__init__(daemon=True)
@@ -93,12 +93,12 @@ class Disturbance(threading.Thread):
         self.proxy.process.send_signal(signal.SIGHUP)
 
     def summary(self):
-        """The accounts balance at every moment."""
+        """The accounts must balance at every moment."""
         summary = json.loads(self.api("GET", "/api/v1/summary"))
         check_accounts(summary)
 
     def run(self):
-        things = {
+        ways = {
             "reload": self.reload,
             "rotate": lambda: self.api("POST", "/api/v1/capture/rotate"),
             "summary": self.summary,
@@ -116,13 +116,13 @@ class Disturbance(threading.Thread):
             "mark": lambda: self.api("POST", "/api/v1/mark", {"text": "soak"}),
             "signal": lambda: self.proxy.process.send_signal(signal.SIGUSR1),
         }
-        for name, thing in itertools.cycle(things.items()):
+        for name, disturb in itertools.cycle(ways.items()):
             if self.over.wait(PAUSE):
                 return
             try:
-                thing()
+                disturb()
                 self.done[name] = self.done.get(name, 0) + 1
-            except Exception as error:  # all of them are told at the end
+            except Exception as error:  # the first few are printed at the end
                 self.failed.append(f"{name}: {error}")
 
 
@@ -138,7 +138,7 @@ def start(network, control):
 
 
 def watch(proxy, load_process):
-    """Memory in bytes, every STEP seconds, until the load has ended."""
+    """Returns the memory in bytes, read every STEP seconds until the load has ended."""
     memory = []
     while load_process.poll() is None:
         memory.append(proxy.resident())

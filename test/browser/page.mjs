@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What the pages do in a browser: run.py starts it with a step's name and its words; it prints one line of JSON.
+// Drives the pages in a browser: run.py starts it with a step's name and its arguments; it prints one line of JSON.
 import {createRequire} from 'node:module';
 
 const {chromium} = createRequire(process.env.PLAYWRIGHT + '/')('playwright-core');
@@ -15,7 +15,7 @@ async function open(options = {}) {
 }
 const text = (page, selector) => page.locator(selector).innerText();
 const steps = {
-  // A campaign's page: squares of the heat map, the cases of one that failed, and its report; a search and a sweep.
+  // Reads a campaign's page: squares of the heat map, the cases of one that failed, and its report; a search and a sweep.
   async campaign() {
     const page = await open();
     const squares = await page.locator('.square').count(), curves = await page.locator('#searches svg').count();
@@ -27,7 +27,7 @@ const steps = {
     await page.waitForLoadState();
     return {squares, curves, faults, verdict, cases, wide, report: await page.title()};
   },
-  // A blackout is pressed once the session is there; the event must come by itself.
+  // Starts a blackout by the keyboard once the session is there; its events must come by themselves.
   async blackout() {
     const page = await open();
     await page.waitForSelector('#sessions tr');
@@ -38,7 +38,7 @@ const steps = {
     await page.waitForFunction(() => document.querySelector('#events').textContent.includes('blackout-ends'), null, {timeout: 20000});
     return {answer: await text(page, '#answer')};
   },
-  // Another link for one session, a figure of a link, a mark, a rule switched off; a wrong value is told in red.
+  // Sets another link for one session and a key of a link, makes a mark, disables a rule; a wrong value is reported in red.
   async press() {
     const page = await open();
     await page.click('#sessions button');
@@ -59,7 +59,7 @@ const steps = {
     await page.waitForFunction(() => document.querySelector('#rules').textContent.includes('(off)'));
     return {refused};
   },
-  // A page that is opened late: history, a running blackout that is ended, a figure of a link that is edited in place.
+  // Opens the page late: it has a history; ends a running blackout, edits a key of a link in place, and reloads.
   async late() {
     const page = await open();
     await page.waitForFunction(() => document.querySelector('#dark').textContent.includes('s left'));
@@ -91,7 +91,7 @@ const steps = {
     const spent = await page.evaluate(() => { const began = performance.now(); for (const wanted of ['127', 'no such', '']) { const find = document.querySelector('#find'); find.value = wanted; find.oninput(); document.body.offsetHeight; } return performance.now() - began; });
     return {rows: await page.locator('#sessions tr').count(), spent};
   },
-  // Says so when the proxy goes (run.py ends it at `lost`), and comes back by itself.
+  // The page says so when the proxy is gone (run.py ends it after `there`), and recovers by itself.
   async lost() {
     const page = await open();
     await page.waitForFunction(() => document.querySelector('#totals').textContent.includes('sessions'));
@@ -111,19 +111,19 @@ const steps = {
     await page.waitForFunction(() => document.querySelector('#facts').textContent.includes('seed'));
     return {};
   },
-  // Every width and theme: nothing wider than the page; keyboard steps through datagrams.
+  // Takes a picture at every width and in every theme; nothing may be wider than the page.
   async looks() {
     const wide = [];
     for (const width of [400, 1000, 1900]) for (const colorScheme of ['light', 'dark']) {
       const page = await open({viewport: {width, height: 900}, colorScheme});
-      await page.waitForTimeout(300); // for charts to be drawn; nothing is judged by it
+      await page.waitForTimeout(300); // lets the charts be drawn; no check depends on it
       if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) wide.push(width);
       await page.screenshot({path: `${words[0]}-${width}-${colorScheme}.png`, fullPage: true});
       await page.close();
     }
     return {wide};
   },
-  // One picture: FILE, width, height and theme; of the live page once it has samples.
+  // Takes one picture: FILE, width, height, theme, and how long to wait for the live page's samples.
   async picture() {
     const [file, width, height, colorScheme, wait] = words;
     const page = await open({viewport: {width: +width, height: +height}, colorScheme});

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The live page and the report's page in headless Chromium, driven by playwright-core: `make check-browser`.
+"""Tests the live page and the report's page in headless Chromium, driven by playwright-core: `make check-browser`.
 
-Screenshots of three widths in both themes stay in build/browser/.
+Screenshots at three widths in both themes stay in build/browser/.
 """
 
 import json
@@ -36,7 +36,7 @@ do = note
 
 
 def page(step, url, *words, patience=90):
-    """One step of page.mjs; what it found."""
+    """Runs one step of page.mjs; returns what it found."""
     environment = dict(os.environ, PLAYWRIGHT=str(SHOTS))
     done = h.run("node", TOP / "test/browser/page.mjs", step, url, *words, env=environment, patience=patience)
     check_equal(done.returncode, 0, done.stdout + done.stderr)
@@ -66,12 +66,12 @@ def a_blackout_is_pressed_and_a_real_transfer_stalls_and_recovers(scene):
     finally:
         client.kill()
         client.wait()
-    check_equal(scene.path("got").read_text(), image.read_text(), "the image, after the dead zone")
+    check_equal(scene.path("got").read_text(), image.read_text(), "the image after the blackout")
     summary = proxy.stop()
     dropped = sum(summary["totals"][way]["dropped"].get("blackout", 0) for way in ("up", "down"))
-    check(dropped > 0, "the blackout took nothing")
-    told = h.events(h.read_capture(proxy.capture))
-    check(any("blackout-begins 2s by=api" in event for event in told), told)
+    check(dropped > 0, "the blackout dropped nothing")
+    events = h.events(h.read_capture(proxy.capture))
+    check(any("blackout-begins 2s by=api" in event for event in events), events)
 
 
 @test
@@ -90,8 +90,8 @@ def what_is_pressed_is_done(scene):
 @test
 def a_page_that_is_opened_late_shows_what_was_and_ends_a_blackout(scene):
     proxy, url = steered(scene, scene.cloud())
-    told = page("empty", url)["told"]
-    check("No device has a session yet" in told and "Nothing has arrived" in told and f"/dev/udp/127.0.0.1/{proxy.port}" in told, told)
+    text = page("empty", url)["told"]
+    check("No device has a session yet" in text and "Nothing has arrived" in text and f"/dev/udp/127.0.0.1/{proxy.port}" in text, text)
     device = scene.device(proxy)
     for i in range(4):
         device.ask(b"before the page")

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""make check-cluster: the same campaign by one process, by GNU parallel, and by Slurm on two nodes of this machine, of
-which one is killed in the middle. The outcomes of all cases must be equal.
+"""make check-cluster: runs the same campaign by one process, by GNU parallel, and by Slurm on two nodes of this
+machine, one of which is killed in the middle. The outcomes of all cases must be equal.
 
-Slurm's daemons run as root in a folder of their own, on free ports of loopback, and are ended with it.
+Slurm's daemons run as root in a folder of their own, on free ports of loopback, and end with the test.
 """
 
 import contextlib
@@ -93,7 +93,7 @@ class Lab:
         return [BINARY, "campaign", "-c", self.file, "-o", self.folder / out, *words]
 
     def outcomes(self, out):
-        """Writes the report; gives the outcome of each case."""
+        """Writes the report; returns the outcome of each case."""
         done = run(*self.campaign(out, "--report", "-q"))
         if done.returncode not in (0, 3):
             raise AssertionError(f"{out} is not complete: {done.stdout}{done.stderr}")
@@ -152,7 +152,7 @@ class Slurm:
         return run(*words, env=self.environment)
 
     def kill_node(self, name):
-        """The node's daemon and all it has started, as if its power were cut."""
+        """Kills the node's daemon and all it has started, as if its power were cut; returns how many processes."""
         pids = [int(path.parent.name) for path in pathlib.Path("/proc").glob("[0-9]*/environ")
                 if f"SLURMD_NODENAME={name}\0".encode() in self.read(path)]
         self.nodes[name].kill()
@@ -183,7 +183,7 @@ class Slurm:
 
 
 def by_slurm(lab):
-    """Shards as an array; a node dies in the middle; what it left is run by a second array."""
+    """Runs shards as an array; a node dies in the middle; a second array runs what it left."""
     (lab.folder / "slurm").mkdir()
     slurm = Slurm(lab.folder / "slurm")
     try:

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""A device for campaigns: sends probes to $DEADZONE_ADDRESS and passes if the echo of each comes back.
+"""A device for campaigns: sends probes to $DEADZONE_HOST:$DEADZONE_PORT and passes if the echo of each comes back.
 
     device.py [PROBES]     exit status 0: all came back, 1: some did not
 
-An order-keeping link is assumed: once the last message is echoed, what has not come will not. So the outcome
-depends on what the network did to which datagram, never on how busy the machine is.
+The link is assumed to keep order: once the last message is echoed, what has not come will not. So the outcome
+depends on what the network did to each datagram, never on how busy the machine is.
 """
 
 import os

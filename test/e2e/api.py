@@ -13,7 +13,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Api:
-    """What a run answers at one of its addresses."""
+    """A client of one of a run's control addresses."""
 
     def __init__(self, proxy, to):
         self.proxy, self.to = proxy, to
@@ -26,7 +26,7 @@ class Api:
         return HttpOverUnix(self.path) if self.path else http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=h.PATIENCE)
 
     def ask(self, method, path, body=None, headers=None, raw=False):
-        """(status, what came back as JSON)"""
+        """Returns (status, answer); the answer is decoded JSON unless `raw`."""
         connection = self.connection()
         with contextlib.closing(connection):
             data = json.dumps(body).encode() if body is not None and not isinstance(body, bytes) else body

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What an attack has found once: nothing blocks, nothing is lost, nothing is opened or removed that must not be."""
+"""Faults that attacks once found: nothing may block or get lost, and no file may be opened or removed wrongly."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ SAME_ERROR = re.compile(r"`[^`]*` is no file in or below the folders of the ini 
 
 @test
 def a_fifo_named_over_the_api_is_refused(scene):
-    """… and all files elsewhere are, with one and the same error, whatever they are."""
+    """Any file outside the folders of the ini files is refused with the same error, whatever it is."""
     proxy, (api,) = controlled(scene, "[link default]\nlatency = 1ms\n")
     device = scene.device(proxy)
     fifo = proxy.folder / "fifo"
@@ -81,8 +81,8 @@ def a_file_that_a_capture_names_is_opened_only_if_asked_for(scene):
     scene.device(proxy).ask(b"second")
     proxy.stop()
     words = ["simulate", "-c", proxy.ini, "-r", proxy.capture, "-w", proxy.folder / "again.pcapng", "--live"]
-    check("its files are not opened unless --live-files" in h.deadzone(*words).stderr, "it was opened")
-    check("does not fit" not in h.deadzone(*words, "--live-files").stderr, "it was not opened")
+    check("its files are not opened unless --live-files" in h.deadzone(*words).stderr, "the trace was opened")
+    check("does not fit" not in h.deadzone(*words, "--live-files").stderr, "the trace was not opened")
 
 
 @test
@@ -128,15 +128,15 @@ def a_file_that_may_not_grow_is_as_a_full_disk(scene):
     device = scene.device(proxy)
     for _ in range(3):
         check_equal(len(device.ask(bytes(1000))), 1000)
-    proxy.summary_when(lambda s: s["capture"]["written"] >= 12, "what fits to be written")
+    proxy.summary_when(lambda s: s["capture"]["written"] >= 12, "the records that fit to be written")
     for _ in range(40):
         check_equal(len(device.ask(bytes(1000))), 1000)
     proxy.told("capture: .*File too large")
     proxy.signal(signal.SIGTERM)
     check_equal(proxy.wait(), 3)
     found, rest = blocks(proxy.capture)
-    check_equal(rest, b"", "it ends with a whole block")
-    check(len([kind for kind, _ in found if kind == ENHANCED]) > 5, "what fitted is there")
+    check_equal(rest, b"", "the file ends with a whole block")
+    check(len([kind for kind, _ in found if kind == ENHANCED]) > 5, "the packets that fitted are in the file")
 
 
 @test
@@ -150,15 +150,16 @@ def of_a_batch_that_does_not_fit_the_first_blocks_are_written(scene):
     check_equal(done.returncode, 1, done.stderr)
     (found, rest), (every, _) = blocks(cut), blocks(whole)
     written, lost = (h.read_json(scene.path("json"))["capture"][key] for key in ("written", "lost"))
-    check_equal(rest, b"", "it ends with a whole block")
-    check_equal([kind for kind, _ in found].count(ENHANCED), written, "what counts as written is there")
-    check_equal(written + lost, [kind for kind, _ in every].count(ENHANCED) + 1, "all are counted, and the end")
+    check_equal(rest, b"", "the file ends with a whole block")
+    check_equal([kind for kind, _ in found].count(ENHANCED), written, "packets counted as written")
+    check_equal(written + lost, [kind for kind, _ in every].count(ENHANCED) + 1,
+                "every packet is counted, and the missing end as one")
     check(limit - 1000 < cut.stat().st_size <= limit, f"{cut.stat().st_size} bytes of {limit} are used")
 
 
 @test
 def what_stood_in_a_file_before_stays(scene):
-    """Standard output is a file that others have written to, and it may not grow."""
+    """Standard output is a file that already has content, and its size is limited."""
     ini = scene.path("many.ini", "[proxy]\nseed = 1\n[rule many]\nnth = 1\ndo = duplicate 500\n")
     source = h.TOP / "test/data/dtls12-cid-mbedtls.pcapng"
     for redirect in (">>", "1<>"):
@@ -168,16 +169,16 @@ def what_stood_in_a_file_before_stays(scene):
         h.run("sh", "-c", f"exec {redirect} out.bin; {skip} prlimit --fsize=90000 '{h.BINARY}' simulate -q -c '{ini}' -r '{source}' -w -",
               cwd=scene.folder)
         written = out.read_bytes()
-        check_equal(written[:50000], b"Z" * 50000, f"{redirect}: what stood there before")
+        check_equal(written[:50000], b"Z" * 50000, f"{redirect}: the earlier content")
         scene.path("tail.pcapng").write_bytes(written[50000:])
         found, rest = blocks(scene.path("tail.pcapng"))
-        check_equal(rest, b"", f"{redirect}: it ends with a whole block")
-        check(len(found) > 100, f"{redirect}: what fits is there")
+        check_equal(rest, b"", f"{redirect}: the file ends with a whole block")
+        check(len(found) > 100, f"{redirect}: the blocks that fit are in the file")
 
 
 @test
 def a_capture_that_cannot_be_written_does_not_pass_strict(scene):
-    """Without any traffic, too."""
+    """This holds even without any traffic."""
     proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\nstrict = yes\n", "-w", "/dev/full",
                         capture=False).await_ready()
     proxy.signal(signal.SIGTERM)
@@ -197,13 +198,13 @@ def a_full_disk_makes_no_empty_files_and_removes_none(scene):
     folder = pathlib.Path(f"/proc/{proxy.pid}/root{mount}")
     device = scene.device(proxy)
 
-    def told():
+    def disk_is_full():
         for _ in range(10):
             device.ask(bytes(1000))
         return any("No space left" in line for line in proxy.lines)
 
-    h.until(told, "512 KiB to be full")
-    summary = proxy.summary_when(lambda s: s["capture"]["lost"] > 0, "what is lost")
+    h.until(disk_is_full, "the 512 KiB to be full")
+    summary = proxy.summary_when(lambda s: s["capture"]["lost"] > 0, "records to be lost")
     files = sorted(folder.iterdir(), key=lambda file: (len(file.name), file.name))
     for file in files:
         found, rest = blocks(file)
@@ -216,7 +217,7 @@ def a_full_disk_makes_no_empty_files_and_removes_none(scene):
 
 @test
 def a_kill_right_after_a_rotation_leaves_no_file_that_does_not_open(scene):
-    """Two hundred rotations among forty kills."""
+    """Forty runs are killed, each right after one of its first five rotations."""
     cloud = scene.cloud()
     for turn in range(40):
         proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {cloud}\n[capture]\n"
@@ -235,7 +236,7 @@ def a_kill_right_after_a_rotation_leaves_no_file_that_does_not_open(scene):
         for file in files:
             check_equal(blocks(file)[0][0][0], SECTION, file.name)
             file.unlink()
-        check_equal([p.name for p in scene.folder.iterdir() if p.name.startswith(".")], [], "what is left behind")
+        check_equal([p.name for p in scene.folder.iterdir() if p.name.startswith(".")], [], "files left behind")
 
 
 @test
@@ -252,7 +253,7 @@ def a_capture_with_secrets_is_the_users_own(scene):
 
 @test
 def a_very_long_key_log_is_read_by_everybody(scene):
-    """18 MB of keys, of which one session needs a line: the file stays small, and is read to its end."""
+    """Of 18 MB of keys the session needs one line: the capture stays small, and can be read to its end."""
     random = "ab" * 32
     with open(scene.folder / "keys", "w") as keys:
         for number in range(100_000):
@@ -297,7 +298,7 @@ def whoever_reads_the_summary_file_finds_it_whole(scene):
 
 @test
 def what_waits_at_the_end_is_told_alike_by_run_and_report(scene):
-    """Copies that no record tells of yet: of joint datagrams, and of the other direction."""
+    """Some waiting copies have no record yet: those of joint datagrams, and those of the other direction."""
     proxy = scene.proxy("[link default]\nlatency = 1h\nduplicate = 100%\n[rule pack]\ndirection = up\ndo = pack 1ms\n"
                         "[rule again]\ndirection = down\ndo = replay client_hello\n", upstream=scene.cloud())
     device = scene.device(proxy)
@@ -317,14 +318,14 @@ def what_waits_at_the_end_is_told_alike_by_run_and_report(scene):
 def calls_that_wait_lock_nobody_out(scene):
     proxy, (api,) = controlled(scene, "[rule never]\nsize = 1\ndo = note\n")
     waiting = []
-    for path in ["/api/v1/wait?rule=never&timeout=1h"] * 70 + ["/api/v1/events"] * 70:  # more than may be connected
+    for path in ["/api/v1/wait?rule=never&timeout=1h"] * 70 + ["/api/v1/events"] * 70:  # above the limit of connections
         waiting.append(api.connection())
         with contextlib.suppress(OSError):
             waiting[-1].request("GET", path)
         check_equal(api.ask("POST", "/api/v1/mark", {"text": "here"})[0], 200)
     answer = waiting[0].getresponse()
-    check_equal((answer.status, answer.getheader("Retry-After")), (503, "1"), "the one that has waited longest")
-    check("waited longest" in json.loads(answer.read())["error"], "why")
+    check_equal((answer.status, answer.getheader("Retry-After")), (503, "1"), "the call that has waited longest")
+    check("waited longest" in json.loads(answer.read())["error"], "the error says why")
     check_equal(api.ask("POST", "/api/v1/stop")[0], 202)
     check_equal(proxy.wait(), 0)
     for connection in waiting:
@@ -356,7 +357,7 @@ def sessions_come_in_pages_and_summaries_in_pieces(scene):
 
 @test
 def a_reload_that_cannot_be_built_anew_changes_nothing(scene):
-    """A profile is gone since it was read: a PATCH is refused with the words of the error, and nothing aborts."""
+    """A profile was removed after it was read: a PATCH is refused with the error's text, and nothing aborts."""
     home = scene.folder / "home"
     (home / "bin").mkdir(parents=True)
     shutil.copytree(h.TOP / "rules/profiles", home / "share/deadzone/profiles")
@@ -374,7 +375,7 @@ def a_reload_that_cannot_be_built_anew_changes_nothing(scene):
 
 @test
 def many_reloads_under_load_lose_nothing(scene):
-    """With 2,000 rules of another section: each datagram is answered, and SIGTERM does not wait for all of them."""
+    """With 2,000 rules of another section, each datagram is answered, and SIGTERM does not wait for all reloads."""
     more = "[device other]\naddress = 192.0.2.1\n" + "".join(f"[rule r{n}]\ndevice = other\ndo = drop\n" for n in range(2000))
     proxy = scene.proxy(more, upstream=scene.cloud())
     device = scene.device(proxy)
@@ -398,12 +399,12 @@ def a_rule_that_runs_every_millisecond_leaves_time_for_datagrams(scene):
     proxy.stop()
 
 
-# ---- What comes from outside ----
+# ---- Input from outside ----
 
 
 @test
 def proxies_in_a_ring_are_bounded_and_told(scene):
-    """Two that lead to each other: one datagram would open sessions without end."""
+    """Two proxies lead to each other, so that one datagram would open sessions without end."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -414,7 +415,7 @@ def proxies_in_a_ring_are_bounded_and_told(scene):
                                    capture=False)).await_ready()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
         device.sendto(b"round and round", ("127.0.0.1", first.port))
-        h.until(lambda: "do two proxies lead to each other" in first.text + second.text, "the ring to be told")
+        h.until(lambda: "do two proxies lead to each other" in first.text + second.text, "the message about the ring")
     for proxy in (first, second):
         proxy.signal(signal.SIGTERM)
         proxy.wait()
@@ -426,7 +427,7 @@ HOSTILE = "\x1b[2J\x9bc\u202e"
 
 
 def check_tame(output, what):
-    """As bytes: ESC, and C1 controls and bidirectional ones in UTF-8."""
+    """Checks that the output has no ESC and, in UTF-8, no C1 control and no bidirectional control."""
     for control in (b"\x1b", "\x9b".encode(), "\u202e".encode()):
         check(control not in output, f"{what}: {control!r} reached the terminal")
 
@@ -448,7 +449,7 @@ def nothing_from_a_capture_steers_a_terminal(scene):
 
 @test
 def nothing_in_a_message_steers_a_terminal(scene):
-    """File names, keys and sections that others wrote."""
+    """Others may have written the file names, keys and sections that messages quote."""
     ini = scene.path("hostile.ini", f"[{HOSTILE}]\n{HOSTILE} = 1\n[link a]\n{HOSTILE} = 1\nlatency = {HOSTILE}\n")
     for words in (("check", ini), ("check", f"no{HOSTILE}.ini"), ("report", f"no{HOSTILE}.pcapng"), (HOSTILE,),
                   ("run", f"--{HOSTILE}"), ("run", "-c", ini), ("tell", HOSTILE), ("tell", "mark", "x", "--to", HOSTILE)):
@@ -460,7 +461,7 @@ def nothing_in_a_message_steers_a_terminal(scene):
 
 @test
 def nothing_that_a_server_answers_steers_a_terminal(scene):
-    """`tell` does not know who listens there."""
+    """`tell` cannot know which server listens at an address."""
     body = json.dumps({"error": HOSTILE}, ensure_ascii=False).encode()
     for words, status, text in ((("reload",), "400 No", body), (("summary",), "200 OK", HOSTILE.encode()),
                                 (("events",), "200 OK", b"data: " + HOSTILE.encode() + b"\n\n")):

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bite: loaded into deadzone by LD_PRELOAD, tries from inside what the sandbox must refuse and what it must
- * allow. It begins when the program first waits for datagrams or opens its first capture, in that thread, and
- * writes one line for each attempt, "NAME ok" or "NAME ERRNO", to the file $BITE, opened before the sandbox
- * is entered. With $BITE_GENTLY it leaves out what would change the process if it were allowed. $BITE_OUTSIDE
- * is a folder that the program has nothing to do with, $BITE_INSIDE that of its capture.
+ * bite: loaded into deadzone by LD_PRELOAD, it tries from inside what the sandbox must refuse and what it
+ * must allow. It begins when the program first waits for datagrams or opens its first capture, in that
+ * thread, and writes one line for each attempt, "NAME ok" or "NAME ERRNO", to the file $BITE, opened before
+ * the sandbox is entered. With $BITE_GENTLY it leaves out what would change the process if it were allowed.
+ * $BITE_OUTSIDE is a folder that the program does not use, $BITE_INSIDE the folder of its capture.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,17 +29,17 @@
 
 static int results = -1;
 
-static void tell(const char *name, long outcome)
+static void report(const char *name, long outcome)
 {
 	const char *what = outcome < 0 ? strerrorname_np(errno) : "ok";
 
 	dprintf(results, "%s %s\n", name, what ? what : "unknown");
 }
 
-/* Tells the outcome, and closes what it is. */
-static void tell_fd(const char *name, int fd)
+/* Reports the outcome, and closes the descriptor. */
+static void report_fd(const char *name, int fd)
 {
-	tell(name, fd);
+	report(name, fd);
 	if (fd >= 0)
 		close(fd);
 }
@@ -65,10 +65,10 @@ static void try_processes(void)
 
 	if (child == 0)
 		_exit(0);
-	tell("fork", child);
-	tell("kill", kill(getppid(), 0));
+	report("fork", child);
+	report("kill", kill(getppid(), 0));
 	errno = failure;
-	tell("thread", failure ? -1 : 0);
+	report("thread", failure ? -1 : 0);
 	if (!failure)
 		pthread_join(thread, NULL);
 }
@@ -77,21 +77,21 @@ static void try_files(void)
 {
 	char inside[4096];
 
-	tell_fd("read-passwd", open("/etc/passwd", O_RDONLY));
-	tell_fd("read-device", open("/dev/zero", O_RDONLY));
-	tell_fd("read-random", open("/dev/urandom", O_RDONLY));
-	tell_fd("read-outside", open(path_in("BITE_OUTSIDE", "there"), O_RDONLY));
-	tell_fd("write-outside", open(path_in("BITE_OUTSIDE", "there"), O_WRONLY));
-	tell_fd("create-outside", open(path_in("BITE_OUTSIDE", "new"), O_WRONLY | O_CREAT, 0600));
-	tell("remove-outside", unlink(path_in("BITE_OUTSIDE", "there")));
-	tell("folder-inside", mkdir(path_in("BITE_INSIDE", "folder"), 0700));
+	report_fd("read-passwd", open("/etc/passwd", O_RDONLY));
+	report_fd("read-device", open("/dev/zero", O_RDONLY));
+	report_fd("read-random", open("/dev/urandom", O_RDONLY));
+	report_fd("read-outside", open(path_in("BITE_OUTSIDE", "there"), O_RDONLY));
+	report_fd("write-outside", open(path_in("BITE_OUTSIDE", "there"), O_WRONLY));
+	report_fd("create-outside", open(path_in("BITE_OUTSIDE", "new"), O_WRONLY | O_CREAT, 0600));
+	report("remove-outside", unlink(path_in("BITE_OUTSIDE", "there")));
+	report("folder-inside", mkdir(path_in("BITE_INSIDE", "folder"), 0700));
 	snprintf(inside, sizeof(inside), "%s", path_in("BITE_INSIDE", "new"));
-	tell_fd("create-inside", open(inside, O_WRONLY | O_CREAT, 0600));
-	tell("rename-inside", rename(inside, path_in("BITE_INSIDE", "newer")));
-	tell("remove-inside", unlink(path_in("BITE_INSIDE", "newer")));
+	report_fd("create-inside", open(inside, O_WRONLY | O_CREAT, 0600));
+	report("rename-inside", rename(inside, path_in("BITE_INSIDE", "newer")));
+	report("remove-inside", unlink(path_in("BITE_INSIDE", "newer")));
 }
 
-/* What Landlock does not withhold, or not on each kernel: modes, and truncation by a descriptor for reading.
+/* Tries what Landlock does not refuse, or not on every kernel: modes, and truncation while opening to read.
  */
 static void try_modes(void)
 {
@@ -100,42 +100,42 @@ static void try_modes(void)
 
 	snprintf(inside, sizeof(inside), "%s", path_in("BITE_INSIDE", "mode"));
 	fd = open(inside, O_WRONLY | O_CREAT, 0600);
-	tell("fchmod", fchmod(fd, 04755));
-	tell("chmod", chmod(inside, 0777));
+	report("fchmod", fchmod(fd, 04755));
+	report("chmod", chmod(inside, 0777));
 	close(fd);
-	tell_fd("create-set-user-id", open(path_in("BITE_INSIDE", "suid"), O_WRONLY | O_CREAT, 04755));
-	tell_fd("truncate-reading", open(inside, O_RDONLY | O_TRUNC));
-	tell_fd("truncate-writing", open(inside, O_WRONLY | O_TRUNC));
+	report_fd("create-set-user-id", open(path_in("BITE_INSIDE", "suid"), O_WRONLY | O_CREAT, 04755));
+	report_fd("truncate-reading", open(inside, O_RDONLY | O_TRUNC));
+	report_fd("truncate-writing", open(inside, O_WRONLY | O_TRUNC));
 	unlink(inside);
 }
 
-/* Ways to other processes that are not kill(2). */
+/* Tries to reach other processes by other means than kill(2). */
 static void try_others(void)
 {
 	struct rlimit limit;
 	int ends[2];
 
-	tell("pipe", pipe(ends));
-	tell("signal-by-descriptor", fcntl(ends[0], F_SETOWN, getppid()));
-	tell("choose-signal", fcntl(ends[0], F_SETSIG, SIGTERM));
+	report("pipe", pipe(ends));
+	report("signal-by-descriptor", fcntl(ends[0], F_SETOWN, getppid()));
+	report("choose-signal", fcntl(ends[0], F_SETSIG, SIGTERM));
 	close(ends[0]);
 	close(ends[1]);
-	tell("limits-of-another", prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit));
-	tell("own-limits", getrlimit(RLIMIT_NOFILE, &limit));
-	tell("priority-of-another", setpriority(PRIO_PROCESS, (id_t)getppid(), 19));
+	report("limits-of-another", prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit));
+	report("own-limits", getrlimit(RLIMIT_NOFILE, &limit));
+	report("priority-of-another", setpriority(PRIO_PROCESS, (id_t)getppid(), 19));
 }
 
 static void try_memory(void)
 {
 	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	tell("memory-to-write-and-execute", at == MAP_FAILED ? -1 : 0);
+	report("memory-to-write-and-execute", at == MAP_FAILED ? -1 : 0);
 	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	tell("memory", at == MAP_FAILED ? -1 : 0);
-	tell_fd("memfd", memfd_create("bite", 0));
-	tell("bpf", (long)syscall(SYS_bpf, 0, NULL, 0));
-	tell("io_uring", (long)syscall(SYS_io_uring_setup, 1, NULL));
-	tell("process_vm_writev", (long)syscall(SYS_process_vm_writev, getppid(), NULL, 0, NULL, 0, 0));
+	report("memory", at == MAP_FAILED ? -1 : 0);
+	report_fd("memfd", memfd_create("bite", 0));
+	report("bpf", (long)syscall(SYS_bpf, 0, NULL, 0));
+	report("io_uring", (long)syscall(SYS_io_uring_setup, 1, NULL));
+	report("process_vm_writev", (long)syscall(SYS_process_vm_writev, getppid(), NULL, 0, NULL, 0, 0));
 }
 
 static void try_sockets(void)
@@ -151,19 +151,19 @@ static void try_sockets(void)
 	    {"unix-datagram", AF_UNIX, SOCK_DGRAM, 0}, {"route", AF_NETLINK, SOCK_RAW, NETLINK_ROUTE}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		tell_fd(rows[i].name, socket(rows[i].family, rows[i].type, rows[i].protocol));
+		report_fd(rows[i].name, socket(rows[i].family, rows[i].type, rows[i].protocol));
 }
 
-/* What would change the process for good if it were allowed. */
+/* Tries what would change the process for good if it were allowed. */
 static void try_last(void)
 {
 	char *const words[] = {"/bin/true", NULL};
 
-	tell("mount", mount("none", getenv("BITE_OUTSIDE"), "tmpfs", 0, NULL));
-	tell("unshare", (long)syscall(SYS_unshare, 0));
-	tell("setuid", setuid(1));
-	tell("ptrace", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
-	tell("execve", execve(words[0], words, words + 1));
+	report("mount", mount("none", getenv("BITE_OUTSIDE"), "tmpfs", 0, NULL));
+	report("unshare", (long)syscall(SYS_unshare, 0));
+	report("setuid", setuid(1));
+	report("ptrace", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+	report("execve", execve(words[0], words, words + 1));
 }
 
 static void bite_once(void)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""`deadzone campaign`: cases, units, outcomes, resuming, what is left behind, searches, sweeps, reports."""
+"""`deadzone campaign`: cases, units, outcomes, resuming, cleaning up, searches, sweeps, reports."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PATIENCE = 120
 
 
 class Campaign:
-    """A campaign's file with a network and a cloud of its own, and what came of running it."""
+    """A campaign file with a network and a cloud of its own, and the results of running it."""
 
     def __init__(self, scene, more="", keys="seeds = 1-2\n", device=f"{DEVICE}", network=NETWORK, upstream=None):
         self.scene = scene
@@ -55,7 +55,7 @@ class Campaign:
 
 
 def processes_with(mark):
-    """Processes whose command line holds the mark."""
+    """Returns the processes whose command line contains the mark."""
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -85,7 +85,7 @@ def a_matrix(scene):
     kept = {path.name for path in (campaign.folder / "units/m/cut/1").iterdir()}
     check({"run.pcapng", "test.log", "proxy.log", "case.ini", "result.json", "report.html"} <= kept, kept)
     kept = {path.name for path in (campaign.folder / "units/m/clean/1").iterdir()}
-    check_equal(kept, {"case.ini", "result.json"}, "of a case that passed")
+    check_equal(kept, {"case.ini", "result.json"}, "files kept of a case that passed")
     check_equal(h.deadzone("check", campaign.folder / "units/m/cut/1/case.ini").stderr, "", "case.ini passes the check")
     page = (campaign.folder / "report.html").read_text()
     check("http://" not in page.replace("http://www.w3.org/2000/svg", "") and "src=" not in page, "the page loads nothing")
@@ -101,7 +101,7 @@ def a_case_is_repeated_by_its_ini_file(scene):
     device = scene.device(proxy)
     device.ask(b"probe 0")
     device.send(b"probe 1")
-    check_equal(device.ask(b"probe 2"), b"probe 2", "after the one that is dropped")
+    check_equal(device.ask(b"probe 2"), b"probe 2", "the probe after the dropped one")
     check_equal(proxy.stop()["rules"]["cut"]["fired"], 1)
 
 
@@ -117,7 +117,7 @@ def tables_and_traces_are_kept_beside_a_case(scene):
     check("trace = 1-cell.trace" in (kept / "case.ini").read_text() and "file 2-table.txt" in (kept / "case.ini").read_text(), kept)
     check_equal(sorted(path.name for path in passed.iterdir()), ["case.ini", "result.json"])
     for folder in (kept, passed):
-        check_equal(h.deadzone("check", folder / "case.ini").stderr, "", f"{folder.name} repeats")
+        check_equal(h.deadzone("check", folder / "case.ini").stderr, "", f"the check of {folder}/case.ini")
 
 
 @test
@@ -125,7 +125,7 @@ def junit_agrees_with_the_exit_status(scene):
     campaign = Campaign(scene, MATRIX)
     campaign.run("--only", "m/clean/*", "--junit-units", scene.path("units.xml"), status=1)
     suite = xml.parse(campaign.folder / "junit.xml").getroot()
-    check_equal([suite.get(k) for k in ("tests", "failures", "errors")], ["2", "0", "1"], "half is not judged")
+    check_equal([suite.get(k) for k in ("tests", "failures", "errors")], ["2", "0", "1"], "one cell has not run")
     campaign.run("--junit-units", scene.path("units.xml"), status=3)
     suite = xml.parse(campaign.folder / "junit.xml").getroot()
     check_equal([suite.get(k) for k in ("tests", "failures", "errors")], ["2", "1", "0"])
@@ -142,11 +142,11 @@ def it_goes_on_where_it_stopped(scene):
     before = (campaign.folder / "units/m/clean/1/result.json").stat().st_ino
     done = campaign.run(status=3)
     check("m/clean/1  " not in done.stderr and "m/cut/2  " in done.stderr, done.stderr)
-    check_equal((campaign.folder / "units/m/clean/1/result.json").stat().st_ino, before, "it was not run again")
+    check_equal((campaign.folder / "units/m/clean/1/result.json").stat().st_ino, before, "the case was not run again")
     campaign.run("--again", "--only", "m/clean/1", status=3)
-    check((campaign.folder / "units/m/clean/1.old-1/result.json").exists(), "the old one is kept beside")
-    check_equal(len(campaign.outcomes), 4, "and not counted")
-    # It may grow, but what finished cases depend on may not change.
+    check((campaign.folder / "units/m/clean/1.old-1/result.json").exists(), "the old result is kept beside the new one")
+    check_equal(len(campaign.outcomes), 4, "the old result is not counted")
+    # A campaign may grow, but what its finished cases depend on may not change.
     campaign.run("--set", "[campaign] seeds = 1-3", status=3)
     check_equal(len(campaign.outcomes), 6)
     done = campaign.run("--set", "[campaign] test = false", status=2)
@@ -166,7 +166,7 @@ def units_and_shards(scene):
     check_equal({u: campaign.result(u)["outcome"] for u in listed}, {u: "fail" if "cut/" in u else "pass" for u in listed})
     campaign.run("--report", status=3)
     check_equal(len(campaign.outcomes), 4)
-    # From campaign.json alone.
+    # The report can be made from campaign.json alone.
     shutil.rmtree(campaign.folder / "units")
     campaign.run("--report", status=3)
     check_equal(len(campaign.outcomes), 4)
@@ -203,7 +203,7 @@ echo "prepare $DEADZONE_CASE $DEADZONE_AXIS_FW $DEADZONE_SEED" >> {log}
     campaign.run(status=1)
     result = campaign.result("m/1.2.3/4")
     check(result["outcome"] == "invalid" and "often" in result["reason"], result)
-    check((campaign.folder / "units/m/1.2.3/4.old-1").is_dir(), "it was tried again")
+    check((campaign.folder / "units/m/1.2.3/4.old-1").is_dir(), "the case was tried again")
 
 
 @test
@@ -220,7 +220,7 @@ if os.fork() == 0:
                         network=NETWORK.replace("upstream = {upstream}\n", ""))
     campaign.run()
     check_equal(set(campaign.outcomes.values()), {"pass"})
-    check_equal(processes_with(f"cloud.py\0{scene.folder}"), [], "clouds that are left")
+    check_equal(processes_with(f"cloud.py\0{scene.folder}"), [], "clouds that still run")
 
 
 @test
@@ -236,10 +236,10 @@ def outcomes(scene):
     silent = Campaign(scene, keys="seeds = 1\nretry = 0\n", device="true")
     silent.folder = scene.path("silent")
     silent.run(status=1)
-    check("no session" in silent.result("m/all/1")["reason"], "nothing reached the proxy")
+    check("no session" in silent.result("m/all/1")["reason"], "the reason says that nothing reached the proxy")
     missing = Campaign(scene, keys="seeds = 1-5\n", device="./no-such-program")
     missing.folder = scene.path("missing")
-    check("cannot be run" in missing.run(status=2).stderr, "the first case ends it at once")
+    check("cannot be run" in missing.run(status=2).stderr, "the first case ends the campaign at once")
 
 
 @test
@@ -273,13 +273,13 @@ def errors_are_told_before_anything_runs(scene):
     check_equal(h.deadzone("check", campaign.file).returncode, 2)
     campaign = Campaign(scene, "[axis rate]\nset = [link default] rate\nvalues = 1Mbit\n",
                         network=NETWORK + "[link default]\nup.rate = 1Mbit\n")
-    check("more specific" in campaign.run(status=2).stderr, "a key that is overridden")
+    check("more specific" in campaign.run(status=2).stderr, "a key that is overridden is refused")
     campaign = Campaign(scene, "[axis rate]\nset = [link other] rate\nvalues = 1Mbit\n")
-    check("no session can have [link other]" in campaign.run(status=2).stderr, "a link that nothing names")
+    check("no session can have [link other]" in campaign.run(status=2).stderr, "a link that nothing names is refused")
     campaign = Campaign(scene, keys="jobs = 2\n", network=NETWORK.replace(":0", ":45999"))
-    check("port 0, or benches" in campaign.run(status=2).stderr, "a fixed port")
+    check("port 0, or benches" in campaign.run(status=2).stderr, "a fixed port with two jobs is refused")
     campaign = Campaign(scene)
-    check_equal(h.deadzone("check", campaign.file).stderr, "", "a file without errors")
+    check_equal(h.deadzone("check", campaign.file).stderr, "", "messages about a file without errors")
 
 
 @test
@@ -303,7 +303,7 @@ def pytest_over_the_units(scene):
 
 @test
 def files_for_clusters_are_well_formed(scene):
-    """YAML is read by PyYAML; commands in all files have options that there are."""
+    """PyYAML reads the YAML files, and the commands in all files have only options that exist."""
     folder, known = h.TOP / "doc/examples/cluster", h.deadzone("help", "campaign").stdout
     for name, need in (("job.yaml", ["Indexed", "JOB_COMPLETION_INDEX"]), ("github.yml", ["matrix", "shard"])):
         done = h.run("/usr/bin/python3", "-c", "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1])), default=str))", folder / name)
@@ -328,7 +328,7 @@ def networks_as_an_axis(scene):
     check("latency = 3ms" in slow and "up.latency" not in slow and "nth = 1\n" in slow, slow)
 
 
-# ---- Death and what it leaves ----
+# ---- Killed campaigns, and what they leave behind ----
 
 
 @test
@@ -344,7 +344,7 @@ for i in range(3):
 """)
     campaign = Campaign(scene, keys="seeds = 1\n", device=f"{sys.executable} leave.py")
     campaign.run()
-    check_equal(processes_with(f"time.sleep(600)\0{scene.folder}"), [], "processes that are left")
+    check_equal(processes_with(f"time.sleep(600)\0{scene.folder}"), [], "processes that still run")
 
 
 @test
@@ -358,13 +358,13 @@ def an_interrupted_campaign_cleans_up(scene):
     check_equal(program.wait(), 1)
     check("to go on: deadzone campaign -c" in program.text, program.text)
     check_equal(log.read_text(), "m/all/1\n", "cleanup ran")
-    check(not list(campaign.folder.glob("units/*")), "what was interrupted has no outcome")
+    check(not list(campaign.folder.glob("units/*")), "the interrupted case has no outcome")
     check(not list(campaign.folder.glob("claims/*")) and not list(campaign.folder.glob("running/*")), "nothing is left")
 
 
 @test
 def killed_and_resumed(scene):
-    """Killed at random moments, then resumed with one job: the same as undisturbed. KILLS=50 kills more often."""
+    """A campaign killed at random moments and resumed ends like an undisturbed one. KILLS=50 kills more often."""
     more = MATRIX + "[search cut]\nset = [rule cut] do\nvalue = truncate {}\nfrom = 1\nto = 40\nworse = less\nruns = 12\n"
     network = NETWORK.replace("9999", "2")
     kills = int(os.environ.get("KILLS", "6"))
@@ -404,9 +404,9 @@ time.sleep(600)
         h.until(hangs.exists, "the test to hang", 60)
         program.process.kill()
         program.wait()
-        check(processes_with(f"time.sleep(600)\0{scene.folder}"), "what it started lives on")
+        check(processes_with(f"time.sleep(600)\0{scene.folder}"), "the processes that it started still run")
         campaign.run()
-        check_equal(processes_with(f"time.sleep(600)\0{scene.folder}"), [], "processes that are left")
+        check_equal(processes_with(f"time.sleep(600)\0{scene.folder}"), [], "processes that still run")
 
 
 @test
@@ -433,11 +433,11 @@ def a_claim_whose_owner_is_gone(scene):
     gone = h.run("sh", "-c", "echo $$").stdout.strip()
     claim.write_text(f"{owner} {gone} {start} group 0 renewed 3\n")
     campaign.run("--unit", "m/all/1")
-    # The same process id, used again by another.
+    # Another process has the same process id now.
     claim.parent.mkdir(parents=True, exist_ok=True)
     claim.write_text(f"{owner} {os.getpid()} {int(start) - 1} group 0 renewed 3\n")
     campaign.run("--unit", "m/all/1", "--again")
-    check(not claim.exists(), "it is released")
+    check(not claim.exists(), "the claim is released")
 
 
 @test
@@ -467,7 +467,7 @@ def shards_at_once_run_each_fault(scene):
 def reports_count_what_others_have_finished(scene):
     campaign = Campaign(scene, MATRIX, keys="seeds = 1-4\n")
     programs = [campaign.start() for _ in range(3)]
-    check(3 in [program.wait() for program in programs], "the last to end sees all")
+    check(3 in [program.wait() for program in programs], "the last one to end sees all results")
     campaign.run("--report", status=3)
     check_equal(len(campaign.outcomes), 8)
 
@@ -537,7 +537,7 @@ def ids_stay_in_the_folder(scene):
     listed = campaign.run("--list").stdout.split()
     check_equal([unit for unit in listed if ".." in unit], [])
     campaign.run("--unit", "-", input="", stdin=None)
-    check(not list(campaign.folder.glob("units/w")), "no id, no case")
+    check(not list(campaign.folder.glob("units/w")), "without an id no case is run")
 
 
 @test
@@ -562,7 +562,7 @@ def other_values_under_the_same_names(scene):
     done = campaign.run("--set", "[axis firmware] values = a.bin, c.bin", status=2)
     check("b.bin" in done.stderr and "c.bin" in done.stderr, done.stderr)
     (campaign.folder / "identity.json").write_text("[]")
-    check("damaged" in campaign.run(status=2).stderr, "an identity that is none")
+    check("damaged" in campaign.run(status=2).stderr, "a damaged identity is refused")
 
 
 # ---- Benches ----
@@ -581,7 +581,7 @@ def benches(scene):
     check_equal({line for line in said if line.startswith("run")} - {"run left l", "run right r"}, set())
     check_equal({campaign.result(f"m/boron/{s}")["bench"] for s in (1, 2, 3)}, {"right"})
     campaign.run("--again", "--only", "m/boron/1")
-    check_equal(sum(line.startswith("setup") for line in log.read_text().splitlines()), 3, "after a teardown comes a setup")
+    check_equal(sum(line.startswith("setup") for line in log.read_text().splitlines()), 3, "a setup comes after a teardown")
     kept = Campaign(scene, keys=f"seeds = 1-3\njobs = 3\nsetup = echo once >> {scene.path('once')}\n")
     kept.folder = scene.path("kept")
     kept.run()
@@ -602,7 +602,7 @@ def a_change_of_an_axis(scene):
     log = scene.path("log")
     campaign = Campaign(scene, f"[axis fw]\nvalues = old, new\nchange = echo flash $DEADZONE_AXIS_FW >> {log}\n")
     campaign.run()
-    check_equal(log.read_text().splitlines(), ["flash old", "flash new"], "once for each value")
+    check_equal(log.read_text().splitlines(), ["flash old", "flash new"], "the change ran once for each value")
 
 
 @test
@@ -629,14 +629,14 @@ def stop_after_failures(scene):
 
 @test
 def a_search(scene):
-    # A probe has 7 bytes: cut to so many, or more, it stays what it is.
+    # A probe has 7 bytes, so that truncating it to 7 or more changes nothing.
     campaign = Campaign(scene, "[search cut]\nset = [rule cut] do\nvalue = truncate {}\nfrom = 1\nto = 40\nworse = less\nrequire = -9\n",
                         keys="seeds = none\n", network=NETWORK.replace("9999", "2"))
     campaign.run()
     found = campaign.json["searches"][0]
     check(6 <= found["threshold"] <= 7, found["text"])
     check_equal(found["state"], "found")
-    # Undisturbed, or killed half way: the same points.
+    # A search that has lost its later points finds the same ones again.
     points = [(p["id"], p["figure"], p["outcome"]) for p in found["points"]]
     check_equal(json.loads((campaign.folder / "units/s/cut/all/search.json").read_text())["state"], "found")
     for path in sorted((campaign.folder / "units/s/cut/all").glob("0*"))[4:]:
@@ -654,7 +654,7 @@ def a_search_with_several_jobs(scene):
     found = campaign.json["searches"][0]
     check(found["state"] == "found" and 6 <= found["threshold"] <= 7 and found["runs"] <= 30, found["text"])
     campaign.run("--again", "--only", "s/*")
-    check((campaign.folder / "units/s/cut/all/001.old-1").is_dir(), "the old points are put aside")
+    check((campaign.folder / "units/s/cut/all/001.old-1").is_dir(), "the old points are set aside")
 
 
 @test
@@ -669,9 +669,9 @@ def a_sweep_over_datagrams(scene):
         check_equal(faults[f"down-{n}", "drop"], "fail", f"datagram {n} down")
     check_equal({outcome for (_, fault), outcome in faults.items() if fault == "duplicate"}, {"pass"})
     check_equal(campaign.result("w/each/all/up-2-drop")["struck"], 1)
-    check("w/each/all/up-2-drop" in campaign.run("--list").stdout.split(), "afterwards the cases")
+    check("w/each/all/up-2-drop" in campaign.run("--list").stdout.split(), "--list shows the cases afterwards")
     campaign.run("--again", "--only", "r/*")
-    check((campaign.folder / "units/r/each/all/1.old-1").is_dir() and campaign.result("r/each/all/1"), "references again")
+    check((campaign.folder / "units/r/each/all/1.old-1").is_dir() and campaign.result("r/each/all/1"), "the references ran again")
     done = campaign.run("--unit", "w/each/all/up-1-drop", folder=False)
     folder = pathlib.Path(done.stderr.split("results go to ")[1].split()[0])
     check_equal(json.loads((folder / "units/w/each/all/up-1-drop/result.json").read_text())["outcome"], "fail")
@@ -699,7 +699,7 @@ def a_sweep_over_a_handshake(scene):
     check_equal({f["outcome"] for f in faults.values()}, {"pass"})
     for fault in faults.values():
         check(campaign.result(fault["id"])["struck"] >= 1, fault)
-        check(fault["cost"] > 0.5, f"a lost flight costs the retransmission timer: {fault}")
+        check(fault["cost"] > 0.5, f"a lost flight costs a retransmission timeout: {fault}")
 
 
 @test
@@ -713,7 +713,7 @@ def shrinking_a_failure(scene):
     check_equal(pinned.count("do = "), 1, f"one decision is left:\n{pinned}\n{done.stdout}")
     check("do = drop" in pinned and ("nth = 2\n" in pinned or "nth = 3\n" in pinned), pinned)
     check_equal(h.deadzone("check", campaign.folder / "units/m/lossy/1/pinned.ini").stderr, "")
-    check("holds no case" in campaign.run("--shrink", "m/lossy/2", status=2).stderr, "a case that there is not")
+    check("holds no case" in campaign.run("--shrink", "m/lossy/2", status=2).stderr, "an unknown case is refused")
 
 
 @test
@@ -731,10 +731,10 @@ def comparing(scene):
                       scene.path("c.html"), "--junit", scene.path("c.xml"))
     check_equal(done.returncode, 3, done.stdout)
     check("The new campaign is worse." in done.stdout, done.stdout)
-    check(json.loads(scene.path("c.json").read_text())["worse"], "in JSON")
+    check(json.loads(scene.path("c.json").read_text())["worse"], "the JSON file says so")
     check_equal(xml.parse(scene.path("c.xml")).getroot().get("failures"), "2")
-    check("worse" in scene.path("c.html").read_text(), "on the page")
-    check_equal(h.deadzone("campaign", "--compare", new, scene.path("good.json")).returncode, 0, "better is not worse")
+    check("worse" in scene.path("c.html").read_text(), "the page says so")
+    check_equal(h.deadzone("campaign", "--compare", new, scene.path("good.json")).returncode, 0, "a better one passes")
     check_equal(h.deadzone("campaign", "--compare", new, scene.path("nothing")).returncode, 2)
     check_equal(h.deadzone("campaign", "--compare", new).returncode, 2)
 

@@ -25,7 +25,7 @@ VALUES = {
     "of": "duplicate|decoy|replay|inject|link", "packed": r"\d+(,\d+)*", "did": r"\S+",
     "hold": r"reorder:\S+|blackout|rule:\S+|pack|sleep|lookup",
 }
-# The kernel gives what ports it likes, also those that some protocol has: "data" is nobody's payload.
+# The kernel may choose a port that tshark knows for a protocol; "data" keeps it from dissecting the payload.
 VALIDATE = ("-n", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-d", "udp.port==1024-65535,data")
 WRONG = "ip.checksum.status == 0 || udp.checksum.status == 0 || _ws.malformed"
 BUSY = """
@@ -50,7 +50,7 @@ do = blackout 50ms up hold
 
 
 def busy_run(scene, upstream_host="127.0.0.1", rounds=120, more=BUSY, **options):
-    """A run with much of everything; gives the stopped proxy and its summary."""
+    """Makes a run with a bit of everything; returns the stopped proxy and its summary."""
     cloud = scene.cloud(upstream_host)
     proxy = scene.proxy(more, upstream=cloud, listen="127.0.0.1:0, [::1]:0", **options)
     devices = [scene.device(target) for target in proxy.listeners]
@@ -75,11 +75,11 @@ def tshark_tcpdump_and_capinfos_read_it_without_a_word(scene):
         bad = h.tshark(proxy.capture, *VALIDATE, "-Y", WRONG)
         check_equal(bad, "", "bad checksums or malformed packets")
         good = h.tshark(proxy.capture, *VALIDATE, "-Y", "udp.checksum.status == 1 && (ip.checksum.status == 1 || ipv6)")
-        check_equal(len(good.splitlines()), count, "right checksums")
+        check_equal(len(good.splitlines()), count, "packets with right checksums")
         done = h.run("tcpdump", "-n", "-r", proxy.capture)
         check_equal(done.returncode, 0, done.stderr)
         harmless = ("reading from file", "Warning: interface names")
-        check_equal([line for line in done.stderr.splitlines() if not line.startswith(harmless)], [], "tcpdump's words")
+        check_equal([line for line in done.stderr.splitlines() if not line.startswith(harmless)], [], "complaints")
         check_equal(len(re.findall(r"^\d\d:\d\d:", done.stdout, re.MULTILINE)), count, "packets that tcpdump shows")
         done = h.run("capinfos", proxy.capture)
         check_equal((done.returncode, done.stderr.replace("\n", "")), (0, ""))
@@ -114,13 +114,13 @@ def ids_pair_what_came_with_what_left(scene):
     check_equal(len(came), len(h.arrivals(packets)), "ids are unique among arrivals")
     for p in h.departures(packets):
         check(p.id in came, f"id {p.id} of {p.comment!r} never arrived")
-        check_equal(p.key, came[p.id].key, "key of the one that came")
+        check_equal(p.key, came[p.id].key, "key of the arrival")
         due = h.milliseconds(p.fields["delay"]) + h.milliseconds(p.fields["late"])
         apart = (p.time - came[p.id].time) / 1e6
-        check(abs(apart - due) < 0.01, f"stamps of {p.comment!r} are {apart} ms apart")
+        check(abs(apart - due) < 0.01, f"timestamps of {p.comment!r} are {apart} ms apart")
         check(h.milliseconds(p.fields["late"]) >= 0, p.comment)
         if "copy" not in p.fields and "corrupt" not in came[p.id].fields.get("did", ""):
-            check_equal(p.payload, came[p.id].payload, "bytes of the one that came")
+            check_equal(p.payload, came[p.id].payload, "bytes of the arrival")
     for p in came.values():
         left = [q for q in packets if q.id == p.id and not q.arrival and "copy" not in q.fields]
         check_equal(len(left), 1 if p.fields["verdict"] == "send" else 0, f"how often {p.comment!r} left")
@@ -133,10 +133,10 @@ def packets_stand_in_order_and_are_stamped_when_it_happened(scene):
     packets = h.read_capture(proxy.capture)
     latest = began
     for p in packets:
-        check(p.time > latest - 100_000_000, f"{p.comment!r} stands {(latest - p.time) / 1e6} ms too late")
+        check(p.time > latest - 100_000_000, f"{p.comment!r} is {(latest - p.time) / 1e6} ms out of order")
         latest = max(latest, p.time)
-    check(latest <= time.time_ns(), "stamped in the future")
-    check(len({p.time % 1000 for p in packets}) > 50, "nanosecond stamps")
+    check(latest <= time.time_ns(), "a timestamp is in the future")
+    check(len({p.time % 1000 for p in packets}) > 50, "timestamps have nanoseconds")
 
 
 @test
@@ -144,7 +144,7 @@ def comments_keep_their_grammar(scene):
     proxy, summary = busy_run(scene)
     packets = [p for p in h.read_capture(proxy.capture) if p.interface != "events"]
     for p in packets:
-        check_equal(len(p.comment.split()), len(p.fields) + len(p.words), "no key twice")
+        check_equal(len(p.comment.split()), len(p.fields) + len(p.words), "each key occurs once")
         for key, value in p.fields.items():
             check(key in VALUES and re.fullmatch(VALUES[key], value), f"{key}={value} in {p.comment!r}")
         check_equal(list(p.fields)[:3], ["s", "dir", "n"], p.comment)
@@ -212,11 +212,11 @@ def comments_are_utf8_whatever_the_ini_file_holds(scene):
     while at + 4 <= len(body):
         code, size = struct.unpack_from("<HH", body, at)
         if code == 1:
-            comments.append(body[at + 4:at + 4 + size].decode())  # strict: it raises
+            comments.append(body[at + 4:at + 4 + size].decode())  # strict: raises if it is not UTF-8
         at += 4 + (size + 3) // 4 * 4
-    check(len(comments) > 2, "a long text stands in several comments")
+    check(len(comments) > 2, "a long text is split into several comments")
     whole = "".join(comments)
-    check("; caf\\xe9\n" in whole and lines in whole, "the text, with an escape for what is no UTF-8")
+    check("; caf\\xe9\n" in whole and lines in whole, "the text, with an escape for the byte that is not UTF-8")
 
 
 @test
@@ -224,7 +224,7 @@ def classic_pcap(scene):
     proxy, summary = busy_run(scene, more=BUSY + "[capture]\nformat = pcap\n")
     check_equal(struct.unpack("<I", proxy.capture.read_bytes()[:4])[0], 0xA1B23C4D, "magic of the nanosecond format")
     packets = h.read_capture(proxy.capture)
-    check(len({p.time % 1000 for p in packets}) > 50, "nanosecond stamps")
+    check(len({p.time % 1000 for p in packets}) > 50, "timestamps have nanoseconds")
     totals = summary["totals"]
     datagrams = [p for p in packets if p.destination[1] != 514]
     check_equal(len(datagrams), sum(totals[way][key] for way in ("up", "down") for key in ("received", "sent")))
@@ -234,7 +234,7 @@ def classic_pcap(scene):
 
 @test
 def a_pipe_to_tshark(scene):
-    """Live: what came is seen while the proxy runs."""
+    """tshark shows each datagram while the proxy runs."""
     reading, writing = os.pipe()
     proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n", "-w", "-", capture=False,
                         stdout=writing)
@@ -328,7 +328,7 @@ def tshark_decrypts_a_psk_session(scene):
         proxy.stop()
         decode = ("-n", "-d", f"udp.port=={proxy.port},dtls", "-d", f"udp.port=={server.port},dtls")
         words = ("-Y", "data.data", "-T", "fields", "-e", "frame.comment", "-e", "data.data")
-        check_equal(h.tshark(proxy.capture, *decode, *words), "", "readable without the key")
+        check_equal(h.tshark(proxy.capture, *decode, *words), "", "text that is readable without the key")
         plain = h.tshark(proxy.capture, *decode, "-o", f"dtls.psk:{dtls.KEY}", *words)
         rows = [line.split("\t") for line in plain.splitlines()]
         texts = [(h.parse_comment(comment)[0]["dir"], bytes.fromhex(data).decode().strip()) for comment, data in rows]
@@ -337,7 +337,7 @@ def tshark_decrypts_a_psk_session(scene):
 
 
 def start_on_a_small_disk(scene, prepare):
-    """A proxy that writes to a tmpfs of 128 KiB which only it sees; gives it and the capture's path from here."""
+    """Starts a proxy that writes to a tmpfs of 128 KiB that only it sees; returns it and the capture's path for us."""
     mount = scene.folder / "small"
     mount.mkdir()
     script = f'cd / && mount -t tmpfs -o size=128k none "$0" && {{ {prepare}; }} && exec "$@"'
@@ -353,7 +353,7 @@ def start_on_a_small_disk(scene, prepare):
 def addresses_have_the_names_of_their_sections_and_of_the_cloud(scene):
     cloud = scene.cloud()
     more = "[device meter]\naddress = 127.0.0.1\n"
-    proxy = scene.proxy(more, upstream=f"LocalHost:{cloud.port}")  # in small letters it is an address
+    proxy = scene.proxy(more, upstream=f"LocalHost:{cloud.port}")  # in lower case, localhost counts as an address
     device = scene.device(proxy)
     device.ask(b"hello")
     proxy.signal(signal.SIGUSR2)
@@ -368,7 +368,7 @@ def addresses_have_the_names_of_their_sections_and_of_the_cloud(scene):
         for name in (b"meter\0", b"LocalHost\0"):
             check_equal(names.count(name), 1, f"{name} in {path.name}")
     first = [kind for kind, _ in blocks(second)[0]]
-    check(first.index(NAMES) < first.index(ENHANCED), "names stand before the packets that need them")
+    check(first.index(NAMES) < first.index(ENHANCED), "names come before the packets that need them")
     check_equal(h.run("capinfos", proxy.capture, second).returncode, 0)
 
 
@@ -383,7 +383,7 @@ def a_capture_that_is_taken_away_begins_anew(scene):
     shutil.rmtree(folder)
     proxy.told("capture: it was removed, and now .*No such file")
     proxy.summary_when(lambda s: s["capture"]["lost"] or not device.ask(b"while it is away"), "records to be lost")
-    check_equal(len([line for line in proxy.lines if "capture:" in line]), 1, "it is told once")
+    check_equal(len([line for line in proxy.lines if "capture:" in line]), 1, "the number of messages about it")
     folder.mkdir()
 
     def goes_on():
@@ -405,13 +405,13 @@ def a_full_disk_costs_no_datagram(scene):
         for _ in range(5):
             check_equal(len(device.ask(bytes(1000))), 1000)
         sent += 5
-        summary = proxy.summary_when(lambda s, n=4 * sent: sum(s["capture"].values()) >= n, "the writer")
+        summary = proxy.summary_when(lambda s, n=4 * sent: sum(s["capture"].values()) >= n, "the writer to catch up")
         lost = summary["capture"]["lost"]
-    check(summary["capture"]["written"] >= 60, f"what came before is written: {summary['capture']}")
+    check(summary["capture"]["written"] >= 60, f"the earlier records are written: {summary['capture']}")
     proxy.told("capture: .*No space left")
     found, rest = blocks(path)
     check_equal((found[0][0], rest), (SECTION, b""))
-    check(len([kind for kind, _ in found if kind == ENHANCED]) >= 60, "what came before stands in the file")
+    check(len([kind for kind, _ in found if kind == ENHANCED]) >= 60, "the earlier packets are in the file")
     summary = proxy.stop(status=3)
     check_equal((summary["totals"]["up"]["sent"], summary["totals"]["down"]["sent"]), (sent, sent))
     check_equal([f.get("check") for f in summary["failed"]], ["strict"])
@@ -428,7 +428,7 @@ def a_disk_that_gets_room_again_holds_a_whole_capture(scene):
 
     def written():
         device.ask(b"while there is room")
-        return path.exists() and path.stat().st_size > 1000  # it takes its name once its head is in it
+        return path.exists() and path.stat().st_size > 1000  # the file gets its name once its header is written
 
     h.until(written, "the capture to go on")
     found, _ = blocks(path)

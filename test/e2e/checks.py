@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Checks, conditions waited for, and programs run to their end."""
+"""Checks, waits for a condition, and programs that run to their end."""
 
 import subprocess
 import time
@@ -26,7 +26,7 @@ def check_equal(got, want, what=""):
 
 
 def until(condition, what, patience=PATIENCE):
-    """Asks again and again; gives the first answer that is true."""
+    """Polls `condition` until its answer is true; returns that answer."""
     deadline = time.monotonic() + patience
     while True:
         answer = condition()
@@ -38,7 +38,7 @@ def until(condition, what, patience=PATIENCE):
 
 
 def run(*words, patience=60.0, **options):
-    """A program up to its end: CompletedProcess with text."""
+    """Runs a program to its end; returns a CompletedProcess with text."""
     options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=patience,
                           check=False, errors="replace", **options)

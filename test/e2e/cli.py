@@ -60,7 +60,7 @@ def lines_of(done):
 
 
 def refused(status, pattern, *words):
-    """Exit status, and a line on standard error that matches."""
+    """Checks the exit status, and that a line on standard error matches."""
     done = deadzone(*words)
     check_equal(done.returncode, status, f"exit status of {words}; it said {done.stderr!r}")
     check(re.search(pattern, done.stderr, re.MULTILINE), f"{words} said {done.stderr!r}, nothing like {pattern!r}")
@@ -126,7 +126,7 @@ def check_finds_every_error(scene):
     check_equal(done.stdout, "")
     lines = lines_of(done)
     for line, (number, where) in zip(lines, COMPLAINTS):
-        check(line.startswith(f"{bad}:{number}: {where}"), f"{line!r} is no complaint of line {number}, {where!r}")
+        check(line.startswith(f"{bad}:{number}: {where}"), f"{line!r} is no complaint about line {number}, {where!r}")
     check_equal(len(lines), len(COMPLAINTS), f"complaints:\n{done.stderr}")
     check_equal(lines[2], f"{bad}:4: [proxy] listn: unknown key; did you mean `listen`?")
 
@@ -215,7 +215,7 @@ def options_stand_for_settings(scene):
     proxy.when_received(2, "down")
     device.send(b"dark", b"dark too")
     proxy.when_received(4)
-    told = proxy.summary_when(lambda s: s["totals"]["up"]["dropped"] == {"blackout": 2}, "two to pass")
+    told = proxy.summary_when(lambda s: s["totals"]["up"]["dropped"] == {"blackout": 2}, "two drops by the blackout")
     check_equal((told["seed"], told["totals"]["up"]["dropped"], told["totals"]["down"]["dropped"]), (5, {"blackout": 2}, {"loss": 2}))
     check(40 <= told["totals"]["up"]["delay_ms"]["p50"] < 9000, told["totals"]["up"]["delay_ms"])
     check_equal([told["rules"][name]["fired"] for name in ("blackout", "seen")], [1, 1])
@@ -296,7 +296,7 @@ def profiles_are_listed_shown_and_named(scene):
     scene.device(proxy).send(b"hello")
     proxy.when_received(1)
     check_equal(proxy.stop()["sessions"][0]["link"], "profile:wifi-lossy")
-    # It is changed by its own name, as one that is included.
+    # --set changes it by its own name, like an included one.
     for more, keys in (("[device one]\nlink = profile:lte\n", ""), ("", "include = profile:lte\n")):
         proxy = scene.proxy(more, "--set", "[link lte] loss = 100%", upstream=scene.cloud(), keys=keys)
         scene.device(proxy).send(b"lost")
@@ -307,7 +307,7 @@ def profiles_are_listed_shown_and_named(scene):
 
 @test
 def an_included_file_may_hold_a_proxy_section(scene):
-    """What the including file says wins; --set replaces what it includes."""
+    """The keys of the including file win; --set replaces its `include`."""
     cloud = scene.cloud()
     scene.path("common.ini", "[proxy]\nseed = 9\nmax_sessions = 5\n")
     other = scene.path("other.ini", "[proxy]\nseed = 11\n")

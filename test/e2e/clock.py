@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The wall clock steps under a running relay (libfaketime): no interval notices, and an event says so."""
+"""The wall clock steps while the relay runs (libfaketime): no interval changes, and an event reports the step."""
 
 import glob
 import os
@@ -13,17 +13,17 @@ LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
 
 class Clock:
-    """The wall clock of a program started with `options`; the monotonic one is true. Its file lies outside the sandbox."""
+    """The wall clock of programs started with `options`; the monotonic one is real. The file is outside the sandbox."""
 
     def __init__(self, scene):
         self.file = scene.path("clock", "+0\n")
-        # Not the sanitized build: its runtime must be the first library, and would run under a false clock.
+        # The sanitized build does not do: its runtime must be the first library, and would see the false clock.
         self.options = {"binary": h.TOP / "build/deadzone", "env": dict(
             os.environ, LD_PRELOAD=glob.glob(LIBRARY)[0], FAKETIME_TIMESTAMP_FILE=str(self.file), FAKETIME_NO_CACHE="1",
             FAKETIME_DONT_FAKE_MONOTONIC="1", DONT_FAKE_MONOTONIC="1")}
 
     def step(self, seconds):
-        """To so many seconds from the true time, at once."""
+        """Sets the clock to `seconds` from the real time, in one step."""
         fresh = self.file.with_suffix(".new")
         fresh.write_text(f"{seconds:+d}\n")
         fresh.rename(self.file)
@@ -43,7 +43,7 @@ def files_are_rotated_by_the_monotonic_clock(scene):
     asked = 0
     for step, told in ((-3600, "-3600"), (3600, r"\+7200"), (0, "-3600")):
         clock.step(step)
-        # At least one file for each of them: it goes on with rotation.
+        # Rotation must go on: at least one new file follows each step.
         begun = proxy.text.count("the capture goes on in")
 
         def more():
@@ -61,12 +61,12 @@ def files_are_rotated_by_the_monotonic_clock(scene):
     packets = [packet for file in files for packet in h.read_capture(file)]
     check_equal(len([packet for packet in packets if packet.fields.get("verdict")]), 2 * asked, "datagrams in all files")
     stamps = [packet.time for packet in packets]
-    check(max(stamps) - min(stamps) < 600e9, "stamps go on as they were")
+    check(max(stamps) - min(stamps) < 600e9, "the timestamps do not step")
 
 
 @test
 def no_datagram_waited_for_an_hour(scene):
-    """The kernel's receive stamps are of the wall clock."""
+    """The kernel's receive timestamps come from the wall clock."""
     clock = Clock(scene)
     proxy = scene.start(ini_of(scene, f"file = {scene.folder}/cap.pcapng\n"), "--no-sandbox", **clock.options).await_ready()
     device = scene.device(proxy)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Steering a run over HTTP and by `deadzone tell`: every route, who may ask, and that changes are whole."""
+"""Steering a run over HTTP and by `deadzone tell`: every route, access control, and atomic changes."""
 
 import contextlib
 import http.client
@@ -128,7 +128,7 @@ def who_may_not_ask_is_refused(scene):
             status, answer = api.ask("GET", path, headers=headers)
             check_equal((status, list(answer)), (401, ["error"]), f"{path} {headers}")
     status, page = api.ask("GET", "/", raw=True)
-    check_equal((status, "asks for a token" in page), (401, True), "the page itself holds nothing, and asks")
+    check_equal((status, "asks for a token" in page), (401, True), "the page itself has no data, and asks")
     for headers in ({"Host": "evil.example"}, {"Host": f"evil.example:{api.port}"}, {"Host": "127.0.0.1.evil.example"},
                     {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": f"https://127.0.0.1:{api.port}"},
                     {"Sec-Fetch-Site": "cross-site"}):
@@ -159,9 +159,9 @@ def a_unix_socket_is_for_its_owner_alone(scene):
     proxy.wait()
     check(path.exists(), "a killed run leaves the file behind")
     again, (api,) = controlled(scene, control=f"listen = unix:{path}\n")
-    check_equal(api.ask("GET", "/api/v1/summary")[0], 200, "… and the next one takes its place")
+    check_equal(api.ask("GET", "/api/v1/summary")[0], 200, "the next run takes its place")
     again.stop()
-    check(not path.exists(), "one that ends takes it away")
+    check(not path.exists(), "a run that ends removes it")
 
 
 @test
@@ -171,7 +171,7 @@ def strangers_on_the_connection(scene):
     def raw(data, patience=20.0, half=False):
         with socket.create_connection(("127.0.0.1", api.port), timeout=patience) as one:
             answer = b""
-            with contextlib.suppress(OSError):  # it may have answered and ended before all is said
+            with contextlib.suppress(OSError):  # it may have answered and closed before all is sent
                 one.sendall(data)
                 if half:
                     one.shutdown(socket.SHUT_WR)
@@ -190,8 +190,8 @@ def strangers_on_the_connection(scene):
         answer = raw(data + b"\r\n\r\n", half=True)
         check(b" 200 " not in answer[:20], (data[:40], answer[:80]))
     began = time.monotonic()
-    check(raw(b"GET /metrics HT", patience=25.0)[:12] != b"HTTP/1.1 200", "one that never ends its request")
-    check(time.monotonic() - began > 8, f"is closed after 10 s, not {time.monotonic() - began:.1f}")
+    check(raw(b"GET /metrics HT", patience=25.0)[:12] != b"HTTP/1.1 200", "a request that never ends is not answered")
+    check(time.monotonic() - began > 8, f"its connection is closed after 10 s, not {time.monotonic() - began:.1f}")
     held = [socket.create_connection(("127.0.0.1", api.port), timeout=5) for _ in range(64)]
 
     def refused():
@@ -199,10 +199,10 @@ def strangers_on_the_connection(scene):
         held[-1].sendall(b"GET /metrics HTTP/1.1\r\n" + host + b"\r\n")
         with contextlib.suppress(ConnectionResetError):
             return held[-1].recv(100).startswith(b"HTTP/1.1 503 ")
-        return True  # its answer was overtaken by the reset: it had sent what nobody read
+        return True  # the reset overtook its answer, since our request was not read
 
     try:
-        # The one before may have had its place still when the 64 came: then one of them was ended for it.
+        # The connection before may still have had its place when the 64 came; then one of them was closed instead.
         check(refused() or refused(), "the 65th connection is refused")
     finally:
         for one in held:
@@ -220,7 +220,7 @@ def served(api):
 
 @test
 def mutated_requests_never_break_it(scene):
-    """Bodies, queries and heads with a few bytes changed; each gets an answer or its connection's end."""
+    """In bodies, queries and headers a few bytes are changed; each request is answered or its connection closed."""
     proxy, (api,) = controlled(scene)
     scene.device(proxy).ask(b"hello")
     chance, host = random.Random(3), f"Host: 127.0.0.1:{api.port}\r\nConnection: close\r\n"
@@ -260,7 +260,7 @@ def tell_steers_a_run(scene):
     check_equal(api.tell("do", "link bad", "--session", "1").returncode, 0)
     check_equal(api.tell("do", "link bad", "--session", "2").returncode, 1)
     done = api.tell("do", "link profile:3g")
-    check("tell add \"[link NAME] like = profile:3g\"" in done.stderr, f"what to type: {done}")
+    check("tell add \"[link NAME] like = profile:3g\"" in done.stderr, f"the error says what to type: {done}")
     check_equal(api.tell("add", "[link mobile] like = profile:3g").returncode, 0)
     check_equal(api.tell("do", "link mobile", "--session", "1").returncode, 0)
     check_equal(api.tell("do", "rebind", "--identity", "127.0.0.1").returncode, 0)
@@ -310,7 +310,7 @@ def links_and_rules_are_added_while_it_runs(scene):
     device.ask(b"two")
     device.send(b"three", b"four")
     proxy.when_received(4)
-    summary = proxy.summary_when(lambda s: s["totals"]["up"]["dropped"] == {"loss": 2}, "the tunnel")
+    summary = proxy.summary_when(lambda s: s["totals"]["up"]["dropped"] == {"loss": 2}, "two losses in the tunnel")
     check_equal([summary["rules"][name]["fired"] for name in ("enter", "seen")], [1, 1])
     check_equal(summary["sessions"][0]["link"], "tunnel")
     for method, path, body, status, words in (
@@ -393,7 +393,7 @@ def a_change_touches_only_what_comes_after_it(scene):
     device.send(*[b"late"] * 50)
     cloud.expect(10000, patience=60)
     summary = proxy.stop()
-    check_equal(summary["totals"]["up"]["dropped"], {"loss": 50}, "of what waited nothing was lost, of the rest all")
+    check_equal(summary["totals"]["up"]["dropped"], {"loss": 50}, "nothing that waited was lost, and all of the rest")
     check_equal(summary["totals"]["up"]["sent"], 10000)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""README.md and doc/ say what the program does: fenced ini texts pass `deadzone check`, fenced commands are run or, if they
-would go on or need a run, checked word by word; links lead to files, and lines are not too long."""
+"""README.md and doc/ match the program: fenced ini texts pass `deadzone check`, fenced commands are run or, if they
+would not end or need a run, their options are checked; links lead to files, and lines are not too long."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ def fences(kind):
 
 
 def folder_with_files(scene):
-    """What commands of the pages name: an ini file, a field capture, and captures of a run that went wrong."""
+    """Returns a folder with the files that the pages' commands name: ini files, a field capture, captures of ours."""
     scene.path("field.pcap").write_bytes(pcap(RAW, [ip(DEVICE, CLOUD, b"asked"), ip(CLOUD, DEVICE, b"answered")] * 10))
     for name in ("my.ini", "lab.ini", "proxy.ini"):
         scene.path(name, PROXY)
@@ -63,7 +63,7 @@ def commands_are_what_they_were(scene):
             words = shlex.split(line, comments=True)
             if not words:
                 continue
-            check_equal(words[0], "deadzone", f"{page.name}: only deadzone's commands stand in a fence of sh: {line}")
+            check_equal(words[0], "deadzone", f"{page.name}: a fence of sh may only have deadzone's commands: {line}")
             options_exist(words, page)
             if words[1] in ("run", "tell", "campaign") or "--shrink" in words:
                 continue
@@ -78,7 +78,7 @@ def links_lead_somewhere(scene):
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
             if not target.startswith(("http:", "https:")):
-                check((page.parent / target).exists(), f"{page.name} leads to {target}, which is not there")
+                check((page.parent / target).exists(), f"{page.name} links to {target}, which does not exist")
 
 
 @test

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""DTLS peers from Debian's packages, for the tests: OpenSSL's s_server and s_client, GnuTLS's, libcoap's.
+"""DTLS peers from Debian's packages: the servers and clients of OpenSSL, GnuTLS and libcoap.
 
-Their quirks: s_server serves one client for each process; both OpenSSL programs wait for ever in a read after a
+Their quirks: s_server serves one client per process; both OpenSSL programs wait forever in a read after a
 duplicated handshake record unless -nbio is given; s_client and gnutls-cli make one record of each read of
-standard input, so lines are paced by waiting for them at the other end; gnutls-serv serves one client after the
-other and binds all addresses; coap-client exits 0 whatever happened;
-coap-server takes DTLS on its port + 1, and both ports on UDP and TCP.
+standard input, so lines are paced by waiting for them at the other end; gnutls-serv serves one client after
+another and binds all addresses; coap-client exits with 0 whatever happened;
+coap-server serves DTLS on its port + 1, and binds both ports on UDP and TCP.
 """
 
 import shutil
@@ -27,7 +27,7 @@ def need(*programs):
 
 
 class Peer:
-    """A program that prints what it receives as lines and sends what it is told line by line."""
+    """A program that prints the lines that it receives, and sends the lines of its standard input."""
 
     def __init__(self, program, port=None):
         self.program, self.port = program, port
@@ -45,7 +45,7 @@ def start(scene, *words):
 
 
 def exchange(client, server, rounds=3):
-    """A few lines each way, each waited for at the other end."""
+    """Sends a few lines each way, and waits for each at the other end."""
     for i in range(rounds):
         client.say(f"up line {i}")
         server.hears(f"up line {i}")
@@ -54,7 +54,7 @@ def exchange(client, server, rounds=3):
 
 
 def certificate(scene):
-    """(certificate file, key file), made by openssl."""
+    """Returns (certificate file, key file), made by openssl."""
     paths = scene.path("cert.pem"), scene.path("key.pem")
     if not paths[0].exists():
         done = h.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -98,7 +98,7 @@ GNUTLS_PSK = "NORMAL:-KX-ALL:+PSK:-CIPHER-ALL:+AES-128-CCM-8:+AES-128-GCM:-VERS-
 
 
 def gnutls_server(scene, *secret):
-    """An echo server, of one client after the other. It does not take port 0."""
+    """Starts an echo server, which serves one client after another. It does not take port 0."""
     for _ in range(5):
         port = h.free_port("0.0.0.0")
         server = start(scene, "gnutls-serv", "--udp", "--echo", "--noticket", "--port", port, *secret)
@@ -135,7 +135,7 @@ def udp_port_is_held(port):
 
 
 def coap_server(scene):
-    """Takes what is PUT and gives it back on GET; `port` is that of DTLS."""
+    """Starts a server that stores what is PUT and returns it on GET; `port` is its DTLS port."""
     for _ in range(5):
         port = h.free_port(kinds=(socket.SOCK_DGRAM, socket.SOCK_STREAM), span=2)
         server = start(scene, "coap-server-openssl", "-A", "127.0.0.1", "-p", port, "-k", KEY, "-h", "hint", "-d", "10")
@@ -150,6 +150,6 @@ def coap_server(scene):
 
 
 def coap(*words, port, path, patience):
-    """coap-client; what it says. Its exit status means nothing."""
+    """Runs coap-client to its end; its exit status means nothing."""
     return h.run("coap-client-openssl", "-k", KEY, "-u", IDENTITY, "-B", patience, *words,
                  f"coaps://127.0.0.1:{port}/{path}", patience=patience + 20)

@@ -22,7 +22,7 @@ def pytest_steers_a_real_transfer(scene):
     done = h.run("pytest-3", "-p", "no:cacheprovider", "--basetemp", scene.path("base"), scene.path("pytest"), env=environment, patience=150)
     check_equal(done.returncode, 0, done.stdout + done.stderr)
     check("2 passed" in done.stdout, done.stdout)
-    # One that fails keeps its capture, and says where.
+    # A test that fails keeps its capture, and says where.
     scene.path("pytest/test_fails.py", "from test_flash import INI, cloud\n\ndef test_fails(deadzone, cloud):\n"
                                        "    proxy = deadzone(INI, cloud, '[rule dead-zone] expect = 1')\n    proxy.expect()\n")
     done = h.run("pytest-3", "-p", "no:cacheprovider", "--basetemp", scene.path("base"), scene.path("pytest/test_fails.py"),
@@ -34,7 +34,7 @@ def pytest_steers_a_real_transfer(scene):
 
 
 def github_step():
-    """The shell lines of the step that runs deadzone, as GitHub hands them to bash -e."""
+    """Returns the shell lines of the step that runs deadzone, as GitHub passes them to bash -e."""
     lines = (h.TOP / "doc/howto/ci.md").read_text().splitlines()
     first = next(i for i, line in enumerate(lines) if line.endswith("- run: |"))
     indent = " " * (len(lines[first + 1]) - len(lines[first + 1].lstrip()))
@@ -43,7 +43,7 @@ def github_step():
 
 @test
 def a_ci_step_fails_with_the_test_and_with_the_run(scene):
-    """The lines of doc/howto/ci.md: the status of either is the step's."""
+    """The step of doc/howto/ci.md fails with the status of the test or of the run."""
     step = github_step()
     check("deadzone tell stop" in step and "wait $proxy" in step, step)
     bin_folder = scene.folder / "bin"
@@ -60,7 +60,7 @@ def a_ci_step_fails_with_the_test_and_with_the_run(scene):
         done = h.run("bash", "-e", "-c", step, cwd=scene.folder,
                      env=dict(os.environ, PATH=f"{bin_folder}:{os.environ['PATH']}"))
         check_equal(done.returncode, status, (body, done.stdout, done.stderr, scene.path("run.log").read_text()))
-        check(scene.path("captures/flash.pcapng").exists() and scene.path("deadzone.xml").exists(), "what the step writes")
+        check(scene.path("captures/flash.pcapng").exists() and scene.path("deadzone.xml").exists(), "files of the step")
 
 
 @test

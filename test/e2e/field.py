@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Captures as people bring them: compressed, piped, in parts, merged, fragmented, cut, with clocks that step."""
+"""Captures from the field: compressed, piped, in parts, merged, fragmented, cut, with clocks that step."""
 
 import gzip
 import json
@@ -36,7 +36,7 @@ def finish(number, letter):
 
 
 def exchange(device=DEVICE, cloud=CLOUD, start=START, rounds=5):
-    """A full handshake of 0.3 s and some data: pairs of times and packets."""
+    """Returns a full handshake of 0.3 s and some data, as pairs of time and packet."""
     talk = [(0, 0, HELLO), (0.1, 1, SERVER_HELLO + DONE), (0.2, 0, KEY_EXCHANGE + finish(2, b"F")), (0.3, 1, finish(2, b"G"))]
     for i in range(rounds):
         talk += [(1 + i, 0, record(23, 1, 1 + i, b"x" * 30)), (1.1 + i, 1, record(23, 1, 1 + i, b"y" * 300))]
@@ -80,7 +80,7 @@ WHOLE = [("192.0.2.7:40112", 7, 7)]
 
 
 def bare(told):
-    """Without what is said about the files."""
+    """Returns the report without its notes about the files."""
     return {key: value for key, value in told.items() if key != "notes"}
 
 
@@ -110,7 +110,7 @@ def compressed_and_piped_captures(scene):
 
 
 def scene_capture(scene, gz=False):
-    """One of ours, simulated."""
+    """Returns a capture of ours, made by simulate."""
     out = scene.path("ours.pcapng")
     simulate(scene, "-r", write(scene, "source.pcap", exchange()), "-w", out, ini="[link default]\nloss = 30%\n[proxy]\nseed = 1\n")
     if not gz:
@@ -128,7 +128,7 @@ def a_compressed_file_that_ends_early_is_read_up_to_there(scene):
     done = h.deadzone("report", zipped)
     check_equal(done.returncode, 0, done.stderr)
     check("ends in the middle of a packet" in done.stdout, done.stdout)
-    check(0 < report(zipped)["totals"]["up"]["received"] < 404, "some of it")
+    check(0 < report(zipped)["totals"]["up"]["received"] < 404, "a part of it is read")
     for name, head, words in (("x.xz", b"\xfd7zXZ\0", "xz -d"), ("x.bz2", b"BZh9", "bzip2 -d"), ("x.zip", b"PK\3\4", "unpack")):
         path = scene.path(name)
         path.write_bytes(head + bytes(100))
@@ -140,9 +140,11 @@ def a_compressed_file_that_ends_early_is_read_up_to_there(scene):
 def what_stands_around_compressed_data(scene):
     plain = write(scene, "plain.pcap", exchange()).read_bytes()
     squeezed = subprocess.run(["zstd", "-c"], input=plain, stdout=subprocess.PIPE, check=True).stdout
+    frames = b"".join(subprocess.run(["zstd", "-c"], input=part, stdout=subprocess.PIPE, check=True).stdout
+                      for part in (plain[:100], plain[100:]))
     zipped = gzip.compress(plain)
     for name, content in (("padded.gz", zipped + bytes(600)), ("trailing.gz", zipped + b"garbage\n"), ("padded.zst", squeezed + bytes(64)),
-                          ("skipped.zst", b"\x50\x2a\x4d\x18\4\0\0\0abcd" + squeezed), ("two.zst", squeezed[:0] + squeezed)):
+                          ("skipped.zst", b"\x50\x2a\x4d\x18\4\0\0\0abcd" + squeezed), ("two.zst", frames)):
         path = scene.path(name)
         path.write_bytes(content)
         done = h.deadzone("report", path)
@@ -177,7 +179,7 @@ rotate_size = 64KiB
 
 
 def rotated(scene):
-    """The parts of a run that was rotated, in order, and the run's own summary."""
+    """Returns the parts of a run's rotated capture, in order, and the run's own summary."""
     source = write(scene, "long.pcap", exchange(rounds=800))
     summary = simulate(scene, "-r", source, ini=ROTATED.format(folder=scene.path(".")))
     parts = sorted(scene.path(".").glob("run*.pcapng"), key=lambda path: int(path.stem.partition("-")[2] or 1))
@@ -319,7 +321,7 @@ def the_client_hello_tells_who_is_the_device(scene):
     told = report(path)
     check_equal((received(told), handshakes(told)), ([("192.0.2.7:5684", 7, 7)], FULL))
     check_equal(received(simulate(scene, "-r", path)), received(told))
-    # It begins with an answer to what came before the capture.
+    # The capture begins with an answer to an earlier datagram.
     late = [(START - 1, ip(CLOUD, device, record(23, 1, 9, b"z" * 20)))]
     check_equal(received(report(write(scene, "late.pcap", late + exchange(device)))), [("192.0.2.7:5684", 7, 8)])
 

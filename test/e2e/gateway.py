@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Interception on a gateway: devices that cannot be told another server, in network namespaces of a test's own."""
+"""Interception on a gateway, for devices whose server is fixed; each test has its own network namespaces."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ def need_programs(*names):
             raise Skip(f"{name} is not installed")
 
 
-# What a user who does without [gateway] could load.
+# A user who does without [gateway] could load this table.
 OWN_TABLE = """table inet own {
  chain pre {
   type filter hook prerouting priority mangle; policy accept;
@@ -57,7 +57,7 @@ def each_session_goes_where_its_device_sent_it(scene):
     for size in (3000, 20000):
         check_equal(device.ask(b"x" * size), b"x" * size, "a datagram above the MTU")
     check_equal([cloud.datas[0] for cloud in clouds], [b"one", b"two", b"six"])
-    check_equal(clouds[0].received[0][1][0], lab.UPLINK, "the cloud sees the gateway")
+    check_equal(clouds[0].received[0][1][0], lab.UPLINK, "the cloud sees the gateway's address")
     summary = proxy.stop()
     check_equal([s["cloud"] for s in summary["sessions"]],
                 [f"{lab.CLOUD}:5684", f"{lab.CLOUD}:5685", f"[{lab.CLOUD6}]:5684"])
@@ -142,7 +142,7 @@ def the_kernel_hands_over_what_gateway_names(scene):
     check_equal(lab.client(lab.CLOUD6).ask(b"x" * 4000), b"x" * 4000)
     check_equal(lab.client(port=5700).ask(b"passes"), b"passes")
     check_equal([cloud.received[0][1][0] for cloud in (*clouds, other)], [lab.UPLINK, lab.UPLINK6, lab.DEVICE])
-    check("deadzone-100" in lab.rules(), "there is a table of its own")
+    check("deadzone-100" in lab.rules(), "the run has a table of its own")
     summary = proxy.stop()
     check_equal(summary["gateway"], {"wlan0": {"intercepted": 2, "udp": 1, "tcp": 0}})
     check_equal([lab.rules(), lab.ip_rules()], [before, before_ip], "the rule set is as before")
@@ -163,7 +163,7 @@ def a_kill_leaves_traffic_flowing_and_nothing_behind(scene):
     proxy.signal(signal.SIGKILL)
     proxy.wait()
     until(lambda: lab.rules() == before and lab.ip_rules() == before_ip, "the rule set to be as before")
-    check_equal(device.ask(b"two"), b"two", "the same socket goes on")
+    check_equal(device.ask(b"two"), b"two", "the same socket still works")
     check_equal([row[1][0] for row in cloud.received], [lab.UPLINK, lab.UPLINK], "masqueraded, not with the private address")
 
 
@@ -176,10 +176,10 @@ def without_its_helper_the_run_ends(scene):
     os.kill(helper, signal.SIGKILL)
     check_equal(proxy.wait(), 1)
     check("nothing is intercepted any more" in proxy.text, proxy.text)
-    check_equal(lab.rules(), before, "the table went with the helper")
+    check_equal(lab.rules(), before, "the table is gone with the helper")
     proxy = lab.proxy(GATEWAY)
     proxy.stop()
-    check_equal([lab.rules(), lab.ip_rules()], [before, before_ip], "what was left behind is taken back by the next run")
+    check_equal([lab.rules(), lab.ip_rules()], [before, before_ip], "the next run removes what was left behind")
 
 
 @test
@@ -195,7 +195,7 @@ def a_stopped_helper_does_not_hold_the_run(scene):
 
 @test
 def closed_standard_streams(scene):
-    """The sockets of the run and its helper do not take their place."""
+    """The sockets of the run and its helper do not take their descriptors."""
     lab = Lab(scene)
     before = lab.rules()
     lab.server()
@@ -223,7 +223,7 @@ def who_has_which_capability(scene):
         return int(re.search(r"CapEff:\s*(\w+)", pathlib.Path(status).read_text())[1], 16)
 
     helper = pathlib.Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split()[0]
-    check_equal(effective(f"/proc/{helper}/status"), 1 << 12, "the helper has CAP_NET_ADMIN alone")
+    check_equal(effective(f"/proc/{helper}/status"), 1 << 12, "the helper has only CAP_NET_ADMIN")
     for task in pathlib.Path(f"/proc/{proxy.pid}/task").iterdir():
         check(not effective(task / "status") >> 12 & 1, "no thread of the relay has it")
     sockets = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{helper}/fd").iterdir()]
@@ -375,7 +375,7 @@ def a_service_that_has_the_port(scene):
 
 @test
 def a_firewall_that_refuses_the_rest_is_noted(scene):
-    """As firewalld does, without a policy; a rule for another mark is none for ours."""
+    """Like firewalld, it refuses without a policy; a rule that accepts another mark does not accept ours."""
     lab = Lab(scene)
     told = "nft insert rule inet firewall input meta mark and 0x64 == 0x64 accept"
     for rules, noted in (("ct state established accept\n  reject with icmpx admin-prohibited", True), ("counter drop", True), ("udp dport 9 drop", False),
@@ -401,7 +401,7 @@ def what_a_killed_run_leaves_is_removed(scene):
     other = lab.proxy(GATEWAY + "address = 10.9.0.77\n")
     check_equal([line for line in lab.ip_rules() if "0x70" in line or "-6" in line], [], "the next start has removed it")
     lab.proxy(GATEWAY, listen="127.0.0.1:0").stop()
-    check("fwmark 0x64/0x64" in "".join(lab.ip_rules()), "but not what a run has that goes on")
+    check("fwmark 0x64/0x64" in "".join(lab.ip_rules()), "but not the rules of a run that goes on")
     other.stop()
     check_equal(lab.ip_rules(), before_ip)
     refused = deadzone("check", scene.path("mark.ini", "[proxy]\nlisten = 127.0.0.1:0\nupstream = original\n[gateway]\ninterface = wlan0\nmark = 254\n"))
@@ -456,7 +456,7 @@ def the_commands_that_it_stands_for(scene):
                      "address = 10.9.0.0/24\ndark = all\nsource = device\n")
     before = lab.rules()
     printed = deadzone("run", "-c", ini, "--print-gateway", **lab.gateway.inside)
-    check_equal([printed.returncode, lab.rules()], [0, before], "it does nothing")
+    check_equal([printed.returncode, lab.rules()], [0, before], "it changes nothing")
     lab.gateway.run("sh", "-ec", printed.stdout)
     rules = lab.rules()
     for part in ("table inet deadzone-100", "udp dport != { 53, 5683-5690 }", "ip daddr 10.0.0.0/8 return", "tproxy ip6 to :15684", "ip daddr != 192.0.2.0/24 return"):
@@ -474,7 +474,7 @@ def the_device_as_the_source(scene):
         check_equal(one.ask(b"x" * 2000), b"x" * 2000)
     check_equal(cloud.received[0][1], (lab.DEVICE, device.port))
     check_equal(cloud6.received[0][1][:2], (lab.DEVICE6, device6.port))
-    check_equal(dns.received[0][1][0], lab.GATEWAY, "this machine's own services see this machine")
+    check_equal(dns.received[0][1][0], lab.GATEWAY, "this machine's own services see its address")
     other = lab.server(port=5684 + 1)
     proxy.ini.write_text(proxy.ini.read_text() + "ports = 5684-5685\n")
     proxy.signal(signal.SIGHUP)
@@ -498,12 +498,12 @@ def the_device_as_the_source(scene):
 
 
 def dark(lab, way="up", family=4):
-    """Addresses that the table's set of dark devices has."""
+    """Returns the addresses in the table's set of dark devices."""
     return re.findall(r"elements = \{ (.*?) \}", lab.gateway.run("nft", "list", "set", "inet", "deadzone-100", f"dark-{way}{family}"), re.S)
 
 
 def tcp_pair(lab):
-    """A connection of the device to a TCP server at the cloud's."""
+    """Returns both ends of a TCP connection from the device to the cloud's host."""
     with lab.cloud:
         listener = lab.scene.keep(socket.create_server((lab.CLOUD, 8080)))
     with lab.device:
@@ -531,7 +531,7 @@ def a_dead_zone_kills_all_that_a_device_does(scene):
     dns.send(b"dark?"), near.send(b"dark?")
     check_equal(other.ask(b"another device"), b"another device")
     check_equal(client.recv(100), b"during")
-    check_equal(dark(lab), [], "what TCP sent came after the end")
+    check_equal(dark(lab), [], "the TCP data came after the blackout")
     for device in (dns, near, cloud):
         check_equal(device.ask(b"after"), b"after")
     summary = proxy.stop()
@@ -556,18 +556,18 @@ def live_blackouts_darken_and_end(scene):
 
     tell("do", "blackout 60s", "--session", "1")
     server.sendall(b"one session is not the device")
-    check(client.recv(100), "it comes")
+    check(client.recv(100), "the data arrives")
     check_equal(dark(lab), [])
     tell("do", "blackout 60s down")
     until(lambda: dark(lab, "down") == [lab.DEVICE] and dark(lab, "down", 6) == [lab.DEVICE6], "both to be dark")
-    check_equal(dark(lab), [], "up is not")
+    check_equal(dark(lab), [], "the way up is not dark")
     server.sendall(b"waits")
     tell("do", "blackout 0")
     until(lambda: not dark(lab, "down") and not dark(lab, "down", 6), "the blackout to end")
     check_equal(client.recv(100), b"waits")
     tell("do", "blackout 60s", "--identity", lab.DEVICE)
     until(lambda: dark(lab) == [lab.DEVICE], "the device to be dark")
-    check_equal(dark(lab, "up", 6), [], "its other address is another device")
+    check_equal(dark(lab, "up", 6), [], "its IPv6 address counts as another device")
     proxy.ini.write_text(proxy.ini.read_text().replace("dark = all", "dark = udp"))
     proxy.signal(signal.SIGHUP)
     proxy.told("reload ok")
@@ -576,7 +576,7 @@ def live_blackouts_darken_and_end(scene):
     proxy.stop()
 
 
-# ---- The commands around it ----
+# ---- Commands for the gateway ----
 
 
 @test
@@ -609,7 +609,7 @@ def doctor_says_what_is_wrong(scene):
 def an_access_point_and_back(scene):
     need_programs("dnsmasq", "hostapd")
     lab = Lab(scene)
-    gateway, name = lab.gateway, f"dz{os.getpid() % 1000000}"  # /run is shared with other tests' machines
+    gateway, name = lab.gateway, f"dz{os.getpid() % 1000000}"  # /run is shared with the namespaces of other tests
     gateway.run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth9", "netns", lab.device.path)
     gateway.set("net.ipv4.ip_forward", 0)
     words = ("gateway-setup", "--interface", name, "--uplink", "eth0", "--network", "10.84.3.1/24")
@@ -638,13 +638,13 @@ def an_access_point_and_back(scene):
             client.bind(("10.84.3.7", 0))
         client.settimeout(1)
 
-        def answered():  # dnsmasq refuses names, for it knows no server: that is an answer
+        def answered():  # dnsmasq refuses names, since it has no server: that is an answer, too
             client.sendto(bytes.fromhex("1234010000010000000000000474657374000001 0001"), ("10.84.3.1", 53))
             with contextlib.suppress(OSError):
                 return client.recv(512)
             return None
 
-        check(until(answered, "dnsmasq's answer").startswith(b"\x12\x34"), "DNS")
+        check(until(answered, "dnsmasq's answer").startswith(b"\x12\x34"), "the answer is to our query")
     finally:
         undone = deadzone(*words[:3], "--undo", **gateway.inside)
     check_equal([undone.returncode, everything(), state.exists()], [0, before, False], undone.stderr)
@@ -671,7 +671,7 @@ def the_wi_fi_part_is_what_hostapd_takes(scene):
 
 
 def real_server(lab, host):
-    """libcoap's server on the cloud's host, at the ports that devices have built in; gives its DTLS address."""
+    """Starts libcoap's server on the cloud's host, on the ports that devices have built in; returns it and its URI."""
     address = f"[{host}]" if ":" in host else host
     server = lab.scene.program("coap-server-openssl", "-A", host, "-p", 5683, "-k", dtls.KEY, "-h", "hint", "-d", "10", **lab.cloud.inside)
 
@@ -682,8 +682,8 @@ def real_server(lab, host):
     return server, f"coaps://{address}/firmware"
 
 
-def download(lab, uri, path, source):
-    """PUT and GET of the file by a device whose server address is fixed."""
+def download(lab, uri, path):
+    """PUTs and GETs the file from a device whose server address is fixed."""
     words = ("coap-client-openssl", "-k", dtls.KEY, "-u", dtls.IDENTITY, "-B", "60", "-b", "1024")
     back = lab.scene.path(f"back{len(uri)}.bin")
     back.unlink(missing_ok=True)
@@ -703,7 +703,7 @@ def real_devices_download_byte_for_byte(scene):
         path.write_bytes(random.Random(7).randbytes(20 << 10))
         proxy = lab.proxy(GATEWAY + f"source = {source}\n[link default]\nlatency = 2ms\njitter = 1ms\n", listen="127.0.0.1:0, [::]:0")
         for _, uri in servers:
-            download(lab, uri, path, source)
+            download(lab, uri, path)
         summary = proxy.stop()
         check_equal([(s["cloud"], s["handshakes"]) for s in summary["sessions"]], [(f"{lab.CLOUD}:5684", 1)] * 2 + [(f"[{lab.CLOUD6}]:5684", 1)] * 2)
         rows = set(tshark(proxy.capture, "-Y", "dtls", "-T", "fields", "-e", "ip.src", "-e", "ip.dst").splitlines())
@@ -713,7 +713,7 @@ def real_devices_download_byte_for_byte(scene):
 
 @test
 def real_names_and_datagrams_go_dark_together(scene):
-    """dnsmasq on the gateway and behind it, DTLS, and a TCP download, of one device."""
+    """One device uses dnsmasq on the gateway and behind it, port 5684, and a TCP download."""
     need_programs("dnsmasq")
     dtls.need("openssl")
     lab = Lab(scene)
@@ -734,7 +734,7 @@ def real_names_and_datagrams_go_dark_together(scene):
         return None
 
     for device, at in zip(names, (lab.GATEWAY, lab.CLOUD), strict=True):
-        check(until(lambda d=device: resolved(d), "dnsmasq").endswith(socket.inet_aton(at)), f"the name at {at}")
+        check(until(lambda d=device: resolved(d), "dnsmasq").endswith(socket.inet_aton(at)), f"answer of {at}")
     client, server = tcp_pair(lab)
     server.sendall(b"x" * 1000)
     check_equal(client.recv(2000), b"x" * 1000)
@@ -745,9 +745,9 @@ def real_names_and_datagrams_go_dark_together(scene):
     for device in names:
         device.send(query)
     check_equal(client.recv(2000)[:1], b"y")
-    check_equal(dark(lab), [], "the download stalled until the end")
+    check_equal(dark(lab), [], "the download stalled until the blackout ended")
     for device in names:
-        check(until(lambda d=device: resolved(d), "dnsmasq again"), "names again")
+        check(until(lambda d=device: resolved(d), "dnsmasq again"), "names are resolved again")
     summary = proxy.stop()
     dropped = {s["cloud"]: s["up"]["dropped"].get("blackout") for s in summary["sessions"]}
     check_equal([dropped[f"{at}:53"] for at in (lab.GATEWAY, lab.CLOUD)], [1, 1])

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What `attempt` and the report make of real handshakes with each message lost once: beside what tshark shows."""
+"""Compares `attempt` and the report with tshark, for real handshakes that lose each message once."""
 
 import concurrent.futures
 import json
@@ -21,11 +21,11 @@ CERT = ["down certificate", "down server_key_exchange", "down certificate_reques
 
 
 def seen_by_tshark(capture, ports):
-    """{(direction, message): [times of arrival]}, a record that came twice counted once."""
+    """Returns {(direction, message): [times of arrival]}; a record that came twice counts once."""
     fields = ("frame.time_relative", "frame.interface_name", "udp.srcport", "dtls.record.content_type", "dtls.record.epoch",
               "dtls.record.sequence_number", "dtls.handshake.type")
     words = ["-T", "fields", "-E", "separator=/t", "-Y", 'frame.comment contains "verdict="']
-    words += [word for port in ports for word in ("-d", f"udp.port=={port},dtls")]  # a port may be known for another protocol
+    words += [word for port in ports for word in ("-d", f"udp.port=={port},dtls")]  # tshark may know a port for another protocol
     rows = [dict(zip(fields, line.split("\t"))) for line in
             h.tshark(capture, *words, *[word for field in fields for word in ("-e", field)]).splitlines()]
     seen, numbers = {}, set()
@@ -47,14 +47,14 @@ def seen_by_tshark(capture, ports):
 
 
 def lose_once(scene, message, server, client, link="latency = 20ms"):
-    """A connection through a proxy that loses this message's first try; the report's handshake, and what tshark shows."""
+    """Connects through a proxy that loses this message's first try; returns the report's handshake and tshark's."""
     way, kind = message.split()
     proxy = scene.proxy(f"[link default]\n{link}\n[rule lost]\ndirection = {way}\ndtls = {kind}\nattempt = 1\ndo = drop\n"
                         "expect = 1-\n", upstream=f"127.0.0.1:{server.port}")
     peer = client(proxy.port)
     dtls.exchange(peer, server, rounds=1)
     peer.program.close()
-    proxy.stop()  # its checks hold: the rule has fired as often as expected
+    proxy.stop()  # this checks that the rule has fired as often as expected
     done = h.deadzone("report", proxy.capture, "--json")
     check_equal(done.returncode, 0, done.stderr)
     found = json.loads(done.stdout)["sessions"][0]["dtls"]["handshakes"]
@@ -63,10 +63,10 @@ def lose_once(scene, message, server, client, link="latency = 20ms"):
 
 
 def check_against_tshark(handshake, seen, what):
-    """Every message, how often it was sent and when, from the first ClientHello on."""
+    """Compares every message: how often it was sent and when, counted from the first ClientHello."""
     told, began = {}, min(seen[("up", "client_hello")])
     for message in handshake["messages"]:
-        # A ClientHello with a cookie is another message, by its message_seq, and tshark tells them by no field here.
+        # A ClientHello with a cookie is another message by its message_seq, which the tshark fields here do not show.
         times = told.setdefault((message["dir"], message["message"]), [])
         at = message["at"]
         times.append(at)
@@ -91,13 +91,13 @@ def check_lost(scene, message, server, client):
     again = [one for one in handshake["messages"] if (one["dir"], one["message"]) == (way, kind) and one["sends"] > 1]
     check(again, f"{message} was sent again: {handshake['messages']}")
     check(0.9 < again[0]["again_after_seconds"][0], f"{message}: {again[0]}")
-    # OpenSSL cuts a message into other fragments when it repeats it.
+    # OpenSSL cuts a message into other fragments when it retransmits it.
     whole = [one for one in handshake["messages"] if "fragment_offset" not in one]
     check(all(one["delivered"] for one in whole), f"{message}: all arrived in the end: {whole}")
 
 
 def each_lost_once(messages, peers):
-    """Each in a scene of its own, several at a time: they mostly wait for a peer's timer."""
+    """Tests each message in its own scene, several at a time, since they mostly wait for a peer's timer."""
     def one(message):
         scene = h.Scene()
         try:
@@ -136,7 +136,7 @@ def openssl_with_certificates_loses_each_message_once(_scene):
 
 @test
 def nothing_is_told_as_sent_again_that_was_not(scene):
-    """A clean link; and one that duplicates every datagram: the same records, not new tries."""
+    """A clean link has no retransmissions; nor has one that duplicates datagrams, since those are the same records."""
     dtls.need("openssl")
     for rule in ("", "[rule twice]\ndo = duplicate\n"):
         server, client = openssl_psk(scene, "none")
@@ -150,11 +150,11 @@ def nothing_is_told_as_sent_again_that_was_not(scene):
         handshake = json.loads(done.stdout)["sessions"][0]["dtls"]["handshakes"][0]
         again = [one for one in handshake["messages"] if one["sends"] > 1]
         seen = seen_by_tshark(proxy.capture, (proxy.port, server.port))
-        # On a busy machine a peer's timer may go off all the same: then tshark shows it, too.
+        # On a busy machine a peer's timer may expire all the same; then tshark shows it, too.
         check_equal({(one["dir"], one["message"]): one["sends"] for one in again},
                     {key: len(times) for key, times in seen.items() if len(times) > (2 if key[1] == "client_hello" else 1)},
                     rule or "a clean link")
-        check(not re.search("sent 2 times", h.deadzone("report", proxy.capture).stdout) or again, "the text says so")
+        check(not re.search("sent 2 times", h.deadzone("report", proxy.capture).stdout) or again, "the JSON agrees")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the end-to-end tests share.
+"""Common parts of the end-to-end tests.
 
-A test is a function with @test that is handed a Scene. Through the scene it starts what it needs (the proxy,
-clouds, devices, other programs, files); when it returns or fails all of that is ended and removed:
+A test is a function with @test that takes a Scene. Through the scene it starts what it needs (the proxy,
+clouds, devices, other programs, files); when it returns or fails, all of that is stopped and removed:
 
     @test
     def echo(scene):
@@ -11,8 +11,8 @@ clouds, devices, other programs, files); when it returns or fails all of that is
         device = scene.device(proxy)                   # a UDP socket connected to its listener
         check_equal(device.ask(b"hello"), b"hello")
 
-run_all() prints TAP. Nothing sleeps in hope: every wait is for a condition and has a deadline. Every proxy that
-stops must leave without a sanitizer's report and with balanced accounts.
+run_all() prints TAP. No test just sleeps: every wait is for a condition and has a deadline. Every proxy that
+stops must have no sanitizer report, and its counters must balance.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ READY = re.compile(r"^deadzone: ready listen=(\S+):(\d+) upstream=(\S+) seed=(\d
 
 
 class Program:
-    """A child process whose standard error (and output, where piped as lines) is read by threads."""
+    """A child process. Threads read the lines of its standard error, and of its standard output if that is piped."""
 
     def __init__(self, words, stdin=None, stdout=subprocess.PIPE, merge=False, **popen):
         self.words = [str(word) for word in words]
@@ -75,7 +75,7 @@ class Program:
         return "\n".join(self.lines)
 
     def told(self, pattern, count=1, patience=PATIENCE):
-        """Waits until `count` lines match; gives the last one's match."""
+        """Waits until `count` lines match; returns the match of the last one."""
         wanted = re.compile(pattern)
 
         def found():
@@ -99,7 +99,7 @@ class Program:
         self.process.send_signal(number)
 
     def wait(self, patience=PATIENCE):
-        """Exit status, once all output is read."""
+        """Returns the exit status, once all output has been read."""
         try:
             status = self.process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -121,14 +121,14 @@ class Program:
 
 
 def deadzone(*words, **options):
-    """A deadzone command that ends by itself."""
+    """Runs a deadzone command that ends by itself."""
     done = run(BINARY, *words, **options)
     check(not SANITIZER.search(done.stderr), f"sanitizer report of {words}:\n{done.stderr}")
     return done
 
 
 class Deadzone(Program):
-    """The running proxy. `listeners` are its (address, port) pairs as the ready lines say."""
+    """The running proxy. `listeners` are the (address, port) pairs of its ready lines."""
 
     def __init__(self, folder, ini, *extra, capture=True, ready=None, prefix=(), binary=None, **popen):
         self.folder = pathlib.Path(folder)
@@ -156,16 +156,16 @@ class Deadzone(Program):
         return self.listeners[0][1]
 
     def when_echoed(self):
-        """Waits until an echoing cloud's answers are all here and nothing is queued: more may not come."""
+        """Waits until all answers of an echoing cloud have arrived and nothing is queued, so that no more can come."""
 
         def done(summary):
             up, down = (summary["totals"][way] for way in ("up", "down"))
             return down["received"] >= up["sent"] and not up["queued"] + down["queued"]
 
-        return self.summary_when(done, "all to be echoed, and to leave")
+        return self.summary_when(done, "all datagrams to be echoed and sent")
 
     def summary_when(self, condition, what="the summary", patience=PATIENCE):
-        """Asks for summaries (SIGUSR1) until one fulfils the condition; gives that one."""
+        """Requests summaries (SIGUSR1) until one meets the condition; returns that one."""
 
         def ask():
             self.json.unlink(missing_ok=True)
@@ -182,7 +182,7 @@ class Deadzone(Program):
         return self.summary_when(lambda s: s["totals"][way]["received"] >= count, f"{count} datagrams {way}")
 
     def stop(self, status=0, number=signal.SIGINT):
-        """Ends it by a signal; gives the summary."""
+        """Stops the proxy with a signal; returns the summary."""
         self.signal(number)
         got = self.wait()
         self.check_sane()
@@ -191,7 +191,7 @@ class Deadzone(Program):
 
     @property
     def summary(self):
-        """Of a run that is over."""
+        """The summary of a run that has ended."""
         if self._summary is None:
             self._summary = json.loads(self.json.read_text())
             check_balance(self._summary)
@@ -201,7 +201,7 @@ class Deadzone(Program):
         check(not SANITIZER.search(self.text), f"sanitizer report:\n{self.text}")
 
     def close(self):
-        """Where the test has not ended it: it must still end well."""
+        """Stops the proxy cleanly if the test has not done so."""
         if self.process.poll() is None:
             self.signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -210,19 +210,19 @@ class Deadzone(Program):
 
 
 def read_json(path):
-    """None while it is not there, or half written."""
+    """Returns the file's JSON, or None if the file is missing or incomplete."""
     with contextlib.suppress(OSError, json.JSONDecodeError):
         return json.loads(pathlib.Path(path).read_text())
     return None
 
 
 def check_balance(summary):
-    """received + copies = sent + dropped + queued, for every session and direction and in total."""
+    """Checks that received + copies = sent + dropped + queued, for every session and direction and in total."""
     for name, one in [(f"s={s['s']}", s) for s in summary["sessions"]] + [("totals", summary["totals"])]:
         for way in ("up", "down"):
             a = one[way]
             check_equal(a["received"] + a["copies"], a["sent"] + sum(a["dropped"].values()) + a["queued"],
-                        f"accounts of {name} {way} {a}")
+                        f"counters of {name} {way} {a}")
 
 
 # ---- Tests ----
@@ -236,7 +236,7 @@ def test(function):
 
 
 class Scene:
-    """What one test has started, in order; close() ends it backwards."""
+    """Everything that one test has started; close() stops it in reverse order."""
 
     def __init__(self):
         self._stack = contextlib.ExitStack()
@@ -267,14 +267,14 @@ class Scene:
         return self.programs[-1]
 
     def start(self, ini, *extra, **options):
-        """A proxy of this whole ini text, not yet waited for."""
+        """Starts a proxy with this complete ini text, without waiting until it is ready."""
         folder = self.folder / f"run{len(self.programs)}"
         folder.mkdir()
         self.programs.append(self.keep(Deadzone(folder, ini, *extra, **options)))
         return self.programs[-1]
 
     def proxy(self, more="", *extra, upstream, listen="127.0.0.1:0", keys="", **options):
-        """A proxy that is ready: [proxy] with these `keys`, then `more` sections."""
+        """Starts a proxy with these `keys` in [proxy] and `more` sections, and waits until it is ready."""
         text = f"[proxy]\nlisten = {listen}\nupstream = {upstream}\nseed = 7\n{keys}\n{more}\n"
         return self.start(text, *extra, **options).await_ready()
 
@@ -282,12 +282,12 @@ class Scene:
         self._stack.close()
 
     def told(self):
-        """The last that its programs said, for the report of a failure."""
+        """Returns the last lines that its programs printed, for the report of a failure."""
         return [f"{pathlib.Path(p.words[0]).name}: {line[:200]}" for p in self.programs[-3:] for line in p.lines[-15:]]
 
 
 def _run_one(function):
-    """Gives None, or what failed and what the programs said."""
+    """Returns None, or the error and the last lines of the programs."""
     scene = Scene()
     try:
         function(scene)
@@ -297,17 +297,17 @@ def _run_one(function):
         return None
     except Skip:
         raise
-    except (Exception, KeyboardInterrupt) as error:  # every failure is one test's own
+    except (Exception, KeyboardInterrupt) as error:  # a failure ends only its own test
         return error, scene.told()
     finally:
         scene.close()
 
 
-def _tell_failure(function, error, told):
+def _print_failure(function, error, output):
     place = [f"line {f.lineno}" for f in traceback.extract_tb(error.__traceback__)
              if f.filename == function.__code__.co_filename]
     what = str(error) if isinstance(error, Failure) else "".join(traceback.format_exception(error))
-    for line in [f"at {' < '.join(reversed(place))}", *what.splitlines(), *told]:
+    for line in [f"at {' < '.join(reversed(place))}", *what.splitlines(), *output]:
         print(f"# {line}", flush=True)
 
 
@@ -328,7 +328,7 @@ def run_all():
         print(f"{'not ok' if failure else 'ok'} {number} - {function.__name__} {note}", flush=True)
         if failure:
             failed += 1
-            _tell_failure(function, *failure)
+            _print_failure(function, *failure)
             if isinstance(failure[0], KeyboardInterrupt):
                 break
     sys.exit(1 if failed else 0)

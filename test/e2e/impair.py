@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What links and rules do to datagrams: seen at both ends, in the capture and in the summary."""
+"""Effects of links and rules on datagrams, seen at both ends, in the capture and in the summary."""
 
 import re
 import signal
@@ -15,9 +15,9 @@ def numbered(count, head=b"datagram"):
 
 
 def one_way(scene, ini, datas, *extra, keys="", joint=None, status=0):
-    """Datagrams of one device to a cloud that never answers; gives (what the cloud got, summary, packets).
+    """Sends datagrams from one device to a cloud that never answers; returns (what the cloud got, summary, packets).
 
-    Ends when all have arrived and none waits any more; `joint`: as so many datagrams they leave."""
+    It ends when all have arrived and none is queued. If rules join them, they leave as `joint` datagrams."""
     cloud = scene.cloud(answer=None)
     proxy = scene.proxy(ini, *extra, upstream=cloud, keys=keys)
     scene.device(proxy).send(*datas)
@@ -33,7 +33,7 @@ def rules(summary):
 
 
 def survivors(scene, conditions, datas, action="drop"):
-    """Ordinals that a dropping rule lets pass."""
+    """Returns the ordinals of the datagrams that a dropping rule lets pass."""
     got, summary, packets = one_way(scene, f"[rule it]\n{conditions}\ndo = {action}\n", datas)
     passed = [p.key[2] for p in h.arrivals(packets) if p.fields["verdict"] == "send"]
     check_equal(got, [datas[n - 1] for n in passed], "the cloud got what the capture says")
@@ -60,7 +60,7 @@ def latency_is_never_early(scene):
     summary = proxy.stop()
     for way, least in (("up", 40), ("down", 25)):
         delay = summary["totals"][way]["delay_ms"]
-        # Percentiles come from buckets up to 6 % wide; the greatest is exact.
+        # Percentiles come from buckets up to 6 % wide; the maximum is exact.
         check(0.94 * least <= delay["p50"] <= delay["p99"] <= delay["max"] >= least, f"{way} {delay}")
         check(delay["p50"] < least + 20, f"{way} {delay}: is the machine this slow?")
         for p in h.arrivals(h.read_capture(proxy.capture), way):
@@ -87,7 +87,7 @@ def loss_is_what_the_capture_says(scene):
     lost = [p.key[2] for p in h.arrivals(packets) if p.fields.get("reason") == "loss"]
     check_equal(summary["totals"]["up"]["dropped"], {"loss": len(lost)})
     check_equal(got, [data for n, data in enumerate(datas, 1) if n not in set(lost)])
-    # 1000 draws at 30 %: 300 ± 14.5; six deviations, though the seed is fixed.
+    # 1000 draws at 30 % are 300 ± 14.5; the bounds are six standard deviations, though the seed is fixed.
     check(213 <= len(lost) <= 387, f"{len(lost)} of 1000 lost")
     check_equal({p.fields["by"] for p in h.arrivals(packets) if p.key[2] in lost}, {"link:default"})
 
@@ -98,7 +98,7 @@ def loss_in_runs(scene):
     _, _, packets = one_way(scene, "[link default]\nloss = 20%\nloss_run = 8", datas)
     text = "".join("x" if p.fields["verdict"] == "drop" else "." for p in h.arrivals(packets))
     runs = [len(run) for run in re.findall("x+", text)]
-    # About 50 runs of geometric length, mean 8: their mean deviates by 8/sqrt(50) = 1.1.
+    # There are about 50 runs of geometric length, mean 8; the standard deviation of their mean is 8/sqrt(50) = 1.1.
     check(4 < sum(runs) / len(runs) < 14, f"runs of loss {runs}")
 
 
@@ -165,7 +165,7 @@ def reordering_holds_some_back(scene):
 
 @test
 def a_rate_spaces_datagrams_and_fills_its_queue(scene):
-    # 972 + 28 bytes at 400 kbit/s are 20 ms each; one in service and five that wait.
+    # 972 + 28 bytes at 400 kbit/s take 20 ms each; one is in service and five wait.
     datas = [bytes(972)] * 20
     _, summary, packets = one_way(scene, "[link default]\nrate = 400kbit\nqueue = 5p", datas)
     up = summary["totals"]["up"]
@@ -197,7 +197,7 @@ def nth_and_size(scene):
 def probability_is_drawn_after_nth(scene):
     passed = survivors(scene, "probability = 50%\nnth = 1-300", numbered(400))
     check_equal(passed[-100:], list(range(301, 401)))
-    check(95 <= 400 - len(passed) <= 205, f"{400 - len(passed)} of 300 dropped")  # 150 ± 8.7, six deviations
+    check(95 <= 400 - len(passed) <= 205, f"{400 - len(passed)} of 300 dropped")  # 150 ± 8.7, six standard deviations
 
 
 @test
@@ -309,7 +309,7 @@ def hold_ends_after_a_second_without_others(scene):
 def pack_joins_datagrams(scene):
     got, summary, packets = one_way(scene, "[rule it]\nnth = 1\ndo = pack 100ms", [b"one ", b"two ", b"three"], joint=1)
     check_equal(got, [b"one two three"])
-    check_equal(summary["totals"]["up"]["sent"], 3, "each counts")
+    check_equal(summary["totals"]["up"]["sent"], 3, "each datagram counts")
     check_equal([p.fields.get("packed") for p in h.departures(packets)], ["1,2,3"])
 
 
@@ -336,7 +336,7 @@ def a_blackout_drops(scene):
     proxy.told("s=1 blackout-ends")
     check_equal(device.ask(b"light"), b"light")
     summary = proxy.stop()
-    check_equal(summary["totals"]["up"]["dropped"], {"blackout": 4}, "the one that starts it is its first victim")
+    check_equal(summary["totals"]["up"]["dropped"], {"blackout": 4}, "the datagram that starts it is dropped, too")
     packets = h.arrivals(h.read_capture(proxy.capture), "up")
     check_equal([p.fields.get("reason") for p in packets], [None, None] + ["blackout"] * 4 + [None])
     check_equal({p.fields["by"].split(",")[0] for p in packets[2:6]}, {"rule:dark"})
@@ -438,7 +438,7 @@ def max_lateness(scene):
 
 @test
 def strict_counts_what_the_kernel_dropped(scene):
-    """The proxy is stopped (SIGSTOP) while more arrives than its smallest buffer takes."""
+    """While the proxy is stopped (SIGSTOP), more arrives than its smallest buffer takes."""
     cloud = scene.cloud(answer=None)
     proxy = scene.proxy(upstream=cloud, keys="strict = yes\nreceive_buffer = 4KiB")
     device = scene.device(proxy)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Key logs in the capture: tshark decrypts without being told anything, in every file of a run."""
+"""Key logs in the capture: tshark decrypts every file of a run without any option."""
 
 import signal
 
@@ -11,13 +11,13 @@ from shark import tshark
 
 
 def decrypted(path):
-    """Application data that tshark sees in the clear."""
+    """Returns the application data that tshark decrypts."""
     words = ("-T", "fields", "-e", "data.data", "-Y", "dtls and data", "-d", "udp.port==1-65535,dtls")
     return [bytes.fromhex(line) for line in tshark(path, *words).split() if line]
 
 
 def secret_blocks(path):
-    """Offsets of Decryption Secrets Blocks and of packets, in the order of the file."""
+    """Returns the kinds of the file's blocks in order: "secrets" (Decryption Secrets Block), "packet" or "other"."""
     content, at, order = path.read_bytes(), 0, []
     while at < len(content):
         kind = int.from_bytes(content[at:at + 4], "little")
@@ -27,7 +27,7 @@ def secret_blocks(path):
 
 
 def talk(scene, capture_keys=""):
-    """A session over an OpenSSL pair whose client writes a key log; gives the proxy, still running, and the peers."""
+    """Starts an OpenSSL pair whose client writes a key log; returns the proxy, still running, and the peers."""
     log = scene.path("keys.log")
     cert, key = dtls.certificate(scene)
     server = dtls.openssl_server(scene, "-cert", cert, "-key", key)
@@ -45,7 +45,7 @@ def tshark_decrypts_without_an_option(scene):
     for line in (b"up line 0", b"down line 2"):
         check(line in plain, f"{line!r} is not among {plain!r}")
     order = secret_blocks(proxy.capture)
-    check(order.index("secrets") < order.index("packet"), f"a packet stands before the keys: {order[:8]}")
+    check(order.index("secrets") < order.index("packet"), f"a packet comes before the keys: {order[:8]}")
 
 
 @test
@@ -57,10 +57,10 @@ def the_next_file_starts_with_the_keys(scene):
     client.say("in the second file")
     server.hears("in the second file")
     proxy.stop()
-    # Without the handshake tshark has no use for them, but a session that resumes in this file would.
+    # Without the handshake tshark cannot use the keys, but it could for a session that resumes in this file.
     order = secret_blocks(second)
     check_equal(order.count("secrets"), 1)
-    check(order.index("secrets") < order.index("packet"), f"a packet stands before the keys: {order[:8]}")
+    check(order.index("secrets") < order.index("packet"), f"a packet comes before the keys: {order[:8]}")
 
 
 @test
@@ -68,8 +68,8 @@ def packets_are_held_back_for_keylog_wait_alone(scene):
     proxy, _, _ = talk(scene, "keylog_wait = 1h\n")
     order = secret_blocks(proxy.capture)
     check("packet" not in order, "a packet was written before its time")
-    proxy.stop()  # which writes all
-    check(b"up line 2" in b"".join(decrypted(proxy.capture)), "the end did not write what was held back")
+    proxy.stop()  # this writes everything
+    check(b"up line 2" in b"".join(decrypted(proxy.capture)), "the packets held back were not written at the end")
 
 
 @test

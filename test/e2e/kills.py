@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""A capture whose writer is killed at any moment: kill -9, two hundred times."""
+"""Captures of a proxy that is killed at a random moment: kill -9, two hundred times."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from shark import ENHANCED, blocks
 
 @test
 def kill_9_at_any_moment(scene):
-    """Each time the file is whole up to its last complete block, and holds what is older than 200 ms."""
+    """Each time the file is intact up to its last complete block, and has all datagrams older than 500 ms."""
     chance = random.Random(20)
     cloud = scene.cloud()
     for turn in range(200):
@@ -25,11 +25,11 @@ def kill_9_at_any_moment(scene):
         killer = threading.Timer(end - time.monotonic(), proxy.process.kill)
         killer.start()
         while time.monotonic() < end:
-            with contextlib.suppress(OSError):  # refused: it is dead already
+            with contextlib.suppress(OSError):  # refused: the proxy is dead already
                 device.send(*[bytes(chance.randrange(1400))] * 5)
             answered += [time.monotonic()] * 5
             device.pending()
-            time.sleep(0.002)  # a pace: tshark shall not have to read for long
+            time.sleep(0.002)  # limits the rate, so that tshark need not read for long
         killer.join()
         proxy.wait()
         found, rest = blocks(proxy.capture)

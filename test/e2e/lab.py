@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Hosts of a network that a test makes itself: each is a network namespace, joined by veth pairs.
+"""Hosts of a test's own network: each is a network namespace, and veth pairs join them.
 
     lab = Lab(scene)                      # device (wlan0's side) - gateway - cloud (the uplink), IPv4 and IPv6
     with lab.gateway: ...                 # sockets made here belong to that host
     lab.gateway.run("nft", "-f", path)    # so do programs
 
-A namespace lives as long as this process, or a program that was started in it; so nothing stays behind.
+A namespace lives as long as this process, or a program that was started in it; so nothing is left behind.
 """
 
 import ctypes
@@ -52,7 +52,7 @@ class Host:
 
     @property
     def inside(self):
-        """Options of Popen that start a program on this host."""
+        """Popen options that start a program on this host."""
         return {"preexec_fn": lambda: enter(self.fd)}
 
     def try_run(self, *words, **options):
@@ -65,7 +65,7 @@ class Host:
         return done.stdout
 
     def set(self, key, value):
-        """A sysctl of this namespace."""
+        """Sets a sysctl of this namespace."""
         self.run("sh", "-c", f"echo {value} > /proc/sys/{key.replace('.', '/')}")
 
     def close(self):
@@ -74,8 +74,8 @@ class Host:
 
 
 class Lab:
-    """A device's, a gateway's and a cloud's host. The cloud knows no way to the device but through the gateway, and
-    the gateway masquerades nothing unless asked to."""
+    """A device's, a gateway's and a cloud's host. The cloud reaches the device only through the gateway, and the
+    gateway masquerades nothing unless masquerade() is called."""
 
     DEVICE, GATEWAY, UPLINK, CLOUD = "10.9.0.2", "10.9.0.1", "10.8.0.1", "10.8.0.2"
     DEVICE6, GATEWAY6, UPLINK6, CLOUD6 = "fd09::2", "fd09::1", "fd08::1", "fd08::2"
@@ -109,7 +109,7 @@ class Lab:
         return self.gateway.run("nft", "list", "ruleset")
 
     def ip_rules(self):
-        """Policy rules, and routes of other tables than the usual."""
+        """Returns the policy rules, and the routes of other tables than the usual ones."""
         words = [("rule", "show"), ("-6", "rule", "show"), ("route", "show", "table", "all"), ("-6", "route", "show", "table", "all")]
         lines = [line for w in words for line in self.gateway.run("ip", *w).splitlines()]
         return [line for line in lines if "lookup" in line or re.search(r"table (?!local)", line)]
@@ -119,7 +119,7 @@ class Lab:
             return self.scene.cloud(host, port, **options)
 
     def client(self, host=CLOUD, port=5684, **options):
-        """A device that talks to `host`, which it cannot be told otherwise."""
+        """Returns a device that talks to `host`; its server address is fixed."""
         with self.device:
             return self.scene.device((host, port), host=self.DEVICE6 if ":" in host else self.DEVICE, **options)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a system has not enough of: ports, files, room in a socket. All of it in a network of the test's own."""
+"""Shortages of ports, files and room in a socket, in a network of the test's own."""
 
 import ctypes
 import os
@@ -13,12 +13,12 @@ from checks import Skip, check, check_equal
 from harness import run_all, test
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
-PORTS = (40000, 40039)     # what the kernel may give
-LISTEN, CLOUD, DEVICES = 30000, 30001, 20000  # so the others are numbered by hand
+PORTS = (40000, 40039)     # the kernel chooses from these
+LISTEN, CLOUD, DEVICES = 30000, 30001, 20000  # outside that range
 
 
 def own_network():
-    """From here on this process and what it starts have a loopback of their own; False where that is not allowed."""
+    """Gives this process and its children a loopback of their own; returns False if that is not allowed."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
         return False
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -30,7 +30,7 @@ ALONE = own_network()
 
 
 def asked(scene, keys, count, **options):
-    """How many of the devices are served, as the summary has it; those that are still are when all have sent."""
+    """Lets `count` devices send, and checks that those served stay so. Returns (proxy, cloud, number served)."""
     if not ALONE:
         raise Skip("no network namespace can be made here")
     cloud = scene.cloud(port=CLOUD)
@@ -100,6 +100,22 @@ def cpu_seconds(pid):
 
 
 @test
+def a_receive_buffer_that_the_kernel_does_not_give(scene):
+    """As root the listener gets it all, and an upstream socket, opened after privileges are given up, does not."""
+    limit = int(pathlib.Path("/proc/sys/net/core/rmem_max").read_text())
+    if limit >= 1 << 29:
+        raise Skip(f"net.core.rmem_max is {limit} here: it is enough")
+    cloud = scene.cloud()
+    proxy = scene.proxy(upstream=cloud, keys="receive_buffer = 1GiB\n")
+    for _ in range(2):
+        scene.device(proxy).ask(b"ping")
+    proxy.stop()
+    told = [line for line in proxy.lines if "receive_buffer: the kernel gives" in line]
+    check_equal(len(told), 1, proxy.text)
+    check(f" {2 * limit} of 1073741824 bytes; raise net.core.rmem_max" in told[0], told[0])
+
+
+@test
 def a_full_socket_keeps_what_it_gets_and_troubles_nobody(scene):
     if not ALONE:
         raise Skip("no network namespace can be made here")
@@ -127,7 +143,7 @@ def a_full_socket_keeps_what_it_gets_and_troubles_nobody(scene):
     spent = (cpu_seconds(proxy.pid) - before) / (time.monotonic() - began)
     check(spent < 0.5, f"{spent:.2f} of a core while it waits")
     up = [session["up"] for session in summary["sessions"] if session["section"] == "far"][0]
-    check(up["sent"] < count and up["queued"] > 0, f"all went: {up}")
+    check(up["sent"] < count and up["queued"] > 0, f"all were sent: {up}")
     check_equal(up["sent"] + up["queued"], count)
     check_equal(proxy.stop()["totals"]["down"]["dropped"], {})
 
@@ -144,7 +160,7 @@ def what_does_not_fit_the_path_is_cut_and_comes(scene):
         for size in (*[100] * 10, 1000, 3000, 1400 - 28, 1400 - 27, 60000, 100):
             data = os.urandom(size)
             check_equal([device.ask(data) for device in devices], [data, data])
-        burst = [os.urandom(1450) for _ in range(16)]  # together they would go as one
+        burst = [os.urandom(1450) for _ in range(16)]  # these could leave in one call
         devices[0].send(*burst)
         check_equal(sorted(devices[0].receive()[0] for _ in burst), sorted(burst))
         totals = proxy.stop()["totals"]

@@ -1,15 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The plain binary under valgrind, once through everything: no wrong read, no leak.
+"""Runs the plain binary under valgrind, with all kinds of rules: no invalid read, no leak.
 
-Without the sandbox: valgrind does not know its system calls, and opens files of its own.
+The sandbox is off: valgrind does not know its system calls, and opens files of its own.
 """
 
 import os
 import pathlib
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-os.environ["DEADZONE_BINARY"] = str(TOP / "build/deadzone")  # before the harness looks for it
+os.environ["DEADZONE_BINARY"] = str(TOP / "build/deadzone")  # before the harness reads it
 
 from checks import check_equal, run  # noqa: E402
 from harness import run_all, test  # noqa: E402

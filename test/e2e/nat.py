@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""NAT mappings on the wire: a source port for each, silence where one is forgotten, and all of it in the capture."""
+"""NAT mappings on the wire: each has a source port, a forgotten one stays silent, and the capture shows it all."""
 
 import signal
 import socket
@@ -15,7 +15,7 @@ NAT = "[device any]\nnat_timeout = 150ms\n"
 
 
 def ports(cloud):
-    """Source ports that the cloud has seen, in order, without repetition."""
+    """Returns the source ports that the cloud has seen, in order, without repetition."""
     seen = []
     for _, address, _, _ in cloud.received:
         if address[1] not in seen:
@@ -24,7 +24,7 @@ def ports(cloud):
 
 
 def icmp_errors(cloud):
-    """What the kernel keeps for a socket of ICMP errors about what it has sent."""
+    """Returns an ICMP error that the kernel keeps for the cloud's socket, or None."""
     try:
         return cloud.udp.recvmsg(1, 256, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -52,7 +52,7 @@ def a_forgotten_mapping_is_silent_and_the_next_takes_another_port(scene):
     cloud.udp.sendto(b"to the old port", old)
     cloud.udp.sendto(b"to the new port", new)
     check_equal(device.receive()[0], b"to the new port")
-    check(not icmp_errors(cloud), "the cloud was told by ICMP")
+    check(not icmp_errors(cloud), "the cloud got an ICMP error")
     summary = proxy.stop()
     session = summary["sessions"][0]
     check_equal(session["rebinds"], 1)
@@ -82,7 +82,7 @@ def rebind_takes_a_port_that_the_session_never_had(scene):
     summary = proxy.stop()
     check_equal(summary["sessions"][0]["rebinds"], 11)
     check_equal(summary["sessions"][0]["port"], ports(cloud)[-1])
-    check_equal(summary["sessions"][0]["old_ports"], 8, "old ports open: bounded in number")
+    check_equal(summary["sessions"][0]["old_ports"], 8, "old ports that are still open")
     check_equal(summary["totals"]["sessions"], 1)
 
 
@@ -113,7 +113,7 @@ def rules_count_on_across_a_rebinding(scene):
 
 @test
 def without_a_connection_id_a_rebinding_costs_a_handshake(scene):
-    """OpenSSL's server knows its peer by address and port alone (-listen connects its socket)."""
+    """OpenSSL's server identifies its peer by address and port alone (-listen connects its socket)."""
     dtls.need("openssl")
     cipher = dtls.PSK_CIPHERS[0]
     server = dtls.openssl_psk_server(scene, cipher, "-listen")

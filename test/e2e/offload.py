@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs of equal size read and sent as one: datagram for datagram what it is without."""
+"""Datagrams of equal size are read and sent as one, with the same result as one by one."""
 
 import socket
 import struct
@@ -18,7 +18,7 @@ nth = every 5
 direction = up
 do = duplicate
 """
-SIZES = [  # of each burst: that of all but the last, how many, and the last's
+SIZES = [  # of each burst: the size of all but the last, the count, and the size of the last
     (100, 16, 100), (100, 16, 7), (1200, 10, 1200), (1, 5, 1), (500, 2, 499)]
 
 
@@ -37,7 +37,7 @@ def send_as_one(udp, size, datas):
 
 
 def relayed(scene, keys, as_one):
-    """What the cloud got, and what the capture says of each datagram."""
+    """Returns what the cloud got and what the capture says of each datagram, and the packets."""
     cloud = scene.cloud(answer=None)
     proxy = scene.proxy(RULES, upstream=cloud, keys=keys)
     device = scene.device(proxy)
@@ -76,13 +76,13 @@ def those_of_one_read_share_its_stamp(scene):
     stamps = [packet.time for packet in arrivals(packets, "up")]
     at = 0
     for _, datas in bursts():
-        check_equal(len(set(stamps[at : at + len(datas)])), 1, f"stamps of the burst that begins with n={at + 1}")
+        check_equal(len(set(stamps[at : at + len(datas)])), 1, f"timestamps of the burst that begins with n={at + 1}")
         at += len(datas)
 
 
 @test
 def they_leave_as_one(scene):
-    """Seen by a cloud that asks for it: the kernel hands it the run as it was given it."""
+    """A cloud with UDP_GRO sees this: the kernel hands it the datagrams in one piece, as they were sent."""
     cloud = scene.cloud(answer=None)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))
@@ -104,7 +104,7 @@ def what_is_larger_than_a_frame_goes_one_by_one(scene):
     device = scene.device(proxy)
     send_as_one(device.udp, 5000, [bytes([i]) * 5000 for i in range(10)])
     check_equal([len(data) for data in cloud.expect(10)], [5000] * 10)
-    check(proxy.stop()["totals"]["up"]["sent"] == 10, "sent")
+    check(proxy.stop()["totals"]["up"]["sent"] == 10, "all are sent")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def ip(source, target, payload, extension=b""):
 
 
 def framed(link, packet, vlans=()):
-    """The packet as a link layer of this type would carry it."""
+    """Returns the packet in a frame of this link type."""
     six = packet[0] >> 4 == 6
     kind = struct.pack("!H", 0x86DD if six else 0x0800)
     tags = b"".join(struct.pack("!HH", 0x8100, tag) for tag in vlans)
@@ -45,8 +45,8 @@ def framed(link, packet, vlans=()):
 
 
 def pcap(link, frames, step=0.01, snaplen=262144):
-    """A classic file with microsecond stamps. A frame may be a pair of its seconds since 1970 and its bytes; else they
-    are a step apart."""
+    """Returns a classic pcap file with microsecond timestamps. A frame may be a pair of its seconds since 1970 and its
+    bytes; otherwise the frames are `step` seconds apart."""
     out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, snaplen, link)
     for number, frame in enumerate(frames):
         at = 1_700_000_000 + number * step

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Real DTLS through the proxy: OpenSSL, GnuTLS and libcoap over clean and bad links.
 
-OpenSSL and GnuTLS do not send application data again, so lines are demanded only where nothing of it is lost;
-libcoap's confirmable messages must get through any loss, and there the bytes of a file decide.
+OpenSSL and GnuTLS do not retransmit application data, so lines are expected only if none of it is lost;
+libcoap's confirmable messages must get through any loss, and there the bytes of a file are compared.
 """
 
 import random
@@ -32,7 +32,7 @@ def through(scene, server, ini="", keys=""):
 
 
 def openssl_pair(scene, ini="", cipher=CCM8):
-    """(client, server, proxy), the client on its way."""
+    """Returns (client, server, proxy); the client has just started."""
     dtls.need("openssl")
     server = dtls.openssl_psk_server(scene, cipher)
     proxy = through(scene, server, ini)
@@ -109,7 +109,7 @@ do = note
 
 @test
 def each_flight_may_be_lost_once(scene):
-    """What is in the clear is known by its kind, the encrypted Finished by its epoch."""
+    """Rules recognise a plaintext message by its type, and the encrypted Finished by its epoch."""
     for way, kind in (("down", "server_hello"), ("up", "client_key_exchange"), ("down", "finished")):
         client, server, proxy = openssl_pair(
             scene, f"[rule lost]\ndirection = {way}\ndtls = {kind}\nattempt = 1\nlimit = 1\nexpect = 1\ndo = drop\n")
@@ -143,7 +143,7 @@ def a_lost_record_is_lost_alone(scene):
     dtls.exchange(client, server, 1)
     for line in ("this one is spoilt", "this one is whole"):
         client.say(line)
-        # Each read of standard input becomes one record: the first must be on its way before the next is typed.
+        # Each read of standard input becomes one record: the first must be sent before the next is typed.
         proxy.summary_when(lambda s, n=line: s["rules"]["second"]["fired"] == 1, "the corrupted record")
     server.hears("this one is whole")
     check("this one is spoilt" not in server.program.text, server.program.text)
@@ -162,7 +162,7 @@ def a_blackout_in_mid_session_is_survived(scene):
 
 @test
 def records_are_what_tshark_says(scene):
-    """Kinds, epochs and numbers in comments and rules, beside an independent dissector's."""
+    """The kinds, epochs and numbers in comments and rules equal those of an independent dissector."""
     kinds = [*HANDSHAKE_TYPES.values(), "change_cipher_spec", "application_data", "finished", "none"]
     client, server, proxy = openssl_certificate_pair(
         scene, "".join(f"[rule {kind}]\ndtls = {kind}\ndo = note\n" for kind in kinds))
@@ -208,7 +208,7 @@ def gnutls_psk(scene):
 
 @test
 def gnutls_certificate_in_fragments(scene):
-    """A small MTU cuts the certificate into handshake fragments; the first of them is lost once."""
+    """A small MTU cuts the certificate into handshake fragments, and the first of them is lost once."""
     dtls.need("gnutls-serv", "gnutls-cli", "openssl")
     certificate, key = dtls.certificate(scene)
     server = dtls.gnutls_server(scene, "--x509certfile", certificate, "--x509keyfile", key, "--mtu", "300",
@@ -225,7 +225,7 @@ def gnutls_certificate_in_fragments(scene):
 
 
 def transfer(scene, ini, sessions_lose):
-    """PUT of 20 KiB in blocks, and GET of it back, both through the proxy."""
+    """PUTs 20 KiB in blocks and GETs them back, both through the proxy; returns the summary."""
     dtls.need("coap-server-openssl", "coap-client-openssl")
     server = dtls.coap_server(scene)
     proxy = through(scene, server, ini)
@@ -235,8 +235,8 @@ def transfer(scene, ini, sessions_lose):
     said = [dtls.coap("-m", "put", "-f", there, "-b", "1024", port=proxy.port, path="firmware", patience=60),
             dtls.coap("-m", "get", "-o", back, "-b", "1024", port=proxy.port, path="firmware", patience=60)]
     check(back.exists(), f"nothing came back; coap-client said {[s.stderr for s in said]}")
-    check(back.read_bytes() == there.read_bytes(), f"{back.stat().st_size} bytes came back otherwise")
-    proxy.summary_when(lambda s: not s["totals"]["up"]["queued"] + s["totals"]["down"]["queued"], "what still waits")
+    check(back.read_bytes() == there.read_bytes(), f"{back.stat().st_size} bytes came back changed")
+    proxy.summary_when(lambda s: not s["totals"]["up"]["queued"] + s["totals"]["down"]["queued"], "empty queues")
     summary = proxy.stop()
     check_handshakes(summary, sessions=2)
     lost = sum(summary["totals"][way]["dropped"].get("loss", 0) for way in ("up", "down"))
@@ -262,7 +262,7 @@ def several_devices_at_once(scene):
     for path in files:
         back = scene.path("back.bin")
         dtls.coap("-m", "get", "-o", back, port=server.port, path=path.name, patience=30)
-        check(back.read_bytes() == path.read_bytes(), f"{path.name} got there otherwise")
+        check(back.read_bytes() == path.read_bytes(), f"{path.name} arrived changed")
 
 
 @test

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every shipped profile: its figures come out of the link. Recorded traffic, virtual time, a fixed seed."""
+"""The figures of every shipped profile come out of its link, with recorded traffic, virtual time and a fixed seed."""
 
 import configparser
 import json
@@ -14,7 +14,7 @@ from packets import CLOUD, DEVICE, ETHERNET, framed, ip, pcap
 from shark import ENHANCED, blocks, parse_comment
 
 START = 1_700_000_000
-SIZE = 500  # bytes of a datagram; the link counts 28 of headers more
+SIZE = 500  # bytes of a datagram; the link counts 28 more for headers
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "bit": 1, "kbit": 1e3, "Mbit": 1e6, "%": 0.01, "p": 1, "": 1}
 FOLDER = h.TOP / "rules/profiles"
 
@@ -25,7 +25,7 @@ def number(text):
 
 
 def read_profile(name):
-    """Its sections; a later reader than ours, so that neither proves itself."""
+    """Returns its sections, read by another parser than ours, so that neither proves itself."""
     parser = configparser.ConfigParser(comment_prefixes=(";",), interpolation=None)
     parser.read(FOLDER / f"{name}.ini")
     return {section: dict(parser[section]) for section in parser.sections()}
@@ -42,13 +42,13 @@ def span(link, way, key):
 
 
 def service(link, way):
-    """Seconds that a datagram takes at the bottleneck."""
+    """Returns the seconds that a datagram takes at the bottleneck."""
     rate = value(link, way, "rate")
     return ((SIZE + 28) * 8 / rate if rate else 0) + value(link, way, "packet_time")
 
 
 class Packet:
-    """A packet of a capture: hundreds of captures are read here, and a start of tshark for each would take long."""
+    """A packet of a capture. Hundreds of captures are read here, and starting tshark for each would take long."""
 
     def __init__(self, body):
         interface, high, low, kept = struct.unpack_from("<IIII", body)
@@ -62,7 +62,7 @@ class Packet:
 
 
 def run(scene, name, times, more=""):
-    """Sends up and down at these times (pairs of seconds and way) through the profile; gives arrivals and departures."""
+    """Sends datagrams at these (seconds, way) through the profile; returns (arrivals, departures, events)."""
     source, out = scene.path("in.pcap"), scene.path("out.pcapng")
     ends = {"up": (DEVICE, CLOUD), "down": (CLOUD, DEVICE)}
     source.write_bytes(pcap(ETHERNET, [(START + at, framed(ETHERNET, ip(*ends[way], bytes(SIZE)))) for at, way in times]))
@@ -85,7 +85,7 @@ def lost_at_exit(left, way):
 
 
 def check_link(scene, name, link):
-    """Few at a time: what the link itself does."""
+    """Checks the link itself, with few datagrams at a time."""
     gap = min(value(link, "up", "wake_after", 1e9), value(link, "down", "wake_after", 1e9)) * 0.8
     gap = min(gap, max(2.5 * service(link, "up"), 2.5 * service(link, "down"), 0.05))
     times = [(i * gap, way) for i in range(500) for way in ("up", "down")]
@@ -106,11 +106,11 @@ def check_link(scene, name, link):
             check(max(seen) <= latency + each + 1e-6, f"{name} {way}: {max(seen)} s is too late")
         mean = sum(seen) / len(seen)
         check(latency + each - 1e-5 <= mean + jitter * 0.2 and mean <= latency + each + jitter * 0.6 + 1e-5,
-              f"{name} {way}: {mean:.3f} s in the mean, {latency + each:.3f} asked for")
+              f"{name} {way}: {mean:.3f} s on average, {latency + each:.3f} asked for")
 
 
 def check_queue(scene, name, link):
-    """Too many at once: rate and queue."""
+    """Checks rate and queue, with too many datagrams at once."""
     for way in ("up", "down"):
         each, queue = service(link, way), value(link, way, "queue", 1000)
         if not each:
@@ -128,7 +128,7 @@ def check_queue(scene, name, link):
 
 
 def check_sleep(scene, name, link):
-    """What comes after a silence waits."""
+    """Checks that a datagram waits after a silence."""
     for way in ("up", "down"):
         after = value(link, way, "wake_after")
         if not after:
@@ -149,11 +149,11 @@ def check_sleep(scene, name, link):
 
 
 def check_nat(scene, name, device):
-    """A mapping lives that long after the last datagram up, and no longer."""
+    """Checks that a mapping lives as long as configured after the last datagram up, and no longer."""
     timeout = number(device["nat_timeout"])
     stream = number(device.get("nat_timeout_stream", device["nat_timeout"]))
     times, at = [], 0
-    for wait, living in ((timeout - 1, True), (stream - 1, True)):
+    for wait in (timeout - 1, stream - 1):
         times += [(at, "up"), (at + wait, "down")]
         at += wait + 5 * stream
     for wait in (timeout + 1,):
@@ -166,7 +166,7 @@ def check_nat(scene, name, device):
 
 
 def check_rule(scene, name, rule):
-    """Outages: how long, and how often."""
+    """Checks how long outages are, and how often they come."""
     low, high = [number(part) for part in re.match(r"blackout (\S+)", rule["do"])[1].split("-")] * (2 if "-" not in rule["do"].split()[1] else 1)
     every = [number(part) for part in rule["every"].split("-")] if "every" in rule else None
     life = 40 * every[-1] if every else 4 * high
@@ -180,7 +180,7 @@ def check_rule(scene, name, rule):
     mean = sum(every) / len(every)
     check(0.8 * life / mean <= len(lengths) <= 1.2 * life / mean + 1, f"{name}: {len(lengths)} outages in {life} s, one in {mean} s asked for")
     if high > low:
-        check(max(lengths) - min(lengths) > (high - low) / 2, f"{name}: outages differ: {sorted(lengths)[:3]} …")
+        check(max(lengths) - min(lengths) > (high - low) / 2, f"{name}: outages must differ: {sorted(lengths)[:3]} …")
 
 
 def prove(scene, name):
@@ -222,7 +222,7 @@ def every_figure_has_a_source_and_no_profile_a_note(scene):
         above = ""
         for line in (FOLDER / f"{name}.ini").read_text().splitlines():
             if line and line[0] not in ";[":
-                check(above, f"{name}: `{line}` has no source and is not marked as judgement")
+                check(above, f"{name}: `{line}` has no source and is not marked as a judgement")
             elif line.startswith(";"):
                 above = line
             elif not line:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The relay itself: what comes goes on, to whom and from where, and what becomes of sessions."""
+"""The relay itself: how datagrams are forwarded, from and to which addresses, and how sessions begin and end."""
 
 import pathlib
 import signal
@@ -87,7 +87,7 @@ def empty_and_largest_datagrams(scene):
         device = scene.device(proxy)
         for data in (b"", b"x", bytes(range(256)) * 256, b"deadzone" * 9000, b""):
             data = data[:65507]
-            check(device.ask(data) == data, f"{len(data)} bytes {device_host} to {cloud_host} came back otherwise")
+            check(device.ask(data) == data, f"{len(data)} bytes {device_host} to {cloud_host} came back changed")
         summary = proxy.stop()
         check_equal(summary["totals"]["up"]["bytes"], 1 + 2 * 65507)
         check_equal(sorted({len(p.payload) for p in h.departures(h.read_capture(proxy.capture))}), [0, 1, 65507])
@@ -151,7 +151,7 @@ def a_session_with_waiting_datagrams_is_not_idle(scene):
 
 
 def asleep(proxy):
-    """Every one of its threads, each time that one looks."""
+    """Returns whether each of its threads sleeps, in each of 20 readings."""
     stats = [path.read_text() for path in pathlib.Path(f"/proc/{proxy.pid}/task").glob("*/stat") for _ in range(20)]
     return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)
 
@@ -199,21 +199,21 @@ def past_max_sessions_the_silent_unanswered_one_makes_room(scene):
     mute.send(b"mute")
     cloud.expect(2)
     third = scene.device(proxy)
-    third.ask(b"ask 2")  # takes the place of session 2, silent for longer
+    third.ask(b"ask 2")  # takes the place of session 2, which has been silent for longer
     proxy.told("s=2 session-ends")
     fourth = scene.device(proxy)
     fourth.ask(b"ask 3")  # takes the place of session 3
     proxy.told("s=3 session-ends")
     refused = [scene.device(proxy) for _ in range(2)]
-    for device in refused:  # nobody is left who was never answered
+    for device in refused:  # all sessions that are left have been answered
         device.send(b"ask 4", b"ask 5")
     proxy.summary_when(lambda s: s["totals"]["up"]["dropped"].get("max-sessions") == 5, "4 refused and 1 evicted")
     for device in (answered, third, fourth):
         check_equal(device.ask(b"ask again"), b"ask again")
     summary = proxy.stop()
-    check_equal(session(summary, 2)["up"]["dropped"], {"max-sessions": 1}, "what the evicted session held")
+    check_equal(session(summary, 2)["up"]["dropped"], {"max-sessions": 1}, "the evicted session's queued datagram")
     check_equal(summary["totals"]["sessions"], 5)
-    check_equal(len([line for line in proxy.lines if "is refused" in line]), 1, "told once")
+    check_equal(len([line for line in proxy.lines if "is refused" in line]), 1, "number of messages")
     check_equal([d.pending() for d in refused], [[], []])
     packets = h.read_capture(proxy.capture)
     drops = [p for p in h.arrivals(packets) if p.fields.get("reason") == "max-sessions"]
@@ -236,7 +236,7 @@ def only_allowed_devices_are_served(scene):
     check_equal(summary["totals"]["up"]["dropped"], {"not-allowed": 3})
     check_equal(summary["totals"]["up"]["received"], 6)
     check_equal(summary["totals"]["sessions"], 3)
-    check_equal(len([line for line in proxy.lines if "is refused" in line]), 1, "told once")
+    check_equal(len([line for line in proxy.lines if "is refused" in line]), 1, "number of messages")
     drops = [p for p in h.arrivals(h.read_capture(proxy.capture)) if p.fields["verdict"] == "drop"]
     check_equal([(p.key, p.fields["reason"]) for p in drops], [(("0", "up", n), "not-allowed") for n in (1, 2, 3)])
 
@@ -283,7 +283,7 @@ def a_name_that_does_not_resolve(scene):
     check_equal(totals["dropped"], {"error": totals["received"]})
     packets = h.read_capture(proxy.capture)
     dead = [p for p in packets if p.fields.get("reason") == "error"]
-    check_equal({p.key[2] for p in dead}, set(range(1, totals["received"] + 1)), "each has its record of death")
+    check_equal({p.key[2] for p in dead}, set(range(1, totals["received"] + 1)), "each has a record of its drop")
 
 
 @test
@@ -310,7 +310,7 @@ def an_upstream_that_leads_back_is_refused_at_start(scene):
 
 @test
 def an_upstream_that_leads_back_is_refused_when_known(scene):
-    """At the latest: where the files alone show it, the proxy does not start."""
+    """If the files alone show it, the proxy does not even start."""
     for upstream in ("127.0.0.1", "localhost"):
         port = h.free_port("0.0.0.0")
         proxy = scene.start(f"[proxy]\nlisten = 0.0.0.0:{port}\nupstream = {upstream}:{port}\n")

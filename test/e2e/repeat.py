@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Repeatability: the same seed and datagrams give the same verdicts, whatever others do meanwhile."""
+"""Repeatability: the same seed and datagrams give the same verdicts, whatever other devices do meanwhile."""
 
 import harness as h
 from harness import check, check_equal, test
@@ -27,7 +27,7 @@ do = corrupt 2
 
 
 def luck(scene, order, ini=LUCK, hosts=("127.0.0.2", "127.0.0.3", "127.0.0.4"), keys="", count=60):
-    """Verdicts {host: [...]} of devices that send in this order: "each" by turns, "all" one after the other."""
+    """Returns the verdicts {host: [...]} of devices that send by turns ("each") or one after another ("all")."""
     cloud = scene.cloud(answer=None)
     proxy = scene.proxy(ini, upstream=cloud, keys=keys)
     devices = [scene.device(proxy, host=host) for host in hosts]
@@ -50,13 +50,13 @@ def the_same_seed_gives_the_same_verdicts(scene):
     first, second = luck(scene, "all"), luck(scene, "each")
     for host, verdicts in first.items():
         check_equal(second[host], verdicts, host)
-    check(len({tuple(v) for v in first.values()}) == 3, "devices have luck of their own")
+    check(len({tuple(v) for v in first.values()}) == 3, "each device has its own luck")
     check(any(v[2] == "drop" for v in first["127.0.0.2"]), "nothing was lost")
     other = luck(scene, "all", ini="[rule other]\nprobability = 50%\ndo = note\n" + LUCK)
     for host, verdicts in first.items():
         without = [(n, ",".join(one for one in by.split(",") if one != "rule:other"), *rest)
                    for n, by, *rest in other[host]]
-        check_equal(without, verdicts, f"{host} with another rule there")
+        check_equal(without, verdicts, f"{host} with one more rule")
 
 
 @test

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""`deadzone replay-rules`: the recorded decisions again, from rules alone; and the fewest that make a test fail."""
+"""`deadzone replay-rules`: rules repeat the recorded decisions; shrinking finds the fewest that make a test fail."""
 
 import json
 import random
@@ -35,7 +35,7 @@ do = set 0 200
 
 
 def recorded(scene, ini=MIXED, rounds=80, paced=False):
-    """A run's capture; paced: each datagram is sent once the one before is echoed."""
+    """Returns a run's capture. If `paced`, each datagram is sent once the one before has been echoed."""
     cloud = scene.cloud()
     proxy = scene.proxy(ini, upstream=cloud)
     device = scene.device(proxy)
@@ -48,7 +48,7 @@ def recorded(scene, ini=MIXED, rounds=80, paced=False):
 
 
 def fates(path):
-    """What became of each datagram, by (session, way, n): dropped, the bytes that left, delay in ms, the copies' bytes."""
+    """Returns fates by (session, way, n): which were dropped, the bytes that left, delays in ms, the copies' bytes."""
     packets, dropped, left, delays, copies = h.read_capture(path), set(), {}, {}, {}
     for packet in h.arrivals(packets):
         if packet.fields["verdict"] == "drop":
@@ -76,7 +76,7 @@ def the_same_datagrams_meet_the_same_fate(scene):
     done = h.deadzone("simulate", "-q", "-c", rules, "-r", capture, "-w", again)
     check_equal(done.returncode, 0, done.stderr)
     before, after = fates(capture), fates(again)
-    check(all(before), "a run of everything")
+    check(all(before), "each kind of fate occurs")
     check_equal(after[0], before[0], "dropped")
     check_equal(after[1], before[1], "the bytes that left")
     check_equal(after[3], before[3], "copies")
@@ -106,7 +106,7 @@ def a_rebinding_is_pinned_too(scene):
     proxy.stop()
 
 
-# Each alone: report must count it as the run did, and pinned rules must do it again.
+# Each text is a run of its own: report must count it like the run, and pinned rules must repeat it.
 ALONE = [
     "[rule a]\nnth = every 7\ndo = " + action + "\n[link other]\nlatency = 9ms\nloss = 20%\n[link default]\nlatency = 3ms\n"
     for action in ("drop", "delay 5ms", "delay 1ms-90ms", "hold 2", "hold 2 either", "duplicate", "duplicate 3 4ms", "corrupt 5",
@@ -126,7 +126,7 @@ ALONE = [
 
 
 def recorded_traffic(path):
-    """A pcap of two devices and their cloud on port 5684: 240 datagrams of some 60 bytes, now dense, now sparse."""
+    """Writes a pcap of two devices and their cloud on port 5684: 240 small datagrams at uneven intervals."""
     chance, at = random.Random(5), 1700000000 * 10**9
     with open(path, "wb") as out:
         out.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 101))
@@ -190,7 +190,7 @@ def a_later_file_goes_on_counting_and_a_name_may_be_anything(scene):
     check("cannot be written too" in done.stderr, done.stderr)
 
 
-# A test that fails where the fifth datagram up and the ninth down are lost together.
+# A test that fails if the fifth datagram up and the ninth down are both lost.
 PICKY = """
 import os, re, subprocess, sys
 binary, capture, out = sys.argv[1:4]

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""`deadzone report`: what it finds in a capture, held against what the run itself counted."""
+"""`deadzone report`: its figures from a capture, compared with those that the run itself counted."""
 
 import json
 import re
+import time
 
 import dtls
 import harness as h
@@ -88,7 +89,7 @@ def run_mixed(scene, more=MIXED, rounds=120, status=3, **options):
     device = scene.device(proxy)
     for i in range(rounds):
         device.send(b"datagram %d " % i + bytes(i % 50))
-        device.pending()  # a pace
+        device.pending()  # limits the rate
     proxy.when_received(rounds)
     proxy.summary_when(lambda s: not s["totals"]["up"]["queued"] + s["totals"]["down"]["queued"], "all to leave")
     return proxy, proxy.stop(status)
@@ -101,7 +102,7 @@ def figures_equal_the_runs_own_to_the_last_datagram(scene):
     check_equal(summary["failed"], [{"rule": "never", "want": "1-", "got": 0}])
     check_equal((summary["exit"], summary["sessions"][0]["identity"]), (3, "bench-1"))
     up = summary["sessions"][0]["up"]
-    check(up["copies"] and up["dropped"] and up["corrupted"] and up["reordered"], f"a run of everything: {up}")
+    check(up["copies"] and up["dropped"] and up["corrupted"] and up["reordered"], f"each kind of fate occurs: {up}")
 
 
 @test
@@ -136,7 +137,7 @@ def losses_are_those_of_originals_and_bytes_those_that_left(scene):
         check(not loss["runs"] or loss["mean_run"] <= loss["longest_run"], loss)
         own = [packet for packet in left if packet.fields["dir"] == way]
         check_equal(told["network"][way]["wire_bytes"], sum(packet.length - 14 for packet in own))
-    check(told["network"]["up"]["loss"]["copies"], "copies that died")
+    check(told["network"]["up"]["loss"]["copies"], "copies are lost, too")
 
 
 @test
@@ -165,7 +166,7 @@ def of_a_killed_run_only_the_closing_figures_are_missing(scene):
     device = scene.device(proxy)
     for i in range(20):
         device.ask(b"%d" % i)
-    h.until(lambda: len(h.arrivals(h.read_capture(proxy.capture))) >= 40, "the writer")
+    h.until(lambda: len(h.arrivals(h.read_capture(proxy.capture))) >= 40, "the writer to catch up")
     proxy.process.kill()
     proxy.wait()
     told = json.loads(report(proxy.capture, "--json"))
@@ -185,8 +186,8 @@ def classic_pcap_tells_losses_and_delays_by_the_bytes(scene):
     cloud.expect(20)
     proxy.when_received(20, "down")
     device.expect(20)
-    later = scene.device(proxy)  # what never left is lost once others have come that are a second younger
-    h.until(lambda: h.run("sleep", "1.2").returncode == 0, "a second")
+    later = scene.device(proxy)  # a datagram that never left counts as lost once others come a second later
+    time.sleep(1.2)
     later.ask(b"later")
     proxy.stop()
     told = json.loads(report(proxy.capture, "--json"))
@@ -194,7 +195,7 @@ def classic_pcap_tells_losses_and_delays_by_the_bytes(scene):
     check_equal((one["up"]["received"], one["up"]["sent"], one["up"]["dropped"]), (30, 20, {"loss": 10}))
     check_equal((one["down"]["received"], one["down"]["sent"]), (20, 20))
     check(5 <= one["up"]["delay_ms"]["p50"] < 50, one["up"]["delay_ms"])
-    check("what never left was lost" in report(proxy.capture), "the text says how it was told")
+    check("what never left was lost" in report(proxy.capture), "the text says how losses were found")
 
 
 @test
@@ -233,7 +234,7 @@ def handshakes_and_their_retry_timers(scene):
     check_equal(handshake["kind"], "full")
     again = {(f["dir"], f["begins_with"]): f["again_after_seconds"] for f in handshake["flights"] if f["sends"] > 1}
     gaps = again.get(("down", "server_hello")) or again.get(("up", "client_hello"))
-    check(gaps and 0.9 < gaps[0] < 1.6, f"OpenSSL sends again after a second: {again}")
+    check(gaps and 0.9 < gaps[0] < 1.6, f"OpenSSL retransmits after a second: {again}")
     blackout = one["blackouts"][0]
     check_equal((blackout["by"], blackout["dir"], blackout["hold"]), ("rule:dark", "down", False))
     check(abs(blackout["until"] - blackout["at"] - 0.3) < 0.1, blackout)
@@ -289,11 +290,11 @@ def the_page_stands_by_itself(scene):
     page = scene.path("page.html")
     check_equal(report(proxy.capture, "--html", page), "")
     text = page.read_text()
-    check(not re.search(r"""(src|href)\s*=\s*["']?https?:|@import|url\(["']?https?:""", text), "it asks for something outside")
+    check(not re.search(r"""(src|href)\s*=\s*["']?https?:|@import|url\(["']?https?:""", text), "the page loads from outside")
     data = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.DOTALL)[1]
     run = json.loads(data)
     check("<!-- <script>alert(1)" in run["ini"], "the ini text is there")
-    check("<" not in data, "in the page's data no `<` stands, which HTML could take for its own")
+    check("<" not in data, "the page's data has no `<`, which HTML would interpret")
     check_equal(len(run["marks"]["at"]), 40)
     check_equal({len(column) for column in run["marks"].values()}, {40})
 

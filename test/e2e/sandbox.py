@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The sandbox: what it refuses, from inside; that what it hides is told; and what root keeps.
+"""The sandbox: what it refuses to the program inside, messages about files that it hides, and what root keeps.
 
-bite.c is loaded into the plain binary, as the search for leaks needs what the sandbox refuses.
+bite.c is loaded into the plain binary, because the search for leaks needs what the sandbox refuses.
 """
 
 import datetime
@@ -14,7 +14,7 @@ import signal
 import subprocess
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-os.environ["DEADZONE_BINARY"] = str(TOP / "build/deadzone")  # before the harness looks for it
+os.environ["DEADZONE_BINARY"] = str(TOP / "build/deadzone")  # before the harness reads it
 
 from checks import Skip, check, check_equal, run, until  # noqa: E402
 from harness import BINARY, run_all, test  # noqa: E402
@@ -37,7 +37,7 @@ WITHOUT_NETWORK = {**EVERYWHERE, **{name: "EPERM" for name in SOCKETS}}
 
 
 class Bite:
-    """Loads bite.c into a program, whose outputs are in the folder `inside`."""
+    """Loads bite.c into a program whose outputs are in the folder `inside`."""
 
     def __init__(self, scene, inside):
         outside = scene.path("outside")
@@ -54,12 +54,12 @@ class Bite:
 
     def must_be(self, wanted):
         got = self.outcomes()
-        check_equal({name: got[name] for name in got if got[name] != wanted.get(name)}, {}, f"of {got}")
+        check_equal({name: got[name] for name in got if got[name] != wanted.get(name)}, {}, f"other outcomes, of {got}")
         check_equal(set(got), set(wanted))
 
 
 def restricted(program):
-    """The lines of /proc/PID/status that tell what a process has given up."""
+    """Returns the lines of /proc/PID/status that show what a process has given up."""
     status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{program.pid}/status").read_text().splitlines())
     return {key: status[key].strip() for key in ("NoNewPrivs", "Seccomp", "CapEff", "CapPrm")}
 
@@ -97,7 +97,7 @@ def simulate_is_bitten(scene):
 
 @test
 def replay_rules_is_bitten(scene):
-    """The capture is read inside; the command, which may start what it likes, is not."""
+    """The capture is read inside the sandbox. The command runs outside, since it may start any program."""
     cloud = scene.cloud()
     proxy = scene.proxy("[rule first]\nnth = 1\ndo = drop\n", upstream=cloud)
     scene.device(proxy).send(b"hello")
@@ -111,15 +111,15 @@ def replay_rules_is_bitten(scene):
     done = run(BINARY, "replay-rules", proxy.capture, "-o", inside / "rules.ini", "--shrink", command,
                env=bite.environment)
     check_equal(done.returncode, 0, done.stderr)
-    check(f"{inside / 'rules.ini'}\n" in started.read_text(), "the command has the name of the rules")
+    check(f"{inside / 'rules.ini'}\n" in started.read_text(), "the command gets the name of the rules' file")
     bite.must_be(WITHOUT_NETWORK)
 
 
 @test
 def without_the_sandbox_nothing_is_refused(scene):
-    """The attempts can succeed: what the tests above see is the sandbox's doing."""
+    """The attempts succeed here, so it is the sandbox that refuses them in the tests above."""
     if os.geteuid():
-        raise Skip("only root may do what is tried")
+        raise Skip("only root may do what bite.c tries")
     bite = Bite(scene, scene.path("run0"))
     cloud = scene.cloud()
     proxy = scene.proxy("", "--no-sandbox", upstream=cloud, env=dict(bite.environment, BITE=""))
@@ -144,7 +144,7 @@ def run_holds_no_capability(scene):
 
 @test
 def threads_have_their_names(scene):
-    """Naming a thread from another one takes a file in /proc."""
+    """To name a thread from another one takes a file in /proc."""
     proxy = scene.proxy(upstream=scene.cloud(), keys="workers = 2")
     tasks = pathlib.Path(f"/proc/{proxy.pid}/task")
     wanted = ["capture", "deadzone", "output", "worker-1", "worker-2"]
@@ -154,9 +154,9 @@ def threads_have_their_names(scene):
 
 @test
 def root_keeps_the_folders_of_others(scene):
-    """Started with sudo in a user's folder, it still makes its captures there."""
+    """A run that is started with sudo in a user's folder can still make its captures there."""
     if os.geteuid():
-        raise Skip("only root has the files of others")
+        raise Skip("only root can make files of other users")
     folder = scene.path("of-another")
     folder.mkdir(mode=0o755)
     os.chown(folder, 12345, 12345)
@@ -200,11 +200,11 @@ def a_capture_folder_made_anew(scene):
     shutil.rmtree(folder)
     until(lambda: device.ask(b"hello") and "No such file" in proxy.text, "the removal to be noticed")
     folder.mkdir()
-    until(lambda: device.ask(b"hello") and re.search(outside("capture: .*a.pcapng"), proxy.text), "the reason")
+    until(lambda: device.ask(b"hello") and re.search(outside("capture: .*a.pcapng"), proxy.text), "the message")
     proxy.signal(signal.SIGTERM)
     check_equal(proxy.wait(), 0)
     check_equal(list(folder.iterdir()), [])
-    check(proxy.summary["capture"]["lost"] > 0, f"what is not written is counted: {proxy.summary['capture']}")
+    check(proxy.summary["capture"]["lost"] > 0, f"records that are not written are counted: {proxy.summary['capture']}")
 
 
 @test
@@ -247,9 +247,9 @@ def outputs_that_are_links_or_named_by_the_time(scene):
 
 @test
 def root_replaces_the_files_of_others(scene):
-    """In a folder like /tmp, which is root's own and sticky; a token that another user alone may read."""
+    """The folder is sticky and root's own, like /tmp; only another user may read the token."""
     if os.geteuid():
-        raise Skip("only root has the files of others")
+        raise Skip("only root can make files of other users")
     folder = scene.path("like-tmp")
     folder.mkdir()
     folder.chmod(0o1777)
@@ -298,14 +298,14 @@ def ctrl_c_while_rules_are_shrunk(scene):
     os.killpg(shrinking.pid, signal.SIGINT)
     check_equal(shrinking.wait(), 1)
     shrinking.told(r"\d of 4 are left so far; they are in")
-    check("drop" in rules.read_text(), "a set with which the test fails")
+    check("drop" in rules.read_text(), "the test fails with the written rules")
 
 
 @test
 def a_hosts_file_that_is_replaced(scene):
-    """Lookups go on with what they can read, and that is told."""
+    """Lookups go on with the files that they can read, and a message says so."""
     if shutil.which("unshare") is None or os.geteuid():
-        raise Skip("a file system of its own takes root and unshare")
+        raise Skip("needs root and unshare, to mount a file system")
     cloud = scene.cloud()
     etc = scene.path("etc")
     etc.mkdir()
@@ -329,7 +329,7 @@ def a_hosts_file_that_is_replaced(scene):
 
 @test
 def a_link_that_is_changed_as_a_config_map_is(scene):
-    """..data leads to a folder; an update makes another one, and renames a new ..data over the old one."""
+    """..data links to a folder; an update makes another one, and renames a new ..data over the old one."""
     volume = scene.path("volume")
     cloud = scene.cloud()
     text = f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {cloud}\n[link default]\nlatency = %s\n"
@@ -350,7 +350,7 @@ def a_link_that_is_changed_as_a_config_map_is(scene):
 
 @test
 def inputs_that_must_be_copied(scene):
-    """Pipes and compressed captures go to temporary files, whose folder is outside."""
+    """Pipes and compressed captures are copied to temporary files, whose folder is outside the sandbox."""
     packed = scene.path("a.pcapng.gz")
     packed.write_bytes(subprocess.run(["gzip", "-c", CAPTURE], stdout=subprocess.PIPE, check=True).stdout)
     plain = run(BINARY, "report", CAPTURE)
@@ -373,7 +373,7 @@ def outputs_that_are_no_files(scene):
 
 @test
 def a_kernel_without_it(scene):
-    """Where a container refuses Landlock and seccomp, -v says so and the run goes on."""
+    """If a container refuses Landlock and seccomp, -v says so and the run goes on."""
     if shutil.which("strace") is None:
         raise Skip("strace is missing")
     done = run("strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=landlock_create_ruleset,seccomp,prctl:error=ENOSYS",

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""As a service: what is told to the service manager, permissions of captures and sockets, and the unit itself."""
+"""deadzone as a service: messages to the manager, permissions of captures and sockets, and the unit itself."""
 
 import os
 import re
@@ -13,12 +13,12 @@ import subprocess
 from checks import Failure, Skip, check, check_equal, run, until
 from harness import BINARY, PATIENCE, TOP, run_all, test
 
-# Of `systemd-analyze security`: 0 is the least, 10 the most.
+# Exposure by `systemd-analyze security`: 0 is the least, 10 the most.
 MOST_EXPOSURE, MOST_EXPOSURE_GATEWAY = 1.2, 2.0
 
 
 class Manager:
-    """What listens at $NOTIFY_SOCKET."""
+    """The service manager, which listens at $NOTIFY_SOCKET."""
 
     def __init__(self, scene, name=None):
         self.path = str(scene.path("notify")) if name is None else name
@@ -29,13 +29,13 @@ class Manager:
         self.environment = dict(os.environ, NOTIFY_SOCKET=self.path)
 
     def told(self, pattern):
-        """Receives until a message matches; gives the match."""
+        """Receives until a message matches; returns the match."""
         seen = []
         while True:
             try:
                 seen.append(self.socket.recv(4096).decode())
             except TimeoutError:
-                raise Failure(f"{pattern!r} was not told, but {seen}") from None
+                raise Failure(f"no message matches {pattern!r}: {seen}") from None
             match = re.search(pattern, seen[-1], re.MULTILINE)
             if match:
                 return match
@@ -57,14 +57,14 @@ def a_run_tells_how_it_is(scene):
 
 @test
 def ready_is_told_after_the_listeners_are_bound(scene):
-    """One that cannot be bound is never ready."""
+    """A run with a listener that cannot be bound is never ready."""
     taken = scene.cloud()
     manager = Manager(scene)
     proxy = scene.start(f"[proxy]\nlisten = {taken}\nupstream = 127.0.0.1:9\n", env=manager.environment)
     check_equal(proxy.wait(), 1)
     manager.socket.setblocking(False)
     try:
-        raise Failure(f"told {manager.socket.recv(4096)!r}")
+        raise Failure(f"the manager got {manager.socket.recv(4096)!r}")
     except BlockingIOError:
         pass
 
@@ -76,23 +76,23 @@ def state_of(program):
 
 @test
 def the_watchdog_hears_of_a_run_that_lives(scene):
-    """And of no other: while the process is stopped, nothing comes."""
+    """While the process is stopped, no message comes."""
     manager = Manager(scene, f"@deadzone-test-{os.getpid()}")
     environment = dict(manager.environment, WATCHDOG_USEC="200000")
     proxy = scene.proxy(upstream=scene.cloud(), env=environment)
     for _ in range(3):
         manager.told("^WATCHDOG=1$")
     proxy.signal(signal.SIGSTOP)
-    until(lambda: state_of(proxy) == "T", "it to be stopped")
+    until(lambda: state_of(proxy) == "T", "the process to be stopped")
     manager.socket.setblocking(False)
     try:
         while True:
             manager.socket.recv(4096)
     except BlockingIOError:
         pass
-    manager.socket.settimeout(0.5)  # two and a half of its periods
+    manager.socket.settimeout(0.5)  # two and a half periods of the watchdog
     try:
-        raise Failure(f"told {manager.socket.recv(4096)!r} though it is stopped")
+        raise Failure(f"the manager got {manager.socket.recv(4096)!r} though the process is stopped")
     except TimeoutError:
         pass
     manager.socket.settimeout(PATIENCE)

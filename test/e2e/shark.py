@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Captures, as tshark reads them, and the comments of their packets."""
+"""Captures as tshark reads them, and the comments of their packets."""
 
 import re
 import struct
@@ -15,7 +15,7 @@ FIELDS = ("frame.number", "frame.time_epoch", "frame.interface_name", "frame.pac
 
 
 class Packet:
-    """One packet of a capture; of its comment `fields` are the key=value words, `words` the others."""
+    """One packet of a capture; `fields` are the key=value words of its comment, `words` the others."""
 
     def __init__(self, row):
         seconds, _, fraction = row["frame.time_epoch"].partition(".")
@@ -41,12 +41,12 @@ class Packet:
 
     @property
     def key(self):
-        """What ties a packet that left to the one that came."""
+        """The session, direction and number that a departure shares with its arrival."""
         return self.fields["s"], self.fields["dir"], int(self.fields["n"])
 
     @property
     def event(self):
-        """The text of an event, without the syslog head."""
+        """The text of an event, without the syslog header."""
         return self.payload.decode(errors="replace").split("deadzone: ", 1)[-1]
 
 
@@ -68,7 +68,7 @@ def milliseconds(text):
 
 
 def tshark(path, *words):
-    """Its output; a complaint about the file is a failure."""
+    """Returns the output of tshark; a complaint about the file is a failure."""
     done = run("tshark", "-r", path, *words)
     complaints = [line for line in done.stderr.splitlines() if line and not line.startswith("Running as user")]
     check(done.returncode == 0 and not complaints, f"tshark on {path}: {done.returncode} {complaints}")
@@ -76,7 +76,7 @@ def tshark(path, *words):
 
 
 def read_capture(path):
-    """Every packet of a capture."""
+    """Returns every packet of a capture."""
     words = ["-n", "-T", "fields", "-E", "separator=/t", "-E", "occurrence=f"]
     for field in FIELDS:
         words += ["-e", field]
@@ -99,7 +99,7 @@ def events(packets):
 
 
 def blocks(path):
-    """[(type, body)] of the whole blocks, and the bytes that stand after the last."""
+    """Returns [(type, body)] of the whole blocks, and the bytes after the last one."""
     data, at, found = path.read_bytes(), 0, []
     while at + 12 <= len(data):
         kind, size = struct.unpack_from("<II", data, at)

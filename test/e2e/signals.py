@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What signals do to a running proxy."""
+"""Effects of signals on a running proxy."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ def reload(proxy, generation):
 
 
 def clean_stop(scene, number, **options):
-    """With one datagram sent and one that waits."""
+    """Stops a proxy that has sent one datagram and holds another."""
     cloud = scene.cloud()
     proxy = scene.proxy("[rule second]\ndirection = up\nnth = 2\ndo = delay 1h", upstream=cloud, **options)
     device = scene.device(proxy)
@@ -72,7 +72,7 @@ def signals_that_were_ignored_at_start_work(scene):
 
 @test
 def what_had_arrived_before_the_stop_is_counted(scene):
-    """Held by SIGSTOP, so that datagrams and SIGTERM are both there when it goes on."""
+    """SIGSTOP holds the proxy, so that datagrams and SIGTERM are both waiting when it goes on."""
     proxy = scene.proxy(upstream=scene.cloud())
     device = scene.device(proxy)
     device.ask(b"hello")
@@ -87,7 +87,7 @@ def what_had_arrived_before_the_stop_is_counted(scene):
 
 @test
 def a_capture_that_nobody_reads_does_not_keep_it_from_ending(scene):
-    """`-w -` into a full pipe, and into a FIFO without a reader: what could not be written is counted and told."""
+    """If `-w` leads to a full pipe or a FIFO without a reader, records not written are counted and reported."""
     reading, writing = os.pipe()
     fifo = scene.path("fifo")
     os.mkfifo(fifo)
@@ -126,8 +126,8 @@ def a_fifo_gets_the_whole_capture_once_its_reader_comes(scene):
 
 @test
 def standard_error_that_nobody_reads_holds_up_nothing(scene):
-    """subprocess.Popen(stderr=PIPE), read up to the ready line: with -v each verdict is a line, and the pipe is full
-    soon. Every datagram is answered, and one SIGTERM ends it; what was not shown is told to who reads at last."""
+    """A parent reads the pipe of standard error only up to the ready line: with -v each verdict is a line, and the pipe
+    is soon full. Every datagram is answered, and one SIGTERM ends the run."""
     for before in ((), (signal.SIGUSR1,)):
         unread(scene, before)
 
@@ -182,7 +182,7 @@ def messages_that_found_no_room_are_counted(scene):
                 ask()
             reader = threading.Thread(target=lambda: said.extend(pipe))
             reader.start()
-            h.until(lambda: ask() or any(b"skipped" in line for line in list(said)), "the count of what was skipped")
+            h.until(lambda: ask() or any(b"skipped" in line for line in list(said)), "the count of skipped messages")
             process.send_signal(signal.SIGTERM)
             reader.join(PATIENCE)
         check_equal(process.wait(PATIENCE), 0)
@@ -220,7 +220,7 @@ def sighup_with_a_good_file(scene):
     summary = proxy.stop()
     up = summary["sessions"][0]["up"]
     check_equal((summary["totals"]["sessions"], up["received"], up["sent"]), (1, 71, 51))
-    check_equal(summary["rules"]["counted"], {"matched": 71, "fired": 60}, "its counters and limit go on")
+    check_equal(summary["rules"]["counted"], {"matched": 71, "fired": 60}, "the rule's counters and limit go on")
     check_equal(len({row[1] for row in cloud.received}), 1, "one session, one source port")
     packets = h.read_capture(proxy.capture)
     check_equal([p.key[2] for p in h.arrivals(packets, "up")], list(range(1, 72)))
@@ -237,7 +237,7 @@ def sighup_keeps_what_waits(scene):
     rewrite(proxy, "700ms", "0")
     reload(proxy, 2)
     check_equal(device.expect(3), [b"one", b"two", b"three"])
-    check(proxy.stop()["sessions"][0]["up"]["delay_ms"]["p50"] >= 690, "what was on its way kept its due time")
+    check(proxy.stop()["sessions"][0]["up"]["delay_ms"]["p50"] >= 690, "queued datagrams kept their due time")
 
 
 @test
@@ -291,7 +291,7 @@ def a_reload_tells_what_keeps_its_value(scene):
     rewrite(proxy, "seed = 7", "seed = 8")
     reload(proxy, 2)
     for key in ("listen", "seed"):
-        check(re.search(rf"reload: .*{key}.*keeps", proxy.text), f"{key} is not told in\n{proxy.text}")
+        check(re.search(rf"reload: .*{key}.*keeps", proxy.text), f"no message about {key} in\n{proxy.text}")
     check_equal(scene.device(("127.0.0.1", port)).ask(b"same"), b"same")
     check_equal(proxy.stop()["seed"], seed)
 
@@ -323,7 +323,7 @@ def sigusr1_prints_and_writes_the_summary(scene):
 
 @test
 def sigusr1_and_sigusr2_without_files(scene):
-    """Neither --json nor -w: the summary is printed, there is no capture to start anew, and all goes on."""
+    """Without --json and -w, the summary is printed, there is no capture to start anew, and the run goes on."""
     cloud = scene.cloud()
     ini = scene.path("bare.ini", f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {cloud}\n")
     proxy = scene.program(h.BINARY, "run", "-c", ini)
@@ -341,7 +341,7 @@ def sigusr1_and_sigusr2_without_files(scene):
 
 @test
 def sigpipe_is_harmless(scene):
-    """The signal itself, and a reader of `-w -` that goes away."""
+    """Neither the signal itself nor a reader of `-w -` that goes away ends the run."""
     reading, writing = os.pipe()
     proxy = scene.start(f"[proxy]\nlisten = 127.0.0.1:0\nupstream = {scene.cloud()}\n", "-w", "-", capture=False,
                         stdout=writing).await_ready()
@@ -361,7 +361,7 @@ def sigpipe_is_harmless(scene):
 
 @test
 def many_signals_at_once(scene):
-    """No datagram is lost while signals rain."""
+    """No datagram is lost while many signals arrive."""
     proxy = scene.proxy("[link default]\nlatency = 2ms", upstream=scene.cloud())
     device = scene.device(proxy)
     for i in range(60):

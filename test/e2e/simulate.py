@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""simulate: what it reads, whom it takes for device and cloud, and that it judges as the live run did."""
+"""simulate: the captures that it reads, how it finds device and cloud, and that its verdicts equal a live run's."""
 
 import json
 import struct
@@ -12,13 +12,13 @@ from shark import arrivals, read_capture
 
 
 def talk(device, cloud, count, payload=b"hello"):
-    """Datagrams there and back, in turn."""
+    """Returns datagrams there and back, in turn."""
     pairs = [(device, cloud), (cloud, device)]
     return [ip(*pairs[i % 2], payload) for i in range(count)]
 
 
 def simulate(scene, capture, ini="", *words, status=0):
-    """Runs it; gives the summary and what it said."""
+    """Runs simulate; returns the summary and its messages."""
     summary = scene.path("summary.json")
     done = deadzone("simulate", "-c", scene.path("sim.ini", ini), "-r", capture, "--json", summary, *words)
     check_equal(done.returncode, status, done.stderr)
@@ -41,7 +41,7 @@ def link_layers(scene):
 
 
 def tunnelled(protocol, header, packet):
-    """An IPv4 packet that carries header and packet."""
+    """Returns an IPv4 packet that carries header and packet."""
     inside = header + packet
     return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(inside), 0, 0, 64, protocol, 0, bytes((203, 0, 113, 1)),
                        bytes((203, 0, 113, 2))) + inside
@@ -54,7 +54,7 @@ def gtp(packet, flags=0x30, more=b""):
 
 @test
 def link_layers_of_modems_and_firewalls(scene):
-    """… and the tunnels of their networks."""
+    """The tunnels of their networks are read, too."""
     pppoe = struct.pack("!BBHH", 0x11, 0, 7, 0)
     wireless = bytes([0x88, 1, 0, 0]) + bytes(18) + bytes(2) + bytes(2) + bytes.fromhex("aaaa030000000800")
     frames = {
@@ -81,7 +81,7 @@ def link_layers_of_modems_and_firewalls(scene):
 
 @test
 def an_address_like_ours_makes_no_capture_ours(scene):
-    """Two hosts of a lab that have the MAC addresses of our device and proxy: nothing is lost there."""
+    """Two hosts of a lab have the MAC addresses of our device and proxy; none of their datagrams counts as lost."""
     macs = bytes([2, 0, 0, 0, 0, 2]) + bytes([2, 0, 0, 0, 0, 1])
     frames = [(macs if i % 2 == 0 else macs[6:] + macs[:6]) + framed(ETHERNET, packet)[12:]
               for i, packet in enumerate(talk(DEVICE, CLOUD, 20))]
@@ -96,7 +96,7 @@ def an_address_like_ours_makes_no_capture_ours(scene):
 
 @test
 def a_classic_capture_of_ours_has_each_datagram_once(scene):
-    """It holds both sides of the proxy."""
+    """The capture holds both sides of the proxy."""
     proxy = scene.proxy("[capture]\nformat = pcap\n[link default]\nlatency = 1ms\n", upstream=scene.cloud())
     devices = [scene.device(proxy) for _ in range(3)]
     for device in devices:
@@ -228,7 +228,7 @@ def equals_the_live_run(scene):
     proxy.stop()
     live = [packet.comment for packet in arrivals(read_capture(proxy.capture))]
     out = scene.path("simulated.pcapng")
-    simulate(scene, proxy.capture, BUSY, "-w", out)  # the seed is the capture's
+    simulate(scene, proxy.capture, BUSY, "-w", out)  # the seed comes from the capture
     again = [packet.comment for packet in arrivals(read_capture(out))]
     check_equal(len(again), len(live))
     for one, other in zip(live, again):
@@ -244,7 +244,7 @@ def stamps_never_step_back(scene):
     simulate(scene, path, BUSY, "-w", out)
     stamps = [packet.time for packet in read_capture(out)]
     check(len(stamps) > 600, f"{len(stamps)} packets")
-    check(all(a <= b for a, b in zip(stamps, stamps[1:])), "the stamps step back")
+    check(all(a <= b for a, b in zip(stamps, stamps[1:])), "the timestamps step back")
 
 
 KINDS = """
@@ -265,7 +265,7 @@ do = note
 
 @test
 def dtls_1_3_with_connection_ids(scene):
-    """A recorded session of wolfSSL's: after the hellos all records are unified, those both ways with an ID."""
+    """In a recorded session of wolfSSL, all records after the hellos are unified and have an ID, both ways."""
     summary, _ = simulate(scene, TOP / "test/data/dtls13-cid-cert-wolfssl.pcapng", KINDS)
     matched = {name: rule["matched"] for name, rule in summary["rules"].items()}
     check_equal(sum(received(summary)), 20)

@@ -13,7 +13,7 @@ from checks import PATIENCE, Failure, check
 
 
 class HttpOverUnix(http.client.HTTPConnection):
-    """A connection of http.client to a Unix socket."""
+    """An http.client connection to a Unix socket."""
 
     def __init__(self, path):
         super().__init__("localhost", timeout=PATIENCE)
@@ -25,7 +25,7 @@ class HttpOverUnix(http.client.HTTPConnection):
 
 
 def parse_target(target):
-    """(address, port) of a Cloud, a (address, port) pair or a port on 127.0.0.1."""
+    """Returns the (address, port) of a Cloud, an (address, port) pair or a port on 127.0.0.1."""
     if isinstance(target, int):
         return ("127.0.0.1", target)
     return target if isinstance(target, tuple) else (target.host, target.port)
@@ -36,7 +36,7 @@ def address_text(host, port):
 
 
 def free_port(host="127.0.0.1", kinds=(socket.SOCK_DGRAM,), span=1):
-    """For peers that cannot bind port 0. Another process may take it meanwhile: callers try again."""
+    """Returns a free port, for peers that cannot bind port 0. Another process may take it: callers try again."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
         with contextlib.ExitStack() as stack:
@@ -53,7 +53,7 @@ def free_port(host="127.0.0.1", kinds=(socket.SOCK_DGRAM,), span=1):
 
 
 def udp_socket(host):
-    """With receipt of the TOS byte, and buffers wide enough for a test's burst."""
+    """Returns a UDP socket that receives the TOS byte, with a buffer large enough for a test's burst."""
     six = ":" in host
     udp = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
     udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
@@ -65,7 +65,7 @@ def udp_socket(host):
 
 
 def tos_ancillary(udp, tos):
-    """Of sendmsg; the kernel takes an int for both families."""
+    """Returns the ancillary data for sendmsg; the kernel takes an int for both families."""
     if tos is None:
         return []
     if udp.family == socket.AF_INET6:
@@ -74,7 +74,7 @@ def tos_ancillary(udp, tos):
 
 
 def receive(udp):
-    """(bytes, address, TOS)"""
+    """Returns (bytes, address, TOS)."""
     data, ancillary, _, address = udp.recvmsg(65536, 256)
     for level, kind, value in ancillary:
         if (level, kind) in ((socket.IPPROTO_IP, socket.IP_TOS), (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)):
@@ -83,7 +83,7 @@ def receive(udp):
 
 
 class Cloud:
-    """A UDP server in a thread. `answer(data)` gives the datagrams to send back; None: it answers nothing."""
+    """A UDP server in a thread. `answer(data)` returns the datagrams to send back; with None it never answers."""
 
     def __init__(self, host="127.0.0.1", port=0, answer=lambda data: [data]):
         self.answer, self.received, self._news = answer, [], threading.Condition()
@@ -104,7 +104,7 @@ class Cloud:
                 return
             try:
                 data, address, tos = receive(self.udp)
-            except OSError:  # ICMP's word on something that was sent before
+            except OSError:  # an ICMP error about an earlier datagram
                 continue
             now = time.time_ns()
             with self._news:
@@ -120,11 +120,11 @@ class Cloud:
             return [row[0] for row in self.received]
 
     def expect(self, count, patience=PATIENCE):
-        """Waits for so many datagrams in all; gives their bytes in order of arrival."""
+        """Waits for `count` datagrams in all; returns the bytes of each in order of arrival."""
         with self._news:
             self._news.wait_for(lambda: len(self.received) >= count, patience)
             datas = [row[0] for row in self.received]
-        check(len(datas) >= count, f"the cloud got {len(datas)} datagrams of {count}: {datas[:20]!r}")
+        check(len(datas) >= count, f"the cloud got {len(datas)} of {count} datagrams: {datas[:20]!r}")
         return datas
 
     def close(self):
@@ -153,7 +153,7 @@ class Device:
             self.udp.sendmsg([data], tos_ancillary(self.udp, tos))
 
     def receive(self, patience=PATIENCE):
-        """(bytes, TOS)"""
+        """Returns (bytes, TOS)."""
         self.udp.settimeout(patience)
         try:
             data, _, tos = receive(self.udp)
@@ -169,7 +169,7 @@ class Device:
         return self.receive(patience)[0]
 
     def pending(self):
-        """What has arrived by now."""
+        """Returns the datagrams that have arrived by now."""
         datas = []
         self.udp.setblocking(False)
         with contextlib.suppress(OSError):

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Summaries of runs and reports, held against each other."""
+"""Compares the summaries of runs and reports."""
 
-# What only the run can know, or the file only: records written are packets there.
+# Only the run counts ICMP errors; `written` counts records in a run, but packets in a file.
 ASIDE = {"icmp_errors", "written"}
 
 
 def differences(run, told, path=""):
-    """Places where the report says something else than the run did."""
+    """Yields the places where the report differs from the run."""
     if isinstance(run, dict):
         for key, value in run.items():
             if key not in ASIDE:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What `make install-wireshark` puts in place, as tshark sees it: fields, columns, colours, buttons, extcap."""
+"""The files of `make install-wireshark`, as tshark uses them: fields, columns, colours, buttons, extcap."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ def busy_capture(scene):
 
 
 def with_fields(path, display, *fields):
-    """Rows that match, with the fields of the Lua script; nothing may be said about it."""
+    """Returns the rows that match, with the fields of the Lua script; tshark must not complain about it."""
     words = ["tshark", "-X", f"lua_script:{SCRIPT}", "-n", "-r", path, "-Y", display, "-T", "fields", "-E", "occurrence=a"]
     for field in fields:
         words += ["-e", field]
@@ -104,22 +104,22 @@ def the_profile_shows_columns(scene):
 
 @test
 def one_that_cannot_start_ends_the_capture_of_a_reader_that_comes_late(scene):
-    """As Wireshark's does: it opens the fifo without waiting for a writer, then waits for bytes or an end."""
+    """Like Wireshark, the reader opens the fifo without waiting for a writer, then waits for bytes or the end."""
     wrong, fifo = scene.path("wrong.ini", "[proxy]\nlissen = 127.0.0.1:0\n"), scene.path("fifo")
     os.mkfifo(fifo)
     process = subprocess.Popen(["sh", h.TOP / "wireshark/extcap.in", "--capture", "--ini", wrong, "--fifo", fifo],
                                env={**os.environ, "DEADZONE": h.BINARY}, stderr=subprocess.PIPE, text=True)
     try:
-        check(any("lissen" in line for line in process.stderr), "the ini file's errors are told")
+        check(any("lissen" in line for line in process.stderr), "the ini file's errors are printed")
         with contextlib.suppress(subprocess.TimeoutExpired):
             check(process.wait(0.5) is None, "it ends before the reader has come")
         reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         waiting = select.poll()
         waiting.register(reading, select.POLLIN)
-        check(waiting.poll(5000), "the reader waits for ever")
+        check(waiting.poll(5000), "the reader waits forever")
         check_equal(os.read(reading, 100), b"")
         os.close(reading)
-        check(process.wait(5) != 0, "it tells that it failed")
+        check(process.wait(5) != 0, "the exit status shows the failure")
     finally:
         process.kill()
         process.communicate()
@@ -158,7 +158,7 @@ def it_is_an_interface_of_wiresharks(scene):
     check("verdict=send" in shark.text, shark.text)
     wrong = scene.path("wrong.ini", "[proxy]\nlissen = 127.0.0.1:0\n")
     done = h.run(*enter, "tshark", "-i", "deadzone", "-o", f"extcap.deadzone.ini:{wrong}", "-a", "duration:10")
-    check("lissen" in done.stderr and "listen" in done.stderr, f"the ini file's errors are told: {done.stderr}")
+    check("lissen" in done.stderr and "listen" in done.stderr, f"the ini file's errors are printed: {done.stderr}")
 
 
 @test

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Several workers: devices are spread, the same is decided as by one, and what is asked for reaches all of them."""
+"""Several workers: devices are spread, verdicts equal those of one worker, and requests reach all of them."""
 
 import re
 import signal
@@ -10,7 +10,7 @@ from harness import check, check_equal, run_all, test
 from shark import arrivals, events, read_capture
 
 DEVICES, ROUNDS = 24, 20
-LATE_NS = 100_000_000  # packets stand so nearly in order
+LATE_NS = 100_000_000  # packets may be out of order by this much
 KEYS = "workers = 3\n"
 RULES = """
 [link default]
@@ -31,17 +31,17 @@ do = drop
 
 
 def devices(scene, proxy, count=DEVICES):
-    """Each of an address of its own, from which its draws derive, and of several ports: the kernel spreads by both."""
+    """Returns devices, each of its own address, from which its draws derive; the kernel spreads by address and port."""
     return [scene.device(proxy, host=f"127.0.1.{i + 1}") for i in range(count)]
 
 
 def workers_of(packets):
-    """Which worker saw each session: packet ids of worker k of N are k modulo N."""
+    """Returns the worker of each session: packet ids of worker k of N are k modulo N."""
     return {packet.fields["s"]: int(packet.id, 0) % 3 for packet in arrivals(packets)}
 
 
 def decided(scene, keys):
-    """What became of each device's datagrams, by its address."""
+    """Returns the fates of each device's datagrams, by its address, and the summary and packets."""
     cloud = scene.cloud(answer=None)
     proxy = scene.proxy(RULES, upstream=cloud, keys=keys)
     everyone = devices(scene, proxy)
@@ -77,7 +77,7 @@ def the_capture_of_all_is_one(scene):
     check_equal(len(set(ids)), len(ids), "packet ids")
     latest = 0
     for packet in packets:
-        check(packet.time > latest - LATE_NS, f"a packet stands {latest - packet.time} ns late: {packet.comment}")
+        check(packet.time > latest - LATE_NS, f"a packet is {latest - packet.time} ns late: {packet.comment}")
         latest = max(latest, packet.time)
     begun = sorted(int(re.match(r"s=(\d+) ", line)[1]) for line in events(packets) if " session-begins " in line)
     check_equal(begun, list(range(1, DEVICES + 1)), "session numbers")
@@ -140,7 +140,7 @@ def max_queued_counts_all_workers(scene):
             device.send(bytes(100))
     proxy.when_received(10 * DEVICES)
     up = proxy.stop()["totals"]["up"]
-    check(90 <= up["queued"] <= 100, f"{up['queued']} datagrams that take 208 bytes each wait, 20800 bytes may")
+    check(90 <= up["queued"] <= 100, f"{up['queued']} datagrams of 208 bytes wait; the limit is 20800 bytes")
     check_equal(up["dropped"], {"overload": 10 * DEVICES - up["queued"]})
 
 
@@ -172,7 +172,7 @@ def what_each_worker_cannot_know_is_told(scene):
 
 @test
 def a_reload_knows_how_many_workers_there_are(scene):
-    """They stay until the next start, whatever the file says by then."""
+    """Their number stays until the next start, whatever the file says by then."""
     proxy = scene.proxy("[device all]\nfollow_cid = no\n", upstream=scene.cloud(), keys=KEYS)
     before = proxy.ini.read_text()
     proxy.ini.write_text(before.replace("workers = 3", "workers = 1").replace("follow_cid = no", "follow_cid = yes"))

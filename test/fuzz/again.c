@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * again: a fuzzer's corpus tried once, without libFuzzer: `again FOLDER` in TAP. What was mended stays so.
+ * again: runs a fuzzer once on each file of its corpus, without libFuzzer: `again FOLDER` prints TAP. So what
+ * was fixed stays fixed.
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -23,7 +24,7 @@ int main(int argc, char **argv)
 	int count = argc == 2 ? scandir(argv[1], &entries, visible, alphasort) : -1;
 
 	if (count < 1) {
-		fprintf(stderr, "usage: again FOLDER, with one file at least\n");
+		fprintf(stderr, "usage: again FOLDER, with at least one file\n");
 		return 2;
 	}
 	printf("1..%d\n", count);
@@ -40,7 +41,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 		size = fread(whole, 1, MOST, in);
-		data = malloc(size ? size : 1); /* exactly so many: a step past the end is seen */
+		data = malloc(size ? size : 1); /* the exact size: a read past the end is caught */
 		if (!data)
 			return 2;
 		memcpy(data, whole, size);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* core_texts: the configurations and datagrams that fuzz_core puts together. */
+/* core_texts: the configurations and datagrams that fuzz_core combines. */
 #ifndef FUZZ_CORE_TEXTS_H
 #define FUZZ_CORE_TEXTS_H
 
-/* ---- Configurations: together every key of a link, every condition and every action ---- */
+/* ---- Configurations, which together use every key of a link, every condition and every action ---- */
 
 static const char *const texts[] = {
     /* 0: the link, and what a radio does */
@@ -20,7 +20,7 @@ static const char *const texts[] = {
     "= 300B\n"
     "[rule group]\ndo = permute 3 1 2\n"
     "[rule lose]\nprobability = 20%\ndo = drop\n",
-    /* 1: the same names, other shapes */
+    /* 1: the same names with other settings */
     "[device a]\naddress = 192.0.2.0/24\nidentity = two\nlink = traced\n"
     "[link default]\nlatency = 5ms\njitter = 5ms\ndistribution = pareto\norder = free\nup.duplicate = 50%\n"
     "gilbert_elliott = 10% 30% 90% 1%\nreorder = 50%\nreorder_by = 30ms\n"
@@ -37,7 +37,7 @@ static const char *const texts[] = {
     "[rule back]\nnth = 3, 9-11, every 7\ndo = hold 2\n[rule back2]\nnth = every 5\ndo = hold 1 either\ndo = "
     "delay 30ms\n"
     "[rule more]\ndirection = down\nlimit = 20\ndo = inject 00ff17\ndo = delay 1ms-40ms\n",
-    /* 3: pack, in every place where something may wait */
+    /* 3: pack in every place where a datagram may wait */
     "[link default]\nwake_after = 100ms\ndown.wake_delay = next-up\nup.wake_delay = 50ms\nlatency = "
     "1ms\nloss = 5%\n"
     "loss_at = exit\nmtu = 200B\n[link other]\n"
@@ -69,7 +69,7 @@ static const char *const texts[] = {
     "[rule dark]\nscope = all\nat = 1s-3s\ndo = blackout 1s-2s down drop\ndo = blackout 500ms up hold\n"
     "[rule tick]\nsince = dark\nscope = all\nevery = 400ms\nexpect = 1- each\ndo = link default\n"
     "[rule self]\nsince = night\nnth = 2\ndevice = a\ndo = note\n",
-    /* 6: large groups that lose members, under a blackout and across both ways */
+    /* 6: large groups that lose members, during a blackout and across both ways */
     "[link default]\nloss = 30%\nloss_at = exit\nrate = 1Mbit\n"
     "[rule ring]\ndirection = either\ndo = permute 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1\n"
     "[rule some]\nnth = every 3\nlimit = 200\ndo = drop\n[rule pairs]\ndirection = up\ndo = permute 2 1\n"
@@ -94,8 +94,7 @@ static const char *const texts[] = {
 };
 
 static const char *const records[] = {
-    /* ClientHello of epoch 0, its retransmission, another random, ServerHello with a connection ID, Finished
-       … */
+    /* ClientHello of epoch 0, its retransmission, another random, ServerHello with a connection ID, … */
     "16fefd000000000000000000360100002a000000000000002afefd00000000000000000000000000000000000000000000000000"
     "00000"
     "000000000000002c0ac0100",

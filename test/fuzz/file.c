@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define PATH "/fuzz/input"
-#define DESCRIPTOR (1 << 28) /* greater than any of the system */
+#define DESCRIPTOR (1 << 28) /* greater than any real descriptor */
 
 static struct {
 	const uint8_t *bytes;
@@ -59,7 +59,7 @@ off_t __wrap_lseek(int fd, off_t offset, int whence);
 ssize_t __wrap_read(int fd, void *bytes, size_t size);
 ssize_t __wrap_pread(int fd, void *bytes, size_t size, off_t offset);
 
-/* A caller that gives no mode leaves it undefined here, and the system ignores it. */
+/* If the caller passes no mode, it is undefined here, and the system ignores it. */
 int __wrap_open(const char *path, int flags, mode_t mode)
 {
 	if (strcmp(path, PATH) != 0)

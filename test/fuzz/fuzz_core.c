@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_core: any order of the core's calls, on time that steps back a little now and then. After each call
- * the accounts of every session balance; nothing leaves before it is due or out of order; at the end nothing
- * is left.
+ * fuzz_core: makes the core's calls in any order, in time that steps back a little now and then. After each
+ * call the accounts of every session balance; nothing leaves before it is due or out of order; at the end
+ * nothing is left.
  *
- * An input is a byte that chooses a configuration, one that chooses limits, and then operations of a byte and
- * what they take. Configurations are built once and used again; but AddressSanitizer sees one freed when the
- * core has had another, so that reading an old one is seen. `@LONG`, `@SHORT` and `@TABLE` in the texts are
- * files that the fuzzer makes.
+ * An input is three bytes that choose a configuration, limits and an end, and then operations of a byte and
+ * what they take. Configurations are built once and reused; but under AddressSanitizer one is freed when the
+ * core gets another, so that a read of the old one is caught. `@LONG`, `@SHORT` and `@TABLE` in the texts
+ * stand for files that the fuzzer makes.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define PENDING_MAX 64
 #define ENDED_MAX 64
 #define DEVICES 6
-#define STEP_BACK (12 * NS_MS) /* most that a stamp is behind the one before */
+#define STEP_BACK (12 * NS_MS) /* the most that a timestamp is behind the one before */
 
 /* ---- Files that texts name ---- */
 
@@ -41,7 +41,7 @@ static int file_with(const char *text)
 	return file;
 }
 
-/* Puts the paths of the files in; the caller frees it. */
+/* Returns the text with the paths of the files in it; the caller frees it. */
 static char *text_whole(const char *text)
 {
 	static int files[3];
@@ -92,7 +92,7 @@ struct built {
 };
 
 static struct names *names;                /* of all texts */
-static struct built *unused[COUNT(texts)]; /* lists of those that no core has */
+static struct built *unused[COUNT(texts)]; /* lists of configurations that no core has */
 
 static struct built *built_new(unsigned which)
 {
@@ -147,7 +147,7 @@ static struct built *built_take(unsigned byte)
 	return built;
 }
 
-/* The core has another now, and must not read this one. */
+/* Retires a configuration: the core has another now, and must not read this one. */
 static void built_retire(struct built *built)
 {
 	if (POISON_IS_ON)
@@ -156,7 +156,7 @@ static void built_retire(struct built *built)
 		built_keep(built);
 }
 
-/* ---- A core and what was handed out by it ---- */
+/* ---- A core and what it has handed out ---- */
 
 struct fuzz {
 	struct input in;
@@ -246,7 +246,7 @@ static void answer_pending(struct fuzz *f, size_t keep)
 static void sent(struct fuzz *f, struct datagram *datagram, unsigned how)
 {
 	assert(datagram->due >= datagram->arrived);
-	if (how & 0x40) { /* the network has no room now */
+	if (how & 0x40) { /* as if the network had no room now */
 		answer_pending(f, PENDING_MAX - 1);
 		f->pending[f->pending_count++] = datagram;
 	} else {
@@ -356,7 +356,7 @@ static struct address device_of(unsigned who)
 	return device;
 }
 
-/* To the session, or refused where there is none. */
+/* Passes an arrival to its session, or refuses it if there is none. */
 static void judge(struct fuzz *f, struct session *session, struct arrival *arrival)
 {
 	struct verdict verdict;
@@ -382,19 +382,19 @@ static void arrive(struct fuzz *f, unsigned op)
 	uint8_t *exact;
 	enum admission admission;
 
-	if (op & 0x40) /* stamped by the kernel a little before */
+	if (op & 0x40) /* the kernel's timestamp is a little earlier */
 		arrival.at -= (ns_t)take(&f->in) * (STEP_BACK / 256);
 	arrival.size = bytes_make(f, what, cap);
-	exact = malloc(arrival.size); /* exactly so many: a step past the end is seen */
+	exact = malloc(arrival.size); /* the exact size: a read past the end is caught */
 	assert(exact || !arrival.size);
 	if (arrival.size)
 		memcpy(exact, cap, arrival.size);
 	arrival.bytes = exact;
-	outcomes(f, op); /* what left at once stands among them, and this one may have come earlier */
+	outcomes(f, op); /* takes what left at once, as this one may have come earlier */
 	session = core_session(f->core, listener, &entrances[listener], &device, &arrival, &admission);
 	check(f);
 	if (admission == ADMISSION_OPENED)
-		outcomes(f, op); /* opening one lets time come, and its stamp may be behind the last */
+		outcomes(f, op); /* opening advances the time, and the timestamp may be behind the last */
 	judge(f, session, &arrival);
 	free(exact);
 	if (op & 0x80)
@@ -452,7 +452,7 @@ static void operate(struct fuzz *f)
 
 /* ---- The end ---- */
 
-/* Datagrams that may still be there: those asleep until their device sends, and those kept for replays. */
+/* Counts the datagrams that may be left: asleep until their device sends, or kept for replays. */
 static size_t left_in(const struct session *session, uint64_t *waiting, uint64_t *bytes)
 {
 	size_t count = 0;
@@ -511,7 +511,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	core_each_failures(f.core, failures, COUNT(failures));
 	if (end & 1) {
 		drain(&f);
-	} else { /* in the middle of it all */
+	} else { /* with datagrams still in the core */
 		answer_pending(&f, 0);
 		while (f.ended_count)
 			core_session_release(f.core, f.ended[--f.ended_count]);

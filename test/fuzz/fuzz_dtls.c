@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_dtls: datagrams from strangers, one after the other in one session: whatever they hold, a peek stays
- * inside them, ends, and says the same as walking their records does.
+ * fuzz_dtls: parses untrusted datagrams, one after the other in one session. Whatever they hold, a peek stays
+ * inside them, ends, and agrees with a walk over their records.
  *
- * An input is a row of datagrams: a byte (bit 0 the way, bits 1-7 the high part of the size), a byte of size,
- * bytes.
+ * An input is a sequence of datagrams: a byte (bit 0 is the way, bits 1-7 the high byte of the size), the low
+ * byte of the size, and the bytes.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -25,7 +25,7 @@ static void record_check(const struct dtls_record *record, const uint8_t *bytes,
 	assert(record->number == DTLS_NUMBER_HIDDEN || record->number < UINT64_C(1) << 48);
 }
 
-/* Every record takes at least a byte, so that a walk ends. */
+/* Checks and counts the records. Each takes at least a byte, so that the walk ends. */
 static size_t walk(const struct dtls_session *session, enum way way, const uint8_t *bytes, size_t size,
     struct dtls_record *first)
 {
@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= 2;
 		if (take > size)
 			take = size;
-		bytes = malloc(take); /* exactly so many: a step past the end is seen */
+		bytes = malloc(take); /* the exact size: a read past the end is caught */
 		assert(bytes || !take);
 		if (take)
 			memcpy(bytes, data, take);

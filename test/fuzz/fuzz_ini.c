@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_ini: ini text and settings from strangers: each gives complaints or a configuration that runs.
+ * fuzz_ini: reads untrusted ini text and settings, which give complaints or a configuration that runs.
  *
- * An input is the text of a file; what follows a zero byte are `--set` words, a zero byte between them.
+ * An input is the text of a file; behind a zero byte follow `--set` words, separated by zero bytes.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -56,7 +56,7 @@ static void answer(struct core *core)
 	}
 }
 
-/* No time passes: a rule may come every nanosecond. */
+/* No time passes, as a rule may fire every nanosecond. */
 static void run(const struct config *config, const struct names *names)
 {
 	struct core_limits limits = {
@@ -83,7 +83,7 @@ static void run(const struct config *config, const struct names *names)
 	core_free(core);
 }
 
-/* Behind the text, up to the input's end. */
+/* Reads the `--set` words behind the text, up to the input's end. */
 static void sets_read(struct ini *ini, const char *text, const char *end)
 {
 	for (const char *set = text + strlen(text) + 1; set <= end; set += strlen(set) + 1)
@@ -104,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(text, data, size);
 	text[size] = '\0';
 	length = strlen(text);
-	exact = malloc(length); /* no zero behind it: the reader is given its size */
+	exact = malloc(length); /* no zero behind it: the reader gets its size */
 	assert(exact || !length);
 	if (length)
 		memcpy(exact, text, length);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_live: lines that change a run, on a core with a session whose datagrams wait.
+ * fuzz_live: applies lines that change a run to a core with a session whose datagrams wait.
  *
- * An input is the line. Whatever it says: it is done, or refused with words; and the accounts balance after
- * it. A line that was refused changed nothing, so that the next one finds the configuration as it was read.
+ * An input is the line. Any line is either carried out or refused with a message, and the accounts balance
+ * after it. A refused line changes nothing, so that the next one finds the configuration as it was read.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -45,13 +45,13 @@ static void ini_make(void)
 
 /* ---- The configuration ---- */
 
-#define LINES_MAX 1000 /* for one configuration: names that lines bring stay until it is freed */
+#define LINES_MAX 1000 /* for one configuration: names that lines add stay until it is freed */
 
 struct scene {
 	struct complaints *complaints;
 	struct names *names;
 	struct live *live;
-	struct setup *setup; /* NULL: nothing is read */
+	struct setup *setup; /* NULL: nothing has been read */
 	unsigned lines;
 };
 

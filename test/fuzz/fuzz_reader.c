@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_reader: capture files from strangers, and the packets in them, read to the end.
+ * fuzz_reader: reads untrusted capture files, and the packets in them, to the end.
  *
  * An input is the file.
  */
@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void packet_check(const struct saved_packet *packet, size_t file_size)
 {
-	uint8_t *bytes = malloc(packet->size); /* exactly so many: a step past the end is seen */
+	uint8_t *bytes = malloc(packet->size); /* the exact size: a read past the end is caught */
 	struct decoded decoded;
 
 	assert(packet->size <= file_size && packet->size <= packet->original + file_size);
@@ -36,7 +36,7 @@ static void packet_check(const struct saved_packet *packet, size_t file_size)
 	free(bytes);
 }
 
-/* Compressed: the packets may be longer than the file. */
+/* Returns whether the input is compressed: its packets may then be longer than the file. */
 static bool packed(const uint8_t *data, size_t size)
 {
 	return size >= 2 && ((data[0] == 0x1f && data[1] == 0x8b) || (data[0] == 0x28 && data[1] == 0xb5));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_report: captures from strangers, told whole: text, JSON, page and pinned rules.
+ * fuzz_report: reports on untrusted captures in every form: text, JSON, page and pinned rules.
  *
- * An input is the file. Whatever it says, each account balances, and the pinned rules are an ini text without
- * errors.
+ * An input is the file. Whatever it holds, each account balances, and the pinned rules are an ini text
+ * without errors.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	analysis_print(analysis, file_nowhere());
 	analysis_json(analysis, file_nowhere());
-	if (size % 16 == 0) /* it takes long */
+	if (size % 16 == 0) /* not always, as it is slow */
 		assert(analysis_page(analysis, "fuzz", "/dev/null", &error) == 0);
 	check_rules(analysis);
 	analysis_free(analysis);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fail: the Nth allocation finds no memory, and all others do.
+ * fail: makes the Nth allocation fail, and no other.
  *
- * Linked into the program with --wrap, so that it is under the address sanitizer too: allocations of the
- * program itself, and of jansson and libevent, which take their memory from what is set here. $OOM_AT is N,
- * counted from 1; with $OOM_COUNT the count of all is written to that file at the end.
+ * It is linked into the program with --wrap, so that it works under AddressSanitizer too. It counts the
+ * allocations of the program itself, and of jansson and libevent, which are given the program's allocators.
+ * $OOM_AT is N, counted from 1; with $OOM_COUNT the count of all is written to that file at the end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +18,9 @@
 
 static atomic_ulong count;
 static unsigned long fail_at;
-static int counted = -1; /* the file, opened before the sandbox is entered */
+static int counted = -1; /* the file of $OOM_COUNT, opened before the sandbox is entered */
 
-/* Reads its N before anything else runs. */
+/* Counts an allocation, and returns whether it must fail. */
 static int fails(void)
 {
 	if (atomic_fetch_add(&count, 1) + 1 != fail_at)
@@ -29,7 +29,7 @@ static int fails(void)
 	return 1;
 }
 
-static void tell_count(void)
+static void write_count(void)
 {
 	if (counted >= 0)
 		dprintf(counted, "%lu\n", atomic_load(&count));
@@ -100,5 +100,5 @@ __attribute__((constructor)) static void start(void)
 	counted = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
 	fail_at = at ? strtoul(at, NULL, 10) : 0;
 	event_set_mem_functions(__wrap_malloc, __wrap_realloc, free);
-	atexit(tell_count);
+	atexit(write_count);
 }

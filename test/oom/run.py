@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Memory runs out: the Nth allocation of a command fails, for every 7th N (--all: for every N). Prints TAP.
+"""Makes the Nth allocation of a command fail, for every 7th N (--all: for every N). Prints TAP.
 
-Wherever it fails, an offline command says so and ends with 1, or it does what it does otherwise; a run at its start
-says so and ends with 1, and once it relays it refuses as `overload` and goes on. Nothing crashes, leaks (address
-sanitizer), is damaged, or ends with 0 and another output.
+Wherever it fails, an offline command says so and exits with 1, or works as usual; a run at its start says so and
+exits with 1, and once it relays it drops as `overload` and goes on. Nothing crashes, leaks (AddressSanitizer), damages
+a file, or exits with 0 and other output.
 """
 import concurrent.futures
 import json
@@ -43,7 +43,7 @@ def environment(**more):
 
 
 def whole_blocks(path):
-    """A pcapng file ends with a whole block."""
+    """Returns whether a pcapng file ends with a whole block."""
     bytes_, at = path.read_bytes(), 0
     while at < len(bytes_):
         size = struct.unpack_from("<I", bytes_, at + 4)[0] if len(bytes_) - at >= 12 else 0
@@ -54,7 +54,7 @@ def whole_blocks(path):
 
 
 class Offline:
-    """A command that ends by itself. `outputs`: files that it writes."""
+    """A command that ends by itself. `outputs` are the files that it writes."""
 
     def __init__(self, name, *words, outputs=()):
         self.name, self.words, self.outputs = name, words, outputs
@@ -80,14 +80,14 @@ class Offline:
             if SANITIZER.search(said) or done.returncode not in (self.good.returncode, 1):
                 raise Wrong(f"exit status {done.returncode}: {said}")
             if done.returncode == 1 != self.good.returncode and "memory" not in said:
-                raise Wrong(f"it says nothing of memory: {said}")
+                raise Wrong(f"it does not mention memory: {said}")
             if done.returncode == self.good.returncode and (done.stdout, files) != (self.good.stdout, self.files):
-                raise Wrong("it ended as if all were well, with another output")
+                raise Wrong("it exited as if all were well, with other output")
             for path, good in zip(paths, self.files):
                 if not path.exists() or path.read_bytes() == good:
                     continue
                 if path.suffix == ".json":
-                    json.loads(path.read_text())  # it tells of what the capture has lost
+                    json.loads(path.read_text())  # it may count what the capture has lost
                 elif path.suffix != ".pcapng" or not whole_blocks(path):
                     raise Wrong(f"{path.name} is damaged")
             if len(list(folder.iterdir())) > len([path for path in paths if path.exists()]):
@@ -95,7 +95,7 @@ class Offline:
 
 
 class Run:
-    """The start of a run, and datagrams from several devices; they come from one socket each, and go nowhere."""
+    """The start of a run, and datagrams from several devices, each with a socket of its own."""
 
     def __init__(self):
         self.name = "run"
@@ -108,7 +108,7 @@ class Run:
             [BINARY, "run", "-q", "-c", INI, "-w", folder / "capture.pcapng", "--json", summary, "--set",
              "[proxy] listen = 127.0.0.1:0", "--set", f"[proxy] upstream = 127.0.0.1:{cloud.getsockname()[1]}"],
             env=environment(**more), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        said = b""
+        said, went_on = b"", True
         bound = threading.Timer(BOUND, process.kill)  # also if it never says that it is ready
         bound.start()
         with cloud:
@@ -117,16 +117,20 @@ class Run:
             ready = re.search(rb"ready listen=127\.0\.0\.1:(\d+) ", said)
             if ready:
                 self.send(int(ready[1]), cloud)
+                went_on = process.poll() is None
                 process.send_signal(signal.SIGTERM)
             said += process.stderr.read()
             process.wait(BOUND)
         bound.cancel()
         process.stderr.close()
-        return process.returncode, said.decode(errors="replace"), bool(ready), summary, folder / "capture.pcapng"
+        said = said.decode(errors="replace")
+        if not went_on:
+            raise Wrong(f"it ended while it relayed, with exit status {process.returncode}: {said}")
+        return process.returncode, said, bool(ready), summary, folder / "capture.pcapng"
 
     @staticmethod
     def send(port, cloud):
-        """Some of the cloud's answers, too: to whoever it hears from first."""
+        """Sends the datagrams; the cloud sends some of them back."""
         cloud.setblocking(False)
         devices = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(10)]
         for number in range(DATAGRAMS):
@@ -151,11 +155,11 @@ class Run:
 
     def check(self, at):
         with tempfile.TemporaryDirectory() as name:
-            status, said, ready, summary, capture = self.once(pathlib.Path(name), OOM_AT=str(at))
+            status, said, _, summary, capture = self.once(pathlib.Path(name), OOM_AT=str(at))
             if SANITIZER.search(said) or status not in (0, 1):
                 raise Wrong(f"exit status {status}: {said}")
             if status == 1 and "memory" not in said and "cannot" not in said:
-                raise Wrong(f"it says nothing of memory: {said}")
+                raise Wrong(f"it does not mention memory: {said}")
             if status == 0:
                 total = json.loads(summary.read_text())["totals"]
                 for way in total["up"], total["down"]:
@@ -166,7 +170,7 @@ class Run:
 
 
 def campaigns(folder):
-    """Two files as campaigns leave them."""
+    """Writes two files like the ones that campaigns leave."""
     paths = [folder / "old.json", folder / "new.json"]
     for path, outcome in zip(paths, ("pass", "fail")):
         cases = [{"id": f"m/all/{seed}", "outcome": outcome if seed < 9 else "pass", "measures": {"energy": seed * 1.5}}
@@ -196,8 +200,8 @@ def scenarios(annotated):
     ]
 
 
-def first_wrong(scenario, pool):
-    """The first few failures of a scenario, as words."""
+def first_failures(scenario, pool):
+    """Returns how many allocations of a scenario were tried, and its first few failures."""
     try:
         count = scenario.prepare()
     except Wrong as wrong:
@@ -220,11 +224,13 @@ def main():
         subprocess.run([BINARY, "simulate", "-q", "-c", INI, "-r", CAPTURE, "-w", annotated], env=environment(),
                        check=True)
         wanted = [s for s in scenarios(annotated) if not sys.argv[-1].startswith("=") or s.name == sys.argv[-1][1:]]
+        if not wanted:
+            sys.exit(f"there is no scenario `{sys.argv[-1][1:]}`")
         print(f"1..{len(wanted)}", flush=True)
         failed = False
         for number, scenario in enumerate(wanted, 1):
             began = time.monotonic()
-            tried, wrong = first_wrong(scenario, pool)
+            tried, wrong = first_failures(scenario, pool)
             failed |= bool(wrong)
             print(f"{'not ok' if wrong else 'ok'} {number} - {scenario.name}, {tried} allocations "
                   f"({time.monotonic() - began:.1f} s)", flush=True)

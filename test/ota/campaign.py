@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """The story as a campaign: two sizes and four devices over the network of scenarios/story.ini, with its seed and three
-others, in twenty-fold time. Ends with the page and, if the story does not come out of it, with exit status 1.
+others, at twenty times the speed. Prints the page's path, and exits with 1 if the outcomes are not those of the story.
 
     python3 test/ota/campaign.py [--scale N]
 
-As a command of the campaign it is also its prepare (`cloud`) and its test (`device`).
+The campaign also runs this script as its prepare (`cloud`) and its test (`device`).
 """
 import argparse
 import json
@@ -17,7 +17,7 @@ import sys
 import lab
 
 FOLDER = lab.TOP / "build" / "story-campaign"
-# By the label of the axis `device`: words for the device, words for the cloud.
+# By the label of the axis `device`: options of the device, options of the cloud.
 DEVICES = {"plain": ("", ""), "keepalive": ("--tries 2 --keepalive 30", "--again 100"), "cid": ("--cid", ""),
            "new-protocol": ("--protocol v3", "--protocol v3")}
 SIZES = {"9k": 9216, "45k": 46080}
@@ -47,7 +47,7 @@ def environment(name):
 
 
 def cloud(scale):
-    """prepare: the emulated cloud goes on in the background; the campaign ends it with the case."""
+    """prepare: starts the emulated cloud in the background; the campaign ends it with the case."""
     folder = pathlib.Path(environment("DIR"))
     words = [lab.BUILD / "ota-cloud", "--time-scale", scale, *DEVICES[environment("AXIS_DEVICE")][1].split(),
              lab.image(SIZES[environment("AXIS_SIZE")])]
@@ -60,7 +60,7 @@ def cloud(scale):
 
 
 def device(scale):
-    """test: the emulated device; its exit status is that of the case."""
+    """test: runs the emulated device; its exit status is that of the case."""
     words = [lab.BUILD / "ota-device", "--time-scale", scale, *DEVICES[environment("AXIS_DEVICE")][0].split(), "--sha256",
              os.environ["SHA256"], environment("HOST"), environment("PORT")]
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
@@ -87,11 +87,12 @@ def main():
     status = subprocess.run(words, check=False).returncode
     cases = json.loads((FOLDER / "results/campaign.json").read_text())["cases"]
     outcomes = {case["id"]: case["outcome"] for case in cases}
-    told = {f"m/{size}+{name}/28": "fail" if (size, name) == ("45k", "plain") else "pass" for size in SIZES for name in DEVICES}
-    wrong = {unit: outcomes.get(unit) for unit, want in told.items() if outcomes.get(unit) != want}
+    expected = {f"m/{size}+{name}/28": "fail" if (size, name) == ("45k", "plain") else "pass"
+                for size in SIZES for name in DEVICES}
+    wrong = {unit: outcomes.get(unit) for unit, want in expected.items() if outcomes.get(unit) != want}
     print(f"the page: {FOLDER / 'results/report.html'}")
     if wrong or status:
-        print(f"not as the story tells: exit status {status}, {wrong}")
+        print(f"not as in the story: exit status {status}, {wrong}")
     sys.exit(1 if wrong or status else 0)
 
 

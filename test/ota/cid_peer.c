@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cid-peer: both ends of a DTLS 1.2 session with connection IDs (RFC 9146), by Mbed TLS.
+ * cid-peer: both ends of a DTLS 1.2 session with connection IDs (RFC 9146), using Mbed TLS.
  *
- * `cid-peer server` binds two ports of loopback, prints "ports A B", and echoes what it receives. The session
- * begins at A. The server goes on with it at B, for records that carry its connection ID, as the nodes of a
- * cluster do that share the state of sessions.
+ * `cid-peer server` binds two loopback ports, prints "ports A B", and echoes what it receives. The session
+ * begins on A. The server continues it on B for records that carry its connection ID, like the nodes of a
+ * cluster that share session state.
  *
  * `cid-peer client PORT` sends each line of standard input, and prints what comes back.
  */
@@ -28,8 +28,8 @@ static const unsigned char key[] = "0123456789abcdef", identity[] = "lab";
 static const int suites[] = {MBEDTLS_TLS_PSK_WITH_AES_128_CCM_8, 0};
 
 struct wire {
-	int sockets[2]; /* the client has one, and -1 */
-	int latest;     /* which of them was heard last: answers leave from there */
+	int sockets[2]; /* the client has only the first; the other is -1 */
+	int latest;     /* index of the one that received last: answers leave from it */
 };
 
 static void give_up(const char *what, int result)

@@ -7,7 +7,7 @@
 
 #define NS_PER_S 1000000000u
 #define NS_PER_MS 1000000u
-#define LONGEST_WAIT_NS (NS_PER_S / 5) /* a signal that comes just before the wait is seen so late */
+#define LONGEST_WAIT_NS (NS_PER_S / 5) /* a signal just before the wait is noticed this late */
 
 static uint64_t now_ns(void)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ota-cloud: an emulated device cloud on a free port of 127.0.0.1, for any number of devices, until SIGINT or
- * SIGTERM. Its first line says the port and the image's SHA-256. Exit status 0 if a device took the image
- * whole, 1 if not: the last line says which step died. See cloud.h.
+ * SIGTERM. Its first line has the port and the image's SHA-256. The exit status is 0 if a device took the
+ * whole image, else 1, and the last line says which step died. See cloud.h.
  */
 #include "cloud.h"
 
@@ -18,8 +18,8 @@
 
 #include "trace.h"
 
-#define GREETING_MS 90000 /* an address that has not come as far as HELLO is forgotten */
-#define CATCH_UP_MS 1000  /* one that is later than this is not made up for */
+#define GREETING_MS 90000 /* an address that sends no HELLO within this is forgotten */
+#define CATCH_UP_MS 1000  /* a chunk that is later than this is not made up for */
 
 static volatile sig_atomic_t stopped; /* set by a signal */
 
@@ -98,7 +98,7 @@ static struct session *session_new(struct cloud *cloud, const struct sockaddr_in
 	return session;
 }
 
-/* HELLO: from now on the device is this session, and no other. */
+/* Takes a HELLO: this session becomes the device's only one. */
 static void greet(struct session *session, const struct coap_message *message)
 {
 	struct coap_message ack = coap_ack(message, COAP_EMPTY);
@@ -131,7 +131,7 @@ static void take_address(struct session *session, const struct sockaddr_in *addr
 	cloud->moves++;
 }
 
-/* The device comes back to its session; it is offered the update anew. */
+/* Takes a device back into its session, and offers it the update again. */
 static void resume(struct session *session)
 {
 	struct cloud *cloud = session->cloud;
@@ -251,8 +251,7 @@ static uint64_t due(const struct cloud *cloud)
 
 /* ---- Datagrams ---- */
 
-/* What a cloud says to a device whose session it does not know: a record cut off, which 0.6.4 stumbles over.
- */
+/* Answers a device whose session is unknown with a truncated record, which ends the session in 0.6.4. */
 static void kill_session(const struct cloud *cloud, const struct sockaddr_in *address)
 {
 	static const uint8_t killer[] = {22, 0xFE, 0xFD, 0, 1, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0};
@@ -261,8 +260,7 @@ static void kill_session(const struct cloud *cloud, const struct sockaddr_in *ad
 	    cloud->fd, killer, sizeof(killer), 0, (const struct sockaddr *)address, sizeof(*address));
 }
 
-/* The session a datagram belongs to: by its address, by the connection ID or the id of a move, or a new one.
- */
+/* Returns a datagram's session, by its address, connection ID or the id of a move, or a new one, or NULL. */
 static struct session *session_for(struct cloud *cloud, const struct sockaddr_in *from, const uint8_t *bytes,
     const struct link_origin *origin)
 {
@@ -306,7 +304,7 @@ static void take_datagram(struct cloud *cloud)
 		return;
 	link_receive(session->link, datagram, size);
 	while ((got = link_read(session->link, plain, sizeof(plain))) > 0) {
-		take_address(session, &from); /* it is authentic (RFC 9146 section 6) */
+		take_address(session, &from); /* the record is authentic (RFC 9146 section 6) */
 		if (origin.resumed)
 			resume(session);
 		take_message(session, plain, got);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cloud: what an emulated cloud consists of. It keeps one session for each address and port that it hears
- * from, as Particle's does (test/ota/README.md 3.4): a record from an unknown one is ignored in silence,
- * unless it begins a handshake or is a session move; a moved session goes to its new address only once a
- * record from there was authentic.
+ * cloud: the state of an emulated cloud. It keeps one session for each address and port that it receives
+ * from, like Particle's (test/ota/README.md 3.4): a record from an unknown one is silently ignored unless it
+ * begins a handshake or is a session move; a session moves to its new address only after an authentic record
+ * from there.
  *
- * One image is offered to every device that connects, some time after its HELLO or its move, until it has it.
+ * One image is offered to each device that connects, some time after its HELLO or its move, until the device
+ * has it.
  */
 #ifndef OTA_CLOUD_H
 #define OTA_CLOUD_H
@@ -24,8 +25,8 @@
 
 enum protocol { PROTOCOL_OLD, PROTOCOL_V3 };
 
-/* Old: idle, offered, flight, ending (UpdateDone sent), waiting (for ChunkMissed). v3: idle, offered, flight,
- * ending. */
+/* The old protocol uses idle, offered, flight, ending (UpdateDone sent), waiting (for ChunkMissed); v3 uses
+ * idle, offered, flight, ending. */
 enum serve { SERVE_IDLE, SERVE_OFFERED, SERVE_FLIGHT, SERVE_ENDING, SERVE_WAITING, SERVE_DONE, SERVE_DIED };
 
 struct cloud;
@@ -40,9 +41,9 @@ struct session {
 	struct exchanges exchanges;
 	enum serve serve;
 	uint64_t due_ms;               /* the next step of serving */
-	bool wanted[CLOUD_CHUNKS_MAX]; /* old: to be sent. v3: not acknowledged; by index in the image */
+	bool wanted[CLOUD_CHUNKS_MAX]; /* by index in the image. old: to be sent; v3: not acknowledged */
 	size_t wanted_count;
-	bool asked; /* old: for missing chunks */
+	bool asked; /* old: the device asked for missing chunks */
 	/* v3 */
 	size_t base, acknowledged, window;  /* chunks */
 	uint64_t sent_ms[CLOUD_CHUNKS_MAX]; /* 0: not yet */
@@ -59,7 +60,7 @@ struct cloud {
 	uint64_t pace_ms;  /* between two chunks */
 	uint64_t begin_ms; /* from the first HELLO to the offer */
 	uint64_t again_ms; /* from a later one */
-	bool persistent;   /* old: UpdateDone again after every flight of recovery */
+	bool persistent;   /* old: sends UpdateDone again after every recovery flight */
 	uint64_t seed;
 	struct session sessions[CLOUD_SESSIONS_MAX];
 	unsigned begun, moves, ignored, chunks, missed_requests;
@@ -67,12 +68,12 @@ struct cloud {
 	const char *died; /* the step of the last update that died */
 };
 
-/* When the next chunk is due: paced from when this one was, so that lateness does not add up. */
+/* Returns when the next chunk is due, counted from when this one was, so that lateness does not add up. */
 uint64_t serve_next(const struct session *session);
 void serve_die(struct session *session, const char *step);
 void serve_done(struct session *session);
 
-/* The offer; a message; an acknowledgement and a given-up message of ours; time (due_ms has come). */
+/* Make the offer, take a message, take an acknowledgement of ours, and act when due_ms has come. */
 void serve_old_begin(struct session *session);
 void serve_old_message(struct session *session, const struct coap_message *message);
 void serve_old_acknowledged(struct session *session, const char *what, const struct coap_message *message);

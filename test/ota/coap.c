@@ -26,7 +26,7 @@ void coap_add_number(
 	coap_add(message, number, room, size);
 }
 
-/* The nibble for a delta or length, and what follows it. */
+/* Returns the nibble for a delta or length, and appends the bytes that extend it. */
 static unsigned put_nibble(size_t value, uint8_t *bytes, size_t *at)
 {
 	if (value < ONE_BYTE_FROM)

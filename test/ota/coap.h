@@ -3,9 +3,9 @@
  * coap: messages of RFC 7252, as far as Particle's two OTA protocols need them (test/ota/README.md 1.1 and
  * 2).
  *
- * A message is filled in (coap_add for options, in rising order of number) and encoded, or decoded from
+ * A message is filled in (coap_add for options, in ascending order) and encoded, or decoded from
  * bytes; its options and payload point into memory that the caller keeps. Traffic never ends the process:
- * what is no message gives -1.
+ * coap_decode returns -1 for malformed bytes.
  */
 #ifndef OTA_COAP_H
 #define OTA_COAP_H
@@ -15,7 +15,7 @@
 
 enum coap_type { COAP_CON, COAP_NON, COAP_ACK, COAP_RST };
 
-/* class and detail as they stand in the byte */
+/* class and detail as encoded in the byte */
 enum coap_code {
 	COAP_EMPTY = 0x00,
 	COAP_GET = 0x01,
@@ -59,25 +59,24 @@ struct coap_message {
 };
 
 void coap_add(struct coap_message *message, enum coap_option_number number, const void *value, size_t size);
-/* A number in as few bytes as it takes (0 takes none), put into room that the caller keeps. */
+/* Adds a number in as few bytes as possible (none for 0), stored in `room`, which the caller keeps. */
 void coap_add_number(
     struct coap_message *message, enum coap_option_number number, uint32_t value, uint8_t room[4]);
 
-/* Gives the number of bytes; they must fit COAP_SIZE_MAX. */
+/* Returns the number of bytes, which must fit into COAP_SIZE_MAX. */
 size_t coap_encode(const struct coap_message *message, uint8_t bytes[COAP_SIZE_MAX]);
 int coap_decode(struct coap_message *message, const uint8_t *bytes, size_t size);
 
-/* The nth option (0 is the first) of a number, or NULL. */
+/* Returns the nth option (0 is the first) with this number, or NULL. */
 const struct coap_option *coap_option_find(
     const struct coap_message *message, enum coap_option_number number, size_t nth);
 uint32_t coap_number(const struct coap_option *option);
-/* The letter of a one-letter path, else 0. */
+/* Returns the letter of a one-letter path, else 0. */
 char coap_path(const struct coap_message *message);
 
-/* An answer of this type and code to a message: its id. With COAP_ACK and a request's token where `like` has
- * one. */
+/* Returns an ACK with this code and the id of `like`, and with its token unless the code is COAP_EMPTY. */
 struct coap_message coap_ack(const struct coap_message *like, enum coap_code code);
-/* A request on a one-letter path; path points to one letter that lives as long as the message. */
+/* Returns a request for a one-letter path; `path` must live as long as the message. */
 struct coap_message coap_request(enum coap_type type, enum coap_code code, const char *path);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ota-device: an emulated Particle device. It connects through whatever stands at HOST PORT, says HELLO,
- * keeps the connection alive and takes one firmware update. Exit status 0 if the image arrived whole and was
- * applied, 1 if not: the last line says which step died. See device.h for the states.
+ * ota-device: an emulated Particle device. It connects through the proxy at HOST PORT, says HELLO, keeps the
+ * connection alive and takes one firmware update. The exit status is 0 if the image arrived whole and was
+ * applied, else 1, and the last line says which step died. See device.h for the states.
  */
 #include "device.h"
 
@@ -16,10 +16,10 @@
 
 #include "trace.h"
 
-#define KEEPALIVE_MS (23 * 60 * 1000) /* what the provider's table says */
+#define KEEPALIVE_MS (23 * 60 * 1000) /* the interval in the provider's table */
 #define RECONNECT_MS 1000
-#define LINGER_MS 8000     /* answers repeated messages so long after the image was applied */
-#define FAREWELL_MS 150000 /* a dead update's reconnection takes no longer */
+#define LINGER_MS 8000     /* how long it still answers repeated messages once it has applied the image */
+#define FAREWELL_MS 150000 /* no reconnection after a dead update takes longer */
 #define HELLO_SIZE 22
 #define PLATFORM_ELECTRON 10
 
@@ -29,13 +29,12 @@ static void send_datagram(void *owner, const uint8_t *bytes, size_t size)
 {
 	const struct device *device = owner;
 
-	/* An error is news about an earlier datagram; lost is lost. */
+	/* An error may be about an earlier datagram, so try once more; after a second one this is lost. */
 	if (send(device->fd, bytes, size, 0) < 0)
 		(void)send(device->fd, bytes, size, 0);
 }
 
-/* A socket filters what does not come from the cloud's very address and port, as the device's own code does.
- */
+/* The connected socket drops what comes from another address or port, like the real device's code. */
 static void open_socket(struct device *device)
 {
 	if (device->fd >= 0)
@@ -70,7 +69,7 @@ static void connect_anew(struct device *device)
 	link_tick(device->link);
 }
 
-/* No handshake: the next record goes on where the last one was, from wherever the device is now. */
+/* Resumes without a handshake: the next record continues the session, from the device's present address. */
 static void resume(struct device *device)
 {
 	struct coap_message ping = {.code = COAP_EMPTY};
@@ -223,7 +222,7 @@ static void take_datagram(struct device *device)
 	if (size <= 0)
 		return;
 	link_receive(link, datagram, (size_t)size);
-	/* A message may replace the link: then the rest of this datagram is nobody's. */
+	/* A message may replace the link; the rest of this datagram is then dropped. */
 	while (device->link == link && (got = link_read(link, plain, sizeof(plain))) > 0)
 		take_message(device, plain, got);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * device: what an emulated device consists of, and what its two ways to receive an update share.
+ * device: the state of an emulated device, and what its two update protocols share.
  *
  *   connecting ── handshake ──> greeting ── HELLO or ping acknowledged ──> connected ── applied ──> leaving
  *       ^                          ^
  *       |                          +── watchdog, v3 time-out: resume
  *       +── CoAP gave up, session lost: full handshake
  *
- * An update that dies names the step (device->died). With tries left the device is ready for another one once
- * it is connected again; without, it reconnects still, as the real one does, and then leaves.
+ * When an update dies, device->died names the step. With tries left the device is ready for another one once
+ * it is connected again; without, it still reconnects, like the real one, and then leaves.
  */
 #ifndef OTA_DEVICE_H
 #define OTA_DEVICE_H
@@ -27,8 +27,8 @@ enum phase { PHASE_CONNECTING, PHASE_GREETING, PHASE_CONNECTED, PHASE_LEAVING, P
 enum update { UPDATE_NONE, UPDATE_FLIGHT, UPDATE_RECOVERY, UPDATE_FINISHING };
 enum reconnect { RECONNECT_FULL, RECONNECT_RESUME };
 
-/* SYNC_064: while an acknowledgement is awaited all else is read and thrown away. SYNC_MENDED: 2.0.0 and
- * later. */
+/* SYNC_064: while the device waits for an acknowledgement, it reads all else and throws it away. SYNC_MENDED:
+ * the behaviour of 2.0.0 and later. */
 enum sync { SYNC_064, SYNC_MENDED };
 
 struct device_counts {
@@ -41,10 +41,10 @@ struct device {
 	enum sync sync;
 	enum link_cid cid;
 	uint64_t keepalive_ms, patience_ms;
-	bool forgets_keepalive; /* every further connection sets the provider's interval again
+	bool forgets_keepalive; /* every reconnection restores the provider's interval
 	                           (test/ota/README.md 4, bug 1) */
 	unsigned tries;         /* updates that may still be begun */
-	const char *sha256;     /* in hex, what the image must have; NULL: not known */
+	const char *sha256;     /* in hex, of the expected image; NULL: not known */
 	uint8_t id[LINK_ID_SIZE];
 	struct sockaddr_in cloud;
 
@@ -58,13 +58,13 @@ struct device {
 	bool waiting;                    /* synchronously, for the acknowledgement of waiting_id */
 	uint16_t waiting_id;
 	const char *died;    /* the step, or NULL */
-	uint64_t decided_ms; /* when it was applied or died */
+	uint64_t decided_ms; /* when the update was applied or died */
 	struct device_counts counts;
 
 	enum update update;
 	struct image image;
-	uint64_t saved_ms; /* when a chunk came last */
-	uint64_t asked_ms; /* old: when chunks were asked for */
+	uint64_t saved_ms; /* when the last chunk came */
+	uint64_t asked_ms; /* old: when it last asked for chunks */
 	/* v3 */
 	uint8_t sum[IMAGE_SHA256_SIZE]; /* of the file that `image` is a part of */
 	size_t base;                    /* chunks held when this transfer began */
@@ -72,14 +72,14 @@ struct device {
 	uint64_t acknowledge_ms;
 };
 
-/* Confirmable and, in the manner of 0.6.4, synchronous. */
+/* Sends a confirmable message; with SYNC_064 the device then waits for its acknowledgement. */
 void device_confirm(struct device *device, struct coap_message *message, const char *what);
 void device_acknowledge(struct device *device, const struct coap_message *message, enum coap_code code);
 void device_die(struct device *device, const char *step, enum reconnect how);
-/* The image is whole: checks its sum, applies it. */
+/* Checks the sum of the complete image and applies it. */
 void device_apply(struct device *device);
 
-/* What each protocol does with a message, an acknowledged or given-up one of its own, and time. */
+/* What each protocol does with a message, with an acknowledged or given-up one of its own, and over time. */
 void receive_old_message(struct device *device, const struct coap_message *message);
 void receive_old_given_up(struct device *device, const char *what);
 void receive_old_tick(struct device *device);

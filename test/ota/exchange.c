@@ -8,9 +8,9 @@
 
 #define ACK_TIMEOUT_MS 4000
 #define SENDS_MAX 4
-#define SPAN_MS 45000 /* MAX_TRANSMIT_SPAN: so long answers are remembered */
+#define SPAN_MS 45000 /* MAX_TRANSMIT_SPAN: how long answers are remembered */
 #define RANDOM_STEPS 256
-#define RANDOM_DIVISOR 512 /* 0..255 / 512 comes on top of 1 */
+#define RANDOM_DIVISOR 512 /* the factor is 1 plus 0..255 / 512 */
 
 void exchanges_init(struct exchanges *exchanges, const struct clock *clock, uint64_t seed)
 {
@@ -61,7 +61,7 @@ void exchange_send(struct exchanges *exchanges, struct coap_message *message)
 	link_send(exchanges->link, bytes, size);
 }
 
-/* One more time, and how long to wait for the answer. */
+/* Sends it once more, and sets how long to wait for the answer. */
 static void transmit(struct exchanges *exchanges, struct exchange *exchange)
 {
 	uint64_t base = (uint64_t)ACK_TIMEOUT_MS << exchange->sent;

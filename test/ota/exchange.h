@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * exchange: CoAP's reliability as coap_channel.cpp of Device OS has it (test/ota/README.md 1.3).
+ * exchange: CoAP's reliability like that of coap_channel.cpp in Device OS (test/ota/README.md 1.3).
  *
- * A confirmable message is sent at most four times. The Nth wait is 4 s, 8 s, 16 s, 32 s, each stretched by a
- * random factor of 1 to 1.5 that is drawn anew; after the last one it is given up, 60 to 90 s after it began.
- * Confirmable messages of the peer are remembered for 45 s with what was answered, so that a repeated one
- * gets the same answer and is not processed again.
+ * A confirmable message is sent at most four times. The waits are 4 s, 8 s, 16 s and 32 s, each stretched by
+ * a newly drawn random factor of 1 to 1.5; after the last one the message is given up, 60 to 90 s after it
+ * was first sent. The peer's confirmable messages are remembered for 45 s with their answers, so that a
+ * repeated one gets the same answer and is not processed again.
  */
 #ifndef OTA_EXCHANGE_H
 #define OTA_EXCHANGE_H
@@ -35,7 +35,7 @@ struct answered {
 
 struct exchanges {
 	const struct clock *clock;
-	struct link *link; /* set by the owner, changed when it is replaced */
+	struct link *link; /* set by the owner, and again when it is replaced */
 	struct exchange open[EXCHANGE_OPEN_MAX];
 	struct answered answered[EXCHANGE_ANSWERED_MAX];
 	size_t answered_next;
@@ -47,22 +47,22 @@ struct exchanges {
 void exchanges_init(struct exchanges *exchanges, const struct clock *clock, uint64_t seed);
 void exchanges_clear(struct exchanges *exchanges); /* forgets all that is open and answered */
 
-/* Sends a message that needs no answer. A NON gets an id; what it is an answer to is remembered. */
+/* Sends a message that needs no answer. A NON gets an id; an ACK is remembered. */
 void exchange_send(struct exchanges *exchanges, struct coap_message *message);
-/* Sends a confirmable one and keeps it until it is acknowledged; `what` names it and must last. Gives its id.
- */
+/* Sends a confirmable one and keeps it until acknowledged; `what` names it and must outlive it. Returns its
+ * id, or 0. */
 uint16_t exchange_confirm(struct exchanges *exchanges, struct coap_message *message, const char *what);
 
-/* An ACK or RST with this id came: what it belongs to, or NULL. */
+/* Closes what an ACK or RST with this id belongs to; returns its name, or NULL. */
 const char *exchange_close(struct exchanges *exchanges, uint16_t id);
 bool exchange_is_open(const struct exchanges *exchanges, const char *what);
 void exchange_cancel(struct exchanges *exchanges, const char *what);
 
-/* A confirmable message with this id came: answers it again and gives true if it was answered before. */
+/* If a confirmable message with this id was answered before, answers it again and returns true. */
 bool exchange_repeat(struct exchanges *exchanges, uint16_t id);
 
 uint64_t exchange_due(const struct exchanges *exchanges);
-/* Sends again what is due; gives what was given up, or NULL. Call until it gives NULL. */
+/* Retransmits what is due; returns the name of one that it gives up, or NULL. Call until it returns NULL. */
 const char *exchange_tick(struct exchanges *exchanges);
 
 #endif

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""lab: one emulated cloud, one deadzone, one emulated device, and what came of them.
+"""lab: runs one emulated cloud, one deadzone and one emulated device, and collects the outcome.
 
-The ini files in scenarios/ are written in real times. For a run N times faster than life they are rewritten: times
-are divided by N, rates multiplied, and both programs get --time-scale N; sizes, shares and counts stay. deadzone's own
-defaults are not scaled (`hold`, reorder_wait: 1 s), so the scenarios do without them.
+The ini files in scenarios/ have real times. For a run N times faster than real time they are rewritten: times are
+divided by N, rates multiplied, and both programs get --time-scale N; sizes, shares and counts stay. deadzone's own
+defaults are not scaled (`hold`, reorder_wait: 1 s), so the scenarios do not use them.
 
-Their head comments say what is run and what must come of it:
+Their head comments say what is run and what must hold:
 
     ; run NAME: size=BYTES [device="WORDS"] [cloud="WORDS"] [zone="WORDS"]
     ; want: exit=0 KEY=N KEY=N-M KEY=N- trace="TEXT" trace.no="TEXT" ...
 
-exit is the device's status, cloud the cloud's; KEY a figure of the device's last line, cloud.KEY of the cloud's;
-fired.RULE, zone.KEY (sessions, handshakes, rebinds, or a reason of dropping) what deadzone counted; trace a line of
-the device's log.
+exit is the device's exit status, cloud the cloud's; KEY is a figure of the device's last line, cloud.KEY one of the
+cloud's; fired.RULE and zone.KEY (sessions, handshakes, rebinds, or a reason for drops) are deadzone's counts; trace is
+text in the device's log, and trace.no text that is not.
 """
 import json
 import os
@@ -31,11 +31,11 @@ SCENARIOS = TOP / "test" / "ota" / "scenarios"
 SCALE = 20
 MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1000, "m": 60000, "h": 3600000}
 READY_SECONDS = 10
-SETTLE_SECONDS = 0.3  # for what is on its way when the device has left
+SETTLE_SECONDS = 0.3  # for datagrams still on their way when the device has left
 
 
 def scaled(text, scale):
-    """The same network, `scale` times faster."""
+    """Returns the ini text of the same network, `scale` times faster."""
     def faster(match):
         number, unit = float(match[1]), match[2]
         if unit in MILLISECONDS:
@@ -52,7 +52,7 @@ def scaled(text, scale):
 
 
 class Case:
-    """One run of a scenario: what stands in its head comment."""
+    """One run of a scenario, as described by its head comment."""
 
     def __init__(self, scenario, name, words):
         self.scenario, self.wants = scenario, []
@@ -79,7 +79,7 @@ def all_cases():
 
 
 def figures(log):
-    """The last line's KEY=VALUE words."""
+    """Returns the last line's KEY=VALUE words."""
     last = log.splitlines()[-1] if log.strip() else ""
     return dict(word.split("=", 1) for word in shlex.split(last) if "=" in word)
 
@@ -94,7 +94,7 @@ def image(size):
 
 
 class Outcome:
-    """What is left of a run: exit statuses, logs, figures, the capture's path."""
+    """The results of a run: exit statuses, logs, figures, the capture's path."""
 
     def __init__(self, folder):
         self.folder, self.capture = folder, folder / "run.pcapng"
@@ -123,7 +123,7 @@ class Outcome:
         return sum(self.zone["totals"][way]["dropped"].get(key, 0) for way in ("up", "down"))
 
     def failures(self, wants):
-        """Lines about what is not as wanted."""
+        """Returns a line for each want that is not met."""
         lines = [] if self.zone_exit == 0 else [f"deadzone's exit status is {self.zone_exit}"]
         for key, want in wants:
             if key.startswith("trace"):

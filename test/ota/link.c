@@ -35,7 +35,7 @@ struct link {
 	uint8_t peer[64];
 	size_t peer_size;
 	uint8_t incoming[LINK_DATAGRAM_MAX];
-	size_t incoming_size;          /* 0 once the library took it */
+	size_t incoming_size;          /* 0 once the library has taken it */
 	uint64_t halfway_ms, timer_ms; /* the handshake's; CLOCK_NEVER: cancelled */
 	enum link_state state;
 	uint8_t cid[LINK_CID_SIZE]; /* cloud: given to the device */
@@ -184,7 +184,7 @@ static void set_timer_hook(void *pointer, uint32_t halfway_ms, uint32_t final_ms
 	link->timer_ms = final_ms ? now + final_ms : CLOCK_NEVER;
 }
 
-/* -1 cancelled, 0 neither has passed, 1 half the time has, 2 all of it */
+/* Returns -1 if cancelled, 1 if only the halfway time has passed, 2 if both have, else 0. */
 static int get_timer_hook(void *pointer)
 {
 	struct link *link = pointer;
@@ -212,7 +212,7 @@ static void lose_by_code(struct link *link, int code)
 	lose(link, code == MBEDTLS_ERR_SSL_TIMEOUT ? "handshake timed out" : text);
 }
 
-/* The device's own has no length: what it is sent carries none. */
+/* The device's own connection ID is empty, so that records sent to it carry none. */
 static int enable_cid(struct link *link)
 {
 	const struct link_settings *settings = &link->setup->settings;
@@ -282,7 +282,7 @@ uint64_t link_due(const struct link *link)
 	return link->state == LINK_HANDSHAKING ? link->timer_ms : CLOCK_NEVER;
 }
 
-/* What 0.6.4 did with records that are none: gives whether the datagram goes no further. */
+/* Treats malformed records like 0.6.4. Returns whether the datagram goes no further. */
 static bool refuse(struct link *link, const uint8_t *bytes, size_t size)
 {
 	if (size <= 1)
@@ -317,8 +317,7 @@ size_t link_read(struct link *link, uint8_t *bytes, size_t room)
 {
 	int got;
 
-	/* A flight timer that has just run out is served first, and the datagram is left for the next turn.
-	 */
+	/* A flight timer that has just expired is served first; the datagram is left for the next turn. */
 	do {
 		if (link->state == LINK_HANDSHAKING)
 			shake(link);

@@ -5,18 +5,18 @@
  *
  *   handshaking ── both Finished ──> open ── alert, truncated record (0.6.4), handshake time-out ──> lost
  *
- * Suite ECDHE-ECDSA-AES128-CCM8 only, P-256, with certificates made at start in place of Particle's raw
- * public keys; the common name carries the device's id. One record a datagram, as the Mbed TLS of Device OS
- * 0.6.4 sent them.
+ * The only suite is ECDHE-ECDSA-AES128-CCM8 on P-256, with certificates made at start in place of Particle's
+ * raw public keys; the common name carries the device's id. Each datagram has one record, like those of the
+ * Mbed TLS in Device OS 0.6.4.
  *
- * Connection IDs (test/ota/README.md 3.5): a device that offers one of no length is given one of 8 bytes,
- * which then stands in every record that it sends (type 25); the cloud's records have none.
+ * Connection IDs (test/ota/README.md 3.5): a device that offers an empty one is given one of 8 bytes, which
+ * every record that it sends then carries (type 25); the cloud's records have none.
  *
  * A resumed session marks its application records until the first record comes in: with type 254 and the
- * device's id behind them (test/ota/README.md 3.4), or with type 253 where there is a connection ID (3.5).
- * The cloud takes the mark off with link_look before link_receive.
+ * device's id behind them (test/ota/README.md 3.4), or with type 253 if there is a connection ID (3.5). The
+ * cloud removes the mark with link_look before link_receive.
  *
- * Order of calls: link_receive, then link_read until it gives 0. link_tick when link_due has come.
+ * Call link_receive, then link_read until it returns 0; call link_tick when link_due has come.
  */
 #ifndef OTA_LINK_H
 #define OTA_LINK_H
@@ -38,12 +38,10 @@
 enum link_side { LINK_DEVICE, LINK_CLOUD };
 enum link_state { LINK_HANDSHAKING, LINK_OPEN, LINK_LOST };
 
-/* How a device takes malformed records (test/ota/README.md 3.2): as 0.6.4 did, or as its present library
- * does.
- */
+/* How a device treats malformed records (test/ota/README.md 3.2): like 0.6.4, or like its present library. */
 enum link_manners { LINK_MANNERS_064, LINK_MANNERS_LIBRARY };
 
-/* Whether a device offers connection IDs; a cloud always takes the offer. */
+/* Whether a device offers connection IDs; a cloud always accepts the offer. */
 enum link_cid { LINK_CID_NONE, LINK_CID_OFFERED };
 
 /* What all links of a program share: keys, certificate, handshake timers. */
@@ -63,8 +61,7 @@ void link_setup_free(struct link_setup *setup);
 struct link;
 typedef void link_send_datagram(void *owner, const uint8_t *bytes, size_t size);
 
-/* `peer` (any bytes that tell one address from another) binds the cookie of the cloud's HelloVerifyRequest.
- */
+/* The cookie of the cloud's HelloVerifyRequest is bound to `peer`, any bytes that identify an address. */
 struct link *link_new(
     struct link_setup *setup, link_send_datagram *send, void *owner, const void *peer, size_t peer_size);
 void link_free(struct link *link);
@@ -79,20 +76,20 @@ int link_send(struct link *link, const uint8_t *bytes, size_t size); /* 0 or -1 
 enum link_state link_state(const struct link *link);
 const char *link_why(const struct link *link); /* why it is lost */
 
-/* The device resumes from wherever it is now: its records are marked until one comes in. */
+/* Resumes the device's session at its present address: its records are marked until one comes in. */
 void link_resume(struct link *link);
 
-/* What a datagram tells a cloud of its sender; NULL where it does not. Places within the datagram. */
+/* What a datagram says about its sender: pointers into the datagram, NULL if it does not say. */
 struct link_origin {
 	const uint8_t *id;  /* of a moved session's device */
 	const uint8_t *cid; /* LINK_CID_SIZE bytes */
 	bool resumed;
 };
-/* Takes a resumed session's mark off. */
+/* Removes a resumed session's mark, and returns what the datagram says about its sender. */
 struct link_origin link_look(uint8_t *bytes, size_t *size);
-/* The cloud gave the device this connection ID. */
+/* Returns whether the cloud gave the device this connection ID. */
 bool link_has_cid(const struct link *link, const uint8_t *cid);
-/* The id in the peer's certificate: 0 or -1. */
+/* Copies the id in the peer's certificate. Returns 0 or -1. */
 int link_peer_id(const struct link *link, uint8_t id[LINK_ID_SIZE]);
 
 #endif

@@ -5,8 +5,8 @@
  *   none ── UpdateBegin ──> flight ── UpdateDone, chunks missing ──> recovery ── last chunk ──> applied
  *                             +────── UpdateDone, all there ──────────────────────────────────────^
  *
- * In the flight the device sends nothing. In recovery it asks for what is missing, again after 3 s without a
- * chunk (SYNC_064). The watchdog resets it 90 s after the last saved chunk, whatever else goes on.
+ * During the flight the device sends nothing. In recovery it asks for the missing chunks, and again after 3 s
+ * without one (SYNC_064). The watchdog resets it 90 s after the last saved chunk, whatever else happens.
  */
 #include "device.h"
 

@@ -5,10 +5,10 @@
  *   none ── UpdateStart ──> flight ── UpdateFinish, all there ──> finishing ── its ACK ──> applied
  *
  * Chunks are acknowledged cumulatively with a bitmap of later ones: after every second chunk or 200 ms, at
- * once on a duplicate, a gap, a gap closed and the last one. 300 s without a chunk end the transfer; the next
- * one goes on where this one held everything, if the file has the same SHA-256.
+ * once on a duplicate, a gap, a closed gap and the last chunk. 300 s without a chunk end the transfer; the
+ * next one continues at the first gap if the file has the same SHA-256.
  *
- * Two things that the sources leave open: bit 0 of the bitmap stands for the chunk after the cumulative ones
+ * The sources leave two things open; here, bit 0 of the bitmap stands for the chunk after the cumulative ones
  * (always missing), and after a resume chunks are numbered from the offset on.
  */
 #include "device.h"
@@ -24,13 +24,13 @@
 #define TRANSFER_TIMEOUT_MS 300000
 #define BITMAP_SIZE 32
 
-/* Chunks that came in order, of this transfer. */
+/* Returns how many chunks of this transfer came in order. */
 static size_t in_order(const struct device *device)
 {
 	return image_missing(&device->image, device->base) - device->base;
 }
 
-/* What is held beyond the first gap goes: a later transfer begins at the gap. */
+/* Discards the chunks beyond the first gap, at which a later transfer begins. */
 static void keep_in_order(struct image *image)
 {
 	for (size_t i = image_missing(image, 0); i < image->count; i++) {

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Runs every scenario in scenarios/ through build/deadzone with the emulated device and cloud, in scaled time and
-several at once, and prints TAP. Needs `make` and `make -f test/ota/Makefile`. What is left of each run lies in
-build/ota/NAME/. The sizes of all datagrams of one run are compared with Particle's.
+several at once, and prints TAP. Needs `make` and `make -f test/ota/Makefile`. The files of each run stay in
+build/ota/NAME/. In one run the sizes of all datagrams are compared with Particle's.
 
     python3 test/ota/run.py [--scale N] [NAME ...]     only the runs whose name contains one of NAME
 """
@@ -41,7 +41,7 @@ def tshark(capture, fields, display):
 
 
 def check_sizes(capture):
-    """Lines about what is not as test/ota/README.md 1.2 has it; the suite first."""
+    """Returns a line for each deviation from test/ota/README.md 1.2, the suite first."""
     arrived = 'frame.comment contains "verdict="'
     suites = tshark(capture, ["dtls.handshake.ciphersuite"], f"{arrived} and dtls.handshake.type == 2")
     if not suites or any(one[0].lower() not in (SUITE, str(int(SUITE, 16))) for one in suites):
@@ -56,7 +56,7 @@ def check_sizes(capture):
 
 
 def check_move(capture):
-    """Lines about what is not as test/ota/README.md 3.4 has it: the first record of a resumed session, with the device's id."""
+    """Returns a line for each deviation from test/ota/README.md 3.4 in the first record of a resumed session."""
     moved = [bytes.fromhex(row[0].replace(":", "")) for row in
              tshark(capture, ["udp.payload"], 'frame.comment contains "verdict=send" and frame.comment contains '
                                               '"dtls=session_move"')]
@@ -70,7 +70,7 @@ def check_move(capture):
 
 
 def check_new_chunks(capture):
-    """Chunks of 512 bytes of the new protocol: 552 bytes, from index 256 on 553 (test/ota/README.md 2)."""
+    """Chunks of 512 bytes must take 552 bytes in the new protocol, and 553 from index 256 on (test/ota/README.md 2)."""
     rows = tshark(capture, ["udp.length"], 'frame.comment contains "verdict=" and dtls.record.content_type == 23 and '
                                            'frame.interface_name == "cloud" and udp.length > 500')
     sizes = {int(row[0]) - 8 for row in rows}
@@ -78,7 +78,7 @@ def check_new_chunks(capture):
 
 
 def check_cid_sizes(capture):
-    """With a connection ID (test/ota/README.md 3.5) all small messages are of one size, and HELLO of another."""
+    """With a connection ID (test/ota/README.md 3.5) all small messages must have one size, and HELLO another."""
     rows = tshark(capture, ["udp.length"], 'frame.comment contains "verdict=" and frame.comment contains "dtls=cid/" '
                                            'and frame.interface_name == "device"')
     sizes = [int(row[0]) - 8 for row in rows]
@@ -94,7 +94,7 @@ def run(case, scale):
         failures = outcome.failures(case.wants)
         if case.name in CHECKS:
             failures += CHECKS[case.name](outcome.capture)
-    except Exception:  # of whatever kind: the other scenarios go on
+    except Exception:  # of any kind: the other scenarios go on
         return None, traceback.format_exc().splitlines()
     return outcome, failures
 
@@ -111,11 +111,11 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         for number, (case, (outcome, failures)) in enumerate(
                 zip(cases, pool.map(lambda one: run(one, words.scale), cases)), 1):
-            told = ""
+            summary = ""
             if outcome:
-                told = f" ({outcome.device.get('result')} {outcome.device.get('step')}, " \
-                       f"{outcome.device.get('seconds')} s in {outcome.seconds:.1f} s)"
-            print(f"{'not ' if failures else ''}ok {number} - ota {case.name}{told}", flush=True)
+                summary = f" ({outcome.device.get('result')} {outcome.device.get('step')}, " \
+                          f"{outcome.device.get('seconds')} s in {outcome.seconds:.1f} s)"
+            print(f"{'not ' if failures else ''}ok {number} - ota {case.name}{summary}", flush=True)
             bad += bool(failures)
             for line in failures:
                 print(f"# {line}", flush=True)

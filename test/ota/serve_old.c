@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * serve_old: the cloud's side of chunked OTA (test/ota/README.md 1.1), after the open server's Flasher.js.
+ * serve_old: the cloud's side of chunked OTA (test/ota/README.md 1.1), like the open server's Flasher.js.
  *
  *   idle ── UpdateBegin ──> offered ── UpdateReady ──> flight ── UpdateDone ──> ending ── ACK 2.04 ──> done
  *                                                        ^                        | ACK 4.00
@@ -57,7 +57,7 @@ static void send_chunk(struct session *session, size_t index)
 	exchange_send(&session->exchanges, &chunk);
 }
 
-/* The lowest wanted chunk, or the end of the flight. */
+/* Sends the lowest wanted chunk, or ends the flight. */
 static void fly(struct session *session)
 {
 	struct cloud *cloud = session->cloud;

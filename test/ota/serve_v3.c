@@ -5,9 +5,10 @@
  *   idle ── UpdateStart ──> offered ── 2.01 with window and offset ──> flight ── all acknowledged ──>
  *   ending (UpdateFinish sent) ── 2.04 response ──> done
  *
- * How the real cloud repeats chunks is not public. Here: a gap below an acknowledged chunk is filled at once,
- * and again after RETRY_MS; without any progress the lowest chunk goes out again after RETRY_MS, doubling up
- * to the longest; after PATIENCE_MS without an answer the transfer rests until the device comes back.
+ * How the real cloud retransmits chunks is not public. Here, a gap below an acknowledged chunk is filled once
+ * RETRY_MS have passed since that chunk was last sent; without any progress the lowest chunk goes out again
+ * after RETRY_MS, doubling up to RETRY_LONGEST_MS; after PATIENCE_MS without progress the transfer stops
+ * until the device comes back.
  */
 #include "cloud.h"
 
@@ -19,7 +20,7 @@
 #define RETRY_LONGEST_MS 20000
 #define PATIENCE_MS 310000
 #define READY_MS 90000
-#define IDLE_MS 50 /* nothing to send: look again after that */
+#define IDLE_MS 50 /* with nothing to send, look again after this */
 
 void serve_v3_begin(struct session *session)
 {
@@ -85,8 +86,8 @@ static void send_chunk(struct session *session, size_t index)
 	exchange_send(&session->exchanges, &chunk);
 }
 
-/* The chunk to send now: a gap whose time has come, else the next new one, else the lowest after a silence.
- */
+/* Returns the chunk to send: a gap that is due, else the next new one, else the lowest after a silence, else
+ * the count. */
 static size_t choose(struct session *session, uint64_t now)
 {
 	size_t count = session->cloud->image.count, highest = 0,

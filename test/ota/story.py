@@ -1,15 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The story: why a 45 KB update dies where one of 9 KB passes.
+"""The story: why a 45 KB update dies on a network on which one of 9 KB passes.
 
-Thirteen runs: {9 KB, 45 KB} on a clean network, in the country with a NAT that rebinds, there again with each of three
-cures (a keepAlive that comes back after reconnecting, connection IDs, the new protocol), which share one ini file and
-one seed, and with a NAT that does no more than forget. Prints a table and what the capture shows
-where the 45 KB die; the captures stay in build/story/. Exit status 1 if the story does not go as told.
+It takes thirteen runs: {9 KB, 45 KB} on a clean network, on a rural one with a NAT that rebinds, there again with each
+of three cures (a keepAlive that is restored after reconnecting, connection IDs, the new protocol), all with one ini
+file and one seed, and with a NAT that only forgets its mappings. Prints a table and what the capture of the failed
+45 KB run shows; the captures stay in build/story/. The exit status is 1 if a run does not end as expected.
 
     python3 test/ota/story.py [--scale N] [--full-speed]
 
-Times are the device's, whatever the speed. --full-speed runs the two cases of the middle pair once more in real time
+Times are the device's at any speed. --full-speed runs both sizes with the NAT that rebinds once more in real time
 (about three minutes).
 """
 import argparse
@@ -76,7 +76,7 @@ def table(outcomes, cases):
 
 
 def explain(outcome, scale):
-    """What the capture shows where it dies."""
+    """Prints what the capture shows about why the update dies."""
     lines = []
     all_packets = packets(outcome.capture, scale)
     arrived = [one for one in all_packets if one.has("verdict=") and one.session == 1]
@@ -88,7 +88,7 @@ def explain(outcome, scale):
         if one.way == "up" and one.size == 34:
             lines.append((one.seconds, "the device answers UpdateDone: chunks are missing (34 bytes, 4.00)"))
         if one.way == "down" and one.has("reason=nat-expired"):
-            lines.append((one.seconds, f"the cloud says UpdateDone again, to the old port: {fate(one)}"))
+            lines.append((one.seconds, f"the cloud sends UpdateDone again, to the old port: {fate(one)}"))
     asks = [one for one in arrived if one.way == "up" and one.size in CHUNK_MISSED and one.has("application_data")
             and chunks and one.seconds > chunks[-1].seconds]
     for number, one in enumerate(asks, 1):
@@ -114,7 +114,7 @@ def run(case, scale, folder):
     return case.name, outcome, outcome.failures(case.wants)
 
 
-def tell(results):
+def print_failures(results):
     good = True
     for name, _, failures in results:
         for line in failures:
@@ -136,14 +136,14 @@ def main():
         table(outcomes, cases)
         print(f"\nWhere the 45 KB die ({outcomes[FAILING].capture.relative_to(lab.TOP)}):")
         explain(outcomes[FAILING], words.scale)
-        good = tell(results)
+        good = print_failures(results)
         if words.full_speed:
             print("\nAt full speed:")
             middle = ROWS[2:4]
             results = list(pool.map(lambda row: run(cases[row[0]], 1, STORY / f"{row[0]}.full-speed"), middle))
             for name, outcome, _ in results:
                 print(f"  {name}: {outcome.device['result']} after {outcome.device['seconds']} s")
-            good = tell(results) and good
+            good = print_failures(results) and good
     return 0 if good else 1
 
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * trace: log lines in the manner of Device OS, `0000021234 [comm.ota] WARN: text`, on standard output. The
- * stamp is the clock's, in milliseconds.
+ * trace: log lines in the format of Device OS, `0000021234 [comm.ota] WARN: text`, on standard output. The
+ * timestamp is the clock's, in milliseconds.
  */
 #ifndef OTA_TRACE_H
 #define OTA_TRACE_H

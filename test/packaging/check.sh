@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The Debian package: lintian, two builds of the same bytes, and in fresh roots of Debian 12 and 13: installing, the main job
-# as a user who is not root (debian/tests), and removing, which leaves captures and configuration alone. Prints TAP.
+# Checks the Debian package: lintian, that two builds give the same bytes, and in fresh roots of Debian 12 and 13:
+# installing, the main job as a user who is not root (debian/tests), and removing, which leaves captures and configuration
+# alone. Prints TAP.
 # usage: check.sh BUILD VERSION          needs root, for the roots, and a network, for Debian's packages
 set -u
 build=$1 version=$2
@@ -17,7 +18,7 @@ symbols=$build/deb/deadzone-dbgsym_${version}_$arch.deb
 echo 1..12
 check "lintian finds nothing" "$(lintian --allow-root -I --pedantic --fail-on none "$build/deb/deadzone_${version}_$arch.changes" 2>&1)"
 
-again() { # builds at another path, another time and with other settings of the user
+again() { # builds again at another path and time, and with other user settings
 	rm -rf "$work/elsewhere" && mkdir -p "$work/elsewhere/deadzone-$version"
 	git ls-files -z | xargs -0 cp --parents -t "$work/elsewhere/deadzone-$version"
 	(umask 002 && cd "$work/elsewhere/deadzone-$version" && TZ=Asia/Tokyo LC_ALL=C.UTF-8 HOME=/nowhere \
@@ -29,7 +30,7 @@ again() { # builds at another path, another time and with other settings of the 
 check "two builds give the same bytes" "$(again)"
 rm -rf "$work/elsewhere"
 
-files_of() { # all that is there, but what packages and caches own
+files_of() { # lists all files except what packages and caches own
 	(cd "$root" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./var/cache -o -path ./var/lib/apt -o -path ./var/lib/dpkg \
 		-o -path ./var/log -o -path ./tmp -o -path ./src \) -prune -o -print | sort)
 }

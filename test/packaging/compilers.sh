@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Builds without a warning with gcc and clang on Debian 12 and 13, in fresh roots. Prints TAP.
+# Checks that gcc and clang on Debian 12 and 13 build without a warning, in fresh roots. Prints TAP.
 # usage: compilers.sh BUILD          needs root, and a network for Debian's packages
 set -u
 build=$1
@@ -18,7 +18,7 @@ for suite in bookworm trixie; do
 			apt-get -qq install -y --no-install-recommends gcc clang make libc6-dev
 			cd /src && apt-get -qq build-dep -y --no-install-recommends ./')"
 	for compiler in gcc clang; do
-		check "$suite: $compiler finds nothing" "$(quiet inside "cd /src && make CC=$compiler BUILD=build/$compiler STRICT=1 all
+		check "$suite: $compiler gives no warning" "$(quiet inside "cd /src && make CC=$compiler BUILD=build/$compiler STRICT=1 all
 			build/$compiler/deadzone --version
 			build/$compiler/deadzone report test/data/dtls12-cid-mbedtls.pcapng >/dev/null")"
 	done

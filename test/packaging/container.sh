@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The Containerfile: built on a base that debootstrap makes, and run. Prints TAP.
+# Builds the Containerfile on a base that debootstrap makes, and runs it. Prints TAP.
 # usage: container.sh BUILD         needs root and a network
 set -u
 build=$1
@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(pwd)/$build/packaging
 . "$here/../tap.sh"
 mkdir -p "$work/lab" "$work/captures"
-# Without an engine's daemon, an overlay file system or namespaces of its own: it works inside other containers too.
+# It needs no daemon, no overlay file system and no namespaces of its own, so that it works inside other containers too.
 engine="buildah --root $work/containers --runroot $work/containers-run --storage-driver vfs"
 tool() {
 	$engine "$@"
@@ -82,7 +82,7 @@ echo 1..4
 check "a base from debootstrap" "$(base)"
 check "the image is built" "$(build_image)"
 container=$(tool from deadzone)
-# Other engines let -v take the place of a volume of the image's; `buildah run` does not.
+# In other engines -v replaces a volume of the image; in `buildah run` it does not.
 tool config --volume /etc/deadzone- --volume /captures- "$container"
 check "it is not root, and starts deadzone" "$(
 	[ "$(tool inspect --type image --format '{{.OCIv1.Config.User}} {{index .OCIv1.Config.Entrypoint 0}}' deadzone)" = "deadzone deadzone" ] || echo no

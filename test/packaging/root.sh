@@ -3,7 +3,7 @@
 
 root=$work/root-$(basename "$0" .sh)
 
-root_of() { # SUITE: a fresh root, from one that is made once
+root_of() { # SUITE: makes a fresh root from one that is made once
 	[ -f "$work/$1.tar" ] || {
 		rm -rf "$work/new"
 		debootstrap --variant=minbase "$1" "$work/new" >"$work/debootstrap.log" 2>&1 || { tail -n 5 "$work/debootstrap.log"; return 1; }
@@ -16,11 +16,11 @@ root_of() { # SUITE: a fresh root, from one that is made once
 	done
 }
 
-inside() { # SCRIPT: with a /proc of its own; what it leaves running ends with it
+inside() { # SCRIPT: runs it in the root with a /proc of its own; what it leaves running ends with it
 	unshare --mount --pid --fork --kill-child sh -c "mount -t proc proc '$root/proc' && mount --rbind /dev '$root/dev' &&
 		exec chroot '$root' env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive sh -euc '$1'" 2>&1
 }
 
-quiet() { # prints what a command says only if it fails
+quiet() { # prints the output of a command only if it fails
 	said=$("$@") || echo "$said" | tail -n 20
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The installed service under a real systemd: boots a root of Debian 12 in systemd-nspawn, with a network of its own. Prints TAP.
+# Tests the installed service under a real systemd: boots a root of Debian 12 in systemd-nspawn, with a network of its own. Prints TAP.
 # usage: service.sh BUILD VERSION          needs root and, for Debian's packages, a network
 set -u
 build=$1 version=$2
@@ -24,11 +24,11 @@ boot() {
 	quiet inside 'apt-get -qq update
 		apt-get -qq install -y --no-install-recommends systemd-sysv dbus python3 adduser iproute2 libnftables1 /root/deadzone.deb'
 	mkdir -p "$root/etc/systemd/system/deadzone@lab.service.d"
-	# So that the test need not wait for half a minute.
+	# Shorter times, so that the test need not wait for half a minute.
 	printf '[Service]\nWatchdogSec=2\nRestartSec=100ms\nTimeoutAbortSec=1\n' >"$root/etc/systemd/system/deadzone@lab.service.d/test.conf"
 }
 
-on() { # WORDS: on the machine
+on() { # WORDS: runs them on the machine
 	nsenter -t "$init" -m -u -i -n -p -r -w "$@" 2>&1
 }
 
@@ -37,7 +37,7 @@ until_true() { # WORDS: tries them for 30 s
 		"$@" >/dev/null 2>&1 && return
 		sleep 0.2
 	done
-	echo "in vain: $*"
+	echo "waited in vain for: $*"
 }
 
 started() {
@@ -57,7 +57,7 @@ main_pid() {
 	on systemctl show -P MainPID deadzone@lab
 }
 
-is_told() { # PATTERN: in the journal
+in_journal() { # PATTERN
 	on journalctl -u deadzone@lab --no-pager -o cat | grep -q "$1"
 }
 
@@ -66,7 +66,7 @@ check "a machine with the package" "$(boot)"
 started
 configure ''
 check "it is started, and then ready" "$(on systemctl start deadzone@lab; on systemctl is-active deadzone@lab | grep -vx active
-	until_true is_told 'ready listen=127.0.0.1:5684')"
+	until_true in_journal 'ready listen=127.0.0.1:5684')"
 check "a device talks through it, and the status line says so" "$(on python3 -c '
 import socket
 cloud = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -87,17 +87,17 @@ check "no root, no capability, no new privileges, system calls filtered" "$(
 		grep -q "$line" "$work/status" || grep "${line%%:*}" "$work/status"
 	done
 	grep '^Uid:.0' "$work/status"; rm -f "$work/status")"
-check "the group steers it and reads its captures; others do neither" "$(
+check "the group can control it and read its captures; others can do neither" "$(
 	on useradd -m -G deadzone member; on useradd -m stranger
 	on su member -c 'deadzone tell --to unix:/run/deadzone/lab/control mark here && deadzone report /var/lib/deadzone/lab/lab.pcapng >/dev/null'
 	on su stranger -c 'deadzone tell --to unix:/run/deadzone/lab/control mark here' | grep -v 'Permission denied'
 	on su stranger -c 'cat /var/lib/deadzone/lab/lab.pcapng' | grep -v 'Permission denied')"
 check "it reads its ini file again" "$(configure '[link default]
-latency = 5ms'; on systemctl reload deadzone@lab; until_true is_told 'reload ok generation=2')"
-check "the watchdog ends one that hangs, and it is started again" "$(before=$(main_pid); on sh -c "kill -STOP $before"
+latency = 5ms'; on systemctl reload deadzone@lab; until_true in_journal 'reload ok generation=2')"
+check "the watchdog ends a process that hangs, and it is restarted" "$(before=$(main_pid); on sh -c "kill -STOP $before"
 	is_another() { now=$(main_pid) && [ "$now" != 0 ] && [ "$now" != "$before" ]; }
-	until_true is_another; until_true is_told 'Watchdog timeout')"
-check "with a wrong ini file it is not started again and again" "$(on systemctl stop deadzone@lab; configure 'nonsense = 1'
+	until_true is_another; until_true in_journal 'Watchdog timeout')"
+check "with a wrong ini file it is not restarted again and again" "$(on systemctl stop deadzone@lab; configure 'nonsense = 1'
 	on systemctl start deadzone@lab >/dev/null
 	on systemctl show -P ExecMainStatus deadzone@lab | grep -vx 2; on systemctl show -P NRestarts deadzone@lab | grep -vx '[01]'
 	on systemctl show -P ActiveState deadzone@lab | grep -vx failed)"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * replay: an ini file and a timed list of datagrams through the core, as a transcript.
+ * replay: passes a timed list of datagrams through the core with an ini file, and prints a transcript.
  *
  *   replay FILE.ini FILE.in
  *
- * A line of the list is a time, a way, and bytes as hex, as 'text' or as a size (`*100`); `device=N` in front
- * of the way picks one of many devices (1 when left out); `x10` behind repeats it, `x10/5ms` every 5 ms. A
- * line `end` with a time says that nothing arrives after it. The transcript has what the capture would say,
- * in order, with times from the start.
+ * A line of the list is a time, a way, and bytes as hex, as 'text' or as a size (`*100`); `device=N` before
+ * the way picks one of many devices (by default 1); `x10` at the end repeats it, `x10/5ms` every 5 ms. A line
+ * with a time and `end` says that nothing arrives after it. The transcript has what the capture would say, in
+ * order, with times from the start.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -143,7 +143,7 @@ static size_t read_bytes(const char *word, uint8_t *bytes)
 	return size;
 }
 
-/* "10ms up 'hello' x10/5ms" */
+/* Handles a line such as "10ms up 'hello' x10/5ms". */
 static void line(struct replay *r, char *text)
 {
 	static uint8_t bytes[65536];

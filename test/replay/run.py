@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Replay scripts: NAME.ini and NAME.in give a transcript that equals NAME.want. Prints TAP.
+"""Runs the replay scripts: NAME.ini and NAME.in must give the transcript NAME.want. Prints TAP.
 
-`run.py --renew NAME…` writes the .want files anew: read the difference before you believe it.
+`run.py --renew NAME…` writes the .want files again: check the difference before you trust it.
 """
 import difflib
 import os

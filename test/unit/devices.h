@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * devices: simulated devices for a search, and how well it finds their thresholds. Shared by test_search (a
- * few devices) and proof_search (a thousand of each kind).
+ * few devices) and proof_campaign (a thousand of each kind).
  */
 #ifndef TEST_UNIT_DEVICES_H
 #define TEST_UNIT_DEVICES_H
@@ -33,7 +33,7 @@ static inline double device_draw(uint64_t *state)
 	return (double)(*state >> 11) / 9007199254740992.0;
 }
 
-/* Searches `count` devices whose thresholds are uniform in the logarithm over 1 s to 300 s. */
+/* Runs a search on each of `count` devices whose thresholds are log-uniform over 1 s to 300 s. */
 static inline struct device_runs devices_search(const struct device_kind *kind, unsigned count, uint64_t seed)
 {
 	struct search_settings settings = {.from = 1, .to = 300, .target = 0.5, .precision = 0.1, .runs = 60};
@@ -59,7 +59,7 @@ static inline struct device_runs devices_search(const struct device_kind *kind, 
 			search_answer(search, figure, passed);
 		}
 		result = search_result(search);
-		/* An end outside the span is infinite. */
+		/* An end of the interval outside the span is infinite. */
 		runs.held += result.state != SEARCH_ABOVE && result.state != SEARCH_BELOW &&
 		             result.low <= threshold && threshold <= result.high;
 		used[i] = result.answered;

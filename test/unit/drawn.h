@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * drawn: configurations and traffic that dice make.
+ * drawn: random configurations and traffic.
  *
  * Everything is static inline, as in unit.h.
  */
@@ -15,7 +15,7 @@
 
 #define DEVICES 4
 #define PACKETS 160
-#define TRAFFIC_MAX (4 * NS_S) /* the last packet comes before */
+#define TRAFFIC_MAX (4 * NS_S) /* every packet arrives before it */
 
 /* ---- Chance ---- */
 
@@ -33,13 +33,13 @@ static inline bool once_in(struct dice *dice, unsigned times)
 	return roll(dice, times) == 0;
 }
 
-/* One of the words, a line of its own. */
+/* Adds one of `words`, chosen at random, as a line of its own. */
 #define pick(text, dice, words) text_add((text), "%s\n", (words)[roll((dice), COUNT(words))])
 
 /* ---- Configurations ---- */
 
-/* FREE: every datagram's fate is known when it comes, whatever became of the others. BOUND: one may wait for
- * or push another of its session. ALL: sessions may meet. */
+/* FREE: every datagram's fate is decided when it arrives, independently of the others. BOUND: a datagram may
+ * wait for others of its session or release them. ALL: sessions may affect one another, too. */
 enum reach { REACH_FREE, REACH_BOUND, REACH_ALL };
 
 static inline void link_loss(struct text *text, struct dice *dice)
@@ -186,7 +186,7 @@ struct packet {
 	uint8_t bytes[160];
 };
 
-/* A record that looks like a part of a handshake, or of what follows, with its bytes. */
+/* Fills in a record that looks like a part of a handshake, or of what follows it. */
 static inline void packet_fill(struct packet *packet, struct dice *dice)
 {
 	static const uint8_t heads[][25] = {

@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* drawn_run: runs drawn traffic through a core with a drawn configuration, and keeps what came of it. */
+/* drawn_run: runs random traffic through a core with a random configuration, and logs what happens to it. */
 #ifndef UNIT_DRAWN_RUN_H
 #define UNIT_DRAWN_RUN_H
 
 #include "rules/core.h"
 #include "test/unit/drawn.h"
+#include "test/unit/accounts.h"
 
 #define SESSIONS_MAX 200
 #define NO_DEVICE 255
 #define END (5 * NS_S) /* nothing arrives after it, in any run */
-#define EXTRA "zz"     /* the rule that is there or not */
+#define EXTRA "zz"     /* name of the rule that only one of two compared runs has */
 
-/* ---- What came of it ---- */
+/* ---- The log of a run ---- */
 
 enum line_kind { LINE_VERDICT, LINE_SENT, LINE_UNSENT, LINE_EVENT };
 
 struct line {
 	enum line_kind kind;
-	unsigned device; /* NO_DEVICE: of none */
+	unsigned device; /* NO_DEVICE: of no device */
 	unsigned way, origin, reason, hold, copy, n, copies, mapping;
 	ns_t at, delay;
-	uint64_t bytes; /* a hash: of the datagram, of what was done to it, of an event's words */
+	uint64_t bytes; /* a hash of the datagram, of what was done to it, or of an event's text */
 	bool extra;     /* an event of the extra rule, or a datagram that this rule dropped */
 };
 
@@ -59,16 +60,16 @@ static void line_print(const char *head, const struct line *line)
 
 /* ---- Running it ---- */
 
-enum ending { END_NONE, END_AWAITED, END_COME };
+enum ending { END_NONE, END_AWAITED, END_REACHED };
 
 struct run {
 	const char *ini;
 	struct given given;
 	struct core *core;
 	struct log *log;
-	const ns_t *shift; /* of each device's packets */
+	const ns_t *shift; /* by how much each device's packets are moved */
 	uint8_t endings[SESSIONS_MAX][WAYS][PACKETS + 1];
-	unsigned copies[SESSIONS_MAX][WAYS]; /* that were handed out */
+	unsigned copies[SESSIONS_MAX][WAYS]; /* handed out by the core */
 };
 
 static const struct entrance entrance = {
@@ -84,15 +85,15 @@ static ns_t shifted(const struct run *run, const struct session *session, ns_t a
 	return session && run->shift ? at - run->shift[device_of(session)] : at;
 }
 
-static void ends(struct run *run, const struct datagram *datagram, uint32_t n)
+static void mark_end(struct run *run, const struct datagram *datagram, uint32_t n)
 {
 	uint8_t *ending = &run->endings[datagram->session->number][datagram->way][n];
 
-	assert_int_equal(*ending, END_AWAITED); /* it was judged to go on, and has not ended before */
-	*ending = END_COME;
+	assert_int_equal(*ending, END_AWAITED); /* its verdict let it go on, and it has not ended before */
+	*ending = END_REACHED;
 }
 
-static void gone(struct run *run, const struct outcome *o, enum line_kind kind)
+static void log_departure(struct run *run, const struct outcome *o, enum line_kind kind)
 {
 	const struct datagram *d = o->datagram;
 
@@ -101,9 +102,9 @@ static void gone(struct run *run, const struct outcome *o, enum line_kind kind)
 		run->copies[d->session->number][d->way]++;
 	else if (d->flags & DATAGRAM_JOINED)
 		for (uint32_t i = 0; i < d->parts->count; i++)
-			ends(run, d, d->parts->all[i].n);
+			mark_end(run, d, d->parts->all[i].n);
 	else
-		ends(run, d, d->n);
+		mark_end(run, d, d->n);
 	log_add(run->log, (struct line){.kind = kind,
 	                      .device = device_of(d->session),
 	                      .way = d->way,
@@ -117,7 +118,7 @@ static void gone(struct run *run, const struct outcome *o, enum line_kind kind)
 	                      .bytes = chance_hash(0, d->bytes, d->size)});
 }
 
-static void event(struct run *run, const struct outcome *o)
+static void log_event(struct run *run, const struct outcome *o)
 {
 	const char *words = o->text;
 
@@ -130,17 +131,7 @@ static void event(struct run *run, const struct outcome *o)
 	                      .extra = strstr(words, "rule:" EXTRA) != NULL});
 }
 
-static void check_accounts(const struct core *core)
-{
-	for (const struct session *s = core_oldest(core); s; s = s->newer)
-		for (int way = 0; way < WAYS; way++) {
-			const struct account a = way_account(&s->ways[way]);
-
-			assert_int_equal(a.received + a.copies, a.sent + account_dropped(&a) + a.queued);
-		}
-}
-
-/* What is due first is handed out first, and nothing before it is due. */
+/* Takes all outcomes, and checks that datagrams come in the order of their due times, and not early. */
 static void outcomes(struct run *run)
 {
 	struct outcome o;
@@ -151,14 +142,14 @@ static void outcomes(struct run *run)
 		case OUTCOME_SEND:
 			assert_true(o.at >= last && o.at >= o.datagram->due);
 			last = o.at;
-			gone(run, &o, LINE_SENT);
+			log_departure(run, &o, LINE_SENT);
 			core_sent(run->core, o.datagram, o.at);
 			break;
 		case OUTCOME_UNSENT:
-			gone(run, &o, LINE_UNSENT);
+			log_departure(run, &o, LINE_UNSENT);
 			core_release(run->core, o.datagram);
 			break;
-		case OUTCOME_EVENT: event(run, &o); break;
+		case OUTCOME_EVENT: log_event(run, &o); break;
 		case OUTCOME_UPSTREAM:
 		case OUTCOME_DARK: break;
 		case OUTCOME_ENDED:
@@ -187,7 +178,7 @@ static bool decided_by(const struct run *run, const struct verdict *verdict)
 	return verdict->by_count && strcmp(names_get(run->given.names, verdict->by[0]), "rule:" EXTRA) == 0;
 }
 
-static uint64_t deeds_hash(const struct verdict *verdict)
+static uint64_t mutations_hash(const struct verdict *verdict)
 {
 	uint64_t hash = verdict->mutation_count;
 
@@ -212,7 +203,7 @@ static void arrive(struct run *run, const struct packet *packet, ns_t at)
 	if (session) {
 		assert_in_range(session->number, 1, SESSIONS_MAX - 1);
 		core_arrive(run->core, session, &arrival, &verdict);
-		run->endings[session->number][packet->way][verdict.n] = verdict.reason ? END_COME
+		run->endings[session->number][packet->way][verdict.n] = verdict.reason ? END_REACHED
 		                                                                       : END_AWAITED;
 	} else {
 		core_refuse(run->core, admission_reason(admission), &arrival, &verdict);
@@ -226,13 +217,13 @@ static void arrive(struct run *run, const struct packet *packet, ns_t at)
 	                      .copies = verdict.copies,
 	                      .at = shifted(run, session, at),
 	                      .delay = verdict.delay,
-	                      .bytes = deeds_hash(&verdict),
+	                      .bytes = mutations_hash(&verdict),
 	                      .extra = verdict.reason && decided_by(run, &verdict)});
 	check_accounts(run->core);
 	advance(run, at);
 }
 
-/* ---- The end of a run: nothing is left but what sleeps until its device sends ---- */
+/* ---- The end of a run: nothing is left but datagrams that wait until their device sends ---- */
 
 static void asleep_check(struct run *run, const struct session *session, enum way way, size_t *left)
 {
@@ -247,9 +238,9 @@ static void asleep_check(struct run *run, const struct session *session, enum wa
 			run->copies[session->number][way]++;
 		else if (d->flags & DATAGRAM_JOINED)
 			for (uint32_t i = 0; i < d->plan->parts->count; i++)
-				ends(run, d, d->plan->parts->all[i].n);
+				mark_end(run, d, d->plan->parts->all[i].n);
 		else
-			ends(run, d, d->n);
+			mark_end(run, d, d->n);
 	}
 	assert_int_equal(w->tally.queued, queued);
 	assert_int_equal(w->tally.copies, run->copies[session->number][way]);
@@ -293,7 +284,7 @@ static struct core_limits limits_wide(void)
 	    .seed = 7, .idle_timeout = NS_HOUR, .max_sessions = 100, .max_queued = UINT64_C(1) << 30};
 }
 
-/* Runs packets, already in order of time, and gives what came of them; the caller frees its lines. */
+/* Runs packets that are in order of time; returns the log, whose lines the caller frees. */
 static struct log run_all(const char *ini, const struct core_limits *limits, const struct packet *packets,
     size_t count, const ns_t *shift)
 {
@@ -304,7 +295,7 @@ static struct log run_all(const char *ini, const struct core_limits *limits, con
 	*run = (struct run){.ini = ini, .log = &log, .shift = shift};
 	given_read(&run->given, ini);
 	if (complaints_count(run->given.complaints, COMPLAINT_ERROR))
-		print_error("%s", run->given.told);
+		print_error("%s", run->given.printed);
 	assert_int_equal(complaints_count(run->given.complaints, COMPLAINT_ERROR), 0);
 	run->core = core_new(run->given.config, run->given.names, limits, 0);
 	for (size_t i = 0; i < count; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pairs: pairs of simulated campaigns for --compare, as campaign.json: 12 cells with 10 seeds, a search, a
- * sweep and a measure.
+ * pairs: pairs of simulated campaigns for --compare, in the form of campaign.json: 12 cells with 10 seeds, a
+ * search, a sweep and a measure.
  */
 #ifndef TEST_UNIT_PAIRS_H
 #define TEST_UNIT_PAIRS_H
@@ -15,7 +15,7 @@
 #define PAIR_SEEDS 10
 #define PAIR_PLACES 14
 
-/* A search of a device with a shallow edge at 30 s, as its quantiles. */
+/* Returns the quantiles of a search on a device with a shallow edge at 30 s. */
 static inline json_t *pair_search(uint64_t *state)
 {
 	struct search_settings settings = {.from = 1, .to = 300, .target = 0.5, .precision = 0.1, .runs = 25};
@@ -58,7 +58,7 @@ static inline json_t *pair_sweep(uint64_t *state, double share)
 	return sweep;
 }
 
-/* A campaign of a device that passes with the share of each cell times `health`. */
+/* Returns a campaign of a device that passes in each cell with the cell's share times `health`. */
 static inline json_t *pair_campaign(uint64_t *state, double health, bool has_search)
 {
 	json_t *campaign = json_object(), *cases = json_array(), *searches = json_array();
@@ -84,7 +84,7 @@ static inline json_t *pair_campaign(uint64_t *state, double health, bool has_sea
 	return campaign;
 }
 
-/* Compares `count` pairs of equal campaigns; returns how many are told worse. */
+/* Compares `count` pairs of equal campaigns; returns how many are reported as worse. */
 static inline unsigned pairs_worse(unsigned count, uint64_t seed)
 {
 	unsigned worse = 0;
@@ -97,8 +97,11 @@ static inline unsigned pairs_worse(unsigned count, uint64_t seed)
 		struct comparison comparison;
 		struct error error;
 
-		if (compare((const json_t *const *)sides, 2, &comparison, &error) == 0)
-			worse += comparison.is_worse;
+		if (compare((const json_t *const *)sides, 2, &comparison, &error)) {
+			fprintf(stderr, "compare: %s\n", error.text);
+			abort();
+		}
+		worse += comparison.is_worse;
 		comparison_free(&comparison);
 		json_decref(sides[0]);
 		json_decref(sides[1]);

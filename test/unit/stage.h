@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * stage: a core on a configuration, in virtual time, and the transcript of what it handed out.
+ * stage: a core with a configuration, in virtual time, and the transcript of what it hands out.
  *
  * Everything is static inline, as in unit.h.
  */
@@ -8,21 +8,22 @@
 #define TEST_UNIT_STAGE_H
 
 #include "test/unit/unit.h"
+#include "test/unit/accounts.h"
 
 #include "base/text.h"
 #include "rules/core.h"
 
-#define LUCKS 64
+#define DRAWS 64
 
-/* A core on a configuration, and the transcript of what it handed out. */
+/* A core with a configuration, and the transcript of what it handed out. */
 struct stage {
 	struct names *names;
 	struct given given;
 	struct core *core;
 	struct core_limits limits;
 	struct text text;
-	ns_t late;   /* how late the network takes what is due */
-	size_t left; /* datagrams kept for replays: still in memory at the end */
+	ns_t late;   /* how long after its due time the network takes a datagram */
+	size_t left; /* datagrams kept for replays, which are still in memory at the end */
 };
 
 static const struct entrance entrances[] = {
@@ -35,7 +36,7 @@ static inline struct address device_at(unsigned host, unsigned port)
 	    .family = FAMILY_IPV4, .port = (uint16_t)port, .ip = {10, 0, 0, (uint8_t)host}};
 }
 
-/* ---- A configuration, also one after another ---- */
+/* ---- Configurations ---- */
 
 static inline void given_open(struct given *given, const char *ini, struct names *names)
 {
@@ -45,13 +46,13 @@ static inline void given_open(struct given *given, const char *ini, struct names
 	given_text(given, ini);
 	given_build(given);
 	if (complaints_count(given->complaints, COMPLAINT_ERROR))
-		print_error("%s", given->told);
+		print_error("%s", given->printed);
 	assert_int_equal(complaints_count(given->complaints, COMPLAINT_ERROR), 0);
 }
 
 static inline void given_close(struct given *given)
 {
-	given->names = names_new(); /* its own; the stage's live on */
+	given->names = names_new(); /* given_free must not free the stage's names */
 	given_free(given);
 }
 
@@ -83,7 +84,7 @@ static inline void stage_reload(struct stage *stage, const char *ini, ns_t now)
 
 	given_open(&next, ini, stage->names);
 	core_reload(stage->core, next.config, &stage->limits, entrances, now);
-	given_close(&stage->given); /* a look at the old one is a use after free */
+	given_close(&stage->given); /* ASan reports any later use of the old one */
 	stage->given = next;
 }
 
@@ -101,16 +102,6 @@ static inline void say_datagram(struct stage *stage, const struct outcome *o, co
 	if (d->flags & DATAGRAM_JOINED)
 		text_add(&stage->text, " parts=%u", d->parts->count);
 	text_add(&stage->text, " %s\n", what);
-}
-
-static inline void check_accounts(const struct core *core)
-{
-	for (const struct session *s = core_oldest(core); s; s = s->newer)
-		for (int way = 0; way < WAYS; way++) {
-			const struct account a = way_account(&s->ways[way]);
-
-			assert_int_equal(a.received + a.copies, a.sent + account_dropped(&a) + a.queued);
-		}
 }
 
 static inline void stage_outcomes(struct stage *stage)
@@ -142,7 +133,7 @@ static inline void stage_outcomes(struct stage *stage)
 	}
 }
 
-/* Step by step, as it would be in real time. */
+/* Advances from one due time to the next, like a real clock would. */
 static inline void stage_advance(struct stage *stage, ns_t now)
 {
 	for (ns_t due = core_due(stage->core); due <= now; due = core_due(stage->core)) {
@@ -153,7 +144,7 @@ static inline void stage_advance(struct stage *stage, ns_t now)
 	stage_outcomes(stage);
 }
 
-/* The transcript since the last look. */
+/* Checks the transcript since the last check, and clears it. */
 static inline void assert_said(struct stage *stage, const char *want)
 {
 	assert_string_equal(stage->text.at, want);
@@ -161,7 +152,7 @@ static inline void assert_said(struct stage *stage, const char *want)
 	text_add(&stage->text, "%s", "");
 }
 
-static inline void unsaid(struct stage *stage)
+static inline void transcript_clear(struct stage *stage)
 {
 	text_clear(&stage->text);
 	text_add(&stage->text, "%s", "");
@@ -197,7 +188,7 @@ static inline struct verdict arrive_at(
 	return verdict;
 }
 
-/* From one device, on time. */
+/* Lets a datagram of one device arrive at `at`, and takes what is due by then. */
 static inline struct verdict arrive(struct stage *stage, unsigned host, enum way way, size_t size, ns_t at)
 {
 	struct verdict verdict;
@@ -208,23 +199,24 @@ static inline struct verdict arrive(struct stage *stage, unsigned host, enum way
 	return verdict;
 }
 
-/* ---- Luck ---- */
+/* ---- Draws ---- */
 
 #define LOSSY "[link default]\nloss = 50%\n"
 
-/* Which of 64 datagrams a session loses: its draws, as bits. */
-static inline uint64_t draw_key(struct stage *stage, struct session *session)
+/* Returns which of 64 datagrams a session loses, as bits; these identify its draws. */
+static inline uint64_t session_draws(struct stage *stage, struct session *session)
 {
 	uint64_t lost = 0;
 
-	for (unsigned i = 0; i < LUCKS; i++)
+	for (unsigned i = 0; i < DRAWS; i++)
 		lost = lost << 1 | (arrive_at(stage, session, WAY_UP, 10, 0).reason == REASON_LOSS);
 	stage_advance(stage, 0);
 	return lost;
 }
 
-/* Of the `nth` session of one address at an entrance, in a core of its own. */
-static inline uint64_t luck_of(const char *ini, unsigned entrance, unsigned host, unsigned port, unsigned nth)
+/* Returns the same for the `nth` session of one address at an entrance, in a core of its own. */
+static inline uint64_t draws_of(
+    const char *ini, unsigned entrance, unsigned host, unsigned port, unsigned nth)
 {
 	struct stage stage = {0};
 	struct session *session = NULL;
@@ -236,7 +228,7 @@ static inline uint64_t luck_of(const char *ini, unsigned entrance, unsigned host
 
 		session = session_at(&stage, entrance, &device, 0);
 	}
-	lost = draw_key(&stage, session);
+	lost = session_draws(&stage, session);
 	stage_close(&stage);
 	return lost;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * across: rules that look beyond one datagram or one session: expect … each, standing acts of scope = all,
+ * across: rules that look beyond one datagram or one session: expect … each, standing actions of scope = all,
  * since.
  */
 #include "test/unit/stage.h"
@@ -30,17 +30,17 @@ static void test_each(void **state)
 	stage_open(&stage, "[device a]\naddress = 10.0.0.0/29\n[rule other]\ndo = note\nexpect = 99-\n"
 	                   "[rule twice]\ndevice = a\nsize = 7\nexpect = 1-2 each\ndo = note\n"
 	                   "[rule again]\nsince = other\nsize = 7\nexpect = 0- each\ndo = note\n");
-	arrive(&stage, 1, WAY_UP, 6, 0); /* never fires, and ends */
+	arrive(&stage, 1, WAY_UP, 6, 0); /* the rule never fires in this session, which ends */
 	stage_advance(&stage, 2 * NS_S);
 	assert_int_equal(core_session_count(stage.core), 0);
 	for (int i = 0; i < 3; i++)
 		arrive(&stage, 2, WAY_UP, 7, 2 * NS_S);
 	arrive(&stage, 3, WAY_UP, 7, 2 * NS_S);
 	arrive(&stage, 4, WAY_UP, 6, 2 * NS_S);
-	arrive(&stage, 9, WAY_UP, 6, 2 * NS_S); /* no [device a]: asked of nothing */
+	arrive(&stage, 9, WAY_UP, 6, 2 * NS_S); /* not of [device a]: nothing is expected of it */
 	assert_failures(&stage, want, COUNT(want));
-	assert_failures(&stage, want, COUNT(want));                             /* asking changes nothing */
-	assert_int_equal(core_each_failures(stage.core, &one, 1), COUNT(want)); /* all, though one fits */
+	assert_failures(&stage, want, COUNT(want)); /* reading them changes nothing */
+	assert_int_equal(core_each_failures(stage.core, &one, 1), COUNT(want)); /* counts all of them */
 	arrive(&stage, 4, WAY_UP, 7, 2 * NS_S);
 	assert_failures(&stage, want, 2);
 	stage_close(&stage);
@@ -74,15 +74,15 @@ static void test_standing(void **state)
 	                   "[rule move]\nscope = all\nsize = 7\ndo = link slow\n");
 	arrive(&stage, 1, WAY_UP, 10, 0);
 	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 20 * NS_MS).reason, REASON_BLACKOUT);
-	unsaid(&stage);
-	/* Opens meanwhile: in the dark for the rest of it, if its [device] is meant. */
+	transcript_clear(&stage);
+	/* A session that opens during the blackout is in it for the rest, if the rule names its [device]. */
 	assert_int_equal(arrive(&stage, 2, WAY_UP, 10, 50 * NS_MS).reason, REASON_BLACKOUT);
 	assert_said(&stage, "50 s=2 session-begins device=10.0.0.2:4000 dev=a link=default\n"
 	                    "50 s=2 blackout-begins 60ms up by=rule:dark\n");
 	assert_int_equal(arrive(&stage, 2, WAY_DOWN, 10, 50 * NS_MS).reason, REASON_NONE);
 	assert_int_equal(arrive(&stage, 3, WAY_UP, 10, 50 * NS_MS).reason, REASON_NONE);
 	assert_int_equal(arrive(&stage, 2, WAY_UP, 10, 110 * NS_MS).reason, REASON_NONE);
-	/* From any session, for all of them, also those to come. */
+	/* The rule fires in one session and acts on all of them, later ones included. */
 	assert_int_equal(arrive(&stage, 3, WAY_UP, 7, 111 * NS_MS).delay, 9 * NS_MS);
 	assert_int_equal(arrive(&stage, 1, WAY_UP, 10, 112 * NS_MS).delay, 9 * NS_MS);
 	assert_int_equal(arrive(&stage, 4, WAY_UP, 10, 113 * NS_MS).delay, 9 * NS_MS);
@@ -110,25 +110,25 @@ static void test_scope_all_counts(void **state)
 
 static void test_since_across_rules(void **state)
 {
-	/* size, and what becomes of it: a wakes b, b wakes c; each firing starts the counts anew. */
+	/* A datagram's size and its fate: a starts b, b starts c; each firing restarts the counts. */
 	static const struct {
 		size_t size;
 		enum reason reason;
 	} steps[] = {
 	    {2, REASON_NONE},
-	    {3, REASON_NONE}, /* both asleep */
+	    {3, REASON_NONE}, /* neither b nor c has started */
 	    {1, REASON_NONE}, /* a fires */
 	    {2, REASON_NONE},
-	    {2, REASON_RULE}, /* b counts two: fires, and wakes c */
+	    {2, REASON_RULE}, /* b has counted two: it fires, and starts c */
 	    {3, REASON_NONE},
-	    {3, REASON_RULE}, /* so does c */
+	    {3, REASON_RULE}, /* c has counted two */
 	    {3, REASON_NONE},
 	    {2, REASON_NONE}, /* nth = 2 is past */
 	    {1, REASON_NONE},
-	    {2, REASON_NONE}, /* a again: b's count is new, … */
+	    {2, REASON_NONE}, /* a fired again: b's count restarted, … */
 	    {1, REASON_NONE},
 	    {2, REASON_NONE},
-	    {2, REASON_RULE}, /* … and again */
+	    {2, REASON_RULE}, /* … restarted once more, and has reached two */
 	    {3, REASON_NONE},
 	    {3, REASON_RULE},
 	};
@@ -141,13 +141,13 @@ static void test_since_across_rules(void **state)
 	for (size_t i = 0; i < COUNT(steps); i++)
 		assert_int_equal(
 		    arrive(&stage, 1, WAY_UP, steps[i].size, (ns_t)i * NS_MS).reason, steps[i].reason);
-	/* Another session has its own. */
+	/* Another session has counts of its own. */
 	assert_int_equal(arrive(&stage, 2, WAY_UP, 2, 0).reason, REASON_NONE);
 	assert_int_equal(arrive(&stage, 2, WAY_UP, 2, 0).reason, REASON_NONE);
 	stage_close(&stage);
 }
 
-/* The datagram that fires the one does not count for the other, wherever in the file it stands. */
+/* The datagram that fires rule a does not count for rule b, whichever comes first in the file. */
 static void test_since_begins_with_the_next(void **state)
 {
 	static const char *const inis[] = {
@@ -166,7 +166,7 @@ static void test_since_begins_with_the_next(void **state)
 	}
 }
 
-/* scope = all: `since` means fired in any session, and time runs from there. */
+/* With scope = all, `since` means that the rule fired in any session, and time runs from then. */
 static void test_since_in_any_session(void **state)
 {
 	struct stage stage = {0};
@@ -177,7 +177,7 @@ static void test_since_in_any_session(void **state)
 	    "do = drop\n[rule tick]\nscope = all\nsince = go\nat = 5ms\ndo = note\n");
 	arrive(&stage, 1, WAY_UP, 9, 0);
 	arrive(&stage, 2, WAY_UP, 1, 100 * NS_MS);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	assert_int_equal(arrive(&stage, 1, WAY_UP, 9, 109 * NS_MS).reason, REASON_NONE);
 	assert_said(&stage, "105 note by=rule:tick\n109 s=1 up n=2 sent\n");
 	assert_int_equal(arrive(&stage, 3, WAY_UP, 9, 110 * NS_MS).reason, REASON_RULE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * action: what stands behind `do =`, read into one struct, and what each mistake is told.
+ * action: the value of `do`, read into one struct, and the message for each mistake.
  */
 #include "test/unit/unit.h"
 
@@ -14,28 +14,28 @@ static void test_words(void **state)
 		for (int k = 0; k < i; k++)
 			assert_string_not_equal(action_table[i].word, action_table[k].word);
 	}
-	/* Those that need no datagram, and no others. */
+	/* A timed rule can do exactly the actions that need no datagram. */
 	for (int i = 0; i < ACT_COUNT; i++)
 		assert_int_equal(action_table[i].timed, i == ACT_BLACKOUT || i == ACT_REBIND ||
 		                                            i == ACT_LINK || i == ACT_UPSTREAM ||
 		                                            i == ACT_NOTE);
 }
 
-/* Reads one `do =` of a rule beside two links. */
+/* Reads one `do` of a rule in a file with two links. */
 static const struct action *action_of(struct given *given, const char *action)
 {
 	char text[512];
 
 	snprintf(text, sizeof(text), "[link a]\n[link b]\n[rule x]\ndo = %s\n", action);
 	given_read(given, text);
-	assert_string_equal(given->told, "");
+	assert_string_equal(given->printed, "");
 	assert_int_equal(given->config->rules[0].actions.count, 1);
 	return &given->config->rules[0].actions.all[0];
 }
 
 #define NONE ACTION_NO_BYTE
 
-/* The fields that an action does not have are 0. */
+/* The fields that an action does not use are 0. */
 static void test_figures(void **state)
 {
 	static const struct {
@@ -148,7 +148,7 @@ static void test_bytes_order_and_names(void **state)
 	given_free(&given);
 }
 
-/* Two replays of one kind share what is kept; `replay N` tells how far back a session must remember. */
+/* Two replays of one kind share what is kept; the largest `replay N` decides how many datagrams are kept. */
 static void test_replay_is_kept(void **state)
 {
 	struct given given;
@@ -156,7 +156,7 @@ static void test_replay_is_kept(void **state)
 	(void)state;
 	given_read(&given, "[rule x]\ndo = replay alert\ndo = replay ack\ndo = replay alert\ndo = replay "
 	                   "3\ndo = replay 2\n");
-	assert_string_equal(given.told, "");
+	assert_string_equal(given.printed, "");
 	assert_int_equal(given.config->first_count, 2);
 	assert_int_equal(
 	    given.config->rules[0].actions.all[2].kept, given.config->rules[0].actions.all[0].kept);
@@ -169,7 +169,7 @@ static void test_replay_is_kept(void **state)
 static void test_mistakes(void **state)
 {
 	static const struct {
-		const char *text, *told;
+		const char *text, *want;
 	} rows[] = {
 	    {"frop", "`frop` is unknown; did you mean `drop`?"},
 	    {"Drop", "`Drop` is unknown; did you mean `drop`?"},
@@ -227,20 +227,20 @@ static void test_mistakes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		char text[256], told[512];
+		char text[256], want[512];
 
 		snprintf(text, sizeof(text), "[rule x]\ndo = %s\n", rows[i].text);
-		snprintf(told, sizeof(told), "t.ini:2: [rule x] do: %s\n", rows[i].told);
-		wrong += told_wrong(text, told);
+		snprintf(want, sizeof(want), "t.ini:2: [rule x] do: %s\n", rows[i].want);
+		wrong += complaints_differ(text, want);
 	}
 	assert_int_equal(wrong, 0);
 }
 
-/* Of several `do`, the one that is wrong is the one that is told. */
+/* If one of several `do` is wrong, the message names its line. */
 static void test_mistake_in_its_line(void **state)
 {
 	(void)state;
-	assert_told("[rule x]\ndo = delay 1s\ndo = set 5\ndo = note\n",
+	assert_complaints("[rule x]\ndo = delay 1s\ndo = set 5\ndo = note\n",
 	    "t.ini:3: [rule x] do: `set 5` is not right; it is written `set BYTE VALUE`\n");
 }
 

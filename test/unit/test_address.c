@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * address: addresses and patterns are read, written and matched; each bad one is told what would be right.
+ * address: addresses and patterns are read, written and matched; the message for each bad one says what would
+ * be right.
  */
 #include "test/unit/unit.h"
 
@@ -11,7 +12,7 @@
 static void test_read(void **state)
 {
 	static const struct {
-		const char *text, *again; /* NULL: as it stood */
+		const char *text, *again; /* NULL: the same as `text` */
 		uint16_t family, port;
 	} rows[] = {
 	    {"192.0.2.7:5684", NULL, FAMILY_IPV4, 5684},
@@ -38,7 +39,7 @@ static void test_read(void **state)
 		assert_int_equal(address.port, rows[i].port);
 		assert_string_equal(
 		    address_text(&address, text, sizeof(text)), rows[i].again ? rows[i].again : rows[i].text);
-		/* Through the system's form and back it is the same, byte by byte. */
+		/* Converted to a sockaddr and back it is the same, byte by byte. */
 		assert_int_equal(address_to_socket(&address, &storage),
 		    rows[i].family == FAMILY_IPV6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
 		assert_int_equal(address_from_socket((struct sockaddr *)&storage, &back), 0);
@@ -53,7 +54,7 @@ static void test_mistakes(void **state)
 {
 	static const struct {
 		enum reader reader;
-		const char *text, *told;
+		const char *text, *want;
 	} rows[] = {
 	    {WITH_PORT, "192.0.2.7", "`192.0.2.7` lacks its port, as in 192.0.2.7:5684"},
 	    {WITH_PORT, "192.0.2.7:", "`` is not a port; one is 0 to 65535"},
@@ -99,9 +100,9 @@ static void test_mistakes(void **state)
 		             : rows[i].reader == HOST    ? address_read_host(rows[i].text, &address, &error)
 		                                      : address_pattern_read(rows[i].text, &pattern, &error);
 
-		if (result == -1 && strcmp(error.text, rows[i].told) == 0)
+		if (result == -1 && strcmp(error.text, rows[i].want) == 0)
 			continue;
-		print_error("of `%s` is told: %s\n     not: %s\n", rows[i].text, error.text, rows[i].told);
+		print_error("for `%s` got: %s\n     want: %s\n", rows[i].text, error.text, rows[i].want);
 		wrong++;
 	}
 	assert_int_equal(wrong, 0);
@@ -200,7 +201,7 @@ static void test_covers(void **state)
 	}
 }
 
-static void test_questions(void **state)
+static void test_predicates(void **state)
 {
 	static const struct {
 		const char *text;
@@ -251,7 +252,7 @@ int main(void)
 	    cmocka_unit_test(test_long_texts),
 	    cmocka_unit_test(test_patterns),
 	    cmocka_unit_test(test_covers),
-	    cmocka_unit_test(test_questions),
+	    cmocka_unit_test(test_predicates),
 	    cmocka_unit_test(test_split),
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * buckets: percentiles are within half a bucket of the exact ones, the greatest value is exact, joining is
- * adding.
+ * buckets: percentiles are within half a bucket of the exact ones, the greatest value is exact, merging adds
+ * the counts.
  */
 #include "test/unit/unit.h"
 
@@ -77,12 +77,12 @@ static void test_percentiles(void **state)
 
 		assert_near((double)buckets_percentile(&buckets, shares[i]), exact, exact / 64 + 0.5);
 	}
-	/* That of all is the greatest, as near as a bucket tells. */
+	/* The 100 % percentile is the greatest value, within a bucket's width. */
 	assert_near((double)buckets_percentile(&buckets, 1), values[MANY - 1], values[MANY - 1] / 32);
 	assert_true(buckets_percentile(&buckets, 0) <= buckets_percentile(&buckets, 0.5));
 }
 
-/* The counts add up, also of values past the last bucket. */
+/* The counts add up, including those of values past the last bucket. */
 static void test_join(void **state)
 {
 	uint64_t sum = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * chance: draws are uniform, and draws of different numbers, ordinals, ways, names and copies have nothing to
- * do with one another; the normal's quantile function undoes its distribution; a range's ends can be drawn.
+ * chance: draws are uniform, and draws of different numbers, ordinals, ways, names and copies are
+ * independent; the normal quantile function inverts the distribution; a range's ends can be drawn.
  */
 #include "test/unit/unit.h"
 
@@ -12,7 +12,7 @@
 
 enum along { ALONG_NUMBER, ALONG_ORDINAL, ALONG_WAY, ALONG_SESSION, ALONG_NAME, ALONG_COPY, ALONG_COUNT };
 
-/* The draw `i` steps along one axis; all else stays. */
+/* Returns the draw `i` steps along one axis, with all else fixed. */
 static double unit_along(enum along along, uint32_t i)
 {
 	char name[32];
@@ -31,7 +31,7 @@ static double unit_along(enum along along, uint32_t i)
 	return 0;
 }
 
-/* Chi-square over the unit's cells, and over the cells of two neighbours together. */
+/* Checks chi-square over cells of the unit interval, and over cells of pairs of successive draws. */
 static void test_uniform(void **state)
 {
 	static unsigned pairs[CELLS];
@@ -60,7 +60,7 @@ static void test_uniform(void **state)
 		}
 		assert_below(chi, chi_bound(CELLS - 1));
 		assert_below(chi_pairs, chi_bound(CELLS - 1));
-		/* The correlation of n independent pairs has the deviation 1 / √n. */
+		/* The correlation of n independent pairs has a standard deviation of 1 / √n. */
 		assert_below(products / MANY, SIGMAS / sqrt(MANY));
 	}
 }
@@ -78,12 +78,12 @@ static void test_bits(void **state)
 		assert_near(set[bit] / 1e5, 0.5, share_bound(0.5, 1e5));
 }
 
-/* The seed of which chance_mix makes `bits`: its steps backwards. */
+/* Returns the seed from which chance_mix makes `bits`, by undoing its steps. */
 static uint64_t unmix(uint64_t bits)
 {
 	uint64_t inverse_a = 1, inverse_b = 1;
 
-	/* The inverse of an odd number modulo 2^64, by Newton: each round doubles the right bits. */
+	/* The inverse of an odd number modulo 2^64, by Newton: each round doubles the correct bits. */
 	for (int i = 0; i < 7; i++) {
 		inverse_a *= 2 - UINT64_C(0xbf58476d1ce4e5b9) * inverse_a;
 		inverse_b *= 2 - UINT64_C(0x94d049bb133111eb) * inverse_b;
@@ -96,7 +96,7 @@ static uint64_t unmix(uint64_t bits)
 	return bits - UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* The least and the greatest bits that there are still give a unit inside (0, 1), and a finite score. */
+/* Even the smallest and the greatest bits give a unit inside (0, 1) and a finite score. */
 static void test_unit_ends(void **state)
 {
 	const struct draw min = {unmix(0)}, greatest = {unmix(UINT64_MAX)};
@@ -126,7 +126,7 @@ static void test_hit(void **state)
 	}
 }
 
-/* Both ends of a range are drawn, and nothing beyond; a range of one time gives it. */
+/* Both ends of a range are drawn, and nothing beyond them; a range of one time always gives that time. */
 static void test_time(void **state)
 {
 	const struct time_range die = {1, 6}, one = {5 * NS_S, 5 * NS_S}, all = {0, UNITS_TIME_MAX};
@@ -148,7 +148,7 @@ static void test_time(void **state)
 	assert_below(chi, chi_bound(5));
 }
 
-/* There and back: of shares over the whole range the error is that of a double's last digits. */
+/* A share's quantile converts back to the share, over the whole range, to within a double's last digits. */
 static void test_normal(void **state)
 {
 	(void)state;
@@ -166,7 +166,7 @@ static void test_normal(void **state)
 	assert_near(chance_normal_quantile(0.001), -3.090232306167813, 1e-14);
 }
 
-/* A hash is of the bytes and their number, and of the key. */
+/* A hash depends on the bytes, on their number and on the key. */
 static void test_hash(void **state)
 {
 	static const char zeros[40];

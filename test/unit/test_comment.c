@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * comment: the fields of a packet's comment, to the letter of the manual's examples.
+ * comment: the fields of a packet's comment, matching the manual's examples exactly.
  */
 #include "test/unit/unit.h"
 
@@ -75,14 +75,14 @@ static void test_arrived(void **state)
 	arrived(&verdict,
 	    "s=3 dir=up n=76 verdict=send by=link:2g-rural delay=652.114ms dtls=application_data/1/27 "
 	    "dev=electron");
-	/* Who decided first stands first, and nobody twice. */
+	/* Rules and links are listed in the order in which they decided, each of them once. */
 	verdict = (struct verdict){.session = 1, .way = WAY_DOWN, .n = 1, .type = DTLS_NONE, .copies = 2};
 	verdict_by(&verdict, decide);
 	verdict_by(&verdict, rural);
 	verdict_by(&verdict, decide);
 	arrived(&verdict,
 	    "s=1 dir=down n=1 verdict=send by=rule:late,link:2g-rural delay=0.000ms copies=2 dtls=none");
-	/* Of many the first eight, and the link always. */
+	/* Of many, eight are listed: the first rules, and always the link. */
 	verdict = (struct verdict){.session = 1, .way = WAY_DOWN, .n = 1, .type = DTLS_NONE};
 	for (unsigned i = 0; i < VERDICT_BY_MAX + 2; i++) {
 		char name[16];
@@ -95,7 +95,7 @@ static void test_arrived(void **state)
 	    "s=1 dir=down n=1 verdict=send "
 	    "by=rule:r0,rule:r1,rule:r2,rule:r3,rule:r4,rule:r5,rule:r6,link:2g-rural,and:3 delay=0.000ms "
 	    "dtls=none");
-	/* Refused before there was a session. */
+	/* This one was refused before there was a session. */
 	verdict = (struct verdict){.way = WAY_UP, .n = 9, .type = DTLS_NONE, .reason = REASON_NOT_ALLOWED};
 	arrived(&verdict, "s=0 dir=up n=9 verdict=drop reason=not-allowed dtls=none");
 }
@@ -145,7 +145,7 @@ static void test_holds(void **state)
 
 		snprintf(want, sizeof(want), "s=1 dir=up n=1 verdict=send hold=%s dtls=none", rows[i].word);
 		arrived(&verdict, want);
-		/* One that dropped waits for nothing. */
+		/* A dropped datagram has no hold. */
 		verdict.reason = REASON_RULE;
 		arrived(&verdict, "s=1 dir=up n=1 verdict=drop reason=rule dtls=none");
 	}
@@ -179,7 +179,7 @@ static void test_types(void **state)
 	}
 }
 
-static void test_deeds(void **state)
+static void test_mutations(void **state)
 {
 	struct verdict verdict = {.session = 1, .n = 1, .type = DTLS_NONE, .delay = NS_UNKNOWN};
 	struct text text = {0};
@@ -190,7 +190,7 @@ static void test_deeds(void **state)
 	arrived(&verdict, "s=1 dir=up n=1 verdict=send did=corrupt:57.3,truncate:100 dtls=none");
 	verdict_add_mutation(&verdict, (struct mutation){.kind = MUTATION_SET, .byte = 0, .value = 255});
 	arrived(&verdict, "s=1 dir=up n=1 verdict=send did=corrupt:57.3,truncate:100,set:0:255 dtls=none");
-	/* More than there is room for are counted, not silently left out. */
+	/* Mutations for which there is no room are counted, not silently left out. */
 	for (int i = 3; i < VERDICT_MUTATIONS_MAX + 5; i++)
 		verdict_add_mutation(&verdict, (struct mutation){.kind = MUTATION_CORRUPT, .byte = 1});
 	comment_arrived(&text, &verdict, names);
@@ -237,7 +237,7 @@ static void test_origins(void **state)
 	}
 }
 
-/* Always milliseconds with three decimals, whatever the size. */
+/* Times are always milliseconds with three decimals, however large they are. */
 static void test_times(void **state)
 {
 	static const struct {
@@ -264,7 +264,7 @@ int main(void)
 	    cmocka_unit_test(test_reasons),
 	    cmocka_unit_test(test_holds),
 	    cmocka_unit_test(test_types),
-	    cmocka_unit_test(test_deeds),
+	    cmocka_unit_test(test_mutations),
 	    cmocka_unit_test(test_departed),
 	    cmocka_unit_test(test_origins),
 	    cmocka_unit_test(test_times),

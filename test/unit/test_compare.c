@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * compare: a worse device is told worse, a better one better, equal ones mostly neither; pools; what is
- * listed; files that have nothing in common.
+ * compare: a worse device is reported as worse, a better one as better, equal ones mostly as neither; pooled
+ * campaigns; notes; files that have nothing in common.
  */
 #include "test/unit/unit.h"
 
@@ -17,7 +17,7 @@ static void compare_two(const json_t *old, const json_t *new, struct comparison 
 	assert_int_equal(compare(sides, 2, comparison, &error), 0);
 }
 
-/* One cell of 20: the example of the manual. */
+/* Returns a campaign of one cell, like the manual's example of 20 cases. */
 static json_t *one_cell(unsigned passed, unsigned count)
 {
 	json_t *cases = json_array();
@@ -59,7 +59,7 @@ static void test_one_cell(void **state)
 	json_decref(sixteen);
 }
 
-/* Small differences in many cells are found together. */
+/* Small differences in many cells are significant together. */
 static void test_overall(void **state)
 {
 	uint64_t draws = 3;
@@ -134,8 +134,8 @@ static void test_pooled(void **state)
 	json_decref(new);
 }
 
-/* Whatever the file holds, nothing is read beyond it. */
-static void test_strange(void **state)
+/* A malformed file is refused, and nothing is read beyond what it holds. */
+static void test_malformed(void **state)
 {
 	static const char *const texts[] = {"{}", "[]", "{\"cases\": 3}",
 	    "{\"cases\": [1, null, {}, {\"id\": \"m\"}]}",
@@ -145,20 +145,20 @@ static void test_strange(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(texts); i++) {
-		json_t *strange = json_loads(texts[i], 0, NULL);
-		const json_t *sides[2] = {strange, good};
+		json_t *malformed = json_loads(texts[i], 0, NULL);
+		const json_t *sides[2] = {malformed, good};
 		struct comparison comparison;
 		struct error error;
 
-		assert_non_null(strange);
+		assert_non_null(malformed);
 		assert_int_equal(compare(sides, 2, &comparison, &error), -1);
 		comparison_free(&comparison);
-		json_decref(strange);
+		json_decref(malformed);
 	}
 	json_decref(good);
 }
 
-/* At most 5 % of equal pairs are told worse; the bound is 4 standard deviations above that. */
+/* At most 5 % of equal pairs are reported as worse; the bound is 4 standard deviations above that. */
 static void test_equal(void **state)
 {
 	(void)state;
@@ -173,7 +173,7 @@ int main(void)
 	    cmocka_unit_test(test_thresholds),
 	    cmocka_unit_test(test_sweeps),
 	    cmocka_unit_test(test_pooled),
-	    cmocka_unit_test(test_strange),
+	    cmocka_unit_test(test_malformed),
 	    cmocka_unit_test(test_equal),
 	};
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * config: [device], [link] and [rule] as read: defaults, values, and what is told of values and of their
- * company.
+ * config: [device], [link] and [rule] as read: defaults, values, and the messages about wrong values and
+ * combinations.
  *
- * The shape of lines, unknown keys and `like` are test_ini's affair, actions test_action's.
+ * test_ini covers the syntax of lines, unknown keys and `like`, test_action covers actions.
  */
 #include "test/unit/unit.h"
 
@@ -17,7 +17,7 @@ static void test_defaults(void **state)
 
 	(void)state;
 	given_read(&given, "[link x]\n[rule r]\ndo = note\n[device d]\n");
-	assert_string_equal(given.told, "");
+	assert_string_equal(given.printed, "");
 	assert_int_equal(given.config->link_count, 2);
 	way = &given.config->links[1].ways[WAY_DOWN];
 	assert_true(way->clean && given.config->links[0].ways[WAY_UP].clean);
@@ -39,7 +39,7 @@ static void test_defaults(void **state)
 	assert_true(rule->limit == UNITS_NO_LIMIT);
 	assert_int_equal(rule->scope, SCOPE_SESSION);
 	assert_false(rule->timed || rule->expect_given);
-	/* Without a [link default] a device has the clean link. */
+	/* Without a [link default] a device uses the clean link. */
 	assert_int_equal(given.config->devices[0].link, 0);
 	given_free(&given);
 }
@@ -57,10 +57,10 @@ static void test_link(void **state)
 	                   "rate = 18kbit\ndown.rate = 1.5Mbit\npacket_time = 5ms\noverhead = 40\nqueue = "
 	                   "20p\ndown.queue = 64KiB\n"
 	                   "mtu = 1280\nwake_after = 10s\nwake_delay = next-up\nup.wake_delay = 0s-2s\n");
-	assert_string_equal(given.told, "");
+	assert_string_equal(given.printed, "");
 	up = &given.config->links[1].ways[WAY_UP];
 	down = &given.config->links[1].ways[WAY_DOWN];
-	/* The specific one wins, although the wide one may stand behind it. */
+	/* A key for one direction wins over one for both, whichever comes later. */
 	assert_int_equal(up->latency, 500 * NS_MS);
 	assert_int_equal(down->latency, 300 * NS_MS);
 	assert_int_equal(up->dist.kind, DIST_NORMAL);
@@ -93,16 +93,16 @@ static void test_gilbert_of_run(void **state)
 	(void)state;
 	given_read(&given, "[link x]\nloss = 5%\nloss_run = 4\n[link y]\ngilbert_elliott = 1% 25%\n"
 	                   "[link z]\nlike = y\nloss = 3%\n");
-	assert_string_equal(given.told, "");
+	assert_string_equal(given.printed, "");
 	gilbert = &given.config->links[1].ways[WAY_UP].gilbert;
 	assert_true(given.config->links[1].ways[WAY_UP].chained);
 	assert_near(gilbert->to_good, 0.25, 1e-12);
-	/* The stationary share of bad is the loss. */
+	/* The stationary share of the bad state is the loss. */
 	assert_near(gilbert->to_bad / (gilbert->to_bad + gilbert->to_good), 0.05, 1e-12);
 	gilbert = &given.config->links[2].ways[WAY_UP].gilbert;
 	assert_near(gilbert->loss_bad, 1, 0);
 	assert_near(gilbert->loss_good, 0, 0);
-	/* An own loss sets an inherited chain aside. */
+	/* A section's own loss replaces an inherited chain. */
 	assert_false(given.config->links[3].ways[WAY_UP].chained);
 	assert_near(given.config->links[3].ways[WAY_UP].loss, 0.03, 1e-12);
 	given_free(&given);
@@ -123,7 +123,7 @@ static void test_rule(void **state)
 	    "probability = 50%\nlimit = 3\nafter = 1s\nuntil = 1m\nsince = s\nexpect = 1- each\ndo = drop\n"
 	    "[rule s]\nat = 5s-10s\nevery = 1m\nscope = all\nexpect = 2\ndo = blackout 40s\n");
 	/* [device a] takes all sessions. */
-	assert_string_equal(given.told,
+	assert_string_equal(given.printed,
 	    "t.ini:2: note: [device b]: is never reached: [device a] stands before it and "
 	    "takes all of its sessions\n");
 	rule = &given.config->rules[0];
@@ -175,7 +175,7 @@ static void test_device(void **state)
 	given_read(&given,
 	    "[device exact]\naddress = 10.0.0.1:5\n[device net]\naddress = 10.0.0.0/8, 2001:db8::/32\n"
 	    "[device second]\nlistener = 127.0.0.1:2\nlink = far\n[link near]\n[link far]\n[link default]\n");
-	assert_string_equal(given.told, "");
+	assert_string_equal(given.printed, "");
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct address device, listener;
 		struct error error;
@@ -195,7 +195,7 @@ static void test_device(void **state)
 	given_free(&given);
 }
 
-/* ---- What is wrong ---- */
+/* ---- Mistakes ---- */
 
 #define LINK(key) "[link x]\n" key "\n"
 #define RULE(key) "[rule x]\ndo = note\n" key "\n"
@@ -212,7 +212,7 @@ static void test_device(void **state)
 static void test_mistakes(void **state)
 {
 	static const struct {
-		const char *text, *told;
+		const char *text, *want;
 	} rows[] = {
 	    {LINK("distribution = gauss"),
 	        IN_LINK "distribution: `gauss` is unknown; it is uniform, normal, pareto, "
@@ -279,7 +279,7 @@ static void test_mistakes(void **state)
 	        "can do blackout, rebind, link, upstream and note\n"},
 	    {RULE("every = 0"), IN_RULE "every: is below 1ms; `every` takes times of at least 1ms\n"},
 	    {RULE("every = 1us-5s"), IN_RULE "every: is below 1ms; `every` takes times of at least 1ms\n"},
-	    /* What can never match is noted, and no error. */
+	    /* A rule that can never match gets a note, not an error. */
 	    {RULE("limit = 0"), NOTE_RULE "limit: the rule can never fire: its limit is 0\n"},
 	    {RULE("probability = 0%"), NOTE_RULE "probability: the rule can never fire: its chance is 0%\n"},
 	    {RULE("until = 0"), NOTE_RULE "until: the rule can never match: `until` is not above `after`\n"},
@@ -308,7 +308,7 @@ static void test_mistakes(void **state)
 	        "t.ini:2: note: [link x] queue: the queue holds up to 11 s of 500-byte "
 	        "datagrams; a shorter one (`queue = 20p`) is nearer to real networks\n"},
 	    {LINK("queue = 10s\nrate = 18kbit"), ""},
-	    /* Keys that do nothing for themselves: said once, where they are not for others. */
+	    /* A key without effect gets a note, unless another direction or section uses it. */
 	    {LINK("queue = 100000p"),
 	        IN_LINK_NOTE "queue: has no effect without `rate`, `packet_time` or `trace`\n"},
 	    {LINK("queue = 20p\ndown.rate = 18kbit"), ""},
@@ -338,7 +338,7 @@ static void test_mistakes(void **state)
 	        "means from there on\n"},
 	    {"[device a]\nidentity = \"a\"\n", "t.ini:2: note: [device a] identity: the quotes are part of "
 	                                       "the value; ini values need none\n"},
-	    /* Reached or not. */
+	    /* A [device] that no session can reach gets a note. */
 	    {"[device a]\naddress = 10.0.0.0/8\n[device b]\naddress = 10.1.0.0/16\n",
 	        "t.ini:3: note: [device b]: is never reached: [device a] stands before it and takes all of "
 	        "its sessions\n"},
@@ -357,7 +357,7 @@ static void test_mistakes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++)
-		wrong += told_wrong(rows[i].text, rows[i].told);
+		wrong += complaints_differ(rows[i].text, rows[i].want);
 	assert_int_equal(wrong, 0);
 }
 
@@ -384,7 +384,7 @@ static int folder_remove(void **state)
 static void test_files(void **state)
 {
 	static const struct {
-		const char *key, *file, *told; /* told: behind the path, which is left out */
+		const char *key, *file, *want; /* want: what follows the path; NULL: no message */
 	} rows[] = {
 	    {"trace = ", "10\n20\n\n20\n", NULL},
 	    {"trace = ", "10\nx\n", "`, line 2: a trace has one millisecond stamp a line\n"},
@@ -413,11 +413,11 @@ static void test_files(void **state)
 		snprintf(
 		    text, sizeof(text), "[link x]\n%s%s\njitter = 1ms\nlatency = 1ms\n", rows[i].key, path);
 		given_read(&given, text);
-		if (rows[i].told) {
+		if (rows[i].want) {
 			assert_int_equal(complaints_count(given.complaints, COMPLAINT_ERROR), 1);
-			assert_non_null(strstr(given.told, rows[i].told));
+			assert_non_null(strstr(given.printed, rows[i].want));
 		} else {
-			assert_string_equal(given.told, "");
+			assert_string_equal(given.printed, "");
 		}
 		given_free(&given);
 	}
@@ -437,17 +437,17 @@ static void test_trace_in_place_of_rate(void **state)
 	fclose(out);
 	snprintf(text, sizeof(text), "[link x]\ntrace = %s\nrate = 18kbit\nqueue = 10p\n", path);
 	given_read(&given, text);
-	assert_string_equal(given.told,
+	assert_string_equal(given.printed,
 	    "t.ini:2: [link x] trace: stands in place of `rate`; only one of them may be given\n");
 	given_free(&given);
-	/* An own one sets the inherited one aside, either way round. */
+	/* A section's own `rate` replaces an inherited `trace`, and the other way round. */
 	snprintf(text, sizeof(text),
 	    "[link t]\ntrace = %s\n[link r]\nrate = 18kbit\nqueue = 10p\n[link a]\nlike = t\nrate = "
 	    "9kbit\nqueue = 10p\n"
 	    "[link b]\nlike = r\ntrace = %s\n",
 	    path, path);
 	given_read(&given, text);
-	assert_string_equal(given.told, "");
+	assert_string_equal(given.printed, "");
 	assert_int_equal(given.config->links[3].ways[WAY_UP].trace.count, 0);
 	assert_int_equal(given.config->links[3].ways[WAY_UP].rate, 9000);
 	assert_int_equal(given.config->links[4].ways[WAY_UP].trace.count, 1);

@@ -36,12 +36,12 @@ static bool row_matches(const struct row *row)
 	struct coap coap;
 	uint8_t bytes[256];
 	size_t size = bytes_of(row->hex, bytes);
-	uint8_t *exact = malloc(size + 1); /* the sanitizer sees what is read behind it */
+	uint8_t *exact = malloc(size + 1); /* ASan reports reads past its end */
 	bool matches = true;
 
 	text_add(&ini, "[rule r]\n%s\ndo = drop\n", row->keys);
 	given_read(&given, ini.at);
-	assert_string_equal(given.told, "");
+	assert_string_equal(given.printed, "");
 	rule = &given.config->rules[0];
 	memcpy(exact + 1, bytes, size);
 	if (rule->looks & LOOKS_BYTES)
@@ -100,15 +100,15 @@ static const struct row rows[] = {
     {"coap = 2.04", CONTENT_17, false},
     {"coap = put", PUT_BLOCK1, true},
     {"coap = block1\ncoap_block = 0", PUT_BLOCK1, true},
-    {"coap = ack", "60 00 1234", true}, /* an empty one */
+    {"coap = ack", "60 00 1234", true}, /* an empty message */
     {"coap = request, response", "60 00 1234", false},
     {"coap = rst", "70 00 1234", true},
-    {"coap = con", "60 00 1234 ff 00", false}, /* empty, and something behind */
+    {"coap = con", "60 00 1234 ff 00", false}, /* an empty message, and something behind it */
     {"coap = con", "80 01 1234", false},       /* version 2 */
     {"coap = con", "49 01 1234 010203040506070809", false},
     {"coap = con", "44 01 1234 0102", false},
-    {"coap = con", "40 e1 1234", false},             /* signalling, of TCP alone */
-    {"coap = con", "40 21 1234", false},             /* a class of none */
+    {"coap = con", "40 e1 1234", false},             /* signalling, which exists over TCP only */
+    {"coap = con", "40 21 1234", false},             /* an unassigned class */
     {"coap = con", "40 01 1234 b5 74657374", false}, /* an option past the end */
     {"coap = con", "40 01 1234 f0", false},
     {"coap = con", "40 01 1234 ff", false}, /* a marker without a payload */
@@ -129,7 +129,7 @@ static void test_rows(void **state)
 static void test_errors(void **state)
 {
 	static const struct {
-		const char *key, *told;
+		const char *key, *want;
 	} wrong[] = {
 	    {"bytes = 16fefd",
 	        "bytes: `16fefd` is not right; it is OFFSET:HEX or OFFSET:HEX/MASK, as 0:16fefd or -1:00/0f"},
@@ -152,17 +152,17 @@ static void test_errors(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(wrong); i++) {
-		struct text ini = {0}, told = {0};
+		struct text ini = {0}, want = {0};
 
 		text_add(&ini, "[rule r]\n%s\ndo = drop\n", wrong[i].key);
-		text_add(&told, "t.ini:2: [rule r] %s\n", wrong[i].told);
-		assert_told(ini.at, told.at);
+		text_add(&want, "t.ini:2: [rule r] %s\n", wrong[i].want);
+		assert_complaints(ini.at, want.at);
 		text_free(&ini);
-		text_free(&told);
+		text_free(&want);
 	}
 }
 
-/* Any bytes: nothing is read behind their end. */
+/* Whatever the bytes are, nothing is read past their end. */
 static void test_noise(void **state)
 {
 	(void)state;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * core: accounts through the core's own calls, in virtual time.
+ * core: accounting through the core's own calls, in virtual time.
  *
- * Proven: overload; lateness and delays; copies' numbers; order = keep beside rules; what waits when the end
+ * Covered: overload; lateness and delays; copies' numbers; order = keep beside rules; what waits when the end
  * comes.
  */
 #include "base/pool.h"
@@ -16,7 +16,7 @@ static void test_overload(void **state)
 	struct verdict verdict;
 
 	(void)state;
-	stage.limits.max_queued = pool_weight(60) + pool_weight(40); /* what they take, not what they carry */
+	stage.limits.max_queued = pool_weight(60) + pool_weight(40); /* their memory, not their payload */
 	stage_open(&stage, "[link default]\nlatency = 1s\n[rule all]\ndo = note\nlimit = 0\n");
 	assert_int_equal(arrive(&stage, 1, WAY_UP, 60, 0).reason, REASON_NONE);
 	assert_int_equal(arrive(&stage, 2, WAY_DOWN, 40, 0).reason, REASON_NONE);
@@ -26,7 +26,7 @@ static void test_overload(void **state)
 	assert_int_equal(verdict.session, 1);
 	assert_int_equal(verdict.n, 2);
 	assert_int_equal(verdict.by_count, 0);
-	/* It stands before all else: no rule has seen it. */
+	/* Overload is checked before all else: no rule has seen the datagram. */
 	assert_int_equal(core_rule(stage.core, 0)->matched, 2);
 	stage_advance(&stage, NS_S);
 	assert_int_equal(core_queued_bytes(stage.core), 0);
@@ -35,7 +35,7 @@ static void test_overload(void **state)
 	stage_close(&stage);
 }
 
-/* A copy that finds no room is told as unsent; its original goes on. */
+/* A copy for which there is no room is reported as unsent; its original goes on. */
 static void test_overload_of_copies(void **state)
 {
 	struct stage stage = {.limits = {.seed = 1, .idle_timeout = NS_HOUR, .max_sessions = 9}};
@@ -45,7 +45,7 @@ static void test_overload_of_copies(void **state)
 	stage_open(&stage, "[link default]\nlatency = 1s\n[rule all]\ndo = duplicate\n");
 	session_of(&stage, 1, 4000, 0);
 	stage_outcomes(&stage);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	assert_int_equal(arrive(&stage, 1, WAY_UP, 60, 0).copies, 1);
 	stage_advance(&stage, NS_S);
 	assert_said(&stage, "0 s=1 up n=1 copy=1 of=duplicate overload\n1000 s=1 up n=1 sent\n");
@@ -69,7 +69,7 @@ static void test_lateness(void **state)
 		stage_advance(&stage, i * NS_S + 20 * NS_MS);
 	}
 	assert_int_equal(lateness->count, 100);
-	/* Buckets are at most 1/32 wide, and their middle is told. */
+	/* Buckets are at most 1/32 of their value wide. */
 	assert_near((double)buckets_percentile(lateness, 0.5), 30e3, 30e3 / 32);
 	assert_near((double)buckets_percentile(lateness, 0.99), 500e3, 500e3 / 32);
 	assert_int_equal(lateness->greatest, 900 * NS_US);
@@ -99,7 +99,7 @@ static void test_delays(void **state)
 	assert_int_equal(buckets_percentile(up->delays, 1), 40 * NS_MS);
 	assert_null(session->ways[WAY_DOWN].delays);
 	assert_int_equal(up->tally.reordered, 0);
-	/* One that leaves behind a later one is the reordered one. */
+	/* A datagram that leaves after a later one counts as reordered. */
 	arrive(&stage, 1, WAY_UP, 101, 3 * NS_S);
 	arrive(&stage, 1, WAY_UP, 10, 3 * NS_S);
 	stage_advance(&stage, 4 * NS_S);
@@ -121,15 +121,15 @@ static void test_copy_numbers(void **state)
 	    "do = replay 1\n[rule again2]\nsize = 10\ndo = replay 2\ndo = replay 2\n");
 	session_of(&stage, 1, 4000, 0);
 	stage_outcomes(&stage);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	verdict = arrive(&stage, 1, WAY_UP, 8, 0);
 	assert_int_equal(verdict.copies, 5);
-	/* A decoy goes ahead; the link's own copy is made last. */
+	/* A decoy goes ahead of its original; the link's own copy is made last. */
 	assert_said(&stage,
 	    "0 s=1 up n=1 copy=3 of=decoy sent\n0 s=1 up n=1 sent\n0 s=1 up n=1 copy=5 of=link sent\n"
 	    "0 s=1 up n=1 copy=1 of=duplicate sent\n0 s=1 up n=1 copy=2 of=duplicate sent\n"
 	    "0 s=1 up n=1 copy=4 of=inject sent\n");
-	/* Replays count on where the datagram's copies stopped, over several datagrams. */
+	/* Replays continue the numbers of the datagram's copies, over several datagrams. */
 	assert_int_equal(arrive(&stage, 1, WAY_UP, 9, NS_MS).copies, 2);
 	assert_said(&stage,
 	    "1 s=1 up n=2 sent\n1 s=1 up n=2 copy=2 of=link sent\n1 s=1 up n=1 copy=6 of=replay sent\n");
@@ -142,7 +142,7 @@ static void test_copy_numbers(void **state)
 	stage_close(&stage);
 }
 
-/* Each copy has draws of its own, the same ones each time. */
+/* Each copy has draws of its own, the same ones in each run. */
 static void test_copy_draws(void **state)
 {
 	uint64_t fates[2][3] = {{0}};
@@ -153,21 +153,21 @@ static void test_copy_draws(void **state)
 
 		stage_open(&stage, LOSSY "[rule more]\ndo = duplicate 2\n");
 		session_of(&stage, 1, 4000, 0);
-		for (unsigned i = 0; i < LUCKS; i++) {
+		for (unsigned i = 0; i < DRAWS; i++) {
 			stage_outcomes(&stage);
-			unsaid(&stage);
+			transcript_clear(&stage);
 			if (arrive(&stage, 1, WAY_UP, 10, 0).reason)
-				fates[round][0] |= UINT64_C(1) << (LUCKS - 1 - i);
+				fates[round][0] |= UINT64_C(1) << (DRAWS - 1 - i);
 			for (unsigned k = 1; k <= 2; k++)
 				if (strstr(stage.text.at,
 				        k == 1 ? "copy=1 of=duplicate loss" : "copy=2 of=duplicate loss"))
-					fates[round][k] |= UINT64_C(1) << (LUCKS - 1 - i);
+					fates[round][k] |= UINT64_C(1) << (DRAWS - 1 - i);
 		}
 		stage_close(&stage);
 	}
 	assert_memory_equal(fates[0], fates[1], sizeof(fates[0]));
 	assert_true(fates[0][0] != fates[0][1] && fates[0][1] != fates[0][2] && fates[0][0] != fates[0][2]);
-	assert_true(fates[0][0] == luck_of(LOSSY, 0, 1, 4000, 1)); /* having copies changes nothing */
+	assert_true(fates[0][0] == draws_of(LOSSY, 0, 1, 4000, 1)); /* the original's draws are unchanged */
 }
 
 /* ---- order = keep ---- */
@@ -177,17 +177,17 @@ static void test_order_beside_rules(void **state)
 	static const struct {
 		const char *ini, *want;
 	} tables[] = {
-	    /* what a rule delays makes no later one wait */
+	    /* later datagrams do not wait for one that a rule delays */
 	    {"[link default]\nlatency = 10ms\n[rule a]\nsize = 1\ndo = delay 50ms\n",
 	        "11 s=1 up n=2 sent\n12 s=1 up n=3 sent\n60 s=1 up n=1 sent\n"},
-	    /* nor what it holds */
+	    /* nor for one that it holds */
 	    {"[link default]\nlatency = 10ms\n[rule a]\nsize = 1\ndo = hold 2\n",
 	        "11 s=1 up n=2 sent\n12 s=1 up n=3 sent\n12 s=1 up n=1 sent\n"},
-	    /* nor a copy, which enters later */
+	    /* nor for a copy, which enters later */
 	    {"[link default]\nlatency = 10ms\n[rule a]\nsize = 1\ndo = duplicate 1 1500us\n",
 	        "10 s=1 up n=1 sent\n11 s=1 up n=2 sent\n11.5 s=1 up n=1 copy=1 of=duplicate sent\n12 s=1 up "
 	        "n=3 sent\n"},
-	    /* nor one that the link itself holds back */
+	    /* nor for one that the link itself holds back */
 	    {"[link default]\nlatency = 10ms\n[link odd]\nlatency = 10ms\nreorder = 100%\nreorder_by = 5ms\n"
 	     "[rule a]\nsize = 1\ndo = link odd\n[rule b]\nsize = 2\ndo = link default\n",
 	        "0 s=1 link odd by=rule:a\n1 s=1 link default by=rule:b\n11 s=1 up n=2 sent\n12 s=1 up n=3 "
@@ -201,7 +201,7 @@ static void test_order_beside_rules(void **state)
 		stage_open(&stage, tables[i].ini);
 		session_of(&stage, 1, 4000, 0);
 		stage_outcomes(&stage);
-		unsaid(&stage);
+		transcript_clear(&stage);
 		for (size_t size = 1; size <= 3; size++)
 			arrive(&stage, 1, WAY_UP, size, (ns_t)(size - 1) * NS_MS);
 		stage_advance(&stage, NS_S);
@@ -210,8 +210,7 @@ static void test_order_beside_rules(void **state)
 	}
 }
 
-/* By what the link gives, none leaves before an earlier one: not behind a rule's delay, but also not ahead.
- */
+/* Apart from the rule's delay, no datagram leaves the link before an earlier one. */
 static void test_order_of_jitter(void **state)
 {
 	struct stage stage = {0};
@@ -241,16 +240,16 @@ static void test_group_with_a_dead_member(void **state)
 	stage_open(&stage, "[rule group]\ndo = permute 2 1\n[rule dead]\nsize = 1\ndo = drop\n");
 	session_of(&stage, 1, 4000, 0);
 	stage_outcomes(&stage);
-	unsaid(&stage);
-	/* The first of two dies: the second makes the group whole. */
+	transcript_clear(&stage);
+	/* The first of two is dropped: the second completes the group. */
 	arrive(&stage, 1, WAY_UP, 1, 0);
 	arrive(&stage, 1, WAY_UP, 2, NS_MS);
 	assert_said(&stage, "1 s=1 up n=2 sent\n");
-	/* The last one dies: it made the group whole all the same. */
+	/* The last one is dropped: it completes the group all the same. */
 	arrive(&stage, 1, WAY_UP, 2, 2 * NS_MS);
 	arrive(&stage, 1, WAY_UP, 1, 3 * NS_MS);
 	assert_said(&stage, "3 s=1 up n=3 sent\n");
-	/* Again and again, and nothing runs over. */
+	/* The group does not overflow, however many members are dropped. */
 	for (int i = 0; i < 40; i++)
 		arrive(&stage, 1, WAY_UP, 1, 4 * NS_MS);
 	arrive(&stage, 1, WAY_UP, 2, 5 * NS_MS);
@@ -259,7 +258,7 @@ static void test_group_with_a_dead_member(void **state)
 	stage_close(&stage);
 }
 
-/* A joint datagram that dies: due when its first part came, and each part counts. */
+/* A joint datagram that is lost is due 10 ms after its first part arrived, and each part counts. */
 static void test_joint_that_dies(void **state)
 {
 	struct stage stage = {0};
@@ -268,7 +267,7 @@ static void test_joint_that_dies(void **state)
 	stage_open(&stage, "[link default]\nloss = 100%\n[rule all]\ndo = pack 10ms\n");
 	session_of(&stage, 1, 4000, 0);
 	stage_outcomes(&stage);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	arrive(&stage, 1, WAY_UP, 7, 5 * NS_MS);
 	arrive(&stage, 1, WAY_UP, 8, 6 * NS_MS);
 	stage_advance(&stage, NS_S);
@@ -277,7 +276,7 @@ static void test_joint_that_dies(void **state)
 	stage_close(&stage);
 }
 
-/* ---- The end while something waits ---- */
+/* ---- Freeing a core while something waits ---- */
 
 static void test_free_in_the_middle(void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * datagram: the pool gives room of every size, none overlapping another, cleared and counted; lists keep
+ * datagram: the pool hands out datagrams of every size, cleared, counted and without overlap; lists keep
  * their order.
  */
 #include "test/unit/unit.h"
@@ -43,7 +43,7 @@ static void test_sizes(void **state)
 
 #define HELD 500
 
-/* Random taking and giving back: each keeps its own bytes, whatever happens to the others. */
+/* Datagrams are taken and given back at random: each keeps its own bytes, whatever happens to the others. */
 static void test_no_overlap(void **state)
 {
 	struct datagram *held[HELD] = {0};
@@ -66,7 +66,7 @@ static void test_no_overlap(void **state)
 		} else {
 			for (uint32_t i = 0; i < held[at]->size; i++)
 				if (held[at]->bytes[i] != (uint8_t)at)
-					fail_msg("the bytes of datagram %zu were written over", at);
+					fail_msg("the bytes of datagram %zu were overwritten", at);
 			pool_put(pool, held[at]);
 			held[at] = NULL;
 			taken--;

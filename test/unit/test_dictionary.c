@@ -36,7 +36,7 @@ static void test_dictionary(void **state)
 	dictionary_free(&dictionary);
 }
 
-/* Against an array, with keys that collide in their low bits. */
+/* Compares the index with an array, using keys that collide in their low bits. */
 static void test_index(void **state)
 {
 	static uint32_t model[512];

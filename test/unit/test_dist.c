@@ -2,7 +2,7 @@
 /*
  * dist: distributions of jitter against theory, over many draws of a fixed seed.
  *
- * Proven: each distribution's shape (Kolmogorov and Smirnov), mean and deviation; pareto by quantiles, since
+ * Covered: each distribution's shape (Kolmogorov and Smirnov), mean and deviation; pareto by quantiles, since
  * its higher moments are infinite; that shares and scores lead to the same deviate; tables of iproute2.
  */
 #include <glob.h>
@@ -53,7 +53,7 @@ static void moments(double *mean, double *deviation)
 	*deviation = sqrt(squares / MANY);
 }
 
-/* The shares below x, written anew here and not taken from the code under test. */
+/* The distribution functions, written independently of the code under test. */
 
 static double uniform_below(double x)
 {
@@ -65,7 +65,7 @@ static double normal_below(double x)
 	return 0.5 * erfc(-x / sqrt(2));
 }
 
-/* Shape 3 from 1 on: mean 3/2, variance 3/4. */
+/* The shape is 3, the minimum 1, so the mean is 3/2 and the variance 3/4. */
 static double pareto_below(double x)
 {
 	double value = 1.5 + x * sqrt(0.75);
@@ -75,7 +75,7 @@ static double pareto_below(double x)
 
 static double lognormal_below(double x)
 {
-	/* mean 100, deviation 60: of its logarithm the variance is ln(1 + 0.36) */
+	/* With mean 100 and deviation 60, the variance of the logarithm is ln(1 + 0.36). */
 	double variance = log(1.36);
 
 	return x <= 0 ? 0 : normal_below((log(x) - log(100) + variance / 2) / sqrt(variance));
@@ -121,8 +121,8 @@ static void test_pareto(void **state)
 	dist_init(&dist, DIST_PARETO, arena);
 	draw_all(&dist);
 	moments(&mean, &deviation);
-	assert_near(
-	    mean, 0, 0.005); /* its deviation is 1, so the mean is as good as any; the deviation is not */
+	/* Its deviation is 1, so the mean is as reliable as any; the sample's deviation is not. */
+	assert_near(mean, 0, 0.005);
 	assert_below(ks_distance(values, MANY, pareto_below), ks_bound(MANY));
 	for (size_t i = 0; i < COUNT(shares); i++)
 		assert_near(
@@ -130,16 +130,16 @@ static void test_pareto(void **state)
 	assert_near(values[0], -0.5 / sqrt(0.75), 1e-6);
 }
 
-/* The share of ¼ normal + ¾ pareto (scaled to deviation 1) below x, by Simpson's rule over the pareto's own
- * share: another way than the code's, which sums over the normal. */
+/* Returns the share of ¼ normal + ¾ pareto (scaled to deviation 1) below x, by Simpson's rule over the
+ * pareto's own share; the code under test sums over the normal instead. */
 static double paretonormal_below(double x)
 {
 	enum { STEPS = 20000 };
 	const double value = x * sqrt(1 / 16.0 + 9 / 16.0);
 	double sum = 0;
 
-	/* Over the cube root of the upper share, which is 1 / the pareto's value and keeps the far tail
-	 * smooth. */
+	/* The sum runs over the cube root of the upper share, which is 1 / the pareto's value and keeps the
+	 * far tail smooth. */
 	for (int i = 0; i <= STEPS; i++) {
 		double root = fmax((double)i / STEPS, 1e-9);
 		double pareto = (1 / root - 1.5) / sqrt(0.75);
@@ -162,12 +162,12 @@ static void test_paretonormal(void **state)
 	moments(&mean, &deviation);
 	assert_near(mean, 0, 0.005);
 	qsort(values, MANY, sizeof(*values), by_value);
-	/* Theory is slow: every 500th value is held against it. Between two of them lie 5·10^-4, added to the
-	 * bound. */
+	/* The theory is slow to compute, so only every 500th value is compared with it. The 5·10^-4 between
+	 * two of them are added to the bound. */
 	for (uint32_t i = EVERY / 2; i < MANY; i += EVERY)
 		max = fmax(max, fabs(paretonormal_below(values[i]) - (i + 0.5) / MANY));
 	assert_below(max, ks_bound(MANY) + (double)EVERY / MANY);
-	/* And quantile by quantile, without chance. The table's own steps cost less than 0.001. */
+	/* Quantiles are compared, too, without draws. The table's own steps cost less than 0.001. */
 	for (double share = 0.001; share < 1; share += 0.037)
 		assert_near(paretonormal_below(dist_at_share(&dist, share)), share, 0.001);
 	assert_near(1 - paretonormal_below(dist_at_share(&dist, 0.9999)), 1e-4, 2e-6);
@@ -185,7 +185,7 @@ static void test_lognormal(void **state)
 	moments(&mean, &deviation);
 	assert_near(mean, 100, 0.5);
 	/* Its kurtosis (about 11) makes the deviation's standard error 0.16 %; 0.5 % is 3 of them, and holds
-	 * here. */
+	 * for this seed. */
 	assert_near(deviation, 60, 0.3);
 	assert_below(ks_distance(values, MANY, lognormal_below), ks_bound(MANY));
 	assert_true(values[0] > 0);
@@ -210,7 +210,7 @@ static void test_scores(void **state)
 			assert_near(
 			    dist_at_score(&dist, chance_normal_quantile(share)), a, 1e-9 * (1 + fabs(a)));
 		}
-		/* Far out it stays a number. */
+		/* Far out in the tails it is still finite. */
 		assert_true(isfinite(dist_at_score(&dist, 9)) && isfinite(dist_at_score(&dist, -9)));
 		assert_true(dist_at_score(&dist, 9) >= dist_at_score(&dist, 4));
 	}
@@ -240,7 +240,7 @@ static void test_table(void **state)
 	}
 	for (int k = 0; k < 4; k++)
 		assert_near(cells[k] / 1e5, 0.25, share_bound(0.25, 1e5));
-	/* The table is a quantile function: higher shares and scores never give less. */
+	/* The table is a quantile function: higher shares and scores never give lower values. */
 	assert_near(dist_at_share(&dist, 1e-12), -2, 0);
 	assert_near(dist_at_share(&dist, 1 - 1e-12), 2, 0);
 	assert_near(dist_at_score(&dist, -40), -2, 0);
@@ -252,7 +252,7 @@ static void test_table(void **state)
 static void test_table_mistakes(void **state)
 {
 	static const struct {
-		const char *text, *told;
+		const char *text, *want;
 	} rows[] = {
 	    {"", "the table holds no numbers"},
 	    {"# nothing\n\n", "the table holds no numbers"},
@@ -269,11 +269,11 @@ static void test_table_mistakes(void **state)
 
 		assert_int_equal(
 		    dist_read_table(&dist, rows[i].text, strlen(rows[i].text), arena, &error), -1);
-		assert_string_equal(error.text, rows[i].told);
+		assert_string_equal(error.text, rows[i].want);
 	}
 }
 
-/* Debian's own table of the normal distribution, of package iproute2. */
+/* Reads Debian's own table of the normal distribution, from the package iproute2. */
 static void test_normal_dist(void **state)
 {
 	FILE *in;
@@ -285,8 +285,7 @@ static void test_normal_dist(void **state)
 	size_t size;
 
 	(void)state;
-	/* Which folder is the machine's architecture's affair; that it is there is `make check`'s, which
-	 * installs it. */
+	/* The folder depends on the machine's architecture. `make check` installs the package. */
 	assert_int_equal(glob("/usr/lib/*/tc/normal.dist", 0, NULL, &found), 0);
 	in = fopen(found.gl_pathv[0], "r");
 	globfree(&found);

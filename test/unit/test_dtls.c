@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * dtls: what is told of a datagram without keys.
+ * dtls: what can be read of a datagram without keys.
  *
- * Proven: a table of datagrams, each scenario a session of its own, with the kinds, the first record and the
- * handshake message that are found; that noise is noise; and that no prefix of any sample is read past its
- * end (each is looked at in memory of exactly its size, under ASan).
+ * Covered: a table of datagrams, each scenario in a session of its own, with the kinds, the first record and
+ * the handshake messages that are found; that noise is not taken for records; and that no prefix of any
+ * sample is read past its end (each is parsed in memory of exactly its size, under ASan).
  */
 #include "test/unit/unit.h"
 
@@ -30,9 +30,9 @@
 #define SIXTEEN "00112233445566778899aabbccddeeff"
 
 struct sample {
-	const char *what; /* the scenario that begins here; NULL: goes on with the session before */
+	const char *what; /* the scenario that begins here; NULL: the session goes on */
 	enum way way;
-	const char *hex;   /* blanks mean nothing */
+	const char *hex;   /* blanks are ignored */
 	const char *kinds; /* in the order of enum dtls_kind */
 	const char
 	    *first; /* type/epoch/number of the first record, then each handshake message, then `new` */
@@ -41,14 +41,14 @@ struct sample {
 static const struct sample samples[] = {
     {"plain CoAP", WAY_UP, "4001 1234 b1 61", "none", "none"},
     {"CoAP with a token", WAY_UP, "48 02 0001 0102030405060708 ff 00", "none", "none"},
-    {"nothing", WAY_UP, "", "none", "none"},
+    {"an empty datagram", WAY_UP, "", "none", "none"},
     {"one byte", WAY_UP, "16", "none", "none"},
     {"twelve bytes", WAY_UP, "16fefd0000000000000000 00", "none", "none"},
     {"content type 19", WAY_UP, "13fefd0000000000000000 0001 00", "", "19/0/0"},
     {"content type 27", WAY_UP, "1bfefd0001000000000007 0001 00", "encrypted", "27/1/7"},
-    {"one whose length does not fit", WAY_UP, "1bfefd0001000000000007 0002 00", "none", "none"},
-    {"one behind another record", WAY_UP, "15fefd0000000000000000 0002 0228 1bfefd0001000000000007 0001 00",
-        "alert", "21/0/0"},
+    {"content type 27 whose length does not fit", WAY_UP, "1bfefd0001000000000007 0002 00", "none", "none"},
+    {"content type 27 behind another record", WAY_UP,
+        "15fefd0000000000000000 0002 0228 1bfefd0001000000000007 0001 00", "alert", "21/0/0"},
     {"a CoAP header that looks like OpenSSL's old version", WAY_UP, "41 01 0012 aa b474657374 ff 00 00 00 00",
         "none", "none"},
     {"TLS 1.2 over UDP", WAY_UP, "160303000000000000000 00001 00", "none", "none"},
@@ -69,7 +69,7 @@ static const struct sample samples[] = {
         "1601000000000000000000 0036 01 00002a 0000 000000 00002a " CLIENT_BODY, "handshake client_hello",
         "22/0/0 clear 1 0 0 new"},
 
-    {"a flight in one datagram, a record each", WAY_DOWN,
+    {"a flight in one datagram, a record for each message", WAY_DOWN,
         "16fefd0000000000000001 0032  02 000026 0001 000000 000026 " SERVER_BODY
         "16fefd0000000000000002 0010  0b 000004 0002 000000 000004 00000000"
         "16fefd0000000000000003 000e  0c 000002 0003 000000 000002 0000"
@@ -99,10 +99,10 @@ static const struct sample samples[] = {
         "16fefd0001000000000000 0010 " SIXTEEN,
         "handshake new_session_ticket finished change_cipher_spec encrypted",
         "22/0/5 clear 4 5 0 encrypted 16 1"},
-    {"a cookie as DTLS 1.2 has it", WAY_UP,
+    {"a DTLS 1.2 cookie", WAY_UP,
         "16fefd0000000000000001 0038 01 00002c 0001 000000 00002c fefd " RANDOM " 00 02cafe 0002c0a8 0100",
         "handshake client_hello client_hello_cookie", "22/0/1 clear 1 1 0 new"},
-    {"a cookie as DTLS 1.3 has it", WAY_UP,
+    {"a DTLS 1.3 cookie", WAY_UP,
         "16fefd0000000000000001 0040 01 000034 0001 000000 000034 " CLIENT_BODY " 0008 002c 0004 0002cafe",
         "handshake client_hello client_hello_cookie", "22/0/1 clear 1 1 0 new"},
     {"a later fragment", WAY_DOWN, "16fefd0000000000000009 0010  0b 000400 0002 000123 000004 00000000",
@@ -166,7 +166,7 @@ static const struct sample samples[] = {
     {NULL, WAY_UP, "fdfefd0001000000000002 010203 0002 aabb 14fefd0000000000000002 0001 01",
         "change_cipher_spec cid encrypted", "253/1/2 cid 010203"},
     {NULL, WAY_UP, "19fefd0001000000000003 0102", "cid encrypted", "25/1/3"},
-    /* A new hello without the extension forgets them. */
+    /* A new hello without the extension drops them. */
     {NULL, WAY_UP,
         "16fefd0000000000000005 0036 01 00002a 0000 000000 00002a fefd " OTHER_RANDOM " 00 00 0002c0a8 0100",
         "handshake client_hello", "22/0/5 clear 1 0 0 new"},
@@ -180,7 +180,7 @@ static const struct sample samples[] = {
         "cid encrypted unified", "unified/3/- cid 010203"},
     {"unified with a length one too short", WAY_UP, "2e 0001 0010" SIXTEEN "00", "none", "none"},
     {"unified with a length one too long", WAY_UP, "2e 0001 0011" SIXTEEN, "none", "none"},
-    {"unified without length, in the middle of nowhere", WAY_UP, "2a 0001" SIXTEEN, "none", "none"},
+    {"unified without length, version unknown", WAY_UP, "2a 0001" SIXTEEN, "none", "none"},
     {"too short to be ciphertext", WAY_UP, "2e 0001 000f 00112233445566778899aabbccddee", "none", "none"},
 
     {"DTLS 1.3 without CID", WAY_UP, CLIENT_HELLO, "handshake client_hello", "22/0/0 clear 1 0 0 new"},
@@ -201,7 +201,7 @@ static const struct sample samples[] = {
     {NULL, WAY_DOWN, "3b aabb 0001" SIXTEEN, "cid encrypted unified", "unified/3/- cid aabb"},
     {NULL, WAY_DOWN, "2b 0001" SIXTEEN, "encrypted unified", "unified/3/-"},
 
-    /* Only the cloud chooses. */
+    /* Only the cloud's hello chooses the version. */
     {"a client cannot choose 1.3", WAY_UP, SERVER_HELLO_13, "handshake server_hello", "22/0/1 clear 2 1 0"},
     {NULL, WAY_UP, "2a 0001" SIXTEEN, "none", "none"},
 };
@@ -214,7 +214,7 @@ static int digit(char c)
 	return at ? (int)(at - digits) : -1;
 }
 
-/* Into memory of exactly its size. */
+/* Decodes `hex` into memory of exactly the right size. */
 static uint8_t *bytes_of(const char *hex, size_t *size)
 {
 	uint8_t whole[2048], *exact;
@@ -300,7 +300,7 @@ static void test_samples(void **state)
 	}
 }
 
-/* What a walk gives lies inside the datagram, and comes to an end. */
+/* Every record of a walk lies inside the datagram, and the walk comes to an end. */
 static void walk_inside(const struct dtls_session *session, enum way way, const uint8_t *bytes, size_t size)
 {
 	struct dtls_walk walk;
@@ -346,10 +346,10 @@ static void test_every_prefix(void **state)
 }
 
 /*
- * Of random bytes next to nothing is a record: a plain header needs one of 9 types and 3 versions (2·10^-6 of
- * all), a unified one lengths that lead to the end (an eighth has its bits, half of these a length, which
- * fits once in 65536, for each of 21 CID sizes: 10^-5 at most). Of 10^5 one is expected; more than 8 come by
- * chance once in 10^6.
+ * Random bytes hardly ever form a record: a plain header needs one of 9 types and 3 versions (2·10^-6 of
+ * all), a unified one needs lengths that lead to the end (an eighth has its bits, half of these have a
+ * length, which fits once in 65536, for each of 21 CID sizes: 10^-5 at most). Of 10^5 datagrams one is
+ * expected to be a record; more than 8 occur by chance once in 10^6.
  */
 static void test_noise(void **state)
 {

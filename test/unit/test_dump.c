@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* dump: what jansson itself writes, character by character, of values that dice make. */
+/* dump: random values are written exactly like jansson writes them, character by character. */
 #include "test/unit/drawn.h"
 
 #include "report/dump.h"
@@ -67,7 +67,7 @@ static json_t *drawn_value(struct dice *dice, unsigned depth)
 	}
 }
 
-static void test_as_jansson(void **state)
+static void test_like_jansson(void **state)
 {
 	static const struct {
 		enum dump_form form;
@@ -92,7 +92,7 @@ static void test_as_jansson(void **state)
 	}
 }
 
-/* jansson writes DEL as it is. */
+/* DEL is escaped; jansson writes it unescaped. */
 static void test_del(void **state)
 {
 	json_t *json = json_string("a\x7f");
@@ -108,7 +108,7 @@ static void test_del(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_as_jansson),
+	    cmocka_unit_test(test_like_jansson),
 	    cmocka_unit_test(test_del),
 	};
 

@@ -2,9 +2,9 @@
 /*
  * file: names, rotation and the ring of `keep`.
  *
- * Proven: a name that comes again replaces its own old file and counts once; only files of this run are
- * removed, never the open one, never one that another has put in their place; repeated names are numbered; of
- * blocks that do not fit, the first ones stay.
+ * Covered: a name that recurs replaces its own old file and counts once; only files of this run are removed,
+ * never the open one, never one that somebody else has put in their place; repeated names are numbered; if
+ * not all blocks fit, the first ones stay.
  */
 #include "test/unit/unit.h"
 
@@ -18,7 +18,7 @@
 
 static char folder[] = "/tmp/deadzone-file-XXXXXX";
 
-/* Two of them may be in use. */
+/* Returns the path of a file in the folder; the last two results stay valid. */
 static const char *path_of(const char *name)
 {
 	static char paths[2][128];
@@ -54,7 +54,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* Their names, in order, each with its content: "a=1 b=2". */
+/* Returns the names of all files, in order, each with its content: "a=1 b=2". */
 static const char *files(void)
 {
 	static char text[1024];
@@ -96,7 +96,7 @@ static void open_with(struct file *file, ns_t at, const char *head)
 	assert_string_equal(error.text, "");
 }
 
-/* tcpdump's ring: the third name is the first one again. */
+/* Two files are kept; a name that recurs replaces its own file. */
 static void test_ring(void **state)
 {
 	static const struct {
@@ -115,7 +115,7 @@ static void test_ring(void **state)
 	assert_string_equal(files(), rows[COUNT(rows) - 1].files);
 }
 
-/* A file that was removed makes no room for the removal of another; one in its place is another's. */
+/* A file that somebody removed is not removed again; a new file in the place of a moved one is left alone. */
 static void test_removed(void **state)
 {
 	struct file *file = file_at("cap-%S", 1);
@@ -157,7 +157,7 @@ static void test_numbers(void **state)
 	file_free(file);
 }
 
-/* The size limit of a process is as a full disk, at a place that a test can choose. */
+/* The file size limit of a process acts like a full disk, at a size that the test chooses. */
 static void limit(rlim_t size)
 {
 	struct rlimit limits;
@@ -178,7 +178,7 @@ static void test_full(void **state)
 
 	(void)state;
 	open_with(file, 0, "head");
-	/* Nothing is asserted below the limit: cmocka may want to write. */
+	/* Nothing is asserted while the limit holds, since cmocka may want to write. */
 	limit(4 + 9);
 	failed[0] = file_write_blocks(file, "aaaabbbbccccdd", 14, ends, 3, &whole[0], &error);
 	failed[1] = file_write_blocks(file, "eeeeffff", 8, ends, 2, &whole[1], &error);
@@ -197,7 +197,7 @@ static void test_full(void **state)
 	file_free(file);
 }
 
-/* Without room for its head a file gets no name, and the one before stays. */
+/* A file for whose head there is no room gets no name, and the previous one stays open. */
 static void test_full_head(void **state)
 {
 	struct file *file = file_at("cap-%S", 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * result, sweep, expand, findings: results as JSON, places that references share, the rules of faults, and
- * what is judged of which results.
+ * how results are judged.
  */
 #include "test/unit/unit.h"
 
@@ -32,14 +32,14 @@ static void begin(const char *text)
 	unlink(path);
 }
 
-static struct result made(const char *id, enum case_outcome outcome)
+static struct result make_result(const char *id, enum case_outcome outcome)
 {
 	return (struct result){.id = strdup(id), .outcome = outcome, .seconds = 1, .lateness_p99_us = NAN};
 }
 
 static void add(const char *id, enum case_outcome outcome)
 {
-	struct result result = made(id, outcome);
+	struct result result = make_result(id, outcome);
 
 	results_put(&results, &result);
 }
@@ -74,7 +74,7 @@ static const struct requirement *requirement(const char *name)
 
 static void test_result_json(void **state)
 {
-	struct result from = made("m/a/1", OUTCOME_FAIL), back;
+	struct result from = make_result("m/a/1", OUTCOME_FAIL), back;
 	struct error error;
 	json_t *json;
 
@@ -107,7 +107,7 @@ static void test_result_json(void **state)
 	result_fini(&back);
 }
 
-static void test_strange_results(void **state)
+static void test_malformed_results(void **state)
 {
 	static const char *const texts[] = {"{}", "[]", "3", "{\"id\": 3, \"outcome\": \"pass\"}",
 	    "{\"id\": \"x\", \"outcome\": \"late\"}", "{\"id\": \"x\", \"outcome\": null}"};
@@ -170,7 +170,7 @@ static void test_matrix(void **state)
 	assert_int_equal(findings_exit(findings), 0);
 	add("m/x/2", OUTCOME_INVALID);
 	judge();
-	/* 2 of 3 is below 75 %: what could be judged has failed. */
+	/* 2 of 3 is below 75 %: the cases that can be judged miss the requirement. */
 	assert_int_equal(requirement("m/x")->state, REQUIREMENT_FAILED);
 	assert_int_equal(requirement("m/x")->failed_count, 1);
 	assert_string_equal(requirement("m/x")->failed[0], "m/x/1");
@@ -193,7 +193,7 @@ static void test_measures(void **state)
 		struct result result;
 
 		snprintf(id, sizeof(id), "m/x/%d", seed);
-		result = made(id, OUTCOME_PASS);
+		result = make_result(id, OUTCOME_PASS);
 		result_measure(&result, "flash", 100 * seed);
 		results_put(&results, &result);
 	}
@@ -226,7 +226,7 @@ static unsigned run_search(double threshold, unsigned most)
 		struct result result;
 
 		snprintf(id, sizeof(id), "s/outage/all/%03u", ++run);
-		result = made(id, figure < threshold ? OUTCOME_PASS : OUTCOME_FAIL);
+		result = make_result(id, figure < threshold ? OUTCOME_PASS : OUTCOME_FAIL);
 		result.figure = strdup(
 		    figure_text(&settings->searches[0].settings.unit, figure, text, sizeof(text)));
 		results_put(&results, &result);
@@ -276,7 +276,7 @@ static void test_search(void **state)
 	end();
 }
 
-/* A skip or an invalid case is no point; three in a row end the search as incomplete. */
+/* A skipped or invalid case gives no point; three in a row end the search as incomplete. */
 static void test_no_points(void **state)
 {
 	const struct unit *unit;
@@ -296,6 +296,10 @@ static void test_no_points(void **state)
 	assert_int_equal(points, 2);
 	assert_int_equal(no_points, 2);
 	search_free(search);
+	add("s/outage/all/005", OUTCOME_SKIP);
+	judge();
+	assert_int_equal(findings_search(findings, 0, 0)->no_points, SEARCH_NO_POINTS_MAX);
+	assert_true(findings_search(findings, 0, 0)->is_incomplete);
 	end();
 }
 
@@ -311,7 +315,7 @@ static void add_reference(unsigned number, enum case_outcome outcome, const char
 	struct result result;
 
 	snprintf(id, sizeof(id), "r/lost/all/%u", number);
-	result = made(id, outcome);
+	result = make_result(id, outcome);
 	result_measure(&result, "network_seconds", 10);
 	for (size_t i = 0; i < count; i++)
 		result_place(&result, places[i]);
@@ -331,7 +335,7 @@ static const char *const places_b[] = {
 
 static void pass_fault(const char *id, double seconds)
 {
-	struct result result = made(id, OUTCOME_PASS);
+	struct result result = make_result(id, OUTCOME_PASS);
 
 	result_measure(&result, "network_seconds", seconds);
 	results_put(&results, &result);
@@ -351,7 +355,8 @@ static void test_sweep(void **state)
 	judge();
 	cell = expansion_cell(expansion, 0, 0);
 	assert_int_equal(cell->state, SWEEP_READY);
-	/* server_hello_done shares its datagram; what one reference lacks is left out. */
+	/* server_hello_done shares a datagram with server_hello; places that one reference lacks are left
+	 * out. */
 	assert_int_equal(cell->places.count, 3);
 	assert_int_equal(cell->places.unshared, 2);
 	assert_int_equal(plan->unit_count, 7);
@@ -386,7 +391,7 @@ static void test_failed_reference(void **state)
 
 static void test_limit(void **state)
 {
-	struct result reference = made("r/lost/all/1", OUTCOME_PASS);
+	struct result reference = make_result("r/lost/all/1", OUTCOME_PASS);
 	const struct result *references[] = {&reference};
 	struct sweep_plan places;
 
@@ -452,7 +457,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_result_json),
-	    cmocka_unit_test(test_strange_results),
+	    cmocka_unit_test(test_malformed_results),
 	    cmocka_unit_test(test_results),
 	    cmocka_unit_test(test_matrix),
 	    cmocka_unit_test(test_measures),

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ini: the text of ini files: what is taken, and the line that each mistake gets.
+ * ini: the text of ini files: what is accepted, and the message for each mistake.
  *
- * Proven, with the real kinds [device], [link] and [rule]: every class of error of an ini file with its file,
- * line, section and key; comments, CRLF and BOM; `like`; --set.
+ * Covered, with the real kinds [device], [link] and [rule]: every class of error of an ini file with its
+ * file, line, section and key; comments, CRLF and BOM; `like`; --set.
  */
 #include "test/unit/unit.h"
 
 static void test_mistakes(void **state)
 {
 	static const struct {
-		const char *text, *told;
+		const char *text, *want;
 	} rows[] = {
-	    /* Unknown sections and keys: the nearest is named. */
+	    /* For unknown sections and keys, the nearest one is named. */
 	    {"[lnik default]\nloss = 1%\n",
 	        "t.ini:1: unknown section [lnik default]; did you mean [link]?\n"},
 	    {"[rules x]\n", "t.ini:1: unknown section [rules x]; did you mean [rule]?\n"},
@@ -41,7 +41,7 @@ static void test_mistakes(void **state)
 	    {"[link x]\nup.queue = 50\n",
 	        "t.ini:2: [link x] up.queue: `50` lacks its unit; it is datagrams (50p), bytes "
 	        "(64KiB) or a time (2s)\n"},
-	    /* Empty, twice, nothing to do, nothing there. */
+	    /* Empty values, repetitions, rules without actions, references to nothing. */
 	    {"[link x]\nloss =\n", "t.ini:2: [link x] loss: has no value; it takes share\n"},
 	    {"[link x]\nloss = ; later\n", "t.ini:2: [link x] loss: has no value; it takes share\n"},
 	    {"[link x]\nloss = 1%\nloss = 2%\n",
@@ -58,7 +58,7 @@ static void test_mistakes(void **state)
 	    {"[link x]\nlike = y\n", "t.ini:2: [link x] like: there is no [link y]\n"},
 	    {"[link x]\ntrace = /nowhere/at/all\n",
 	        "t.ini:2: [link x] trace: `/nowhere/at/all` cannot be read: No such file or directory\n"},
-	    /* The shape of headers. */
+	    /* Malformed headers. */
 	    {"[link x] loss = 1%\n",
 	        "t.ini:1: there is text after `]`; a key stands in a line of its own, a comment is ` ; …`\n"},
 	    {"[link x];comment\n",
@@ -76,7 +76,7 @@ static void test_mistakes(void **state)
 	    {"[]\n", "t.ini:1: unknown section []; there are [proxy], [capture], [device NAME], [link NAME], "
 	             "[rule NAME] and "
 	             "[control]\n"},
-	    /* The shape of assignments. */
+	    /* Malformed assignments. */
 	    {"[link x]\nloss 1%\n", "t.ini:2: [link x]: `loss 1%` is no assignment; one is `key = value`\n"},
 	    {"[link x]\nloss\n", "t.ini:2: [link x]: `loss` is no assignment; one is `key = value`\n"},
 	    {"[link x]\n= 1%\n", "t.ini:2: [link x]: `= 1%` has no key before `=`\n"},
@@ -97,11 +97,11 @@ static void test_mistakes(void **state)
 	    {"[link x]\nloss = #1%\n",
 	        "t.ini:2: [link x] loss: ` #` starts no comment after a value; ` ;` does\n"},
 	    {"loss = 1%\n[link x]\n", "t.ini:1: loss: stands before any section\n"},
-	    /* Keys of a section whose header is wrong are not judged; those of the next are. */
+	    /* Keys of a section whose header is wrong are not checked; those of the next section are. */
 	    {"[lnk x]\nbla = 1\n[link y]\nlos = 1%\n",
 	        "t.ini:1: unknown section [lnk x]; did you mean [link]?\n"
 	        "t.ini:4: [link y] los: unknown key; did you mean `loss`?\n"},
-	    /* All are told, in the order of the lines. */
+	    /* All mistakes are reported, in the order of the lines. */
 	    {"[link x]\nlatency = 1\nloss = 1\njitter = 1\n[rule r]\n",
 	        "t.ini:2: [link x] latency: `1` lacks its unit; a time is 250us, 20ms, 1.5s, 2m or 1h\n"
 	        "t.ini:3: [link x] loss: `1` lacks its unit; a share is 2% or 0.5%\n"
@@ -115,11 +115,11 @@ static void test_mistakes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++)
-		wrong += told_wrong(rows[i].text, rows[i].told);
+		wrong += complaints_differ(rows[i].text, rows[i].want);
 	assert_int_equal(wrong, 0);
 }
 
-/* Whatever is wrong with these lines, it is told: nothing is silently passed over. */
+/* Each of these wrong lines gets some message: none is silently passed over. */
 static void test_nothing_is_passed_over(void **state)
 {
 	static const char *const rows[] = {
@@ -142,7 +142,7 @@ static void test_nothing_is_passed_over(void **state)
 
 		given_read(&given, rows[i]);
 		if (!complaints_count(given.complaints, COMPLAINT_ERROR)) {
-			print_error("nothing is told of\n%s", rows[i]);
+			print_error("there is no message about\n%s", rows[i]);
 			silent++;
 		}
 		given_free(&given);
@@ -163,7 +163,7 @@ static char *repeated(const char *head, char c, size_t count, const char *tail)
 	return text;
 }
 
-/* 198 bytes of a line are taken whole, 199 are refused, of a comment too. */
+/* A line of 198 bytes is taken whole, one of 199 is refused, even if it is a comment. */
 static void test_line_length(void **state)
 {
 	const char *head = "[device x]\nidentity = ";
@@ -175,12 +175,12 @@ static void test_line_length(void **state)
 
 	(void)state;
 	given_read(&given, longest);
-	assert_string_equal(given.told, "");
+	assert_string_equal(given.printed, "");
 	assert_int_equal(strlen(given.config->devices[0].identity), 198 - key);
 	given_free(&given);
-	assert_told(crlf, "");
-	assert_told(comment, "t.ini:2: [device x]: this line has 199 bytes; 198 are the most\n");
-	assert_told(over, "t.ini:2: [device x]: this line has 199 bytes; 198 are the most\n");
+	assert_complaints(crlf, "");
+	assert_complaints(comment, "t.ini:2: [device x]: this line has 199 bytes; 198 are the most\n");
+	assert_complaints(over, "t.ini:2: [device x]: this line has 199 bytes; 198 are the most\n");
 	free(longest);
 	free(crlf);
 	free(over);
@@ -195,10 +195,10 @@ static void test_header_length(void **state)
 
 	(void)state;
 	given_read(&given, longest);
-	assert_string_equal(given.told, "");
+	assert_string_equal(given.printed, "");
 	assert_int_equal(strlen(given.config->links[1].name), 44);
 	given_free(&given);
-	assert_told(over, "t.ini:1: there are 50 bytes between `[` and `]`; 49 are the most\n");
+	assert_complaints(over, "t.ini:1: there are 50 bytes between `[` and `]`; 49 are the most\n");
 	free(longest);
 	free(over);
 }
@@ -212,15 +212,15 @@ static void test_nul_byte(void **state)
 	(void)state;
 	given_init(&given);
 	ini_read_text(given.ini, "t.ini", text, sizeof(text) - 1);
-	out = open_memstream(&given.told, &given.told_size);
+	out = open_memstream(&given.printed, &given.printed_size);
 	complaints_print(given.complaints, out);
 	fclose(out);
-	assert_string_equal(
-	    given.told, "t.ini:2: [link x]: there is a NUL byte in this line; an ini file is plain text\n");
+	assert_string_equal(given.printed,
+	    "t.ini:2: [link x]: there is a NUL byte in this line; an ini file is plain text\n");
 	given_free(&given);
 }
 
-/* ---- What is right ---- */
+/* ---- Correct files ---- */
 
 static const char *value_of(const struct given *given, const char *kind, const char *name, const char *key)
 {
@@ -257,7 +257,7 @@ static void test_good(void **state)
 		struct given given;
 
 		given_read(&given, rows[i].text);
-		assert_string_equal(given.told, "");
+		assert_string_equal(given.printed, "");
 		assert_string_equal(value_of(&given, "device", "x", "identity"), rows[i].value);
 		given_free(&given);
 	}
@@ -272,7 +272,7 @@ static size_t count_kind(const struct ini *ini, const struct section_kind *kind)
 	return count;
 }
 
-/* Empty sections count, keys marked + and `do` may come again, and the lines are known. */
+/* Empty sections count, keys marked + and `do` may be repeated, and line numbers are kept. */
 static void test_sections(void **state)
 {
 	struct given given;
@@ -280,7 +280,7 @@ static void test_sections(void **state)
 
 	(void)state;
 	given_read(&given, "[link a]\n[link b]\n\n[rule r]\ndo = drop\nsize = 1\ndo = note\nsize = 3-5, 9\n");
-	assert_string_equal(given.told, "");
+	assert_string_equal(given.printed, "");
 	assert_int_equal(ini_count(given.ini), 3);
 	assert_int_equal(count_kind(given.ini, &config_link_kind), 2);
 	rule = ini_find(given.ini, "rule", "r");
@@ -320,7 +320,7 @@ static void test_like(void **state)
 		const struct link *link;
 
 		given_read(&given, rows[i].text);
-		assert_string_equal(given.told, "");
+		assert_string_equal(given.printed, "");
 		link = &given.config->links[1 + ini_index(given.ini, ini_find(given.ini, "link", "x"))];
 		assert_near(link->ways[WAY_UP].loss, rows[i].up, 1e-12);
 		assert_near(link->ways[WAY_DOWN].loss, rows[i].down, 1e-12);
@@ -328,7 +328,7 @@ static void test_like(void **state)
 	}
 }
 
-/* Own values of a + key replace the inherited ones. */
+/* A section's own values of a + key replace the inherited ones. */
 static void test_like_lists(void **state)
 {
 	struct given given;
@@ -348,15 +348,16 @@ static void test_like_lists(void **state)
 static void test_like_mistakes(void **state)
 {
 	(void)state;
-	assert_told("[link x]\nlike = x\n",
+	assert_complaints("[link x]\nlike = x\n",
 	    "t.ini:2: [link x] like: runs in a circle; a section cannot be like itself\n");
-	assert_told("[link x]\nlike = y\n[link y]\nlike = z\n[link z]\nlike = x\n",
+	assert_complaints("[link x]\nlike = y\n[link y]\nlike = z\n[link z]\nlike = x\n",
 	    "t.ini:6: [link z] like: runs in a circle; a section cannot be like itself\n");
-	/* What is wrong in an inherited value is told where it stands, and once. */
-	assert_told("[link x]\nlike = y\n[link y]\nloss = 5\n",
+	/* A mistake in an inherited value is reported once, in the line where it stands. */
+	assert_complaints("[link x]\nlike = y\n[link y]\nloss = 5\n",
 	    "t.ini:4: [link y] loss: `5` lacks its unit; a share is 2% or 0.5%\n");
-	/* A [device] is like a [device], not like a [link] of that name. */
-	assert_told("[device x]\nlike = y\n[link y]\n", "t.ini:2: [device x] like: there is no [device y]\n");
+	/* `like` in a [device] names a [device], not a [link] of that name. */
+	assert_complaints(
+	    "[device x]\nlike = y\n[link y]\n", "t.ini:2: [device x] like: there is no [device y]\n");
 }
 
 /* ---- --set ---- */
@@ -376,8 +377,8 @@ static void test_set(void **state)
 	ini_set(given.ini, "[link new]  latency=20ms");
 	ini_set(given.ini, "[link new] latency = 30ms");
 	given_build(&given);
-	assert_string_equal(given.told, "");
-	/* A more specific key that stands stays in force. */
+	assert_string_equal(given.printed, "");
+	/* A more specific key in the file stays in force. */
 	assert_near(given.config->links[1].ways[WAY_UP].loss, 0.02, 1e-12);
 	assert_near(given.config->links[1].ways[WAY_DOWN].loss, 0.05, 1e-12);
 	assert_int_equal(given.config->rules[0].sizes.count, 1);
@@ -395,7 +396,7 @@ static void test_set(void **state)
 static void test_set_mistakes(void **state)
 {
 	static const struct {
-		const char *setting, *told;
+		const char *setting, *want;
 	} rows[] = {
 	    {"loss = 1%", "--set: `loss = 1%` is no setting; one is \"[SECTION] KEY = VALUE\"\n"},
 	    {"[link x", "--set: `[link x` is no setting; one is \"[SECTION] KEY = VALUE\"\n"},
@@ -421,8 +422,8 @@ static void test_set_mistakes(void **state)
 		given_text(&given, "[link x]\nloss = 10%\n");
 		ini_set(given.ini, rows[i].setting);
 		given_build(&given);
-		if (strcmp(given.told, rows[i].told) != 0) {
-			print_error("of %s is told\n%snot\n%s", rows[i].setting, given.told, rows[i].told);
+		if (strcmp(given.printed, rows[i].want) != 0) {
+			print_error("for %s got\n%swant\n%s", rows[i].setting, given.printed, rows[i].want);
 			wrong++;
 		}
 		given_free(&given);
@@ -430,7 +431,7 @@ static void test_set_mistakes(void **state)
 	assert_int_equal(wrong, 0);
 }
 
-/* The text of all files, for the capture's head. */
+/* ini_text returns the text of all files, for the head of a capture. */
 static void test_text(void **state)
 {
 	struct given given;

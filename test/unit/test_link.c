@@ -2,8 +2,8 @@
 /*
  * link: what a link decides about a datagram when it arrives.
  *
- * Proven: shares of loss, runs, reordering, duplication and corruption; the chains (Gilbert, AR(1)) and that
- * they step once for every ordinal; mtu; copies; luck by name.
+ * Covered: shares of loss, runs, reordering, duplication and corruption; the chains (Gilbert, AR(1)) and that
+ * they step once for every ordinal; mtu; copies; draws by name.
  */
 #include "test/unit/link_bench.h"
 
@@ -33,7 +33,7 @@ static void test_loss_share(void **state)
 	}
 }
 
-/* Of one ordinal, the two ways and two sessions have luck of their own. */
+/* For one ordinal, the two ways and two sessions have independent draws. */
 static void test_loss_independent(void **state)
 {
 	struct bench a, b;
@@ -59,8 +59,8 @@ static void test_loss_independent(void **state)
 
 #define CELLS 21
 
-/* Chi-square of run lengths against the geometric that ends with chance `end`; the last cell takes the rest.
- */
+/* Returns chi-square of run lengths against the geometric distribution of parameter `end`; the last cell
+ * takes the rest. */
 static double runs_chi(const unsigned *cells, unsigned runs, double end)
 {
 	double chi = 0, left = 1;
@@ -78,7 +78,8 @@ static double runs_chi(const unsigned *cells, unsigned runs, double end)
 static void test_loss_run(void **state)
 {
 	const double share = 0.05, run = 4, memory = 1 - 1 / run - share / (run * (1 - share));
-	/* Losses in a chain of eigenvalue λ spread like fewer independent ones, by (1 + λ) / (1 - λ). */
+	/* The variance of losses in a chain of eigenvalue λ is (1 + λ) / (1 - λ) times that of independent
+	 * ones. */
 	const double bound = share_bound(share, MANY * (1 - memory) / (1 + memory));
 	unsigned cells[CELLS] = {0}, lost = 0, runs = 0, length = 0;
 	struct bench bench;
@@ -98,13 +99,13 @@ static void test_loss_run(void **state)
 		}
 	}
 	assert_near(lost / (double)MANY, share, bound);
-	/* A geometric of mean 4 has the deviation √(1 - 1/4) · 4. */
+	/* A geometric distribution of mean 4 has the deviation √(1 - 1/4) · 4. */
 	assert_near((lost - length) / (double)runs, run, SIGMAS * sqrt(0.75) * 4 / sqrt(runs));
 	assert_below(runs_chi(cells, runs, 1 / run), chi_bound(CELLS - 1));
 	bench_fini(&bench);
 }
 
-/* The least run that the check allows is that of independent losses: the chain must then have no memory. */
+/* The shortest run that the check allows is that of independent losses: the chain must have no memory. */
 static void test_loss_run_least(void **state)
 {
 	struct bench bench;
@@ -144,8 +145,8 @@ static void test_gilbert_elliott(void **state)
 		before = result.reason == REASON_LOSS;
 	}
 	assert_near(lost / (double)MANY, share, SIGMAS * sqrt(variance / MANY));
-	/* Two in a row: the product, and the state's variance that lasts one step. The same bound as for the
-	 * share is wide enough: pairs are rarer than losses and come in the same clusters. */
+	/* The share of two in a row is the product plus the state's covariance over one step. The bound for
+	 * the share is wide enough: pairs are rarer than losses and come in the same clusters. */
 	assert_near(both / (double)MANY, share * share + apart * memory, SIGMAS * sqrt(variance / MANY));
 	bench_fini(&bench);
 }
@@ -188,8 +189,8 @@ static void test_correlation(void **state)
 		sum += scores[n - 1];
 		squares += scores[n - 1] * scores[n - 1];
 	}
-	/* A mean of AR(1) values spreads as that of n (1 - ρ) / (1 + ρ) independent ones, their squares with
-	 * ρ². */
+	/* A mean of AR(1) values spreads like that of n (1 - ρ) / (1 + ρ) independent ones; for their squares
+	 * ρ² takes the place of ρ. */
 	assert_near(sum / MANY, 0, SIGMAS * sqrt((1 + rho) / (1 - rho) / MANY));
 	assert_near(squares / MANY, 1, SIGMAS * sqrt(2 * (1 + rho * rho) / (1 - rho * rho) / MANY));
 	for (unsigned lag = 1; lag <= 3; lag++) {
@@ -204,7 +205,7 @@ static void test_correlation(void **state)
 	bench_fini(&bench);
 }
 
-/* Whatever the correlation, each value by itself has the distribution that was asked for. */
+/* Whatever the correlation, each value by itself has the configured distribution. */
 static void test_correlation_keeps_distribution(void **state)
 {
 	enum { APART = 20, VALUES = 20000 }; /* 0.7^20 = 0.0008: as good as independent */
@@ -222,7 +223,7 @@ static void test_correlation_keeps_distribution(void **state)
 	bench_fini(&bench);
 }
 
-/* Datagrams that never came to the link step its chains all the same. */
+/* Datagrams that never reached the link step its chains all the same. */
 static void test_chains_step_for_all(void **state)
 {
 	static const uint32_t stops[] = {1, 2, 3, 10, 11, 100, 1000, 4321, 100000};
@@ -248,7 +249,7 @@ static void test_chains_step_for_all(void **state)
 	bench_fini(&some);
 }
 
-/* What a blackout held comes after later ordinals: its chains are those of its own. */
+/* Datagrams that a blackout held come after later ordinals, but get the chain states of their own. */
 static void test_chains_step_back(void **state)
 {
 	const char *keys =
@@ -274,7 +275,7 @@ static void test_chains_step_back(void **state)
 	bench_fini(&bench);
 }
 
-/* A copy lives on the state that its original found, and leaves it as it is. */
+/* A copy uses the chain states of its original, and does not change them. */
 static void test_copies_do_not_step(void **state)
 {
 	const char *keys =
@@ -295,7 +296,7 @@ static void test_copies_do_not_step(void **state)
 
 		copy = (struct result){.plan = {.salt = 7, .chained_at = n}};
 		link_decide(&copied.state, LINK_COPY, copied.datagram, &copy.plan, &copy.decision);
-		/* Loss in bad is 100%, in good 0%: only the state decides. */
+		/* Loss is 100% in the bad state and 0% in the good one: only the state decides. */
 		assert_int_equal(copy.plan.lost_at_exit, b.plan.lost_at_exit);
 		assert_int_equal(copy.plan.lag, b.plan.lag);
 		assert_false(copy.decision.twice);
@@ -307,7 +308,7 @@ static void test_copies_do_not_step(void **state)
 	bench_fini(&copied);
 }
 
-/* Without a chain a copy's draws are its own: as often lost as any, whatever became of the original. */
+/* Without a chain a copy has draws of its own: it is lost independently of the original. */
 static void test_copies_have_own_draws(void **state)
 {
 	enum { TRIES = 200000 };
@@ -327,7 +328,7 @@ static void test_copies_have_own_draws(void **state)
 	}
 	assert_near(copies / (double)TRIES, 0.5, share_bound(0.5, TRIES));
 	assert_near(both / (double)TRIES, 0.25, share_bound(0.25, TRIES));
-	assert_in_range(same, 0, 2); /* of 2·10^9 nanoseconds two draws are hardly ever the same */
+	assert_in_range(same, 0, 2); /* two draws from 2·10^9 nanoseconds hardly ever coincide */
 	bench_fini(&bench);
 }
 
@@ -392,7 +393,7 @@ static void test_corrupt_one_bit(void **state)
 	bench_fini(&bench);
 }
 
-/* The late one is the reordered one: it is held, and those behind it do not wait for it. */
+/* The reordered datagram is the late one: it is held, and later ones do not wait for it. */
 static void test_reorder(void **state)
 {
 	struct bench bench;
@@ -413,7 +414,7 @@ static void test_reorder(void **state)
 		cross(&bench, WAY_UP, n, 100, now, &result);
 		assert_int_equal(result.due, now + 40 * NS_MS);
 		assert_int_equal(result.passage.hold, 0);
-		/* A datagram that is not reordered passes it. */
+		/* A datagram that is not reordered overtakes it. */
 		result.plan.reordered = false;
 		enter(&bench, WAY_UP, now, &result);
 		assert_int_equal(result.due, now + 10 * NS_MS);
@@ -449,10 +450,10 @@ static void test_mtu(void **state)
 	}
 }
 
-/* ---- Luck ---- */
+/* ---- Draws ---- */
 
-/* A link's luck is of its name: another section of the file, before or behind it, changes nothing. */
-static void test_luck_by_name(void **state)
+/* A link's draws depend on its name: another section of the file changes nothing. */
+static void test_draws_by_name(void **state)
 {
 	static const char *const texts[] = {
 	    "[link x]\nloss = 50%\n", "[link y]\nloss = 50%\n[link x]\nloss = 50%\n"};
@@ -505,7 +506,7 @@ int main(void)
 	    cmocka_unit_test(test_corrupt_one_bit),
 	    cmocka_unit_test(test_reorder),
 	    cmocka_unit_test(test_mtu),
-	    cmocka_unit_test(test_luck_by_name),
+	    cmocka_unit_test(test_draws_by_name),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -2,8 +2,8 @@
 /*
  * nat: how long a mapping lives, in virtual time.
  *
- * Proven: expiry to the nanosecond; what refreshes (up, or both ways); the stream's own time, longer and
- * shorter; rebinding; what comes to three generations of ports; no timeout; no NAT at all.
+ * Covered: expiry to the nanosecond; what refreshes (up, or both ways); the timeout of streams, longer and
+ * shorter; rebinding; datagrams to three generations of ports; no timeout; no NAT at all.
  */
 #include "test/unit/unit.h"
 
@@ -11,12 +11,12 @@
 
 enum op { OUT, IN, REBIND, REBIND_TO_ADDRESS };
 
-/* Something happens, then `mapping` is looked at `look` later; `expiry` counts from the start. */
+/* An operation, and what must hold after it. Times count from the start. */
 struct step {
 	ns_t at;
 	enum op op;
-	bool another; /* OUT: takes another's place */
-	ns_t expiry;  /* afterwards; NS_NEVER */
+	bool another; /* OUT: a new mapping replaces an old one */
+	ns_t expiry;  /* afterwards; NS_NEVER: none */
 };
 
 struct look {
@@ -40,26 +40,26 @@ static const struct row rows[] = {
         {{NS_S, OUT, false, 61 * NS_S}, {60 * NS_S, IN, false, 61 * NS_S},
             {61 * NS_S - 1, OUT, false, 121 * NS_S - 1}, {121 * NS_S - 2, OUT, false, 181 * NS_S - 2}},
         {{181 * NS_S - 3, 1, true}, {181 * NS_S - 2, 1, false}}},
-    {"both refresh", "nat_timeout = 1m\nnat_refresh = both\n",
+    {"both ways refresh", "nat_timeout = 1m\nnat_refresh = both\n",
         {{NS_S, OUT, false, 61 * NS_S}, {60 * NS_S, IN, false, 120 * NS_S}},
         {{120 * NS_S - 1, 1, true}, {120 * NS_S, 1, false}}},
-    {"an older stamp refreshes nothing", "nat_timeout = 1m\nnat_refresh = both\n",
+    {"an older timestamp refreshes nothing", "nat_timeout = 1m\nnat_refresh = both\n",
         {{10 * NS_S, OUT, false, 70 * NS_S}, {9 * NS_S, IN, false, 70 * NS_S},
             {8 * NS_S, OUT, false, 70 * NS_S}},
         {{0}}},
     {"a stream lives longer", "nat_timeout = 30s\nnat_timeout_stream = 3m\n",
         {{NS_S, OUT, false, 31 * NS_S}, {2 * NS_S, IN, false, 181 * NS_S}},
         {{181 * NS_S - 1, 1, true}, {181 * NS_S, 1, false}}},
-    {"a stream lives shorter", "nat_timeout = 30s\nnat_timeout_stream = 12s\n",
+    {"a stream lives for a shorter time", "nat_timeout = 30s\nnat_timeout_stream = 12s\n",
         {{NS_S, OUT, false, 31 * NS_S}, {2 * NS_S, IN, false, 13 * NS_S}},
         {{13 * NS_S - 1, 1, true}, {13 * NS_S, 1, false}}},
-    {"… and ends when it becomes one, not before", "nat_timeout = 30s\nnat_timeout_stream = 12s\n",
+    {"… and ends when it becomes a stream, not before", "nat_timeout = 30s\nnat_timeout_stream = 12s\n",
         {{NS_S, OUT, false, 31 * NS_S}, {20 * NS_S, IN, false, 20 * NS_S}},
         {{20 * NS_S - 1, 1, true}, {20 * NS_S, 1, false}}},
     {"the next mapping is no stream yet", "nat_timeout = 30s\nnat_timeout_stream = 12s\n",
         {{NS_S, OUT, false, 31 * NS_S}, {2 * NS_S, IN, false, 13 * NS_S}, {14 * NS_S, OUT, true, 44 * NS_S}},
         {{44 * NS_S - 1, 2, true}, {43 * NS_S, 1, false}, {44 * NS_S, 2, false}}},
-    {"only one that expired is replaced", "nat_timeout = 1m\n",
+    {"only an expired mapping is replaced", "nat_timeout = 1m\n",
         {{NS_S, OUT, false, 61 * NS_S}, {61 * NS_S, OUT, true, 121 * NS_S},
             {61 * NS_S, OUT, false, 121 * NS_S}},
         {{0}}},
@@ -76,8 +76,8 @@ static const struct row rows[] = {
         {{NS_S, OUT, false, NS_NEVER}, {2 * NS_S, REBIND_TO_ADDRESS, false, NS_NEVER},
             {3 * NS_S, OUT, true, NS_NEVER}},
         {{4 * NS_S, 1, false}, {4 * NS_S, 2, true}}},
-    {"nothing was sent, and a NAT is there", "nat_timeout = 1m\n", {{0}}, {{NS_S, 0, false}}},
-    {"nothing was sent, and none is", "", {{0}}, {{NS_S, 0, true}}},
+    {"nothing was sent, with a NAT", "nat_timeout = 1m\n", {{0}}, {{NS_S, 0, false}}},
+    {"nothing was sent, without a NAT", "", {{0}}, {{NS_S, 0, true}}},
 };
 
 static bool step(struct nat *nat, const struct device *device, const struct step *step)
@@ -115,7 +115,7 @@ static unsigned row_wrong(const struct row *row)
 		if (nat_lives(&nat, &given.config->devices[0], row->looks[i].mapping, row->looks[i].at) ==
 		    row->looks[i].lives)
 			continue;
-		print_error("%s, look %zu: not %d\n", row->name, i, row->looks[i].lives);
+		print_error("%s, look %zu: lives is not %d\n", row->name, i, row->looks[i].lives);
 		wrong++;
 	}
 	given_free(&given);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * packet: the made-up Ethernet, IP and UDP headers of a datagram: every field, and the checksums against ones
- * that are summed up here from the first byte on.
+ * packet: the synthetic Ethernet, IP and UDP headers of a datagram: every field, and the checksums against
+ * ones that are computed here, independently.
  */
 #include "test/unit/unit.h"
 
@@ -41,8 +41,8 @@ static struct packet_ends ends_of(const char *from, const char *to)
 	return ends;
 }
 
-/* A receiver's check: the sum over pseudo header, UDP header with its checksum, and payload is all ones. */
-static void udp_right(
+/* Checks what a receiver checks: the sum over pseudo header, UDP header and payload is all ones. */
+static void assert_udp_valid(
     const uint8_t *addresses, size_t address_size, const uint8_t *udp, const uint8_t *payload, size_t size)
 {
 	uint64_t sum = plain_sum(addresses, 2 * address_size) + 17 + size + 8 + plain_sum(udp, 8) +
@@ -80,7 +80,7 @@ static void test_ipv4(void **state)
 		assert_int_equal(folded(plain_sum(ip, 20)), 0xffff);
 		assert_int_equal(read16(ip + 20), 40112);
 		assert_int_equal(read16(ip + 22), 5684);
-		udp_right(ip + 12, 4, ip + 20, payload, sizes[i]);
+		assert_udp_valid(ip + 12, 4, ip + 20, payload, sizes[i]);
 	}
 }
 
@@ -106,7 +106,7 @@ static void test_ipv6(void **state)
 		assert_int_equal(ip[6], 17);
 		assert_memory_equal(ip + 8, ends.from.ip, 16);
 		assert_memory_equal(ip + 24, ends.to.ip, 16);
-		udp_right(ip + 8, 16, ip + 40, payload, sizes[i]);
+		assert_udp_valid(ip + 8, 16, ip + 40, payload, sizes[i]);
 	}
 }
 
@@ -128,7 +128,7 @@ static void test_checksum_is_never_0(void **state)
 	assert_int_equal(ones, 1);
 }
 
-/* A sum may be made in parts of an even number of bytes, as where a payload was cut for the capture. */
+/* A sum can be computed in parts of an even number of bytes, for payloads that are cut for the capture. */
 static void test_sum_in_parts(void **state)
 {
 	uint8_t bytes[1001];

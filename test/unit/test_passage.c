@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * passage: when a datagram leaves a link, or that it does not, in virtual time.
+ * passage: whether and when a datagram leaves a link, in virtual time.
  *
- * Proven: latency and order; bottleneck, queue and overhead; traces; radio sleep.
+ * Covered: latency and order; bottleneck, queue and overhead; traces; radio sleep.
  */
 #include "test/unit/link_bench.h"
 
@@ -41,12 +41,12 @@ static void test_order_keep(void **state)
 		cross(&bench, WAY_UP, n, 100, now, &result);
 		own = now + result.plan.lag;
 		assert_in_range(result.plan.lag, 10 * NS_MS, 110 * NS_MS);
-		/* Its own time, or that of the one before: nothing else makes it wait. */
+		/* It leaves at its own time or at that of the one before: nothing else makes it wait. */
 		assert_int_equal(result.due, own > last ? own : last);
 		waited += own < last;
 		last = result.due;
 	}
-	assert_true(waited > MANY / 2); /* at 1 ms apart and ±50 ms most would overtake */
+	assert_true(waited > MANY / 2); /* 1 ms apart with ±50 ms of jitter, most would overtake */
 	bench_fini(&bench);
 }
 
@@ -69,7 +69,7 @@ static void test_order_free(void **state)
 	bench_fini(&bench);
 }
 
-/* A late copy keeps nobody waiting, but does not overtake either. */
+/* A late copy does not make others wait, but does not overtake either. */
 static void test_order_of_copies(void **state)
 {
 	struct bench bench;
@@ -91,7 +91,7 @@ static void test_order_of_copies(void **state)
 	bench_fini(&bench);
 }
 
-/* The two ways keep their own order. */
+/* Each way keeps its own order. */
 static void test_order_by_way(void **state)
 {
 	struct bench bench;
@@ -161,7 +161,7 @@ static void test_queue(void **state)
 	    {"rate = 18kbit\nqueue = 1000B\n", 100, 100, 11}, /* 10 wait: payload counts, headers do not */
 	    {"rate = 18kbit\nqueue = 999B\n", 100, 100, 10},
 	    {"rate = 18kbit\nqueue = 2s\n", 500, 100, 9},    /* 234.67 ms each: the ninth waits 1.88 s */
-	    {"packet_time = 1s\nqueue = 2s\n", 500, 100, 3}, /* 0, 1 s and 2 s: 2 s is not more than 2 s */
+	    {"packet_time = 1s\nqueue = 2s\n", 500, 100, 3}, /* waits of 0, 1 s and 2 s: 2 s still fits */
 	    {"packet_time = 1s\nqueue = 3p\n", 500, 100, 4},
 	    {"rate = 1Mbit\n", 10, 1500, 1001},
 	};
@@ -180,7 +180,7 @@ static void test_queue(void **state)
 	}
 }
 
-/* As the wire takes one, the queue has room for one; a dropped one used none of the wire. */
+/* When the wire takes a datagram, the queue has room for another; a dropped one does not use the wire. */
 static void test_queue_drains(void **state)
 {
 	static const struct {
@@ -201,7 +201,7 @@ static void test_queue_drains(void **state)
 	bench_fini(&bench);
 }
 
-/* At 8 kbit a second a byte takes a millisecond. */
+/* At 8 kbit/s a byte takes a millisecond. */
 static void test_overhead(void **state)
 {
 	static const struct {
@@ -298,21 +298,21 @@ static void test_trace(void **state)
 		struct {
 			ns_t at_ms;
 			uint32_t size;
-			ns_t due_ms; /* 0: dropped, queue */
+			ns_t due_ms; /* 0 with a queue: dropped */
 		} steps[8];
 	} rows[] = {
-	    /* One a stamp, and again from the last stamp on. */
+	    /* Each timestamp serves one datagram; the trace repeats from its last timestamp on. */
 	    {"10\n20\n30\n", "", {{0, FULL, 10}, {0, FULL, 20}, {0, FULL, 30}, {0, FULL, 40}, {0, FULL, 50}}},
-	    /* What is left over serves the next one that waits already. */
+	    /* What is left of an opportunity serves the next datagram if it waits already … */
 	    {"10\n20\n30\n", "", {{0, HALF, 10}, {0, HALF, 10}, {0, HALF, 20}, {0, FULL, 30}}},
-	    /* … but not one that comes later: it is lost. */
+	    /* … but not one that comes later: the rest is lost. */
 	    {"10\n20\n30\n", "", {{0, HALF, 10}, {11, FULL, 20}, {12, FULL, 30}}},
 	    {"10\n20\n30\n", "", {{25, FULL, 30}, {31, FULL, 40}, {95, FULL, 100}}},
-	    /* A large one takes several, a small rest of the last one is the next one's. */
+	    /* A large datagram takes several; what is left of the last one serves the next datagram. */
 	    {"10\n20\n30\n", "", {{0, 3000, 30}, {0, FULL - 20, 30}, {0, 1, 40}}},
 	    {"10\n20\n30\n", "", {{0, 3000, 30}, {0, FULL, 40}}},
 	    {"10\n10\n20\n", "", {{0, FULL, 10}, {0, FULL, 10}, {0, FULL, 20}, {0, FULL, 30}, {0, FULL, 30}}},
-	    /* CRLF, no end of line at the end, a stamp at 0. */
+	    /* CRLF, no newline at the end, a timestamp of 0. */
 	    {"0\r\n7\r\n10", "", {{0, FULL, 0}, {0, FULL, 7}, {0, FULL, 10}, {0, FULL, 10}, {0, FULL, 17}}},
 	    {"10\n", "overhead = 0\n", {{0, TRACE_OPPORTUNITY, 10}, {0, TRACE_OPPORTUNITY, 20}}},
 	    {"10\n", "queue = 1p\n", {{1, FULL, 10}, {1, FULL, 0}, {10, FULL, 20}}},
@@ -340,11 +340,11 @@ static void test_trace(void **state)
 	}
 }
 
-/* A slow reference: every opportunity from 0 on, one by one, with what is left of it. */
+/* A slow reference that walks all opportunities from 0 on, with what is left of the current one. */
 struct reference {
 	const uint32_t *stamps;
 	uint32_t count;
-	uint64_t at; /* opportunity, counted through all cycles */
+	uint64_t at; /* the current opportunity, counted through all cycles */
 	uint32_t left;
 	ns_t busy;
 };
@@ -368,7 +368,7 @@ static ns_t reference_serve(struct reference *r, ns_t now, uint64_t bytes)
 	return r->busy = reference_time(r);
 }
 
-/* Bursts and silences of every length, over traces with stamps at 0 and several at one time. */
+/* Sends bursts with silences of every length over traces with timestamps of 0 and repeated timestamps. */
 static void test_trace_against_reference(void **state)
 {
 	static const uint32_t traces[][4] = {{10, 20, 20, 30}, {0, 0, 5, 7}, {5, 10, 10, 10}, {1, 1, 1, 1}};
@@ -387,13 +387,12 @@ static void test_trace_against_reference(void **state)
 			struct draw draw = chance_draw(i, 0, n, 0);
 			uint32_t size = (uint32_t)chance_below(draw, 0, 4000);
 
-			if (chance_hit(draw, 1,
-			        0.3)) /* a third of them comes after a silence, at whole milliseconds */
+			if (chance_hit(draw, 1, 0.3)) /* a third follow a silence of whole ms */
 				now += (ns_t)chance_below(draw, 2, 100) * NS_MS;
 			if (chance_hit(draw, 3, 0.1))
 				now += (ns_t)chance_below(draw, 4, 5 * NS_MS);
 			cross(&bench, WAY_UP, n, size, now, &result);
-			if (result.reason) /* a full queue says nothing about times */
+			if (result.reason) /* a datagram that a full queue drops has no due time */
 				continue;
 			assert_int_equal(result.due, reference_serve(&reference, now, size + 28));
 		}
@@ -411,8 +410,8 @@ static void test_wake_delay(void **state)
 	} steps[] = {
 	    {WAY_DOWN, 5000, 5000},   /* awake: the session began 5 s ago */
 	    {WAY_DOWN, 14999, 14999}, /* silent for 9.999 s */
-	    {WAY_DOWN, 24999, 26999}, /* for 10 s: asleep */
-	    {WAY_DOWN, 25000, 26999}, /* those behind it wait as well, … */
+	    {WAY_DOWN, 24999, 26999}, /* silent for 10 s: asleep */
+	    {WAY_DOWN, 25000, 26999}, /* later ones wait as well, … */
 	    {WAY_DOWN, 26999, 26999},
 	    {WAY_DOWN, 27000, 27000}, /* … but then the radio is awake */
 	    {WAY_UP, 36000, 36000},   /* up has no wake_delay, and keeps the link awake */
@@ -432,7 +431,7 @@ static void test_wake_delay(void **state)
 	bench_fini(&bench);
 }
 
-/* The radio's wait comes before the bottleneck: what was kept by sleep queues when it wakes. */
+/* The radio's wait comes before the bottleneck: datagrams that waited for the radio queue when it wakes. */
 static void test_wake_before_bottleneck(void **state)
 {
 	struct bench bench;
@@ -480,12 +479,12 @@ static void test_wake_next_up(void **state)
 		cross(&bench, WAY_DOWN, n, 100, (18 + n) * NS_S, &result);
 		assert_int_equal(result.passage.outcome, PASSAGE_SLEEPS);
 	}
-	/* What the device sends waits for nothing, … */
+	/* Datagrams from the device do not wait, … */
 	cross(&bench, WAY_UP, 1, 100, 40 * NS_S, &result);
 	assert_int_equal(result.passage.outcome, PASSAGE_LEAVES);
 	assert_int_equal(result.due, 40 * NS_S);
 	link_wake(&bench.state, 40 * NS_S);
-	/* … and wakes the link for ten seconds. */
+	/* … and wake the link for ten seconds. */
 	cross(&bench, WAY_DOWN, 5, 100, 40 * NS_S, &result);
 	assert_int_equal(result.passage.outcome, PASSAGE_LEAVES);
 	assert_int_equal(result.due, 40 * NS_S);

@@ -12,14 +12,14 @@
 
 #define HEAD "[campaign]\nconfig = net.ini\ntest = true\n"
 
-/* A campaign's file, read. */
+/* A campaign's file as read. */
 struct campaign_file {
 	char path[64];
 	struct complaints *complaints;
 	struct settings *settings;
 	struct campaign_plan *plan;
-	char *told;
-	size_t told_size;
+	char *printed;
+	size_t printed_size;
 };
 
 static void file_read(struct campaign_file *file, const char *text)
@@ -35,7 +35,7 @@ static void file_read(struct campaign_file *file, const char *text)
 	file->settings = settings_new(file->path, NULL, 0, file->complaints);
 	if (!complaints_count(file->complaints, COMPLAINT_ERROR))
 		file->plan = plan_new(file->settings, file->complaints);
-	out = open_memstream(&file->told, &file->told_size);
+	out = open_memstream(&file->printed, &file->printed_size);
 	complaints_print(file->complaints, out);
 	fclose(out);
 }
@@ -46,7 +46,7 @@ static void file_free(struct campaign_file *file)
 	plan_free(file->plan);
 	settings_free(file->settings);
 	complaints_free(file->complaints);
-	free(file->told);
+	free(file->printed);
 }
 
 /* ---- Errors ---- */
@@ -54,7 +54,7 @@ static void file_free(struct campaign_file *file)
 static void test_errors(void **state)
 {
 	static const struct {
-		const char *text, *told; /* part of what is told */
+		const char *text, *want; /* a part of the messages */
 	} rows[] = {
 	    {"[campaign]\n", "lacks `config = …`"},
 	    {"[axis a]\nvalues = 1\n", "there is no [campaign]"},
@@ -98,8 +98,8 @@ static void test_errors(void **state)
 		struct campaign_file file;
 
 		file_read(&file, rows[i].text);
-		if (!strstr(file.told ? file.told : "", rows[i].told))
-			fail_msg("of\n%sis told\n%snot `%s`", rows[i].text, file.told, rows[i].told);
+		if (!strstr(file.printed ? file.printed : "", rows[i].want))
+			fail_msg("for\n%sgot\n%swant `%s`", rows[i].text, file.printed, rows[i].want);
 		assert_true(complaints_count(file.complaints, COMPLAINT_ERROR) > 0);
 		file_free(&file);
 	}
@@ -152,7 +152,7 @@ static void test_listed_order(void **state)
 	file_free(&file);
 }
 
-/* Shuffled: seed by seed, the cells of each in another order, the same order in each invocation. */
+/* Shuffled cases come seed by seed, each seed's cells in another order, the same one in each invocation. */
 static void test_shuffled_order(void **state)
 {
 	static const char text[] = HEAD "seeds = 1-8\n[axis a]\nvalues = a, b, c, d, e, f\n";
@@ -172,7 +172,7 @@ static void test_shuffled_order(void **state)
 	file_free(&again);
 }
 
-/* Cases are grouped by an axis with `change`, seed by seed inside. */
+/* Cases are grouped by an axis with `change`, and come seed by seed within each group. */
 static void test_change_groups(void **state)
 {
 	struct campaign_file file;
@@ -252,7 +252,7 @@ static void test_shards(void **state)
 	}
 	for (int i = 0; i < 4; i++)
 		assert_near(used[i], 250, 4 * sqrt(1000 * 0.25 * 0.75));
-	/* FNV-1a, 64 bits, of "a" is 0xaf63dc4c8601ec8c: even, so it is in shard 1 of 2. */
+	/* The 64-bit FNV-1a of "a" is 0xaf63dc4c8601ec8c, which is even, so "a" is in shard 1 of 2. */
 	assert_true(plan_in_shard("a", 1, 2));
 }
 

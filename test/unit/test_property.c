@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * property: what must hold for every configuration and every traffic, tried on many drawn ones.
+ * property: what must hold for every configuration and all traffic, tried on many random ones.
  *
- * Proven: accounts balance at every step; what is due first leaves first; each datagram ends once and none is
- * lost; memory returns to zero; the same twice is the same; a rule more changes no draw of the others or of
- * the links; neither does another session, nor the order in which sessions come between one another.
+ * Covered: accounts balance at every step; datagrams leave in the order of their due times; each datagram
+ * ends exactly once; memory returns to zero; two equal runs are equal; one more rule changes no draw of the
+ * others or of the links; neither does another session, nor the order in which sessions are interleaved.
  *
- * Seeds are fixed. A failure prints the number of the case and its ini text.
+ * Seeds are fixed. A failure prints the ini text of the case.
  */
 #include "test/unit/drawn_run.h"
 
@@ -14,10 +14,10 @@
 
 /* ---- Comparing ---- */
 
-/* Only these lines are compared. */
+/* Returns whether `line` is to be compared. */
 typedef bool line_counts(const struct line *line, const void *about);
 
-/* The first pair that differs is printed, with the case that it comes from. */
+/* Fails at the first pair of lines that differs, and prints it with the ini text of the case. */
 static void assert_same(
     const struct log *a, const struct log *b, line_counts *counts, const void *about, const char *ini)
 {
@@ -35,7 +35,7 @@ static void assert_same(
 		i++;
 		k++;
 	}
-	print_error("of\n%s", ini);
+	print_error("with\n%s", ini);
 	if (i < a->count)
 		line_print("one", &a->lines[i]);
 	if (k < b->count)
@@ -87,7 +87,7 @@ static void trial_free(struct trial *trial)
 
 /* ---- Properties ---- */
 
-/* Everything at once, and hardly any room: sessions are evicted and end, and datagrams find no place. */
+/* Everything happens at once, with hardly any room: sessions are evicted and end, datagrams find no room. */
 static void test_accounts(void **state)
 {
 	static const ns_t idle[] = {30 * NS_MS, 200 * NS_MS, NS_HOUR};
@@ -125,7 +125,7 @@ static void test_same_twice(void **state)
 	}
 }
 
-/* Another seed gives other draws: what the comparisons here see are draws indeed. */
+/* Another seed gives other draws: what is compared here does depend on draws. */
 static void test_seed_matters(void **state)
 {
 	static const char ini[] = "[link default]\nloss = 50%\nlatency = 9ms\njitter = 9ms\n";
@@ -145,7 +145,7 @@ static void test_seed_matters(void **state)
 	trial_free(trial);
 }
 
-/* A rule that does nothing, with any conditions, at the end or as the first: all else stays as it was. */
+/* A rule that does nothing, with any conditions, as the first or the last, changes nothing else. */
 static void test_note_changes_nothing(void **state)
 {
 	struct core_limits limits = limits_wide();
@@ -186,8 +186,7 @@ static bool not_dropped(const struct line *line, const void *about)
 	return line->kind != LINE_EVENT && !dropped->of[line->device][line->way][line->n];
 }
 
-/* A rule at the end that drops some: every datagram that it spares has the draws, and the fate, that it had.
- */
+/* A rule at the end drops some datagrams: every one that it spares keeps its draws and its fate. */
 static void test_drop_spares_the_others(void **state)
 {
 	struct core_limits limits = limits_wide();
@@ -216,7 +215,7 @@ static void test_drop_spares_the_others(void **state)
 	assert_true(struck > 1000);
 }
 
-/* Rules for some sessions only; the others' link does little or nothing. */
+/* Writes rules for some sessions only; the others' link does little or nothing. */
 static void spare_write(struct text *text, struct dice *dice)
 {
 	static const char *const links[] = {"", "order = free", "down.latency = 20ms", "up.loss = 30%",
@@ -241,8 +240,8 @@ static void spare_write(struct text *text, struct dice *dice)
 	}
 }
 
-/* A rule that concerns all, and none of their datagrams: those that nothing else decides about are judged
- * then, and come to what they came to without. */
+/* A rule that concerns all sessions but none of their datagrams: datagrams that would not be judged without
+ * it are judged with it, and have the same fate. */
 static void test_judging_changes_nothing(void **state)
 {
 	struct core_limits limits = limits_wide();
@@ -273,7 +272,7 @@ static size_t packets_of(const struct packet *all, unsigned device, struct packe
 	return count;
 }
 
-/* Each session alone has the fate that it has among the others. */
+/* Each session has the same fate alone as among the others. */
 static void test_other_sessions(void **state)
 {
 	struct core_limits limits = limits_wide();
@@ -305,7 +304,7 @@ static int by_time(const void *a, const void *b)
 	return x->at != y->at ? (x->at > y->at) - (x->at < y->at) : (x > y) - (x < y);
 }
 
-/* The sessions come at other times, between one another in another order: each has the same fate. */
+/* If the sessions are moved in time, and so interleaved differently, each has the same fate. */
 static void test_interleaving(void **state)
 {
 	struct core_limits limits = limits_wide();

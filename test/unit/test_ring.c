@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ring: records go from one thread to another in order and whole; one that does not fit is refused, and
- * nothing else.
+ * ring: records go from one thread to another in order and whole; only a record that does not fit is
+ * refused.
  */
 #include "test/unit/unit.h"
 
@@ -19,10 +19,10 @@ static void test_one_thread(void **state)
 	(void)state;
 	assert_null(ring_peek(ring));
 	for (int round = 0; round < 100; round++) {
-		uint8_t *cap;
+		uint8_t *room;
 
-		while ((cap = ring_reserve(ring, 1 + in % 200))) {
-			memset(cap, (int)in, 1 + in % 200);
+		while ((room = ring_reserve(ring, 1 + in % 200))) {
+			memset(room, (int)in, 1 + in % 200);
 			ring_commit(ring);
 			in++;
 		}
@@ -43,7 +43,7 @@ static void test_one_thread(void **state)
 	ring_free(NULL);
 }
 
-/* What was asked for and not put is not there. */
+/* Room that was reserved but not committed holds no record. */
 static void test_room_without_put(void **state)
 {
 	struct ring *ring = ring_new(1024);
@@ -59,7 +59,7 @@ static void test_room_without_put(void **state)
 	ring_free(ring);
 }
 
-/* A record larger than the ring is refused for ever, and does no harm. */
+/* A record larger than the ring is always refused, and does no harm. */
 static void test_too_large(void **state)
 {
 	struct ring *ring = ring_new(1024);
@@ -74,7 +74,7 @@ static void test_too_large(void **state)
 	ring_free(ring);
 }
 
-/* An empty ring takes any record of up to half of it, wherever its head stands. */
+/* An empty ring takes any record of up to half its size, wherever its head stands. */
 static void test_half_always_fits(void **state)
 {
 	struct ring *ring = ring_new(1024);
@@ -117,7 +117,7 @@ static void *put_all(void *user)
 		size_t size = size_of(i);
 
 		while (!(record = ring_reserve(ring, sizeof(*record) + size)))
-			sched_yield(); /* full: the other thread takes */
+			sched_yield(); /* full: the other thread makes room */
 		record->number = i;
 		record->size = (uint32_t)size;
 		memset(record->bytes, (int)i, size);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* runs and rate: what is counted while a capture is read, against the same counted at its end. */
+/* runs and rate: counts made while a capture is read equal those made at its end. */
 #include "test/unit/drawn.h"
 
 #include "report/rate.h"
 #include "report/runs.h"
 
 #define DATAGRAMS 300
-#define WINDOW 20 /* fates may be so far out of order */
+#define WINDOW 20 /* how far fates may be out of order */
 
 static void count_runs(const bool *lost, unsigned count, uint64_t *runs, uint64_t *longest)
 {
@@ -20,7 +20,7 @@ static void count_runs(const bool *lost, unsigned count, uint64_t *runs, uint64_
 	}
 }
 
-/* Whatever the order in which fates are told, within a window. */
+/* The order in which fates are reported does not matter, within a window. */
 static void test_runs(void **state)
 {
 	struct dice dice = {4};
@@ -62,11 +62,11 @@ static void test_runs_broken(void **state)
 
 	(void)state;
 	runs_arrived(&runs, 5);
-	runs_settled(&runs, 4, true); /* never came */
+	runs_settled(&runs, 4, true); /* never arrived */
 	runs_settled(&runs, 6, true);
-	runs_arrived(&runs, 3); /* before the first: passed over */
+	runs_arrived(&runs, 3); /* before the first: ignored */
 	runs_settled(&runs, 5, true);
-	runs_arrived(&runs, 4000000000); /* what lies between is absent, and needs no memory of its size */
+	runs_arrived(&runs, 4000000000); /* the gap counts as absent, and needs no memory of its size */
 	runs_settled(&runs, 4000000000, true);
 	runs_end(&runs);
 	assert_int_equal(runs.count, 1);
@@ -77,7 +77,7 @@ static void test_runs_broken(void **state)
 static void check_rate(const struct rate *rate, const ns_t *at, const enum way *way, unsigned count)
 {
 	ns_t width = (ns_t)(rate_bin_seconds(rate) * 1e9 + 0.5);
-	unsigned told[WAYS] = {0};
+	unsigned counted[WAYS] = {0};
 
 	for (uint32_t i = 0; i < rate->count; i++) {
 		const struct rate_bin *bin = &rate->bins[i];
@@ -90,13 +90,13 @@ static void check_rate(const struct rate *rate, const ns_t *at, const enum way *
 		for (int w = 0; w < WAYS; w++) {
 			assert_int_equal(bin->datagrams[w], want[w]);
 			assert_int_equal(bin->bytes[w], 10 * want[w]);
-			told[w] += bin->datagrams[w];
+			counted[w] += bin->datagrams[w];
 		}
 	}
-	assert_int_equal(told[WAY_UP] + told[WAY_DOWN], count);
+	assert_int_equal(counted[WAY_UP] + counted[WAY_DOWN], count);
 }
 
-/* Sessions of seconds to years; now and then a datagram that is a little older than the one before. */
+/* Sessions last seconds to years; now and then a datagram is a little older than the one before. */
 static void test_rate(void **state)
 {
 	struct dice dice = {5};
@@ -122,7 +122,7 @@ static void test_rate(void **state)
 	}
 }
 
-/* A session of three datagrams in an hour is no list of 240 bins. */
+/* A session of three datagrams in an hour does not get 240 bins. */
 static void test_rate_of_few(void **state)
 {
 	struct rate rate = {0};

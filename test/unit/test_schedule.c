@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * schedule: entries come out by the time at which they are due, of equal times by their arrival, of one
- * arrival in the order of putting in; never before their time; a timer can be taken out. Proven by small
- * tables, and by 10^5 random steps against a reference that sorts, within one turn of the wheel and over
+ * schedule: entries come out in the order of their due times, those of equal times in the order of arrival,
+ * those of one arrival in the order of insertion; never early; a timer can be removed. Tested with small
+ * tables, and with 10^5 random steps against a reference that sorts, within one turn of the wheel and over
  * more time than it holds.
  */
 #include "test/unit/unit.h"
@@ -10,7 +10,7 @@
 #include "base/chance.h"
 #include "rules/schedule.h"
 
-/* What entries point to here. A timer must begin with its place. */
+/* The entries in these tests point to this. A timer must begin with its place. */
 struct packet_record {
 	struct schedule_place place;
 	ns_t due;
@@ -64,7 +64,7 @@ static void test_not_before_its_time(void **state)
 	assert_false(schedule_next(schedule, 9, &entry));
 	assert_true(schedule_next(schedule, 10, &entry));
 	assert_false(schedule_next(schedule, 10, &entry));
-	/* A time before all others is as good as any. */
+	/* A time before all others works like any other. */
 	schedule_put(schedule, -5, 0, SCHEDULE_LEAVES, &mark);
 	assert_true(schedule_next(schedule, 0, &entry));
 	schedule_free(schedule);
@@ -112,7 +112,7 @@ static int by_due(const void *a, const void *b)
 	return x->put < y->put ? -1 : 1;
 }
 
-/* Puts all, timers and datagrams, with many equal times and arrivals, over 12,500 times `scale`. */
+/* Inserts all, timers and datagrams, with many equal times and arrivals, over 12,500 times `scale`. */
 static struct schedule *put_all(ns_t scale)
 {
 	struct schedule *schedule = schedule_new();
@@ -154,7 +154,7 @@ static void test_sorts(void **state)
 		check_sorted(scales[i]);
 }
 
-/* Half of the timers are taken out before their time; the rest comes in order as before. */
+/* Half of the timers are removed before their time; the rest come out in order all the same. */
 static void check_sorted_without_removed(ns_t scale)
 {
 	struct schedule *schedule = put_all(scale);
@@ -185,7 +185,7 @@ static void test_sorts_without_removed(void **state)
 		check_sorted_without_removed(scales[i]);
 }
 
-/* All times at once, and a schedule that is left full. */
+/* Entries of all times and many of one time come out in order, and a schedule may be freed when not empty. */
 static void test_one_turn(void **state)
 {
 	struct schedule *schedule = schedule_new();
@@ -208,7 +208,7 @@ static void test_one_turn(void **state)
 	schedule_free(schedule);
 }
 
-/* Takes out what is due; gives how many. Each comes once, not early, and not behind one that should come
+/* Takes out what is due; returns how many. Each comes once, not early, and not after one that should come
  * later. */
 static uint32_t drain(struct schedule *schedule, ns_t now, const struct packet_record **last)
 {
@@ -229,8 +229,8 @@ static uint32_t drain(struct schedule *schedule, ns_t now, const struct packet_r
 	return count;
 }
 
-/* Puts and takes by turns, as time runs on: nothing put later is due before what came out, so that the whole
- * sequence is sorted. Many wait at a time. */
+/* Inserts and takes out by turns, while time runs on: nothing is inserted that is due before what came out,
+ * so the whole sequence is sorted. Many wait at a time. */
 static void check_mixed(ns_t scale)
 {
 	struct schedule *schedule = schedule_new();

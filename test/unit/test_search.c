@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * search: figures and their units; and on simulated devices, that sharp edges are found fast, that intervals
- * hold the truth, and what it says at the ends of the span.
+ * contain the true threshold, and the results at the ends of the span.
  */
 #include "test/unit/unit.h"
 
@@ -110,7 +110,7 @@ static void test_ends(void **state)
 	assert_true(above.answered < 30 && below.answered < 30);
 }
 
-/* Spans and thresholds of other kinds: rates, of which less is worse; linear spans, from 0 too; whole
+/* Other kinds of spans and thresholds: rates, of which less is worse; linear spans, also from 0; whole
  * numbers. */
 static void test_spans(void **state)
 {
@@ -146,7 +146,7 @@ static void test_spans(void **state)
 	}
 }
 
-/* The share that is sought lies where the curve crosses it: for 75 %, below the 50 % point. */
+/* The result is where the curve crosses the target share: for 75 %, below the 50 % point. */
 static void test_target(void **state)
 {
 	struct search_settings settings = settings_of("1s", "300s");
@@ -171,7 +171,7 @@ static void test_target(void **state)
 	assert_true(below >= 6);
 }
 
-/* The points follow from the answers alone. */
+/* The points depend on the answers alone. */
 static void test_repeatable(void **state)
 {
 	struct search_settings settings = settings_of("1s", "300s");
@@ -216,7 +216,7 @@ static void test_runs_are_a_limit(void **state)
 	search_free(search);
 }
 
-/* What the manual promises, on few devices: the bounds are 4 standard deviations below 95 %. */
+/* Checks the manual's promises on few devices: the bounds are 4 standard deviations below 95 %. */
 static void test_promises(void **state)
 {
 	(void)state;
@@ -224,8 +224,8 @@ static void test_promises(void **state)
 		struct device_runs runs = devices_search(&device_kinds[i], DEVICES, 20261129);
 
 		if (runs.held < DEVICES * (0.95 - share_bound(0.95, DEVICES)))
-			fail_msg("%s: %u of %d intervals hold the truth", device_kinds[i].name, runs.held,
-			    DEVICES);
+			fail_msg("%s: %u of %d intervals contain the threshold", device_kinds[i].name,
+			    runs.held, DEVICES);
 		if (i == 0)
 			assert_true(runs.median_runs <= 20);
 	}

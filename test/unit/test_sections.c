@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* sections: the index finds what a look at every [device] in file order finds. */
+/* sections: the index finds the same [device] as a linear search in file order. */
 #include "test/unit/drawn.h"
 
 #include "rules/sections.h"
@@ -7,7 +7,7 @@
 #define SECTIONS 60
 #define ROUNDS 200
 
-/* Few hosts, ports and lengths, so that sections overlap. */
+/* There are few hosts, ports and lengths, so that sections overlap. */
 static void add_pattern(struct text *ini, struct dice *dice)
 {
 	static const unsigned lengths[] = {0, 8, 23, 24, 30, 31};
@@ -105,7 +105,7 @@ static void test_find(void **state)
 	}
 }
 
-/* A shadow takes whatever the section would: of all addresses there are, none reaches it. */
+/* A section's shadow takes all that the section would take: no address reaches the section. */
 static void test_shadow(void **state)
 {
 	struct dice dice = {2};

@@ -2,7 +2,7 @@
 /*
  * session: sessions through the core's own calls, in virtual time.
  *
- * Proven: their numbers; what draws derive from (address, ordinal, listener, identity); max_sessions; idle
+ * Covered: their numbers; what draws derive from (address, ordinal, listener, identity); max_sessions; idle
  * time.
  */
 #include "test/unit/stage.h"
@@ -40,9 +40,9 @@ static void test_session_numbers(void **state)
 	stage_close(&stage);
 }
 
-/* Sockets are read one after another: a datagram may have come long before the core's time. What its session
- * is due later than that has not happened to it. */
-static void test_stamps_behind_the_time(void **state)
+/* Sockets are read one after another, so a datagram may have arrived long before the core's time. What is due
+ * in its session after its arrival does not affect it. */
+static void test_arrivals_in_the_past(void **state)
 {
 	struct stage stage = {
 	    .limits = {.seed = 1, .idle_timeout = 100 * NS_MS, .max_sessions = 100, .max_queued = 1 << 20}};
@@ -67,7 +67,7 @@ static void test_stamps_behind_the_time(void **state)
 	stage_close(&stage);
 }
 
-/* Refused ones count by themselves, with numbers of their own. */
+/* Refused datagrams are counted separately, with numbers of their own. */
 static void test_refused(void **state)
 {
 	struct arrival arrival = {.way = WAY_UP, .bytes = (const uint8_t *)"\x17", .size = 1};
@@ -92,20 +92,20 @@ static void test_refused(void **state)
 	stage_close(&stage);
 }
 
-/* ---- Whom draws derive from ---- */
+/* ---- What draws derive from ---- */
 
 static void test_draws_by_address(void **state)
 {
-	uint64_t first = luck_of(LOSSY, 0, 1, 4000, 1), second = luck_of(LOSSY, 0, 1, 4000, 2);
+	uint64_t first = draws_of(LOSSY, 0, 1, 4000, 1), second = draws_of(LOSSY, 0, 1, 4000, 2);
 
 	(void)state;
 	assert_true(first != 0 && first != UINT64_MAX);
-	assert_true(first == luck_of(LOSSY, 0, 1, 5000, 1)); /* the port says nothing */
-	assert_true(first == luck_of(LOSSY, 1, 1, 4000, 1)); /* each listener counts for itself */
-	assert_true(first != luck_of(LOSSY, 0, 2, 4000, 1));
+	assert_true(first == draws_of(LOSSY, 0, 1, 5000, 1)); /* the port does not matter */
+	assert_true(first == draws_of(LOSSY, 1, 1, 4000, 1)); /* each listener counts separately */
+	assert_true(first != draws_of(LOSSY, 0, 2, 4000, 1));
 	assert_true(first != second);
-	assert_true(second == luck_of(LOSSY, 0, 1, 6000, 2));
-	assert_true(second != luck_of(LOSSY, 0, 1, 6000, 3));
+	assert_true(second == draws_of(LOSSY, 0, 1, 6000, 2));
+	assert_true(second != draws_of(LOSSY, 0, 1, 6000, 3));
 }
 
 /* The ordinal counts sessions, whether or not the one before has ended. */
@@ -115,11 +115,11 @@ static void test_draws_after_idle(void **state)
 
 	(void)state;
 	stage_open(&stage, LOSSY);
-	assert_true(draw_key(&stage, session_of(&stage, 1, 4000, 0)) == luck_of(LOSSY, 0, 1, 4000, 1));
+	assert_true(session_draws(&stage, session_of(&stage, 1, 4000, 0)) == draws_of(LOSSY, 0, 1, 4000, 1));
 	stage_advance(&stage, 2 * NS_HOUR);
 	assert_int_equal(core_session_count(stage.core), 0);
-	assert_true(
-	    draw_key(&stage, session_of(&stage, 1, 4000, 2 * NS_HOUR)) == luck_of(LOSSY, 0, 1, 4000, 2));
+	assert_true(session_draws(&stage, session_of(&stage, 1, 4000, 2 * NS_HOUR)) ==
+	            draws_of(LOSSY, 0, 1, 4000, 2));
 	stage_close(&stage);
 }
 
@@ -128,35 +128,35 @@ static void test_draws_after_idle(void **state)
 static void test_identity(void **state)
 {
 	(void)state;
-	assert_true(luck_of(NAMED, 0, 1, 4000, 1) == luck_of(NAMED, 0, 2, 4000, 1));
-	assert_true(luck_of(NAMED, 0, 1, 4000, 1) == luck_of(NAMED, 1, 2, 4000, 1));
-	assert_true(luck_of(NAMED, 0, 1, 4000, 1) != luck_of(LOSSY, 0, 1, 4000, 1));
+	assert_true(draws_of(NAMED, 0, 1, 4000, 1) == draws_of(NAMED, 0, 2, 4000, 1));
+	assert_true(draws_of(NAMED, 0, 1, 4000, 1) == draws_of(NAMED, 1, 2, 4000, 1));
+	assert_true(draws_of(NAMED, 0, 1, 4000, 1) != draws_of(LOSSY, 0, 1, 4000, 1));
 }
 
-/* Two at a time may not share one: told, the second goes by its address; once the first is gone it is free
- * again. */
+/* Two sessions cannot use one identity at a time: an event says so, and the second draws by its address. Once
+ * the first has ended, the identity is free again. */
 static void test_identity_conflict(void **state)
 {
 	struct stage stage = {0};
-	uint64_t named = luck_of(NAMED, 0, 9, 4000, 1);
+	uint64_t named = draws_of(NAMED, 0, 9, 4000, 1);
 
 	(void)state;
 	stage_open(&stage, NAMED);
-	assert_true(draw_key(&stage, session_of(&stage, 1, 4000, 0)) == named);
-	unsaid(&stage);
-	assert_true(draw_key(&stage, session_of(&stage, 2, 4000, 0)) == luck_of(LOSSY, 0, 2, 4000, 1));
+	assert_true(session_draws(&stage, session_of(&stage, 1, 4000, 0)) == named);
+	transcript_clear(&stage);
+	assert_true(session_draws(&stage, session_of(&stage, 2, 4000, 0)) == draws_of(LOSSY, 0, 2, 4000, 1));
 	assert_non_null(
 	    strstr(stage.text.at, "0 s=2 identity bench is in use by another session: this one draws by its "
 	                          "address\n"));
 	assert_true(session_of(&stage, 1, 4000, 0)->identity_used);
 	assert_false(session_of(&stage, 2, 4000, 0)->identity_used);
 	stage_advance(&stage, 2 * NS_HOUR);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	assert_true(session_of(&stage, 3, 4000, 2 * NS_HOUR)->identity_used);
 	stage_outcomes(&stage);
 	assert_null(strstr(stage.text.at, "in use"));
-	/* The second session of that identity: other draws than the first's. */
-	assert_true(draw_key(&stage, session_of(&stage, 3, 4000, 2 * NS_HOUR)) != named);
+	/* This is the second session of that identity, with other draws than the first. */
+	assert_true(session_draws(&stage, session_of(&stage, 3, 4000, 2 * NS_HOUR)) != named);
 	stage_close(&stage);
 }
 
@@ -173,9 +173,9 @@ static void test_eviction(void **state)
 	arrive(&stage, 2, WAY_UP, 10, 2 * NS_MS);
 	arrive(&stage, 3, WAY_UP, 10, 3 * NS_MS);
 	arrive(&stage, 2, WAY_DOWN, 10, 4 * NS_MS);
-	arrive(&stage, 1, WAY_UP, 10, 5 * NS_MS); /* the third is now the longest silent */
-	unsaid(&stage);
-	/* What it held drops in that instant. */
+	arrive(&stage, 1, WAY_UP, 10, 5 * NS_MS); /* the third has now been silent for longest */
+	transcript_clear(&stage);
+	/* Its waiting datagram is dropped at that instant. */
 	arrive(&stage, 4, WAY_UP, 10, 6 * NS_MS);
 	assert_said(&stage, "6 s=3 up n=1 max-sessions\n6 s=3 session-ends max-sessions\n"
 	                    "6 s=4 session-begins device=10.0.0.4:4000 link=default\n");
@@ -187,8 +187,7 @@ static void test_eviction(void **state)
 	stage_close(&stage);
 }
 
-/* Where the cloud has answered all of them the further device is refused, and nothing else is disturbed. */
-/* A datagram of the cloud with a handshake record whose message has this type, and a ServerHello's random. */
+/* Lets a handshake record of the cloud arrive, with a message of `type` and a ServerHello's `random`. */
 static void cloud_says(struct stage *stage, struct session *session, uint8_t type, const uint8_t random[8])
 {
 	uint8_t bytes[100] = {22, 0xfe, 0xfd, [13] = type};
@@ -199,8 +198,8 @@ static void cloud_says(struct stage *stage, struct session *session, uint8_t typ
 	core_arrive(stage->core, session, &arrival, &verdict);
 }
 
-/* Whoever got no further than a request for a cookie (RFC 6347 4.2.1, RFC 8446 4.1.4) makes room first: its
- * address may be forged. */
+/* A session that got no further than a request for a cookie (RFC 6347 4.2.1, RFC 8446 4.1.4) is evicted
+ * first: its address may be forged. */
 static void test_eviction_after_a_cookie(void **state)
 {
 	static const uint8_t retry[8] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11}, other[8] = {1};
@@ -230,6 +229,7 @@ static void test_eviction_after_a_cookie(void **state)
 	}
 }
 
+/* If the cloud has answered all sessions, a further device is refused, and nothing else is disturbed. */
 static void test_no_eviction(void **state)
 {
 	struct stage stage = {
@@ -243,7 +243,7 @@ static void test_no_eviction(void **state)
 	arrive(&stage, 1, WAY_UP, 10, 0);
 	arrive(&stage, 1, WAY_DOWN, 10, 0);
 	arrive(&stage, 2, WAY_DOWN, 10, 0);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	assert_null(core_session(stage.core, 0, &entrances[0], &third, &arrival, &admission));
 	assert_int_equal(admission, ADMISSION_FULL);
 	assert_int_equal(core_sessions_ever(stage.core), 2);
@@ -256,7 +256,7 @@ static void test_no_eviction(void **state)
 	stage_close(&stage);
 }
 
-/* All that a session holds, wherever it waits, counts as dropped in the instant in which it is evicted. */
+/* All datagrams of a session, wherever they wait, count as dropped at the instant when it is evicted. */
 static void test_eviction_of_what_waits(void **state)
 {
 	static const size_t sizes[] = {1, 2, 4, 5, 6, 3}; /* size 5 leaves at once, its copy does not */
@@ -299,8 +299,8 @@ static void test_idle(void **state)
 	    "[device b]\n");
 	arrive(&stage, 1, WAY_UP, 10, 0);
 	arrive(&stage, 2, WAY_UP, 10, 0);
-	unsaid(&stage);
-	/* Each sign of life counts, from either side; the second still has a datagram on its way. */
+	transcript_clear(&stage);
+	/* Traffic from either side keeps a session alive; the second still has a datagram on its way. */
 	core_session_touch(stage.core, session_of(&stage, 1, 4000, 0),
 	    &(struct arrival){.way = WAY_DOWN, .at = 600 * NS_MS});
 	stage_advance(&stage, 5 * NS_S);
@@ -314,7 +314,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_session_numbers),
-	    cmocka_unit_test(test_stamps_behind_the_time),
+	    cmocka_unit_test(test_arrivals_in_the_past),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_draws_by_address),
 	    cmocka_unit_test(test_draws_after_idle),

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * shrink: the least set that still fails.
+ * shrink: the smallest set that still fails.
  *
- * Proven: it finds exactly those that are needed where a test needs them all; what it ends with is minimal
- * where a test has several ways to fail; and it needs few runs where few matter.
+ * Covered: if a failure needs certain things, exactly these are found; if a test has several ways to fail,
+ * the result is minimal; and few runs are needed if few things matter.
  */
 #include "test/unit/unit.h"
 
@@ -60,7 +60,7 @@ static void test_needed(void **state)
 	}
 }
 
-/* It fails with any three of its things: every subset of three is minimal. */
+/* The test fails with any three things: every set of three is minimal. */
 static void test_minimal(void **state)
 {
 	struct shrink shrink;

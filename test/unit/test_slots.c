@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * slots: each begins a line of the cache, is cleared and is nobody else's; those given back are given out
+ * slots: each slot begins at a cache line, is cleared and overlaps no other; slots given back are handed out
  * again.
  */
 #include "test/unit/unit.h"
@@ -8,7 +8,7 @@
 #include "base/cache.h"
 #include "base/slots.h"
 
-#define SIZE 700  /* no whole number of lines */
+#define SIZE 700  /* no whole number of cache lines */
 #define MANY 9000 /* several of the largest pieces */
 
 static void test_own(void **state)
@@ -40,7 +40,7 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* However often all are taken and given back, it is the same memory, but for what is kept back. */
+/* However often all are taken and given back, the memory stays the same, but for slots that are kept back. */
 static void test_again(void **state)
 {
 	static void *all[MANY], *seen[4 * MANY];

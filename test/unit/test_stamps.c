@@ -21,7 +21,7 @@ static void test_no_step(void **state)
 	}
 }
 
-/* A step by `step` between two rounds; what is read in the second was received before it or after. */
+/* The wall clock steps by `step` between two rounds; datagrams read in the second came before or after it. */
 static void check_step(ns_t step)
 {
 	struct stamps stamps = {0};
@@ -34,7 +34,7 @@ static void check_step(ns_t step)
 	stamps_round(&stamps, now, now - START + WALL + step, now);
 	assert_int_equal(stamps_time(&stamps, received - START + WALL, now), received);
 	assert_int_equal(stamps_time(&stamps, received - START + WALL + step, now), received);
-	/* One that has waited for long, in a later round. */
+	/* A datagram that has waited for long is read in a later round. */
 	now += NS_S;
 	stamps_round(&stamps, now, now - START + WALL + step, now);
 	assert_int_equal(stamps_time(&stamps, received - START + WALL, now), received);
@@ -55,7 +55,7 @@ static void test_steps(void **state)
 	}
 }
 
-/* A thread that loses its core between the readings has seen no step, and learns nothing of the clocks. */
+/* If a thread loses its core between the readings, no step is detected, and they are ignored. */
 static void test_lost_core(void **state)
 {
 	struct stamps stamps = {0};
@@ -71,7 +71,7 @@ static void test_lost_core(void **state)
 	}
 }
 
-/* A clock that is slewed by a twelfth, while the relay sleeps, too. */
+/* A clock that is slewed by a twelfth has not stepped, even if the relay was idle for long. */
 static void test_slewing(void **state)
 {
 	struct stamps stamps = {0};
@@ -83,7 +83,7 @@ static void test_slewing(void **state)
 	}
 }
 
-/* A program whose clocks are faked sees stamps that are not: each datagram came just now. */
+/* If the program's clocks are faked, timestamps are not: each datagram counts as just received. */
 static void test_another_clock(void **state)
 {
 	struct stamps stamps = {0};

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* An opportunity every `step` milliseconds, up to `last`. */
+/* Writes a trace with an opportunity every `step` milliseconds, up to `last`. */
 static void write_trace(const char *path, int step, int last)
 {
 	FILE *file = fopen(path, "w");
@@ -25,7 +25,7 @@ static void send_up(struct stage *stage, unsigned host, unsigned port, size_t si
 
 /* ---- scope = device ---- */
 
-/* nth and limit count the datagrams of both of its ports, and of nobody else. */
+/* nth and limit count the datagrams of all ports of a device, and of no other device. */
 static void test_counts(void **state)
 {
 	struct stage stage = {0};
@@ -36,7 +36,7 @@ static void test_counts(void **state)
 	send_up(&stage, 1, 4001, 2, 0);
 	send_up(&stage, 2, 4000, 3, 0);
 	send_up(&stage, 2, 4000, 4, 0);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4001, 0), WAY_UP, 5, 0).reason, REASON_RULE);
 	assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4000, 0), WAY_UP, 6, 0).reason, REASON_NONE);
 	assert_int_equal(arrive_at(&stage, session_of(&stage, 2, 4002, 0), WAY_UP, 7, 0).reason, REASON_RULE);
@@ -44,7 +44,7 @@ static void test_counts(void **state)
 	stage_close(&stage);
 }
 
-/* carried is the device's, also after `since`, which another session of the device starts. */
+/* carried counts per device, also after `since`, which another session of the device starts. */
 static void test_carried_since(void **state)
 {
 	struct stage stage = {0};
@@ -64,7 +64,7 @@ static void test_carried_since(void **state)
 	stage_close(&stage);
 }
 
-/* A blackout darkens all sessions of the device, later ones for what is left of it, and no other device. */
+/* A blackout covers all sessions of the device, later ones for what is left of it, and no other device. */
 static void test_blackout(void **state)
 {
 	struct stage stage = {0};
@@ -78,7 +78,7 @@ static void test_blackout(void **state)
 	stage_open(&stage, "[rule zone]\nscope = device\nsize = 7\ndo = blackout 100ms down\n");
 	send_up(&stage, 1, 4000, 1, 0);
 	send_up(&stage, 2, 4000, 1, 0);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	send_up(&stage, 1, 4001, 7, 10 * NS_MS);
 	assert_said(&stage, "10 s=3 session-begins device=10.0.0.1:4001 link=clean\n"
 	                    "dark s=3 down until 110\n10 s=3 blackout-begins 100ms down by=rule:zone\n"
@@ -88,7 +88,7 @@ static void test_blackout(void **state)
 	    REASON_BLACKOUT);
 	assert_int_equal(
 	    arrive_at(&stage, session_of(&stage, 2, 4000, 0), WAY_DOWN, 6, 20 * NS_MS).reason, REASON_NONE);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	send_up(&stage, 1, 4002, 1, 60 * NS_MS);
 	assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4002, 0), WAY_DOWN, 6, 109 * NS_MS).reason,
 	    REASON_BLACKOUT);
@@ -99,7 +99,7 @@ static void test_blackout(void **state)
 	stage_close(&stage);
 }
 
-/* A device is known again after all of its sessions have ended; identities are devices, too. */
+/* A device keeps its state after all of its sessions have ended; an identity is a device, too. */
 static void test_memory(void **state)
 {
 	struct stage stage = {
@@ -116,7 +116,7 @@ static void test_memory(void **state)
 	assert_int_equal(arrive(&stage, 8, WAY_UP, 1, 4 * NS_S).reason, REASON_RULE);
 	stage_advance(&stage, 6 * NS_S);
 	assert_int_equal(arrive(&stage, 9, WAY_UP, 1, 6 * NS_S).reason, REASON_NONE);
-	/* More devices than there may be sessions: the one away for longest is forgotten. */
+	/* With more devices than sessions allowed, the one away for longest is forgotten. */
 	for (unsigned host = 20; host < 23; host++) {
 		stage_advance(&stage, (host - 16) * 2 * NS_S);
 		assert_int_equal(arrive(&stage, host, WAY_UP, 1, (host - 16) * 2 * NS_S).reason, REASON_RULE);
@@ -138,7 +138,7 @@ static void test_timed(void **state)
 	send_up(&stage, 1, 4000, 1, 0);
 	send_up(&stage, 1, 4001, 1, 5 * NS_MS);
 	send_up(&stage, 2, 4000, 1, 5 * NS_MS);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	stage_advance(&stage, 100 * NS_MS);
 	assert_said(&stage,
 	    "10 s=2 note by=rule:tick\n15 s=3 note by=rule:tick\n"
@@ -151,7 +151,7 @@ static void test_timed(void **state)
 	stage_close(&stage);
 }
 
-/* Counts go on through a reload that moves the rule; a rule that becomes one for devices starts anew. */
+/* Counts go on through a reload that moves the rule; a rule that a reload adds starts anew. */
 static void test_reload(void **state)
 {
 	struct stage stage = {0};
@@ -172,15 +172,15 @@ static void test_reload(void **state)
 	    "[rule tick]\nscope = device\nat = 10ms\ndo = note\n[rule first]\nscope = device\nnth = 1\ndo = "
 	    "drop\n",
 	    0);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	assert_int_equal(arrive_at(&stage, session_of(&stage, 1, 4003, 0), WAY_UP, 1, 0).reason, REASON_RULE);
 	stage_advance(&stage, 10 * NS_MS);
 	assert_said(&stage, "10 s=4 note by=rule:tick\n");
 	stage_close(&stage);
 }
 
-/* What is intercepted of one device goes by one identity; another device must not have it at the same time.
- * The luck of a session to one port does not depend on sessions to another. */
+/* Intercepted sessions of one device use one identity; another device cannot use it at the same time. The
+ * draws of a session to one port do not depend on sessions to another. */
 static void test_identity(void **state)
 {
 	static const char ini[] = "[device d]\nidentity = bench\n[link default]\nloss = 50%\n";
@@ -206,7 +206,7 @@ static void test_identity(void **state)
 		assert_true(dtls->identity_used && dns->identity_used);
 		assert_false(
 		    core_session(stage.core, 0, &where[0], &other, &arrival, &admission)->identity_used);
-		lost[dns_first] = draw_key(&stage, dtls);
+		lost[dns_first] = session_draws(&stage, dtls);
 		stage_close(&stage);
 	}
 	assert_int_equal(lost[0], lost[1]);
@@ -214,8 +214,8 @@ static void test_identity(void **state)
 
 /* ---- shared ---- */
 
-/* 972 bytes, with their headers, take 8 ms. What one session sends waits for what another has sent; order =
- * keep is each one's own. */
+/* 972 bytes, with their headers, take 8 ms. Datagrams of one session wait for those of another; order = keep
+ * applies to each session separately. */
 static void test_bottleneck(void **state)
 {
 	static const struct {
@@ -235,14 +235,14 @@ static void test_bottleneck(void **state)
 		send_up(&stage, 1, 4000, 972, 0);
 		send_up(&stage, 1, 4001, 972, 0);
 		send_up(&stage, 2, 4000, 972, 0);
-		unsaid(&stage);
+		transcript_clear(&stage);
 		stage_advance(&stage, NS_S);
 		assert_said(&stage, rows[i].said);
 		stage_close(&stage);
 	}
 }
 
-/* The queue is one, too: of 3 waiting places the second session finds none. */
+/* The queue is shared, too: the second session finds all 3 places taken. */
 static void test_queue(void **state)
 {
 	struct stage stage = {0};
@@ -259,7 +259,7 @@ static void test_queue(void **state)
 	stage_close(&stage);
 }
 
-/* The loss chain steps by order of arrival: two sessions in turn lose just what one alone would lose. */
+/* The loss chain steps in order of arrival: two sessions in turn lose just what one alone would lose. */
 static void test_chain(void **state)
 {
 	static const char ini[] = "[link default]\nloss = 40%%\nloss_run = 4\nshared = %s\n";
@@ -290,7 +290,7 @@ static void test_chain(void **state)
 	}
 }
 
-/* The radio sleeps for all sessions at once: one that sends wakes it, and what waits in another goes on. */
+/* The radio sleeps for all sessions at once: one that sends wakes it, and datagrams of others go on. */
 static void test_sleep(void **state)
 {
 	static const char *const words[] = {"device", "all"};
@@ -307,14 +307,14 @@ static void test_sleep(void **state)
 		send_up(&stage, 1, 4001, 1, 0);
 		arrive_at(&stage, session_of(&stage, 1, 4000, 0), WAY_DOWN, 9, 200 * NS_MS);
 		stage_advance(&stage, 300 * NS_MS);
-		unsaid(&stage);
+		transcript_clear(&stage);
 		send_up(&stage, 1, 4001, 1, 400 * NS_MS);
 		assert_said(&stage, "400 s=2 up n=2 sent\n400 s=1 down n=1 sent\n");
 		stage_close(&stage);
 	}
 }
 
-/* A link that a reload makes a shared one, and back: nothing is lost or counted twice. */
+/* A reload makes a link a shared one, and another undoes it: nothing is lost or counted twice. */
 static void test_shared_reload(void **state)
 {
 	struct stage stage = {0};
@@ -328,14 +328,14 @@ static void test_shared_reload(void **state)
 	send_up(&stage, 1, 4001, 972, 0);
 	stage_reload(&stage, "[link other]\n[link default]\nrate = 1Mbit\n", 0);
 	send_up(&stage, 1, 4000, 972, 0);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	stage_advance(&stage, NS_S);
 	assert_said(&stage, "8 s=1 up n=1 sent\n8 s=2 up n=1 sent\n8 s=1 up n=2 sent\n16 s=2 up n=2 sent\n16 "
 	                    "s=1 up n=3 sent\n");
 	stage_close(&stage);
 }
 
-/* What a rule has left standing for a device's later sessions goes with the rule, and with no other. */
+/* A rule's standing action for a device's later sessions is removed with the rule, and with no other. */
 static void test_standing_reload(void **state)
 {
 	static const char zone[] = "[rule zone]\nscope = device\nsize = 7\ndo = blackout 100s\n";
@@ -354,7 +354,7 @@ static void test_standing_reload(void **state)
 	}
 }
 
-/* A reload looks up the place in a shared link's trace again: the new one is shorter. */
+/* A reload looks up the position in a shared link's trace again: the new trace is shorter. */
 static void test_trace_reload(void **state)
 {
 	static const char *const words[] = {"device", "all"};
@@ -375,7 +375,7 @@ static void test_trace_reload(void **state)
 		send_up(&stage, 1, 4001, 1, 4000 * NS_MS);
 		write_trace(path, 3000, 60000);
 		stage_reload(&stage, ini, 4000 * NS_MS);
-		unsaid(&stage);
+		transcript_clear(&stage);
 		send_up(&stage, 1, 4000, 1, 4000 * NS_MS);
 		stage_advance(&stage, 6000 * NS_MS);
 		assert_said(&stage, "6000 s=1 up n=2 sent\n");
@@ -385,7 +385,7 @@ static void test_trace_reload(void **state)
 	rmdir(directory);
 }
 
-/* Who waits at a shared link that sleeps is woken after a reload, too. */
+/* A datagram that waits at a sleeping shared link goes on after a reload, too. */
 static void test_sleep_reload(void **state)
 {
 	static const char ini[] =
@@ -399,7 +399,7 @@ static void test_sleep_reload(void **state)
 	arrive_at(&stage, session_of(&stage, 1, 4000, 0), WAY_DOWN, 9, 200 * NS_MS);
 	stage_advance(&stage, 300 * NS_MS);
 	stage_reload(&stage, ini, 300 * NS_MS);
-	unsaid(&stage);
+	transcript_clear(&stage);
 	send_up(&stage, 1, 4001, 1, 400 * NS_MS);
 	assert_said(&stage, "400 s=2 up n=2 sent\n400 s=1 down n=1 sent\n");
 	stage_close(&stage);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* statistics: intervals and tests against values of scipy 1.10 and, for Holm, of R's p.adjust. */
+/* statistics: intervals and tests against values from scipy 1.10 and, for Holm, from R's p.adjust. */
 #include "test/unit/unit.h"
 
 #include "campaign/statistics.h"
@@ -52,7 +52,7 @@ static void test_fisher(void **state)
 		assert_near(statistics_fisher(rows[i].a, rows[i].b), rows[i].p, CLOSE);
 }
 
-/* The examples of the manual: with Holm, the least p of 12 cells is compared with 5 % / 12. */
+/* The examples of the manual: with Holm, the smallest p of 12 cells is compared with 5 % / 12. */
 static void test_largest_significant(void **state)
 {
 	(void)state;
@@ -105,7 +105,7 @@ static void test_mann_whitney(void **state)
 	assert_near(statistics_mann_whitney(few, 0, more, COUNT(more), &higher), 1, CLOSE);
 }
 
-/* 49 and 49 values, the most for which it is exact: scipy's value at U = 820. */
+/* 49 and 49 values are the most for which the test is exact; scipy's value at U = 820 is expected. */
 static void test_mann_whitney_many(void **state)
 {
 	double a[49], b[49];

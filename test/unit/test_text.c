@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * text: a string that grows, always terminated; and the nearest of some names to what was written.
+ * text: a string that grows, always terminated; and the name that is nearest to a misspelt one.
  */
 #include "test/unit/unit.h"
 
@@ -54,7 +54,7 @@ static void test_words_and_numbers(void **state)
 	text_free(&text);
 }
 
-/* Every size around the doublings: the end is always there. */
+/* At every size, around the doublings too, the string is terminated. */
 static void test_ends(void **state)
 {
 	(void)state;
@@ -71,7 +71,7 @@ static void test_ends(void **state)
 	}
 }
 
-/* A character of UTF-8 is never cut; what is no UTF-8 is. */
+/* A UTF-8 character is never cut; bytes that are not UTF-8 are. */
 static void test_whole_characters(void **state)
 {
 	const char *text = "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * units: values of ini files: what is read of them, and the sentence that each bad one gets.
+ * units: values of ini files: how they are read, and the message for each bad one.
  */
 #include "test/unit/unit.h"
 
@@ -123,7 +123,7 @@ static void test_span_holds(void **state)
 	assert_true(span_holds(&every, 1000000));
 }
 
-/* ---- What is wrong ---- */
+/* ---- Mistakes ---- */
 
 enum reader { TIME, RANGE, SHARE, SIZE, RATE, WHOLE, SPAN, SIZES };
 
@@ -157,7 +157,7 @@ static void test_mistakes(void **state)
 {
 	static const struct {
 		enum reader reader;
-		const char *text, *told;
+		const char *text, *want;
 	} rows[] = {
 	    {TIME, "20", "`20` lacks its unit; " TIME_WORDS},
 	    {TIME, "20msec", "`20msec` has no unit of time; did you mean 20ms? " TIME_WORDS},
@@ -224,15 +224,15 @@ static void test_mistakes(void **state)
 		struct error error = {"(nothing)"};
 		int result = read_by(rows[i].reader, rows[i].text, &error);
 
-		if (result == -1 && strcmp(error.text, rows[i].told) == 0)
+		if (result == -1 && strcmp(error.text, rows[i].want) == 0)
 			continue;
-		print_error("of `%s` is told: %s\n     not: %s\n", rows[i].text, error.text, rows[i].told);
+		print_error("for `%s` got: %s\n     want: %s\n", rows[i].text, error.text, rows[i].want);
 		wrong++;
 	}
 	assert_int_equal(wrong, 0);
 }
 
-/* A figure finer than what can be kept is not silently rounded away. */
+/* A figure too fine to be stored is not silently rounded away. */
 static void test_nothing_is_rounded_away(void **state)
 {
 	struct error error;
@@ -240,10 +240,8 @@ static void test_nothing_is_rounded_away(void **state)
 	uint64_t rate;
 
 	(void)state;
-	if (units_time("0.0001us", &time, &error) == 0)
-		assert_true(time > 0);
-	if (units_rate("1.5bit", &rate, &error) == 0)
-		assert_int_not_equal(rate, 2);
+	assert_int_equal(units_time("0.0001us", &time, &error), -1);
+	assert_int_equal(units_rate("1.5bit", &rate, &error), -1);
 }
 
 /* A long run of digits is refused, not cut. */
@@ -260,7 +258,7 @@ static void test_long_figures(void **state)
 	assert_non_null(strstr(error.text, "has too many digits"));
 }
 
-/* ---- Written ---- */
+/* ---- Writing ---- */
 
 static void test_texts(void **state)
 {
@@ -293,7 +291,7 @@ static void test_texts(void **state)
 		assert_string_equal(units_span_text(&spans[i].span, text, sizeof(text)), spans[i].text);
 }
 
-/* Whatever time was written reads back as the same. */
+/* Every time that is written reads back as the same one. */
 static void test_round_trip(void **state)
 {
 	static const ns_t times[] = {1, 999, 1001, 123456789, 12 * NS_S + 345678901, 86399 * NS_S + 999999999,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * unit: what the unit tests share: cmocka, an ini text read down to its config, and bounds of statistics.
+ * unit: what the unit tests share: cmocka, an ini text read into a configuration, and statistical bounds.
  *
  * Everything is static inline, so that each test stays one file and one binary.
  */
@@ -26,7 +26,7 @@
 
 /* ---- Statistics ---- */
 
-/* 4 standard deviations: by chance outside once in 16000 seeds; the seeds here are fixed. */
+/* 4 standard deviations are exceeded by chance with one seed in 16000; the seeds here are fixed. */
 #define SIGMAS 4.0
 
 #define assert_near(got, want, tolerance) near_or_fail((got), (want), (tolerance), #got, __FILE__, __LINE__)
@@ -40,16 +40,17 @@ static inline void near_or_fail(
 	_fail(file, line);
 }
 
-/* `got` stands below a bound. */
+/* Checks that `got` is not further from 0 than `bound`. */
 #define assert_below(got, bound) near_or_fail((got), 0, (bound), #got, __FILE__, __LINE__)
 
-/* How far the share of `count` independent tries may be from `share`. */
+/* Returns how far the share of `count` independent tries may be from `share`. */
 static inline double share_bound(double share, double count)
 {
 	return SIGMAS * sqrt(share * (1 - share) / count);
 }
 
-/* The 0.1 % point of chi-square, by Wilson and Hilferty's cube root (3.09 is the normal's 0.1 % point). */
+/* Returns the 0.1 % point of chi-square, by Wilson and Hilferty's cube root (3.09 is the normal's 0.1 %
+ * point). */
 static inline double chi_bound(double freedom)
 {
 	double part = 2 / (9 * freedom);
@@ -64,8 +65,8 @@ static inline int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Kolmogorov and Smirnov's distance of values (sorted here) from a distribution; the 0.1 % level is 1.95 /
- * √n. */
+/* Returns Kolmogorov and Smirnov's distance of values (sorted here) from a distribution; the 0.1 % level is
+ * 1.95 / √n. */
 static inline double ks_distance(double *values, size_t count, double (*share_below)(double))
 {
 	double max = 0;
@@ -80,7 +81,7 @@ static inline double ks_distance(double *values, size_t count, double (*share_be
 	return max;
 }
 
-/* Of values spread evenly over 0 to 1. */
+/* The distribution function of values spread evenly over 0 to 1. */
 static inline double share_of_unit(double x)
 {
 	return fmin(fmax(x, 0), 1);
@@ -91,15 +92,15 @@ static inline double ks_bound(size_t count)
 	return 1.95 / sqrt((double)count);
 }
 
-/* ---- An ini text and what became of it ---- */
+/* ---- An ini text, its configuration and its complaints ---- */
 
 struct given {
 	struct complaints *complaints;
 	struct ini *ini;
 	struct names *names;
 	struct config *config;
-	char *told; /* every complaint, a line each, as they are printed */
-	size_t told_size;
+	char *printed; /* every complaint as it is printed, one per line */
+	size_t printed_size;
 };
 
 static inline void given_init(struct given *given)
@@ -116,10 +117,10 @@ static inline void given_text(struct given *given, const char *text)
 	ini_read_text(given->ini, "t.ini", text, strlen(text));
 }
 
-/* Builds the config and prints the complaints into `told`. */
+/* Builds the config and prints the complaints into `printed`. */
 static inline void given_build(struct given *given)
 {
-	FILE *out = open_memstream(&given->told, &given->told_size);
+	FILE *out = open_memstream(&given->printed, &given->printed_size);
 
 	assert_non_null(out);
 	ini_inherit(given->ini);
@@ -137,31 +138,31 @@ static inline void given_read(struct given *given, const char *text)
 
 static inline void given_free(struct given *given)
 {
-	free(given->told);
+	free(given->printed);
 	config_free(given->config);
 	ini_free(given->ini);
 	names_free(given->names);
 	complaints_free(given->complaints);
 }
 
-/* One row of a table: is this text told so? Gives 1 where not, so that a table shows all of its wrong rows.
- */
-static inline unsigned told_wrong(const char *text, const char *told)
+/* Returns 1 and prints both if the complaints about `text` are not `want`, so that a table shows all of its
+ * wrong rows. */
+static inline unsigned complaints_differ(const char *text, const char *want)
 {
 	struct given given;
 	unsigned wrong;
 
 	given_read(&given, text);
-	wrong = strcmp(given.told, told) != 0;
+	wrong = strcmp(given.printed, want) != 0;
 	if (wrong)
-		print_error("of\n%sis told\n%snot\n%s", text, given.told, told);
+		print_error("for\n%sgot\n%swant\n%s", text, given.printed, want);
 	given_free(&given);
 	return wrong;
 }
 
-static inline void assert_told(const char *text, const char *told)
+static inline void assert_complaints(const char *text, const char *want)
 {
-	assert_int_equal(told_wrong(text, told), 0);
+	assert_int_equal(complaints_differ(text, want), 0);
 }
 
 #endif
