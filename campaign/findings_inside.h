@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* findings_inside: what findings.c and findings_search.c share. */
+/* findings_inside: what findings.c takes from findings_search.c, and both from requirement.c. */
 #ifndef CAMPAIGN_FINDINGS_INSIDE_H
 #define CAMPAIGN_FINDINGS_INSIDE_H
 
 #include "campaign/findings.h"
 
+/* requirement.c */
 /* Adds a requirement by its name; it is valid until the next is added. */
 struct requirement *findings_add_requirement(struct findings *findings, enum requirement_kind kind,
     const char *format, ...) __attribute__((format(printf, 3, 4)));

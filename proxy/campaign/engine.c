@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The loop: waits for children and signals, fills slots, and ends. */
+/* engine: the loop: waits for children and signals, fills slots, and ends. */
 #include "proxy/campaign/engine_inside.h"
 
 #include <signal.h>
@@ -14,30 +14,6 @@
 #include "proxy/run/log.h"
 
 #define STATUS_PERIOD NS_S
-
-void engine_stop(struct engine *engine, const char *format, ...)
-{
-	va_list list;
-
-	engine->stopping = true;
-	if (engine->end->reason[0])
-		return; /* the first reason counts */
-	va_start(list, format);
-	vsnprintf(engine->end->reason, sizeof(engine->end->reason), format, list);
-	va_end(list);
-}
-
-const struct campaign_settings *engine_settings(const struct engine *engine)
-{
-	return &engine->plan->settings->campaign;
-}
-
-const struct unit *engine_unit(const struct engine *engine, const struct work *work)
-{
-	return &engine->plan->units[work->unit];
-}
-
-/* ---- The loop ---- */
 
 static size_t count_running(const struct engine *engine)
 {
@@ -113,26 +89,6 @@ static bool waits_for_claim(const struct engine *engine)
 	return false;
 }
 
-void engine_handle_signal(struct engine *engine, ns_t now)
-{
-	struct signalfd_siginfo info;
-
-	if (read(engine->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
-		return;
-	engine->signal_count++;
-	engine_stop(engine, "%s", info.ssi_signo == SIGINT ? "interrupted" : "terminated");
-	for (size_t i = 0; i < engine->slot_count; i++) {
-		struct slot *slot = &engine->slots[i];
-
-		if (!slot->run)
-			continue;
-		if (engine->signal_count > 1)
-			case_kill(slot->run);
-		else
-			case_interrupt(slot->run, now);
-	}
-}
-
 static void show_status(struct engine *engine, ns_t now)
 {
 	size_t running = count_running(engine), open = 0;
@@ -155,17 +111,6 @@ static void show_status(struct engine *engine, ns_t now)
 	}
 	log_status(line.at);
 	text_free(&line);
-}
-
-void engine_renew_claims(struct engine *engine, ns_t now)
-{
-	if (now < engine->renewed + CLAIM_RENEWAL)
-		return;
-	engine->renewed = now;
-	for (size_t i = engine->first_open; i < engine->work_count; i++)
-		claim_renew(&engine->works[i].claim);
-	for (size_t i = 0; i < engine->bench_count; i++)
-		claim_renew(&engine->benches[i].claim);
 }
 
 /* Notes in the claims which process group works under them. */

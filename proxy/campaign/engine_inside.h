@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * engine_inside: shared by the parts of the engine.
+ * engine_inside: shared by the parts of the engine, from the top down:
  *
- *   engine.c          the loop: waits, fills slots, signals, the end
- *   engine_works.c    works: which case of which unit is next, and who holds it
- *   engine_benches.c  benches: claims, setup, change, teardown
+ *   engine.c          the loop: waits, fills slots, the end
  *   engine_cases.c    cases: how one begins, and what follows from its outcome
+ *   engine_benches.c  benches: claims, setup, change, teardown
+ *   engine_works.c    works: which case of which unit is next, and who holds it
+ *   engine_state.c    the end, signals, renewal of claims
  *
  * A `work` is one selected unit and how far it has come. Slots look for the first work, in the plan's order,
  * that has a case to run and that their bench may run:
@@ -102,7 +103,7 @@ struct engine {
 	unsigned baselines, baselines_wanted;
 };
 
-/* engine.c */
+/* engine_state.c */
 /* No case starts any more. The first reason counts. */
 void engine_stop(struct engine *engine, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const struct campaign_settings *engine_settings(const struct engine *engine);

@@ -26,9 +26,6 @@ struct campaign_command {
 	bool again;
 };
 
-/* Logs what is wrong with the command line; returns EXIT_USAGE. */
-int campaign_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
 /* campaign_units.c */
 /* Reads --unit, and standard input if an id is `-`. */
 void campaign_read_units(struct campaign_command *command);

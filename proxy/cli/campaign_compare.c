@@ -55,14 +55,14 @@ int campaign_compare(const struct command_line *line)
 	int status = EXIT_DONE;
 
 	if (line->word_count < 2)
-		return campaign_usage_error(
-		    "--compare needs an old and a new campaign: folders or campaign.json files");
+		return command_usage_error(
+		    line, "--compare needs an old and a new campaign: folders or campaign.json files");
 	sides = memory_new(line->word_count, sizeof(*sides));
 	for (size_t i = 0; i < line->word_count; i++)
 		if (!(sides[i] = read_side(line->words[i])))
 			status = EXIT_USAGE;
 	if (!status && compare((const json_t *const *)sides, line->word_count, &comparison, &error)) {
-		status = campaign_usage_error("%s", error.text);
+		status = command_usage_error(line, "%s", error.text);
 		comparison_free(&comparison);
 	} else if (!status) {
 		status = write_comparison(line, &comparison);

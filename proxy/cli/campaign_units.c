@@ -119,12 +119,14 @@ static bool any_fits(const struct campaign_command *command)
 int campaign_check_units(struct campaign_command *command)
 {
 	if (!any_fits(command))
-		return campaign_usage_error("no unit fits --only `%s`; --list prints them", command->only[0]);
+		return command_usage_error(
+		    command->line, "no unit fits --only `%s`; --list prints them", command->only[0]);
 	for (size_t i = 0; i < command->units.count; i++) {
 		const char *id = command->units.all[i];
 
 		if (!plan_unit(command->campaign->plan, id) && add_named_fault(command, id))
-			return campaign_usage_error("there is no unit `%s`; --list prints them", id);
+			return command_usage_error(
+			    command->line, "there is no unit `%s`; --list prints them", id);
 	}
 	return 0;
 }
@@ -144,8 +146,8 @@ int campaign_read_shard(struct campaign_command *command, const char *text)
 	         units_integer(slash + 1, &shards, &error) || !shard || shard > shards || shards > SHARDS_MAX;
 	free(first);
 	if (failed)
-		return campaign_usage_error(
-		    "--shard: `%s` is not right; it is I/N, with I from 1 to N", text);
+		return command_usage_error(
+		    command->line, "--shard: `%s` is not right; it is I/N, with I from 1 to N", text);
 	command->shard = (unsigned)shard;
 	command->shards = (unsigned)shards;
 	return 0;

@@ -23,19 +23,6 @@
 
 #define FLUSH_TIMEOUT (250 * NS_MS) /* at the end, for whoever reads standard error */
 
-int campaign_usage_error(const char *format, ...)
-{
-	struct text text = {0};
-	va_list list;
-
-	va_start(list, format);
-	text_add_list(&text, format, list);
-	va_end(list);
-	log_error("campaign: %s", text.at);
-	text_free(&text);
-	return EXIT_USAGE;
-}
-
 /* ---- Reports ---- */
 
 static int write_reports(
@@ -160,7 +147,8 @@ static int run_units(struct campaign_command *command)
 	failed = store_identify(&command->store, identity, &error);
 	json_decref(identity);
 	if (failed)
-		return campaign_usage_error("%s holds another campaign: %s", command->folder, error.text);
+		return command_usage_error(
+		    command->line, "%s holds another campaign: %s", command->folder, error.text);
 	if (sockets_open(&sockets, &error)) {
 		log_error("campaign: %s", error.text);
 		return EXIT_FAILED;
@@ -198,10 +186,11 @@ static int run_shrink(struct campaign_command *command, const char *id)
 	int status;
 
 	if (!unit || !result)
-		return campaign_usage_error("--shrink: %s holds no case `%s`", command->folder, id);
+		return command_usage_error(
+		    command->line, "--shrink: %s holds no case `%s`", command->folder, id);
 	if (result->outcome != OUTCOME_FAIL && result->outcome != OUTCOME_TIMEOUT)
-		return campaign_usage_error(
-		    "--shrink: %s did not fail: its outcome is %s", id, outcome_words[result->outcome]);
+		return command_usage_error(command->line, "--shrink: %s did not fail: its outcome is %s", id,
+		    outcome_words[result->outcome]);
 	task.cell = &campaign->plan->cells[unit->cell];
 	task.seed = result->seed;
 	for (size_t i = 0; i < campaign->settings->bench_count; i++)
@@ -302,7 +291,8 @@ static int run_campaign(struct campaign_command *command)
 	int status;
 
 	if (is_report && !folder_exists(command->folder))
-		return campaign_usage_error("--report: there is no folder `%s`", command->folder);
+		return command_usage_error(
+		    command->line, "--report: there is no folder `%s`", command->folder);
 	if (command->folder) {
 		status = is_list && !folder_exists(command->folder) ? 0 : open_store(command);
 		if (status)
@@ -332,7 +322,7 @@ static int run_campaign(struct campaign_command *command)
 	log_info("results go to %s", command->folder);
 	command->subject = campaign_subject(command->campaign, &error);
 	if (!command->subject)
-		return campaign_usage_error("subject: %s", error.text);
+		return command_usage_error(command->line, "subject: %s", error.text);
 	if (!command->has_units)
 		campaign_print_estimate(command);
 	return run_units(command);
@@ -347,19 +337,20 @@ static int read_options(struct campaign_command *command)
 	uint64_t number;
 
 	if (!command_value(line, "config"))
-		return campaign_usage_error("pass the campaign's file with -c; see `deadzone help campaign`");
+		return command_usage_error(
+		    command->line, "pass the campaign's file with -c; see `deadzone help campaign`");
 	if (line->word_count)
-		return campaign_usage_error(
+		return command_usage_error(command->line,
 		    "`%s` is too much; captures of campaigns are compared with --compare", line->words[0]);
 	if (jobs && (units_integer(jobs, &number, &error) || !number || number > SETTINGS_JOBS_MAX))
-		return campaign_usage_error(
-		    "--jobs: `%s` is out of range; it is 1 to %d", jobs, SETTINGS_JOBS_MAX);
+		return command_usage_error(
+		    command->line, "--jobs: `%s` is out of range; it is 1 to %d", jobs, SETTINGS_JOBS_MAX);
 	command->jobs = jobs ? (unsigned)number : 0;
 	command->again = command_value(line, "again") != NULL;
 	command->only = command_values(line, "only", &command->only_count);
 	command->folder = folder ? memory_text(folder, strlen(folder)) : NULL;
 	if ((command_value(line, "report") || command_value(line, "shrink")) && !folder)
-		return campaign_usage_error("--report and --shrink need -o DIR");
+		return command_usage_error(command->line, "--report and --shrink need -o DIR");
 	campaign_read_units(command);
 	return campaign_read_shard(command, command_value(line, "shard"));
 }

@@ -114,6 +114,19 @@ void command_line_free(struct command_line *line)
 	*line = (struct command_line){0};
 }
 
+int command_usage_error(const struct command_line *line, const char *format, ...)
+{
+	struct text text = {0};
+	va_list list;
+
+	va_start(list, format);
+	text_add_list(&text, format, list);
+	va_end(list);
+	log_error("%s: %s", line->command->name, text.at);
+	text_free(&text);
+	return EXIT_USAGE;
+}
+
 static int usage_error(const struct command *command, const char *what, const char *word)
 {
 	log_error("%s: %s `%s`; see `deadzone help %s`", command->name, what, word, command->name);

@@ -99,6 +99,9 @@ const char *const *command_values(const struct command_line *line, const char *o
  * an error; command_line_free must be called in both cases. */
 int command_parse(const struct command *command, int count, char **words, struct command_line *line);
 void command_line_free(struct command_line *line);
+/* Logs "COMMAND: …" about wrong use; returns EXIT_USAGE. */
+int command_usage_error(const struct command_line *line, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Returns whether both names exist and are the same file, so that writing one would destroy the other. */
 bool command_same_file(const char *a, const char *b);
 struct live;
