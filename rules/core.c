@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "rules/inside.h"
 
-#define HASH_MIN 256
+#define HASH_MIN 4096
 #define PREPARED 64        /* free places in outcomes and schedule; more than one datagram needs */
 #define RULE_RUNS_MAX 1000 /* timed rules per core_advance, in real time */
 

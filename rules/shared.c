@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 
-#define SLOTS_MIN 1024
+#define SLOTS_MIN 4096
 #define REMEMBERED_MIN 65536
 /* Free slots for two keys of each worker's next session, and to terminate each probe sequence. */
 #define SLOTS_SPARE (4 * CORE_GROUP_MAX)
