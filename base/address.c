@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Addresses are kept in network order with their family, so that two are equal if their bytes are. Host names
+ * are never looked up here; names of interfaces (fe80::1%eth0) are.
+ */
 #include "base/address.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The new file has no name (O_TMPFILE) until it is published or, if the file system cannot do that, a hidden
+ * temporary one in the same folder. A rename then gives it its name. Nothing waits for the disk: a power
+ * failure may lose the new contents, the end of the process does not.
+ */
 #include "base/fresh.h"
 
 #include <errno.h>

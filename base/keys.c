@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A value is parsed by the reader in its key's row, into the struct of its section at the row's offset. A key
+ * of a link may have a direction (`up.loss`): each direction has a struct of its own, and a key without
+ * direction fills both. Defaults go through the same readers.
+ */
 #include "base/keys.h"
 
 #include <stdint.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A text doubles when it is full. What ends up in logs and captures for each datagram is put together from
+ * words and digits, because printf takes several times as long.
+ */
 #include "base/text.h"
 
 #include <stdio.h>

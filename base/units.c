@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A number is checked digit by digit before strtod sees it, and its unit is looked up in a table; an unknown
+ * unit is answered with the one that was likely meant. Times are computed in integers, so that none is
+ * rounded.
+ */
 #include "base/units.h"
 
 #include <ctype.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Each pcapng packet gets an Ethernet, IP and UDP header made from its addresses (capture/packet.h), and one
+ * comment. Numbers are in the machine's byte order, which the section header states.
+ */
 #include "capture/blocks.h"
 
 #include <inttypes.h>

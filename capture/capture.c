@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The thread makes blocks from the records, the oldest of all rings first, into `out`, and writes `out` when
+ * it is large or POLL_INTERVAL has passed. `ends` says where each record's blocks end, so that a write that
+ * fails in the middle loses whole records only. Workers and the main thread share nothing with it but the
+ * rings, some counters, and what `lock` protects.
+ */
 #include "capture/capture.h"
 
 #include <assert.h>

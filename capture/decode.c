@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "capture/decode.h"
-
-#include <stdbool.h>
-#include <string.h>
-
 /*
  * Layers are decoded from the outside in: decode_link_layer finds the network protocol, decode_network
  * decodes IP, decode_protocol what IP carries. A tunnel leads back to decode_network (decode_tunnel). Each
  * step advances a view of the packet past its own header.
  */
+#include "capture/decode.h"
+
+#include <stdbool.h>
+#include <string.h>
 
 /* https://www.tcpdump.org/linktypes.html */
 #define LINK_NULL 0

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A file is opened unnamed (base/fresh.h), and gets its name after its first blocks are written. `kept_file`
+ * identifies earlier files by device and inode: one that somebody has replaced meanwhile is not removed.
+ */
 #include "capture/file.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inputs are recognized by their first bytes. A copy is made through a `source`, which puts the bytes that
+ * were read for that back in front. Everything then reads by pread, through streams (fopencookie), so that
+ * one input can be read at several places.
+ */
 #include "capture/inputs.h"
 
 #include <errno.h>

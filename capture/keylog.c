@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * All lines are in one text. A line refers to its session by the client random, a session to its first line,
+ * and lines of a session to the next one; so a ClientHello leads to the lines that the open capture file
+ * lacks. If memory is out, a line is not taken, and keylog_lost_keys says so.
+ */
 #include "capture/keylog.h"
 
 #include <ctype.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * next_block reads one pcapng block, whole, into a buffer that grows up to BLOCK_MAX, in the byte order of
+ * its section. A packet's interface gives its link type, clock resolution and offset. After a block that
+ * cannot be right, nothing more is read.
+ */
 #include "capture/savefile.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Each call fills the heap to WINDOW_PACKETS and returns the earliest packet. At a step of the clock the heap
+ * is emptied first, and `shift` makes later timestamps go on where the earlier ones ended.
+ */
 #include "capture/window.h"
 
 #include <inttypes.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A message is identified by its direction and what dtls_message_same compares, and keeps the times and
+ * record numbers of its transmissions. A record number that came before marks a duplicate, a new one a
+ * retransmission. Whether the handshake is done is looked at after each delivery.
+ */
 #include "report/handshake.h"
 
 #include <stdlib.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The words of a value are split at blanks once; the parser of its action then checks their number and
+ * values, and says what would be right.
+ */
 #include "rules/action.h"
 
 #include <string.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * coap_parse walks the header and the options once, and keeps what conditions and kinds need: the code, the
+ * message's kinds, and the numbers of its blocks.
+ */
 #include "rules/content.h"
 
 #include <stdlib.h>

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dtls_next reads one record after another: a plain header, a unified header, or (with a connection ID of
+ * unknown length) whichever reading ends exactly at the end of the datagram. dtls_parse collects kinds and
+ * the first record for the rules, and learns from hellos what later records look like. All lengths come from
+ * strangers: `bounded` is a view that no reader leaves.
+ */
 #include "rules/dtls.h"
 
 #include <string.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Each note is computed from the built configuration, and placed at the entry that it is about: a rule's
+ * ranges against what datagrams can have, a link's keys against the keys without which they have no effect.
+ */
 #include "rules/notes.h"
 
 #include <stdlib.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Only conditions that the rule has are tested (rule->looks), in a fixed order. Those on records walk the
+ * datagram only if its peek (dtls_parse) holds more than one record. `attempts` counts how often each
+ * handshake message came.
+ */
 #include "rules/rule.h"
 
 #include <stdlib.h>

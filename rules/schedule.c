@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A slot is a due time and a pointer whose lowest bits hold the kind. The object's own order (arrival, then
+ * insertion) is read only if two due times are equal. A timer knows its place in the heap, so that it can be
+ * removed; datagrams are never removed, but passed over when they are due (path_unschedule).
+ */
 #include "rules/schedule.h"
 
 #include <assert.h>

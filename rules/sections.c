@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Entries are sorted by key and searched by bisection. Sections without an address condition are in a list of
+ * their own; of all candidates, the first in file order whose other conditions match is the session's.
+ */
 #include "rules/sections.h"
 
 #include <stdlib.h>

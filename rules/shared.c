@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The number of sessions and bytes are atomic counters. How many sessions an address has opened is in an open
+ * hash table with linear probing; when it has reached its greatest size, addresses without a live session are
+ * forgotten.
+ */
 #include "rules/shared.h"
 
 #include <pthread.h>

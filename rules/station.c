@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Stations are in a hash table by key, and those without sessions in a list, the oldest first. A link counts
+ * and draws for its `struct link_user`, whether that is a session's or a station's.
+ */
 #include "rules/station.h"
 
 #include <stdlib.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Benches: their claims, and the commands that concern them. */
+/*
+ * engine_benches: benches: their claims, and the commands that concern them. A bench is set up and changed by
+ * the first steps of a case (bench_ready collects them), so that the engine's loop goes on meanwhile;
+ * `teardown` is run at the end, when there is nothing else to do.
+ */
 #include "proxy/campaign/engine_inside.h"
 
 #include <stdlib.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Works: which case of which unit is next, and who holds the unit. */
+/*
+ * engine_works: works: which case of which unit is next, and who holds the unit. A work begins with its
+ * claim, then reads what other invocations have finished of it; only then is its next case known.
+ */
 #include "proxy/campaign/engine_inside.h"
 
 #include <stdlib.h>

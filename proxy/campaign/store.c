@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A case runs in running/ or, if `scratch` is set, in a folder of this invocation below that; store_finish
+ * moves it to units/ when it is over. When a campaign is resumed, each folder below units/ is read; what
+ * cannot be read does not count, and is listed for the user.
+ */
 #include "proxy/campaign/store.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Orders and replies are structs, sent over a socket pair (proxy/gateway/helper.h) and numbered, so that a
+ * reply that comes too late is not taken for that of a later order. Blackouts of whole devices come from
+ * worker threads: they leave them in `dark`, and wake the main thread, which sends them.
+ */
 #include "proxy/gateway/gateway.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Each check adds a line to the inspection: right, a note, or wrong with its remedy. Nothing is changed:
+ * checks read /proc/sys, capabilities and interfaces, and have the kernel try the table without making it.
+ */
 #include "proxy/gateway/inspection.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests are built with libmnl and sent one at a time; `ask` waits for the kernel's answer and hands each
+ * message to a callback. What an earlier run has left behind is recognized by the rule's priority, and by its
+ * mark and table, which are the same number.
+ */
 #include "proxy/gateway/netlink.h"
 
 #include <errno.h>

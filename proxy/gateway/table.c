@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * table_create writes the whole table as one text, which nft(8) applies as one transaction. Whatever comes
+ * from the configuration is checked before (table_is_valid), because it becomes part of commands.
+ */
 #include "proxy/gateway/table.h"
 
 #include <inttypes.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sockets towards clouds are connected, so that the kernel finds them by both addresses and reports ICMP
+ * errors. Two that share a source port (a session that moves to another server) are bound with SO_REUSEADDR,
+ * while a filter keeps datagrams out until they are connected.
+ */
 #include "proxy/relay/socket.h"
 
 #include <errno.h>

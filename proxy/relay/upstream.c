@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Lookups run in threads of their own (proxy/relay/lookup.h); their answers come through the worker's epoll
+ * set. An upstream keeps one address for each family.
+ */
 #include "proxy/relay/upstream.h"
 
 #include <ifaddrs.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A message is put together in a buffer, and leaves in one write or as one piece of the queue (output.h), so
+ * that lines of several threads do not mix. Whatever a stranger could have chosen is shown with its control
+ * characters escaped.
+ */
 #include "proxy/run/log.h"
 
 #include <inttypes.h>

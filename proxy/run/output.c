@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pieces are in a linked list. The thread writes the first one without the lock, and takes it off the list
+ * afterwards, so that output_close knows what was not written. If memory is out, one piece of RESERVE bytes
+ * is left, for the message that says so.
+ */
 #include "proxy/run/output.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A grant opens the folder or file, follows its links, and adds a rule to the Landlock ruleset; a file that
+ * does not exist yet grants its folder. sandbox_enter applies no_new_privs first, without which the kernel
+ * would refuse Landlock and seccomp, and seccomp last, which forbids the others.
+ */
 #include "proxy/sandbox/sandbox.h"
 
 #include <dlfcn.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The filter is a list of what is allowed; all else fails with EPERM, and calls newer than the list with
+ * ENOSYS, so that the C library falls back to older ones. A call without conditions costs next to nothing:
+ * since Linux 5.11 the kernel remembers that it is allowed.
+ */
 #include "proxy/sandbox/seccomp.h"
 
 #include <errno.h>

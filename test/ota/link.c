@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Mbed TLS sends and receives through hooks: send_hook passes a datagram to the owner, receive_hook returns
+ * the one that link_receive was given, once. Its timers run on the owner's clock. What 0.6.4 did otherwise (a
+ * truncated record ends the session, for one) is done around these hooks.
+ */
 #include "link.h"
 
 #include <stdio.h>
