@@ -3,13 +3,13 @@
 
 #include "rules/inside.h"
 
-struct rule_state *count_state(struct core *core, struct session *session, struct rule_state *own)
+struct rule_state *count_state_shared(struct core *core, struct session *session, struct rule_state *own)
 {
 	struct rule_state *state;
 
 	if (own->rule->scope == SCOPE_ALL)
 		return &core->shared_rules[own->rule->index];
-	state = own->rule->scope == SCOPE_DEVICE ? station_state(session->station, own->rule) : NULL;
+	state = station_state(session->station, own->rule);
 	return state ? state : own;
 }
 

@@ -206,9 +206,16 @@ bool standing_action_concerns(
 struct standing_action standing_action_of(const struct rule *rule, size_t index);
 
 /* count.c */
+struct rule_state *count_state_shared(struct core *core, struct session *session, struct rule_state *own);
 /* Returns the state that holds a rule's counts: the session's own, its station's (scope = device), or the
  * shared one (scope = all). */
-struct rule_state *count_state(struct core *core, struct session *session, struct rule_state *own);
+static inline struct rule_state *count_state(
+    struct core *core, struct session *session, struct rule_state *own)
+{
+	bool is_shared = own->rule->scope == SCOPE_ALL || own->rule->scope == SCOPE_DEVICE;
+
+	return is_shared ? count_state_shared(core, session, own) : own;
+}
 /* Counts a firing: of one session, of a station if `session` is NULL, or of all if both are. */
 void count_fired(
     struct core *core, struct session *session, struct station *station, struct rule_state *state, ns_t now);

@@ -14,8 +14,11 @@
 #include "base/units.h"
 #include "rules/inside.h"
 
+/* Returns the start of the rule's time unless it has `since`; only rules that look at their age need it. */
 static ns_t rule_began(const struct core *core, const struct session *session, const struct rule *rule)
 {
+	if (!(rule->looks & LOOKS_AGE))
+		return 0;
 	if (rule->scope == SCOPE_ALL)
 		return core->began;
 	return rule->scope == SCOPE_DEVICE && session->station ? session->station->began
@@ -27,12 +30,14 @@ static void apply_rules(struct judgement *j)
 	struct session *session = j->session;
 
 	for (size_t i = 0; i < session->rule_count; i++) {
-		struct rule_state *own = &session->rules[i];
-		struct rule_state *state = count_state(j->core, session, own);
+		struct rule_state *own = &session->rules[i], *state;
 		const struct rule *rule = own->rule;
 		struct draw draw;
 		bool acted = false;
 
+		if (!rule_looks_at(rule, j->input->way))
+			continue;
+		state = count_state(j->core, session, own);
 		if (!rule_matches(state, own, j->input, rule_began(j->core, session, rule)))
 			continue;
 		j->core->totals[rule->index].matched++;

@@ -262,8 +262,6 @@ bool rule_matches(
 {
 	const struct rule *rule = state->rule;
 
-	if (!(rule->looks & 1u << input->way) || rule->disabled)
-		return false;
 	if ((rule->looks & ~(unsigned)(LOOKS_UP | LOOKS_DOWN)) && !conditions_hold(state, own, input, began))
 		return false;
 	if (rule->first && !is_first_handshake(state, input->session))

@@ -48,8 +48,14 @@ struct match_input {
 bool rule_concerns(const struct rule *rule, const struct session *session, const struct config *config);
 /* Returns whether any record of the datagram is one of `kinds`. */
 bool kinds_match(const struct kinds *kinds, const struct match_input *input);
-/* Returns whether the datagram matches, and if so counts it in `state` (the shared one if scope = all); `own`
- * is the session's state. `began` is the start of the rule's time unless it has `since`. */
+/* Returns whether the rule looks at datagrams of this direction at all. */
+static inline bool rule_looks_at(const struct rule *rule, enum way way)
+{
+	return rule->looks >> way & 1 && !rule->disabled;
+}
+/* Returns whether a datagram that the rule looks at matches, and if so counts it in `state` (the shared one
+ * if scope = all); `own` is the session's state. `began` is the start of the rule's time unless it has
+ * `since`. */
 bool rule_matches(
     struct rule_state *state, struct rule_state *own, const struct match_input *input, ns_t began);
 /* Returns whether a rule that matched fires: tests nth, limit and probability. Sets *draw, for its actions.
