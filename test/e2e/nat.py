@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """NAT mappings on the wire: each has a source port, a forgotten one stays silent, and the capture shows it all."""
 
+import pathlib
 import signal
 import socket
 
 import dtls
-from checks import check, check_equal
+from checks import check, check_equal, until
 from harness import run_all, test
 from shark import arrivals, departures, events, read_capture, tshark
 
@@ -137,6 +138,50 @@ def without_a_connection_id_a_rebinding_costs_a_handshake(scene):
                            'dtls.handshake.type == 16 and frame.interface_name == "device"', "-T", "fields", "-e",
                            "frame.comment").splitlines()
     check_equal([line.split()[0] for line in key_exchanges], ["s=1", "s=2"], "handshakes in the capture")
+
+
+def record(kind, epoch, number, body, cid=b""):
+    return (bytes([kind]) + b"\xfe\xfd" + epoch.to_bytes(2, "big") + number.to_bytes(6, "big") + cid +
+            len(body).to_bytes(2, "big") + body)
+
+
+def is_stopped(pid):
+    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
+def hello(kind, body):
+    size = len(body).to_bytes(3, "big")
+    return record(22, 0, 0, bytes([kind]) + size + bytes(5) + size + body)
+
+
+CLIENT_HELLO = hello(1, b"\xfe\xfd" + b"R" * 32 + b"\0\0" + b"\0\2\xc0\xae" + b"\1\0" + b"\0\5\0\x36\0\1\0")
+SERVER_HELLO = hello(2, b"\xfe\xfd" + b"S" * 32 + b"\0" + b"\xc0\xae\0" + b"\0\7\0\x36\0\3\2ab")
+
+
+@test
+def a_device_that_moves_gets_what_waits_for_it(scene):
+    """An answer and a record from the device's new address are read in one round, also with a full table."""
+    for limit in (100, 1):
+        cloud = scene.cloud(answer=None)
+        proxy = scene.proxy("[device all]\nfollow_cid = yes\n", upstream=cloud, keys=f"max_sessions = {limit}\n")
+        before, after = scene.device(proxy), scene.device(proxy)
+        before.send(CLIENT_HELLO)
+        cloud.expect(1)
+        port = cloud.received[0][1]
+        cloud.udp.sendto(SERVER_HELLO, port)
+        before.expect(1)
+        before.send(record(25, 1, 1, bytes(20), b"ab"))
+        cloud.expect(2)
+        proxy.signal(signal.SIGSTOP)
+        until(lambda: is_stopped(proxy.process.pid), "the proxy to be stopped")
+        cloud.udp.sendto(b"down", port)
+        after.send(record(25, 1, 2, bytes(20), b"ab"))
+        proxy.signal(signal.SIGCONT)
+        cloud.expect(3)
+        proxy.told(rf"s=1 device-moved device={after.address}")
+        check_equal(after.receive()[0], b"down", f"max_sessions = {limit}")
+        check_equal(proxy.stop()["totals"]["sessions"], 1)
 
 
 run_all()
