@@ -91,4 +91,16 @@ def the_readme_is_short(scene):
         check(picture.stat().st_size <= 200 * 1024, f"{picture.name} is larger than 200 KiB")
 
 
+@test
+def the_architecture_page_names_what_exists(scene):
+    page = (h.TOP / "doc/architecture.md").read_text()
+    folders = [h.TOP / name for name in ("base", "rules", "capture", "report", "campaign", "proxy")]
+    sources = "".join(path.read_text() for folder in folders for path in folder.rglob("*.[ch]"))
+    walks, inline = re.findall(r"^ {4,}([a-z_]+_[a-z_]+)", page, re.M), re.findall(r"`([a-z_]+_[a-z_]+)`", page)
+    check(len(walks) > 50, f"{len(walks)} functions in the walks")
+    check_equal([name for name in walks + inline if not re.search(rf"\b{name}\b", sources)], [])
+    files = re.findall(r"\b(?:base|rules|capture|report|campaign|proxy|doc|test)/[\w/]+\.(?:[chS]|py|sh|html)\b", page)
+    check_equal([name for name in files if not (h.TOP / name).exists()], [])
+
+
 h.run_all()
