@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "capture/blocks.h"
 #include "capture/classic.h"
+#include "capture/clock.h"
 #include "capture/file.h"
 #include "capture/hosts.h"
 #include "capture/keylog.h"
@@ -131,19 +132,6 @@ void capture_name(struct capture *capture, char *text, size_t cap)
 
 /* ---- The thread ---- */
 
-static ns_t clock_now(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * NS_S + now.tv_nsec;
-}
-
-static ns_t monotonic(void)
-{
-	return clock_now(CLOCK_MONOTONIC);
-}
-
 /* Returns the current time as a record timestamp. */
 static ns_t stamp_now(const struct capture *capture)
 {
@@ -153,7 +141,7 @@ static ns_t stamp_now(const struct capture *capture)
 /* Returns the time for the name of a new file: the wall clock or, in a simulation, its own clock. */
 static ns_t name_time(const struct capture *capture)
 {
-	return capture->options.patient ? capture->latest : clock_now(CLOCK_REALTIME);
+	return capture->options.patient ? capture->latest : capture_clock(CLOCK_REALTIME);
 }
 
 /* Reports an error, but only the first of a series of failures, and that the sandbox is why they go on. */

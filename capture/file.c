@@ -19,6 +19,7 @@
 #include "base/fresh.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "capture/clock.h"
 
 #define POLL_MS 20 /* interval at which file_stop_waiting is checked while waiting for a reader */
 
@@ -305,14 +306,6 @@ enum file_outcome file_open(
 }
 
 /* ---- Writing ---- */
-
-static ns_t monotonic(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NS_S + now.tv_nsec;
-}
 
 static ssize_t write_some(const struct file *file, const char *bytes, size_t size)
 {

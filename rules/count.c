@@ -13,7 +13,7 @@ struct rule_state *count_state_shared(struct core *core, struct session *session
 	return state ? state : own;
 }
 
-/* Whom something concerns: one session, all of a station, or (both NULL) all. */
+/* The sessions that something concerns: one, all of a station, or (both NULL) all. */
 struct whom {
 	struct session *session;
 	struct station *station;

@@ -20,7 +20,7 @@ static const struct address unknown_address;
 struct capture_path record_path(const struct session *session, const struct address *cloud_side)
 {
 	const struct transport *transport = session->transport;
-	/* What was on its way when the session ended keeps the address that it came to. */
+	/* A datagram that is recorded after its session has ended keeps the address that it came to. */
 	const struct transport *latest = (const struct transport *)session->room;
 
 	return (struct capture_path){.device = &session->device,

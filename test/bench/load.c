@@ -465,7 +465,7 @@ static void measure(struct load *l)
 	before = cost_of(l->o.watch);
 	seconds = run(l, l->o.seconds);
 	after = cost_of(l->o.watch);
-	/* What is in flight when the time is over counts as received, not as paid for. */
+	/* Datagrams in flight when the time is over count as received, not as paid for. */
 	uint64_t got = l->got;
 
 	drain(l);

@@ -79,7 +79,7 @@ void device_die(struct device *device, const char *step, enum reconnect how);
 /* Checks the sum of the complete image and applies it. */
 void device_apply(struct device *device);
 
-/* What each protocol does with a message, with an acknowledged or given-up one of its own, and over time. */
+/* Each protocol handles messages, the fate of its own (acknowledged or given up), and time. */
 void receive_old_message(struct device *device, const struct coap_message *message);
 void receive_old_given_up(struct device *device, const char *what);
 void receive_old_tick(struct device *device);

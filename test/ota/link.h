@@ -79,7 +79,7 @@ const char *link_why(const struct link *link); /* why it is lost */
 /* Resumes the device's session at its present address: its records are marked until one comes in. */
 void link_resume(struct link *link);
 
-/* What a datagram says about its sender: pointers into the datagram, NULL if it does not say. */
+/* The sender as far as a datagram identifies it: pointers into the datagram, or NULL. */
 struct link_origin {
 	const uint8_t *id;  /* of a moved session's device */
 	const uint8_t *cid; /* LINK_CID_SIZE bytes */
