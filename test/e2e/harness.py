@@ -314,6 +314,7 @@ def _print_failure(function, error, output):
 def run_all():
     """Prints TAP for all tests, or those whose names contain a word of the command line."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with it ignored
     names = sys.argv[1:]
     chosen = [f for f in _tests if not names or any(name in f.__name__ for name in names)]
     failed = 0
