@@ -134,7 +134,7 @@ def without_a_connection_id_a_rebinding_costs_a_handshake(scene):
     again.hears("after")
     summary = proxy.stop()
     check_equal([(one["handshakes"], one["rebinds"]) for one in summary["sessions"]], [(1, 1), (1, 0)])
-    key_exchanges = tshark(proxy.capture, "-d", f"udp.port=={proxy.port},dtls", "-Y",
+    key_exchanges = tshark(proxy.capture, "-d", "udp.port==1-65535,dtls", "-Y",
                            'dtls.handshake.type == 16 and frame.interface_name == "device"', "-T", "fields", "-e",
                            "frame.comment").splitlines()
     check_equal([line.split()[0] for line in key_exchanges], ["s=1", "s=2"], "handshakes in the capture")
