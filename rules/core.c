@@ -31,7 +31,6 @@ struct core *core_new(
 	core->shared = limits->shared ? limits->shared : shared_new();
 	core->pool = pool_new();
 	core->memory = slots_new(sizeof(struct session) + limits->transport_size);
-	core->timers = slots_new(sizeof(struct timer));
 	core->schedule = schedule_new();
 	core->hash_size = HASH_MIN;
 	core->hash = memory_new(core->hash_size, sizeof(struct session *));
@@ -564,7 +563,6 @@ void core_free(struct core *core)
 	reserve_free(&core->reserve);
 	schedule_free(core->schedule);
 	pool_free(core->pool);
-	slots_free(core->timers);
 	slots_free(core->memory);
 	free(core);
 }

@@ -47,7 +47,6 @@ enum timer_kind {
 struct timer {
 	struct schedule_place place;
 	enum timer_kind kind;
-	bool is_reserve;         /* from core_alloc: there was no slot */
 	struct session *session; /* NULL: it belongs to the core */
 	void *subject;
 	struct timer **slot;
@@ -83,7 +82,6 @@ struct core {
 	bool last_arrived;
 
 	struct slots *memory; /* of sessions, each with the caller's `room` */
-	struct slots *timers;
 	struct session **hash;
 	size_t hash_size;
 	struct opener {

@@ -9,43 +9,19 @@
 
 #include "rules/inside.h"
 
-/* Returns NULL if out of memory. */
-static struct timer *timer_get(struct core *core)
-{
-	struct timer *timer = slots_get(core->timers);
-
-	if (timer)
-		return timer;
-	timer = core_alloc(core, sizeof(*timer));
-	if (timer)
-		timer->is_reserve = true;
-	return timer;
-}
-
-static void timer_put(struct core *core, struct timer *timer)
-{
-	if (timer->is_reserve)
-		free(timer);
-	else
-		slots_put(core->timers, timer);
-}
-
 void timer_set(struct core *core, struct timer **slot, enum timer_kind kind, struct session *session,
     void *subject, ns_t due)
 {
-	struct timer *timer = timer_get(core);
+	struct timer *timer = core_alloc(core, sizeof(*timer));
 
 	assert(!*slot);
 	if (!timer)
 		return;
-	timer->kind = kind;
-	timer->session = session;
-	timer->subject = subject;
-	timer->slot = slot;
+	*timer = (struct timer){.kind = kind, .session = session, .subject = subject, .slot = slot};
 	if (schedule_put(
 	        core->schedule, due, session ? session->newest : core->arrivals, SCHEDULE_TIMER, timer)) {
 		core->out_of_memory = true;
-		timer_put(core, timer);
+		free(timer);
 		return;
 	}
 	*slot = timer;
@@ -69,7 +45,7 @@ static void free_timer(struct core *core, struct timer *timer)
 {
 	struct session *session = timer->session;
 
-	timer_put(core, timer);
+	free(timer);
 	if (session)
 		core_session_release(core, session);
 }

@@ -82,7 +82,7 @@ static void test_arrived(void **state)
 	verdict_by(&verdict, decide);
 	arrived(&verdict,
 	    "s=1 dir=down n=1 verdict=send by=rule:late,link:2g-rural delay=0.000ms copies=2 dtls=none");
-	/* Of many, eight are listed: the first rules, and always the link. */
+	/* Eight of many are listed: the first rules, and always the link. */
 	verdict = (struct verdict){.session = 1, .way = WAY_DOWN, .n = 1, .type = DTLS_NONE};
 	for (unsigned i = 0; i < VERDICT_BY_MAX + 2; i++) {
 		char name[16];

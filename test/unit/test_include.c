@@ -94,7 +94,7 @@ static void test_include(void **state)
 	file_write("b.ini", "[link b]\n");
 	file_write("sub/c.ini", "[link c]\n");
 	read_main(&given, path);
-	/* Of links that nothing uses, only those of the main file get a note. */
+	/* Links that nothing uses get a note in the main file only. */
 	assert_string_equal(given.printed,
 	    "main.ini:1: note: [link main]: is used by no [device], `do = link` or `like`; it can still be "
 	    "switched to live\n");

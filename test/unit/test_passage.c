@@ -303,7 +303,7 @@ static void test_trace(void **state)
 	} rows[] = {
 	    /* Each timestamp serves one datagram; the trace repeats from its last timestamp on. */
 	    {"10\n20\n30\n", "", {{0, FULL, 10}, {0, FULL, 20}, {0, FULL, 30}, {0, FULL, 40}, {0, FULL, 50}}},
-	    /* What is left of an opportunity serves the next datagram if it waits already … */
+	    /* The rest of an opportunity serves the next datagram if it waits already … */
 	    {"10\n20\n30\n", "", {{0, HALF, 10}, {0, HALF, 10}, {0, HALF, 20}, {0, FULL, 30}}},
 	    /* … but not one that comes later: the rest is lost. */
 	    {"10\n20\n30\n", "", {{0, HALF, 10}, {11, FULL, 20}, {12, FULL, 30}}},
