@@ -47,9 +47,10 @@ void *dictionary_get(const struct dictionary *dictionary, const void *space, con
 static void grow_slots(struct dictionary *dictionary)
 {
 	struct dictionary old = *dictionary;
+	size_t cap = old.cap ? 2 * old.cap : CAP_MIN;
 
-	dictionary->cap = old.cap ? 2 * old.cap : CAP_MIN;
-	dictionary->slots = memory_new(dictionary->cap, sizeof(*dictionary->slots));
+	dictionary->slots = memory_new(cap, sizeof(*dictionary->slots));
+	dictionary->cap = cap;
 	for (size_t i = 0; i < old.cap; i++) {
 		const struct dictionary_slot *slot = &old.slots[i];
 

@@ -29,7 +29,10 @@ void *memory_grow(void *array, size_t count, size_t size);
 void memory_out(void) __attribute__((noreturn));
 
 /* Runs a task that may run out of memory. Returns false if it did: the task was then abandoned by longjmp,
- * and whatever it had allocated leaks. Calls may nest. */
+ * and whatever it had allocated leaks. Calls may nest.
+ *
+ * So what outlives the task must be whole at each allocation: allocate first, then change it; or undo the
+ * change and call memory_out again. A lock must not be held. */
 bool memory_try(void (*task)(void *user), void *user);
 
 /* Marks the calling thread as one that must not end the process: a text (base/text.h) whose allocation

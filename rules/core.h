@@ -204,6 +204,8 @@ struct core_cursor {
 void core_cursor_begin(struct core *core, struct core_cursor *cursor);
 struct session *core_cursor_next(struct core_cursor *cursor);
 void core_cursor_end(struct core *core, struct core_cursor *cursor);
+/* Ends all iterators: the task that used them was abandoned (base/memory.h). */
+void core_cursors_end(struct core *core);
 
 /* The head of the list of live sessions, the oldest first (see session.newer). */
 struct session *core_oldest(const struct core *core);

@@ -152,6 +152,11 @@ void core_cursor_end(struct core *core, struct core_cursor *cursor)
 	*link = cursor->other;
 }
 
+void core_cursors_end(struct core *core)
+{
+	core->cursors = NULL;
+}
+
 /* ---- Prefetching ---- */
 
 bool core_should_prefetch(const struct core *core)

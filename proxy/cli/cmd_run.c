@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/fresh.h"
 #include "base/memory.h"
+#include "base/spare.h"
 #include "proxy/cli/command.h"
 #include "proxy/control/control.h"
 #include "proxy/relay/limits.h"
@@ -44,6 +45,12 @@ static struct setup *read_setup(struct run *run)
 }
 
 /* ---- Start ---- */
+
+void run_try(struct run *run, void (*task)(void *user), const char *what)
+{
+	if (!running_try(&run->running, task, run))
+		log_error("out of memory: %s", what);
+}
 
 static void leave_loop(void *user)
 {
@@ -82,20 +89,19 @@ static enum exit_status start_capture(struct run *run)
 	return EXIT_DONE;
 }
 
+/* Makes the lines of all listeners before it logs the first: after that line the run must not end. */
 static void log_ready(struct run *run)
 {
 	char address[ADDRESS_TEXT_SIZE];
 	struct text lines = {0};
 
-	for (size_t i = 0; i < workers_listener_count(run->running.workers); i++) {
-		struct text line = {0};
-
-		text_add(&line, "ready listen=%s upstream=%s seed=%" PRIu64,
-		    address_text(workers_listener(run->running.workers, i), address, sizeof(address)),
+	for (size_t i = 0; i < run->listener_count; i++)
+		text_add(&lines, "ready listen=%s upstream=%s seed=%" PRIu64 "\n",
+		    address_text(&run->listeners[i], address, sizeof(address)),
 		    run->running.setup->proxy.upstream, run->running.seed);
-		log_notice("%s", line.at);
-		text_add(&lines, "%s\n", line.at);
-		text_free(&line);
+	for (const char *line = lines.at, *end; *line; line = end + 1) {
+		end = strchr(line, '\n');
+		log_notice("%.*s", (int)(end - line), line);
 	}
 	/* A few short lines fit into any pipe. Whoever reads it sees the end of the file if the run fails. */
 	if (run->ready_fd >= 0) {
@@ -235,6 +241,7 @@ static int start_run(struct run *run)
 	if (status)
 		return status;
 	limits_raise();
+	event_set_mem_functions(spare_malloc, spare_realloc, spare_free);
 	evthread_use_pthreads();
 	if (open_event_base(run) || run_signals_open(run) || run_ticks_open(run)) {
 		log_error("the event loop cannot be set up");

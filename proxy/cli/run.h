@@ -28,8 +28,10 @@ struct run {
 	struct event *stop, *reload, *signals[RUN_SIGNALS];
 	struct event *ticks, *watchdog;
 	unsigned ticked;
-	char notified[120];        /* the status told last */
-	struct address *listeners; /* as bound */
+	bool tick_failed;            /* the last one ran out of memory */
+	struct summary_snapshot now; /* of one tick */
+	char notified[120];          /* the status told last */
+	struct address *listeners;   /* as bound */
 	size_t listener_count;
 	struct event *gateway_ended, *gateway_dark;
 	bool way_back_warned;
@@ -37,6 +39,10 @@ struct run {
 	uint64_t last_received, last_dropped; /* datagrams, at the last status line */
 	char capture_name[4096];              /* the capture file announced last */
 };
+
+/* cmd_run.c */
+/* Runs a task of the event loop. If memory runs out, the run goes on without it; `what` is logged. */
+void run_try(struct run *run, void (*task)(void *user), const char *what);
 
 /* run_signals.c */
 /* SIGINT and SIGTERM stop the run, SIGHUP reloads, SIGUSR1 prints the summary, SIGUSR2 rotates the capture.

@@ -62,32 +62,42 @@ static void on_hangup(evutil_socket_t number, short what, void *user)
 	event_active(run->reload, EV_TIMEOUT, 0);
 }
 
-static void on_reload(evutil_socket_t fd, short what, void *user)
+static void reload(void *user)
 {
 	struct run *run = user;
 
+	if (!running_reload(&run->running, NULL))
+		control_reload(run->control);
+}
+
+static void on_reload(evutil_socket_t fd, short what, void *user)
+{
 	(void)fd;
 	(void)what;
 	if (stop_requested)
 		return;
 	notify("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_now() / NS_US);
-	if (!running_reload(&run->running, NULL))
-		control_reload(run->control);
+	run_try(user, reload, "the token of the API stays as it was");
 	notify("READY=1");
 }
 
-static void on_summary(evutil_socket_t number, short what, void *user)
+static void print_summary(void *user)
 {
 	struct run *run = user;
 	struct run_summary result;
 
-	(void)number;
-	(void)what;
 	running_summary(&run->running, true, &result);
 	log_status("");
 	summary_print(&result, false);
 	run_json_write(run, &result, false);
 	run_summary_fini(&result);
+}
+
+static void on_summary(evutil_socket_t number, short what, void *user)
+{
+	(void)number;
+	(void)what;
+	run_try(user, print_summary, "the summary so far is incomplete or missing");
 }
 
 static void on_rotate(evutil_socket_t number, short what, void *user)

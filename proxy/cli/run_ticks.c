@@ -17,15 +17,11 @@
 
 static void show_status(struct run *run)
 {
-	const struct account *totals;
-	struct summary_snapshot now;
+	const struct account *totals = run->now.totals;
+	size_t sessions = run->now.live;
 	uint64_t received, dropped;
-	size_t sessions;
 	char text[200];
 
-	running_snapshot(&run->running, false, &now);
-	sessions = now.live;
-	totals = now.totals;
 	received = totals[WAY_UP].received + totals[WAY_DOWN].received;
 	dropped = account_dropped(&totals[WAY_UP]) + account_dropped(&totals[WAY_DOWN]);
 	snprintf(text, sizeof(text),
@@ -34,7 +30,6 @@ static void show_status(struct run *run)
 	    totals[WAY_UP].queued + totals[WAY_DOWN].queued);
 	run->last_received = received;
 	run->last_dropped = dropped;
-	summary_snapshot_free(&now);
 	log_status(text);
 }
 
@@ -69,15 +64,6 @@ static void check_way_back(struct run *run)
 	    "device must lead through this machine, and its uplink must not be masqueraded (logged once)");
 }
 
-static void take_sample(struct run *run)
-{
-	struct summary_snapshot now;
-
-	running_snapshot(&run->running, false, &now);
-	history_add(run->running.history, clock_wall(), &now);
-	summary_snapshot_free(&now);
-}
-
 void run_announce_file(struct run *run)
 {
 	char name[4096];
@@ -106,16 +92,12 @@ static void check_wall_clock(struct run *run)
 /* Tells the service manager what `systemctl status` shows, when it has changed. */
 static void notify_status(struct run *run)
 {
-	struct summary_snapshot now;
-	const struct account *totals;
+	const struct account *totals = run->now.totals;
 	char text[sizeof(run->notified)];
 
-	running_snapshot(&run->running, false, &now);
-	totals = now.totals;
 	snprintf(text, sizeof(text), "%zu session%s, %" PRIu64 " datagrams received, %" PRIu64 " dropped",
-	    now.live, now.live == 1 ? "" : "s", totals[WAY_UP].received + totals[WAY_DOWN].received,
+	    run->now.live, run->now.live == 1 ? "" : "s", totals[WAY_UP].received + totals[WAY_DOWN].received,
 	    account_dropped(&totals[WAY_UP]) + account_dropped(&totals[WAY_DOWN]));
-	summary_snapshot_free(&now);
 	if (strcmp(text, run->notified) == 0)
 		return;
 	memcpy(run->notified, text, sizeof(text));
@@ -134,6 +116,24 @@ static void on_watchdog(evutil_socket_t fd, short what, void *user)
 	notify("WATCHDOG=1");
 }
 
+/* What needs the figures of the run, each second. */
+static void tick_figures(void *user)
+{
+	struct run *run = user;
+	bool is_shown = log_is_terminal() && log_level() >= LOG_NORMAL;
+	bool is_notified = notify_is_wanted() && ++run->ticked % NOTIFY_EVERY == 0;
+
+	if (!is_shown && !is_notified && !run->running.history)
+		return;
+	running_snapshot(&run->running, false, &run->now);
+	if (is_shown)
+		show_status(run);
+	if (run->running.history)
+		history_add(run->running.history, clock_wall(), &run->now);
+	if (is_notified)
+		notify_status(run);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *user)
 {
 	struct run *run = user;
@@ -147,12 +147,13 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
 		log_error("capture: %s", text);
 	if (run->running.capture)
 		run_announce_file(run);
-	if (log_is_terminal() && log_level() >= LOG_NORMAL)
-		show_status(run);
-	if (run->running.history)
-		take_sample(run);
-	if (notify_is_wanted() && ++run->ticked % NOTIFY_EVERY == 0)
-		notify_status(run);
+	if (running_try(&run->running, tick_figures, run)) {
+		run->tick_failed = false;
+	} else if (!run->tick_failed) {
+		log_error("out of memory: the status line and the live page stand still");
+		run->tick_failed = true;
+	}
+	summary_snapshot_free(&run->now); /* also what an abandoned task has left */
 }
 
 int run_ticks_open(struct run *run)

@@ -55,35 +55,37 @@ static bool is_page(struct evhttp_request *http)
 	return evhttp_request_get_command(http) == EVHTTP_REQ_GET && path && strcmp(path, "/") == 0;
 }
 
-static void dispatch_task(void *user)
-{
-	dispatch_call(user);
-}
+struct serving {
+	const struct control_listener *control_listener;
+	struct call call;
+};
 
-/* Runs the handler; if it runs out of memory, answers 503. */
-static void try_dispatch(struct call *call)
+static void serve_call(void *user)
 {
-	if (running_try(call->running, dispatch_task, call))
-		return;
-	log_error("a request was refused: out of memory");
-	call_out_of_memory(call);
+	struct serving *serving = user;
+	struct call *call = &serving->call;
+	const char *refusal = guard_check_origin(&serving->control_listener->bound, call->http);
+
+	if (refusal)
+		call_refuse(call, 400, "%s", refusal);
+	else if (guard_check_token(call->control->token, call->http))
+		dispatch_call(call);
+	else if (is_page(call->http))
+		routes_page(call, 401); /* it holds no data, and prompts for the token */
+	else
+		call_refuse(call, 401, "the token is missing or wrong: Authorization: Bearer …");
 }
 
 static void serve_request(struct control_listener *control_listener, struct evhttp_request *http)
 {
 	struct control *control = control_listener->control;
-	struct call call = call_of(control, http);
-	const char *refusal = guard_check_origin(&control_listener->bound, http);
+	struct serving serving = {control_listener, call_of(control, http)};
 	ns_t start = clock_now();
 
-	if (refusal)
-		call_refuse(&call, 400, "%s", refusal);
-	else if (guard_check_token(control->token, http))
-		try_dispatch(&call);
-	else if (is_page(http))
-		routes_page(&call, 401); /* it holds no data, and prompts for the token */
-	else
-		call_refuse(&call, 401, "the token is missing or wrong: Authorization: Bearer …");
+	if (!running_try(control->running, serve_call, &serving)) {
+		log_error("a request was refused: out of memory");
+		call_out_of_memory(&serving.call);
+	}
 	control->spent += clock_now() - start;
 }
 
@@ -154,16 +156,15 @@ static void on_request(struct evhttp_request *http, void *user)
 static void on_tick(evutil_socket_t fd, short what, void *user)
 {
 	struct control *control = user;
-	ns_t now = clock_now();
 
 	(void)fd;
 	(void)what;
 	queue_serve(control);
-	pending_poll(control, now);
+	pending_poll(control);
 	if (control->stop_in && !--control->stop_in)
 		return running_stop(control->running);
 	if (++control->ticked % (1000 / CONTROL_TICK_MS) == 0)
-		clients_sweep(&control->clients, now);
+		clients_sweep(&control->clients, clock_now());
 }
 
 /* ---- Opening and closing ---- */

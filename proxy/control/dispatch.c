@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "base/memory.h"
+#include "base/spare.h"
 #include "proxy/control/routes.h"
 
 #define BODY_MAX 65536 /* bytes */
@@ -148,7 +149,7 @@ static void serve_route(struct call *call, const struct route *route, char *raw_
 		route->handle(call);
 	evhttp_clear_headers(&query);
 	json_decref(call->body);
-	free(name);
+	spare_free(name); /* libevent's */
 }
 
 void dispatch_call(struct call *call)

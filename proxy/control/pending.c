@@ -14,6 +14,7 @@
 #include "proxy/control/inside.h"
 #include "proxy/relay/relay.h"
 #include "proxy/run/clock.h"
+#include "report/dump.h"
 
 #define STREAM_BACKLOG ((size_t)256 << 10) /* bytes; a client that reads more slowly misses events */
 #define STREAM_PING_TICKS (5000 / CONTROL_TICK_MS)
@@ -59,26 +60,39 @@ static void on_connection_lost(struct evhttp_connection *connection, void *user)
 	remove_pending(pending);
 }
 
+/* Answers a wait and removes it. From then on the request belongs to evhttp again. If memory runs out,
+ * nothing has happened yet: `json` and the answer's text are made before. */
+static void answer_wait(struct pending *pending, int status, json_t *json)
+{
+	struct call call = call_of(pending->control, pending->http);
+	struct text text = {0};
+
+	dump_json(json, DUMP_COMPACT, &text);
+	json_decref(json);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(call.http), NULL, NULL);
+	remove_pending(pending);
+	call_send(&call, status, "application/json", text.at, text.size);
+	text_free(&text);
+}
+
 /* Ends the oldest call, and its connection, to make room. A stream or a long answer is cut off: if it ended
  * properly, it would look complete. */
 static void evict_oldest(struct control *control)
 {
 	struct evhttp_connection *connection;
 	struct pending *pending = control->pending.newest;
-	struct call call;
 
 	while (pending->next)
 		pending = pending->next;
-	call = call_of(control, pending->http);
-	connection = evhttp_request_get_connection(call.http);
-	clients_remove(&control->clients, call.http);
-	evhttp_connection_set_closecb(connection, NULL, NULL);
+	clients_remove(&control->clients, pending->http);
 	if (pending->kind == PENDING_WAIT) {
-		evhttp_add_header(evhttp_request_get_output_headers(call.http), "Connection", "close");
-		call_refuse(&call, 503, "too many calls are waiting: this one has waited longest");
-	} else {
-		evhttp_connection_free(connection);
+		evhttp_add_header(evhttp_request_get_output_headers(pending->http), "Connection", "close");
+		return answer_wait(pending, 503,
+		    json_pack("{s:s}", "error", "too many calls are waiting: this one has waited longest"));
 	}
+	connection = evhttp_request_get_connection(pending->http);
+	evhttp_connection_set_closecb(connection, NULL, NULL);
+	evhttp_connection_free(connection);
 	remove_pending(pending);
 }
 
@@ -197,22 +211,15 @@ static void on_pieces(evutil_socket_t fd, short what, void *user)
 		event_active(control->pending.pieces, EV_TIMEOUT, 0);
 }
 
-/* Answers a wait and removes it. From then on the request belongs to evhttp again. */
-static void answer_wait(struct pending *pending, int status, json_t *json)
+/* Without memory the wait goes on, until a later tick. */
+static void check_wait(void *user)
 {
-	struct call call = call_of(pending->control, pending->http);
-
-	evhttp_connection_set_closecb(evhttp_request_get_connection(call.http), NULL, NULL);
-	remove_pending(pending);
-	call_answer(&call, status, json);
-}
-
-static void check_wait(struct pending *pending, ns_t now)
-{
+	struct pending *pending = user;
 	const struct running *running = pending->control->running;
 	const struct config *config = running->setup->config;
 	const struct core_group *cores = workers_cores(running->workers);
 	const struct rule *rule = config_rule(config, pending->rule);
+	ns_t now = clock_now();
 	uint64_t fired;
 
 	if (!rule)
@@ -227,43 +234,49 @@ static void check_wait(struct pending *pending, ns_t now)
 		        "count", (json_int_t)pending->count));
 }
 
-static void add_event(struct evbuffer *out, const struct feed_event *event)
+/* Adds an event, after a comment if some between `last` and it were missed. Returns false if out of memory.
+ */
+static bool add_event(struct evbuffer *out, const struct feed_event *event, uint64_t last)
 {
 	const char *text = event->text;
+	bool whole = event->id == last + 1 || evbuffer_add_printf(out, ": %llu events were missed\n\n",
+	                                          (unsigned long long)(event->id - last - 1)) >= 0;
 
-	evbuffer_add_printf(out, "id: %llu\n", (unsigned long long)event->id);
+	whole = whole && evbuffer_add_printf(out, "id: %llu\n", (unsigned long long)event->id) >= 0;
 	do {
 		size_t size = strcspn(text, "\r\n");
 
-		evbuffer_add_printf(out, "data: %.*s\n", (int)size, text);
+		whole = whole && evbuffer_add_printf(out, "data: %.*s\n", (int)size, text) >= 0;
 		text += size + (text[size] != '\0');
 	} while (*text);
-	evbuffer_add(out, "\n", 1);
+	return whole && evbuffer_add(out, "\n", 1) == 0;
 }
 
+/* Without memory nothing is sent: the events are kept for a later tick. */
 static void send_events(struct pending *pending)
 {
 	const struct feed *feed = pending->control->running->feed;
 	const struct feed_event *event;
 	struct evbuffer *out = backlog_bytes(pending) > STREAM_BACKLOG ? NULL : evbuffer_new();
+	uint64_t last = pending->last_sent;
+	bool whole = true;
 
 	if (!out)
 		return;
-	while ((event = feed_after(feed, pending->last_sent)) && evbuffer_get_length(out) < STREAM_BACKLOG) {
-		if (event->id > pending->last_sent + 1)
-			evbuffer_add_printf(out, ": %llu events were missed\n\n",
-			    (unsigned long long)(event->id - pending->last_sent - 1));
-		add_event(out, event);
-		pending->last_sent = event->id;
+	while (whole && (event = feed_after(feed, last)) && evbuffer_get_length(out) < STREAM_BACKLOG) {
+		whole = add_event(out, event, last);
+		last = event->id;
 	}
-	if (++pending->ticks % STREAM_PING_TICKS == 0)
-		evbuffer_add_printf(out, ": here\n\n"); /* without writes, a lost client is not noticed */
-	if (evbuffer_get_length(out))
+	if (++pending->ticks % STREAM_PING_TICKS == 0) /* without writes, a lost client is not noticed */
+		whole = whole && evbuffer_add_printf(out, ": here\n\n") >= 0;
+	if (whole && evbuffer_get_length(out)) {
 		evhttp_send_reply_chunk(pending->http, out);
+		pending->last_sent = last;
+	}
 	evbuffer_free(out);
 }
 
-void pending_poll(struct control *control, ns_t now)
+void pending_poll(struct control *control)
 {
 	if (!control->pending.newest)
 		return;
@@ -271,7 +284,7 @@ void pending_poll(struct control *control, ns_t now)
 	for (struct pending *pending = control->pending.newest, *next; pending; pending = next) {
 		next = pending->next;
 		if (pending->kind == PENDING_WAIT)
-			check_wait(pending, now);
+			running_try(control->running, check_wait, pending);
 		else if (pending->kind == PENDING_STREAM)
 			send_events(pending);
 	}

@@ -32,7 +32,7 @@ void pending_init(struct control *control);
 /* Frees all pending calls; their connections still belong to evhttp. */
 void pending_fini(struct control *control);
 /* Call once per tick: answers waits that are over, and sends new events to the streams. */
-void pending_poll(struct control *control, ns_t now);
+void pending_poll(struct control *control);
 
 /* Answers once the rule has fired `count` times, or with 408 after `timeout`. */
 void pending_wait(struct call *call, const char *rule, uint64_t count, ns_t timeout);

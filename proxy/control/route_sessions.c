@@ -77,6 +77,12 @@ static void long_summary_free(void *user)
 	free(summary);
 }
 
+static void add_bytes(struct evbuffer *out, const char *bytes, size_t size)
+{
+	if (evbuffer_add(out, bytes, size))
+		memory_out();
+}
+
 static void add_session(struct evbuffer *out, const struct run_summary_session *session, bool is_first)
 {
 	json_t *json = run_summary_json_session(session);
@@ -84,8 +90,7 @@ static void add_session(struct evbuffer *out, const struct run_summary_session *
 
 	text_add_word(&text, is_first ? "" : ",");
 	dump_json(json, DUMP_COMPACT, &text);
-	if (evbuffer_add(out, text.at, text.size))
-		memory_out();
+	add_bytes(out, text.at, text.size);
 	text_free(&text);
 	json_decref(json);
 }
@@ -98,13 +103,13 @@ static bool long_summary_next(void *user, struct evbuffer *out)
 	size_t end = summary->sent + PIECE_SESSIONS;
 
 	if (!summary->has_begun)
-		evbuffer_add(out, whole->text.at, whole->place);
+		add_bytes(out, whole->text.at, whole->place);
 	summary->has_begun = true;
 	for (; summary->sent < end && summary->sent < result->session_count; summary->sent++)
 		add_session(out, &result->sessions[summary->sent], summary->sent == 0);
 	if (summary->sent < result->session_count)
 		return true;
-	evbuffer_add(out, whole->text.at + whole->place, whole->text.size - whole->place);
+	add_bytes(out, whole->text.at + whole->place, whole->text.size - whole->place);
 	return false;
 }
 

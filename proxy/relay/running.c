@@ -101,29 +101,45 @@ bool running_rotate(struct running *running, const char **why)
 
 /* ---- Changes ---- */
 
+struct changing {
+	const struct running *running;
+	const struct setup *setup;
+	struct workers_change *change;
+};
+
+static void change_task(void *user)
+{
+	struct changing *changing = user;
+
+	changing->change = workers_change_new(changing->running->workers, changing->setup);
+}
+
 /* Exchanges the setup and takes over `setup`; records the event at the time of the exchange. Returns -1 if
  * out of memory: then `setup` is freed, and the one in force stays. */
 static int exchange_setup(struct running *running, struct setup *setup, const char *event)
 {
-	struct workers_change *change = workers_change_new(running->workers, setup);
+	struct changing changing = {running, setup, NULL};
 	struct setup *before = running->setup;
-	int failed;
+	int failed = memory_try(change_task, &changing) ? 0 : -1;
 
 	workers_pause(running->workers);
-	failed = workers_exchange(running->workers, change, running->seed);
+	if (!failed)
+		failed = workers_exchange(running->workers, changing.change, running->seed);
 	if (!failed)
 		running->setup = setup;
 	if (!failed && event)
 		running_event(running, event);
 	workers_resume(running->workers);
-	workers_change_free(change);
+	if (changing.change)
+		workers_change_free(changing.change);
 	setup_free(failed ? setup : before);
 	return failed;
 }
 
 /* Records the new ini text: at the start of a new capture file, or in events if no new file is started. */
-static void record_reload(struct running *running)
+static void record_reload(void *user)
 {
+	struct running *running = user;
 	const char *ini = ini_text(running->setup->ini);
 	struct text text = {0};
 
@@ -206,10 +222,14 @@ static size_t reload_files(struct running *running, struct text *error_text)
 	if (!running->gateway && setup->gateway.given)
 		log_info("reload: [gateway] has no effect until the next start");
 	workers_log_kept(running->workers, setup);
-	if (exchange_setup(running, setup, NULL))
+	if (exchange_setup(running, setup, NULL)) {
+		if (running->gateway)
+			(void)gateway_change(running->gateway, running->setup, &error);
 		memory_out();
+	}
 	running->generation++;
-	record_reload(running);
+	if (!running_try(running, record_reload, running))
+		log_error("out of memory: the capture does not hold the new configuration");
 	log_notice("reload ok generation=%u", running->generation);
 	if (changes)
 		log_notice(
@@ -245,21 +265,30 @@ bool running_try(struct running *running, void (*task)(void *user), void *user)
 	unsigned depth = workers_pause_depth(running->workers);
 	bool done = memory_try(task, user);
 
-	while (workers_pause_depth(running->workers) > depth) /* the task was aborted */
-		workers_resume(running->workers);
+	if (!done)
+		workers_recover(running->workers, depth);
 	return done;
 }
 
-static void store_change(struct running *running, const char *line)
+struct storing {
+	struct running *running;
+	const char *line;
+};
+
+static void store_change(void *user)
 {
+	const struct storing *storing = user;
+	struct running *running = storing->running;
 	struct summary_facts facts;
+	char *line;
 
 	if (running->change_count == CHANGES_MAX)
 		return;
 	running_facts(running, &facts);
+	line = memory_text(storing->line, strlen(storing->line));
 	running->changes = memory_grow(running->changes, running->change_count, sizeof(*running->changes));
 	running->changes[running->change_count++] = (struct run_summary_change){
-	    facts.now - facts.began, memory_text(line, strlen(line))};
+	    facts.now - facts.began, line};
 }
 
 struct building {
@@ -292,8 +321,7 @@ static struct live_result build_change(struct running *running, const char *line
 		running_event(running, event); /* no change: it is so already */
 	} else if (exchange_setup(running, result.setup, event)) {
 		live_undo(running->live, line);
-		result.status = LIVE_CONFLICT;
-		text_add(&result.error, "out of memory: the configuration in force stays");
+		memory_out(); /* the configuration in force stays */
 	}
 	return result;
 }
@@ -323,8 +351,11 @@ struct live_result running_change(struct running *running, const char *line)
 	result = live_builds(line) ? build_change(running, line, event.at)
 	                           : act_on_sessions(running, line, event.at);
 	if (result.status == LIVE_DONE) {
+		struct storing storing = {running, line};
+
 		log_event(event.at);
-		store_change(running, line);
+		if (!running_try(running, store_change, &storing))
+			log_error("out of memory: the summary will not list this change");
 	}
 	text_free(&event);
 	return result;

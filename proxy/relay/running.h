@@ -51,12 +51,14 @@ void running_event(struct running *running, const char *text);
 /* Reads the files again. Returns the number of errors, each of which is logged and added to `error_text` (may
  * be NULL); if there are any, nothing has changed. */
 size_t running_reload(struct running *running, struct text *error_text);
-/* Carries out one line of proxy/run/live.h; the caller frees the result's error. */
+/* Carries out one line of proxy/run/live.h; the caller frees the result's error. To be called in running_try:
+ * without memory the change is not made. */
 struct live_result running_change(struct running *running, const char *line);
 /* Starts a new capture file. Returns false and sets `*why` (a constant) if that is not possible. */
 bool running_rotate(struct running *running, const char **why);
 void running_stop(struct running *running);
-/* Like memory_try, for a task that may pause the workers: if it fails, they are resumed. */
+/* Like memory_try, for a task that may pause the workers or walk their sessions: if it is abandoned, that
+ * ends. Whatever the event loop calls and may allocate runs in here, since a run goes on without memory. */
 bool running_try(struct running *running, void (*task)(void *user), void *user);
 
 #endif

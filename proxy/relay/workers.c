@@ -94,6 +94,17 @@ unsigned workers_pause_depth(const struct workers *workers)
 	return workers->pause_depth;
 }
 
+/* A task walks the sessions while the workers are paused, so no walk is left if the depth is the same. */
+void workers_recover(struct workers *workers, unsigned depth)
+{
+	if (workers->pause_depth == depth)
+		return;
+	for (size_t i = 0; i < workers->count; i++)
+		core_cursors_end(workers->cores[i]);
+	while (workers->pause_depth > depth)
+		workers_resume(workers);
+}
+
 /* ---- Opening and closing ---- */
 
 /* A thread names itself: naming another one takes a file in /proc, which the sandbox hides. */

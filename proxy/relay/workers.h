@@ -50,6 +50,8 @@ void workers_pause(struct workers *workers);
 void workers_resume(struct workers *workers);
 /* Returns how deep pauses are nested now. */
 unsigned workers_pause_depth(const struct workers *workers);
+/* After an abandoned task (base/memory.h): ends its walks and its pauses, down to the depth before it. */
+void workers_recover(struct workers *workers, unsigned depth);
 
 size_t workers_listener_count(const struct workers *workers);
 /* Returns the address as bound, with the port that the kernel chose for 0. */

@@ -11,7 +11,7 @@
 struct feed {
 	pthread_mutex_t lock;              /* serializes feed_put */
 	struct feed_event kept[FEED_KEPT]; /* by id modulo FEED_KEPT */
-	struct text texts[FEED_KEPT];      /* of the events in `kept` */
+	char *texts[FEED_KEPT];            /* of the events in `kept` */
 	uint64_t newest;
 };
 
@@ -28,31 +28,28 @@ void feed_free(struct feed *feed)
 	if (!feed)
 		return;
 	for (size_t i = 0; i < FEED_KEPT; i++)
-		text_free(&feed->texts[i]);
+		free(feed->texts[i]);
 	pthread_mutex_destroy(&feed->lock);
 	free(feed);
 }
 
 void feed_put(struct feed *feed, const char *text, ns_t at)
 {
-	struct text copy = {0}, before;
+	char *copy = strdup(text), *before;
 	struct feed_event *event;
 
-	text_add_word(&copy, text);
-	if (copy.failed) {
-		text_free(&copy);
+	if (!copy)
 		return;
-	}
 	pthread_mutex_lock(&feed->lock);
 	feed->newest++;
 	event = &feed->kept[feed->newest % FEED_KEPT];
 	before = feed->texts[feed->newest % FEED_KEPT];
 	feed->texts[feed->newest % FEED_KEPT] = copy;
-	*event = (struct feed_event){.id = feed->newest, .at = at, .text = copy.at};
+	*event = (struct feed_event){.id = feed->newest, .at = at, .text = copy};
 	if (strncmp(text, "s=", 2) == 0)
 		event->session = (uint32_t)strtoul(text + 2, NULL, 10);
 	pthread_mutex_unlock(&feed->lock);
-	text_free(&before);
+	free(before);
 }
 
 const struct feed_event *feed_after(const struct feed *feed, uint64_t id)
@@ -78,13 +75,19 @@ uint64_t feed_newest(struct feed *feed)
 bool feed_of_session(struct feed *feed, uint32_t session, struct text *text)
 {
 	const struct feed_event *found = NULL;
+	char *copy = NULL;
 
 	pthread_mutex_lock(&feed->lock);
 	for (uint64_t id = feed->newest; !found && id && id + FEED_KEPT > feed->newest; id--)
 		if (feed->kept[id % FEED_KEPT].session == session)
 			found = &feed->kept[id % FEED_KEPT];
 	if (found)
-		text_add_word(text, found->text);
+		copy = strdup(found->text);
 	pthread_mutex_unlock(&feed->lock);
+	if (found && !copy)
+		memory_out(); /* not before the lock is released */
+	if (copy)
+		text_add_word(text, copy);
+	free(copy);
 	return found != NULL;
 }

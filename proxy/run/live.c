@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A change of a key is kept as a patch, and a change of a rule in the list of disabled rules. Each build
- * reads the cached files, applies all patches, and disables the listed rules. If a build fails, the change is
- * removed again.
+ * reads the cached files, applies all patches, and disables the listed rules. If a build fails, or is
+ * abandoned because memory runs out, the change is removed again.
  */
 #include "proxy/run/live.h"
 
@@ -24,6 +24,7 @@ struct live {
 	size_t patch_count;
 	char **disabled; /* names of rules */
 	size_t disabled_count;
+	char *enabled;          /* the name that the last change removed from `disabled`; for live_undo */
 	struct addresses bound; /* the run's listeners; the caller's memory */
 };
 
@@ -55,14 +56,17 @@ void live_free(struct live *live)
 		return;
 	strings_clear(&live->patches, &live->patch_count);
 	strings_clear(&live->disabled, &live->disabled_count);
+	free(live->enabled);
 	ini_files_free(live->files);
 	free(live);
 }
 
 static void strings_append(char ***list, size_t *count, const char *text, size_t size)
 {
+	char *copy = memory_text(text, size);
+
 	*list = memory_grow(*list, *count, sizeof(**list));
-	(*list)[(*count)++] = memory_text(text, size);
+	(*list)[(*count)++] = copy;
 }
 
 void live_visit_files(
@@ -128,6 +132,19 @@ static struct setup *build_setup(struct live *live, struct complaints *complaint
 			setup->config->rules[rule->index].disabled = true;
 	}
 	return setup;
+}
+
+struct building {
+	struct live *live;
+	struct complaints *complaints;
+	struct setup *setup;
+};
+
+static void build_task(void *user)
+{
+	struct building *building = user;
+
+	building->setup = build_setup(building->live, building->complaints);
 }
 
 struct setup *live_load(struct live *live, struct complaints *complaints)
@@ -271,10 +288,18 @@ static void apply_fire(struct live_result *result, const struct core_group *core
 	set_sessions(result, &target, name, core_group_fire(cores, rule->index, &target, now));
 }
 
-static void apply_set(struct live_result *result, struct live *live, const char *line)
+struct setting {
+	struct live_result *result;
+	struct live *live;
+	const char *line;
+	struct complaints *complaints;
+};
+
+static void set_task(void *user)
 {
-	struct complaints *complaints = complaints_new();
-	size_t before = live->patch_count;
+	struct setting *setting = user;
+	struct live *live = setting->live;
+	const char *line = setting->line;
 
 	while (*line && live->patch_count < PATCHES_MAX) {
 		size_t size = strcspn(line, "\n");
@@ -283,37 +308,54 @@ static void apply_set(struct live_result *result, struct live *live, const char 
 		line += size + (line[size] == '\n');
 	}
 	if (*line)
-		set_error(result, LIVE_INVALID, "too many changes; a reload forgets them");
-	else if (!(result->setup = build_setup(live, complaints)))
-		complaints_errors(complaints, &result->error);
-	complaints_free(complaints);
-	if (result->setup)
-		return;
-	result->status = LIVE_INVALID;
-	while (live->patch_count > before)
-		free(live->patches[--live->patch_count]);
+		set_error(setting->result, LIVE_INVALID, "too many changes; a reload forgets them");
+	else if (!(setting->result->setup = build_setup(live, setting->complaints)))
+		complaints_errors(setting->complaints, &setting->result->error);
 }
 
-/* Adds a rule to the list of disabled ones, or removes it. */
-static void mark_disabled(struct live *live, const char *name, bool disabled)
+static void apply_set(struct live_result *result, struct live *live, const char *line)
 {
-	size_t i = 0;
+	struct setting setting = {result, live, line, complaints_new()};
+	size_t before = live->patch_count;
+	bool done = memory_try(set_task, &setting);
 
-	if (disabled) {
-		strings_append(&live->disabled, &live->disabled_count, name, strlen(name));
+	complaints_free(setting.complaints);
+	if (result->setup)
 		return;
-	}
-	while (strcmp(live->disabled[i], name) != 0)
-		i++;
-	free(live->disabled[i]);
-	live->disabled[i] = live->disabled[--live->disabled_count];
+	while (live->patch_count > before)
+		free(live->patches[--live->patch_count]);
+	if (!done)
+		memory_out();
+	result->status = LIVE_INVALID;
+}
+
+/* Takes a name out of the list of disabled rules. */
+static void take_disabled(struct live *live, size_t index)
+{
+	char *name = live->disabled[index];
+
+	live->disabled[index] = live->disabled[--live->disabled_count];
+	free(live->enabled);
+	live->enabled = name;
+}
+
+static void undo_enable(struct live *live)
+{
+	live->disabled[live->disabled_count++] = live->enabled; /* it had this room before */
+	live->enabled = NULL;
+}
+
+static void undo_disable(struct live *live)
+{
+	free(live->disabled[--live->disabled_count]);
 }
 
 static void apply_enabled(
     struct live_result *result, struct live *live, const struct setup *setup, const char *name, bool enabled)
 {
-	struct complaints *complaints;
+	struct building building = {.live = live};
 	size_t i = 0;
+	bool done;
 
 	if (!config_rule(setup->config, name)) {
 		set_error(result, LIVE_UNKNOWN, "there is no [rule %s]", name);
@@ -323,24 +365,31 @@ static void apply_enabled(
 		i++;
 	if (enabled == (i == live->disabled_count))
 		return; /* no change */
-	complaints = complaints_new();
-	mark_disabled(live, name, !enabled);
-	result->setup = build_setup(live, complaints);
+	building.complaints = complaints_new();
+	if (enabled)
+		take_disabled(live, i);
+	else
+		strings_append(&live->disabled, &live->disabled_count, name, strlen(name));
+	done = memory_try(build_task, &building);
+	result->setup = building.setup;
+	if (!result->setup)
+		(enabled ? undo_enable : undo_disable)(live);
+	if (!done)
+		memory_out();
 	if (!result->setup) {
 		/* The files' text is unchanged, but not what it depends on: an interface is gone, say. */
-		mark_disabled(live, name, enabled);
 		result->status = LIVE_CONFLICT;
-		complaints_errors(complaints, &result->error);
+		complaints_errors(building.complaints, &result->error);
 	}
-	complaints_free(complaints);
+	complaints_free(building.complaints);
 }
 
 void live_undo(struct live *live, const char *line)
 {
 	if (strncmp(line, "enable ", 7) == 0)
-		mark_disabled(live, line + 7, true);
+		undo_enable(live);
 	else if (strncmp(line, "disable ", 8) == 0)
-		mark_disabled(live, line + 8, false);
+		undo_disable(live);
 	else if (strncmp(line, "set ", 4) == 0)
 		for (const char *at = line + 4; *at; at += *at == '\n') {
 			free(live->patches[--live->patch_count]);

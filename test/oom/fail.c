@@ -4,35 +4,33 @@
  *
  * It is linked into the program with --wrap, so that it works under AddressSanitizer too. It counts the
  * allocations of the program itself, and of jansson and libevent, which are given the program's allocators.
- * $OOM_AT is N, counted from 1; with $OOM_COUNT the count of all is written to that file at the end.
+ * $OOM_FILE names a file of two 64-bit numbers, which is mapped: how many allocations there were, and which
+ * one fails, counted from 1 (0: none). A test reads the first and sets the second, also while the program
+ * runs.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#include <event2/event.h>
+struct numbers {
+	_Atomic uint64_t count, fail_at;
+};
 
-static atomic_ulong count;
-static unsigned long fail_at;
-static int counted = -1; /* the file of $OOM_COUNT, opened before the sandbox is entered */
+static struct numbers unmapped, *numbers = &unmapped;
 
 /* Counts an allocation, and returns whether it must fail. */
 static int fails(void)
 {
-	if (atomic_fetch_add(&count, 1) + 1 != fail_at)
+	if (atomic_fetch_add(&numbers->count, 1) + 1 != atomic_load(&numbers->fail_at))
 		return 0;
 	errno = ENOMEM;
 	return 1;
-}
-
-static void write_count(void)
-{
-	if (counted >= 0)
-		dprintf(counted, "%lu\n", atomic_load(&count));
 }
 
 void *__real_malloc(size_t size);
@@ -95,10 +93,12 @@ char *__wrap_realpath(const char *path, char *into)
 
 __attribute__((constructor)) static void start(void)
 {
-	const char *at = getenv("OOM_AT"), *path = getenv("OOM_COUNT");
+	const char *path = getenv("OOM_FILE");
+	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	void *mapped = mmap(NULL, sizeof(*numbers), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-	counted = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
-	fail_at = at ? strtoul(at, NULL, 10) : 0;
-	event_set_mem_functions(__wrap_malloc, __wrap_realloc, free);
-	atexit(write_count);
+	if (mapped == MAP_FAILED && path)
+		abort();
+	if (mapped != MAP_FAILED)
+		numbers = mapped;
 }
