@@ -37,9 +37,20 @@ struct draw {
 	uint64_t key;
 };
 
+/* Returns what all draws for one datagram have in common. */
+static inline uint64_t chance_base(uint64_t session_key, unsigned way, uint64_t ordinal)
+{
+	return chance_mix(session_key + 4 * ordinal + way);
+}
+
+static inline struct draw chance_draw_of(uint64_t base, uint64_t name)
+{
+	return (struct draw){chance_mix(base ^ name)};
+}
+
 static inline struct draw chance_draw(uint64_t session_key, unsigned way, uint64_t ordinal, uint64_t name)
 {
-	return (struct draw){chance_mix(chance_mix(session_key + 4 * ordinal + way) ^ name)};
+	return chance_draw_of(chance_base(session_key, way, ordinal), name);
 }
 
 /* Returns the draws for a copy of the datagram; `salt` distinguishes its copies. */

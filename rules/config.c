@@ -207,6 +207,26 @@ static unsigned tested_conditions(const struct rule *rule, const struct ini_sect
 	return looks;
 }
 
+/* An attempt is counted whatever the other conditions say, and so by a rule that counts them itself. */
+static struct rule_gate gate_of(const struct rule *rule)
+{
+	struct rule_gate gate = {.ways = rule->looks & (LOOKS_UP | LOOKS_DOWN), .size_high = UINT64_MAX};
+
+	if (rule->looks & LOOKS_ATTEMPT)
+		return gate;
+	for (size_t i = 0; i < rule->sizes.count; i++) {
+		const struct span *span = &rule->sizes.all[i];
+
+		gate.size_low = !i || span->low < gate.size_low ? span->low : gate.size_low;
+		gate.size_high = !i || span->high > gate.size_high ? span->high : gate.size_high;
+	}
+	if (!rule->dtls.any_types)
+		gate.kinds = rule->dtls.kinds;
+	if (rule->scope == SCOPE_SESSION && !(rule->looks & LOOKS_SINCE))
+		gate.age = rule->after;
+	return gate;
+}
+
 static void check_timed(
     const struct rule *rule, const struct ini_section *section, struct complaints *complaints)
 {
@@ -278,6 +298,7 @@ static void build_rule(struct config *config, const struct ini_section *section,
 	rule->every_given = ini_entry(section, "every");
 	rule->timed = rule->at_given || rule->every_given;
 	rule->looks = tested_conditions(rule, section);
+	rule->gate = gate_of(rule);
 	config->any_attempt |= (rule->looks & LOOKS_ATTEMPT) != 0;
 	if (!ini_entry(section, "do"))
 		ini_complain(section, NULL, complaints, "does nothing: it lacks `do = …`");

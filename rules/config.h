@@ -141,9 +141,19 @@ enum looks {
 	LOOKS_COAP_BLOCK = 4096,
 };
 
+/* What most datagrams fail at, and what tells so without looking at the state of a session. A rule may match
+ * only datagrams that meet all of it. */
+struct rule_gate {
+	uint32_t ways;                /* bit 1 << way */
+	uint32_t kinds;               /* the datagram has one of these, unless they are 0 */
+	uint64_t size_low, size_high; /* bytes, both inclusive */
+	ns_t age;                     /* the session's, at least */
+};
+
 /* A condition that was not given has no spans, or the widest span. The fields that every datagram needs come
  * first. */
 struct rule {
+	struct rule_gate gate;
 	unsigned looks; /* enum looks */
 	bool disabled;  /* by the API: it matches nothing, and its timer runs without effect */
 	bool timed;

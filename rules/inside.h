@@ -175,9 +175,14 @@ void session_move(struct core *core, struct session *session, const struct addre
 struct session *session_open(struct core *core, unsigned entrance, const struct entrance *where,
     const struct address *device, ns_t now);
 /* Returns fresh states for the rules of `config` that apply to a session of this section and number, in file
- * order; NULL if out of memory or if there are none (then *count is 0). */
+ * order; NULL if out of memory or if there are none (then *count is 0). After them come the pointers to the
+ * rules, so that a rule's gate can be looked at without its state. */
 struct rule_state *session_rules_new(
     const struct config *config, const struct device *section, uint32_t number, uint32_t *count);
+static inline const struct rule *const *session_rules(const struct session *session)
+{
+	return (const struct rule *const *)(const void *)(session->rules + session->rule_count);
+}
 void session_rules_free(struct core *core, struct rule_state *rules, size_t count);
 /* Frees what one state owns. */
 void session_rule_clear(struct core *core, struct rule_state *state);

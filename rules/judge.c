@@ -28,14 +28,15 @@ static ns_t rule_began(const struct core *core, const struct session *session, c
 static void apply_rules(struct judgement *j)
 {
 	struct session *session = j->session;
+	const struct rule *const *rules = session_rules(session);
 
 	for (size_t i = 0; i < session->rule_count; i++) {
 		struct rule_state *own = &session->rules[i], *state;
-		const struct rule *rule = own->rule;
+		const struct rule *rule = rules[i];
 		struct draw draw;
 		bool acted = false;
 
-		if (!rule_looks_at(rule, j->input->way))
+		if (!rule_may_match(rule, j->input))
 			continue;
 		state = count_state(j->core, session, own);
 		if (!rule_matches(state, own, j->input, rule_began(j->core, session, rule)))
@@ -417,46 +418,41 @@ static void parse_records(
 }
 
 /* Fills in the attempt number of each handshake message. */
-static void count_attempts(struct core *core, struct session_way *way, struct match_input *input)
+static void count_attempts(
+    struct core *core, struct session_way *way, const struct dtls_peek *peek, uint32_t *attempts)
 {
-	struct way_extra *own = input->peek->message_count ? core_way_extra(core, way) : NULL;
+	struct way_extra *own = peek->message_count ? core_way_extra(core, way) : NULL;
 
-	for (uint32_t i = 0; i < input->peek->message_count; i++) {
-		input->attempts[i] = own ? attempts_count(&own->attempts, &input->peek->messages[i]) : 0;
-		core->out_of_memory |= !input->attempts[i];
+	for (uint32_t i = 0; i < peek->message_count; i++) {
+		attempts[i] = own ? attempts_count(&own->attempts, &peek->messages[i]) : 0;
+		core->out_of_memory |= !attempts[i];
 	}
-}
-
-/* Gathers the properties that conditions of rules test. */
-static struct match_input match_input_of(
-    struct core *core, struct session *session, const struct arrival *arrival, const struct dtls_peek *peek)
-{
-	struct session_way *way = &session->ways[arrival->way];
-	struct match_input input = {.session = session,
-	    .way = arrival->way,
-	    .bytes = arrival->bytes,
-	    .size = arrival->size,
-	    .n = way->n,
-	    .now = arrival->at,
-	    .seen = session->seen,
-	    .seen_all = core->seen_all,
-	    .carried = way->carried,
-	    .seen_device = session->station ? session->station->seen : session->seen,
-	    .carried_device = session->station ? session->station->carried[arrival->way] : way->carried,
-	    .peek = peek,
-	    .out_of_memory = &core->out_of_memory};
-
-	if (core->config->any_attempt)
-		count_attempts(core, way, &input);
-	return input;
 }
 
 static void judge(struct core *core, struct session *session, const struct arrival *arrival,
     const struct dtls_peek *peek, struct datagram *datagram, struct verdict *verdict)
 {
 	struct session_way *way = &session->ways[arrival->way];
+	const struct station *station = session->station;
+	ns_t age = arrival->at - session->user.began;
+	uint32_t attempts[DTLS_MESSAGES_MAX];
 	struct plan plan = {0};
-	struct match_input input = match_input_of(core, session, arrival, peek);
+	struct match_input input = {.session = session,
+	    .way = arrival->way,
+	    .bytes = arrival->bytes,
+	    .size = arrival->size,
+	    .n = way->n,
+	    .now = arrival->at,
+	    .age = age > 0 ? age : 0,
+	    .chance_base = chance_base(session->user.key, arrival->way, way->n),
+	    .seen = session->seen,
+	    .seen_all = core->seen_all,
+	    .carried = way->carried,
+	    .seen_device = station ? station->seen : session->seen,
+	    .carried_device = station ? station->carried[arrival->way] : way->carried,
+	    .attempts = attempts,
+	    .peek = peek,
+	    .out_of_memory = &core->out_of_memory};
 	struct judgement j = {.core = core,
 	    .session = session,
 	    .input = &input,
@@ -465,6 +461,8 @@ static void judge(struct core *core, struct session *session, const struct arriv
 	    .verdict = verdict};
 	enum path_state state = path_state(way, arrival->at);
 
+	if (core->config->any_attempt)
+		count_attempts(core, way, peek, attempts);
 	datagram->plan = &plan;
 	remember_recent(core, way, &input);
 	remember_firsts(core, session, &input);

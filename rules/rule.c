@@ -181,7 +181,7 @@ static bool messages_match(struct rule_state *own, const struct match_input *inp
 
 	for (uint32_t i = 0; i < peek->message_count; i++) {
 		const struct dtls_message *message = &peek->messages[i];
-		uint32_t attempt = input->attempts[i];
+		uint32_t attempt = own->rule->looks & LOOKS_ATTEMPT ? input->attempts[i] : 0;
 
 		if (restarted) {
 			attempt = attempts_count(&own->restart->attempts[input->way], message);
@@ -279,6 +279,6 @@ bool rule_fires(const struct rule_state *state, const struct match_input *input,
 		return false;
 	if (state->fired >= rule->limit)
 		return false;
-	*draw = chance_draw(input->session->user.key, input->way, input->n, rule->draw_key);
+	*draw = chance_draw_of(input->chance_base, rule->draw_key);
 	return rule->probability >= 1 || chance_hit(*draw, RULE_DRAW_CHANCE, rule->probability);
 }

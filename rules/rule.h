@@ -38,8 +38,10 @@ struct match_input {
 	uint64_t seen_all; /* … and in the core */
 	uint64_t carried;
 	uint64_t seen_device, carried_device; /* of all sessions of the device */
-	uint32_t attempts[DTLS_MESSAGES_MAX]; /* of each message in `peek`, if any rule needs it; 0: memory
-	                                         was out */
+	ns_t age;                             /* the session's, at least 0 */
+	uint64_t chance_base;                 /* of its draws */
+	const uint32_t
+	    *attempts; /* of each message in `peek`, for rules that look at them; 0: memory was out */
 	const struct dtls_peek *peek;
 	bool *out_of_memory; /* set to true if out of memory */
 };
@@ -48,10 +50,14 @@ struct match_input {
 bool rule_concerns(const struct rule *rule, const struct session *session, const struct config *config);
 /* Returns whether any record of the datagram is one of `kinds`. */
 bool kinds_match(const struct kinds *kinds, const struct match_input *input);
-/* Returns whether the rule looks at datagrams of this direction at all. */
-static inline bool rule_looks_at(const struct rule *rule, enum way way)
+/* Returns whether the rule may match: false for most that do not. */
+static inline bool rule_may_match(const struct rule *rule, const struct match_input *input)
 {
-	return rule->looks >> way & 1 && !rule->disabled;
+	const struct rule_gate *gate = &rule->gate;
+
+	return gate->ways >> input->way & 1 && input->size >= gate->size_low &&
+	       input->size <= gate->size_high && input->age >= gate->age &&
+	       (!gate->kinds || (gate->kinds & input->peek->kinds)) && !rule->disabled;
 }
 /* Returns whether a datagram that the rule looks at matches, and if so counts it in `state` (the shared one
  * if scope = all); `own` is the session's state. `began` is the start of the rule's time unless it has

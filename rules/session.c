@@ -182,16 +182,17 @@ struct rule_state *session_rules_new(
 {
 	struct rule_walk walk = begin_rule_walk(config, section);
 	struct rule_state *states;
-	const struct rule *rule;
+	const struct rule *rule, **rules;
 
 	for (*count = 0; next_rule(&walk, number);)
 		++*count;
-	states = *count ? calloc(*count, sizeof(*states)) : NULL;
+	states = *count ? calloc(*count, sizeof(*states) + sizeof(*rules)) : NULL;
 	if (!states)
 		return NULL;
+	rules = (const struct rule **)(void *)(states + *count);
 	walk = begin_rule_walk(config, section);
 	for (size_t i = 0; (rule = next_rule(&walk, number)); i++)
-		states[i].rule = rule;
+		states[i].rule = rules[i] = rule;
 	return states;
 }
 
