@@ -34,15 +34,18 @@ static int write_error(const char *path, struct error *error)
 	return -1;
 }
 
-/* Returns "/a/.b.json.XXXXXX" for "/a/b.json" and "XXXXXX". */
+/* Returns "/a/.b.json.XXXXXX" for "/a/b.json" and "XXXXXX"; NULL: out of memory, in a thread that goes on. */
 static char *name_beside(const char *target, const char *ending)
 {
 	const char *slash = strrchr(target, '/');
 	int folder = slash ? (int)(slash + 1 - target) : 0;
-	struct text name = {0};
+	char *name;
 
-	text_add(&name, "%.*s.%s.%s", folder, target, target + folder, ending);
-	return name.at;
+	if (asprintf(&name, "%.*s.%s.%s", folder, target, target + folder, ending) >= 0)
+		return name;
+	if (!memory_is_nonfatal())
+		memory_out();
+	return NULL;
 }
 
 /* open(2) that creates a file with exactly this mode, or with what the umask leaves of FRESH_DEFAULT. The
@@ -85,6 +88,8 @@ static int open_temporary(struct fresh *fresh, mode_t mode)
 		free(fresh->temporary);
 		snprintf(ending, sizeof(ending), "%ld-%u", (long)getpid(), i);
 		fresh->temporary = name_beside(fresh->target, ending);
+		if (!fresh->temporary)
+			break;
 		fresh->fd = create(fresh->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
 		if (fresh->fd < 0 && errno != EEXIST)
 			break;
@@ -114,7 +119,11 @@ int fresh_open(struct fresh *fresh, const char *path, mode_t mode, struct error 
 		free(real);
 		return write_error(path, error);
 	}
-	fresh->target = real ? real : memory_text(path, strlen(path));
+	fresh->target = real ? real : strdup(path);
+	if (!fresh->target && !memory_is_nonfatal())
+		memory_out();
+	if (!fresh->target)
+		return write_error(path, error);
 	if (!dangling && (!exists || S_ISREG(old.st_mode))) {
 		fresh->fd = open_unnamed(fresh->target, mode);
 		if (fresh->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
@@ -147,6 +156,8 @@ static int link_name(struct fresh *fresh)
 		free(fresh->temporary);
 		snprintf(ending, sizeof(ending), "%ld-%u", (long)getpid(), i);
 		fresh->temporary = name_beside(fresh->target, ending);
+		if (!fresh->temporary)
+			return -1;
 		if (linkat(AT_FDCWD, fd_path, AT_FDCWD, fresh->temporary, AT_SYMLINK_FOLLOW) == 0)
 			return 0;
 	}
@@ -201,7 +212,7 @@ int output_file_open(struct output_file *file, const char *path, struct error *e
 	if (fstat(file->fresh.fd, &st) == 0 && S_ISREG(st.st_mode))
 		file->out = fdopen(file->fresh.fd, "w");
 	else
-		file->out = open_memstream(&file->bytes, &file->size);
+		file->out = text_stream(&file->kept);
 	if (file->out)
 		return 0;
 	write_error(path, error);
@@ -240,11 +251,14 @@ int output_file_close(struct output_file *file, const char *path, struct error *
 	if (file->out == stdout)
 		return failed ? write_error(path, error) : 0;
 	if (is_memory) {
-		failed |= fclose(file->out);
-		failed = failed || write_patiently(file->fresh.fd, file->bytes, file->size);
+		if (text_stream_close(file->out, &file->kept)) {
+			failed = -1;
+			errno = ENOMEM;
+		}
+		failed = failed || write_patiently(file->fresh.fd, file->kept.at, file->kept.size);
 		if (failed)
 			write_error(path, error);
-		free(file->bytes);
+		text_free(&file->kept);
 		fresh_discard(&file->fresh);
 		return failed ? -1 : 0;
 	}

@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 struct fresh {
 	int fd;                   /* -1: not open */
@@ -41,8 +42,7 @@ const char *temporary_folder(void);
 struct output_file {
 	FILE *out;
 	struct fresh fresh;
-	char *bytes; /* output to something other than a regular file, kept until the end */
-	size_t size;
+	struct text kept; /* output to something other than a regular file, until the end */
 };
 
 int output_file_open(struct output_file *file, const char *path, struct error *error);

@@ -74,7 +74,7 @@ static int load_from_disk(const struct ini *ini, struct arena *arena, const char
     const char **text, size_t *size, struct error *error)
 {
 	char real[PATH_MAX] = "";
-	int fd, failed;
+	int fd;
 
 	if (trust == INI_REFUSED)
 		return error_set(error,
@@ -92,9 +92,7 @@ static int load_from_disk(const struct ini *ini, struct arena *arena, const char
 	}
 	if (fd < 0)
 		return -1;
-	failed = read_descriptor(fd, arena, path, text, size, error);
-	close(fd);
-	return failed;
+	return read_descriptor(fd, arena, path, text, size, error);
 }
 
 struct known_file {

@@ -84,6 +84,7 @@ void *memory_grow(void *array, size_t count, size_t size)
 bool memory_try(void (*task)(void *user), void *user)
 {
 	struct guard guard = {.outer = innermost};
+	const bool nonfatal = memory_set_nonfatal(false); /* not changed after setjmp */
 	volatile bool done = false;
 
 	innermost = &guard;
@@ -92,15 +93,19 @@ bool memory_try(void (*task)(void *user), void *user)
 		done = true;
 	}
 	innermost = guard.outer;
+	memory_set_nonfatal(nonfatal);
 	return done;
 }
 
-void memory_set_nonfatal(void)
+bool memory_set_nonfatal(bool nonfatal)
 {
-	goes_on = true;
+	bool before = goes_on;
+
+	goes_on = nonfatal;
+	return before;
 }
 
 bool memory_is_nonfatal(void)
 {
-	return goes_on && !innermost;
+	return goes_on;
 }

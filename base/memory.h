@@ -35,9 +35,10 @@ void memory_out(void) __attribute__((noreturn));
  * change and call memory_out again. A lock must not be held. */
 bool memory_try(void (*task)(void *user), void *user);
 
-/* Marks the calling thread as one that must not end the process: a text (base/text.h) whose allocation
- * fails is marked `failed` instead. */
-void memory_set_nonfatal(void);
+/* Says whether the calling thread goes on if a text (base/text.h) cannot grow: it is marked `failed` instead.
+ * So in workers, and in what the main thread does in their place. A task of memory_try begins without.
+ * Returns what was set before. */
+bool memory_set_nonfatal(bool nonfatal);
 bool memory_is_nonfatal(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/hidden.h"
+#include "base/memory.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -51,13 +52,13 @@ int regular_open(const char *path, bool may_wait, struct error *error)
 	return fd;
 }
 
-int regular_read(int fd, const char *path, size_t max, struct text *whole, struct error *error)
+static int read_all(int fd, const char *path, size_t max, struct text *whole, struct error *error)
 {
 	size_t start = whole->size;
 	char block[65536], why[64];
 	ssize_t got;
 
-	while ((got = read(fd, block, sizeof(block))) != 0) {
+	while ((got = read(fd, block, sizeof(block))) != 0 && !whole->failed) {
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -70,4 +71,23 @@ int regular_read(int fd, const char *path, size_t max, struct text *whole, struc
 		text_add_bytes(whole, block, (size_t)got);
 	}
 	return 0;
+}
+
+int regular_read(int fd, const char *path, size_t max, struct text *whole, struct error *error)
+{
+	bool nonfatal = memory_set_nonfatal(true); /* until the file is closed */
+	int failed = read_all(fd, path, max, whole, error);
+
+	close(fd);
+	memory_set_nonfatal(nonfatal);
+	if (whole->failed)
+		memory_out();
+	return failed;
+}
+
+int regular_load(const char *path, size_t max, struct text *whole, struct error *error)
+{
+	int fd = regular_open(path, false, error);
+
+	return fd < 0 ? -1 : regular_read(fd, path, max, whole, error);
 }

@@ -2,68 +2,88 @@
 #include "base/spare.h"
 
 #include <malloc.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-union piece {
-	union piece *next; /* of a piece that was freed */
-	_Alignas(max_align_t) char bytes[SPARE_PIECE];
+/* A piece that was freed. */
+struct freed {
+	struct freed *next;
 };
 
-static union piece pieces[SPARE_COUNT]; /* the kernel gives it no memory before it is used */
-static union piece *freed;
-static size_t used; /* the first so many have been in use */
+/* The kernel gives them no memory before they are used. */
+static _Alignas(max_align_t) char small[SPARE_SMALL_COUNT * SPARE_SMALL];
+static _Alignas(max_align_t) char large[SPARE_LARGE_COUNT * SPARE_LARGE];
 
-static bool is_spare(const void *piece)
+static struct class
 {
-	uintptr_t at = (uintptr_t)piece, first = (uintptr_t)pieces;
+	char *bytes;
+	size_t piece, count;
+	struct freed *freed;
+	size_t used; /* the first so many pieces have been in use */
+} classes[] = {
+    {.bytes = small, .piece = SPARE_SMALL, .count = SPARE_SMALL_COUNT},
+    {.bytes = large, .piece = SPARE_LARGE, .count = SPARE_LARGE_COUNT},
+};
 
-	return at >= first && at < first + sizeof(pieces);
+#define CLASS_COUNT (sizeof(classes) / sizeof(*classes))
+
+/* Returns the class that a piece is of, or NULL: it is malloc's. */
+static struct class *class_of(const void *piece)
+{
+	for (size_t i = 0; i < CLASS_COUNT; i++)
+		if ((uintptr_t)piece - (uintptr_t)classes[i].bytes < classes[i].count * classes[i].piece)
+			return &classes[i];
+	return NULL;
 }
 
 static void *take(size_t size)
 {
-	union piece *piece = freed;
+	for (size_t i = 0; i < CLASS_COUNT; i++) {
+		struct class *class = &classes[i];
+		struct freed *freed = class->freed;
 
-	if (size > SPARE_PIECE)
-		return NULL;
-	if (piece)
-		freed = piece->next;
-	else if (used < SPARE_COUNT)
-		piece = &pieces[used++];
-	return piece;
+		if (size > class->piece)
+			continue;
+		if (freed) {
+			class->freed = freed->next;
+			return freed;
+		}
+		if (class->used < class->count)
+			return class->bytes + class->piece * class->used++;
+	}
+	return NULL;
 }
 
 void *spare_malloc(size_t size)
 {
-	void *piece = malloc(size);
+	void *piece = malloc(size ? size : 1);
 
 	return piece ? piece : take(size);
 }
 
 void spare_free(void *piece)
 {
-	union piece *spare = piece;
+	struct class *class = class_of(piece);
+	struct freed *freed = piece;
 
-	if (!is_spare(piece)) {
+	if (!class) {
 		free(piece);
 		return;
 	}
-	spare->next = freed;
-	freed = spare;
+	freed->next = class->freed;
+	class->freed = freed;
 }
 
 void *spare_realloc(void *old, size_t size)
 {
-	bool from_spare = is_spare(old);
-	size_t old_size = from_spare ? SPARE_PIECE : malloc_usable_size(old);
-	void *piece = from_spare ? NULL : realloc(old, size ? size : 1);
+	const struct class *class = class_of(old);
+	size_t old_size = class ? class->piece : malloc_usable_size(old);
+	void *piece = class ? NULL : realloc(old, size ? size : 1);
 
 	if (piece)
 		return piece;
-	if (from_spare && size <= SPARE_PIECE)
+	if (class && size <= class->piece)
 		return old;
 	piece = spare_malloc(size);
 	if (!piece)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * spare: malloc, realloc and free with a reserve of small pieces, for a library that crashes if malloc
- * returns NULL: the HTTP server of libevent 2.1.12 frees connections and requests that it has not finished
- * setting up.
+ * spare: malloc, realloc and free with a reserve, for a library that does not get by without memory: the HTTP
+ * server of libevent 2.1.12 frees connections and requests that it has not finished setting up, and takes a
+ * header line that it cannot copy for one that has not come yet.
  *
- * Pieces of up to SPARE_PIECE bytes fail only when the reserve is used up too; larger ones fail with
- * malloc. Libevent uses those for what is sent and received, and handles that they fail.
+ * The reserve lasts for some hundred requests at a time. Larger pieces fail with malloc: they are bodies and
+ * answers, whose senders check.
  *
  * Not thread-safe: one thread uses them. What libevent returns to be freed goes to spare_free.
  */
@@ -14,8 +14,10 @@
 
 #include <stddef.h>
 
-#define SPARE_PIECE 1024 /* bytes */
-#define SPARE_COUNT 1024 /* pieces; a connection takes about ten */
+#define SPARE_SMALL 1024 /* bytes; a connection takes about ten of these */
+#define SPARE_SMALL_COUNT 1024
+#define SPARE_LARGE 32768 /* header lines, query strings */
+#define SPARE_LARGE_COUNT 16
 
 void *spare_malloc(size_t size);
 void *spare_realloc(void *old, size_t size);

@@ -187,6 +187,26 @@ size_t text_whole_characters(const char *bytes, size_t size, size_t cap)
 	return end ? end : cap; /* this is not UTF-8 */
 }
 
+static ssize_t append_to_text(void *cookie, const char *bytes, size_t size)
+{
+	struct text *text = cookie;
+	bool nonfatal = memory_set_nonfatal(true); /* stdio must not be left by a jump */
+
+	text_add_bytes(text, bytes, size);
+	memory_set_nonfatal(nonfatal);
+	return text->failed ? 0 : (ssize_t)size;
+}
+
+FILE *text_stream(struct text *text)
+{
+	return fopencookie(text, "w", (cookie_io_functions_t){.write = append_to_text});
+}
+
+int text_stream_close(FILE *stream, struct text *text)
+{
+	return fclose(stream) || text->failed ? -1 : 0;
+}
+
 void text_clear(struct text *text)
 {
 	text->size = 0;

@@ -2,8 +2,8 @@
 /*
  * text: a string that grows. `at` is NUL-terminated as soon as anything was added; free it with text_free.
  *
- * If memory runs out, the process ends (see base/memory.h). In a thread that called memory_set_nonfatal the
- * text is marked `failed` instead: it is incomplete then, and must be treated as lost.
+ * If memory runs out, the process ends (see base/memory.h). In a thread that goes on (memory_set_nonfatal),
+ * the text is marked `failed` instead: it is incomplete then, and must be treated as lost.
  */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct text {
 	char *at;
@@ -35,6 +36,10 @@ size_t text_whole_characters(const char *bytes, size_t size, size_t cap);
 /* Writes the escape of one byte, such as \x1b, without a NUL. */
 #define TEXT_ESCAPE_SIZE 4
 void text_escape(char escape[TEXT_ESCAPE_SIZE], char byte);
+/* Opens a stream that appends to the text; NULL: out of memory. text_stream_close returns -1 if a part of
+ * what was written is missing, which glibc's own memory streams do not tell. */
+FILE *text_stream(struct text *text);
+int text_stream_close(FILE *stream, struct text *text);
 void text_clear(struct text *text);
 void text_free(struct text *text);
 

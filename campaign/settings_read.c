@@ -396,17 +396,13 @@ bool settings_is_campaign(const char *path)
 	static const char header[] = "[campaign]";
 	struct text text = {0};
 	struct error error;
-	int fd = regular_open(path, false, &error);
 	bool found = false;
 
-	if (fd < 0)
-		return false;
-	if (regular_read(fd, path, INI_FILE_MAX, &text, &error) == 0)
+	if (regular_load(path, INI_FILE_MAX, &text, &error) == 0)
 		for (const char *line = text.at; line && *line && !found; line = strchr(line, '\n')) {
 			line += *line == '\n';
 			found = strncmp(line, header, sizeof(header) - 1) == 0;
 		}
-	close(fd);
 	text_free(&text);
 	return found;
 }

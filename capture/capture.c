@@ -461,7 +461,7 @@ static void *run_thread(void *user)
 	struct capture *capture = user;
 
 	pthread_setname_np(pthread_self(), "capture"); /* the name shown by top and ps */
-	memory_set_nonfatal();
+	memory_set_nonfatal(true);
 	while (!atomic_load(&capture->stop)) {
 		drain_rings(capture, stamp_now(capture));
 		nanosleep(&(struct timespec){.tv_nsec = POLL_INTERVAL}, NULL);

@@ -3,75 +3,51 @@
 
 #include <pcap/pcap.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "capture/pcapng.h"
 
-/* libpcap writes into memory; whole records are then written like pcapng blocks, so that a kill never cuts
- * one. */
+/* libpcap writes into `bytes`, the file's header into `head`; whole records are then written like pcapng
+ * blocks, so that a kill never cuts one. */
 struct classic {
 	pcap_t *pcap;
 	pcap_dumper_t *dumper;
-	char *bytes;
-	size_t size;
+	struct text head, bytes;
 };
 
 struct classic *classic_new(void)
 {
 	struct classic *classic = memory_new(1, sizeof(*classic));
+	FILE *stream = text_stream(&classic->bytes);
 
 	classic->pcap = pcap_open_dead_with_tstamp_precision(
 	    DLT_EN10MB, (int)PCAPNG_SNAPLEN, PCAP_TSTAMP_PRECISION_NANO);
-	if (!classic->pcap)
+	if (classic->pcap && stream)
+		classic->dumper = pcap_dump_fopen(classic->pcap, stream);
+	if (!classic->dumper || pcap_dump_flush(classic->dumper) || classic->bytes.failed)
 		memory_out();
+	text_add_bytes(&classic->head, classic->bytes.at, classic->bytes.size);
 	return classic;
-}
-
-static void close_dumper(struct classic *classic)
-{
-	if (classic->dumper)
-		pcap_dump_close(classic->dumper);
-	free(classic->bytes);
-	classic->dumper = NULL;
-	classic->bytes = NULL;
 }
 
 void classic_free(struct classic *classic)
 {
 	if (!classic)
 		return;
-	close_dumper(classic);
+	pcap_dump_close(classic->dumper);
 	pcap_close(classic->pcap);
+	text_free(&classic->head);
+	text_free(&classic->bytes);
 	free(classic);
 }
 
-/* Moves what libpcap has written to `out`, and resets the memory stream. */
-static void move_output(struct classic *classic, struct text *out)
+void classic_head(const struct classic *classic, struct text *out)
 {
-	FILE *stream = pcap_dump_file(classic->dumper);
-
-	if (pcap_dump_flush(classic->dumper) || ferror(stream))
-		out->failed = true; /* out of memory */
-	else
-		text_add_bytes(out, classic->bytes, classic->size);
-	clearerr(stream);
-	fseek(stream, 0, SEEK_SET);
-}
-
-void classic_head(struct classic *classic, struct text *out)
-{
-	FILE *stream;
-
-	close_dumper(classic);
-	stream = open_memstream(&classic->bytes, &classic->size);
-	classic->dumper = stream ? pcap_dump_fopen(classic->pcap, stream) : NULL;
-	if (classic->dumper) {
-		move_output(classic, out);
-		return;
-	}
-	out->failed = true; /* pcap_dump_fopen closes the stream on failure */
+	text_add_bytes(out, classic->head.at, classic->head.size);
 }
 
 void classic_record(struct classic *classic, struct text *out, const struct record *record)
@@ -79,19 +55,23 @@ void classic_record(struct classic *classic, struct text *out, const struct reco
 	uint8_t packet[PACKET_HEADERS_MAX + DATAGRAM_MAX];
 	size_t header_size;
 	struct pcap_pkthdr header = {0};
+	FILE *stream = pcap_dump_file(classic->dumper);
 
 	if (record->kind == RECORD_EVENT || (record->kind == RECORD_DEPARTED && record->departure.reason))
 		return;
-	if (!classic->dumper) {
-		out->failed = true;
-		return;
-	}
 	header_size = blocks_packet_headers(packet, record);
 	memcpy(packet + header_size, record_payload(record), record->kept);
 	header.ts.tv_sec = record->at / NS_S;
 	header.ts.tv_usec = record->at % NS_S; /* nanoseconds, because of the precision set in classic_new */
 	header.caplen = (bpf_u_int32)(header_size + record->kept);
 	header.len = (bpf_u_int32)(header_size + record->size);
+	text_clear(&classic->bytes);
 	pcap_dump((u_char *)classic->dumper, &header, packet);
-	move_output(classic, out);
+	if (pcap_dump_flush(classic->dumper) == 0 && !classic->bytes.failed) {
+		text_add_bytes(out, classic->bytes.at, classic->bytes.size);
+		return;
+	}
+	out->failed = true;
+	__fpurge(stream); /* the rest of the record */
+	clearerr(stream);
 }

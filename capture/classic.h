@@ -11,7 +11,7 @@ struct classic;
 
 struct classic *classic_new(void);
 void classic_free(struct classic *classic);
-void classic_head(struct classic *classic, struct text *out);
+void classic_head(const struct classic *classic, struct text *out);
 void classic_record(struct classic *classic, struct text *out, const struct record *record);
 
 #endif

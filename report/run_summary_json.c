@@ -240,11 +240,12 @@ int run_summary_write(json_t *json, const char *path, struct error *error)
 {
 	struct output_file file;
 	struct text text = {0};
-	int failed = output_file_open(&file, path, error);
+	int failed;
 
+	dump_json(json, DUMP_INDENTED, &text); /* before the file is open: it may be abandoned */
+	text_add_bytes(&text, "\n", 1);
+	failed = output_file_open(&file, path, error);
 	if (!failed) {
-		dump_json(json, DUMP_INDENTED, &text);
-		text_add_bytes(&text, "\n", 1);
 		fwrite(text.at, 1, text.size, file.out); /* output_file_close reports errors of the stream */
 		failed = output_file_close(&file, path, error);
 	}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules/core_group.h"
 
+#include "base/memory.h"
+
 #include <string.h>
 
 size_t core_group_session_count(const struct core_group *cores)
@@ -74,12 +76,14 @@ size_t core_group_do(const struct core_group *cores, const struct action *action
     const struct live_target *target, uint32_t by, ns_t now)
 {
 	struct live_target each = *target;
+	bool nonfatal = memory_set_nonfatal(true);
 	size_t sum = 0;
 
 	for (size_t i = 0; i < cores->count; i++) {
 		sum += core_live_action(cores->all[i], action, &each, by, now);
 		each.echo = true;
 	}
+	memory_set_nonfatal(nonfatal);
 	return sum;
 }
 
@@ -87,11 +91,13 @@ size_t core_group_fire(
     const struct core_group *cores, unsigned rule, const struct live_target *target, ns_t now)
 {
 	struct live_target each = *target;
+	bool nonfatal = memory_set_nonfatal(true);
 	size_t sum = 0;
 
 	for (size_t i = 0; i < cores->count; i++) {
 		sum += core_live_fire(cores->all[i], rule, &each, now);
 		each.echo = sum || target->whom == LIVE_ALL;
 	}
+	memory_set_nonfatal(nonfatal);
 	return sum;
 }

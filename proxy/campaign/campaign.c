@@ -25,8 +25,11 @@ static char *folder_of(const char *path)
 {
 	char whole[PATH_MAX], *slash;
 
-	if (!realpath(path, whole))
+	if (!realpath(path, whole)) {
+		if (errno == ENOMEM)
+			memory_out();
 		strcpy(whole, "/");
+	}
 	slash = strrchr(whole, '/');
 	slash[slash == whole] = '\0';
 	return memory_text(whole, strlen(whole));
@@ -226,12 +229,12 @@ char *campaign_subject(const struct campaign *campaign, struct error *error)
 	if (fd < 0) {
 		error_set(error, "no temporary file can be made: %s", strerror(errno));
 	} else {
+		close(fd);
 		if (case_command(&campaign->context, NULL, &(struct case_command){command, SUBJECT_TIMEOUT},
 		        path.at, true, NULL, NULL, error) == 0 &&
-		    regular_read(fd, path.at, SUBJECT_MAX, &text, error) == 0)
+		    regular_load(path.at, SUBJECT_MAX, &text, error) == 0)
 			subject = memory_text(
 			    text.size ? text.at : "", text.size ? strcspn(text.at, "\n") : 0);
-		close(fd);
 		unlink(path.at);
 	}
 	text_free(&path);

@@ -36,19 +36,12 @@ char *case_read_small(const struct case_run *run, const char *name, struct error
 	char *path = case_file(run, name), *contents = NULL;
 	struct text text = {0};
 	bool is_missing = access(path, F_OK) && errno == ENOENT;
-	int fd = is_missing ? -1 : regular_open(path, false, error);
+	bool is_read = is_missing || regular_load(path, PREPARED_MAX, &text, error) == 0;
 
-	if (fd >= 0) {
-		if (regular_read(fd, path, PREPARED_MAX, &text, error) == 0) {
-			if (text.size && strlen(text.at) != text.size)
-				error_set(error, "`%s` holds a NUL byte", path);
-			else
-				contents = memory_text(text.size ? text.at : "", text.size);
-		}
-		close(fd);
-	} else if (is_missing) {
-		contents = memory_text("", 0);
-	}
+	if (is_read && text.size && strlen(text.at) != text.size)
+		error_set(error, "`%s` holds a NUL byte", path);
+	else if (is_read)
+		contents = memory_text(text.size ? text.at : "", text.size);
 	text_free(&text);
 	free(path);
 	return contents;

@@ -92,15 +92,11 @@ static bool was_set_up(const struct engine *engine, const struct bench *bench)
 	char *path = ready_file(engine, bench);
 	struct text want = {0}, got = {0};
 	struct error error;
-	int fd = regular_open(path, false, &error);
-	bool fits = false;
+	bool fits;
 
 	ready_text(engine, &want);
-	if (fd >= 0) {
-		fits = regular_read(fd, path, 4096, &got, &error) == 0 && got.size == want.size &&
-		       memcmp(got.at, want.at, want.size) == 0;
-		close(fd);
-	}
+	fits = regular_load(path, 4096, &got, &error) == 0 && got.size == want.size &&
+	       memcmp(got.at, want.at, want.size) == 0;
 	text_free(&want);
 	text_free(&got);
 	free(path);

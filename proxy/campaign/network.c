@@ -289,17 +289,13 @@ static int copy_file(const char *from, const char *to, struct error *error)
 {
 	struct text bytes = {0};
 	struct output_file file;
-	int fd = regular_open(from, false, error);
-	int failed = fd < 0 || regular_read(fd, from, INI_FILE_MAX, &bytes, error) ||
-	             output_file_open(&file, to, error);
+	int failed = regular_load(from, INI_FILE_MAX, &bytes, error) || output_file_open(&file, to, error);
 
 	if (!failed) {
 		if (bytes.size)
 			fwrite(bytes.at, 1, bytes.size, file.out);
 		failed = output_file_close(&file, to, error);
 	}
-	if (fd >= 0)
-		close(fd);
 	text_free(&bytes);
 	return failed;
 }
@@ -336,11 +332,10 @@ int network_keep(const char *folder, struct error *error)
 	struct text path = {0}, whole = {0}, out = {0};
 	struct output_file file;
 	unsigned copied = 0;
-	int fd, failed;
+	int failed;
 
 	text_add(&path, "%s/case.ini", folder);
-	fd = regular_open(path.at, false, error);
-	failed = fd < 0 || regular_read(fd, path.at, INI_FILE_MAX, &whole, error);
+	failed = regular_load(path.at, INI_FILE_MAX, &whole, error);
 	for (char *rest = whole.at, *line; !failed && (line = strsep(&rest, "\n"));)
 		if (rest || *line)
 			failed = keep_line(folder, line, &copied, &out, error);
@@ -348,8 +343,6 @@ int network_keep(const char *folder, struct error *error)
 		fwrite(out.at, 1, out.size, file.out);
 		failed = output_file_close(&file, path.at, error);
 	}
-	if (fd >= 0)
-		close(fd);
 	text_free(&path);
 	text_free(&whole);
 	text_free(&out);
@@ -367,16 +360,12 @@ uint64_t network_contents(const struct setup *setup)
 			const char *prefix, *path = table_in_value(&section->entries[k], &prefix);
 			struct text absolute = {0}, bytes = {0};
 			struct error error;
-			int fd;
 
 			if (!path)
 				continue;
 			add_absolute(section->entries[k].file, path, &absolute);
-			fd = regular_open(absolute.at, false, &error);
-			if (fd >= 0 && regular_read(fd, absolute.at, INI_FILE_MAX, &bytes, &error) == 0)
+			if (regular_load(absolute.at, INI_FILE_MAX, &bytes, &error) == 0)
 				hash = chance_hash(hash, bytes.size ? bytes.at : "", bytes.size);
-			if (fd >= 0)
-				close(fd);
 			text_free(&absolute);
 			text_free(&bytes);
 		}

@@ -20,11 +20,9 @@ static void put_log(const char *folder, const char *id, FILE *out)
 {
 	struct text path = {0}, text = {0};
 	struct error error;
-	int fd;
 
 	text_add(&path, "%s/units/%s/test.log", folder, id);
-	fd = regular_open(path.at, false, &error);
-	if (fd >= 0 && regular_read(fd, path.at, LOG_MAX, &text, &error) == 0 && text.size) {
+	if (regular_load(path.at, LOG_MAX, &text, &error) == 0 && text.size) {
 		const char *from = text.at + text.size;
 
 		for (int lines = 0; from > text.at && (from[-1] != '\n' || lines++ < LOG_LINES);)
@@ -32,8 +30,6 @@ static void put_log(const char *folder, const char *id, FILE *out)
 		fprintf(out, "\nthe end of %s/test.log:\n", id);
 		xml_put_bytes(from, (size_t)(text.at + text.size - from), out);
 	}
-	if (fd >= 0)
-		close(fd);
 	text_free(&path);
 	text_free(&text);
 }

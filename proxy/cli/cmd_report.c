@@ -15,20 +15,18 @@
  * escapes, which are made visible. */
 static void print_text(const struct analysis *analysis)
 {
-	struct text visible = {0};
-	char *text = NULL;
-	size_t size = 0;
-	FILE *out = open_memstream(&text, &size);
+	struct text text = {0}, visible = {0};
+	FILE *out = text_stream(&text);
 
 	if (!out)
 		memory_out();
 	analysis_print(analysis, out);
-	if (fclose(out))
+	if (text_stream_close(out, &text))
 		memory_out();
-	text_add_visible(&visible, text, size);
+	text_add_visible(&visible, text.at, text.size);
 	fwrite(visible.at, 1, visible.size, stdout);
 	text_free(&visible);
-	free(text);
+	text_free(&text);
 }
 
 static int write_page(

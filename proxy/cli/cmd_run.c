@@ -37,7 +37,7 @@
 static struct setup *read_setup(struct run *run)
 {
 	struct complaints *complaints = complaints_new();
-	struct setup *setup = live_load(run->running.live, complaints);
+	struct setup *setup = live_start(run->running.live, complaints);
 
 	log_complaints(complaints);
 	complaints_free(complaints);
@@ -50,6 +50,12 @@ void run_try(struct run *run, void (*task)(void *user), const char *what)
 {
 	if (!running_try(&run->running, task, run))
 		log_error("out of memory: %s", what);
+}
+
+static void log_libevent(int severity, const char *text)
+{
+	if (severity >= EVENT_LOG_WARN)
+		log_error("libevent: %s", text);
 }
 
 static void leave_loop(void *user)
@@ -166,6 +172,11 @@ static void note_listeners(struct run *run)
 	live_set_listeners(run->running.live, run->listeners, run->listener_count);
 }
 
+static void add_upstream(void *user, const char *text)
+{
+	workers_add_upstream(user, text);
+}
+
 /* Begins interception, once the listeners' ports are known. */
 static int start_gateway(struct run *run)
 {
@@ -241,6 +252,7 @@ static int start_run(struct run *run)
 	if (status)
 		return status;
 	limits_raise();
+	event_set_log_callback(log_libevent);
 	event_set_mem_functions(spare_malloc, spare_realloc, spare_free);
 	evthread_use_pthreads();
 	if (open_event_base(run) || run_signals_open(run) || run_ticks_open(run)) {
@@ -253,6 +265,7 @@ static int start_run(struct run *run)
 		return EXIT_FAILED;
 	}
 	note_listeners(run);
+	live_set_on_upstream(run->running.live, add_upstream, run->running.workers);
 	if (run->running.gateway && (status = start_gateway(run)))
 		return status;
 	if (run->running.setup->control.listen.count)

@@ -121,7 +121,7 @@ static int run(const struct command_line *line)
 	s->source.ini.set_count = line->setting_count;
 	s->names = names_new();
 	s->live = live_new(&s->source, SETUP_SIMULATE, s->names);
-	s->setup = live_load(s->live, complaints);
+	s->setup = live_start(s->live, complaints);
 	log_complaints(complaints);
 	status = complaints_count(complaints, COMPLAINT_ERROR) ? EXIT_USAGE : EXIT_DONE;
 	complaints_free(complaints);

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "proxy/control/inside.h"
+#include "proxy/run/log.h"
 #include "report/dump.h"
 
 static const char *reason_phrase(int status)
@@ -55,8 +56,11 @@ void call_out_of_memory(struct call *call)
 		return;
 	call->answered = true;
 	clients_restart_timeout(&call->control->clients, call->http);
-	call_header(call, "Retry-After", "1");
-	evhttp_send_reply(call->http, 503, reason_phrase(503), NULL);
+	log_error(call->made ? "a request is answered without a body: out of memory"
+	                     : "a request was refused: out of memory");
+	if (!call->made)
+		call_header(call, "Retry-After", "1");
+	evhttp_send_reply(call->http, call->made ? 200 : 503, reason_phrase(call->made ? 200 : 503), NULL);
 }
 
 void call_answer(struct call *call, int status, json_t *json)

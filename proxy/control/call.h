@@ -19,10 +19,12 @@ struct call {
 	const char *name; /* the value of {…} in the route's path; "" if the path has none */
 	struct evkeyvalq *query;
 	json_t *body;  /* NULL: the request had none */
+	bool made;     /* the change that was asked for is in force */
 	bool answered; /* an answer was sent, or pending.c has the call */
 };
 
-/* Answers 503 unless the call was answered already. For handlers that run out of memory. */
+/* Answers 503, or 200 without a body if the change was made, unless the call was answered already. For
+ * handlers that run out of memory. */
 void call_out_of_memory(struct call *call);
 /* Adds a header to the answer; call it before answering. */
 void call_header(struct call *call, const char *name, const char *value);

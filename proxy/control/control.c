@@ -82,10 +82,8 @@ static void serve_request(struct control_listener *control_listener, struct evht
 	struct serving serving = {control_listener, call_of(control, http)};
 	ns_t start = clock_now();
 
-	if (!running_try(control->running, serve_call, &serving)) {
-		log_error("a request was refused: out of memory");
+	if (!running_try(control->running, serve_call, &serving))
 		call_out_of_memory(&serving.call);
-	}
 	control->spent += clock_now() - start;
 }
 

@@ -56,6 +56,7 @@ static bool read_body(struct call *call)
 	struct evbuffer *in = evhttp_request_get_input_buffer(call->http);
 	size_t size = evbuffer_get_length(in);
 	const char *type = evhttp_find_header(evhttp_request_get_input_headers(call->http), "Content-Type");
+	const char *bytes;
 	json_error_t error;
 
 	if (!size)
@@ -69,7 +70,10 @@ static bool read_body(struct call *call)
 		call_refuse(call, 400, "the body must be application/json");
 		return false;
 	}
-	call->body = json_loadb((const char *)evbuffer_pullup(in, -1), size, JSON_REJECT_DUPLICATES, &error);
+	bytes = (const char *)evbuffer_pullup(in, -1);
+	if (!bytes)
+		memory_out();
+	call->body = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
 	if (call->body && json_is_object(call->body))
 		return true;
 	if (call->body)
@@ -139,11 +143,12 @@ static void serve_route(struct call *call, const struct route *route, char *raw_
 	size_t size = 0;
 	char *name = raw_name ? evhttp_uridecode(raw_name, 0, &size) : NULL;
 
+	if (raw_name && !name)
+		memory_out();
 	call->name = name ? name : "";
 	call->query = &query;
 	TAILQ_INIT(&query);
-	if ((raw_name && !name) || (name && strlen(name) != size) ||
-	    evhttp_parse_query_str(query_text ? query_text : "", &query))
+	if ((name && strlen(name) != size) || evhttp_parse_query_str(query_text ? query_text : "", &query))
 		call_refuse(call, 400, "the address is not well formed");
 	else if (read_body(call) && check_fields(call, route))
 		route->handle(call);

@@ -39,6 +39,7 @@ static void answer_change(struct call *call, const char *line)
 {
 	struct live_result result = running_change(call->running, line);
 
+	call->made = result.status == LIVE_DONE;
 	switch (result.status) {
 	case LIVE_DONE:
 		call_answer(
@@ -275,6 +276,7 @@ void route_post_mark(struct call *call)
 	}
 	text_add(&event, "mark %s", text);
 	running_event(call->running, event.at);
+	call->made = true;
 	call_answer(call, 200, json_pack("{s:b}", "done", 1));
 	text_free(&event);
 }
@@ -284,6 +286,7 @@ void route_post_reload(struct call *call)
 	struct text messages = {0};
 	size_t errors = running_reload(call->running, &messages);
 
+	call->made = !errors;
 	control_reload(call->control);
 	if (errors)
 		call_refuse(call, 400, "%s", messages.at ? messages.at : "the files could not be read");
@@ -297,7 +300,8 @@ void route_post_rotate(struct call *call)
 {
 	const char *why;
 
-	if (running_rotate(call->running, &why))
+	call->made = running_rotate(call->running, &why);
+	if (call->made)
 		call_answer(call, 200, json_pack("{s:b}", "done", 1));
 	else
 		call_refuse(call, 409, "%s", why);

@@ -38,7 +38,6 @@ struct dark_device {
 	enum way way;
 	ns_t until;
 	bool is_listed; /* its element is in the table */
-	bool changed;   /* by the present order */
 };
 
 struct helper {
@@ -207,8 +206,9 @@ static int bring_up(struct helper *helper)
 	return 0;
 }
 
-static int change(struct helper *helper)
+static void change(void *user)
 {
+	struct helper *helper = user;
 	struct table after = helper->order.up.table;
 	struct text commands = {0};
 	struct error error;
@@ -220,9 +220,9 @@ static int change(struct helper *helper)
 	status = run_commands(helper, &commands, &error);
 	text_free(&commands);
 	if (status)
-		return fail(helper, &error);
-	helper->table = after;
-	return 0;
+		fail(helper, &error);
+	else
+		helper->table = after;
 }
 
 static int count(struct helper *helper)
@@ -257,27 +257,37 @@ static int compare_dark(const void *a, const void *b)
 	return order ? order : (int)x->way - (int)y->way;
 }
 
+/* Returns the device of this address and way, added if need be; NULL: out of memory. */
+static struct dark_device *get_device(struct helper *helper, const struct dark_device *wanted)
+{
+	struct dark_device *const *found = tfind(wanted, &helper->dark, compare_dark);
+	struct dark_device *device;
+
+	if (found)
+		return *found;
+	device = malloc(sizeof(*device));
+	if (!device)
+		return NULL;
+	*device = *wanted;
+	if (tsearch(device, &helper->dark, compare_dark))
+		return device;
+	free(device);
+	return NULL;
+}
+
 static void take_darkness(struct helper *helper, const struct darkness *darkness)
 {
 	for (int way = 0; way < WAYS; way++) {
-		struct dark_device key = {.address = darkness->address, .way = (enum way)way}, **at, *device;
+		struct dark_device wanted = {
+		    .address = darkness->address, .way = (enum way)way, .until = INT64_MIN};
+		struct dark_device *device;
 
-		key.address.port = 0;
-		if (!darkness->ways[way])
+		wanted.address.port = 0;
+		device = darkness->ways[way] ? get_device(helper, &wanted) : NULL;
+		if (!device)
 			continue;
-		at = tsearch(&key, &helper->dark, compare_dark);
-		if (!at)
-			continue; /* out of memory */
-		if (*at == &key) {
-			device = memory_new(1, sizeof(*device));
-			*device = key;
-			device->until = INT64_MIN;
-			*at = device;
-		}
-		device = *at;
 		if (darkness->is_end || darkness->until > device->until)
 			device->until = darkness->until;
-		device->changed = true;
 	}
 }
 
@@ -306,7 +316,15 @@ static void visit_change(const void *node, VISIT visit, void *user)
 		return;
 	change->addresses = memory_grow(change->addresses, change->count, sizeof(*change->addresses));
 	change->addresses[change->count++] = device->address;
-	device->is_listed = is_dark;
+}
+
+static void visit_listed(const void *node, VISIT visit, void *user)
+{
+	const struct dark_change *change = user;
+	struct dark_device *device = *(struct dark_device *const *)node;
+
+	if (visit == postorder || visit == leaf)
+		device->is_listed = device->until > change->now;
 }
 
 static void visit_end(const void *node, VISIT visit, void *user)
@@ -325,8 +343,9 @@ static void visit_end(const void *node, VISIT visit, void *user)
 }
 
 /* Brings the table's sets of dark devices up to date, in one transaction. */
-static void update_dark(struct helper *helper)
+static void dark_task(void *user)
 {
+	struct helper *helper = user;
 	struct text commands = {0};
 	struct dark_change change = {.now = clock_now(), .next = NS_NEVER};
 	struct error error;
@@ -344,15 +363,22 @@ static void update_dark(struct helper *helper)
 		change.addresses = NULL;
 	}
 	twalk_r(helper->dark, visit_end, &change);
+	if (commands.size)
+		nft_run(helper->nft, commands.at, NULL, &error);
+	twalk_r(helper->dark, visit_listed, &change);
 	for (size_t i = 0; i < change.over_count; i++) {
 		tdelete(change.over[i], &helper->dark, compare_dark);
 		free(change.over[i]);
 	}
 	free(change.over);
 	helper->next = change.next;
-	if (commands.size)
-		nft_run(helper->nft, commands.at, NULL, &error);
 	text_free(&commands);
+}
+
+static void update_dark(struct helper *helper)
+{
+	if (!memory_try(dark_task, helper))
+		helper->next = clock_now() + NS_S; /* out of memory: again then */
 }
 
 /* ---- The process ---- */
@@ -371,8 +397,8 @@ static void serve(struct helper *helper, size_t size)
 			_exit(1);
 		if (order->kind == ORDER_UP)
 			bring_up(helper);
-		else
-			change(helper);
+		else if (!memory_try(change, helper))
+			helper->reply.failed = error_set(&helper->reply.error, "out of memory") != 0;
 		break;
 	case ORDER_DARK:
 		for (uint32_t i = 0; i < order->dark.count && i < ORDER_DARK_MAX; i++)

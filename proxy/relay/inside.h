@@ -229,8 +229,6 @@ void transport_close(struct relay *relay, struct transport *transport);
  * or another one if the mapping is new. Returns false if the datagram must be dropped. */
 bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now);
 void transport_on_resolved(void *user, struct upstream *upstream);
-/* Begins to look up the servers that rules move sessions to. */
-void transports_add_servers(struct relay *relay);
 /* To be called after session->upstream has changed. */
 void transport_move(struct relay *relay, struct session *session);
 /* To be called after `port` was read: restarts the expiry of an old one. */

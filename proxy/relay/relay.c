@@ -83,15 +83,40 @@ static struct core_limits core_limits_of(const struct setup *setup, uint64_t see
 	    .transport_size = sizeof(struct transport)};
 }
 
-static void upstreams_add_configured(struct relay *relay)
+void relay_add_upstream(struct relay *relay, const char *text)
 {
-	/* Whether it is original cannot change during the run. */
+	if (text)
+		upstreams_get(relay->upstreams, text);
+}
+
+struct adding {
+	struct relay *relay;
+	const struct setup *setup;
+};
+
+/* Adds the servers that a setup names. */
+static void add_upstreams(void *user)
+{
+	const struct adding *adding = user;
+	const struct config *config = adding->setup->config;
+	struct relay *relay = adding->relay;
+
+	if (!adding->setup->proxy.is_original)
+		relay_add_upstream(relay, adding->setup->proxy.upstream);
+	for (size_t i = 0; i < config->device_count; i++)
+		relay_add_upstream(relay, config->devices[i].upstream);
+	for (size_t i = 0; i < config->rule_count; i++)
+		for (size_t k = 0; k < config->rules[i].actions.count; k++)
+			if (config->rules[i].actions.all[k].upstream)
+				relay_add_upstream(
+				    relay, names_get(relay->names, config->rules[i].actions.all[k].upstream));
+}
+
+/* Whether it is original cannot change during the run. */
+static void use_upstream(struct relay *relay)
+{
 	if (!relay->is_original && !relay->setup->proxy.is_original)
 		relay->upstream = upstreams_get(relay->upstreams, relay->setup->proxy.upstream);
-	transports_add_servers(relay);
-	for (size_t i = 0; i < relay->setup->config->device_count; i++)
-		if (relay->setup->config->devices[i].upstream)
-			upstreams_get(relay->upstreams, relay->setup->config->devices[i].upstream);
 }
 
 static struct socket_options socket_options_of(const struct setup *setup)
@@ -163,7 +188,8 @@ struct relay *relay_new(const struct relay_options *options, const struct setup 
 
 void relay_start(struct relay *relay)
 {
-	upstreams_add_configured(relay);
+	add_upstreams(&(struct adding){relay, relay->setup});
+	use_upstream(relay);
 	relay_flush_due(relay);
 }
 
@@ -206,10 +232,14 @@ void relay_stop(struct relay *relay)
 	outlets_flush(relay);
 }
 
-int relay_prepare(struct relay *relay, struct core_change *change)
+int relay_prepare(struct relay *relay, struct core_change *change, const struct setup *setup)
 {
-	relay_flush_due(
-	    relay); /* what is due before the change; it may end sessions, which must not be prepared */
+	struct adding adding = {relay, setup};
+
+	/* What is due before the change; it may end sessions, which must not be prepared. */
+	relay_flush_due(relay);
+	if (!memory_try(add_upstreams, &adding))
+		return -1;
 	return core_prepare(relay->core, change, relay->entrances);
 }
 
@@ -223,7 +253,7 @@ void relay_reload(struct relay *relay, struct core_change *change, const struct 
 	relay->setup = setup;
 	relay->socket_options = socket_options_of(setup);
 	core_exchange(relay->core, change, &limits, clock_now());
-	upstreams_add_configured(relay);
+	use_upstream(relay);
 	relay->armed = NS_UNKNOWN; /* `precise` may have changed */
 	relay_flush_due(relay);
 }

@@ -227,6 +227,7 @@ static size_t reload_files(struct running *running, struct text *error_text)
 			(void)gateway_change(running->gateway, running->setup, &error);
 		memory_out();
 	}
+	live_loaded(running->live);
 	running->generation++;
 	if (!running_try(running, record_reload, running))
 		log_error("out of memory: the capture does not hold the new configuration");

@@ -306,8 +306,8 @@ static void handle_state(struct transport *transport, enum upstream_state state,
 	}
 }
 
-/* Returns the server of a session: the one that an action has moved it to, or its own; NULL: its original
- * destination. */
+/* Returns the server of a session, which the relay knows already (relay_add_upstream): the one that an action
+ * has moved it to, or its own; NULL: its original destination. */
 static struct upstream *server_of(struct relay *relay, const struct session *session)
 {
 	if (session->upstream)
@@ -362,17 +362,6 @@ bool transport_ready(struct transport *transport, uint32_t mapping, ns_t now)
 }
 
 /* ---- Moving to another server ---- */
-
-void transports_add_servers(struct relay *relay)
-{
-	const struct config *config = relay->setup->config;
-
-	for (size_t i = 0; i < config->rule_count; i++)
-		for (size_t k = 0; k < config->rules[i].actions.count; k++)
-			if (config->rules[i].actions.all[k].upstream)
-				upstreams_get(relay->upstreams,
-				    names_get(relay->names, config->rules[i].actions.all[k].upstream));
-}
 
 /* Makes `port` the current one; the one before becomes an old one, what still comes to it is filtered. */
 static void port_replace(struct transport *transport, struct port *port)

@@ -170,9 +170,9 @@ struct upstream *upstreams_get(struct upstreams *upstreams, const char *text)
 	upstream = memory_new(1, sizeof(*upstream));
 	upstream->all = upstreams;
 	upstream->text = memory_text(text, strlen(text));
+	dictionary_put(&upstreams->by_text, NULL, upstream->text, upstream);
 	upstream->next = upstreams->first;
 	upstreams->first = upstream;
-	dictionary_put(&upstreams->by_text, NULL, upstream->text, upstream);
 	if (address_read(text, &address, &error) == 0) {
 		upstream->literal = true;
 		upstream->failed = store_answer(upstream, &address, 1) == 0;

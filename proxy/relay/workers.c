@@ -113,7 +113,7 @@ static void *worker_thread(void *user)
 	struct worker *worker = user;
 
 	pthread_setname_np(pthread_self(), worker->name);
-	memory_set_nonfatal();
+	memory_set_nonfatal(true);
 	relay_run(worker->relay);
 	return NULL;
 }
@@ -233,11 +233,13 @@ int workers_start(struct workers *workers, struct error *error)
 void workers_stop(struct workers *workers)
 {
 	size_t started = workers->started;
+	bool nonfatal = memory_set_nonfatal(true);
 
 	workers_pause(workers);
 	for (size_t i = 0; i < workers->count; i++)
 		relay_stop(workers->workers[i].relay);
 	workers_resume(workers);
+	memory_set_nonfatal(nonfatal);
 	workers->started = 0;
 	for (size_t i = 0; i < started; i++)
 		pthread_join(workers->workers[i].thread, NULL);
@@ -257,9 +259,20 @@ const struct address *workers_listener(const struct workers *workers, size_t ind
 
 void workers_flush_due(struct workers *workers)
 {
+	bool nonfatal = memory_set_nonfatal(true);
+
 	workers_pause(workers);
 	for (size_t i = 0; i < workers->count; i++)
 		relay_flush_due(workers->workers[i].relay);
+	workers_resume(workers);
+	memory_set_nonfatal(nonfatal);
+}
+
+void workers_add_upstream(struct workers *workers, const char *text)
+{
+	workers_pause(workers);
+	for (size_t i = 0; i < workers->count; i++)
+		relay_add_upstream(workers->workers[i].relay, text);
 	workers_resume(workers);
 }
 
@@ -315,17 +328,18 @@ void workers_change_free(struct workers_change *change)
 
 int workers_exchange(struct workers *workers, struct workers_change *change, uint64_t seed)
 {
-	bool prepared = true;
+	bool prepared = true, nonfatal = memory_set_nonfatal(true);
 
 	workers_pause(workers);
 	/* Prepare all before exchanging the first, so that either all workers change or none. */
 	for (size_t i = 0; i < workers->count && prepared; i++)
-		prepared = relay_prepare(workers->workers[i].relay, change->each[i]) == 0;
+		prepared = relay_prepare(workers->workers[i].relay, change->each[i], change->setup) == 0;
 	for (size_t i = 0; i < workers->count && prepared; i++)
 		relay_reload(workers->workers[i].relay, change->each[i], change->setup, seed);
 	if (prepared)
 		workers->setup = change->setup;
 	workers_resume(workers);
+	memory_set_nonfatal(nonfatal);
 	return prepared ? 0 : -1;
 }
 

@@ -40,12 +40,9 @@ int endpoint_read_token(const char *path, char *token, struct error *error)
 {
 	struct text whole = {0};
 	struct error why;
-	int fd = regular_open(path, false, &why);
 	size_t size = 0;
-	int failed = fd < 0 || regular_read(fd, path, TOKEN_FILE_MAX, &whole, &why);
+	int failed = regular_load(path, TOKEN_FILE_MAX, &whole, &why);
 
-	if (fd >= 0)
-		close(fd);
 	if (!failed)
 		while (size < whole.size && whole.at[size] != '\n')
 			size++;

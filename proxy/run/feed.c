@@ -38,14 +38,14 @@ void feed_put(struct feed *feed, const char *text, ns_t at)
 	char *copy = strdup(text), *before;
 	struct feed_event *event;
 
-	if (!copy)
-		return;
 	pthread_mutex_lock(&feed->lock);
 	feed->newest++;
 	event = &feed->kept[feed->newest % FEED_KEPT];
 	before = feed->texts[feed->newest % FEED_KEPT];
 	feed->texts[feed->newest % FEED_KEPT] = copy;
-	*event = (struct feed_event){.id = feed->newest, .at = at, .text = copy};
+	*event = (struct feed_event){.id = feed->newest,
+	    .at = at,
+	    .text = copy ? copy : "out of memory: the text of this event is lost"};
 	if (strncmp(text, "s=", 2) == 0)
 		event->session = (uint32_t)strtoul(text + 2, NULL, 10);
 	pthread_mutex_unlock(&feed->lock);

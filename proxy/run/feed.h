@@ -28,7 +28,7 @@ struct feed_event {
 
 struct feed *feed_new(void);
 void feed_free(struct feed *feed);
-/* Adds an event. If out of memory it is lost. */
+/* Adds an event. If out of memory its text is lost. */
 void feed_put(struct feed *feed, const char *text, ns_t at);
 /* Returns the oldest event kept with a number above `id`, or NULL if there is none yet. */
 const struct feed_event *feed_after(const struct feed *feed, uint64_t id);

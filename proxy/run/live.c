@@ -19,18 +19,26 @@ struct live {
 	const struct setup_source *source;
 	enum setup_use use;
 	struct names *names;
-	struct ini_files *files;
+	struct ini_files *files, *read; /* in force, and those of a load that is not yet */
 	char **patches;
 	size_t patch_count;
 	char **disabled; /* names of rules */
 	size_t disabled_count;
 	char *enabled;          /* the name that the last change removed from `disabled`; for live_undo */
 	struct addresses bound; /* the run's listeners; the caller's memory */
+	void (*on_upstream)(void *user, const char *text);
+	void *on_upstream_user;
 };
 
 void live_set_listeners(struct live *live, struct address *listeners, size_t count)
 {
 	live->bound = (struct addresses){listeners, count};
+}
+
+void live_set_on_upstream(struct live *live, void (*call)(void *user, const char *text), void *user)
+{
+	live->on_upstream = call;
+	live->on_upstream_user = user;
 }
 
 struct live *live_new(const struct setup_source *source, enum setup_use use, struct names *names)
@@ -58,6 +66,7 @@ void live_free(struct live *live)
 	strings_clear(&live->disabled, &live->disabled_count);
 	free(live->enabled);
 	ini_files_free(live->files);
+	ini_files_free(live->read);
 	free(live);
 }
 
@@ -149,18 +158,29 @@ static void build_task(void *user)
 
 struct setup *live_load(struct live *live, struct complaints *complaints)
 {
-	struct live fresh = {
-	    .source = live->source, .use = live->use, .names = live->names, .files = ini_files_new()};
-	struct setup *setup = build_setup(&fresh, complaints);
+	struct live fresh = {.source = live->source, .use = live->use, .names = live->names};
 
-	if (!setup) {
-		ini_files_free(fresh.files);
-		return NULL;
-	}
+	ini_files_free(live->read);
+	live->read = NULL;
+	live->read = fresh.files = ini_files_new();
+	return build_setup(&fresh, complaints);
+}
+
+void live_loaded(struct live *live)
+{
 	ini_files_free(live->files);
+	live->files = live->read;
+	live->read = NULL;
 	strings_clear(&live->patches, &live->patch_count);
 	strings_clear(&live->disabled, &live->disabled_count);
-	live->files = fresh.files;
+}
+
+struct setup *live_start(struct live *live, struct complaints *complaints)
+{
+	struct setup *setup = live_load(live, complaints);
+
+	if (setup)
+		live_loaded(live);
 	return setup;
 }
 
@@ -255,6 +275,9 @@ static void apply_do(struct live_result *result, struct live *live, const struct
 		    "do: `%s` leads back to our own listener; every datagram would go round for ever",
 		    names_get(live->names, actions.all[0].upstream));
 	} else {
+		if (actions.all[0].upstream && live->on_upstream)
+			live->on_upstream(
+			    live->on_upstream_user, names_get(live->names, actions.all[0].upstream));
 		set_sessions(result, &target, name,
 		    core_group_do(cores, &actions.all[0], &target, names_add(live->names, "", ORIGIN), now));
 	}

@@ -27,10 +27,16 @@ struct live *live_new(const struct setup_source *source, enum setup_use use, str
 void live_free(struct live *live);
 /* The listeners as bound, to which no session may be moved. The caller keeps them valid. */
 void live_set_listeners(struct live *live, struct address *listeners, size_t count);
+/* Sets what is called with the server ("HOST:PORT") that sessions are about to be moved to. */
+void live_set_on_upstream(struct live *live, void (*call)(void *user, const char *text), void *user);
 
-/* Reads the files from disk and forgets all live changes. Returns NULL, with errors in `complaints`, if the
- * files are wrong; then the changes stay. */
+/* Reads the files from disk, without the live changes. Returns NULL, with errors in `complaints`, if the
+ * files are wrong. When the setup is in force, live_loaded is to be called: the changes are forgotten, and
+ * later ones are made to the files as read now. Until then they are made to the files read before. */
 struct setup *live_load(struct live *live, struct complaints *complaints);
+void live_loaded(struct live *live);
+/* Both, at the start. */
+struct setup *live_start(struct live *live, struct complaints *complaints);
 /* Visits the files that the configuration is read from, and those that it names to be read: ini files,
  * tables, traces, key logs, the token. */
 void live_visit_files(

@@ -207,18 +207,17 @@ void log_lines(const char *text, size_t size, bool must)
 
 void log_complaints(struct complaints *complaints)
 {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *out = open_memstream(&text, &size);
+	struct text text = {0};
+	FILE *out = text_stream(&text);
 
 	if (!out)
 		memory_out();
 	complaints_print(complaints, out);
-	if (fclose(out))
+	if (text_stream_close(out, &text))
 		memory_out();
-	if (size)
-		log_lines(text, size, false);
-	free(text);
+	if (text.size)
+		log_lines(text.at, text.size, false);
+	text_free(&text);
 }
 
 void log_status(const char *text)

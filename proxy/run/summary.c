@@ -103,28 +103,30 @@ static void session_fill(struct run_summary_session *result, const struct sessio
 	}
 }
 
-/* Doubles the ring if it is full. If out of memory it stays as it is, and replaces the oldest sessions. */
-static void ended_grow(struct summary *summary)
+/* Doubles the ring if it is full. Returns false if out of memory: it stays as it is, and replaces the oldest
+ * sessions. */
+static bool ended_grow(struct summary *summary)
 {
 	size_t cap = 2 * summary->ended_cap < SUMMARY_ENDED_MAX ? 2 * summary->ended_cap : SUMMARY_ENDED_MAX;
 	struct run_summary_session *ended;
 
 	if (summary->ended_count < summary->ended_cap || cap == summary->ended_cap || summary->ended_next)
-		return; /* not full, at its maximum, or the oldest have been replaced already */
+		return true; /* not full, at its maximum, or the oldest have been replaced already */
 	ended = realloc(summary->ended, cap * sizeof(*ended));
-	if (!ended && !memory_is_nonfatal())
-		memory_out();
 	if (!ended)
-		return;
+		return false;
 	summary->ended = ended;
 	summary->ended_next = summary->ended_count;
 	summary->ended_cap = cap;
+	return true;
 }
 
 void summary_session_ended(struct summary *summary, const struct session *session)
 {
+	bool is_whole;
+
 	pthread_mutex_lock(&summary->lock);
-	ended_grow(summary);
+	is_whole = ended_grow(summary);
 	session_fill(&summary->ended[summary->ended_next], session);
 	summary->ended_next = (summary->ended_next + 1) % summary->ended_cap;
 	if (summary->ended_count < summary->ended_cap)
@@ -136,6 +138,8 @@ void summary_session_ended(struct summary *summary, const struct session *sessio
 			buckets_merge(summary->delays[way], session->ways[way].delays);
 	}
 	pthread_mutex_unlock(&summary->lock);
+	if (!is_whole && !memory_is_nonfatal())
+		memory_out(); /* a simulation */
 }
 
 /* ---- Snapshots ---- */
@@ -367,9 +371,8 @@ static void check_run(struct run_summary *result, const struct summary_facts *fa
 
 int summary_print(const struct run_summary *result, bool must)
 {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *out = open_memstream(&text, &size);
+	struct text text = {0};
+	FILE *out = text_stream(&text);
 	bool is_whole = out != NULL;
 
 	if (out) {
@@ -377,13 +380,13 @@ int summary_print(const struct run_summary *result, bool must)
 
 		copy.is_short = log_is_terminal();
 		run_summary_print(&copy, out);
-		is_whole = fclose(out) == 0;
+		is_whole = text_stream_close(out, &text) == 0;
 	}
 	if (is_whole)
-		log_lines(text, size, must);
+		log_lines(text.at, text.size, must);
 	else
 		log_error("the summary cannot be printed: out of memory");
-	free(text);
+	text_free(&text);
 	return is_whole ? 0 : -1;
 }
 

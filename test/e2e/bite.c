@@ -213,6 +213,7 @@ FILE *fopencookie(void *cookie, const char *mode, cookie_io_functions_t function
 	    cookie_io_functions_t) = (FILE * (*)(void *, const char *, cookie_io_functions_t))
 	    dlsym(RTLD_NEXT, "fopencookie");
 
-	bite();
+	if (*mode == 'r') /* a capture; messages before the sandbox use it, too */
+		bite();
 	return next(cookie, mode, functions);
 }

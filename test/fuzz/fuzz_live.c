@@ -63,7 +63,7 @@ static void scene_load(struct scene *scene)
 	scene->complaints = complaints_new();
 	scene->names = names_new();
 	scene->live = live_new(&source, SETUP_SIMULATE, scene->names);
-	scene->setup = live_load(scene->live, scene->complaints);
+	scene->setup = live_start(scene->live, scene->complaints);
 	scene->lines = 0;
 	assert(scene->setup);
 }

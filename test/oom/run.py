@@ -273,7 +273,8 @@ def do_signal(number):
 
 
 def do_request(method, path, body=None):
-    """Sends a request and returns the answer. Without memory it is refused with 503, or the connection ends."""
+    """Sends a request and returns the answer. Without memory it is refused with 503, or it was carried out and is
+    answered with 200 and no body, or the connection ends."""
 
     def action(_run, folder, _fails_at):
         with contextlib.closing(HttpOverUnix(str(folder / "control"))) as connection:
@@ -284,7 +285,7 @@ def do_request(method, path, body=None):
                 text = answer.read() if not path.endswith("events") else answer.readline()
             except (ConnectionError, http.client.HTTPException):
                 return None  # libevent has closed the connection
-            if answer.status == 200 and "metrics" not in path and "events" not in path:
+            if answer.status == 200 and text and "metrics" not in path and "events" not in path:
                 return json.loads(text)
             if answer.status not in (200, 202, 408, 503):
                 raise Wrong(f"it answers with {answer.status}: {text}")
