@@ -266,7 +266,7 @@ $(BUILD)/bite.so: test/e2e/bite.c
 	@$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Werror -O1 -fPIC -shared -o $@ $< -ldl -lpthread
 
 # The program in which allocations fail (test/oom).
-WRAPPED := malloc calloc realloc aligned_alloc strdup strndup open_memstream realpath
+WRAPPED := malloc calloc realloc aligned_alloc strdup strndup fopencookie realpath
 $(BUILD)/oom/deadzone: $(BUILD)/asan/obj/proxy/cli/main.o $(BUILD)/asan/obj/test/oom/fail.o $(BUILD)/asan/libdeadzone.a
 	@mkdir -p $(@D)
 	@echo "  LD $@"

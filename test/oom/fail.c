@@ -39,7 +39,7 @@ void *__real_realloc(void *old, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 char *__real_strdup(const char *text);
 char *__real_strndup(const char *text, size_t size);
-FILE *__real_open_memstream(char **bytes, size_t *size);
+FILE *__real_fopencookie(void *cookie, const char *mode, cookie_io_functions_t functions);
 char *__real_realpath(const char *path, char *into);
 
 void *__wrap_malloc(size_t size);
@@ -48,7 +48,7 @@ void *__wrap_realloc(void *old, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t size);
-FILE *__wrap_open_memstream(char **bytes, size_t *size);
+FILE *__wrap_fopencookie(void *cookie, const char *mode, cookie_io_functions_t functions);
 char *__wrap_realpath(const char *path, char *into);
 
 void *__wrap_malloc(size_t size)
@@ -81,9 +81,9 @@ char *__wrap_strndup(const char *text, size_t size)
 	return fails() ? NULL : __real_strndup(text, size);
 }
 
-FILE *__wrap_open_memstream(char **bytes, size_t *size)
+FILE *__wrap_fopencookie(void *cookie, const char *mode, cookie_io_functions_t functions)
 {
-	return fails() ? NULL : __real_open_memstream(bytes, size);
+	return fails() ? NULL : __real_fopencookie(cookie, mode, functions);
 }
 
 char *__wrap_realpath(const char *path, char *into)
