@@ -34,18 +34,14 @@ static int write_error(const char *path, struct error *error)
 	return -1;
 }
 
-/* Returns "/a/.b.json.XXXXXX" for "/a/b.json" and "XXXXXX"; NULL: out of memory, in a thread that goes on. */
+/* Returns "/a/.b.json.XXXXXX" for "/a/b.json" and "XXXXXX"; NULL: out of memory. */
 static char *name_beside(const char *target, const char *ending)
 {
 	const char *slash = strrchr(target, '/');
 	int folder = slash ? (int)(slash + 1 - target) : 0;
 	char *name;
 
-	if (asprintf(&name, "%.*s.%s.%s", folder, target, target + folder, ending) >= 0)
-		return name;
-	if (!memory_is_nonfatal())
-		memory_out();
-	return NULL;
+	return asprintf(&name, "%.*s.%s.%s", folder, target, target + folder, ending) < 0 ? NULL : name;
 }
 
 /* open(2) that creates a file with exactly this mode, or with what the umask leaves of FRESH_DEFAULT. The

@@ -35,9 +35,9 @@ void memory_out(void) __attribute__((noreturn));
  * change and call memory_out again. A lock must not be held. */
 bool memory_try(void (*task)(void *user), void *user);
 
-/* Says whether the calling thread goes on if a text (base/text.h) cannot grow: it is marked `failed` instead.
- * So in workers, and in what the main thread does in their place. A task of memory_try begins without.
- * Returns what was set before. */
+/* If set, a text (base/text.h) that cannot grow is marked `failed`, and the thread goes on. It is set in
+ * workers, and while the main thread does their work; memory_try clears it for its task. Returns what was set
+ * before. */
 bool memory_set_nonfatal(bool nonfatal);
 bool memory_is_nonfatal(void);
 

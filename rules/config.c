@@ -207,7 +207,8 @@ static unsigned tested_conditions(const struct rule *rule, const struct ini_sect
 	return looks;
 }
 
-/* An attempt is counted whatever the other conditions say, and so by a rule that counts them itself. */
+/* A rule with `attempt` counts attempts even if its other conditions fail, so only its direction is tested
+ * first. */
 static struct rule_gate gate_of(const struct rule *rule)
 {
 	struct rule_gate gate = {.ways = rule->looks & (LOOKS_UP | LOOKS_DOWN), .size_high = UINT64_MAX};

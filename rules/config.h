@@ -141,8 +141,8 @@ enum looks {
 	LOOKS_COAP_BLOCK = 4096,
 };
 
-/* What most datagrams fail at, and what tells so without looking at the state of a session. A rule may match
- * only datagrams that meet all of it. */
+/* Conditions that are cheap to test, and that a datagram must meet for the rule to match. They are tested
+ * before the session's state of the rule is read. */
 struct rule_gate {
 	uint32_t ways;                /* bit 1 << way */
 	uint32_t kinds;               /* the datagram has one of these, unless they are 0 */

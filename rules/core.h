@@ -190,6 +190,9 @@ struct live_target {
 size_t core_live_action(
     struct core *core, const struct action *action, const struct live_target *target, uint32_t by, ns_t now);
 size_t core_live_fire(struct core *core, unsigned rule, const struct live_target *target, ns_t now);
+/* Returns whether such an action concerns this core: a session or identity lives here, or all or a device's
+ * are meant, also later ones. */
+bool core_live_concerns(struct core *core, const struct live_target *target);
 
 /* Returns whether an allocation has failed since the last call, so that something was refused as overload or
  * skipped (a copy, an event). */

@@ -28,7 +28,7 @@ static ns_t rule_began(const struct core *core, const struct session *session, c
 static void apply_rules(struct judgement *j)
 {
 	struct session *session = j->session;
-	const struct rule *const *rules = session_rules(session);
+	const struct rule *const *rules = session->rule_count ? session_rules(session) : NULL;
 
 	for (size_t i = 0; i < session->rule_count; i++) {
 		struct rule_state *own = &session->rules[i], *state;

@@ -79,6 +79,11 @@ static size_t act_live(struct core *core, struct standing_action *filter, const 
 	return act_on_all(core, filter, draw, now);
 }
 
+bool core_live_concerns(struct core *core, const struct live_target *target)
+{
+	return target->whom == LIVE_ALL || target->whom == LIVE_DEVICE || find_target(core, target);
+}
+
 size_t core_live_action(
     struct core *core, const struct action *action, const struct live_target *target, uint32_t by, ns_t now)
 {

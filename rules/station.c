@@ -247,6 +247,7 @@ bool stations_prepare(struct core *core, const struct config *after)
 {
 	for (size_t i = 0; i < core->stations.size; i++)
 		for (struct station *station = station_at(core, i); station; station = station->hash_next) {
+			free(station->prepared); /* of a change that another core could not make */
 			station->prepared = rules_new(after, station);
 			if (!station->prepared)
 				return false;

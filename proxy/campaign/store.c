@@ -96,16 +96,12 @@ static json_t *read_json(const char *path, struct error *error)
 	struct text text = {0};
 	json_error_t wrong;
 	json_t *json = NULL;
-	int fd = regular_open(path, false, error);
 
-	if (fd < 0)
-		return NULL;
-	if (regular_read(fd, path, RESULT_MAX, &text, error) == 0) {
+	if (regular_load(path, RESULT_MAX, &text, error) == 0) {
 		json = json_loadb(text.size ? text.at : "", text.size, 0, &wrong);
 		if (!json)
 			error_set(error, "`%s` is no JSON: %s", path, wrong.text);
 	}
-	close(fd);
 	text_free(&text);
 	return json;
 }

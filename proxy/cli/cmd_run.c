@@ -46,12 +46,6 @@ static struct setup *read_setup(struct run *run)
 
 /* ---- Start ---- */
 
-void run_try(struct run *run, void (*task)(void *user), const char *what)
-{
-	if (!running_try(&run->running, task, run))
-		log_error("out of memory: %s", what);
-}
-
 static void log_libevent(int severity, const char *text)
 {
 	if (severity >= EVENT_LOG_WARN)
@@ -95,7 +89,9 @@ static enum exit_status start_capture(struct run *run)
 	return EXIT_DONE;
 }
 
-/* Makes the lines of all listeners before it logs the first: after that line the run must not end. */
+/* Makes the lines of all listeners before it logs the first: after that line the run must not end for lack of
+ * memory.
+ */
 static void log_ready(struct run *run)
 {
 	char address[ADDRESS_TEXT_SIZE];
@@ -172,9 +168,9 @@ static void note_listeners(struct run *run)
 	live_set_listeners(run->running.live, run->listeners, run->listener_count);
 }
 
-static void add_upstream(void *user, const char *text)
+static void add_upstream(void *user, const struct live_target *target, const char *text)
 {
-	workers_add_upstream(user, text);
+	workers_add_upstream(user, target, text);
 }
 
 /* Begins interception, once the listeners' ports are known. */

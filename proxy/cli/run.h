@@ -40,10 +40,6 @@ struct run {
 	char capture_name[4096];              /* the capture file announced last */
 };
 
-/* cmd_run.c */
-/* Runs a task of the event loop. If memory runs out, the run goes on without it; `what` is logged. */
-void run_try(struct run *run, void (*task)(void *user), const char *what);
-
 /* run_signals.c */
 /* SIGINT and SIGTERM stop the run, SIGHUP reloads, SIGUSR1 prints the summary, SIGUSR2 rotates the capture.
  * Returns 0, or -1 if a handler cannot be installed. */

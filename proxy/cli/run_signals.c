@@ -62,22 +62,17 @@ static void on_hangup(evutil_socket_t number, short what, void *user)
 	event_active(run->reload, EV_TIMEOUT, 0);
 }
 
-static void reload(void *user)
+static void on_reload(evutil_socket_t fd, short what, void *user)
 {
 	struct run *run = user;
 
-	if (!running_reload(&run->running, NULL))
-		control_reload(run->control);
-}
-
-static void on_reload(evutil_socket_t fd, short what, void *user)
-{
 	(void)fd;
 	(void)what;
 	if (stop_requested)
 		return;
 	notify("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_now() / NS_US);
-	run_try(user, reload, "the token of the API stays as it was");
+	if (!running_reload(&run->running, NULL))
+		control_reload(run->control);
 	notify("READY=1");
 }
 
@@ -95,9 +90,12 @@ static void print_summary(void *user)
 
 static void on_summary(evutil_socket_t number, short what, void *user)
 {
+	struct run *run = user;
+
 	(void)number;
 	(void)what;
-	run_try(user, print_summary, "the summary so far is incomplete or missing");
+	if (!running_try(&run->running, print_summary, run))
+		log_error("out of memory: the summary so far is incomplete or missing");
 }
 
 static void on_rotate(evutil_socket_t number, short what, void *user)

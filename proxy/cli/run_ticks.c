@@ -150,7 +150,7 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
 	if (running_try(&run->running, tick_figures, run)) {
 		run->tick_failed = false;
 	} else if (!run->tick_failed) {
-		log_error("out of memory: the status line and the live page stand still");
+		log_error("out of memory: the status is not updated");
 		run->tick_failed = true;
 	}
 	summary_snapshot_free(&run->now); /* also what an abandoned task has left */

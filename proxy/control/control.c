@@ -319,14 +319,21 @@ struct control *control_new(struct running *running, struct event_base *base, st
 	return control;
 }
 
-void control_reload(struct control *control)
+static void reload_token(void *user)
 {
+	struct control *control = user;
 	const char *path = control->running->setup->control.token;
 	struct error error;
 
 	if (!path || read_token(path, control->token, &error) == 0)
 		return;
 	log_error("%s; the token stays as it was", error.text);
+}
+
+void control_reload(struct control *control)
+{
+	if (!running_try(control->running, reload_token, control))
+		log_error("out of memory: the token of the API stays as it was");
 }
 
 void control_stop(struct control *control)

@@ -61,8 +61,9 @@ static void on_connection_lost(struct evhttp_connection *connection, void *user)
 }
 
 /* Answers a wait and removes it. From then on the request belongs to evhttp again. If memory runs out,
- * nothing has happened yet: `json` and the answer's text are made before. */
-static void answer_wait(struct pending *pending, int status, json_t *json)
+ * nothing has happened yet: `json` and the answer's text are made before. `evicts`: the connection ends, too,
+ * and does not count any more. */
+static void answer_wait(struct pending *pending, int status, json_t *json, bool evicts)
 {
 	struct call call = call_of(pending->control, pending->http);
 	struct text text = {0};
@@ -71,6 +72,10 @@ static void answer_wait(struct pending *pending, int status, json_t *json)
 	json_decref(json);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(call.http), NULL, NULL);
 	remove_pending(pending);
+	if (evicts) {
+		clients_remove(&call.control->clients, call.http);
+		call_header(&call, "Connection", "close");
+	}
 	call_send(&call, status, "application/json", text.at, text.size);
 	text_free(&text);
 }
@@ -84,12 +89,11 @@ static void evict_oldest(struct control *control)
 
 	while (pending->next)
 		pending = pending->next;
-	clients_remove(&control->clients, pending->http);
-	if (pending->kind == PENDING_WAIT) {
-		evhttp_add_header(evhttp_request_get_output_headers(pending->http), "Connection", "close");
+	if (pending->kind == PENDING_WAIT)
 		return answer_wait(pending, 503,
-		    json_pack("{s:s}", "error", "too many calls are waiting: this one has waited longest"));
-	}
+		    json_pack("{s:s}", "error", "too many calls are waiting: this one has waited longest"),
+		    true);
+	clients_remove(&control->clients, pending->http);
 	connection = evhttp_request_get_connection(pending->http);
 	evhttp_connection_set_closecb(connection, NULL, NULL);
 	evhttp_connection_free(connection);
@@ -223,15 +227,16 @@ static void check_wait(void *user)
 	uint64_t fired;
 
 	if (!rule)
-		return answer_wait(pending, 404, json_pack("{s:s}", "error", "the rule is gone"));
+		return answer_wait(pending, 404, json_pack("{s:s}", "error", "the rule is gone"), false);
 	fired = core_group_rule(cores, rule->index).fired;
 	if (fired >= pending->count)
-		answer_wait(
-		    pending, 200, json_pack("{s:s, s:I}", "rule", pending->rule, "fired", (json_int_t)fired));
+		answer_wait(pending, 200,
+		    json_pack("{s:s, s:I}", "rule", pending->rule, "fired", (json_int_t)fired), false);
 	else if (now >= pending->until)
 		answer_wait(pending, 408,
 		    json_pack("{s:s, s:I, s:I}", "error", "the time is over", "fired", (json_int_t)fired,
-		        "count", (json_int_t)pending->count));
+		        "count", (json_int_t)pending->count),
+		    false);
 }
 
 /* Adds an event, after a comment if some between `last` and it were missed. Returns false if out of memory.

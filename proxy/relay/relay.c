@@ -101,7 +101,7 @@ static void add_upstreams(void *user)
 	const struct config *config = adding->setup->config;
 	struct relay *relay = adding->relay;
 
-	if (!adding->setup->proxy.is_original)
+	if (!relay->is_original && !adding->setup->proxy.is_original)
 		relay_add_upstream(relay, adding->setup->proxy.upstream);
 	for (size_t i = 0; i < config->device_count; i++)
 		relay_add_upstream(relay, config->devices[i].upstream);

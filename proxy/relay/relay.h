@@ -75,7 +75,7 @@ void relay_resume(struct relay *relay);
 void relay_stop(struct relay *relay);
 /* Handles all that is due, and outcomes of a change made to the core from outside; then arms the timer. */
 void relay_flush_due(struct relay *relay);
-/* Makes the relay know a server ("HOST:PORT"): a worker cannot do so, since it may not run out of memory. */
+/* Makes the relay know a server ("HOST:PORT"). Not in a worker's thread: it allocates by base/memory.h. */
 void relay_add_upstream(struct relay *relay, const char *text);
 /* A change of configuration, while the relay is paused: relay_prepare handles all that is due and allocates
  * what the change needs, and returns -1 if out of memory; relay_reload, which cannot fail, carries it out. */

@@ -268,11 +268,12 @@ void workers_flush_due(struct workers *workers)
 	memory_set_nonfatal(nonfatal);
 }
 
-void workers_add_upstream(struct workers *workers, const char *text)
+void workers_add_upstream(struct workers *workers, const struct live_target *target, const char *text)
 {
 	workers_pause(workers);
 	for (size_t i = 0; i < workers->count; i++)
-		relay_add_upstream(workers->workers[i].relay, text);
+		if (core_live_concerns(workers->cores[i], target))
+			relay_add_upstream(workers->workers[i].relay, text);
 	workers_resume(workers);
 }
 

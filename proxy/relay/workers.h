@@ -66,8 +66,8 @@ void workers_walk(struct workers *workers, workers_visit *visit, void *user);
 
 /* Handles all that is due, and outcomes of a change made to the cores from outside. */
 void workers_flush_due(struct workers *workers);
-/* Makes every worker know this server, before sessions are moved to it. */
-void workers_add_upstream(struct workers *workers, const char *text);
+/* Makes each worker know the server to which it is about to move sessions of this target. */
+void workers_add_upstream(struct workers *workers, const struct live_target *target, const char *text);
 /* Exchanges the setup. workers_change_new prepares the change while the workers run; workers_exchange carries
  * it out with the workers paused, and returns -1 if out of memory, with nothing changed. The old setup may be
  * freed after workers_change_free. */

@@ -19,14 +19,14 @@ struct live {
 	const struct setup_source *source;
 	enum setup_use use;
 	struct names *names;
-	struct ini_files *files, *read; /* in force, and those of a load that is not yet */
+	struct ini_files *files, *read; /* in force, and those of a load not yet in force */
 	char **patches;
 	size_t patch_count;
 	char **disabled; /* names of rules */
 	size_t disabled_count;
 	char *enabled;          /* the name that the last change removed from `disabled`; for live_undo */
 	struct addresses bound; /* the run's listeners; the caller's memory */
-	void (*on_upstream)(void *user, const char *text);
+	live_upstream *on_upstream;
 	void *on_upstream_user;
 };
 
@@ -35,7 +35,7 @@ void live_set_listeners(struct live *live, struct address *listeners, size_t cou
 	live->bound = (struct addresses){listeners, count};
 }
 
-void live_set_on_upstream(struct live *live, void (*call)(void *user, const char *text), void *user)
+void live_set_on_upstream(struct live *live, live_upstream *call, void *user)
 {
 	live->on_upstream = call;
 	live->on_upstream_user = user;
@@ -277,7 +277,7 @@ static void apply_do(struct live_result *result, struct live *live, const struct
 	} else {
 		if (actions.all[0].upstream && live->on_upstream)
 			live->on_upstream(
-			    live->on_upstream_user, names_get(live->names, actions.all[0].upstream));
+			    live->on_upstream_user, &target, names_get(live->names, actions.all[0].upstream));
 		set_sessions(result, &target, name,
 		    core_group_do(cores, &actions.all[0], &target, names_add(live->names, "", ORIGIN), now));
 	}

@@ -28,7 +28,8 @@ void live_free(struct live *live);
 /* The listeners as bound, to which no session may be moved. The caller keeps them valid. */
 void live_set_listeners(struct live *live, struct address *listeners, size_t count);
 /* Sets what is called with the server ("HOST:PORT") that sessions are about to be moved to. */
-void live_set_on_upstream(struct live *live, void (*call)(void *user, const char *text), void *user);
+typedef void live_upstream(void *user, const struct live_target *target, const char *text);
+void live_set_on_upstream(struct live *live, live_upstream *call, void *user);
 
 /* Reads the files from disk, without the live changes. Returns NULL, with errors in `complaints`, if the
  * files are wrong. When the setup is in force, live_loaded is to be called: the changes are forgotten, and
