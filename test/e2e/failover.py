@@ -90,7 +90,9 @@ def the_api_moves_all_and_sessions_to_come(scene):
     first.ask(b"and still")
     check("is written `upstream HOST:PORT or back`" in tell(to, "do", "upstream", status=1).stderr, "the error gives the syntax")
     check_equal(one.datas[-2:], [b"still home", b"and still"])
+    tell(to, "do", "upstream nosuch.invalid:1", "--session", "99", status=1)
     proxy.stop()
+    check(not any("nosuch" in line for line in proxy.lines), f"a name is looked up for nobody: {proxy.lines}")
 
 
 @test

@@ -185,6 +185,29 @@ static void test_since_in_any_session(void **state)
 	stage_close(&stage);
 }
 
+/* `after` counts from the beginning of the session or, with scope = all, of the run. */
+static void test_age(void **state)
+{
+	static const struct {
+		const char *scope;
+		enum reason young;
+	} rows[] = {{"session", REASON_NONE}, {"all", REASON_RULE}};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct stage stage = {0};
+		char ini[80];
+
+		snprintf(
+		    ini, sizeof(ini), "[rule late]\nscope = %s\nafter = 10ms\ndo = drop\n", rows[i].scope);
+		stage_open(&stage, ini);
+		assert_int_equal(arrive(&stage, 1, WAY_UP, 5, 9 * NS_MS).reason, REASON_NONE);
+		assert_int_equal(arrive(&stage, 2, WAY_UP, 5, 15 * NS_MS).reason, rows[i].young);
+		assert_int_equal(arrive(&stage, 2, WAY_UP, 5, 25 * NS_MS).reason, REASON_RULE);
+		stage_close(&stage);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +218,7 @@ int main(void)
 	    cmocka_unit_test(test_since_across_rules),
 	    cmocka_unit_test(test_since_begins_with_the_next),
 	    cmocka_unit_test(test_since_in_any_session),
+	    cmocka_unit_test(test_age),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
