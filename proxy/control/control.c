@@ -304,7 +304,8 @@ struct control *control_new(struct running *running, struct event_base *base, st
 	control->ticks = event_new(base, -1, EV_PERSIST, on_tick, control);
 	if (!control->ticks)
 		memory_out();
-	event_add(control->ticks, &every);
+	if (settings->listen.count) /* else an idle run would wake up for nothing */
+		event_add(control->ticks, &every);
 	clients_init(&control->clients, base);
 	pending_init(control);
 	if (settings->token && read_token(settings->token, control->token, error)) {

@@ -23,6 +23,7 @@
 #define LINE_BUFFER_SIZE 2048 /* bytes; longer lines are allocated */
 
 static enum log_level level = LOG_NORMAL;
+static bool is_terminal;                                 /* standard error, as it was first asked for */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects the variables below */
 static char status[256];
 static struct output *queue; /* NULL: messages are written directly */
@@ -38,9 +39,18 @@ enum log_level log_level(void)
 	return level;
 }
 
+/* isatty(3) is a system call, and each event asks. */
+static void look_at_stderr(void)
+{
+	is_terminal = isatty(STDERR_FILENO);
+}
+
 bool log_is_terminal(void)
 {
-	return isatty(STDERR_FILENO);
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, look_at_stderr);
+	return is_terminal;
 }
 
 /* ---- Writing; called with the lock held, except for put_visible ---- */
@@ -176,6 +186,8 @@ void log_event(const char *text)
 	static struct timespec began;
 	struct timespec now;
 
+	if (level < LOG_NORMAL)
+		return;
 	if (!log_is_terminal()) {
 		log_info("%s", text);
 		return;
