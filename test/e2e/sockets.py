@@ -3,6 +3,7 @@
 
 import contextlib
 import http.client
+import random
 import select
 import socket
 import struct
@@ -10,6 +11,8 @@ import threading
 import time
 
 from checks import PATIENCE, Failure, check
+
+BELOW = 12000  # ports, from which free_port chooses
 
 
 class HttpOverUnix(http.client.HTTPConnection):
@@ -36,11 +39,14 @@ def address_text(host, port):
 
 
 def free_port(host="127.0.0.1", kinds=(socket.SOCK_DGRAM,), span=1):
-    """Returns a free port, for peers that cannot bind port 0. Another process may take it: callers try again."""
+    """Returns a free port, for peers that cannot bind port 0: one below those that the kernel gives to sockets that ask
+    for none, so that only another caller could take it meanwhile."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as range_:
+        first = int(range_.read().split()[0])
     while True:
         with contextlib.ExitStack() as stack:
-            port = 0
+            port = random.randrange(first - BELOW, first - span) if first > 1024 + BELOW else 0
             try:
                 for i in range(span):
                     for kind in kinds:
