@@ -5,6 +5,7 @@
 bite.c is loaded into the plain binary, because the search for leaks needs what the sandbox refuses.
 """
 
+import contextlib
 import datetime
 import os
 import pathlib
@@ -280,6 +281,17 @@ def many_captures_and_few_files(scene):
     check("Too many open files" in done.stderr and "sandbox" not in done.stderr, done.stderr)
 
 
+def programs_of_session(leader):
+    """Returns the names of the programs that run in a session, by the PID of its leader."""
+    names = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, rest = re.search(r"\((.*)\) (.*)", stat.read_text()).groups()
+            if rest.split()[3] == str(leader):
+                names.append(name)
+    return names
+
+
 @test
 def ctrl_c_while_rules_are_shrunk(scene):
     """The command ends, and the smallest set so far is written."""
@@ -294,7 +306,8 @@ def ctrl_c_while_rules_are_shrunk(scene):
     # Fails as long as any rule is left; the fourth run waits for the signal.
     command = f"echo run >> {runs}; [ $(wc -l < {runs}) -lt 4 ] || sleep 30; ! grep -q drop $DEADZONE_RULES"
     shrinking = scene.program(BINARY, "replay-rules", proxy.capture, "-o", rules, "--shrink", command, start_new_session=True)
-    until(lambda: runs.exists() and len(runs.read_text().split()) == 4, "the fourth run")
+    # Not before `sleep` has started: a shell that evaluates its words may survive the signal.
+    until(lambda: "sleep" in programs_of_session(shrinking.pid), "the fourth run to wait")
     os.killpg(shrinking.pid, signal.SIGINT)
     check_equal(shrinking.wait(), 1)
     shrinking.told(r"\d of 4 are left so far; they are in")
