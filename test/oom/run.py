@@ -211,10 +211,11 @@ class Run:
 
 
 class Loop:
-    """A run that relays and then does one thing more, in which the allocation fails: nothing ends it."""
+    """A run that relays and then does one thing more, in which the allocation fails: nothing ends it. At least the first
+    `least` allocations are tried, of a thing that goes on."""
 
-    def __init__(self, name, action):
-        self.name, self.action = f"run, {name}", action
+    def __init__(self, name, action, least=0):
+        self.name, self.action, self.least = f"run, {name}", action, least
 
     def once(self, at):
         """Returns how many allocations there were while the action was done. A task that is abandoned leaks
@@ -248,7 +249,7 @@ class Loop:
         raise Wrong("it does not relay any more")
 
     def prepare(self):
-        return self.once(0)
+        return max(self.once(0), self.least)
 
     def check(self, at):
         self.once(at)
@@ -321,7 +322,7 @@ def do_all(*actions):
 
 def loops():
     return [
-        Loop("each second", do_second),
+        Loop("each second", do_second, least=9),
         Loop("SIGUSR1", do_signal(signal.SIGUSR1)),
         Loop("SIGHUP", do_signal(signal.SIGHUP)),
         Loop("GET summary", do_request("GET", "/api/v1/summary")),
