@@ -4,9 +4,9 @@
  *
  * It is linked into the program with --wrap, so that it works under AddressSanitizer too. It counts the
  * allocations of the program itself, and of jansson and libevent, which are given the program's allocators.
- * $OOM_FILE names a file of two 64-bit numbers, which is mapped: how many allocations there were, and which
- * one fails, counted from 1 (0: none). A test reads the first and sets the second, also while the program
- * runs.
+ * $OOM_FILE names a file of three 64-bit numbers, which is mapped: how many allocations there were; which one
+ * fails, counted from 1 (0: none); and whether only those of the first thread are counted. A test reads the
+ * first and sets the others, also while the program runs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,9 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct numbers {
-	_Atomic uint64_t count, fail_at;
+	_Atomic uint64_t count, fail_at, first_thread;
 };
 
 static struct numbers unmapped, *numbers = &unmapped;
@@ -27,6 +28,8 @@ static struct numbers unmapped, *numbers = &unmapped;
 /* Counts an allocation, and returns whether it must fail. */
 static int fails(void)
 {
+	if (atomic_load(&numbers->first_thread) && gettid() != getpid())
+		return 0;
 	if (atomic_fetch_add(&numbers->count, 1) + 1 != atomic_load(&numbers->fail_at))
 		return 0;
 	errno = ENOMEM;

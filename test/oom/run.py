@@ -45,16 +45,20 @@ class Wrong(Exception):
 
 
 class Allocations:
-    """The numbers that a program shares with its test (fail.c): how many allocations there were, and which one fails."""
+    """The numbers that a program shares with its test (fail.c): how many allocations there were, which one fails, and
+    whether only those of its first thread are counted."""
 
     def __init__(self, folder, fail_at=0):
         self.path = folder / "allocations"
-        self.path.write_bytes(struct.pack("QQ", 0, fail_at))
+        self.path.write_bytes(struct.pack("QQQ", 0, fail_at, False))
         with open(self.path, "r+b") as file:
-            self.numbers = mmap.mmap(file.fileno(), 16)
+            self.numbers = mmap.mmap(file.fileno(), 24)
 
     def count(self):
-        return struct.unpack("QQ", self.numbers)[0]
+        return struct.unpack("QQQ", self.numbers)[0]
+
+    def count_first_thread(self):
+        struct.pack_into("Q", self.numbers, 16, True)
 
     def fail_after(self, number):
         """Makes the allocation fail that comes after `number` - 1 further ones. Returns its number."""
@@ -211,8 +215,8 @@ class Run:
 
 
 class Loop:
-    """A run that relays and then does one thing more, in which the allocation fails: nothing ends it. At least the first
-    `least` allocations are tried, of a thing that goes on."""
+    """A run that relays and then does one thing more, in which the allocation fails: nothing ends it. With `least`, only
+    the first thread's are counted, and at least so many are tried, of a thing that is done again and again."""
 
     def __init__(self, name, action, least=0):
         self.name, self.action, self.least = f"run, {name}", action, least
@@ -225,6 +229,8 @@ class Loop:
             run = Started(folder, more=("--set", f"[control] listen = unix:{folder}/control"), leaks=False)
             try:
                 self.pass_datagram(run, device)
+                if self.least:
+                    run.allocations.count_first_thread()
                 before = run.allocations.count()
                 fails_at = run.allocations.fail_after(at) if at else before
                 self.action(run, folder, fails_at)
