@@ -264,7 +264,7 @@ class Loop:
 def do_second(run, _folder, fails_at):
     """Waits for the allocation that fails, and for the one after it."""
     until = time.monotonic() + BOUND
-    while run.allocations.count() <= fails_at:
+    while run.allocations.count() <= fails_at and run.process.poll() is None:
         if time.monotonic() > until:
             raise Wrong("what is done each second is not done any more")
         time.sleep(0.01)
