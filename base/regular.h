@@ -18,7 +18,7 @@ int regular_open(const char *path, bool may_wait, struct error *error);
 /* Appends the rest of the file to `whole`, and closes it. Returns 0, or -1 and sets *error, also if there are
  * more than `max` bytes. */
 int regular_read(int fd, const char *path, size_t max, struct text *whole, struct error *error);
-/* Both, without waiting. */
+/* Opens and reads a file, without waiting. */
 int regular_load(const char *path, size_t max, struct text *whole, struct error *error);
 
 #endif

@@ -20,7 +20,7 @@ static struct class
 	char *bytes;
 	size_t piece, count;
 	struct freed *freed;
-	size_t used; /* the first so many pieces have been in use */
+	size_t used; /* pieces handed out at least once; the rest has never been touched */
 } classes[] = {
     {.bytes = small, .piece = SPARE_SMALL, .count = SPARE_SMALL_COUNT},
     {.bytes = large, .piece = SPARE_LARGE, .count = SPARE_LARGE_COUNT},

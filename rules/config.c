@@ -211,7 +211,7 @@ static unsigned tested_conditions(const struct rule *rule, const struct ini_sect
  * first. */
 static struct rule_gate gate_of(const struct rule *rule)
 {
-	struct rule_gate gate = {.ways = rule->looks & (LOOKS_UP | LOOKS_DOWN), .size_high = UINT64_MAX};
+	struct rule_gate gate = {.size_high = UINT64_MAX};
 
 	if (rule->looks & LOOKS_ATTEMPT)
 		return gate;

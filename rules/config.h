@@ -144,7 +144,6 @@ enum looks {
 /* Conditions that are cheap to test, and that a datagram must meet for the rule to match. They are tested
  * before the session's state of the rule is read. */
 struct rule_gate {
-	uint32_t ways;                /* bit 1 << way */
 	uint32_t kinds;               /* the datagram has one of these, unless they are 0 */
 	uint64_t size_low, size_high; /* bytes, both inclusive */
 	ns_t age;                     /* the session's, at least */

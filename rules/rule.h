@@ -55,7 +55,7 @@ static inline bool rule_may_match(const struct rule *rule, const struct match_in
 {
 	const struct rule_gate *gate = &rule->gate;
 
-	return gate->ways >> input->way & 1 && input->size >= gate->size_low &&
+	return rule->looks >> input->way & 1 && input->size >= gate->size_low &&
 	       input->size <= gate->size_high && input->age >= gate->age &&
 	       (!gate->kinds || (gate->kinds & input->peek->kinds)) && !rule->disabled;
 }

@@ -7,7 +7,6 @@
 #include "proxy/campaign/store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -116,7 +116,7 @@ static void on_watchdog(evutil_socket_t fd, short what, void *user)
 	notify("WATCHDOG=1");
 }
 
-/* What needs the figures of the run, each second. */
+/* Shows the figures of the run, takes a sample, and tells the service manager. */
 static void tick_figures(void *user)
 {
 	struct run *run = user;

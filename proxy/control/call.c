@@ -52,6 +52,8 @@ void call_send(struct call *call, int status, const char *type, const void *byte
 
 void call_out_of_memory(struct call *call)
 {
+	int status = call->made ? 200 : 503;
+
 	if (call->answered)
 		return;
 	call->answered = true;
@@ -60,7 +62,7 @@ void call_out_of_memory(struct call *call)
 	                     : "a request was refused: out of memory");
 	if (!call->made)
 		call_header(call, "Retry-After", "1");
-	evhttp_send_reply(call->http, call->made ? 200 : 503, reason_phrase(call->made ? 200 : 503), NULL);
+	evhttp_send_reply(call->http, status, reason_phrase(status), NULL);
 }
 
 void call_answer(struct call *call, int status, json_t *json)

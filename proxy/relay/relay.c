@@ -236,7 +236,7 @@ int relay_prepare(struct relay *relay, struct core_change *change, const struct 
 {
 	struct adding adding = {relay, setup};
 
-	/* What is due before the change; it may end sessions, which must not be prepared. */
+	/* Handle what is due first: it may end sessions, which must not be prepared. */
 	relay_flush_due(relay);
 	if (!memory_try(add_upstreams, &adding))
 		return -1;

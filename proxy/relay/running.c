@@ -120,18 +120,20 @@ static int exchange_setup(struct running *running, struct setup *setup, const ch
 {
 	struct changing changing = {running, setup, NULL};
 	struct setup *before = running->setup;
-	int failed = memory_try(change_task, &changing) ? 0 : -1;
+	int failed;
 
+	if (!memory_try(change_task, &changing)) {
+		setup_free(setup);
+		return -1;
+	}
 	workers_pause(running->workers);
-	if (!failed)
-		failed = workers_exchange(running->workers, changing.change, running->seed);
+	failed = workers_exchange(running->workers, changing.change, running->seed);
 	if (!failed)
 		running->setup = setup;
 	if (!failed && event)
 		running_event(running, event);
 	workers_resume(running->workers);
-	if (changing.change)
-		workers_change_free(changing.change);
+	workers_change_free(changing.change);
 	setup_free(failed ? setup : before);
 	return failed;
 }

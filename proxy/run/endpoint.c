@@ -2,7 +2,6 @@
 #include "proxy/run/endpoint.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/regular.h"
 

@@ -36,7 +36,7 @@ void live_set_on_upstream(struct live *live, live_upstream *call, void *user);
  * later ones are made to the files as read now. Until then they are made to the files read before. */
 struct setup *live_load(struct live *live, struct complaints *complaints);
 void live_loaded(struct live *live);
-/* Both, at the start. */
+/* Calls both, at the start of a run. */
 struct setup *live_start(struct live *live, struct complaints *complaints);
 /* Visits the files that the configuration is read from, and those that it names to be read: ini files,
  * tables, traces, key logs, the token. */
